@@ -1,0 +1,58 @@
+# Two targets set everything up from nothing but Python >= 3.11: `make demo` and `make test`.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help demo test test-fast lint type format lock image clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: .venv/.runtime  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
+	$(BIN)/python -m connect_worker demo $(ARGS)
+
+test: .venv/.dev lint type  ## Run all checks and tests
+	$(BIN)/pytest $(ARGS)
+
+test-fast: .venv/.dev  ## Run the tests that start no worker processes
+	$(BIN)/pytest -m "not acceptance and not foreign" $(ARGS)
+
+lint: .venv/.dev  ## Check style, format and the order of the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+type: .venv/.dev  ## Check types
+	$(BIN)/mypy
+
+format: .venv/.dev  ## Put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --quiet --upgrade --extra embedded -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --quiet --upgrade --extra dev -o requirements-dev.lock
+
+image:  ## Build the container image
+	docker build -t connect-worker .
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "connect-worker needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.lock | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@ .venv/.runtime
