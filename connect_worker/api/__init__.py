@@ -1,0 +1,9 @@
+"""How to speak to Connect's REST API: JSON in, JSON out, errors as exceptions.
+
+`Client` is one account's connection; `client_for(config)` returns the shared one of a `Config`.
+"""
+
+from connect_worker.api.client import Client, client_for
+from connect_worker.api.rql import to_query
+
+__all__ = ["Client", "client_for", "to_query"]
