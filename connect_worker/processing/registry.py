@@ -1,0 +1,71 @@
+"""Which automation handles which request: by kind and product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.states import Kind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration(Generic[T]):
+    """One automation and what it claims."""
+
+    kind: Kind
+    #: The ids of its products; None for all that no other automation names.
+    products: frozenset[str] | None
+    #: Where it was found, such as `my_vendor.orders.Purchases`.
+    name: str
+    automation: T
+
+
+class Registry(Generic[T]):
+    """The automations of one worker; fixed once made."""
+
+    def __init__(self, registrations: Iterable[Registration[T]]) -> None:
+        """Take the registrations.
+
+        Raises:
+            RegistrationError: When two claim the same kind and product; names both.
+        """
+        self._by_product: dict[tuple[Kind, str | None], Registration[T]] = {}
+        self._all: list[Registration[T]] = []
+        for registration in registrations:
+            self._add(registration)
+
+    def find(self, kind: Kind, product: str) -> T | None:
+        """Return the automation for a request; one that names the product comes first."""
+        found = self._by_product.get((kind, product)) or self._by_product.get((kind, None))
+        return found.automation if found else None
+
+    def of_kind(self, kind: Kind) -> list[T]:
+        """Return the automations of a kind, in the order in which they were registered."""
+        return [entry.automation for entry in self._all if entry.kind is kind]
+
+    @property
+    def registrations(self) -> list[Registration[T]]:
+        """All of them, in order."""
+        return list(self._all)
+
+    @property
+    def coverage(self) -> Mapping[Kind, list[str]]:
+        """The automations' names by kind, for people."""
+        return {kind: [e.name for e in self._all if e.kind is kind] for kind in Kind}
+
+    def _add(self, registration: Registration[T]) -> None:
+        products: Iterable[str | None] = registration.products or (None,)
+        for product in products:
+            slot = (registration.kind, product)
+            other = self._by_product.setdefault(slot, registration)
+            if other is not registration:
+                what = f"product {product}" if product else "all products"
+                raise RegistrationError(
+                    f"{other.name} and {registration.name} both claim {registration.kind} "
+                    f"requests of {what}: keep one, or give each its own `products`"
+                )
+        self._all.append(registration)

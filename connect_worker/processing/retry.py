@@ -1,0 +1,81 @@
+"""What to do after an error: pure decisions, returned as values."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from connect_worker.exceptions import (
+    ConnectionFailed,
+    FileCreationError,
+    FileRetrievalError,
+    Forbidden,
+    RateLimited,
+    ServerFault,
+    Unauthorized,
+)
+
+#: Failures of Connect in a row (5xx, no connection) after which all workers pause.
+STRIKES_BEFORE_PAUSE = 5
+
+#: Seconds that the account pauses after a 429 that names no time.
+RATE_LIMIT_SECONDS = 10.0
+
+#: The longest pause between two probes of an account that can't be used.
+LONGEST_PAUSE_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how far apart; seconds."""
+
+    max_attempts: int = 8
+    base_seconds: float = 5.0
+    max_seconds: float = 900.0
+
+    def delay(self, failures: int, rng: random.Random | None = None) -> float:
+        """Return the wait after the n-th failure (from 1): doubling, capped, and spread.
+
+        Half of the wait is random, so that requests that failed together don't come back together.
+        """
+        ceiling = min(self.max_seconds, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 32))
+        spread = rng.random() if rng else random.random()
+        return ceiling * (0.5 + 0.5 * spread)
+
+    def pause(self, failures: int) -> float:
+        """Return how long the account pauses after so many failed tries to use it."""
+        return float(
+            min(LONGEST_PAUSE_SECONDS, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 16))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTrouble:
+    """An error that is the account's, not the request's: no request can be dealt with now."""
+
+    reason: str
+    #: The pause that Connect itself asked for, in seconds; None where none was.
+    asked_seconds: float | None = None
+    #: Failures in a row from which on all workers pause; 0 for a pause that is no failure (429).
+    strikes: int = 1
+
+
+def account_trouble(error: BaseException) -> AccountTrouble | None:
+    """Return what the error says of the account; None when it is the request's own matter."""
+    match error:
+        case RateLimited():
+            seconds = error.retry_after_seconds
+            asked = RATE_LIMIT_SECONDS if seconds is None else seconds
+            return AccountTrouble("Connect asked for a pause (429)", asked, strikes=0)
+        case Unauthorized():
+            return AccountTrouble("Connect refused the API key (401): check CONNECT_API_KEY")
+        case Forbidden():
+            return AccountTrouble(
+                "the API key may not do this (403): check the service user's permissions in Connect"
+            )
+        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
+            return account_trouble(error.__cause__)
+        case ServerFault() | ConnectionFailed():
+            return AccountTrouble(f"Connect does not work: {error}", strikes=STRIKES_BEFORE_PAUSE)
+        case _:
+            return None

@@ -1,0 +1,182 @@
+"""What the ledger remembers of one request, as values.
+
+A request's stay in `pending` is a *visit*. One visit goes through these states::
+
+    queued ──> running ──> decided ──> posting ──> settled
+      ^           │            ^           │
+      │           ├─> retry    └───────────┤ reply lost, API down, 429
+      │           ├─> waiting              ├─> superseded
+      └───────────┴─> parked <─────────────┘
+
+`queued`, `retry`, `waiting` and `decided` wait in the ledger until their time has come;
+`running` and `posting` are owned by one worker under a lease and a fence. `settled`,
+`superseded` and `discarded` end the visit; `parked` waits for a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+JSON = Any
+"""A JSON document: what `json.loads` returns."""
+
+
+class Kind(StrEnum):
+    """The four kinds of work Connect has for a vendor; the value names the Celery queue too."""
+
+    FULFILLMENT = "fulfillment"
+    TIER_CONFIG = "tier-config"
+    USAGE_FILE = "usage-file"
+    USAGE = "usage"
+
+
+class State(StrEnum):
+    """Where a visit stands."""
+
+    #: Seen pending; a message is (or was) on its way to a worker.
+    QUEUED = "queued"
+    #: A worker is inside the processor, under a lease.
+    RUNNING = "running"
+    #: The last attempt failed; runs again when it is due.
+    RETRY = "retry"
+    #: The processor said "not now" (a skip); runs again when it is due, no attempt used.
+    WAITING = "waiting"
+    #: The decision is stored and not wholly posted; a worker posts it when it is due.
+    DECIDED = "decided"
+    #: A worker is posting the stored decision, under a lease.
+    POSTING = "posting"
+    #: Every step of the decision was accepted by Connect.
+    SETTLED = "settled"
+    #: Connect shows a status that somebody else decided; nothing was overwritten.
+    SUPERSEDED = "superseded"
+    #: Stopped for a person, with the error.
+    PARKED = "parked"
+    #: A person said that nothing is to be done.
+    DISCARDED = "discarded"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the visit has ended."""
+        return self in FINAL_STATES
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether one worker owns the request right now."""
+        return self in (State.RUNNING, State.POSTING)
+
+
+FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The name of one request in the ledger."""
+
+    kind: Kind
+    #: Connect's id, such as `PR-5852-1608-0000`.
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """Read `kind:id` back; ValueError when the kind is unknown."""
+        kind, _, request_id = text.partition(":")
+        return cls(Kind(kind), request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One request that a poll saw waiting."""
+
+    ref: Ref
+    #: The visit where Connect tells it (`events.pended.at`, a status, a period); `None` where
+    #: only the ledger can count the stays in `pending` (fulfillment requests).
+    visit: str | None = None
+    #: The product's id, for the people who look; "" when the document names none.
+    product: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one visit, until the lease ends or a higher fence exists."""
+
+    ref: Ref
+    visit: str
+    #: Grows with every claim of the request; a write with an older fence is refused.
+    fence: int
+    #: Unique to this claim: the worker's name and a random part.
+    owner: str
+    #: 1 for the first run of the processor in this visit.
+    attempt: int
+    lease_seconds: float
+    product: str = ""
+    #: The stored decision, when an earlier run of this visit got that far.
+    decision: JSON = None
+    #: Results of the steps that are done, by step name.
+    steps: dict[str, JSON] = field(default_factory=dict)
+    #: Whether this claim is the one that finds out if a paused account works again.
+    probe: bool = False
+
+
+class Refusal(StrEnum):
+    """Why a claim was not given; each is normal and ends the job quietly."""
+
+    #: The ledger does not know the request (it was flushed); the next poll finds it again.
+    UNKNOWN = "unknown"
+    #: Another worker holds it under a live lease.
+    BUSY = "busy"
+    #: It waits for its time.
+    NOT_DUE = "not due"
+    #: The visit has ended, or waits for a person.
+    ENDED = "ended"
+    #: The account is paused (429, a refused key, Connect down).
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What one sweep of the ledger found due."""
+
+    #: Publish a message for each.
+    publish: list[Ref] = field(default_factory=list)
+    #: Their lease ended without a word: the worker died. They are in `publish` or `parked` too.
+    expired: list[Ref] = field(default_factory=list)
+    #: Used up their attempts by dying.
+    parked: list[Ref] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The account's shared pause: while closed, no worker calls Connect."""
+
+    #: Seconds (Redis time) until which it is closed; 0 when it is open.
+    closed_until: float = 0.0
+    reason: str = ""
+    #: Failed probes in a row; 0 when it is open or was closed by a 429.
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that the ledger holds of one request; times are seconds of the Redis clock."""
+
+    ref: Ref
+    state: State
+    visit: str
+    fence: int
+    attempt: int
+    product: str = ""
+    owner: str = ""
+    #: Leased: when the lease ends. Waiting states: when it is due. Else 0.
+    due: float = 0.0
+    decision: JSON = None
+    steps: dict[str, JSON] = field(default_factory=dict)
+    #: How it ended (`approved`, `failed`, …) once settled.
+    outcome: str = ""
+    error: str = ""
+    first_seen: float = 0.0
+    changed: float = 0.0
