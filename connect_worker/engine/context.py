@@ -1,0 +1,55 @@
+"""The engine's parts, put together once per process and passed to every function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connect_worker.engine.heart import Heart
+from connect_worker.engine.job import Job
+from connect_worker.engine.ports import Connect, Ledger, Publisher
+from connect_worker.processing.registry import Registry
+from connect_worker.processing.retry import RetryPolicy
+from connect_worker.processing.states import JSON, Kind, Sighting
+
+
+class Processor(Protocol):
+    """The user's code for one kind and some products, as the engine sees it."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of request that it processes."""
+
+    def awaits(self, document: JSON) -> bool:
+        """Whether the document is in a status that the processor wants to see."""
+
+    def sightings(self, connect: Connect, *, now: float) -> Iterable[Sighting]:
+        """List the requests that wait for it, all pages; `now` is the ledger's clock, seconds."""
+
+    def run(self, document: JSON, job: Job) -> None:
+        """Process one request; what it decides is stored with `job.decide`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The ports and the numbers."""
+
+    ledger: Ledger
+    connect: Connect
+    publisher: Publisher
+    registry: Registry[Processor]
+    heart: Heart
+    #: The account's name: part of every idempotency key.
+    account: str
+    #: Names this process in the ledger, for people: host and process id.
+    worker: str
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    lease_seconds: float = 60.0
+    skip_seconds: float = 300.0
+    keep_seconds: float = 7 * 86_400.0
+
+    @property
+    def requeue_seconds(self) -> float:
+        """After how long an unanswered message counts as lost."""
+        return self.lease_seconds

@@ -1,0 +1,80 @@
+"""What becomes of a job that raised: later, parked, or a pause for the whole account."""
+
+from __future__ import annotations
+
+from connect_worker.engine.context import Engine
+from connect_worker.engine.job import Job
+from connect_worker.exceptions import LeaseLost, LedgerUnavailable, Permanent
+from connect_worker.logger import LogEvent, logger
+from connect_worker.processing.retry import AccountTrouble, account_trouble
+from connect_worker.processing.states import State
+
+
+def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
+    """Give the request back as the error asks; return what to tell and the seconds until due.
+
+    Raises:
+        LedgerUnavailable: Passed on; the lease ends by itself and the sweep takes over.
+    """
+    if isinstance(error, LedgerUnavailable):
+        raise error
+    if isinstance(error, LeaseLost):
+        logger.warning(LogEvent("lease lost", error=error))
+        return f"stopped: {error}", None
+    trouble = account_trouble(error)
+    if trouble is not None:
+        seconds = pause_account(engine, trouble)
+        if seconds > 0:
+            return _later(engine, job, error, seconds, attempt_used=False)
+    if isinstance(error, (Permanent, NotImplementedError)):
+        return _park(engine, job, error)
+    if job.decision is None and job.claim.attempt >= engine.policy.max_attempts:
+        return _park(engine, job, error)
+    # Of a stored decision every claim counted a fence and no attempt: the difference is its tries.
+    failures = job.claim.attempt
+    if job.decision is not None:
+        failures = max(1, job.claim.fence - job.claim.attempt)
+    return _later(engine, job, error, engine.policy.delay(failures))
+
+
+def pause_account(engine: Engine, trouble: AccountTrouble) -> float:
+    """Tell all workers what one call found out; return the seconds of pause, 0 for none yet."""
+    if trouble.asked_seconds is not None:
+        engine.ledger.close_gate(seconds=trouble.asked_seconds, reason=trouble.reason, failed=False)
+        return max(trouble.asked_seconds, 0.1)
+    gate = engine.ledger.close_gate(seconds=0, reason=trouble.reason, failed=True)
+    over = gate.failures - trouble.strikes + 1
+    if over < 1:
+        return 0.0
+    seconds = engine.policy.pause(over)
+    engine.ledger.close_gate(seconds=seconds, reason=trouble.reason, failed=False)
+    logger.error(LogEvent("account paused", seconds=round(seconds, 1), reason=trouble.reason))
+    return seconds
+
+
+def _later(
+    engine: Engine, job: Job, error: Exception, seconds: float, *, attempt_used: bool = True
+) -> tuple[str, float]:
+    state = State.RETRY if job.decision is None else State.DECIDED
+    text = describe(error)
+    engine.ledger.put_back(
+        job.claim, state, delay_seconds=seconds, error=text, attempt_used=attempt_used
+    )
+    logger.warning(
+        LogEvent("again later", state=state, seconds=round(seconds, 1), error=text),
+        exc_info=error if attempt_used else None,
+    )
+    return text, seconds
+
+
+def _park(engine: Engine, job: Job, error: Exception) -> tuple[str, None]:
+    text = describe(error)
+    engine.ledger.park(job.claim, text)
+    logger.error(LogEvent("parked", attempts=job.claim.attempt, error=text), exc_info=error)
+    return f"parked: {text}", None
+
+
+def describe(error: BaseException) -> str:
+    """Return the error as one line for people, at most 500 characters."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:500]

@@ -1,0 +1,130 @@
+"""One job: the outcome is the journaled one, or the processor's, journaled; then it is posted."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from connect_worker.engine.context import Engine, Processor
+from connect_worker.engine.failure import after_error
+from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.post import Finished, finish
+from connect_worker.exceptions import NotFound
+from connect_worker.logger import LogEvent, bind_log, logger
+from connect_worker.processing.key import idempotency_key
+from connect_worker.processing.kinds import KINDS, product_of, status_of, visit_of
+from connect_worker.processing.outcome import Leave
+from connect_worker.processing.states import JSON, Claim, Kind, Ref, Refusal, State
+
+#: How long the record of a visit is kept whose request may come back: it holds the count of visits.
+LONG_SECONDS = 400 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """How a job ended, for the one who called it."""
+
+    #: For people: `approved`, `nothing to do: busy`, `ConnectionError: …`.
+    text: str
+    #: Seconds until the ledger wakes the request again after an error; None when there was none.
+    retry_seconds: float | None = None
+
+
+def handle(engine: Engine, ref: Ref) -> Handled:
+    """Do what there is to do for one request, as far as it is this worker's to do.
+
+    Safe to call at any time, any number of times, from any number of workers: only the one that
+    gets the claim does anything. After a crash at any point the ledger's sweep has it called again.
+
+    Raises:
+        LedgerUnavailable: The ledger could not be reached or refused to write. Nothing is lost:
+            what this job had not stored yet is done again when its lease has ended.
+    """
+    owner = f"{engine.worker}:{uuid.uuid4().hex[:12]}"
+    claim = engine.ledger.claim(ref, owner=owner, lease_seconds=engine.lease_seconds)
+    if isinstance(claim, Refusal):
+        return Handled(f"nothing to do: {claim}")
+    with (
+        bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
+        engine.heart.beating(claim) as pulse,
+    ):
+        key = idempotency_key(engine.account, ref, claim.visit)
+        job = Job(ledger=engine.ledger, claim=claim, pulse=pulse, key=key)
+        try:
+            return _work(engine, job)
+        except Exception as error:  # noqa: BLE001 - the one place where a job's errors are handled
+            text, seconds = after_error(engine, job, error)
+            return Handled(text, seconds)
+
+
+def _work(engine: Engine, job: Job) -> Handled:
+    document = _load(engine, job)
+    if job.decision is not None:
+        return _end(engine, job, finish(engine, job, job.decision, document=document))
+    kind, product = job.ref.kind, product_of(job.ref.kind, document)
+    processor = engine.registry.find(kind, product)
+    status = status_of(document)
+    if status == "deleted" or (processor and not _awaited(processor, job.claim, document)):
+        engine.ledger.supersede(job.claim, status, keep_seconds=_keep(engine, job, status))
+        return Handled(f"nothing to do: Connect shows {status}")
+    if processor is None:
+        return _wait(engine, job, f"left alone: no processor for product {product}")
+    decision = _decide(processor, job, document)
+    return _end(engine, job, finish(engine, job, decision, document=None))
+
+
+def _load(engine: Engine, job: Job) -> JSON:
+    """GET the request afresh: what the poll saw is old. A success ends the account's trouble."""
+    try:
+        document = engine.connect.get(f"{KINDS[job.ref.kind].path}/{job.ref.id}")
+    except NotFound:
+        document = {"id": job.ref.id, "status": "deleted"}
+    if job.claim.probe:
+        engine.ledger.open_gate()
+    return document
+
+
+def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
+    """Whether the document still waits in this visit; a later visit is the next poll's."""
+    visit = visit_of(claim.ref.kind, document)
+    moved_on = visit is not None and not claim.visit.isdigit() and visit != claim.visit
+    return processor.awaits(document) and not moved_on
+
+
+def _decide(processor: Processor, job: Job, document: JSON) -> Decision:
+    job.open(document)
+    processor.run(document, job)
+    return job.decision or Decision(Leave())
+
+
+def _end(engine: Engine, job: Job, finished: Finished) -> Handled:
+    """Settle the visit, or let it wait for its next look."""
+    result, found = finished.plan.result, finished.superseded_by
+    if found:
+        logger.warning(LogEvent("superseded", status=found, decision=result))
+        engine.ledger.supersede(job.claim, found, keep_seconds=_keep(engine, job, found))
+        return Handled(f"superseded: Connect shows {found}")
+    if finished.plan.again:
+        return _wait(engine, job, result)
+    keep = _keep(engine, job, finished.plan.becomes)
+    engine.ledger.settle(job.claim, result, keep_seconds=keep)
+    logger.info(LogEvent("settled", outcome=result))
+    return Handled(result)
+
+
+def _wait(engine: Engine, job: Job, why: str) -> Handled:
+    engine.ledger.put_back(
+        job.claim,
+        State.WAITING,
+        delay_seconds=engine.skip_seconds,
+        error=why,
+        attempt_used=False,
+    )
+    logger.info(LogEvent("waits", seconds=engine.skip_seconds, why=why))
+    return Handled(why)
+
+
+def _keep(engine: Engine, job: Job, status: str) -> float:
+    """Seconds to keep the record: long when the request can come back, or its period runs."""
+    comes_back = status == "inquiring" or job.ref.kind is Kind.USAGE
+    return LONG_SECONDS if comes_back else engine.keep_seconds

@@ -1,0 +1,104 @@
+"""One run of a processor over one request: what it may know and do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connect_worker.engine.heart import Pulse
+from connect_worker.engine.ports import Ledger
+from connect_worker.exceptions import InvalidDecision
+from connect_worker.processing.kinds import status_of
+from connect_worker.processing.outcome import Outcome, from_json, to_json
+from connect_worker.processing.states import JSON, Claim, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An outcome as the ledger keeps it."""
+
+    outcome: Outcome
+    #: The request's `updated` when it was decided, by Connect's clock: tells messages of this visit
+    #: from those of an earlier one. "" when the document has none.
+    seen: str = ""
+    #: The status in which the request waited: while Connect still shows it, nobody else has
+    #: decided.
+    waited_as: str = ""
+
+    def dump(self) -> dict[str, JSON]:
+        """Return the document that is stored."""
+        return {
+            "decision": to_json(self.outcome),
+            "seen": self.seen,
+            "waited_as": self.waited_as,
+        }
+
+    @classmethod
+    def load(cls, document: JSON) -> Decision:
+        """Read a stored document; ValueError when it is no decision."""
+        return cls(
+            from_json(document.get("decision")),
+            str(document.get("seen") or ""),
+            str(document.get("waited_as") or ""),
+        )
+
+
+class Job:
+    """The right to run one visit once, and its journal.
+
+    What is journaled survives a crash: a rerun of the visit finds the results of its done steps and
+    never runs them again. Every write is refused once the lease is lost.
+    """
+
+    def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Pulse, key: str) -> None:
+        self.claim = claim
+        #: The visit's idempotency key.
+        self.key = key
+        self.steps: dict[str, JSON] = dict(claim.steps)
+        self.decision: Decision | None = Decision.load(claim.decision) if claim.decision else None
+        self._ledger = ledger
+        self._pulse = pulse
+        self._document: JSON = None
+
+    @property
+    def ref(self) -> Ref:
+        """The request's name in the ledger."""
+        return self.claim.ref
+
+    def confirm(self) -> None:
+        """Return only while this job still owns the request; `LeaseLost` otherwise."""
+        self._pulse.confirm()
+
+    def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
+        """Run an effect once per visit and journal its JSON result; a rerun gets that result."""
+        if name not in self.steps:
+            self.confirm()
+            self.record(name, effect())
+        return self.steps[name]
+
+    def record(self, name: str, result: JSON) -> None:
+        """Journal a step as done."""
+        self._ledger.record(self.claim, name, result)
+        self.steps[name] = result
+
+    def open(self, document: JSON) -> None:
+        """Take note of the request as it was when the processor got it."""
+        self._document = document
+
+    def decide(self, outcome: Outcome) -> None:
+        """Store what the processor decided, before anything of it is posted.
+
+        Raises:
+            InvalidDecision: When the run has decided something else already.
+            LeaseLost: When another worker owns the request by now; nothing is stored.
+        """
+        seen = str((self._document or {}).get("updated") or "")
+        decision = Decision(outcome, seen, status_of(self._document))
+        if self.decision is not None and self.decision.outcome != outcome:
+            raise InvalidDecision(
+                f"{self.ref}: decided twice, first {self.decision.outcome!r}, then {outcome!r}"
+            )
+        if self.decision is None:
+            self.confirm()
+            self._ledger.decide(self.claim, decision.dump())
+            self.decision = decision

@@ -1,0 +1,117 @@
+"""A poll: read what waits in Connect, note it in the ledger, wake workers for what is new."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from connect_worker.engine.context import Engine
+from connect_worker.engine.failure import describe, pause_account
+from connect_worker.exceptions import Message, NotFound
+from connect_worker.logger import LogEvent, logger
+from connect_worker.processing.kinds import KINDS, status_of
+from connect_worker.processing.retry import account_trouble
+from connect_worker.processing.states import Kind, Ref, Sighting
+
+#: How many sightings go to the ledger at once.
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What a poll found."""
+
+    seen: int = 0
+    new: int = 0
+    #: Why it was not made, or broke off; "" when it is complete.
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return self.problem or f"{self.seen} waiting, {self.new} new"
+
+
+def poll(engine: Engine, kind: Kind) -> Polled:
+    """Read every page of what waits for this kind's processors and enqueue what is new.
+
+    Polls may overlap, break off or be lost: sighting a request twice enqueues it once, and the next
+    poll finds what this one missed.
+
+    Raises:
+        LedgerUnavailable: Nothing can be noted down, so nothing is enqueued.
+    """
+    gate = engine.ledger.gate()
+    if gate.closed_until > engine.ledger.now():
+        return Polled(problem=f"paused: {gate.reason}")
+    owner = f"{engine.worker}:{uuid.uuid4().hex[:8]}"
+    if not engine.ledger.hold(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
+        return Polled(problem="another poll of this kind is under way")
+    try:
+        return _poll(engine, kind)
+    except Message as error:
+        trouble = account_trouble(error)
+        if trouble is None:
+            raise
+        pause_account(engine, trouble)
+        logger.error(LogEvent("poll failed", kind=kind, error=describe(error)))
+        return Polled(problem=describe(error))
+    finally:
+        engine.ledger.release(f"poll:{kind}", owner=owner)
+
+
+def _poll(engine: Engine, kind: Kind) -> Polled:
+    seen_at = engine.ledger.now()
+    listed: set[str] = set()
+    new = 0
+    for processor in engine.registry.of_kind(kind):
+        rows = processor.sightings(engine.connect, now=seen_at)
+        for batch in _batches(_unlisted(rows, listed)):
+            refs = engine.ledger.sight(
+                batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds
+            )
+            engine.publisher.publish(refs)
+            new += len(refs)
+    if engine.ledger.gate().failures:
+        engine.ledger.open_gate()
+    _look_after_parked(engine, kind, listed, seen_at)
+    logger.info(LogEvent("polled", kind=kind, seen=len(listed), new=new))
+    return Polled(seen=len(listed), new=new)
+
+
+def _unlisted(rows: Iterable[Sighting], listed: set[str]) -> Iterator[Sighting]:
+    """Drop what another processor's list has had; `listed` collects the ids."""
+    for sighting in rows:
+        if sighting.ref.id not in listed:
+            listed.add(sighting.ref.id)
+            yield sighting
+
+
+def _batches(sightings: Iterator[Sighting]) -> Iterator[list[Sighting]]:
+    while batch := list(islice(sightings, BATCH)):
+        yield batch
+
+
+def _look_after_parked(engine: Engine, kind: Kind, listed: set[str], seen_at: float) -> None:
+    """End the visits of parked requests that somebody has decided in Connect meanwhile."""
+    for ref in engine.ledger.parked(kind):
+        if ref.id in listed:
+            continue
+        status = _status(engine, ref)
+        if _may_wait(engine, ref, status):
+            continue
+        if engine.ledger.leave(ref, status, seen_at=seen_at, keep_seconds=engine.keep_seconds):
+            logger.info(LogEvent("decided elsewhere", request=ref.id, status=status))
+
+
+def _status(engine: Engine, ref: Ref) -> str:
+    try:
+        return status_of(engine.connect.get(f"{KINDS[ref.kind].path}/{ref.id}"))
+    except NotFound:
+        return "deleted"
+
+
+def _may_wait(engine: Engine, ref: Ref, status: str) -> bool:
+    return any(
+        processor.awaits({"status": status}) for processor in engine.registry.of_kind(ref.kind)
+    )

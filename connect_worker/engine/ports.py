@@ -1,0 +1,173 @@
+"""What the engine needs of the world, as protocols: a ledger, Connect, a publisher, processors.
+
+The adapters live elsewhere (`ledger/`, `api/`, `tasks/`, `resources/`); the engine imports
+none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from connect_worker.processing.states import (
+    JSON,
+    Claim,
+    Entry,
+    Gate,
+    Kind,
+    Ref,
+    Refusal,
+    Sighting,
+    State,
+    Woken,
+)
+
+
+class Ledger(Protocol):
+    """The memory of every visit; each method is one atomic change.
+
+    Every method that takes a claim may be called twice with the same claim (a client that lost
+    the reply repeats it) and then answers the same. With a claim that is no longer the current one
+    it changes nothing and raises `LeaseLost`. When the store can't be reached, or refuses to
+    write, every method raises `LedgerUnavailable`. All times are the store's own clock.
+    """
+
+    def now(self) -> float:
+        """Return the store's clock, in seconds since the epoch."""
+
+    def sight(
+        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
+    ) -> list[Ref]:
+        """Take note of requests seen waiting; return those that need a message.
+
+        A request without a record, or whose visit has ended *before* `seen_at` (the ledger's clock
+        before the page was asked for), starts a new visit as `queued`: attempt 0, no decision, no
+        steps. A record whose visit ended after `seen_at` is left alone: the page is older than the
+        end. Where the sighting names its visit, the same name never starts again, and another name
+        starts a new visit unless a worker holds the request under a live lease.
+        A queued record is looked at by `wake` after `requeue_seconds`.
+        """
+
+    def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
+        """Take the request for one run: fence + 1, and attempt + 1 unless a decision is stored.
+
+        Given for `queued`, and for `retry`, `waiting` and `decided` that are due; never
+        while a lease lives or the gate is closed. With a stored decision the state becomes
+        `posting`, else `running`. The same owner asking again gets the same claim. A closed gate
+        moves the request's time to the gate's end and answers `PAUSED`; of a gate whose time is
+        over after failures, one claim (`probe=True`) passes until `open_gate` or `close_gate` is
+        called or its lease ends.
+        """
+
+    def extend(self, claim: Claim) -> bool:
+        """Renew the lease (a heartbeat); False when the claim is no longer the current one."""
+
+    def decide(self, claim: Claim, decision: JSON) -> None:
+        """Store the decision, once and for the visit; the claim goes on as `posting`.
+
+        A second, different decision for the visit is refused with `LeaseLost`.
+        """
+
+    def record(self, claim: Claim, step: str, result: JSON) -> None:
+        """Journal one step as done; a step's first result stays."""
+
+    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+        """End the visit as `settled`; the record is kept for `keep_seconds`."""
+
+    def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
+        """End the visit as `superseded`, with the status that Connect shows as its outcome."""
+
+    def put_back(
+        self,
+        claim: Claim,
+        state: State,
+        *,
+        delay_seconds: float,
+        error: str = "",
+        attempt_used: bool = True,
+    ) -> None:
+        """Give the claim up; due again after the delay.
+
+        `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
+        `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
+        of a stored decision counted none).
+        """
+
+    def park(self, claim: Claim, error: str) -> None:
+        """Give the claim up for a person to look at; a stored decision is kept."""
+
+    def wake(self, *, limit: int, requeue_seconds: float, max_attempts: int) -> Woken:
+        """Find what is due: what to publish, whose worker died, what is parked for it.
+
+        An ended lease of a `running` request makes it `retry` (or `parked` at `max_attempts`), of a
+        `posting` one `decided`; both are published at once. A published record is looked at again
+        after `requeue_seconds`, doubling with each time that nobody claims it, up to an hour.
+        """
+
+    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+        """End a visit that nobody holds because the request was seen with another status.
+
+        True when the record was changed; untouched when leased, ended, or changed after `seen_at`.
+        """
+
+    def rerun(self, ref: Ref) -> bool:
+        """Parked → queued, same visit: attempts anew, a stored decision dropped, steps stay."""
+
+    def repost(self, ref: Ref) -> bool:
+        """Parked with a decision → decided, due now."""
+
+    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+        """Parked → discarded: the visit ends and nothing is posted."""
+
+    def gate(self) -> Gate:
+        """Return the account's shared pause."""
+
+    def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
+        """Pause the account for all workers, at least for `seconds`; never shortens a pause.
+
+        `failed` counts one more failure in a row (for the caller's backoff); a 429 does not.
+        """
+
+    def open_gate(self) -> None:
+        """End the pause and forget its failures."""
+
+    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+        """Take a named lock for a while; False while somebody else holds it."""
+
+    def release(self, name: str, *, owner: str) -> None:
+        """Give a named lock back, when it is still the owner's."""
+
+    def entry(self, ref: Ref) -> Entry | None:
+        """Return the record of one request, or None."""
+
+    def parked(self, kind: Kind) -> list[Ref]:
+        """Return the parked requests of one kind, oldest first."""
+
+    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+        """Return how many requests are in each state now; final states count since the start."""
+
+    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return how many visits ended with each outcome (`approved`, …) since the start."""
+
+
+class Publisher(Protocol):
+    """Sends wake-up calls; losing one is harmless."""
+
+    def publish(self, refs: Iterable[Ref]) -> None:
+        """Send one message per request to its kind's queue."""
+
+
+class Connect(Protocol):
+    """Connect's REST API, as JSON; `connect_worker.api.Client` is the adapter.
+
+    Errors are those of `connect_worker.exceptions`: `RateLimited`, `Unauthorized`, `ApiError`, …
+    """
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> JSON:
+        """Return the JSON document at the path."""
+
+    def get_all(self, path: str, query: str | Mapping[str, object] | None = None) -> Iterable[JSON]:
+        """Return every row of a collection, all pages."""
+
+    def send(self, method: str, path: str, json: JSON, *, key: str) -> JSON:
+        """Change something, with the visit's idempotency key; never repeated by the client."""
