@@ -1,0 +1,152 @@
+"""What the four automations have in common: the surface of the 2019 SDK, over the engine.
+
+A subclass implements `process_request` and is run by the worker, or by its own `process` in a
+single process. `filters`, `list`, `dispatch` and `process` may be overridden or called, as before.
+"""
+
+from __future__ import annotations
+
+import builtins
+import copy
+from collections.abc import Mapping, Sequence
+from logging import Logger
+from typing import Any, ClassVar, Generic, TypeVar
+
+from connect_worker.api import Client, client_for, to_query
+from connect_worker.config import Config
+from connect_worker.engine.job import Job
+from connect_worker.logger import logger
+from connect_worker.models import BaseModel
+from connect_worker.processing.judge import judge
+from connect_worker.processing.kinds import KINDS, KindFacts
+from connect_worker.processing.states import Kind
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Automation(Generic[M]):
+    """Base of all automations.
+
+    Args:
+        config: The account; None means the configuration in force.
+    """
+
+    #: Set by the four kinds' classes.
+    kind: ClassVar[Kind]
+    #: The model that the seed names for the resource.
+    model_class: ClassVar[type[BaseModel]]
+    #: The model that `process_request` receives.
+    request_class: ClassVar[type[BaseModel]]
+    #: The ids of the products this automation is for; None for all that no other automation names.
+    products: ClassVar[Sequence[str] | None] = None
+    #: The logger of the processor's lines; each carries the request's id, visit and attempt.
+    logger: Logger = logger
+    #: The job of a bound copy; None on the automation that the user made.
+    _job: Job | None = None
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config.get_instance()
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of this visit: hand it to your system with every call that creates something.
+
+        It is the same over every retry, crash and rescue while the request stays pending, and new
+        when it becomes pending again. "" outside of `process_request`.
+        """
+        return self._job.key if self._job else ""
+
+    @property
+    def attempt(self) -> int:
+        """Which run of the processor in this visit it is, from 1; 0 outside `process_request`."""
+        return self._job.claim.attempt if self._job else 0
+
+    def process_request(self, request: M) -> Any:
+        """Decide one request; every automation has its own.
+
+        Raises:
+            NotImplementedError: The subclass has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no process_request")
+
+    def filters(self, status: str | Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Return what is asked for in a poll: the status, the products, and what is given besides.
+
+        Args:
+            status: One status or several; by default the one in which requests wait for the vendor.
+            **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
+        """
+        chosen: dict[str, Any] = {"status": status or self._facts.waiting}
+        products = list(self.products or self.config.products)
+        names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
+        if products and self._facts.product_field not in names:
+            chosen[self._facts.product_field] = products
+        return {**chosen, **kwargs}
+
+    def list(self) -> builtins.list[M]:
+        """Return all requests that the filters ask for, every page."""
+        return [self.load(row) for row in self.client.get_all(self._facts.path, self.query())]
+
+    def query(self) -> str:
+        """Return the filters as RQL, ordered by creation unless the filters say otherwise."""
+        filters: str | Mapping[str, Any] = self.filters()
+        query = to_query(filters)
+        if "ordering(" in query:
+            return query
+        ordering = f"ordering({self._facts.created_field})"
+        return f"{query}&{ordering}" if query else ordering
+
+    def load(self, document: Any) -> M:
+        """Return the model of a request's document."""
+        request: M = self.request_class.deserialize_json(document)
+        return request
+
+    def dispatch(self, request: M) -> str:
+        """Process one request: run `process_request` and store what it decides.
+
+        The worker calls this for each job and then posts the decision. Called by your own code it
+        deals with the request at once, in this process, decision and posts included.
+
+        Returns:
+            What was decided, or how it ended.
+        """
+        job = self._job
+        if job is None or job.ref.id != request.id:
+            from connect_worker.resources.alone import dispatch_alone
+
+            return dispatch_alone(self, request)
+        outcome = judge(self.kind, lambda: self.process_request(request))
+        job.decide(outcome)
+        return type(outcome).__name__.lower()
+
+    def process(self) -> None:
+        """Process every waiting request here, one after the other; needs no Celery, no Redis.
+
+        All pages are read. An error is logged and confined to its request, which stays as it is
+        for the next run.
+
+        Raises:
+            NotImplementedError: The subclass has no `process_request`.
+        """
+        from connect_worker.resources.alone import process_alone
+
+        process_alone(self)
+
+    @property
+    def client(self) -> Client:
+        """Connect's REST API for this automation's account."""
+        return client_for(self.config)
+
+    def _for_job(self, job: Job) -> Automation[M]:
+        """Return a copy of this automation that is bound to one job.
+
+        What the subclass set up in its constructor is shared by all jobs of a process; what it
+        assigns while it processes a request stays with that request.
+        """
+        bound = copy.copy(self)
+        bound._job = job
+        return bound
+
+    @property
+    def _facts(self) -> KindFacts:
+        return KINDS[self.kind]

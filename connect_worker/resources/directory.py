@@ -1,0 +1,71 @@
+"""Looking things up: assets, products, tier configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from connect_worker.api import client_for
+from connect_worker.config import Config
+from connect_worker.exceptions import NotFound
+from connect_worker.models import Asset, BaseModel, Product, TierConfig
+
+M = TypeVar("M", bound=BaseModel)
+Filters = str | Mapping[str, Any] | None
+
+
+class Directory:
+    """Lists and gets several types of objects.
+
+    Args:
+        config: The account; None means the configuration in force.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config.get_instance()
+
+    def list_assets(self, filters: Filters = None) -> list[Asset]:
+        """Return the assets that match, all pages; of the configured products unless named."""
+        return self._list(Asset, "assets", self._of_products(filters, "product.id"))
+
+    def get_asset(self, asset_id: str) -> Asset | None:
+        """Return an asset, or None when there is no such asset."""
+        return self._get(Asset, f"assets/{asset_id}")
+
+    def list_products(self) -> list[Product]:
+        """Return all products, all pages."""
+        return self._list(Product, "products", None)
+
+    def get_product(self, product_id: str) -> Product | None:
+        """Return a product, or None when there is no such product."""
+        return self._get(Product, f"products/{product_id}")
+
+    def list_tier_configs(self, filters: Filters = None) -> list[TierConfig]:
+        """Return the tier configurations that match, all pages; products as for assets."""
+        return self._list(TierConfig, "tier/configs", self._of_products(filters, "product.id"))
+
+    def get_tier_config(self, tier_config_id: str) -> TierConfig | None:
+        """Return a tier configuration, or None when there is no such one."""
+        return self._get(TierConfig, f"tier/configs/{tier_config_id}")
+
+    def _of_products(self, filters: Filters, field: str) -> Filters:
+        if isinstance(filters, str) or not self.config.products:
+            return filters
+        names = {name.replace("__", ".").removesuffix(".in") for name in filters or {}}
+        return (
+            dict(filters or {})
+            if field in names
+            else {**(filters or {}), field: self.config.products}
+        )
+
+    def _list(self, model: type[M], path: str, filters: Filters) -> list[M]:
+        return [
+            model.deserialize_json(row) for row in client_for(self.config).get_all(path, filters)
+        ]
+
+    def _get(self, model: type[M], path: str) -> M | None:
+        try:
+            found: M = model.deserialize_json(client_for(self.config).get(path))
+        except NotFound:
+            return None
+        return found

@@ -1,0 +1,66 @@
+"""Automation of fulfillment requests: purchases, changes, cancellations of assets."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from connect_worker.models import BaseModel, Fulfillment, Param, TierConfig
+from connect_worker.processing.states import Kind
+from connect_worker.resources.automation import Automation
+
+
+class FulfillmentAutomation(Automation[Fulfillment]):
+    """Processes fulfillment requests: subclass it and implement `process_request`.
+
+    Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
+    raise `InquireRequest`, `FailRequest` or `SkipRequest`. Any other exception is retried.
+    """
+
+    kind = Kind.FULFILLMENT
+    model_class: ClassVar[type[BaseModel]] = Fulfillment
+    request_class: ClassVar[type[BaseModel]] = Fulfillment
+
+    def filters(
+        self, status: str | Sequence[str] | None = "pending", **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the default filters, with those given; see `Automation.filters`."""
+        return super().filters(status, **kwargs)
+
+    def update_parameters(self, pk: str, params: Sequence[Param]) -> str:
+        """Store parameters of a request (`PUT requests/{id}`); safe to repeat.
+
+        Args:
+            pk: Id of the request.
+            params: Parameters with their new values.
+
+        Returns:
+            Connect's answer, as JSON text.
+
+        Raises:
+            ApiError: Connect refused.
+        """
+        body = {"asset": {"params": [dict(param.json) for param in params]}}
+        if self._job:
+            self._job.confirm()
+        return json.dumps(self.client.put(f"requests/{pk}", body, key=self.idempotency_key))
+
+    def create_request(self, request: Fulfillment) -> Fulfillment:
+        """Create a request (`POST requests`); needs a provider's key.
+
+        Raises:
+            ApiError: Connect refused.
+        """
+        if self._job:
+            self._job.confirm()
+        answer = self.client.post("requests", dict(request.json), key=self.idempotency_key)
+        return self.load(answer)
+
+    def get_tier_config(self, tier_id: str, product_id: str) -> TierConfig | None:
+        """Deprecated since 16.0: use `TierConfig.get`."""
+        warnings.warn(
+            "get_tier_config is deprecated: use TierConfig.get", DeprecationWarning, stacklevel=2
+        )
+        return TierConfig.get(tier_id, product_id, self.config)

@@ -1,0 +1,128 @@
+"""Finding the user's automations in the modules that `CONNECT_PROCESSORS` names."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from connect_worker.config import Config
+from connect_worker.engine.context import Processor
+from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.registry import Registration, Registry
+from connect_worker.resources.automation import Automation
+from connect_worker.resources.processor import AutomationProcessor
+
+
+def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
+    """Import the modules and register every automation in them.
+
+    Args:
+        names: Dotted module names, or paths that end in `.py`.
+        config: The account that the automations work for.
+
+    Raises:
+        RegistrationError: A module can't be imported, two automations claim the same kind and
+            product, or there is none at all; names them.
+    """
+    if not names:
+        raise RegistrationError(
+            "CONNECT_PROCESSORS is not set: name the modules with your automations, such as "
+            "CONNECT_PROCESSORS=my_vendor.processors or CONNECT_PROCESSORS=./processors.py"
+        )
+    automations = list(_leaves(find_automations(names)))
+    if not automations:
+        raise RegistrationError(
+            f"CONNECT_PROCESSORS: no automation in {', '.join(names)}: define a subclass of "
+            "FulfillmentAutomation, TierConfigAutomation, UsageAutomation or UsageFileAutomation "
+            "with a process_request method"
+        )
+    return Registry(_registration(automation, config) for automation in automations)
+
+
+def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
+    """Return the automations in the modules, each once, in their order.
+
+    Raises:
+        RegistrationError: A module can't be imported.
+    """
+    found: dict[type[Automation[Any]], None] = {}
+    for name in names:
+        for value in vars(_module(name)).values():
+            if _is_automation(value):
+                found[value] = None
+    return list(found)
+
+
+def _is_automation(value: object) -> bool:
+    """A class with a `process_request` of the user's, its own or inherited."""
+    return (
+        inspect.isclass(value)
+        and issubclass(value, Automation)
+        and value.process_request is not Automation.process_request
+        and not value.__name__.startswith("_")
+    )
+
+
+def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[Any]]]:
+    """Drop classes that are only the bases of others."""
+    for candidate in classes:
+        if not any(other is not candidate and issubclass(other, candidate) for other in classes):
+            yield candidate
+
+
+def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
+    name = f"{automation.__module__}.{automation.__qualname__}"
+    products = automation.products
+    if isinstance(products, str):
+        products = [products]
+    takes_config = "config" in inspect.signature(automation).parameters
+
+    def make() -> Automation[Any]:
+        return automation(config=config) if takes_config else automation()
+
+    processor = AutomationProcessor(automation.kind, make, config)
+    return Registration(automation.kind, frozenset(products) if products else None, name, processor)
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return _from_path(Path(name)) if name.endswith(".py") else _from_name(name)
+    except RegistrationError:
+        raise
+    except (Exception, SystemExit) as exc:
+        raise RegistrationError(
+            f"CONNECT_PROCESSORS: {name} can't be imported: {type(exc).__name__}: {exc}"
+        ) from exc
+
+
+def _from_name(name: str) -> ModuleType:
+    # A console script's sys.path has no working directory, which is where a vendor's modules are.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return importlib.import_module(name)
+
+
+def _from_path(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise RegistrationError(f"CONNECT_PROCESSORS: there is no file {path}")
+    name = f"connect_processors_{path.stem}"
+    existing = sys.modules.get(name)
+    if existing is not None and existing.__file__ == str(path.resolve()):
+        return existing
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise RegistrationError(f"CONNECT_PROCESSORS: {path} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,41 @@
+"""Activation templates."""
+
+from __future__ import annotations
+
+from connect_worker.api import client_for
+from connect_worker.config import Config
+from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+
+
+class TemplateResource:
+    """Gives approvals made of templates.
+
+    Args:
+        config: The account; None means the configuration in force.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config.get_instance()
+
+    def get(self, pk: str) -> ActivationTemplateResponse:
+        """Return the approval with a template.
+
+        Args:
+            pk: The template's id, `TL-…`.
+        """
+        return ActivationTemplateResponse(pk)
+
+    def render(self, pk: str, request_id: str) -> ActivationTileResponse:
+        """Return the approval with a tile: the template, rendered by Connect for a request.
+
+        Args:
+            pk: The template's id, `TL-…`.
+            request_id: The request's id, `PR-…`.
+
+        Raises:
+            ApiError: Connect refused.
+        """
+        path = f"templates/{pk}/render"
+        return ActivationTileResponse(
+            client_for(self.config).get_text(path, {"request_id": request_id})
+        )

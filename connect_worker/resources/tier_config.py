@@ -1,0 +1,48 @@
+"""Automation of tier config requests: the setups of resellers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from connect_worker.models import BaseModel, Param, TierConfigRequest
+from connect_worker.processing.states import Kind
+from connect_worker.resources.automation import Automation
+
+
+class TierConfigAutomation(Automation[TierConfigRequest]):
+    """Processes tier config requests: subclass it and implement `process_request`.
+
+    Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
+    raise `InquireRequest`, `FailRequest` or `SkipRequest`. Any other exception is retried.
+    """
+
+    kind = Kind.TIER_CONFIG
+    model_class: ClassVar[type[BaseModel]] = TierConfigRequest
+    request_class: ClassVar[type[BaseModel]] = TierConfigRequest
+
+    def filters(
+        self, status: str | Sequence[str] | None = "pending", **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the default filters, with those given; see `Automation.filters`."""
+        return super().filters(status, **kwargs)
+
+    def update_parameters(self, pk: str, params: Sequence[Param]) -> str:
+        """Store parameters of a request (`PUT tier/config-requests/{id}`); safe to repeat.
+
+        Args:
+            pk: Id of the request.
+            params: Parameters with their new values.
+
+        Returns:
+            Connect's answer, as JSON text.
+
+        Raises:
+            ApiError: Connect refused.
+        """
+        body = {"params": [dict(param.json) for param in params]}
+        if self._job:
+            self._job.confirm()
+        path = f"tier/config-requests/{pk}"
+        return json.dumps(self.client.put(path, body, key=self.idempotency_key))

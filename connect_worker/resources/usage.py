@@ -1,0 +1,148 @@
+"""Automation of usage reports: one report per listing and period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from connect_worker.exceptions import FileCreationError, FileRetrievalError, Message, SettingsError
+from connect_worker.models import (
+    BaseModel,
+    Product,
+    UsageFile,
+    UsageListing,
+    UsageRecord,
+)
+from connect_worker.processing.states import JSON, Kind
+from connect_worker.resources.automation import Automation
+from connect_worker.resources.spreadsheet import spreadsheet
+
+#: How each period is named; the name is the listing's visit.
+PERIODS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+
+
+class UsageAutomation(Automation[UsageListing]):
+    """Reports usage: subclass it and implement `process_request`, which receives a listing.
+
+    It is called once per listing and period (a UTC day unless `period` says otherwise), and reports
+    with `submit_usage`. What it returns is logged. An exception is retried; the usage files that
+    were created and uploaded before it are not made again.
+    """
+
+    kind = Kind.USAGE
+    # The seed's reference names UsageFile here, though listings are what is processed.
+    model_class: ClassVar[type[BaseModel]] = UsageFile
+    request_class: ClassVar[type[BaseModel]] = UsageListing
+    #: `hour`, `day`, `week` (ISO 8601) or `month`, by UTC.
+    period: ClassVar[str] = "day"
+
+    #: How many files this run of the processor has submitted: numbers the steps.
+    _submitted: int = 0
+
+    def filters(
+        self, status: str | Sequence[str] | None = "listed", **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the default filters, with those given; see `Automation.filters`."""
+        return super().filters(status, **kwargs)
+
+    def period_name(self, now: float) -> str:
+        """Return the name of the reporting period at a time (seconds since the epoch).
+
+        Override it for other periods: each name is reported once per listing.
+        """
+        try:
+            pattern = PERIODS[self.period]
+        except KeyError:
+            raise SettingsError(
+                f"{type(self).__name__}.period is {self.period!r}; it must be one of "
+                f"{', '.join(PERIODS)}"
+            ) from None
+        return datetime.fromtimestamp(now, UTC).strftime(pattern)
+
+    def submit_usage(
+        self, usage_file: UsageFile, usage_records: Sequence[UsageRecord]
+    ) -> UsageFile:
+        """Create a usage file and upload its records.
+
+        Under the worker both are steps of the visit: a rerun after a crash finds the file that was
+        created (by its `external_id`, the visit's idempotency key unless you set one) and goes on
+        with the upload.
+
+        Args:
+            usage_file: Name, product and contract; a description and a period if you like.
+            usage_records: What was used.
+
+        Returns:
+            The usage file as Connect has it.
+
+        Raises:
+            FileCreationError: Connect did not take the file or its records.
+        """
+        self._submitted += 1
+        try:
+            created = self._create(usage_file)
+            uploaded = self._upload(created, usage_records)
+        except Message as exc:
+            raise FileCreationError(f"the usage file can't be submitted: {exc}") from exc
+        result: UsageFile = UsageFile.deserialize_json(uploaded)
+        return result
+
+    def get_usage_template(self, product: Product) -> bytes:
+        """Return the usage template of a product, an XLSX file.
+
+        Raises:
+            FileRetrievalError: There is none, or it can't be fetched.
+        """
+        path = f"usage/products/{product.id}/template/"
+        try:
+            link = (self.client.get(path) or {}).get("template_link")
+            if not link:
+                raise FileRetrievalError(f"product {product.id} has no usage template")
+            return self.client.download(link)
+        except FileRetrievalError:
+            raise
+        except Message as exc:
+            raise FileRetrievalError(
+                f"the usage template of product {product.id} can't be fetched: {exc}"
+            ) from exc
+
+    def _create(self, usage_file: UsageFile) -> JSON:
+        body = dict(usage_file.json)
+        if self._job is None:
+            return self.client.post("usage/files/", body)
+        job = self._job
+        body.setdefault("external_id", f"{job.key}-{self._submitted}")
+
+        def find_or_create() -> JSON:
+            found = self._find(body)
+            return found or self.client.post("usage/files/", body, key=job.key)
+
+        return job.step(f"usage-file-{self._submitted}-create", find_or_create)
+
+    def _find(self, body: JSON) -> JSON:
+        """Look for the file that an earlier run of this visit created."""
+        marker = body["external_id"]
+        rows = self.client.get_all("usage/files", {"external_id": marker})
+        return next((row for row in rows if row.get("external_id") == marker), None)
+
+    def _upload(self, created: JSON, records: Sequence[UsageRecord]) -> JSON:
+        file_id = created["id"]
+
+        def upload() -> JSON:
+            return self.client.upload(
+                f"usage/files/{file_id}/upload/",
+                field="usage_file",
+                filename="usage_file.xlsx",
+                content=spreadsheet(records),
+                key=self.idempotency_key,
+            )
+
+        def upload_unless_done() -> JSON:
+            document = self.client.get(f"usage/files/{file_id}")
+            is_draft = str(document.get("status")).lower() == "draft"
+            return upload() if is_draft else document
+
+        if self._job is None:
+            return upload()
+        return self._job.step(f"usage-file-{self._submitted}-upload", upload_unless_done)

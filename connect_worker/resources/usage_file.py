@@ -1,0 +1,30 @@
+"""Automation of the workflow of usage files: submit, accept, reject, close, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from connect_worker.models import BaseModel, UsageFile
+from connect_worker.processing.states import Kind
+from connect_worker.resources.automation import Automation
+
+
+class UsageFileAutomation(Automation[UsageFile]):
+    """Decides usage files: subclass it and implement `process_request`.
+
+    Raise `SubmitUsageFile`, `AcceptUsageFile`, `RejectUsageFile`, `CloseUsageFile` or
+    `DeleteUsageFile`, or `SkipRequest` to leave the file as it is. Any other exception is retried;
+    to return is an error. Files are polled in the status that `filters` asks for, `ready` by
+    default.
+    """
+
+    kind = Kind.USAGE_FILE
+    model_class: ClassVar[type[BaseModel]] = UsageFile
+    request_class: ClassVar[type[BaseModel]] = UsageFile
+
+    def filters(
+        self, status: str | Sequence[str] | None = "ready", **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the default filters, with those given; see `Automation.filters`."""
+        return super().filters(status, **kwargs)
