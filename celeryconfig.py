@@ -1,0 +1,58 @@
+"""The deployment's Celery settings; everything else is in `connect_worker.settings`.
+
+Connect's pending list and the ledger are the truth, a message is only a wake-up call: so messages
+are acknowledged early, none is prefetched, none carries an ETA, and no result is stored.
+"""
+
+from kombu import Queue
+
+from connect_worker.exceptions import SettingsError
+from connect_worker.processing.states import Kind
+from connect_worker.settings import Settings
+
+try:
+    settings = Settings.from_env()
+except SettingsError as error:
+    raise SystemExit(f"connect-worker: {error}") from None
+
+broker_url = settings.broker_url
+broker_connection_retry_on_startup = True
+# Redis may be away for long; a worker that gave up would need a person to start it again.
+broker_connection_max_retries = None
+broker_transport_options = {
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "socket_connect_timeout": 5,
+}
+
+task_serializer = "json"
+accept_content = ["json"]
+result_backend = None
+task_ignore_result = True
+
+task_acks_late = False
+worker_disable_prefetch = True
+worker_prefetch_multiplier = 1
+
+#: Polls and sweeps have a queue of their own, so that a backlog of jobs does not hold them up.
+CONTROL_QUEUE = "control"
+task_default_queue = CONTROL_QUEUE
+task_queues = [Queue(CONTROL_QUEUE), *(Queue(kind.value) for kind in Kind)]
+task_create_missing_queues = False
+
+# Flower shows what these events tell.
+worker_send_task_events = True
+task_send_sent_event = True
+# A worker's log lines are formatted by connect_worker.logger.
+worker_redirect_stdouts = False
+
+# Polls are due every few seconds: a schedule file would only remember what the next poll finds
+# anyway.
+beat_scheduler = "celery.beat:Scheduler"
+beat_schedule = {
+    **{
+        f"poll {kind}": {"task": "poll", "schedule": seconds, "args": [kind]}
+        for kind, seconds in settings.poll_seconds.items()
+    },
+    "sweep": {"task": "sweep", "schedule": settings.sweep_seconds},
+}

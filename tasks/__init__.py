@@ -1,0 +1,9 @@
+"""The Celery application: `celery -A tasks worker`, `… beat`, `… flower`.
+
+Each task is one call of the engine. Nothing else in the project imports Celery.
+"""
+
+from tasks import poll, process, startup, sweep
+from tasks.app import app
+
+__all__ = ["app", "poll", "process", "startup", "sweep"]

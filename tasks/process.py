@@ -1,0 +1,50 @@
+"""Jobs: one task per kind, so that each has its name in Flower and its queue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from celery.exceptions import Retry
+
+from connect_worker.engine.handle import handle
+from connect_worker.processing.states import Kind, Ref
+from tasks.app import app
+from tasks.wiring import engine
+
+
+def process(kind: Kind, request_id: str) -> str:
+    """Handle one request; returns how it ended, for people.
+
+    Raises:
+        Retry: The ledger wakes the request again later. Celery itself sends nothing: the exception
+            makes Flower show RETRY with the reason.
+    """
+    handled = handle(engine(), Ref(kind, request_id))
+    if handled.retry_seconds is not None:
+        due = datetime.now(UTC) + timedelta(seconds=handled.retry_seconds)
+        raise Retry(handled.text, when=due)
+    return handled.text
+
+
+@app.task(name="process.fulfillment")
+def fulfillment(request_id: str) -> str:
+    """Process a fulfillment request, `PR-…`."""
+    return process(Kind.FULFILLMENT, request_id)
+
+
+@app.task(name="process.tier-config")
+def tier_config(request_id: str) -> str:
+    """Process a tier config request, `TCR-…`."""
+    return process(Kind.TIER_CONFIG, request_id)
+
+
+@app.task(name="process.usage-file")
+def usage_file(request_id: str) -> str:
+    """Process a usage file, `UF-…`."""
+    return process(Kind.USAGE_FILE, request_id)
+
+
+@app.task(name="process.usage")
+def usage(request_id: str) -> str:
+    """Report the usage of a listing, `LST-…`, for the period."""
+    return process(Kind.USAGE, request_id)

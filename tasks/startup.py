@@ -1,0 +1,60 @@
+"""What happens when a process starts: the worker's checks, the log's format, beat's first polls."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.signals import (
+    after_setup_logger,
+    after_setup_task_logger,
+    beat_init,
+    worker_init,
+)
+
+from connect_worker.exceptions import LedgerUnavailable, Message
+from connect_worker.ledger.checks import inspect
+from connect_worker.ledger.redis import connect
+from connect_worker.logger import LogEvent, logger, prepare_handler
+from tasks.app import app
+from tasks.wiring import engine, settings
+
+
+@worker_init.connect
+def check_worker(**_: Any) -> None:
+    """Refuse to start, in one sentence, with settings or processors that can't work."""
+    try:
+        made = engine()
+    except Message as error:
+        raise SystemExit(f"connect-worker: {error}") from None
+    for kind, names in made.registry.coverage.items():
+        for name in names:
+            logger.info(LogEvent("processor", kind=kind, automation=name))
+    _check_redis()
+
+
+def _check_redis() -> None:
+    try:
+        findings = inspect(connect(settings().redis_url))
+    except LedgerUnavailable as error:
+        logger.warning(LogEvent("redis not reachable yet", error=error))
+        return
+    for finding in findings:
+        if finding.level == "refuse":
+            raise SystemExit(f"connect-worker: {finding.message}")
+        logger.warning(finding.message)
+
+
+@beat_init.connect
+def poll_now(**_: Any) -> None:
+    """Send the first polls at once instead of after a first interval."""
+    for entry in app.conf.beat_schedule.values():
+        app.send_task(entry["task"], entry.get("args", ()), queue=app.conf.task_default_queue)
+
+
+@after_setup_logger.connect
+@after_setup_task_logger.connect
+def format_log(logger: logging.Logger, **_: Any) -> None:
+    """Write this project's log lines: facts of the job on each, no key on any."""
+    for handler in logger.handlers:
+        prepare_handler(handler)

@@ -1,0 +1,91 @@
+"""The engine of this process: the real ledger, client, publisher and automations."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterable
+from functools import lru_cache
+
+from kombu.exceptions import OperationalError
+
+from connect_worker.api import Client
+from connect_worker.engine.context import Engine
+from connect_worker.engine.heart import Heart
+from connect_worker.ledger.redis import RedisLedger
+from connect_worker.logger import LogEvent
+from connect_worker.processing.retry import RetryPolicy
+from connect_worker.processing.states import Ref
+from connect_worker.resources.loading import load_registry
+from connect_worker.settings import Settings
+from tasks.app import app
+
+logger = logging.getLogger("connect_worker")
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process."""
+    return Settings.from_env()
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """Return the engine; made by the worker's main process, inherited by its children.
+
+    The parts are fork-safe: the Redis pool, the HTTP sessions and the heartbeat thread notice a
+    fork.
+
+    Raises:
+        SettingsError: The account's URL or key is missing or malformed.
+        RegistrationError: The automations can't be loaded.
+    """
+    chosen = settings()
+    config = chosen.config()
+    ledger = RedisLedger.from_url(chosen.redis_url, account=chosen.account)
+    return Engine(
+        ledger=ledger,
+        connect=Client(
+            config.api_url,
+            config.api_key,
+            timeout_seconds=chosen.timeout_seconds,
+            page_size=chosen.page_size,
+        ),
+        publisher=CeleryPublisher(),
+        registry=load_registry(chosen.processors, config),
+        heart=Heart(ledger),
+        account=chosen.account,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        policy=RetryPolicy(
+            max_attempts=chosen.max_attempts,
+            base_seconds=chosen.retry_base_seconds,
+            max_seconds=chosen.retry_max_seconds,
+        ),
+        lease_seconds=chosen.lease_seconds,
+        skip_seconds=chosen.skip_seconds,
+        keep_seconds=chosen.keep_days * 86_400,
+    )
+
+
+class CeleryPublisher:
+    """Publishes wake-up calls: one task per request, on the queue of its kind."""
+
+    def publish(self, refs: Iterable[Ref]) -> None:
+        """Send the messages; when the broker is away they are lost, and the sweep sends others."""
+        waiting = list(refs)
+        if not waiting:
+            return
+        try:
+            with app.producer_pool.acquire(block=True) as producer:
+                for ref in waiting:
+                    app.tasks[f"process.{ref.kind}"].apply_async(
+                        (ref.id,),
+                        queue=ref.kind.value,
+                        task_id=f"{ref.id}.{secrets.token_hex(4)}",
+                        producer=producer,
+                        ignore_result=True,
+                    )
+        except OperationalError as error:
+            logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
