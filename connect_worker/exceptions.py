@@ -1,0 +1,408 @@
+"""Every error of the project, under one root.
+
+The first branch is what a processor raises to say what shall become of a request: decisions, not
+faults. In the second, a class that is also `Retryable` may succeed when the same thing is tried
+again; one that is also `Permanent` will not, and waits for a person. (R = retryable, P = permanent)
+
+    Message                         the root; the 2019 SDK's name for it
+     ├─ FailRequest                 decision: fail the request
+     ├─ InquireRequest              decision: ask for (better) parameters
+     ├─ SkipRequest                 decision: leave it pending, look again later
+     ├─ UsageFileAction             decision about a usage file
+     │   ├─ AcceptUsageFile
+     │   ├─ CloseUsageFile
+     │   ├─ DeleteUsageFile
+     │   ├─ RejectUsageFile
+     │   └─ SubmitUsageFile
+     │
+     ├─ Retryable  (R)
+     ├─ Permanent  (P)
+     ├─ FileCreationError      R    a usage file could not be created or uploaded
+     ├─ FileRetrievalError     R    a usage template could not be fetched
+     ├─ ServerError                 Connect answered with an error document
+     │   └─ ApiError                ... to a call of this project's client
+     │       ├─ BadRequest     P    400, 409, 422 and the other 4xx
+     │       ├─ Unauthorized   R    401: the key is refused, until somebody mends it
+     │       ├─ Forbidden      R    403: likewise
+     │       ├─ NotFound       P    404
+     │       ├─ RateLimited    R    429
+     │       └─ ServerFault    R    5xx
+     ├─ ConnectionFailed       R    no answer at all
+     ├─ InvalidResponse        R    a success whose body is not the JSON expected
+     ├─ InvalidDecision        P    what the processor returned or raised decides nothing
+     ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
+     ├─ SettingsError          P    a setting is missing or malformed
+     ├─ RegistrationError      P    the processors can't be registered
+     ├─ LedgerUnavailable      R    the ledger did not answer
+     └─ LeaseLost                   somebody else owns the job now: stop, and write nothing
+
+All of them survive pickling with their attributes, and none shows an API key.
+"""
+
+# ruff: noqa: N818 - the names are the 2019 SDK's, or the ones that HTTP gives to its answers
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from connect_worker.logger import mask_secrets
+
+if TYPE_CHECKING:
+    from connect_worker.models import Param
+
+
+def _revive(kind: type[Message], args: tuple[Any, ...], state: dict[str, Any]) -> Message:
+    """Rebuild a pickled error without calling its constructor."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class Message(Exception):
+    """Root of all errors; the 2019 SDK's "base class for all Connect exceptions".
+
+    Args:
+        message: What happened; `str(error)` gives it back.
+        code: The case in short, such as ``fail`` or an ``error_code`` of Connect.
+        obj: More about it, of any shape.
+    """
+
+    code: str
+    obj: Any
+
+    def __init__(self, message: str = "", code: str = "", obj: Any = None) -> None:
+        super().__init__(mask_secrets(str(message)))
+        self.code = code
+        self.obj = obj
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is normally pickled as "call the class with args", which fails for every
+        # constructor that takes something else, and forgets the attributes of those that don't.
+        return _revive, (type(self), self.args, dict(self.__dict__))
+
+    @property
+    def message(self) -> str:
+        """The message. Deprecated by the 2019 SDK (16.0): use `str(error)`."""
+        warnings.warn(
+            "Message.message is deprecated: use str(error)", DeprecationWarning, stacklevel=2
+        )
+        return str(self)
+
+
+class FailRequest(Message):
+    """Fail the request being processed; the message becomes the reason that is shown."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or "Request failed", "fail")
+
+
+class InquireRequest(Message):
+    """Ask the customer or reseller to correct parameters of the request.
+
+    Args:
+        message: What goes into the request's conversation.
+        params: The parameters to correct, each with its `value_error` set.
+    """
+
+    params: list[Param]
+
+    def __init__(self, message: str = "", params: Sequence[Param] | None = None) -> None:
+        super().__init__(message or "Correct user input required", "inquire")
+        self.params = list(params or ())
+
+
+class SkipRequest(Message):
+    """Leave the request pending; it is looked at again later."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or "Request skipped", "skip")
+
+
+class UsageFileAction(Message):
+    """A decision about a usage file.
+
+    Args:
+        message: What `str(error)` says.
+        code: The action, which is the last segment of the path that is posted to.
+        data: The body that is posted; None posts none.
+    """
+
+    data: dict[str, Any] | None
+
+    def __init__(self, message: str, code: str, data: dict[str, Any] | None = None) -> None:
+        super().__init__(message, code, data)
+        self.data = data
+
+
+class AcceptUsageFile(UsageFileAction):
+    """Accept the file, as the provider, with a note."""
+
+    def __init__(self, acceptance_note: str) -> None:
+        super().__init__(
+            acceptance_note or "Usage file accepted", "accept", {"acceptance_note": acceptance_note}
+        )
+
+
+class CloseUsageFile(UsageFileAction):
+    """Close the file. Connect takes no note with it: the message is for the log."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or "Usage file closed", "close")
+
+
+class DeleteUsageFile(UsageFileAction):
+    """Delete the file. Connect takes no note with it: the message is for the log."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or "Usage file deleted", "delete")
+
+
+class RejectUsageFile(UsageFileAction):
+    """Reject the file, as the provider; the message is the note that the vendor reads."""
+
+    def __init__(self, message: str | None = None) -> None:
+        note = message or "Usage file rejected"
+        super().__init__(note, "reject", {"rejection_note": note})
+
+
+class SubmitUsageFile(UsageFileAction):
+    """Submit the file to the provider.
+
+    Args:
+        rejection_note: The note posted with it; None posts an empty body.
+    """
+
+    def __init__(self, rejection_note: str | None = None) -> None:
+        data = {} if rejection_note is None else {"rejection_note": rejection_note}
+        super().__init__(rejection_note or "Usage file submitted", "submit", data)
+
+
+class Retryable(Message):
+    """The same thing may succeed when it is tried again."""
+
+
+class Permanent(Message):
+    """Trying again won't help: a person has to look at it."""
+
+
+class FileCreationError(Retryable):
+    """A usage file could not be created, or its records not be uploaded."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "filecreation")
+
+
+class FileRetrievalError(Retryable):
+    """A usage template could not be fetched."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "fileretrieval")
+
+
+class ErrorDocument(Protocol):
+    """What Connect says about an error; `models.ServerErrorResponse` is one."""
+
+    @property
+    def error_code(self) -> str:
+        """Connect's code, such as ``VAL_001``."""
+
+    @property
+    def errors(self) -> list[str]:
+        """Connect's sentences."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What Connect adds to them, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorFacts:
+    """The plain form of an `ErrorDocument`."""
+
+    error_code: str = ""
+    errors: list[str] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class ServerError(Message):
+    """Connect answered with an error document, which is at hand as `obj` and `error`."""
+
+    def __init__(self, error: ErrorDocument) -> None:
+        sentences = "; ".join(str(sentence) for sentence in error.errors or ())
+        text = ": ".join(part for part in (error.error_code or "", sentences) if part)
+        super().__init__(text or "The server returned an error", error.error_code or "", error)
+
+    @property
+    def error(self) -> Any:
+        """The error document: `error_code`, `errors`, `params`."""
+        return self.obj
+
+
+class ApiError(ServerError):
+    """Connect refused a call, or failed at it.
+
+    Args:
+        status: HTTP status.
+        error_code: Connect's code, or an empty text where the body had none.
+        errors: Connect's sentences; the body itself where it was no JSON.
+        params: What Connect adds to them.
+        method: HTTP method of the call.
+        path: Path of the call, from the API's base.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        error_code: str = "",
+        errors: Sequence[str] = (),
+        params: Mapping[str, Any] | None = None,
+        method: str = "",
+        path: str = "",
+    ) -> None:
+        # Some proxies and gateways answer with whole pages, or echo the request's headers.
+        sentences = [mask_secrets(str(sentence)[:2000]) for sentence in errors]
+        facts = ErrorFacts(error_code=error_code, errors=sentences, params=dict(params or {}))
+        super().__init__(facts)
+        self.status = status
+        self.error_code = facts.error_code
+        self.errors = facts.errors
+        self.params = facts.params
+        self.method = method
+        self.path = path
+
+    def __str__(self) -> str:
+        call = " ".join(part for part in (self.method, self.path) if part)
+        return f"{call or 'Connect'} answered {self.status}: {super().__str__()}"
+
+
+class BadRequest(ApiError, Permanent):
+    """400, 409, 422 and the other 4xx: Connect does not take this call, now or later."""
+
+
+class Unauthorized(ApiError, Retryable):
+    """401: Connect does not know the key. Every call fails alike until it is mended."""
+
+
+class Forbidden(ApiError, Retryable):
+    """403: the key's account may not do this. A person grants it, then it works."""
+
+
+class NotFound(ApiError, Permanent):
+    """404: there is no such object, or not for this account."""
+
+
+class RateLimited(ApiError, Retryable):
+    """429: too many calls.
+
+    Args:
+        retry_after_seconds: How long Connect asks to wait; None where it did not say.
+        **facts: As `ApiError` takes them.
+    """
+
+    def __init__(self, *, retry_after_seconds: float | None = None, **facts: Any) -> None:
+        super().__init__(**facts)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ServerFault(ApiError, Retryable):
+    """5xx: Connect broke. Whether a POST had its effect is unknown."""
+
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    429: RateLimited,
+}
+
+
+def api_error_class(status: int) -> type[ApiError]:
+    """Give the class for an HTTP status that is no success."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:
+        return ServerFault
+    return BadRequest if status >= 400 else ApiError
+
+
+class ConnectionFailed(Retryable):
+    """No answer came: refused, reset, timed out, or the name did not resolve.
+
+    Args:
+        message: What happened.
+        sent: Whether the request may have reached Connect; None where that can't be known.
+    """
+
+    def __init__(self, message: str, *, sent: bool | None = None) -> None:
+        super().__init__(message, "connection")
+        self.sent = sent
+
+
+class InvalidResponse(Retryable):
+    """Connect (or something in between) answered a success whose body isn't the JSON expected."""
+
+    def __init__(self, *, method: str, path: str, body: str) -> None:
+        self.method = method
+        self.path = path
+        #: The first 200 characters.
+        self.body = mask_secrets(body)[:200]
+        super().__init__(f"{method} {path} answered no usable JSON: {self.body!r}", "response")
+
+
+class InvalidDecision(Permanent):
+    """What a processor returned or raised decides nothing for this kind of request."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "decision")
+
+
+class InvalidDocument(Permanent, TypeError):
+    """A document does not fit its model.
+
+    Args:
+        model: The model's name, and the document's id where it has one.
+        errors: What is wrong, by path (``asset.items[0].quantity``); an empty path is the document.
+    """
+
+    def __init__(self, model: str, errors: Mapping[str, str]) -> None:
+        self.model = model
+        self.errors = dict(errors)
+        places = "; ".join(f"{path}: {text}" if path else text for path, text in errors.items())
+        super().__init__(f"{model} can't be loaded: {places}", "document")
+
+
+class SettingsError(Permanent):
+    """A setting is missing or malformed; `setting` is its name."""
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message, "settings")
+        self.setting = setting
+
+
+class RegistrationError(Permanent):
+    """Processors can't be registered: none found, two for one product, or a broken module."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "registration")
+
+
+class LedgerUnavailable(Retryable):
+    """The ledger did not answer. Nothing may be posted without it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "ledger")
+
+
+class LeaseLost(Message):
+    """The job's lease ran out and somebody else owns it: the writes of this one are refused."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "lease")
