@@ -1,0 +1,58 @@
+"""How an activation reads in Connect, and the two answers of a processor that approve a request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from connect_worker.models.base import BaseModel, absent
+
+#: What a tile without contents says, as in the 2019 SDK.
+DEFAULT_TILE: Final = "Activation succeeded"
+
+
+class Activation(BaseModel):
+    """The activation of a contract or of a tier configuration."""
+
+    date: datetime | None = absent
+    #: Where the activation's form is.
+    link: str | None = absent
+    message: str = absent
+
+
+@dataclass(frozen=True)
+class ActivationTemplateResponse:
+    """Approve the request, and show the template with this id.
+
+    Attributes:
+        template_id: Id of a template that is defined in the Vendor Portal.
+    """
+
+    template_id: str
+
+
+@dataclass(frozen=True)
+class ActivationTileResponse:
+    """Approve the request, and show a tile with these contents.
+
+    Attributes:
+        markdown: The contents, in Markdown.
+    """
+
+    markdown: str = ""
+
+    @property
+    def tile(self) -> str:
+        """What Connect is given: the contents, or `DEFAULT_TILE` where there are none.
+
+        Contents that are a JSON string (a template rendered by an API that quotes it) are unquoted,
+        as in the 2019 SDK.
+        """
+        if self.markdown.startswith('"'):
+            try:
+                return str(json.loads(self.markdown)) or DEFAULT_TILE
+            except ValueError:  # Markdown that only begins with a quotation mark
+                return self.markdown
+        return self.markdown or DEFAULT_TILE

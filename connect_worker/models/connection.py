@@ -1,0 +1,19 @@
+"""Connections between a product and a hub."""
+
+from __future__ import annotations
+
+from connect_worker.models.base import BaseModel, absent
+from connect_worker.models.company import Company
+from connect_worker.models.hub import Hub
+from connect_worker.models.product import Product
+
+
+class Connection(BaseModel):
+    """The way on which a provider orders one product through one hub."""
+
+    hub: Hub = absent
+    product: Product = absent
+    provider: Company = absent
+    #: ``production``, ``test`` or ``preview``.
+    type: str = absent
+    vendor: Company = absent

@@ -1,0 +1,145 @@
+"""Products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from connect_worker.config import Config
+from connect_worker.models._remote import client_for
+from connect_worker.models.base import BaseModel, absent
+from connect_worker.models.company import Company
+from connect_worker.models.constraints import Constraints
+from connect_worker.models.event import Events
+from connect_worker.models.item import Item
+from connect_worker.models.marketplace import Marketplace
+from connect_worker.models.param import Param
+from connect_worker.models.template import Template
+
+
+class ProductConfiguration(BaseModel):
+    """What a product supports."""
+
+    requires_reseller_information: bool = absent
+    suspend_resume_supported: bool = absent
+
+
+class Document(BaseModel):
+    """A document that comes with a product."""
+
+    title: str = absent
+    url: str = absent
+
+
+class DownloadLink(BaseModel):
+    """A download that comes with a product."""
+
+    title: str = absent
+    url: str = absent
+    #: ``admin`` or ``user``.
+    visible_for: str = absent
+
+
+class CustomerUiSettings(BaseModel):
+    """What customers see of a product."""
+
+    description: str = absent
+    documents: list[Document] = absent
+    download_links: list[DownloadLink] = absent
+    getting_started: str = absent
+
+
+class ProductFamily(BaseModel):
+    """A family of products."""
+
+    name: str = absent
+
+
+class ProductCategory(BaseModel):
+    """A category of products."""
+
+    children: list[ProductCategory] | None = absent
+    family: ProductFamily | None = absent
+    name: str = absent
+    parent: ProductCategory | None = absent
+
+
+class ProductStatsInfo(BaseModel):
+    """How many contracts or agreements of either kind a product has."""
+
+    distribution: int = absent
+    sourcing: int = absent
+
+
+class ProductStats(BaseModel):
+    """Numbers about a product; they depend on who asks."""
+
+    agreements: ProductStatsInfo = absent
+    contracts: ProductStatsInfo = absent
+    #: How often it is listed.
+    listing: int = absent
+
+
+class ProductConfigurationParameter(BaseModel):
+    """The value of a configuration parameter, for a product, marketplace or item."""
+
+    constraints: Constraints = absent
+    events: Events = absent
+    item: Item | None = absent
+    marketplace: Marketplace | None = absent
+    parameter: Param = absent
+    value: str | None = absent
+
+    # Added by the API since the 2019 SDK.
+    structured_value: dict[str, Any] | None = absent
+
+
+class Product(BaseModel):
+    """A product, in its latest published version."""
+
+    category: ProductCategory | None = absent
+    configurations: ProductConfiguration = absent
+    customer_ui_settings: CustomerUiSettings = absent
+    detailed_description: str = absent
+    #: Path of its icon.
+    icon: str = absent
+    #: Whether this is the latest version.
+    latest: bool | None = absent
+    name: str = absent
+    owner: Company | None = absent
+    published_at: datetime = absent
+    short_description: str = absent
+    stats: ProductStats = absent
+    version: int = absent
+
+    # Added by the API since the 2019 SDK.
+    status: str = absent
+
+    def get_templates(self, config: Config | None = None) -> list[Template]:
+        """Fetch all templates of the product (GET ``products/{id}/templates``).
+
+        Args:
+            config: The account to ask; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        rows = client_for(config).get_all(f"products/{self.id}/templates")
+        return [Template.deserialize_json(row) for row in rows]
+
+    def get_product_configurations(
+        self, filters: Mapping[str, object] | None = None, config: Config | None = None
+    ) -> list[ProductConfigurationParameter]:
+        """Fetch the values of its configuration parameters (GET ``products/{id}/configurations``).
+
+        Args:
+            filters: By ``parameter.id``, ``parameter.title``, ``parameter.scope``,
+                ``marketplace.id``, ``marketplace.name``, ``item.id``, ``item.name`` or ``value``.
+            config: The account to ask; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        rows = client_for(config).get_all(f"products/{self.id}/configurations", filters)
+        return [ProductConfigurationParameter.deserialize_json(row) for row in rows]

@@ -1,0 +1,20 @@
+"""Renewals of items."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from connect_worker.models.base import BaseModel, absent, spelled
+
+
+class Renewal(BaseModel):
+    """For how long an item is renewed."""
+
+    #: When the renewed period begins; ``from`` in the document.
+    from_: datetime = spelled("from")
+    #: When it ends.
+    to: datetime = absent
+    #: How many units it lasts.
+    period_delta: int = absent
+    #: The unit: year, month, day or hour.
+    period_uom: str = absent

@@ -1,0 +1,29 @@
+"""The accounts of a supply chain."""
+
+from __future__ import annotations
+
+from connect_worker.models.base import BaseModel, absent
+from connect_worker.models.contact import ContactInfo
+
+
+class TierAccount(BaseModel):
+    """A customer or a reseller."""
+
+    contact_info: ContactInfo = absent
+    #: Its id in the commerce system; it may come as a number.
+    external_id: str | None = absent
+    external_uid: str | None = absent
+    name: str = absent
+
+    # Added by the API since the 2019 SDK.
+    tax_id: str | None = absent
+
+
+class TierAccounts(BaseModel):
+    """The accounts that stand between the provider and what was bought."""
+
+    customer: TierAccount = absent
+    #: The customer's reseller.
+    tier1: TierAccount = absent
+    #: The reseller's reseller; where there is none Connect sends nothing, null, or an empty object.
+    tier2: TierAccount | None = absent
