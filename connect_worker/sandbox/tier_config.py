@@ -1,0 +1,208 @@
+"""A tier config request and the reseller's configuration that it sets up."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from connect_worker.sandbox import identifiers
+from connect_worker.sandbox.catalog import (
+    CUSTOMER_USER,
+    PORTAL_USER,
+    Json,
+    Product,
+    tier_account,
+)
+from connect_worker.sandbox.clock import whole_seconds
+from connect_worker.sandbox.dice import Dice
+from connect_worker.sandbox.documents import change_params, merge
+from connect_worker.sandbox.matching import values_at
+
+
+@dataclass(slots=True)
+class TierConfigRequest:
+    """One ``TCR-…`` with its ``TC-…``."""
+
+    kind: ClassVar[str] = "tier-config"
+
+    number: int
+    seed: int
+    product: Product
+    reseller: int
+    #: setup or update
+    type: str
+    scenario: str
+    created: datetime
+    updated: datetime
+    #: event name -> (when, the user who caused it)
+    events: dict[str, tuple[datetime, Json]]
+    status: str = "pending"
+    config_status: str = "processing"
+    params: dict[str, Json] = field(default_factory=dict)
+    shown: Json = field(default_factory=dict)
+    overlay: Json | None = None
+    sequence: int = -1
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = self.id or identifiers.tier_request_id(self.number)
+
+    @property
+    def product_id(self) -> str:
+        """The product that the reseller will sell."""
+        return self.product.id
+
+    @property
+    def config_id(self) -> str:
+        """The configuration that the request is about."""
+        return identifiers.tier_config_id(self.number)
+
+    @property
+    def account_id(self) -> str:
+        """The reseller's account."""
+        return identifiers.tier_account_id(self.reseller, 1)
+
+    def lookup_values(self) -> dict[str, str]:
+        """Requests are found by the reseller and by the configuration at once."""
+        return {
+            "configuration.account.id": self.account_id,
+            "configuration.id": self.config_id,
+        }
+
+    def values(self, name: str) -> list[Any]:
+        """Values under a field name, without building the document where a poll would need it."""
+        match name:
+            case "id":
+                return [self.id]
+            case "status":
+                return [self.status]
+            case "type":
+                return [self.type]
+            case "configuration.product.id":
+                return [self.product.id]
+            case "configuration.account.id":
+                return [self.account_id]
+            case "created":
+                return [whole_seconds(self.created)]
+            case "updated":
+                return [whole_seconds(self.updated)]
+        return values_at(self.body(), name)
+
+    def body(self) -> Json:
+        """As ``tier/config-requests/{id}`` shows it."""
+        dice = Dice(self.seed, "tier-config", self.number)
+        document: Json = {
+            "id": self.id,
+            "type": self.type,
+            "status": self.status,
+            "configuration": self.configuration(),
+            "parent_configuration": None,
+            "account": tier_account(self.reseller, 1),
+            "product": self.product.reference,
+            "tier_level": 1,
+            "params": change_params(self._params(dice), self.params),
+            "environment": "production",
+            "assignee": dice.pick([None, {"id": PORTAL_USER["id"], "name": PORTAL_USER["name"]}]),
+            "template": None,
+            "activation": {"link": f"https://portal.example/tier/{self.id}"},
+            "events": {
+                name: {"at": whole_seconds(moment), "by": user}
+                for name, (moment, user) in self.events.items()
+            },
+        }
+        if dice.chance(12):
+            document["partner_segment"] = {"code": "SMB"}
+        sent = {name: value for name, value in (self.overlay or {}).items() if name != "params"}
+        return {**merge(document, sent), **self.shown}
+
+    def configuration(self) -> Json:
+        """As ``tier/configs/{id}`` shows it and the request embeds it."""
+        dice = Dice(self.seed, "tier-config", self.number)
+        created = self.events["created"][0]
+        document: Json = {
+            "id": self.config_id,
+            "name": f"Configuration of reseller {self.reseller}",
+            "account": tier_account(self.reseller, 1),
+            "product": self.product.reference,
+            "tier_level": 1,
+            "status": self.config_status,
+            "connection": self.product.connection,
+            "contract": self.product.contract,
+            "marketplace": self.product.marketplace,
+            "events": {
+                "created": {"at": whole_seconds(created)},
+                "updated": {"at": whole_seconds(self.updated), "by": PORTAL_USER},
+            },
+            "params": change_params(self._params(dice), self.params),
+            "configuration": {"params": []},
+            "open_request": {"id": self.id} if self.status in ("pending", "inquiring") else None,
+        }
+        if "template" in self.shown:
+            document["template"] = self.shown["template"]
+        return document
+
+    def _params(self, dice: Dice) -> list[Json]:
+        known = self.type == "update"
+        seeded = [
+            _param("reseller_email", "ordering", f"reseller{self.reseller}@partner.example"),
+            _param("reseller_id", "fulfillment", f"RS-{self.reseller:06d}" if known else ""),
+            _param("discount_group", "ordering", dice.pick(["A", "B", None])),
+        ]
+        sent = (self.overlay or {}).get("params", [])
+        return list(merge({"params": seeded}, {"params": sent})["params"])
+
+
+def _param(identifier: str, phase: str, value: str | None) -> Json:
+    return {
+        "id": identifier,
+        "name": identifier,
+        "title": identifier.replace("_", " "),
+        "description": "",
+        "type": "text",
+        "scope": "tier1",
+        "phase": phase,
+        "value": value,
+        "value_error": "",
+        "constraints": {"hidden": False, "required": phase == "ordering", "unique": False},
+    }
+
+
+def opening_events(created: datetime) -> dict[str, tuple[datetime, Json]]:
+    """The events of a request that the provider's side has just put to the vendor."""
+    return {"created": (created, CUSTOMER_USER), "pended": (created, CUSTOMER_USER)}
+
+
+@dataclass(slots=True)
+class TierConfig:
+    """One ``TC-…``: the other face of its request."""
+
+    request: TierConfigRequest
+    sequence: int = -1
+
+    @property
+    def id(self) -> str:
+        """The configuration's id."""
+        return self.request.config_id
+
+    @property
+    def status(self) -> str:
+        """The configuration's own status."""
+        return self.request.config_status
+
+    @property
+    def product_id(self) -> str:
+        """The product that it is for."""
+        return self.request.product.id
+
+    def lookup_values(self) -> dict[str, str]:
+        """Configurations are found by the reseller at once."""
+        return {"account.id": self.request.account_id}
+
+    def values(self, name: str) -> list[Any]:
+        """Values under a field name."""
+        if name == "account.id":
+            return [self.request.account_id]
+        return values_at(self.body(), name)
+
+    def body(self) -> Json:
+        """As ``tier/configs/{id}`` shows it."""
+        return self.request.configuration()
