@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sandbox.running import Client, running_sandbox
+
+from connect_worker.processing.states import Kind
+
+from .workplace import Workplace, automation
+
+Open = Callable[..., Workplace]
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Client]:
+    with running_sandbox("--requests", "40") as client:
+        yield client
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Client) -> Client:
+    """A sandbox as it was seeded."""
+    sandbox_process.control("POST", "reset")
+    sandbox_process.control("DELETE", "faults")
+    return sandbox_process
+
+
+@pytest.fixture
+def open_for(sandbox: Client) -> Open:
+    """Make a workplace whose automation's `process_request` is the given function."""
+
+    def make(
+        process: Callable[[Any, Any], Any], kind: Kind = Kind.FULFILLMENT, **attributes: Any
+    ) -> Workplace:
+        return Workplace(sandbox, automation(process, kind, **attributes))
+
+    return make

@@ -1,0 +1,398 @@
+"""What happens when processors raise, workers die and Connect misbehaves; judged by the sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sandbox.running import Client
+
+from connect_worker.engine.job import Decision
+from connect_worker.engine.sweep import sweep
+from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from connect_worker.processing.outcome import Approve
+from connect_worker.processing.retry import LONGEST_PAUSE_SECONDS, STRIKES_BEFORE_PAUSE
+from connect_worker.processing.states import Claim, Kind, Ref, State
+
+from .conftest import Open
+from .workplace import MAX_ATTEMPTS, Workplace
+
+LONG = 3600.0
+
+
+class Counted:
+    """A processor that approves, and keeps the keys of its runs."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def __call__(self, automation: Any, request: Any) -> Any:
+        self.keys.append(automation.idempotency_key)
+        return ActivationTileResponse("x")
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture
+def opened(open_for: Open, counted: Counted) -> Workplace:
+    return open_for(lambda self, request: counted(self, request))
+
+
+def purchase(opened: Workplace) -> Ref:
+    return opened.only(opened.sandbox.with_scenario("purchase"))
+
+
+# ---- the processor
+
+
+def test_an_exception_is_retried_with_the_same_key_and_then_parked(open_for: Open) -> None:
+    keys = []
+
+    def process(self: Any, request: Any) -> Any:
+        keys.append(self.idempotency_key)
+        raise OSError("the vendor is away")
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    first = opened.handle(ref)
+    assert first.text == "OSError: the vendor is away"
+    assert first.retry_seconds is not None
+    assert opened.entry(ref).state is State.RETRY
+    for _ in range(MAX_ATTEMPTS - 1):
+        opened.later(ref, LONG)
+
+    entry = opened.entry(ref)
+    assert entry.state is State.PARKED
+    assert entry.error == "OSError: the vendor is away"
+    assert len(keys) == MAX_ATTEMPTS
+    assert len(set(keys)) == 1
+    assert opened.accepted(ref) == []
+
+
+def test_a_failing_request_does_not_stop_the_others(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        if request.id == bad.id:
+            raise ValueError("this one")
+        return ActivationTileResponse("x")
+
+    opened = open_for(process)
+    bad = purchase(opened)
+    good = Ref(bad.kind, opened.sandbox.with_scenario("purchase", 1))
+    opened.handle(bad)
+    assert opened.handle(good).text == "approved"
+
+
+@pytest.mark.parametrize(
+    ("process", "error"),
+    [
+        (lambda self, request: "yes", "InvalidDecision"),
+        (lambda self, request: (_ for _ in ()).throw(NotImplementedError("x")), "NotImplemented"),
+    ],
+)
+def test_what_no_retry_can_mend_is_parked_at_once(open_for: Open, process: Any, error: str) -> None:
+    opened = open_for(process)
+    ref = purchase(opened)
+    opened.handle(ref)
+    assert opened.entry(ref).state is State.PARKED
+    assert opened.entry(ref).error.startswith(error)
+
+
+def test_a_parked_request_that_a_person_decides_in_connect_leaves_the_list(open_for: Open) -> None:
+    opened = open_for(lambda self, request: "nonsense")
+    ref = purchase(opened)
+    opened.handle(ref)
+    opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "approved"})
+    opened.poll()
+    assert opened.engine.ledger.parked(Kind.FULFILLMENT) == []
+    assert opened.entry(ref).state is State.SUPERSEDED
+
+
+def test_a_request_decided_by_hand_meanwhile_is_not_overwritten(
+    open_for: Open, sandbox: Client
+) -> None:
+    def process(self: Any, request: Any) -> Any:
+        sandbox.control("POST", f"requests/{request.id}/decide", {"status": "failed"})
+        return ActivationTileResponse("x")
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    assert opened.handle(ref).text == "superseded: Connect shows failed"
+    assert opened.entry(ref).state is State.SUPERSEDED
+    assert opened.seen(ref)["status"] == "failed"
+
+
+def test_a_request_that_is_not_pending_any_more_is_not_processed(
+    opened: Workplace, counted: Counted
+) -> None:
+    ref = purchase(opened)
+    opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "inquiring"})
+    assert opened.handle(ref).text == "nothing to do: Connect shows inquiring"
+    assert counted.keys == []
+
+
+def test_changing_parameters_does_not_change_the_key(open_for: Open) -> None:
+    keys = []
+
+    def process(self: Any, request: Any) -> Any:
+        keys.append(self.idempotency_key)
+        param = request.asset.get_param_by_id("purchase_id")
+        param.value = "T-1"
+        self.update_parameters(request.id, [param])
+        if len(keys) == 1:
+            raise OSError("after the change")
+        return ActivationTileResponse("x")
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    opened.handle(ref)
+    opened.poll()
+    assert opened.later(ref, LONG).text == "approved"
+    assert keys[0] == keys[1]
+
+
+# ---- the reply
+
+
+@pytest.mark.parametrize("action", ["reset_after", "hang"])
+def test_an_approval_whose_reply_is_lost_is_settled_by_looking(
+    opened: Workplace, counted: Counted, action: str
+) -> None:
+    ref = purchase(opened)
+    with opened.fault(action, method="POST", path="approve"):
+        assert opened.handle(ref).text == "approved"
+    assert opened.accepted(ref) == ["approve"]
+    assert len(opened.said(ref)) == 1
+    assert len(counted.keys) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "reset_before"},
+        {"action": "status", "status": 502},
+        {"action": "html"},
+        {"action": "broken_json"},
+    ],
+)
+def test_an_approval_that_did_not_arrive_is_posted_later_without_another_run(
+    opened: Workplace, counted: Counted, fault: dict[str, Any]
+) -> None:
+    ref = purchase(opened)
+    with opened.fault(**fault, method="POST", path="approve"):
+        handled = opened.handle(ref)
+    assert handled.retry_seconds is not None
+    assert opened.entry(ref).state is State.DECIDED
+    assert opened.later(ref, LONG).text == "approved"
+    assert opened.accepted(ref) == ["approve"]
+    assert len(counted.keys) == 1, "the processor ran once; only the post was repeated"
+
+
+def test_a_message_whose_reply_is_lost_is_said_once(opened: Workplace) -> None:
+    ref = purchase(opened)
+    with opened.fault("reset_after", method="POST", path="messages"):
+        opened.handle(ref)
+    assert opened.entry(ref).state is State.DECIDED
+    assert opened.later(ref, LONG).text == "approved"
+    assert len(opened.said(ref)) == 1
+    assert opened.accepted(ref) == ["approve"]
+
+
+def test_a_message_that_is_refused_does_not_undo_the_approval(opened: Workplace) -> None:
+    ref = purchase(opened)
+    with opened.fault("status", status=400, method="POST", path="messages"):
+        assert opened.handle(ref).text == "approved"
+    assert opened.entry(ref).state is State.SETTLED
+
+
+def test_a_refused_decision_is_parked_and_kept_for_a_person(open_for: Open) -> None:
+    opened = open_for(lambda self, request: ActivationTemplateResponse("TL-000-000-999"))
+    ref = purchase(opened)
+    opened.handle(ref)
+    entry = opened.entry(ref)
+    assert entry.state is State.PARKED
+    assert "400" in entry.error
+    assert entry.decision["decision"]["template_id"] == "TL-000-000-999"
+    assert opened.engine.ledger.repost(ref)
+    assert opened.later(ref, 1).text.startswith("parked: PostRefused")
+
+
+def test_one_malformed_request_is_parked_with_the_reason(open_for: Open) -> None:
+    opened = open_for(lambda self, request: ActivationTileResponse("x"))
+    ref = purchase(opened)
+    with opened.fault("broken_json", method="GET", path=ref.id, times=None):
+        opened.handle(ref)
+        for _ in range(MAX_ATTEMPTS - 1):
+            opened.later(ref, LONG)
+    assert opened.entry(ref).state is State.PARKED
+    assert "no usable JSON" in opened.entry(ref).error
+
+
+# ---- the worker
+
+
+def abandoned(opened: Workplace, ref: Ref) -> Claim:
+    """A claim whose worker died."""
+    claim = opened.engine.ledger.claim(ref, owner="dead", lease_seconds=60)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+def test_a_worker_that_dies_in_the_processor_is_replaced(
+    opened: Workplace, counted: Counted
+) -> None:
+    ref = purchase(opened)
+    abandoned(opened, ref)
+    assert opened.handle(ref).text == "nothing to do: busy"
+    assert opened.later(ref, 61).text == "approved"
+    assert opened.entry(ref).attempt == 2
+
+
+def test_a_worker_that_dies_with_a_decision_has_it_posted_by_another(
+    opened: Workplace, counted: Counted
+) -> None:
+    ref = purchase(opened)
+    claim = abandoned(opened, ref)
+    decision = Decision(Approve(tile="from the dead"), waited_as="pending")
+    opened.engine.ledger.decide(claim, decision.dump())
+    assert opened.later(ref, 61).text == "approved"
+    assert counted.keys == [], "the decision is made: the processor does not run"
+    [outcome] = opened.seen(ref)["accepted"]
+    assert outcome["body"] == {"activation_tile": "from the dead"}
+
+
+def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: Workplace) -> None:
+    ref = purchase(opened)
+    claim = abandoned(opened, ref)
+    decision = Decision(Approve(tile="x"), waited_as="pending")
+    opened.engine.ledger.decide(claim, decision.dump())
+    opened.engine.connect.send(
+        "POST", f"requests/{ref.id}/approve/", {"activation_tile": "x"}, key="k"
+    )
+    assert opened.later(ref, 61).text == "approved"
+    assert opened.accepted(ref) == ["approve"]
+    assert len(opened.said(ref)) == 1
+
+
+def test_a_worker_that_dies_at_every_attempt_parks_the_request(opened: Workplace) -> None:
+    ref = purchase(opened)
+    for _ in range(MAX_ATTEMPTS - 1):
+        abandoned(opened, ref)
+        opened.clock.step(61)
+        opened.messages.clear()
+        sweep(opened.engine)
+    abandoned(opened, ref)
+    opened.clock.step(61)
+    sweep(opened.engine)
+    assert opened.entry(ref).state is State.PARKED
+
+
+def test_a_stale_worker_posts_nothing(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        # Frozen past its lease; another worker takes over and finishes.
+        opened.clock.step(61)
+        opened.engine.ledger.wake(limit=100, requeue_seconds=60, max_attempts=9)
+        rescuer = opened.engine.ledger.claim(ref, owner="other", lease_seconds=60)
+        assert isinstance(rescuer, Claim)
+        opened.engine.ledger.settle(rescuer, "approved", keep_seconds=LONG)
+        return ActivationTileResponse("too late")
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    assert opened.handle(ref).text.startswith("stopped")
+    assert opened.accepted(ref) == []
+
+
+# ---- the account
+
+
+def test_a_429_pauses_everybody_and_costs_no_attempt(opened: Workplace, counted: Counted) -> None:
+    ref = purchase(opened)
+    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    with opened.fault("status", status=429, retry_after=30, method="GET", path=ref.id):
+        assert opened.handle(ref).retry_seconds == pytest.approx(30, abs=1)
+    before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
+    assert opened.handle(other).text == "nothing to do: paused"
+    assert opened.poll().problem.startswith("paused")
+    assert opened.sandbox.control("GET", "report?summary=1")["calls"]["total"] == before
+    assert opened.entry(ref).attempt == 0
+    assert opened.later(ref, 40).text == "approved"
+    assert opened.handle(other).text == "approved"
+
+
+def test_a_429_inside_the_processor_is_no_failure_of_it(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        self.update_parameters(request.id, request.asset.params)
+        return ActivationTileResponse("x")
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    with opened.fault("status", status=429, retry_after=20, method="PUT"):
+        opened.handle(ref)
+    assert opened.entry(ref).attempt == 0
+    assert opened.later(ref, 30).text == "approved"
+
+
+def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
+    opened: Workplace, counted: Counted
+) -> None:
+    ref = purchase(opened)
+    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    with opened.fault("status", status=401, times=None):
+        opened.handle(ref)
+        gate = opened.engine.ledger.gate()
+        assert "401" in gate.reason
+        assert opened.handle(other).text == "nothing to do: paused"
+        opened.later(ref, LONGEST_PAUSE_SECONDS)
+        assert opened.handle(other).text == "nothing to do: paused"
+    assert opened.entry(ref).attempt == 0
+    assert opened.later(ref, LONG).text == "approved"
+    assert opened.engine.ledger.gate().failures == 0
+    assert opened.handle(other).text == "approved"
+
+
+def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
+    opened: Workplace, counted: Counted
+) -> None:
+    opened.poll()
+    refs = [Ref(Kind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n)) for n in range(8)]
+    with opened.fault("status", status=500, times=None, method="POST", path="approve"):
+        handled = [opened.handle(ref).text for ref in refs]
+    assert handled.count("nothing to do: paused") == len(refs) - STRIKES_BEFORE_PAUSE
+    for _ in range(20):
+        opened.clock.step(LONGEST_PAUSE_SECONDS)
+        opened.messages.clear()
+        sweep(opened.engine)
+        for ref in list(opened.messages):
+            opened.handle(ref)
+    assert [opened.accepted(ref) for ref in refs] == [["approve"]] * len(refs)
+    assert len(counted.keys) == len(set(counted.keys)) == len(refs)
+
+
+def test_a_single_failing_request_does_not_pause_the_account(opened: Workplace) -> None:
+    ref = purchase(opened)
+    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    with opened.fault("status", status=500, times=None, method="POST", path=f"{ref.id}/approve"):
+        opened.handle(ref)
+        assert opened.handle(other).text == "approved"
+    assert opened.engine.ledger.gate().failures == 0
+
+
+# ---- the poll
+
+
+def test_a_poll_reads_all_pages_and_enqueues_each_request_once(opened: Workplace) -> None:
+    polled = opened.poll()
+    waiting = opened.sandbox.control("GET", "report?summary=1")["totals"]["fulfillment"]["count"]
+    assert polled.seen == polled.new == waiting == len(set(opened.messages))
+    assert opened.poll().new == 0
+    assert len(opened.messages) == waiting
+
+
+def test_a_poll_that_cannot_reach_connect_says_so(opened: Workplace) -> None:
+    with opened.fault("status", status=401, times=None):
+        assert "401" in opened.poll().problem
+    opened.clock.step(LONG)
+    assert opened.poll().problem == ""

@@ -1,0 +1,121 @@
+"""An engine over a real sandbox, with a clock that the test steps; no Celery, no Redis."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ledger.world import Clock
+from sandbox.running import API_KEY, Client
+
+from connect_worker.api import Client as ConnectClient
+from connect_worker.config import Config
+from connect_worker.engine.context import Engine
+from connect_worker.engine.handle import Handled, handle
+from connect_worker.engine.heart import Heart
+from connect_worker.engine.poll import Polled, poll
+from connect_worker.engine.sweep import sweep
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.processing.registry import Registration, Registry
+from connect_worker.processing.retry import RetryPolicy
+from connect_worker.processing.states import Entry, Kind, Ref
+from connect_worker.resources import (
+    FulfillmentAutomation,
+    TierConfigAutomation,
+    UsageAutomation,
+    UsageFileAutomation,
+)
+from connect_worker.resources.automation import Automation
+from connect_worker.resources.processor import AutomationProcessor
+
+KINDS = {
+    Kind.FULFILLMENT: FulfillmentAutomation,
+    Kind.TIER_CONFIG: TierConfigAutomation,
+    Kind.USAGE: UsageAutomation,
+    Kind.USAGE_FILE: UsageFileAutomation,
+}
+SKIP_SECONDS = 300.0
+MAX_ATTEMPTS = 3
+
+
+class Workplace:
+    """One account, one automation, one worker."""
+
+    def __init__(self, sandbox: Client, automation: type[Automation[Any]]) -> None:
+        self.sandbox = sandbox
+        self.kind = automation.kind
+        self.clock = Clock()
+        self.messages: deque[Ref] = deque()
+        config = Config.local(f"{sandbox.root}/public/v1", API_KEY)
+        ledger = MemoryLedger(clock=self.clock)
+        made = AutomationProcessor(self.kind, lambda: automation(config), config)
+        self.engine = Engine(
+            ledger=ledger,
+            connect=ConnectClient(config.api_url, config.api_key, timeout_seconds=2, page_size=7),
+            publisher=self,
+            registry=Registry([Registration(self.kind, None, automation.__name__, made)]),
+            heart=Heart(ledger),
+            account="test",
+            worker="worker-1",
+            policy=RetryPolicy(max_attempts=MAX_ATTEMPTS),
+            skip_seconds=SKIP_SECONDS,
+        )
+
+    def publish(self, refs: Iterable[Ref]) -> None:
+        self.messages.extend(refs)
+
+    def poll(self) -> Polled:
+        self.clock.step(1)
+        polled = poll(self.engine, self.kind)
+        self.clock.step(1)
+        return polled
+
+    def only(self, request_id: str) -> Ref:
+        """Poll, and forget the messages about other requests; the request's name."""
+        self.poll()
+        self.messages.clear()
+        return Ref(self.kind, request_id)
+
+    def handle(self, ref: Ref) -> Handled:
+        return handle(self.engine, ref)
+
+    def later(self, ref: Ref, seconds: float) -> Handled:
+        """Let time pass, sweep, and handle the request if the sweep woke it."""
+        self.clock.step(seconds)
+        self.messages.clear()
+        sweep(self.engine)
+        assert ref in self.messages, f"{ref} was not woken after {seconds} s"
+        return self.handle(ref)
+
+    def entry(self, ref: Ref) -> Entry:
+        found = self.engine.ledger.entry(ref)
+        assert found is not None
+        return found
+
+    def seen(self, ref: Ref) -> Any:
+        """What the sandbox says happened to the request."""
+        return self.sandbox.entry(ref.id)
+
+    def accepted(self, ref: Ref) -> list[str]:
+        return [outcome["action"] for outcome in self.seen(ref)["accepted"]]
+
+    def said(self, ref: Ref) -> list[str]:
+        return [message["text"] for message in self.seen(ref)["messages"]]
+
+    @contextmanager
+    def fault(self, action: str, **rule: Any) -> Iterator[None]:
+        """Make the sandbox misbehave inside the with-block."""
+        self.sandbox.control("POST", "faults", {"action": action, **rule})
+        try:
+            yield
+        finally:
+            self.sandbox.control("DELETE", "faults")
+
+
+def automation(
+    process: Callable[[Any, Any], Any], kind: Kind = Kind.FULFILLMENT, **attributes: Any
+) -> type[Automation[Any]]:
+    """An automation class whose `process_request` is the function."""
+    return type("Mine", (KINDS[kind],), {"process_request": process, **attributes})
