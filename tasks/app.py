@@ -2,5 +2,5 @@
 
 from celery import Celery
 
-app = Celery("connect-worker")
+app = Celery("connect-worker", events="tasks.events:LosslessEvents")
 app.config_from_object("celeryconfig")

@@ -8,8 +8,9 @@ import secrets
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from connect_worker.api import Client
 from connect_worker.engine.context import Engine
@@ -17,7 +18,7 @@ from connect_worker.engine.heart import Heart
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import LogEvent
 from connect_worker.processing.retry import RetryPolicy
-from connect_worker.processing.states import Ref
+from connect_worker.processing.states import Kind, Ref
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 from tasks.app import app
@@ -44,6 +45,7 @@ def engine() -> Engine:
     """
     chosen = settings()
     config = chosen.config()
+    registry = load_registry(chosen.processors, config)
     ledger = RedisLedger.from_url(chosen.redis_url, account=chosen.account)
     return Engine(
         ledger=ledger,
@@ -54,7 +56,7 @@ def engine() -> Engine:
             page_size=chosen.page_size,
         ),
         publisher=CeleryPublisher(),
-        registry=load_registry(chosen.processors, config),
+        registry=registry,
         heart=Heart(ledger),
         account=chosen.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -66,6 +68,7 @@ def engine() -> Engine:
         lease_seconds=chosen.lease_seconds,
         skip_seconds=chosen.skip_seconds,
         keep_seconds=chosen.keep_days * 86_400,
+        products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )
 
 
@@ -89,3 +92,17 @@ class CeleryPublisher:
                     )
         except OperationalError as error:
             logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
+
+    def backlogged(self) -> list[Kind]:
+        """Return the kinds whose queues hold messages."""
+        with app.connection_or_acquire() as connection:
+            channel = connection.default_channel
+            return [kind for kind in Kind if _messages(channel, kind.value)]
+
+
+def _messages(channel: Any, queue: str) -> int:
+    """Count a queue's messages; to kombu an empty queue on Redis is one that does not exist."""
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0
