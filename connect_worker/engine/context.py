@@ -48,6 +48,8 @@ class Engine:
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0
     keep_seconds: float = 7 * 86_400.0
+    #: The products that the settings or the automations name.
+    products: tuple[str, ...] = ()
 
     @property
     def requeue_seconds(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connect_worker.engine.context import Engine
 from connect_worker.engine.job import Job
-from connect_worker.exceptions import LeaseLost, LedgerUnavailable, Permanent
+from connect_worker.exceptions import LeaseLost, LedgerUnavailable, Message, Permanent
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.retry import AccountTrouble, account_trouble
 from connect_worker.processing.states import State
@@ -62,7 +62,7 @@ def _later(
     )
     logger.warning(
         LogEvent("again later", state=state, seconds=round(seconds, 1), error=text),
-        exc_info=error if attempt_used else None,
+        exc_info=None if isinstance(error, Message) else error,
     )
     return text, seconds
 

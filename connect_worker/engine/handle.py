@@ -51,7 +51,10 @@ def handle(engine: Engine, ref: Ref) -> Handled:
         key = idempotency_key(engine.account, ref, claim.visit)
         job = Job(ledger=engine.ledger, claim=claim, pulse=pulse, key=key)
         try:
-            return _work(engine, job)
+            handled = _work(engine, job)
+            if claim.probe:
+                engine.ledger.open_gate()
+            return handled
         except Exception as error:  # noqa: BLE001 - the one place where a job's errors are handled
             text, seconds = after_error(engine, job, error)
             return Handled(text, seconds)
@@ -74,13 +77,14 @@ def _work(engine: Engine, job: Job) -> Handled:
 
 
 def _load(engine: Engine, job: Job) -> JSON:
-    """GET the request afresh: what the poll saw is old. A success ends the account's trouble."""
+    """GET the request afresh: what the poll saw is old. A success ends the account's pause."""
     try:
         document = engine.connect.get(f"{KINDS[job.ref.kind].path}/{job.ref.id}")
     except NotFound:
         document = {"id": job.ref.id, "status": "deleted"}
     if job.claim.probe:
-        engine.ledger.open_gate()
+        # The posts may fail all the same: their failures are forgotten when one has succeeded.
+        engine.ledger.open_gate(forget=False)
     return document
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 
 from connect_worker.engine.context import Engine
 from connect_worker.engine.failure import describe, pause_account
+from connect_worker.engine.products import check_products
 from connect_worker.exceptions import Message, NotFound
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import KINDS, status_of
@@ -41,6 +42,8 @@ def poll(engine: Engine, kind: Kind) -> Polled:
     Raises:
         LedgerUnavailable: Nothing can be noted down, so nothing is enqueued.
     """
+    if not engine.registry.of_kind(kind):
+        return Polled(problem="no processor for this kind")
     gate = engine.ledger.gate()
     if gate.closed_until > engine.ledger.now():
         return Polled(problem=f"paused: {gate.reason}")
@@ -75,6 +78,7 @@ def _poll(engine: Engine, kind: Kind) -> Polled:
     if engine.ledger.gate().failures:
         engine.ledger.open_gate()
     _look_after_parked(engine, kind, listed, seen_at)
+    check_products(engine)
     logger.info(LogEvent("polled", kind=kind, seen=len(listed), new=new))
     return Polled(seen=len(listed), new=new)
 

@@ -6,7 +6,7 @@ none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from connect_worker.processing.states import (
@@ -43,9 +43,13 @@ class Ledger(Protocol):
         A request without a record, or whose visit has ended *before* `seen_at` (the ledger's clock
         before the page was asked for), starts a new visit as `queued`: attempt 0, no decision, no
         steps. A record whose visit ended after `seen_at` is left alone: the page is older than the
-        end. Where the sighting names its visit, the same name never starts again, and another name
-        starts a new visit unless a worker holds the request under a live lease.
-        A queued record is looked at by `wake` after `requeue_seconds`.
+        end. So is a discarded one while it goes on being pending; `rerun` takes it back.
+        Where the sighting names its visit, the same name never starts again (the last 20 are
+        remembered), and another name starts a new visit, unless a worker holds the request under a
+        live lease or the record changed after `seen_at`. A visit replaced before its end counts as
+        superseded. The visits of one request are all named or all counted.
+        A queued record is looked at by `wake` after `requeue_seconds`. An ended record that is
+        sighted is kept for another `keep_seconds`.
         """
 
     def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
@@ -53,10 +57,11 @@ class Ledger(Protocol):
 
         Given for `queued`, and for `retry`, `waiting` and `decided` that are due; never
         while a lease lives or the gate is closed. With a stored decision the state becomes
-        `posting`, else `running`. The same owner asking again gets the same claim. A closed gate
-        moves the request's time to the gate's end and answers `PAUSED`; of a gate whose time is
-        over after failures, one claim (`probe=True`) passes until `open_gate` or `close_gate` is
-        called or its lease ends.
+        `posting`, else `running`. The same owner asking again gets the same claim, its lease from
+        then on. An ended lease keeps all others out until `wake` has seen it. A closed gate
+        moves the request's time to the gate's end and answers `PAUSED`; of a gate that was closed
+        for failures and whose time is over, one claim passes until `open_gate` or `close_gate` is
+        called or its lease ends. While failures are counted, each claim says so (`probe=True`).
         """
 
     def extend(self, claim: Claim) -> bool:
@@ -65,7 +70,11 @@ class Ledger(Protocol):
     def decide(self, claim: Claim, decision: JSON) -> None:
         """Store the decision, once and for the visit; the claim goes on as `posting`.
 
-        A second, different decision for the visit is refused with `LeaseLost`.
+        A second, different decision for the visit is refused with `LeaseLost`. Documents are
+        compared, and come back, with sorted keys.
+
+        Raises:
+            ValueError: The decision is null, or no JSON.
         """
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
@@ -91,27 +100,41 @@ class Ledger(Protocol):
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
         of a stored decision counted none).
+
+        Raises:
+            ValueError: Another state than these three, or `decided` without a stored decision.
         """
 
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at; a stored decision is kept."""
 
-    def wake(self, *, limit: int, requeue_seconds: float, max_attempts: int) -> Woken:
+    def wake(
+        self,
+        *,
+        limit: int,
+        requeue_seconds: float,
+        max_attempts: int,
+        backlogged: Collection[Kind] = (),
+    ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
         An ended lease of a `running` request makes it `retry` (or `parked` at `max_attempts`), of a
         `posting` one `decided`; both are published at once. A published record is looked at again
         after `requeue_seconds`, doubling with each time that nobody claims it, up to an hour.
+        Of a kind in `backlogged` the first message is taken to be in the queue still: the record is
+        looked at again, and published again only after the sixth time.
         """
 
     def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
         """End a visit that nobody holds because the request was seen with another status.
 
         True when the record was changed; untouched when leased, ended, or changed after `seen_at`.
+        `decided` is untouched too: the status may be the decision's own, whose reply was lost, and
+        the worker that takes it up compares them.
         """
 
     def rerun(self, ref: Ref) -> bool:
-        """Parked → queued, same visit: attempts anew, a stored decision dropped, steps stay."""
+        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay."""
 
     def repost(self, ref: Ref) -> bool:
         """Parked with a decision → decided, due now."""
@@ -125,14 +148,18 @@ class Ledger(Protocol):
     def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
         """Pause the account for all workers, at least for `seconds`; never shortens a pause.
 
-        `failed` counts one more failure in a row (for the caller's backoff); a 429 does not.
+        `failed` counts one more failure in a row (for the caller's backoff), unless the gate is
+        closed for failures already; a 429 is none. With 0 seconds nothing is closed, only counted.
         """
 
-    def open_gate(self) -> None:
-        """End the pause and forget its failures."""
+    def open_gate(self, *, forget: bool = True) -> None:
+        """End the pause, and forget its failures unless told otherwise.
+
+        With the failures kept, the next one closes the gate for longer.
+        """
 
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
-        """Take a named lock for a while; False while somebody else holds it."""
+        """Take or renew a named lock for a while; False while somebody else holds it."""
 
     def release(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
@@ -144,10 +171,16 @@ class Ledger(Protocol):
         """Return the parked requests of one kind, oldest first."""
 
     def counts(self) -> Mapping[Kind, Mapping[State, int]]:
-        """Return how many requests are in each state now; final states count since the start."""
+        """Return how many requests are in each state now; final states count since the start.
+
+        Every kind and state is there, with 0 where it has none.
+        """
 
     def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome (`approved`, …) since the start."""
+        """Return how many visits ended with each outcome (`approved`, …) since the start.
+
+        A superseded visit counts with Connect's status. Every kind is there.
+        """
 
 
 class Publisher(Protocol):
@@ -155,6 +188,9 @@ class Publisher(Protocol):
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send one message per request to its kind's queue."""
+
+    def backlogged(self) -> Collection[Kind]:
+        """Return the kinds whose queues hold messages that no worker has taken yet."""
 
 
 class Connect(Protocol):

@@ -29,11 +29,13 @@ def sweep(engine: Engine) -> Swept:
     Sweeps may overlap: each record is handed out once.
     """
     woken = rescued = parked = 0
+    backlogged = engine.publisher.backlogged()
     while True:
         found = engine.ledger.wake(
             limit=BATCH,
             requeue_seconds=engine.requeue_seconds,
             max_attempts=engine.policy.max_attempts,
+            backlogged=backlogged,
         )
         engine.publisher.publish(found.publish)
         for ref in found.expired:
@@ -43,5 +45,5 @@ def sweep(engine: Engine) -> Swept:
         woken += len(found.publish)
         rescued += len(found.expired)
         parked += len(found.parked)
-        if len(found.publish) + len(found.parked) < BATCH:
+        if found.looked_at < BATCH:
             return Swept(woken, rescued, parked)

@@ -118,7 +118,7 @@ class Claim:
     decision: JSON = None
     #: Results of the steps that are done, by step name.
     steps: dict[str, JSON] = field(default_factory=dict)
-    #: Whether this claim is the one that finds out if a paused account works again.
+    #: Whether failures of the account are counted: a success of this claim is worth telling.
     probe: bool = False
 
 
@@ -127,7 +127,7 @@ class Refusal(StrEnum):
 
     #: The ledger does not know the request (it was flushed); the next poll finds it again.
     UNKNOWN = "unknown"
-    #: Another worker holds it under a live lease.
+    #: Another worker holds it under a lease, or died and no sweep has seen it yet.
     BUSY = "busy"
     #: It waits for its time.
     NOT_DUE = "not due"
@@ -147,13 +147,16 @@ class Woken:
     expired: list[Ref] = field(default_factory=list)
     #: Used up their attempts by dying.
     parked: list[Ref] = field(default_factory=list)
+    #: How many records were due, those included whose message is taken to be in its queue still.
+    looked_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """The account's shared pause: while closed, no worker calls Connect."""
 
-    #: Seconds (Redis time) until which it is closed; 0 when it is open.
+    #: Seconds (Redis time) until which it is closed; 0 when it is open, and in the past while
+    #: failures are counted.
     closed_until: float = 0.0
     reason: str = ""
     #: Failed probes in a row; 0 when it is open or was closed by a 429.
@@ -171,12 +174,14 @@ class Entry:
     attempt: int
     product: str = ""
     owner: str = ""
-    #: Leased: when the lease ends. Waiting states: when it is due. Else 0.
+    #: Leased: when the lease ends. Waiting states: when it is, or was, due. Else 0.
     due: float = 0.0
     decision: JSON = None
     steps: dict[str, JSON] = field(default_factory=dict)
     #: How it ended (`approved`, `failed`, …) once settled.
     outcome: str = ""
     error: str = ""
+    #: When this visit began.
     first_seen: float = 0.0
+    #: The last change of state.
     changed: float = 0.0

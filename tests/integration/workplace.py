@@ -66,6 +66,9 @@ class Workplace:
     def publish(self, refs: Iterable[Ref]) -> None:
         self.messages.extend(refs)
 
+    def backlogged(self) -> set[Kind]:
+        return {ref.kind for ref in self.messages}
+
     def poll(self) -> Polled:
         self.clock.step(1)
         polled = poll(self.engine, self.kind)
