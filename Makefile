@@ -3,13 +3,16 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+    --generate-hashes --no-header --no-annotate --quiet --upgrade
 
 .PHONY: help demo test test-fast lint type format lock image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: .venv/.runtime  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
+demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
 	$(BIN)/python -m connect_worker demo $(ARGS)
 
 test: .venv/.dev lint type  ## Run all checks and tests
@@ -31,11 +34,10 @@ format: .venv/.dev  ## Put the code into shape
 	$(BIN)/ruff format
 
 lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --quiet --upgrade --extra embedded -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --quiet --upgrade --extra dev -o requirements-dev.lock
+	$(INSTALL) uv
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --extra embedded -o requirements-demo.lock
+	$(COMPILE) --extra dev -o requirements-dev.lock
 
 image:  ## Build the container image
 	docker build -t connect-worker .
@@ -48,11 +50,11 @@ clean:  ## Remove what the other targets made
 	    { echo "connect-worker needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/.runtime: requirements.lock | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+.venv/.demo: requirements-demo.lock | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements-demo.lock
 	@touch $@
 
 .venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@ .venv/.runtime
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@ .venv/.demo
