@@ -10,6 +10,7 @@ from celery.signals import (
     after_setup_task_logger,
     beat_init,
     worker_init,
+    worker_ready,
 )
 
 from connect_worker.exceptions import LedgerUnavailable, Message
@@ -24,13 +25,18 @@ from tasks.wiring import engine, settings
 def check_worker(**_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
     try:
-        made = engine()
+        engine()
     except Message as error:
         raise SystemExit(f"connect-worker: {error}") from None
-    for kind, names in made.registry.coverage.items():
+    _check_redis()
+
+
+@worker_ready.connect
+def tell_processors(**_: Any) -> None:
+    """Log what this worker processes."""
+    for kind, names in engine().registry.coverage.items():
         for name in names:
             logger.info(LogEvent("processor", kind=kind, automation=name))
-    _check_redis()
 
 
 def _check_redis() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,6 +48,8 @@ class Engine:
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0
     keep_seconds: float = 7 * 86_400.0
+    #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
+    poll_seconds: Mapping[Kind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 

@@ -48,6 +48,10 @@ def poll(engine: Engine, kind: Kind) -> Polled:
     if gate.closed_until > engine.ledger.now():
         return Polled(problem=f"paused: {gate.reason}")
     owner = f"{engine.worker}:{uuid.uuid4().hex[:8]}"
+    # Scheduled polls pile up while none is served; one of them is enough.
+    seconds = engine.poll_seconds.get(kind, 0.0) / 2
+    if seconds and not engine.ledger.hold(f"polled:{kind}", owner=owner, seconds=seconds):
+        return Polled(problem="polled a moment ago")
     if not engine.ledger.hold(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
         return Polled(problem="another poll of this kind is under way")
     try:
