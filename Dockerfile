@@ -1,0 +1,34 @@
+# The image of the worker, beat, Flower and the sandbox: one image, the command tells them apart.
+#
+#   docker build --tag connect-worker .
+#   docker build --tag connect-worker --build-arg PYTHON_IMAGE=python:3.12-slim .
+
+ARG PYTHON_IMAGE=python:3.13-slim
+FROM ${PYTHON_IMAGE}
+
+# Bytecode is compiled below: at run time the file system may be read-only.
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/app \
+    HOME=/tmp
+
+# A fixed number, so that a volume's owner and Kubernetes' runAsNonRoot can be told.
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin connect
+
+WORKDIR /app
+
+# Only a changed lock installs anew. Wheels only: the slim image has no compiler.
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
+    --require-hashes --only-binary=:all: -r requirements.lock
+
+# What changes least comes first. Everything stays root's: the worker can't change its own code.
+COPY celeryconfig.py ./
+COPY examples examples
+COPY tasks tasks
+COPY connect_worker connect_worker
+RUN python -m compileall -q celeryconfig.py examples tasks connect_worker
+
+USER 10001:10001
+STOPSIGNAL SIGTERM
+CMD ["celery", "-A", "tasks", "worker", "--loglevel", "info"]
