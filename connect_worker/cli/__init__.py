@@ -1,0 +1,28 @@
+"""The command line: `connect-worker`, or `python -m connect_worker`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from connect_worker.cli.demo import demo
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"max_content_width": 100})
+def main() -> None:
+    """Process the requests of CloudBlue Connect on as many machines as you like."""
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sandbox(arguments: tuple[str, ...]) -> None:
+    """Run a stand-in for Connect (--help shows its options)."""
+    # A program of its own: it shares no code with the rest, and replaces this process.
+    os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
+
+
+main.add_command(demo)

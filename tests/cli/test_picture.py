@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from connect_worker.cli.pace import Pace
+from connect_worker.cli.picture import Scene, plain
+from connect_worker.cli.stage import Stage
+from connect_worker.cli.surroundings import Ready
+from connect_worker.cli.tally import Row, Tally, count_rows
+from connect_worker.ledger import MemoryLedger
+from connect_worker.processing.states import Kind, Ref, Sighting, State
+
+AT_WORK = Tally(
+    {
+        Kind.FULFILLMENT: Row(
+            pending=85,
+            running=2,
+            retrying=3,
+            parked=1,
+            settled=33,
+            outcomes={"approved": 21, "failed": 4, "inquired": 8},
+        ),
+        Kind.TIER_CONFIG: Row(pending=30),
+        Kind.USAGE_FILE: Row(settled=7, outcomes={"submitted": 7}),
+        Kind.USAGE: Row(),
+    },
+    {Kind.FULFILLMENT: 91, Kind.TIER_CONFIG: 30, Kind.USAGE_FILE: 0, Kind.USAGE: 20},
+)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    times = iter([0.0, 1.0, 5.0])
+    pace = Pace(clock=lambda: next(times, 5.0))
+    pace.note(settled=0, active=120)
+    pace.note(settled=40, active=120)
+    stage = Stage(
+        Ready("http://127.0.0.1:41000", "", ""), "redis://127.0.0.1:1/0", "http://127.0.0.1:5555"
+    )
+    return Scene(AT_WORK, stage, Path("/logs"), pace)
+
+
+def drawn(scene: Scene, *, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as capture:
+        console.print(scene)
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_and_each_kind_has_one_line(scene: Scene, width: int) -> None:
+    lines = drawn(scene, width=width)
+
+    row = next(line for line in lines if line.startswith("fulfillment"))
+    assert row.split()[1:5] == ["85", "2", "3", "1"]
+    assert "approved 21  failed 4  inquired 8" in row
+    assert all(len(line) <= width for line in lines)
+    shown = "\n".join(lines)
+    assert "40 of 181 resolved" in shown
+    assert "10.0/s" in shown
+    assert "http://127.0.0.1:5555" in shown
+    assert "http://127.0.0.1:41000/sandbox/report" in shown
+
+
+def test_there_is_a_column_for_skipped_requests_only_when_there_are_some(scene: Scene) -> None:
+    rows = {**AT_WORK.rows, Kind.USAGE: Row(waiting=1)}
+    skipping = replace(scene, tally=replace(AT_WORK, rows=rows))
+
+    assert "Waiting" not in "\n".join(drawn(scene, width=80))
+    assert "Waiting" in "\n".join(drawn(skipping, width=80))
+
+
+def test_a_worker_that_is_gone_is_named(scene: Scene) -> None:
+    assert "Gone: worker 2." in drawn(replace(scene, lost=("worker 2",)), width=80)[-1]
+
+
+def test_without_a_terminal_it_is_one_line(scene: Scene) -> None:
+    assert plain(scene) == (
+        "   5.0 s  pending 115  running 2  retrying 3  parked 1  settled 40  to do 141  "
+        "(10.0 a second)"
+    )
+
+
+def test_it_is_quiet_when_only_parked_requests_are_left() -> None:
+    parked = {kind: Row() for kind in Kind} | {Kind.FULFILLMENT: Row(parked=1)}
+
+    assert Tally(parked, {Kind.FULFILLMENT: 1}).is_quiet
+    assert not Tally(parked, {Kind.FULFILLMENT: 2}).is_quiet
+    assert not Tally(parked, {Kind.FULFILLMENT: 1, Kind.USAGE_FILE: 1}).is_quiet
+    assert not Tally({**parked, Kind.USAGE: Row(waiting=1)}, {Kind.FULFILLMENT: 1}).is_quiet
+
+
+def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
+    ledger = MemoryLedger()
+    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(5)]
+    ledger.sight([Sighting(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    claims = [
+        claim
+        for ref in refs[1:]
+        if not isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), str)
+    ]
+    ledger.put_back(claims[0], State.RETRY, delay_seconds=60)
+    ledger.park(claims[1], "no")
+    ledger.decide(claims[2], {"outcome": "approve"})
+    ledger.settle(claims[2], "approved", keep_seconds=60)
+
+    rows = count_rows(ledger)
+
+    assert rows[Kind.FULFILLMENT] == Row(
+        pending=1, running=1, retrying=1, parked=1, settled=1, outcomes={"approved": 1}
+    )
+    assert rows[Kind.USAGE] == Row()
