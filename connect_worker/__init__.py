@@ -1,0 +1,1 @@
+"""Runs vendors' processors for Connect's pending requests; posts each decision exactly once."""

@@ -52,12 +52,12 @@ def handle(engine: Engine, ref: Ref) -> Handled:
         job = Job(ledger=engine.ledger, claim=claim, pulse=pulse, key=key)
         try:
             handled = _work(engine, job)
-            if claim.probe:
-                engine.ledger.open_gate()
-            return handled
         except Exception as error:  # noqa: BLE001 - the one place where a job's errors are handled
             text, seconds = after_error(engine, job, error)
             return Handled(text, seconds)
+        if claim.probe:
+            engine.ledger.open_gate()
+        return handled
 
 
 def _work(engine: Engine, job: Job) -> Handled:
