@@ -1,0 +1,115 @@
+"""Whether a Redis can be trusted with the ledger, asked once at start."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import redis
+
+from connect_worker.ledger.unavailable import translated
+
+MIN_VERSION = (6, 2)
+MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a Redis."""
+
+    #: `refuse`: the ledger would lose visits, do not start. `warn`: say it and go on.
+    level: Literal["refuse", "warn"]
+    #: What is wrong, and the remedy.
+    message: str
+
+
+def inspect(client: redis.Redis, *, clock: Callable[[], float] = time.time) -> list[Finding]:
+    """Return what is wrong with a Redis as a ledger's home; empty when nothing is.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with translated():
+        info = cast("Mapping[str, object]", client.info())
+        seconds, microseconds = client.time()
+    findings = [check_version(info), _role(info)]
+    try:
+        settings = _settings(client)
+    except redis.ResponseError:
+        findings.append(_eviction(str(info.get("maxmemory_policy", ""))))
+        findings.append(_hidden_settings())
+    else:
+        findings.append(_eviction(settings.get("maxmemory-policy", "")))
+        findings.append(_persistence(settings))
+    findings.append(_clock(clock() - (seconds + microseconds / 1e6)))
+    return [finding for finding in findings if finding is not None]
+
+
+def _settings(client: redis.Redis) -> Mapping[str, str]:
+    """Ask for the settings; ResponseError where they are hidden, as managed services do."""
+    merged: dict[str, str] = {}
+    try:
+        for name in ("maxmemory-policy", "appendonly", "save"):
+            merged |= cast("dict[str, str]", client.config_get(name))
+    except redis.ConnectionError:
+        with translated():
+            raise
+    return merged
+
+
+def check_version(info: Mapping[str, object]) -> Finding | None:
+    """Refuse what is older than the commands that the scripts use."""
+    # Valkey says 7.2.4 here, the Redis it is compatible with.
+    version = str(info.get("redis_version", ""))
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= MIN_VERSION:
+        return None
+    return Finding(
+        "refuse", f"Redis {version or 'of unknown version'} is too old: use 6.2 or later"
+    )
+
+
+def _role(info: Mapping[str, object]) -> Finding | None:
+    if info.get("role") != "slave":
+        return None
+    # A replica may be writable; what is written to it is lost with the next synchronisation.
+    return Finding("refuse", "this Redis is a replica: point the Redis URL at its primary")
+
+
+def _eviction(policy: str) -> Finding | None:
+    if policy == "noeviction":
+        return None
+    if not policy:
+        return Finding("warn", "maxmemory-policy is unknown: make sure that it is noeviction")
+    return Finding(
+        "refuse",
+        f"maxmemory-policy is {policy}, Redis may evict live visits: set it to noeviction",
+    )
+
+
+def _persistence(settings: Mapping[str, str]) -> Finding | None:
+    if settings.get("appendonly") == "yes" or settings.get("save"):
+        return None
+    return Finding(
+        "warn",
+        "Redis keeps nothing on disk, a restart forgets decisions: set appendonly to yes",
+    )
+
+
+def _hidden_settings() -> Finding:
+    return Finding(
+        "warn",
+        "Redis does not show its settings: make sure that it persists (appendonly yes)",
+    )
+
+
+def _clock(difference_seconds: float) -> Finding | None:
+    if abs(difference_seconds) <= MAX_CLOCK_DIFFERENCE_SECONDS:
+        return None
+    return Finding(
+        "warn",
+        f"this machine's clock differs from Redis's by {difference_seconds:+.0f} s: "
+        "synchronise both (NTP)",
+    )

@@ -1,0 +1,121 @@
+-- What every script shares; it is put before each of them when they are loaded.
+--
+-- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
+--
+--   request:<kind>:<id>  hash    one request, see below
+--   due                  zset    every request that is neither ended nor parked, once; the score is
+--                                when `wake` must look at it (of a leased one: the lease's end)
+--   parked               zset    every parked request, once; the score is when it was parked
+--   counts               hash    <kind>:<state> -> requests in it now; final states: since the start
+--   outcomes             hash    <kind>:<outcome> -> visits that ended so since the start
+--   gate                 hash    until, reason, failures, token (of the last closing call),
+--                                strict (1: closed for failures, opens with one probe),
+--                                probe (an owner), probe_until
+--   lock:<name>          string  the owner; expires
+--
+-- Fields of a request. Names are short because they are stored with each one; what is at its default
+-- is not stored. Times are integer milliseconds of this server's clock.
+--
+--   s state                 v visit            h earlier visit names, one a line
+--   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
+--   r lease end, or the time from which it may be claimed                w publishes nobody answered
+--   d decision (JSON text)  j:<step> its result (JSON text)              p product
+--   e last error            u outcome          b visit first seen        t last change of state
+--   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--
+-- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
+-- sends the same call again and finds its own mark. A claim clears it.
+--
+-- No value is parsed here that Connect or a processor wrote: decisions and results are opaque texts.
+--
+-- KEYS[1..5]  due, parked, counts, outcomes, gate
+-- ARGV[1]     the prefix of the request keys. Scripts derive those names from it, undeclared: `wake`
+--             learns only from `due` whom it has to read, and the hash tag makes it safe in a cluster.
+
+local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+
+local LEASED = { running = true, posting = true }
+local FINAL = { settled = true, superseded = true, discarded = true }
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+
+-- Lua would write large numbers as 1.7e+12.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- A missing field (`false`) counts as 0.
+local function number(value)
+  return tonumber(value or 0)
+end
+
+local function key_of(ref)
+  return ARGV[1] .. ref
+end
+
+local function read(key)
+  local f = redis.call('HMGET', key, 's', 'f', 'o', 'r', 'a', 'c', 'd', 't', 'w', 'x')
+  return {
+    s = f[1], f = number(f[2]), o = f[3], r = number(f[4]), a = number(f[5]), c = f[6],
+    d = f[7], t = number(f[8]), w = number(f[9]), x = f[10],
+  }
+end
+
+-- Every change of state passes here, so that counts, due and parked can't drift from the records.
+-- `look` is when `wake` must look at it; nil for the states in which nothing is due.
+local function move(ref, from, to, look)
+  local kind = string.match(ref, '^[^:]+')
+  if from and not FINAL[from] then
+    redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
+  end
+  redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
+  if look then
+    redis.call('ZADD', due, text(look), ref)
+  else
+    redis.call('ZREM', due, ref)
+  end
+  if to == 'parked' then
+    redis.call('ZADD', parked, text(now), ref)
+  elseif from == 'parked' then
+    redis.call('ZREM', parked, ref)
+  end
+end
+
+-- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when
+-- the lease ended, a higher fence exists, or the claim was given up by another call.
+local function standing(record, fence, owner, call)
+  if record.f ~= fence or record.o ~= owner then
+    return 'lost'
+  end
+  if record.x then
+    return record.x == call and 'done' or 'lost'
+  end
+  if not LEASED[record.s] or record.r <= now then
+    return 'lost'
+  end
+  return 'ok'
+end
+
+-- A probe whose claim is given up leaves its place to the next claim.
+local function release_probe(owner)
+  if redis.call('HGET', gate, 'probe') == owner then
+    redis.call('HDEL', gate, 'probe', 'probe_until')
+  end
+end
+
+-- End the visit; the record is forgotten after `keep` milliseconds.
+local function finish(ref, record, state, outcome, keep, call)
+  local key = key_of(ref)
+  redis.call('HSET', key, 's', state, 't', text(now), 'k', keep, 'x', call)
+  redis.call('HDEL', key, 'r', 'w', 'c')
+  if outcome ~= '' then
+    redis.call('HSET', key, 'u', outcome)
+    redis.call('HINCRBY', outcomes, string.match(ref, '^[^:]+') .. ':' .. outcome, 1)
+  end
+  if state == 'settled' then
+    redis.call('HDEL', key, 'e')
+  end
+  redis.call('PEXPIRE', key, keep)
+  move(ref, record.s, state, nil)
+end

@@ -1,0 +1,66 @@
+-- Give one run of the request to one owner.
+--
+-- ARGV[2] ref   ARGV[3] owner   ARGV[4] lease, ms
+-- Returns {refusal} or {'ok', 1 when failures are counted, {field, value, ...}}.
+
+local ref, owner, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key = key_of(ref)
+local record = read(key)
+local state = record.s
+
+local SPREAD_MS = 2000
+local PROBE_WAIT_MS = 2000
+
+if not state then
+  return { 'unknown' }
+end
+if FINAL[state] or state == 'parked' then
+  return { 'ended' }
+end
+
+local g = redis.call('HMGET', gate, 'until', 'failures', 'probe', 'probe_until', 'strict')
+local closed_until, troubled, probe, probe_until = number(g[1]), number(g[2]) > 0, g[3], number(g[4])
+
+if LEASED[state] then
+  if record.o ~= owner or record.r <= now then
+    return { 'busy' }
+  end
+  -- The reply to the same call was lost: the same claim again, its lease from now on.
+  redis.call('HSET', key, 'r', text(now + lease))
+  redis.call('ZADD', due, text(now + lease), ref)
+  return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }
+end
+if state ~= 'queued' and record.r > now then
+  return { 'not due' }
+end
+
+-- The message was answered, so the doubling of `wake` starts anew.
+local function pause(till)
+  redis.call('HSET', key, 'r', text(till))
+  redis.call('HDEL', key, 'w')
+  redis.call('ZADD', due, text(till), ref)
+  return { 'paused' }
+end
+
+if closed_until > now then
+  -- Not all in one millisecond: they would all be published, and refused, together.
+  local hash = tonumber(string.sub(redis.sha1hex(ref .. text(record.f)), 1, 6), 16)
+  return pause(closed_until + hash % SPREAD_MS)
+end
+-- After failures that did not close the gate yet, every claim finds out; else one at a time.
+if troubled and g[5] then
+  if probe and probe_until > now then
+    return pause(now + math.min(lease, PROBE_WAIT_MS))
+  end
+  redis.call('HSET', gate, 'probe', owner, 'probe_until', text(now + lease))
+end
+
+local to = record.d and 'posting' or 'running'
+redis.call('HSET', key, 's', to, 'f', text(record.f + 1), 'o', owner, 'r', text(now + lease),
+  't', text(now))
+redis.call('HDEL', key, 'x', 'w', 'c')
+if to == 'running' then
+  redis.call('HSET', key, 'a', text(record.a + 1), 'c', '1')
+end
+move(ref, state, to, now + lease)
+return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }

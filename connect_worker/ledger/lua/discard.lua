@@ -1,0 +1,13 @@
+-- A person says that nothing is to be done. ARGV[2] ref   ARGV[3] keep, ms   ARGV[4] this call's token
+-- Returns 1 when it was discarded by this call, else 0.
+
+local ref = ARGV[2]
+local record = read(key_of(ref))
+if record.x == ARGV[4] then
+  return 1
+end
+if record.s ~= 'parked' then
+  return 0
+end
+finish(ref, record, 'discarded', '', ARGV[3], ARGV[4])
+return 1

@@ -1,0 +1,30 @@
+-- Give a claim up; the request waits for its time.
+-- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] retry|waiting|decided   ARGV[6] delay, ms
+-- ARGV[7] error   ARGV[8] 1: the attempt is used
+-- Returns 'ok', 'done', 'lost', or 'undecided' when `decided` is asked for and nothing is stored.
+
+local ref, owner, to, delay = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local key = key_of(ref)
+local call = 'put_back:' .. to
+local record = read(key)
+local stands = standing(record, tonumber(ARGV[3]), owner, call)
+if stands ~= 'ok' then
+  return stands
+end
+if to == 'decided' and not record.d then
+  return 'undecided'
+end
+redis.call('HSET', key, 's', to, 'r', text(now + delay), 't', text(now), 'x', call)
+redis.call('HDEL', key, 'c', 'e')
+if to ~= 'decided' then
+  redis.call('HDEL', key, 'd')
+end
+if ARGV[7] ~= '' then
+  redis.call('HSET', key, 'e', ARGV[7])
+end
+if ARGV[8] ~= '1' and record.c and record.a > 0 then
+  redis.call('HSET', key, 'a', text(record.a - 1))
+end
+move(ref, record.s, to, now + delay)
+release_probe(owner)
+return 'ok'

@@ -1,0 +1,10 @@
+-- Journal a step; its first result stays.
+-- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] step   ARGV[6] result, JSON text
+-- Returns 'ok' or 'lost'.
+
+local key = key_of(ARGV[2])
+local stands = standing(read(key), tonumber(ARGV[3]), ARGV[4], '')
+if stands == 'ok' then
+  redis.call('HSETNX', key, 'j:' .. ARGV[5], ARGV[6])
+end
+return stands

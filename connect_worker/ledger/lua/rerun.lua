@@ -1,0 +1,22 @@
+-- A person sends a parked or discarded request to the processor again, in the same visit.
+-- ARGV[2] ref   ARGV[3] this call's token
+-- Returns 1 when it was queued by this call, else 0.
+
+local ref = ARGV[2]
+local key = key_of(ref)
+local record = read(key)
+if record.x == ARGV[3] then
+  return 1
+end
+if record.s ~= 'parked' and record.s ~= 'discarded' then
+  return 0
+end
+redis.call('HSET', key, 's', 'queued', 'r', text(now), 't', text(now), 'x', ARGV[3])
+redis.call('HDEL', key, 'a', 'd', 'w', 'k')
+redis.call('PERSIST', key)
+move(ref, record.s, 'queued', now)
+if record.s == 'discarded' then
+  -- A final state counts for ever; this one is taken back.
+  redis.call('HINCRBY', counts, string.match(ref, '^[^:]+') .. ':discarded', -1)
+end
+return 1

@@ -1,0 +1,85 @@
+-- Begin a visit for each request seen waiting that has none.
+--
+-- ARGV[2] seen_at   ARGV[3] requeue, both ms   ARGV[4] JSON: [[ref, visit or "", product], ...]
+-- Returns the positions (from 0) of those whose visit begins.
+--
+-- Run twice it begins nothing twice; what the lost reply named is published by `wake`.
+
+local seen, requeue = tonumber(ARGV[2]), tonumber(ARGV[3])
+local MAX_NAMES = 20
+
+local function is_earlier_name(key, name)
+  local names = redis.call('HGET', key, 'h')
+  return names and string.find('\n' .. names .. '\n', '\n' .. name .. '\n', 1, true)
+end
+
+local function begins(key, state, visit, lease_end, changed, name)
+  if not state then
+    return true
+  end
+  if name == '' then
+    -- A discarded request is still pending at Connect: a person said to leave it so.
+    return FINAL[state] and state ~= 'discarded' and changed < seen
+  end
+  if name == visit or changed > seen or (LEASED[state] and lease_end > now) then
+    return false
+  end
+  return not is_earlier_name(key, name)
+end
+
+local function append_name(names, name)
+  local all = {}
+  for one in string.gmatch(names or '', '[^\n]+') do
+    all[#all + 1] = one
+  end
+  all[#all + 1] = name
+  while #all > MAX_NAMES do
+    table.remove(all, 1)
+  end
+  return table.concat(all, '\n')
+end
+
+local function begin(ref, key, state, last_visit, name, product)
+  -- A kind's visits are all counted or all named: the last one's name is the count.
+  local visit = name ~= '' and name or text(number(string.match(last_visit or '', '^%d+$')) + 1)
+  local fields = { 's', 'queued', 'v', visit, 'b', text(now), 't', text(now), 'r', text(now),
+                   'w', '1' }
+  local function keep(field, value)
+    if value and value ~= '' then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
+  end
+  if state then
+    -- The fence goes on growing, and the last call of the old visit can still be repeated.
+    local old = redis.call('HMGET', key, 'f', 'o', 'x', 'p', 'h')
+    keep('f', old[1])
+    keep('o', old[2])
+    keep('x', old[3])
+    keep('p', product ~= '' and product or old[4])
+    keep('h', name ~= '' and append_name(old[5], last_visit) or old[5])
+    redis.call('DEL', key)
+    if not FINAL[state] then
+      redis.call('HINCRBY', counts, string.match(ref, '^[^:]+') .. ':superseded', 1)
+    end
+  else
+    keep('p', product)
+  end
+  redis.call('HSET', key, unpack(fields))
+  move(ref, state, 'queued', now + requeue)
+end
+
+local begun = {}
+for index, sighting in ipairs(cjson.decode(ARGV[4])) do
+  local ref, name, product = sighting[1], sighting[2], sighting[3]
+  local key = key_of(ref)
+  local f = redis.call('HMGET', key, 's', 'v', 'r', 't', 'k')
+  if begins(key, f[1], f[2], number(f[3]), number(f[4]), name) then
+    begin(ref, key, f[1], f[2], name, product)
+    begun[#begun + 1] = index - 1
+  elseif FINAL[f[1]] then
+    -- Still listed: were the record forgotten now, an ended visit would begin again.
+    redis.call('PEXPIRE', key, f[5])
+  end
+end
+return begun

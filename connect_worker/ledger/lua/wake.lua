@@ -1,0 +1,60 @@
+-- Find what is due. ARGV[2] limit   ARGV[3] requeue, ms   ARGV[4] max attempts
+-- ARGV[5] kinds whose queues hold messages, with commas between
+-- Returns {how many were looked at, {published}, {expired}, {parked}}, the latter as refs.
+--
+-- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
+
+local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local MAX_WAIT_MS = 3600 * 1000
+-- So often the message of a backlogged kind is taken to be in its queue still.
+local PATIENCE = 6
+local backlogged = ',' .. ARGV[5] .. ','
+local publish, expired, gave_up = {}, {}, {}
+
+local function published(ref, key, unanswered)
+  local wait = math.min(requeue * 2 ^ unanswered, MAX_WAIT_MS)
+  redis.call('HSET', key, 'w', text(unanswered + 1))
+  local kind = string.match(ref, '^[^:]+')
+  local in_queue = unanswered > 0 and unanswered <= PATIENCE
+    and string.find(backlogged, ',' .. kind .. ',', 1, true)
+  if not in_queue then
+    publish[#publish + 1] = ref
+  end
+  return now + wait
+end
+
+local function rescue(ref, key, record)
+  expired[#expired + 1] = ref
+  local attempts = text(record.a) .. ' of ' .. text(max_attempts)
+  redis.call('HDEL', key, 'c')
+  if record.s == 'posting' then
+    redis.call('HSET', key, 's', 'decided', 'r', text(now), 't', text(now),
+      'e', 'the worker died while it posted the decision')
+    move(ref, 'posting', 'decided', published(ref, key, 0))
+  elseif record.a < max_attempts then
+    redis.call('HSET', key, 's', 'retry', 'r', text(now), 't', text(now),
+      'e', 'the worker died in attempt ' .. attempts)
+    move(ref, 'running', 'retry', published(ref, key, 0))
+  else
+    redis.call('HSET', key, 's', 'parked', 't', text(now),
+      'e', 'the worker died in attempt ' .. attempts .. ', the last one')
+    redis.call('HDEL', key, 'r', 'w')
+    move(ref, 'running', 'parked', nil)
+    gave_up[#gave_up + 1] = ref
+  end
+end
+
+local refs = redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limit)
+for _, ref in ipairs(refs) do
+  local key = key_of(ref)
+  local record = read(key)
+  if not record.s or FINAL[record.s] or record.s == 'parked' then
+    -- Its record was deleted by hand; a poll finds the request again.
+    redis.call('ZREM', due, ref)
+  elseif LEASED[record.s] then
+    rescue(ref, key, record)
+  else
+    redis.call('ZADD', due, text(published(ref, key, record.w)), ref)
+  end
+end
+return { #refs, publish, expired, gave_up }

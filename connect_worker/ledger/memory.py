@@ -1,0 +1,475 @@
+"""The ledger in memory: the whole life of a visit in plain Python.
+
+For the single-process loop and for tests of processors. It does what `RedisLedger` does (one
+contract suite runs on both), so this is also the place to read how the states work. Nothing
+survives the process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from hashlib import sha1
+from typing import Concatenate, ParamSpec, TypeVar
+
+from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.memory_record import Pause, Record
+from connect_worker.ledger.wire import clip, milliseconds, to_text
+from connect_worker.processing.states import (
+    JSON,
+    Claim,
+    Entry,
+    Gate,
+    Kind,
+    Ref,
+    Refusal,
+    Sighting,
+    State,
+    Woken,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_WAIT_MS = 3_600_000
+MAX_NAMES = 20
+SPREAD_MS = 2000
+PROBE_WAIT_MS = 2000
+#: So often the message of a backlogged kind is taken to be in its queue still.
+PATIENCE = 6
+
+
+def _atomic(
+    method: Callable[Concatenate[MemoryLedger, P], R],
+) -> Callable[Concatenate[MemoryLedger, P], R]:
+    """Let one thread at a time change the ledger, as Redis lets one script."""
+
+    @wraps(method)
+    def alone(self: MemoryLedger, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
+class MemoryLedger:
+    """Remembers every visit, in this process.
+
+    Args:
+        account: As `RedisLedger` takes it; it separates nothing here.
+        clock: Seconds since the epoch; a test may step it.
+    """
+
+    def __init__(self, *, account: str = "memory", clock: Callable[[], float] = time.time) -> None:
+        self.account = account
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._records: dict[Ref, Record] = {}
+        self._ended: Counter[tuple[Kind, State]] = Counter()
+        self._outcomes: Counter[tuple[Kind, str]] = Counter()
+        self._pause = Pause()
+        self._holders: dict[str, tuple[str, int]] = {}
+
+    def now(self) -> float:
+        """Return the clock, in whole milliseconds."""
+        return self._now() / 1000
+
+    # ---- the way of a request
+
+    @_atomic
+    def sight(
+        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
+    ) -> list[Ref]:
+        """Take note of requests seen waiting; return those that need a message."""
+        seen, requeue = milliseconds(seen_at), milliseconds(requeue_seconds)
+        begun = []
+        for sighting in sightings:
+            old = self._find(sighting.ref)
+            if old is None or self._begins_anew(old, sighting.visit, seen):
+                self._records[sighting.ref] = self._begin(sighting, old, requeue)
+                begun.append(sighting.ref)
+            elif old.state.is_final:
+                # Still listed: were it forgotten now, an ended visit would begin again.
+                old.expires = self._now() + old.keep
+        return begun
+
+    def _begins_anew(self, old: Record, visit: str | None, seen: int) -> bool:
+        if not visit:
+            # A discarded request is still pending at Connect: a person said to leave it so.
+            over = old.state.is_final and old.state is not State.DISCARDED
+            return over and old.changed < seen
+        if visit == old.visit or visit in old.names or old.changed > seen:
+            return False
+        return not old.is_held(self._now())
+
+    def _begin(self, sighting: Sighting, old: Record | None, requeue: int) -> Record:
+        now = self._now()
+        # A kind's visits are all counted or all named: the last one's name is the count.
+        count = int(old.visit) if old is not None and old.visit.isdecimal() else 0
+        new = Record(
+            visit=sighting.visit or str(count + 1),
+            product=sighting.product,
+            first_seen=now,
+            changed=now,
+            due=now,
+            look=now + requeue,
+            unanswered=1,
+        )
+        if old is not None:
+            # The fence goes on growing, and the last call of the old visit can be repeated.
+            new.fence, new.owner = old.fence, old.owner
+            new.given_up_by, new.product = old.given_up_by, sighting.product or old.product
+            new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.visit else old.names
+            if not old.state.is_final:
+                self._ended[sighting.ref.kind, State.SUPERSEDED] += 1
+        return new
+
+    @_atomic
+    def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
+        """Take the request for one run."""
+        now, lease = self._now(), milliseconds(lease_seconds)
+        record = self._find(ref)
+        if record is None:
+            return Refusal.UNKNOWN
+        if record.state.is_final or record.state is State.PARKED:
+            return Refusal.ENDED
+        if record.state.is_leased:
+            if record.owner != owner or not record.is_held(now):
+                return Refusal.BUSY
+            record.due = record.look = now + lease
+            return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+        if record.state is not State.QUEUED and record.due > now:
+            return Refusal.NOT_DUE
+        paused_until = self._paused_until(ref, record, lease)
+        if paused_until:
+            record.due = record.look = paused_until
+            record.unanswered = 0
+            return Refusal.PAUSED
+        if self._pause.strict:
+            self._pause.probe, self._pause.probe_until = owner, now + lease
+        self._grant(record, owner, lease)
+        return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+
+    def _paused_until(self, ref: Ref, record: Record, lease: int) -> int:
+        """Return when to try again while the account is paused; 0 when this claim may pass."""
+        now, pause = self._now(), self._pause
+        if pause.until > now:
+            # Not all in one millisecond: they would all be published, and refused, together.
+            name = f"{ref}{record.fence}".encode()
+            spread = int(sha1(name, usedforsecurity=False).hexdigest()[:6], 16) % SPREAD_MS
+            return pause.until + spread
+        if pause.strict and pause.probe and pause.probe_until > now:
+            return now + min(lease, PROBE_WAIT_MS)
+        return 0
+
+    def _grant(self, record: Record, owner: str, lease: int) -> None:
+        record.fence += 1
+        record.owner, record.given_up_by, record.unanswered = owner, "", 0
+        record.counted = record.decision is None
+        if record.counted:
+            record.attempt += 1
+        state = State.RUNNING if record.decision is None else State.POSTING
+        self._move(record, state, due=self._now() + lease)
+
+    @_atomic
+    def extend(self, claim: Claim) -> bool:
+        """Renew the lease; False when the claim is no longer the current one."""
+        record = self._held_by(claim)
+        if record is None:
+            return False
+        record.due = record.look = self._now() + milliseconds(claim.lease_seconds)
+        if self._pause.probe == claim.owner:
+            self._pause.probe_until = record.due
+        return True
+
+    @_atomic
+    def decide(self, claim: Claim, decision: JSON) -> None:
+        """Store the decision, once and for the visit."""
+        if decision is None:
+            raise ValueError("null is no decision: it could not be told from none")
+        record, text = self._current(claim), to_text(decision)
+        if record.decision is None:
+            record.decision = text
+            self._move(record, State.POSTING, due=record.due)
+        elif record.decision != text:
+            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
+
+    @_atomic
+    def record(self, claim: Claim, step: str, result: JSON) -> None:
+        """Journal one step as done; a step's first result stays."""
+        self._current(claim).steps.setdefault(step, to_text(result))
+
+    @_atomic
+    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+        """End the visit as `settled`."""
+        if record := self._give_up(claim, f"settle:{outcome}"):
+            record.error = ""
+            self._end(claim.ref, record, State.SETTLED, outcome, keep_seconds)
+
+    @_atomic
+    def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
+        """End the visit as `superseded`."""
+        if record := self._give_up(claim, f"supersede:{status}"):
+            self._end(claim.ref, record, State.SUPERSEDED, status, keep_seconds)
+
+    @_atomic
+    def put_back(
+        self,
+        claim: Claim,
+        state: State,
+        *,
+        delay_seconds: float,
+        error: str = "",
+        attempt_used: bool = True,
+    ) -> None:
+        """Give the claim up; due again after the delay."""
+        if state not in (State.RETRY, State.WAITING, State.DECIDED):
+            raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
+        held = self._held_by(claim)
+        if state is State.DECIDED and held and held.decision is None:
+            raise ValueError(f"{claim.ref} has no decision to be put back with")
+        if record := self._give_up(claim, f"put_back:{state}"):
+            if record.counted and not attempt_used:
+                record.attempt = max(0, record.attempt - 1)
+            if state is not State.DECIDED:
+                record.decision = None
+            record.counted, record.error = False, clip(error)
+            self._move(record, state, due=self._now() + milliseconds(delay_seconds))
+
+    @_atomic
+    def park(self, claim: Claim, error: str) -> None:
+        """Give the claim up for a person to look at."""
+        if record := self._give_up(claim, "park"):
+            record.counted, record.error = False, clip(error)
+            self._move(record, State.PARKED)
+
+    # ---- the sweep, and what polls see beside it
+
+    @_atomic
+    def wake(
+        self,
+        *,
+        limit: int,
+        requeue_seconds: float,
+        max_attempts: int,
+        backlogged: Collection[Kind] = (),
+    ) -> Woken:
+        """Find what is due: what to publish, whose worker died, what is parked for it."""
+        now, requeue = self._now(), milliseconds(requeue_seconds)
+        waiting = [
+            (record.look, str(ref), ref, record)
+            for ref, record in self._records.items()
+            if record.look is not None and record.look <= now
+        ]
+        woken = Woken(looked_at=min(len(waiting), limit))
+        for _, _, ref, record in sorted(waiting, key=lambda found: found[:2])[:limit]:
+            if record.state.is_leased:
+                woken.expired.append(ref)
+                self._rescue(record, max_attempts)
+            if record.state is State.PARKED:
+                woken.parked.append(ref)
+                continue
+            if not (ref.kind in backlogged and 0 < record.unanswered <= PATIENCE):
+                woken.publish.append(ref)
+            record.look = now + min(requeue * 2**record.unanswered, MAX_WAIT_MS)
+            record.unanswered += 1
+        return woken
+
+    def _rescue(self, record: Record, max_attempts: int) -> None:
+        """Take a request from a worker that let its lease end."""
+        record.counted = False
+        attempts = f"{record.attempt} of {max_attempts}"
+        if record.state is State.POSTING:
+            record.error = "the worker died while it posted the decision"
+            self._move(record, State.DECIDED, due=self._now())
+        elif record.attempt < max_attempts:
+            record.error = f"the worker died in attempt {attempts}"
+            self._move(record, State.RETRY, due=self._now())
+        else:
+            record.error = f"the worker died in attempt {attempts}, the last one"
+            self._move(record, State.PARKED)
+
+    @_atomic
+    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+        """End a visit that nobody holds because the request was seen with another status."""
+        record = self._find(ref)
+        if record is None or record.state.is_final or record.state.is_leased:
+            return False
+        # A decision on its way is left to its worker: only the comparison tells whose status
+        # that is.
+        if record.state is State.DECIDED or record.changed > milliseconds(seen_at):
+            return False
+        record.given_up_by = "leave"
+        self._end(ref, record, State.SUPERSEDED, status, keep_seconds)
+        return True
+
+    # ---- a person's word
+
+    @_atomic
+    def rerun(self, ref: Ref) -> bool:
+        """Parked or discarded → queued, same visit."""
+        record = self._find(ref)
+        if record is None or record.state not in (State.PARKED, State.DISCARDED):
+            return False
+        if record.state is State.DISCARDED:
+            # A final state counts for ever; this one is taken back.
+            self._ended[ref.kind, State.DISCARDED] -= 1
+        record.attempt, record.decision, record.expires = 0, None, None
+        record.given_up_by = "rerun"
+        self._move(record, State.QUEUED, due=self._now())
+        return True
+
+    @_atomic
+    def repost(self, ref: Ref) -> bool:
+        """Parked with a decision → decided, due now."""
+        record = self._find(ref)
+        if record is None or record.state is not State.PARKED or record.decision is None:
+            return False
+        record.given_up_by = "repost"
+        self._move(record, State.DECIDED, due=self._now())
+        return True
+
+    @_atomic
+    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+        """Parked → discarded."""
+        record = self._find(ref)
+        if record is None or record.state is not State.PARKED:
+            return False
+        record.given_up_by = "discard"
+        self._end(ref, record, State.DISCARDED, "", keep_seconds)
+        return True
+
+    # ---- what all workers share
+
+    @_atomic
+    def gate(self) -> Gate:
+        """Return the account's shared pause."""
+        return self._pause.to_gate(self._now())
+
+    @_atomic
+    def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
+        """Pause the account for all workers, at least for `seconds`."""
+        now, pause = self._now(), self._pause
+        till = now + milliseconds(seconds)
+        # Many workers fail on one outage: those that come while it is closed for a failure are
+        # no new one.
+        if failed and not (pause.until > now and pause.failures):
+            pause.failures += 1
+        pause.strict = pause.strict or (seconds > 0 and pause.failures > 0)
+        if till >= pause.until:
+            pause.until, pause.reason = till, clip(reason)
+        pause.probe, pause.probe_until = "", 0
+        return pause.to_gate(now)
+
+    @_atomic
+    def open_gate(self, *, forget: bool = True) -> None:
+        """End the pause, and forget its failures unless told otherwise."""
+        failures = 0 if forget else self._pause.failures
+        self._pause = Pause(failures=failures, reason=self._pause.reason if failures else "")
+
+    @_atomic
+    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+        """Take a named lock for a while; its owner asking again renews it."""
+        holder, until = self._holders.get(name, ("", 0))
+        if holder != owner and until > self._now():
+            return False
+        self._holders[name] = owner, self._now() + milliseconds(seconds)
+        return True
+
+    @_atomic
+    def release(self, name: str, *, owner: str) -> None:
+        """Give a named lock back, when it is still the owner's."""
+        if self._holders.get(name, ("", 0))[0] == owner:
+            del self._holders[name]
+
+    # ---- for people and dashboards
+
+    @_atomic
+    def entry(self, ref: Ref) -> Entry | None:
+        """Return the record of one request, or None."""
+        record = self._find(ref)
+        return None if record is None else record.to_entry(ref)
+
+    @_atomic
+    def parked(self, kind: Kind) -> list[Ref]:
+        """Return the parked requests of one kind, oldest first."""
+        refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
+        refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
+        return [ref for ref in refs if ref.kind is kind]
+
+    @_atomic
+    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+        """Return how many requests are in each state, zeros included."""
+        live = Counter((ref.kind, record.state) for ref, record in self._records.items())
+        return {
+            kind: {state: (self._ended if state.is_final else live)[kind, state] for state in State}
+            for kind in Kind
+        }
+
+    @_atomic
+    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return how many visits ended with each outcome, for every kind."""
+        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        for (kind, outcome), count in self._outcomes.items():
+            ended[kind][outcome] = count
+        return ended
+
+    # ---- the changes that all of the above are made of
+
+    def _now(self) -> int:
+        return milliseconds(self._clock())
+
+    def _find(self, ref: Ref) -> Record | None:
+        record = self._records.get(ref)
+        if record is not None and record.expires is not None and record.expires <= self._now():
+            del self._records[ref]
+            return None
+        return record
+
+    def _held_by(self, claim: Claim) -> Record | None:
+        """Return the record that the claim holds, or None when it does so no longer."""
+        record = self._find(claim.ref)
+        if record is None or not record.is_of(claim) or record.given_up_by:
+            return None
+        return record if record.is_held(self._now()) else None
+
+    def _current(self, claim: Claim) -> Record:
+        """Return the record that the claim holds; LeaseLost when it does so no longer."""
+        if record := self._held_by(claim):
+            return record
+        raise LeaseLost(
+            f"{claim.ref}: the claim with fence {claim.fence} is no longer the current one"
+        )
+
+    def _give_up(self, claim: Claim, call: str) -> Record | None:
+        """Mark a claim as given up by this call; None when this very call did so before."""
+        record = self._find(claim.ref)
+        if record is not None and record.is_of(claim) and record.given_up_by == call:
+            return None
+        record = self._current(claim)
+        record.given_up_by = call
+        if self._pause.probe == claim.owner:
+            # A probe that is given up leaves its place to the next claim.
+            self._pause.probe, self._pause.probe_until = "", 0
+        return record
+
+    def _move(self, record: Record, state: State, *, due: int | None = None) -> None:
+        """Change the state; without a time nothing is due."""
+        record.state, record.changed = state, self._now()
+        record.due, record.look = due or 0, due
+        if not state.is_leased:
+            record.unanswered = 0
+
+    def _end(
+        self, ref: Ref, record: Record, state: State, outcome: str, keep_seconds: float
+    ) -> None:
+        self._move(record, state)
+        self._ended[ref.kind, state] += 1
+        if outcome:
+            self._outcomes[ref.kind, outcome] += 1
+        record.outcome, record.counted = outcome, False
+        record.keep = max(1, milliseconds(keep_seconds))
+        record.expires = record.changed + record.keep

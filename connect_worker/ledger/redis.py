@@ -1,0 +1,280 @@
+"""The ledger in Redis: each method is one Lua script, or one read.
+
+What a method promises is said in `connect_worker.engine.ports.Ledger`; how it is stored, in
+`lua/_prelude.lua`. Safe to share between threads, and over a fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Self
+from uuid import uuid4
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.scripts import Scripts
+from connect_worker.ledger.wire import clip, milliseconds, to_claim, to_entry, to_text
+from connect_worker.processing.states import (
+    JSON,
+    Claim,
+    Entry,
+    Gate,
+    Kind,
+    Ref,
+    Refusal,
+    Sighting,
+    State,
+    Woken,
+)
+
+#: Redis does nothing else while a script runs: so many requests take it a few milliseconds.
+BATCH = 500
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
+    """Return a client as the ledger needs it; nothing is sent yet.
+
+    A command whose reply was lost is sent again, up to 3 times within about a second beside the
+    timeouts; each script recognises its repetition. READONLY is repeated too, on a new
+    connection: after a failover the name leads to the new primary.
+
+    Raises:
+        ValueError: The URL is none that Redis clients know.
+    """
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        health_check_interval=30,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+        retry_on_error=[redis.ReadOnlyError],
+    )
+
+
+class RedisLedger:
+    """Remembers every visit of one account; the truth that all workers share.
+
+    Args:
+        client: From `connect`, or any client with `decode_responses=True`.
+        account: Separates the accounts that share a Redis; a text without braces.
+    """
+
+    def __init__(self, client: redis.Redis, *, account: str) -> None:
+        self._scripts = Scripts(client, account=account)
+
+    @classmethod
+    def from_url(cls, url: str, *, account: str, timeout_seconds: float = 5.0) -> Self:
+        """Return a ledger with a client of its own; nothing is sent yet."""
+        return cls(connect(url, timeout_seconds=timeout_seconds), account=account)
+
+    def now(self) -> float:
+        """Return Redis's clock, in seconds since the epoch."""
+        return self._scripts.now()
+
+    # ---- the way of a request
+
+    def sight(
+        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
+    ) -> list[Ref]:
+        """Take note of requests seen waiting; return those that need a message.
+
+        After a crash between two batches the poll simply comes again.
+        """
+        times = milliseconds(seen_at), milliseconds(requeue_seconds)
+        begun: list[Ref] = []
+        for batch in _batches(sightings):
+            rows = [[str(one.ref), one.visit or "", one.product] for one in batch]
+            positions = self._scripts.run("sight", *times, to_text(rows))
+            begun += [batch[position].ref for position in positions]
+        return begun
+
+    def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
+        """Take the request for one run, in one round trip."""
+        verdict, *given = self._scripts.run("claim", str(ref), owner, milliseconds(lease_seconds))
+        if verdict != "ok":
+            return Refusal(verdict)
+        probe, pairs = given
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1)
+
+    def extend(self, claim: Claim) -> bool:
+        """Renew the lease; False when the claim is no longer the current one."""
+        return self._by_claim("extend", claim, milliseconds(claim.lease_seconds)) == "ok"
+
+    def decide(self, claim: Claim, decision: JSON) -> None:
+        """Store the decision, once and for the visit."""
+        if decision is None:
+            raise ValueError("null is no decision: it could not be told from none")
+        verdict = self._by_claim("decide", claim, to_text(decision))
+        if verdict == "other":
+            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
+        _demand(verdict, claim)
+
+    def record(self, claim: Claim, step: str, result: JSON) -> None:
+        """Journal one step as done; a step's first result stays."""
+        _demand(self._by_claim("record", claim, step, to_text(result)), claim)
+
+    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+        """End the visit as `settled`."""
+        _demand(self._by_claim("settle", claim, outcome, _span(keep_seconds)), claim)
+
+    def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
+        """End the visit as `superseded`."""
+        _demand(self._by_claim("supersede", claim, status, _span(keep_seconds)), claim)
+
+    def put_back(
+        self,
+        claim: Claim,
+        state: State,
+        *,
+        delay_seconds: float,
+        error: str = "",
+        attempt_used: bool = True,
+    ) -> None:
+        """Give the claim up; due again after the delay."""
+        if state not in (State.RETRY, State.WAITING, State.DECIDED):
+            raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
+        delay = milliseconds(delay_seconds)
+        verdict = self._by_claim("put_back", claim, state, delay, clip(error), int(attempt_used))
+        if verdict == "undecided":
+            raise ValueError(f"{claim.ref} has no decision to be put back with")
+        _demand(verdict, claim)
+
+    def park(self, claim: Claim, error: str) -> None:
+        """Give the claim up for a person to look at."""
+        _demand(self._by_claim("park", claim, clip(error)), claim)
+
+    # ---- the sweep, and what polls see beside it
+
+    def wake(
+        self,
+        *,
+        limit: int,
+        requeue_seconds: float,
+        max_attempts: int,
+        backlogged: Collection[Kind] = (),
+    ) -> Woken:
+        """Find what is due; in batches, so that Redis serves others in between."""
+        requeue, kinds = milliseconds(requeue_seconds), ",".join(backlogged)
+        publish: list[Ref] = []
+        expired: list[Ref] = []
+        parked: list[Ref] = []
+        total = 0
+        while total < limit:
+            size = min(limit - total, BATCH)
+            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, kinds)
+            for refs, texts in zip((publish, expired, parked), found, strict=True):
+                refs += map(Ref.parse, texts)
+            total += looked
+            if looked < size:
+                break
+        return Woken(publish, expired, parked, total)
+
+    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+        """End a visit that nobody holds because the request was seen with another status."""
+        times = milliseconds(seen_at), _span(keep_seconds)
+        return self._changed("leave", str(ref), status, *times, _token())
+
+    # ---- a person's word
+
+    def rerun(self, ref: Ref) -> bool:
+        """Parked or discarded → queued, same visit."""
+        return self._changed("rerun", str(ref), _token())
+
+    def repost(self, ref: Ref) -> bool:
+        """Parked with a decision → decided, due now."""
+        return self._changed("repost", str(ref), _token())
+
+    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+        """Parked → discarded."""
+        return self._changed("discard", str(ref), _span(keep_seconds), _token())
+
+    # ---- what all workers share
+
+    def gate(self) -> Gate:
+        """Return the account's shared pause."""
+        return _gate(self._scripts.run("gate"))
+
+    def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
+        """Pause the account for all workers, at least for `seconds`."""
+        pause = milliseconds(seconds)
+        return _gate(self._scripts.run("close_gate", pause, clip(reason), int(failed), _token()))
+
+    def open_gate(self, *, forget: bool = True) -> None:
+        """End the pause, and forget its failures unless told otherwise."""
+        self._scripts.run("open_gate", int(forget))
+
+    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+        """Take a named lock for a while; its owner asking again renews it."""
+        return bool(self._scripts.run("hold", owner, _span(seconds), lock=name))
+
+    def release(self, name: str, *, owner: str) -> None:
+        """Give a named lock back, when it is still the owner's."""
+        self._scripts.run("release", owner, lock=name)
+
+    # ---- for people and dashboards
+
+    def entry(self, ref: Ref) -> Entry | None:
+        """Return the record of one request, or None."""
+        fields = self._scripts.hash(f"request:{ref}")
+        return to_entry(ref, fields) if fields else None
+
+    def parked(self, kind: Kind) -> list[Ref]:
+        """Return the parked requests of one kind, oldest first."""
+        refs = map(Ref.parse, self._scripts.members("parked"))
+        return [ref for ref in refs if ref.kind is kind]
+
+    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+        """Return how many requests are in each state, zeros included."""
+        stored = self._scripts.hash("counts")
+        return {
+            kind: {state: int(stored.get(f"{kind}:{state}", 0)) for state in State} for kind in Kind
+        }
+
+    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return how many visits ended with each outcome, for every kind."""
+        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        for name, count in self._scripts.hash("outcomes").items():
+            kind, _, outcome = name.partition(":")
+            ended[Kind(kind)][outcome] = int(count)
+        return ended
+
+    def _changed(self, name: str, *args: str | int) -> bool:
+        return bool(self._scripts.run(name, *args))
+
+    def _by_claim(self, name: str, claim: Claim, *args: str | int) -> str:
+        verdict: str = self._scripts.run(name, str(claim.ref), claim.fence, claim.owner, *args)
+        return verdict
+
+
+def _demand(verdict: str, claim: Claim) -> None:
+    if verdict == "lost":
+        raise LeaseLost(
+            f"{claim.ref}: the claim with fence {claim.fence} is no longer the current one"
+        )
+
+
+def _gate(reply: tuple[int, int, int, str]) -> Gate:
+    now, until, failures, reason = reply
+    if until <= now and failures == 0:
+        return Gate()
+    return Gate(closed_until=until / 1000, reason=reason, failures=failures)
+
+
+def _span(seconds: float) -> int:
+    # An expiry of 0 would delete a record at once, and with it the answer to a repeated call.
+    return max(1, milliseconds(seconds))
+
+
+def _token() -> str:
+    """Mark one call, so that its repetition is recognised."""
+    return uuid4().hex[:16]
+
+
+def _batches(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:
+    for start in range(0, len(sightings), BATCH):
+        yield sightings[start : start + BATCH]

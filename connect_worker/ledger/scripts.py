@@ -1,0 +1,73 @@
+"""The Lua scripts, and the one place where the client's loose types become firm ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+
+from connect_worker.ledger.unavailable import translated
+
+# fmt: off
+NAMES = (
+    "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
+    "wake", "leave", "rerun", "repost", "discard",
+    "gate", "close_gate", "open_gate", "hold", "release",
+)
+# fmt: on
+
+
+@cache
+def source(name: str) -> str:
+    """Return the text of one script, with what all of them share before it."""
+    folder = files("connect_worker.ledger") / "lua"
+    prelude, script = (folder / f"{file}.lua" for file in ("_prelude", name))
+    return prelude.read_text("utf-8") + "\n" + script.read_text("utf-8")
+
+
+class Scripts:
+    """One account's keys in one Redis, and the scripts that change them.
+
+    Raises:
+        ValueError: The account can't be a cluster hash tag, or the client answers bytes.
+        LedgerUnavailable: From every method, when Redis can't be reached or refuses.
+    """
+
+    def __init__(self, client: redis.Redis, *, account: str) -> None:
+        if not account or "{" in account or "}" in account:
+            raise ValueError(f"an account is a text without braces, not {account!r}")
+        if not client.get_encoder().decode_responses:
+            raise ValueError("the ledger's Redis client needs decode_responses=True")
+        self._client = client
+        self._prefix = f"connect-worker:{{{account}}}:"
+        self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "gate")]
+        self._scripts = {name: client.register_script(source(name)) for name in NAMES}
+
+    def key(self, name: str) -> str:
+        """Return a key's full name."""
+        return self._prefix + name
+
+    def run(self, name: str, *args: str | int, lock: str = "") -> Any:
+        """Run a script; a server that forgot it (restart, failover) is given it anew."""
+        keys = [*self._keys, self.key(f"lock:{lock}")] if lock else self._keys
+        with translated():
+            return self._scripts[name](keys=keys, args=[self.key("request:"), *args])
+
+    def hash(self, name: str) -> Mapping[str, str]:
+        """Return a hash; empty when there is none."""
+        with translated():
+            return cast("dict[str, str]", self._client.hgetall(self.key(name)))
+
+    def members(self, name: str) -> list[str]:
+        """Return a sorted set's members, lowest score first."""
+        with translated():
+            return cast("list[str]", self._client.zrange(self.key(name), 0, -1))
+
+    def now(self) -> float:
+        """Return the server's clock in seconds."""
+        with translated():
+            seconds, microseconds = self._client.time()
+        return seconds + microseconds // 1000 / 1000

@@ -1,0 +1,79 @@
+"""How a request travels between Python and the scripts; the fields are named in `_prelude.lua`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from connect_worker.processing.states import JSON, Claim, Entry, Ref, State
+
+#: Put before the name of a step, so that steps can't collide with the other fields.
+STEP = "j:"
+#: An error is for a person to read; a traceback or an HTML page would fill the store.
+MAX_ERROR_CHARS = 500
+
+
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds, the scripts' unit; `now()` survives the way there and back."""
+    return round(seconds * 1000)
+
+
+def to_text(document: JSON) -> str:
+    """Write JSON so that equal documents are equal texts; ValueError for NaN and infinity."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def clip(error: str) -> str:
+    """Return the beginning of an error, in characters that UTF-8 has."""
+    if len(error) > MAX_ERROR_CHARS:
+        error = error[: MAX_ERROR_CHARS - 1] + "…"
+    return error.encode("utf-8", "backslashreplace").decode()
+
+
+def to_claim(ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool) -> Claim:
+    """Read the claim that was just given."""
+    return Claim(
+        ref=ref,
+        visit=fields["v"],
+        fence=int(fields["f"]),
+        owner=fields["o"],
+        attempt=int(fields.get("a", 0)),
+        lease_seconds=lease_seconds,
+        product=fields.get("p", ""),
+        decision=_decision(fields),
+        steps=_steps(fields),
+        probe=probe,
+    )
+
+
+def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
+    """Read a whole record."""
+    state = State(fields["s"])
+    return Entry(
+        ref=ref,
+        state=state,
+        visit=fields["v"],
+        fence=int(fields.get("f", 0)),
+        attempt=int(fields.get("a", 0)),
+        product=fields.get("p", ""),
+        owner=fields["o"] if state.is_leased else "",
+        due=int(fields.get("r", 0)) / 1000,
+        decision=_decision(fields),
+        steps=_steps(fields),
+        outcome=fields.get("u", ""),
+        error=fields.get("e", ""),
+        first_seen=int(fields["b"]) / 1000,
+        changed=int(fields["t"]) / 1000,
+    )
+
+
+def _decision(fields: Mapping[str, str]) -> JSON:
+    return json.loads(fields["d"]) if "d" in fields else None
+
+
+def _steps(fields: Mapping[str, str]) -> dict[str, JSON]:
+    return {
+        name.removeprefix(STEP): json.loads(result)
+        for name, result in fields.items()
+        if name.startswith(STEP)
+    }

@@ -1,0 +1,123 @@
+"""The client repeats a command whose reply was lost; nothing happens twice for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from connect_worker.ledger import RedisLedger, connect
+from connect_worker.processing.states import Claim, Kind, Sighting, State
+
+from .lossy import LossyRelay, lossy_relay
+from .world import APPROVE, LONG, PR, assert_consistent, look, posting, running, see, take
+
+Prepare = Callable[[RedisLedger], Claim | None]
+Act = Callable[[RedisLedger, Claim], object]
+
+
+@pytest.fixture
+def relay(redis_url: str) -> Iterator[LossyRelay]:
+    server = Path(redis_url.removeprefix("unix://"))
+    with lossy_relay(server.parent, server) as relay:
+        yield relay
+
+
+@pytest.fixture
+def far_ledger(relay: LossyRelay, account: str) -> Iterator[RedisLedger]:
+    with connect(f"unix://{relay.server_address!s}") as client:
+        yield RedisLedger(client, account=account)
+
+
+def parked(ledger: RedisLedger) -> Claim:
+    claim = posting(ledger)
+    ledger.park(claim, "broken")
+    return claim
+
+
+def queued(ledger: RedisLedger) -> None:
+    see(ledger)
+
+
+def put_back(state: State) -> Act:
+    return lambda ledger, claim: ledger.put_back(
+        claim, state, delay_seconds=LONG, error="e", attempt_used=False
+    )
+
+
+# fmt: off
+CALLS: dict[str, tuple[Prepare, Act, object]] = {
+    "claim": (queued, lambda ledger, _: take(ledger).attempt, 1),
+    "extend": (running, lambda ledger, claim: ledger.extend(claim), True),
+    "decide": (running, lambda ledger, claim: ledger.decide(claim, APPROVE), None),
+    "record": (posting, lambda ledger, claim: ledger.record(claim, "s", 1), None),
+    "settle": (posting, lambda ledger, claim: ledger.settle(claim, "a", keep_seconds=9), None),
+    "supersede": (posting, lambda ledger, claim: ledger.supersede(
+        claim, "a", keep_seconds=9), None),
+    "retry": (posting, put_back(State.RETRY), None),
+    "waiting": (running, put_back(State.WAITING), None),
+    "decided": (posting, put_back(State.DECIDED), None),
+    "park": (running, lambda ledger, claim: ledger.park(claim, "e"), None),
+    "leave": (queued, lambda ledger, _: ledger.leave(
+        PR, "failed", seen_at=ledger.now() + 1, keep_seconds=9), True),
+    "rerun": (parked, lambda ledger, _: ledger.rerun(PR), True),
+    "repost": (parked, lambda ledger, _: ledger.repost(PR), True),
+    "discard": (parked, lambda ledger, _: ledger.discard(PR, keep_seconds=9), True),
+    "close_gate": (queued, lambda ledger, _: ledger.close_gate(
+        seconds=0, reason="503", failed=True).failures, 1),
+    "open_gate": (queued, lambda ledger, _: ledger.open_gate(), None),
+    "hold": (queued, lambda ledger, _: ledger.hold("l", owner="a", seconds=9), True),
+    "release": (queued, lambda ledger, _: ledger.release("l", owner="a"), None),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_whose_reply_is_lost_has_its_effect_once(
+    relay: LossyRelay,
+    far_ledger: RedisLedger,
+    client: redis.Redis,
+    account: str,
+    call: str,
+) -> None:
+    twin = RedisLedger(client, account=f"{account}-twin")
+    prepare, act, answer = CALLS[call]
+    far_claim, twin_claim = prepare(far_ledger), prepare(twin)
+    relay.lose = 1
+    # `queued` gives no claim, and the calls after it ask for none.
+    assert act(far_ledger, far_claim) == answer  # type: ignore[arg-type]
+    assert relay.lost == 1
+    act(twin, twin_claim)  # type: ignore[arg-type]
+    assert facts(far_ledger) == facts(twin)
+    assert_consistent(client, account)
+
+
+def facts(ledger: RedisLedger) -> object:
+    entry = look(ledger)
+    return (
+        (entry.state, entry.visit, entry.fence, entry.attempt, entry.decision, entry.steps),
+        (entry.error, entry.outcome, ledger.counts(), ledger.outcomes(), ledger.gate().failures),
+    )
+
+
+def test_a_sighting_whose_reply_is_lost_begins_one_visit_that_a_sweep_publishes(
+    relay: LossyRelay, far_ledger: RedisLedger
+) -> None:
+    seen_at = far_ledger.now()
+    relay.lose = 1
+    assert far_ledger.sight([Sighting(PR)], seen_at=seen_at, requeue_seconds=0) == []
+    assert far_ledger.counts()[Kind.FULFILLMENT][State.QUEUED] == 1
+    assert far_ledger.wake(limit=9, requeue_seconds=9, max_attempts=9).publish == [PR]
+
+
+def test_a_sweep_whose_reply_is_lost_finds_the_same_again_later(
+    relay: LossyRelay, far_ledger: RedisLedger
+) -> None:
+    see(far_ledger, requeue_seconds=0)
+    relay.lose = 1
+    assert far_ledger.wake(limit=9, requeue_seconds=0.001, max_attempts=9).publish in ([], [PR])
+    assert relay.lost == 1
+    while not far_ledger.wake(limit=9, requeue_seconds=0.001, max_attempts=9).publish:
+        assert look(far_ledger).state is State.QUEUED

@@ -1,0 +1,109 @@
+"""Contract of what a person may say about a parked request: rerun, repost, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from connect_worker.engine.ports import Ledger
+from connect_worker.exceptions import LeaseLost
+from connect_worker.processing.states import Kind, State
+
+from .world import APPROVE, LONG, PR, look, posting, running, see, take, woken
+
+Elapse = Callable[[float], None]
+
+
+def parked_with_a_decision(ledger: Ledger) -> None:
+    claim = posting(ledger)
+    ledger.record(claim, "params", {"status": 200})
+    ledger.park(claim, "400 VAL_001")
+
+
+def test_rerun_starts_the_same_visit_over_and_keeps_its_steps(ledger: Ledger) -> None:
+    parked_with_a_decision(ledger)
+    assert ledger.rerun(PR)
+    assert look(ledger).state is State.QUEUED
+    assert ledger.parked(Kind.FULFILLMENT) == []
+    claim = take(ledger, owner="w2")
+    assert (claim.visit, claim.attempt, claim.fence) == ("1", 1, 2)
+    assert (claim.decision, claim.steps) == (None, {"params": {"status": 200}})
+
+
+def test_a_rerun_request_is_published_by_the_next_sweep(ledger: Ledger) -> None:
+    parked_with_a_decision(ledger)
+    ledger.rerun(PR)
+    assert woken(ledger) == [PR]
+
+
+def test_repost_posts_the_kept_decision(ledger: Ledger) -> None:
+    parked_with_a_decision(ledger)
+    assert ledger.repost(PR)
+    assert look(ledger).state is State.DECIDED
+    assert woken(ledger) == [PR]
+    claim = take(ledger, owner="w2")
+    assert (claim.decision, claim.attempt) == (APPROVE, 1)
+    assert ledger.parked(Kind.FULFILLMENT) == []
+
+
+def test_without_a_decision_there_is_nothing_to_repost(ledger: Ledger) -> None:
+    ledger.park(running(ledger), "broken")
+    assert not ledger.repost(PR)
+    assert look(ledger).state is State.PARKED
+
+
+def test_discard_ends_the_visit_without_an_outcome(ledger: Ledger) -> None:
+    parked_with_a_decision(ledger)
+    assert ledger.discard(PR, keep_seconds=LONG)
+    entry = look(ledger)
+    assert (entry.state, entry.outcome, entry.error) == (State.DISCARDED, "", "400 VAL_001")
+    assert ledger.parked(Kind.FULFILLMENT) == []
+    assert ledger.outcomes()[Kind.FULFILLMENT] == {}
+
+
+def test_a_discarded_record_is_forgotten_when_its_time_is_over(
+    ledger: Ledger, elapse: Elapse
+) -> None:
+    parked_with_a_decision(ledger)
+    ledger.discard(PR, keep_seconds=0.01)
+    elapse(0.02)
+    assert ledger.entry(PR) is None
+
+
+def test_a_discarded_request_can_be_rerun_after_all(ledger: Ledger, elapse: Elapse) -> None:
+    parked_with_a_decision(ledger)
+    ledger.discard(PR, keep_seconds=0.05)
+    assert ledger.rerun(PR)
+    elapse(0.06)
+    assert take(ledger, owner="w2").visit == "1"
+    assert ledger.counts()[Kind.FULFILLMENT][State.DISCARDED] == 0
+
+
+@pytest.mark.parametrize("act", ["rerun", "repost", "discard"])
+def test_a_person_changes_parked_requests_only(ledger: Ledger, act: str) -> None:
+    def change() -> bool:
+        if act == "discard":
+            return ledger.discard(PR, keep_seconds=LONG)
+        return ledger.rerun(PR) if act == "rerun" else ledger.repost(PR)
+
+    assert not change()
+    see(ledger)
+    assert not change()
+    claim = take(ledger)
+    assert not change()
+    ledger.decide(claim, APPROVE)
+    assert not change()
+    ledger.put_back(claim, State.DECIDED, delay_seconds=0)
+    assert not change()
+    ledger.settle(take(ledger, owner="w2"), "approved", keep_seconds=LONG)
+    assert not change()
+    assert look(ledger).state is State.SETTLED
+
+
+def test_the_worker_that_parked_can_not_write_to_the_rerun(ledger: Ledger) -> None:
+    claim = running(ledger)
+    ledger.park(claim, "broken")
+    ledger.rerun(PR)
+    with pytest.raises(LeaseLost):
+        ledger.decide(claim, APPROVE)

@@ -1,0 +1,110 @@
+"""Short words for what the tests say again and again."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+from connect_worker.engine.ports import Ledger
+from connect_worker.processing.states import Claim, Entry, Kind, Ref, Sighting, State
+
+PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0000")
+OTHER = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
+TCR = Ref(Kind.TIER_CONFIG, "TCR-000-000-000")
+APPROVE = {"type": "approve", "template_id": "TL-000-000-000"}
+#: Long enough for every test to end before it.
+LONG = 3600.0
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is stepped."""
+
+    time: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def step(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def see(
+    ledger: Ledger,
+    *refs: Ref,
+    visit: str | None = None,
+    product: str = "",
+    seen_at: float | None = None,
+    requeue_seconds: float = LONG,
+) -> list[Ref]:
+    """Sight requests (`PR` when none is named) as a poll that asked just now."""
+    return ledger.sight(
+        [Sighting(ref, visit, product) for ref in refs or (PR,)],
+        seen_at=ledger.now() if seen_at is None else seen_at,
+        requeue_seconds=requeue_seconds,
+    )
+
+
+def take(ledger: Ledger, ref: Ref = PR, *, owner: str = "w1", lease_seconds: float = LONG) -> Claim:
+    """Claim a request that must be claimable."""
+    claim = ledger.claim(ref, owner=owner, lease_seconds=lease_seconds)
+    assert isinstance(claim, Claim), claim
+    return claim
+
+
+def running(ledger: Ledger, ref: Ref = PR, *, lease_seconds: float = LONG) -> Claim:
+    """Sight a request and claim it."""
+    see(ledger, ref)
+    return take(ledger, ref, lease_seconds=lease_seconds)
+
+
+def posting(ledger: Ledger, ref: Ref = PR, *, lease_seconds: float = LONG) -> Claim:
+    """Sight, claim, decide."""
+    claim = running(ledger, ref, lease_seconds=lease_seconds)
+    ledger.decide(claim, APPROVE)
+    return claim
+
+
+def look(ledger: Ledger, ref: Ref = PR) -> Entry:
+    """Return a record that must exist."""
+    entry = ledger.entry(ref)
+    assert entry is not None
+    return entry
+
+
+def woken(ledger: Ledger, *, max_attempts: int = 8) -> list[Ref]:
+    """Return what a sweep publishes now."""
+    found = ledger.wake(limit=1000, requeue_seconds=LONG, max_attempts=max_attempts)
+    return found.publish
+
+
+def tell(client: redis.Redis, *words: str) -> None:
+    """Send a command that the client has no method for."""
+    client.execute_command(*words)  # type: ignore[no-untyped-call]  # it is, in the client
+
+
+def assert_consistent(client: redis.Redis, account: str) -> None:
+    """Compare counts, due and parked with every record there is."""
+    prefix = f"connect-worker:{{{account}}}:"
+    live: Counter[str] = Counter()
+    waiting: dict[State, set[str]] = defaultdict(set)
+    for key in map(str, client.scan_iter(match=f"{prefix}request:*", count=1000)):
+        ref = key.removeprefix(f"{prefix}request:")
+        record = cast("dict[str, str]", client.hgetall(key))
+        state = State(record["s"])
+        assert (client.pttl(key) > 0) == state.is_final, f"{ref} is {state}: does it expire?"
+        if state.is_leased:
+            assert client.zscore(prefix + "due", ref) == float(record["r"])
+        if not state.is_final:
+            live[f"{Ref.parse(ref).kind}:{state}"] += 1
+            waiting[state].add(ref)
+    parked = waiting.pop(State.PARKED, set())
+    counts = cast("dict[str, str]", client.hgetall(prefix + "counts"))
+    final = tuple(f":{state}" for state in State if state.is_final)
+    counted = {name: int(n) for name, n in counts.items() if not name.endswith(final)}
+    assert {name: n for name, n in counted.items() if n} == live
+    assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
+    assert set(client.zrange(prefix + "parked", 0, -1)) == parked
