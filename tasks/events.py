@@ -23,7 +23,7 @@ class LosslessDispatcher(EventDispatcher):
     # What Celery's class has and celery-types does not tell.
     mutex: threading.Lock
     producer: Any
-    _outbound_buffer: deque[tuple[Any, str, Exception]]
+    _outbound_buffer: deque[tuple[Any, ...]]
     _group_buffer: dict[str, list[Any]]
     _publish: Callable[..., None]
 
@@ -33,7 +33,7 @@ class LosslessDispatcher(EventDispatcher):
             if errors:
                 # One that is refused again goes to the end, behind the ones counted here.
                 for _ in range(len(self._outbound_buffer)):
-                    event, routing_key, _reason = self._outbound_buffer.popleft()
+                    event, routing_key = self._outbound_buffer.popleft()[:2]
                     self._publish(event, self.producer, routing_key)
             if groups:
                 for group, buffer in self._group_buffer.items():
