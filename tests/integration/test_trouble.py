@@ -396,3 +396,33 @@ def test_a_poll_that_cannot_reach_connect_says_so(opened: Workplace) -> None:
         assert "401" in opened.poll().problem
     opened.clock.step(LONG)
     assert opened.poll().problem == ""
+
+
+# ---- the period
+
+
+def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> None:
+    started: list[str] = []
+    reported: list[str] = []
+
+    def process(self: Any, request: Any) -> Any:
+        started.append(self.reporting_period)
+        if len(started) == 1:
+            raise OSError("the meters are away")
+        reported.append(self.reporting_period)
+
+    opened = open_for(process, Kind.USAGE)
+    opened.poll()
+    late = opened.messages[0]
+    opened.messages.clear()
+    opened.handle(late)
+    opened.clock.step(86_400)
+    opened.poll()
+    of_listing = [ref for ref in opened.messages if ref.request_id == late.request_id]
+    assert len(of_listing) == 1
+    assert of_listing[0] != late
+    opened.handle(of_listing[0])
+    opened.later(late, 1)
+
+    assert [opened.entry(ref).state for ref in (late, of_listing[0])] == [State.SETTLED] * 2
+    assert sorted(reported) == sorted(ref.id.partition("@")[2] for ref in (late, *of_listing))
