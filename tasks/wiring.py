@@ -12,7 +12,7 @@ from typing import Any
 
 from kombu.exceptions import ChannelError, OperationalError
 
-from connect_worker.api import Client
+from connect_worker.api import client_for
 from connect_worker.engine.context import Engine
 from connect_worker.engine.heart import Heart
 from connect_worker.ledger.redis import RedisLedger
@@ -49,11 +49,8 @@ def engine() -> Engine:
     ledger = RedisLedger.from_url(chosen.redis_url, account=chosen.account)
     return Engine(
         ledger=ledger,
-        connect=Client(
-            config.api_url,
-            config.api_key,
-            timeout_seconds=chosen.timeout_seconds,
-            page_size=chosen.page_size,
+        connect=client_for(
+            config, timeout_seconds=chosen.timeout_seconds, page_size=chosen.page_size
         ),
         publisher=CeleryPublisher(),
         registry=registry,

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import json as json_module
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import requests
 
-from connect_worker.api.answers import read_json, to_connection_error, to_error
-from connect_worker.api.rql import to_query
+from connect_worker.api.answers import read_json, require_success, to_connection_error
+from connect_worker.api.rql import to_query, without_paging
 from connect_worker.api.session import CONNECT_TIMEOUT_SECONDS, SessionPool
 from connect_worker.config import Config
 from connect_worker.exceptions import InvalidResponse
 
 JSON = Any
 
-_CONTENT_RANGE = re.compile(r"items\s+(\d+)-(\d+)/(\d+)")
+Filters = str | Mapping[str, object] | None
+Row = dict[str, JSON]
+
+#: `items 0-99/250`; `items */0` of an empty collection.
+_CONTENT_RANGE = re.compile(r"items\s+(?:\d+-\d+|\*)/(\d+)")
+
+#: Connect's pages have no more rows than this.
+LARGEST_PAGE = 1000
+
+#: How long one call may wait for Connect's answer, unless the settings say otherwise.
+TIMEOUT_SECONDS: Final = 30.0
+
+#: Rows per page of a collection, unless the settings or the filters say otherwise.
+PAGE_SIZE: Final = 500
 
 
 class Client:
@@ -29,13 +43,18 @@ class Client:
     """
 
     def __init__(
-        self, url: str, key: str, *, timeout_seconds: float = 30.0, page_size: int = 500
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         self.url = url.rstrip("/")
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._pool = SessionPool({"Authorization": key, "Accept": "application/json"})
-        self._plain = SessionPool({})
+        self._pool = SessionPool(key)
+        self._plain = SessionPool()
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -45,44 +64,45 @@ class Client:
         response = self._call("GET", path, params=params)
         return read_json(response, method="GET", path=path)
 
-    def get_all(
-        self, path: str, query: str | Mapping[str, object] | None = None
-    ) -> Iterator[dict[str, JSON]]:
+    def get_all(self, path: str, query: Filters = None) -> Iterator[Row]:
         """Yield every row of a collection, each once, all pages.
 
-        Rows may leave the collection while it is read (a job approves a request and the later ones
-        move up). So the pages after the first are read from the last to the first, and then the
-        first once
-        more: a row can only move to a page that is still to be read. Give an `ordering` by
-            creation, so
-        that new rows come at the end.
+        Rows may leave the collection while it is read: a job approves a request, and the later ones
+        move up. So after the first page, which tells how many there are, the others are read from
+        the last to the first, and the first once more: a row can only move to a page that is still
+        to be read. Give an `ordering` by creation, so that new rows come at the end.
+
+        A `limit` in the query is the size of a page, not of the collection.
         """
+        text, asked = without_paging(to_query(query))
+        size = min(asked or self.page_size, LARGEST_PAGE)
+        rows, total = self._page(path, text, offset=0, limit=size)
         seen: set[str] = set()
-        first, total = self._page(path, query, 0)
-        yield from _new(first, seen)
-        if total is None and len(first) >= self.page_size:
-            yield from self._onwards(path, query, seen, len(first))
-        if total is None or total <= len(first):
+        yield from _new(rows, seen)
+        step = len(rows) or size
+        if total is None and rows:
+            total = step
+            for more in self._onwards(path, text, offset=step, limit=step, known=set(seen)):
+                total += len(more)
+                yield from _new(more, seen)
+            rows = []
+        if not total or total <= len(rows):
             return
-        step = max(len(first), 1)
-        last = (total - 1) // step * step
-        for offset in range(last, -1, -step):
-            rows, _ = self._page(path, query, offset, limit=step)
+        for offset in range((total - 1) // step * step, -1, -step):
+            rows, _ = self._page(path, text, offset=offset, limit=step)
             yield from _new(rows, seen)
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
-        return self._call("GET", path, params=params).text
+        response = self._call("GET", path, params=params, headers={"Accept": "*/*"})
+        if "charset" not in response.headers.get("Content-Type", ""):
+            # Without one, requests reads `text/…` as Latin-1.
+            response.encoding = "utf-8"
+        return response.text
 
     def download(self, url: str) -> bytes:
         """Return the bytes at an absolute URL (a template link); the key is not sent there."""
-        with self._plain.session() as session:
-            try:
-                response = session.get(url, timeout=self._timeout)
-            except requests.RequestException as exc:
-                raise to_connection_error(exc, method="GET", path=url) from exc
-        if not response.ok:
-            raise to_error(response, method="GET", path=url)
+        response = self._send(self._plain, "GET", url, path=url.partition("?")[0])
         return response.content
 
     def post(self, path: str, json: JSON = None, *, key: str = "") -> JSON:
@@ -106,59 +126,82 @@ class Client:
         return read_json(response, method="POST", path=path)
 
     def _onwards(
-        self, path: str, query: str | Mapping[str, object] | None, seen: set[str], offset: int
-    ) -> Iterator[dict[str, JSON]]:
-        """Read on, page by page, where the answer does not tell how many rows there are."""
+        self, path: str, query: str, *, offset: int, limit: int, known: set[str]
+    ) -> Iterator[list[Row]]:
+        """Read on, page by page, where the answers do not tell how many rows there are."""
         while True:
-            rows, _ = self._page(path, query, offset)
-            if not rows:
+            rows, _ = self._page(path, query, offset=offset, limit=limit)
+            # An endpoint without paging answers the same rows whatever the offset.
+            if not list(_new(rows, known)):
                 return
-            yield from _new(rows, seen)
+            yield rows
             offset += len(rows)
 
     def _page(
-        self,
-        path: str,
-        query: str | Mapping[str, object] | None,
-        offset: int,
-        limit: int | None = None,
-    ) -> tuple[list[dict[str, JSON]], int | None]:
-        paging = f"limit={limit or self.page_size}&offset={offset}"
-        text = to_query(query)
-        response = self._call("GET", f"{path}?{text}&{paging}" if text else f"{path}?{paging}")
+        self, path: str, query: str, *, offset: int, limit: int
+    ) -> tuple[list[Row], int | None]:
+        paging = f"limit={limit}&offset={offset}"
+        response = self._call("GET", f"{path}?{query}&{paging}" if query else f"{path}?{paging}")
         rows = read_json(response, method="GET", path=path)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise InvalidResponse(method="GET", path=path, body=response.text)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-        return rows, int(match.group(3)) if match else None
+        return rows, int(match[1]) if match else None
 
     def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        with self._pool.session() as session:
+        url = f"{self.url}/{path}"
+        return self._send(self._pool, method, url, path=path.partition("?")[0], **kwargs)
+
+    def _send(
+        self, pool: SessionPool, method: str, url: str, *, path: str, **kwargs: Any
+    ) -> requests.Response:
+        """Send a call and return its success; `path` names it in errors."""
+        # A redirected POST would be sent twice, or become a GET.
+        kwargs.update(timeout=self._timeout, allow_redirects=method == "GET")
+        with pool.session() as session:
             try:
-                response = session.request(
-                    method, f"{self.url}/{path}", timeout=self._timeout, **kwargs
-                )
+                try:
+                    response = session.request(method, url, **kwargs)
+                except requests.exceptions.ChunkedEncodingError:
+                    # The session repeats a GET whose answer does not begin; here one broke off.
+                    if method != "GET":
+                        raise
+                    response = session.request(method, url, **kwargs)
             except requests.RequestException as exc:
-                raise to_connection_error(exc, method=method, path=path.partition("?")[0]) from exc
-        if not response.ok:
-            raise to_error(response, method=method, path=path.partition("?")[0])
+                raise to_connection_error(exc, method=method, path=path) from exc
+        require_success(response, method=method, path=path)
         return response
 
 
-@lru_cache(maxsize=64)
-def _client(url: str, key: str) -> Client:
-    return Client(url, key)
+def client_for(
+    config: Config | None = None,
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    page_size: int = PAGE_SIZE,
+) -> Client:
+    """Return the shared client of a config; None means the config in force.
 
-
-def client_for(config: Config | None = None) -> Client:
-    """Return the shared client of a config; None means the config in force."""
+    The first call for an account makes its client, with the numbers given; later ones get that one.
+    """
     config = config or Config.get_instance()
-    return _client(config.api_url, config.api_key)
+    account = config.api_url, config.api_key
+    with _making:
+        if account not in _clients:
+            _clients[account] = Client(
+                *account, timeout_seconds=timeout_seconds, page_size=page_size
+            )
+        return _clients[account]
 
 
-def _new(rows: list[dict[str, JSON]], seen: set[str]) -> Iterator[dict[str, JSON]]:
+#: One client an account, with its pooled sessions, for the whole process.
+_clients: Final[dict[tuple[str, str], Client]] = {}
+_making: Final = threading.Lock()
+
+
+def _new(rows: list[Row], seen: set[str]) -> Iterator[Row]:
+    """Yield the rows that were not seen yet; without an id the content tells them apart."""
     for row in rows:
-        row_id = str(row.get("id", ""))
-        if not row_id or row_id not in seen:
-            seen.add(row_id)
+        name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
+        if name not in seen:
+            seen.add(name)
             yield row

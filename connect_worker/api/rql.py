@@ -8,14 +8,19 @@ spellings that the SDK's users have written over the years::
     {"asset.product.id__in": "PRD-1,PRD-2"}       in(asset.product.id,(PRD-1,PRD-2))
     {"asset__product__id": "PRD-1"}               eq(asset.product.id,PRD-1)
     {"created__gt": "2026-01-01"}                 gt(created,2026-01-01)
-    {"limit": 10, "order_by": "-created"}         limit=10&ordering(-created)
+    {"name__contains": "a b"}                     like(name,'*a%20b*')
+    {"limit": 10, "order_by": "-created,id"}      limit=10&ordering(-created,id)
+
+A filter whose value is None is left out. What may stand unquoted, and that a quoted value knows no
+escapes, is the grammar of `py-rql`, the vendor's own reader of RQL.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from urllib.parse import quote, unquote
 
 #: The Django-style suffixes of the 2019 filters and the RQL operators that they mean.
 OPERATORS: Mapping[str, str] = {
@@ -36,12 +41,22 @@ OPERATORS: Mapping[str, str] = {
     "icontains": "ilike",
 }
 
-#: Characters that may stand in an RQL value without quotes.
-_PLAIN = re.compile(r"[\w.:*+@/-]+", re.ASCII)
+#: A value that may stand in RQL without quotes.
+_PLAIN = re.compile(r"[\w*+-][\w.:@*+-]*", re.ASCII)
+
+_STATUS = re.compile(r"\beq\(status,([^()]*)\)|(?:^|[&|;(])status=(?:eq=)?([^&|;()]*)")
+_STATUSES = re.compile(r"\bin\(status,\(([^()]*)\)\)|(?:^|&)status__in=([^&]*)")
+_PAGING = re.compile(r"(?:limit|offset)=.*|limit\(.*\)")
+_PAGE_SIZE = re.compile(r"limit[=(](\d+)")
 
 
 def to_query(filters: str | Mapping[str, object] | None) -> str:
-    """Return the query string of filters; "" for none."""
+    """Return the query string of filters; "" for none.
+
+    Raises:
+        ValueError: A filter's list is empty, or a value has both kinds of quotation marks: neither
+            can be said in RQL.
+    """
     if not filters:
         return ""
     if isinstance(filters, str):
@@ -49,31 +64,69 @@ def to_query(filters: str | Mapping[str, object] | None) -> str:
     return "&".join(_term(name, value) for name, value in filters.items() if value is not None)
 
 
+def without_paging(query: str) -> tuple[str, int | None]:
+    """Take `limit` and `offset` out of a query; returns the rest and the limit, if there was one.
+
+    Who reads all pages chooses the offsets, and takes the limit as the size of a page.
+    """
+    parts = query.split("&")
+    paging = [part for part in parts if _PAGING.fullmatch(part)]
+    sizes = [int(size) for part in paging for size in _PAGE_SIZE.findall(part)]
+    rest = "&".join(part for part in parts if part not in paging)
+    return rest, sizes[-1] if sizes else None
+
+
 def statuses_of(filters: str | Mapping[str, object] | None) -> frozenset[str]:
     """Return the statuses that the filters ask for, in lower case; empty when they name none."""
-    query = to_query(filters)
-    found: list[str] = re.findall(r"\beq\(status,\"?([\w-]+)", query)
-    found += re.findall(r"(?:^|&)status=([\w-]+)", query)
-    for group in re.findall(r"\bin\(status,\(([^)]*)\)", query):
-        found += [value.strip().strip('"') for value in group.split(",")]
-    return frozenset(status.lower() for status in found if status)
+    query = unquote(_without_negations(to_query(filters)))
+    found = [value for pair in _STATUS.findall(query) for value in pair]
+    for pair in _STATUSES.findall(query):
+        found += [value for group in pair for value in group.split(",")]
+    return frozenset(filter(None, (status.strip(" '\"").lower() for status in found)))
+
+
+def _without_negations(query: str) -> str:
+    """Cut out each `not(…)`: what it names is not asked for."""
+    while found := re.search(r"\bnot\(", query):
+        depth, end = 1, found.end()
+        while depth and end < len(query):
+            depth += {"(": 1, ")": -1}.get(query[end], 0)
+            end += 1
+        query = query[: found.start()] + query[end:]
+    return query
 
 
 def _term(name: str, value: object) -> str:
     if name in ("limit", "offset"):
         return f"{name}={value}"
     if name in ("order_by", "ordering"):
-        return f"ordering({_text(value)})"
+        fields = [field.strip() for item in _items(value) for field in str(item).split(",")]
+        return f"ordering({','.join(quote(field, safe='.-') for field in fields if field)})"
     field, operator = _split(name)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        values: Iterable[object] = value
+    if _is_list(value) or operator in ("in", "out"):
         operator = "out" if operator in ("ne", "out") else "in"
-    elif operator in ("in", "out"):
-        values = [part.strip() for part in str(value).split(",")]
+        texts = [_text(item) for item in _items(value, separator=",") if item is not None]
+        if not texts:
+            raise ValueError(f"the filter {name!r} is an empty list, which Connect can't look for")
+        return f"{operator}({field},({','.join(texts)}))"
+    if name.endswith("contains"):
+        # A star in the text means itself; those around it stand for anything.
+        value = "*" + str(value).replace("*", r"\*") + "*"
+    return f"{operator}({field},{_text(value)})"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+
+
+def _items(value: object, separator: str = "") -> Iterator[object]:
+    """Give the values of a list, or the parts of a text."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        yield from value
+    elif separator:
+        yield from (part.strip() for part in str(value).split(separator) if part.strip())
     else:
-        pattern = f"*{value}*" if name.endswith("contains") else value
-        return f"{operator}({field},{_text(pattern)})"
-    return f"{operator}({field},({','.join(_text(item) for item in values)}))"
+        yield value
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -85,8 +138,17 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, date):
+        text = value.isoformat()
+    else:
+        text = str(value)
     if _PLAIN.fullmatch(text):
-        return quote(text, safe=".:*@/-_")
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return quote(f'"{escaped}"', safe="")
+        return quote(text, safe=".:*@-_")
+    # Single ones first: HTTP libraries send them as they are, so that a reader which splits the
+    # query before it decodes it knows where a value begins and ends.
+    for mark, sent in (("'", "'"), ('"', "%22")):
+        if mark not in text:
+            return f"{sent}{quote(text, safe='*')}{sent}"
+    raise ValueError(f"a value with both ' and \" in it can't be looked for: {text!r}")

@@ -10,13 +10,16 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3.util.retry import Retry
+
+from connect_worker.exceptions import SettingsError
 
 #: Seconds to wait for a TCP connection; the wait for the answer is the client's `timeout_seconds`.
 CONNECT_TIMEOUT_SECONDS = 5.0
 
-#: A GET is asked four times at most, about 0.3 + 0.6 + 1.2 s apart. A 429 is not retried here: the
-#: whole account has to pause, which only the caller can arrange.
+#: A GET is asked four times at most: again at once, and 0.6 and 1.2 s later. A 429 is not retried
+#: here: the whole account has to pause, which only the caller can arrange.
 GET_RETRIES = Retry(
     total=3,
     backoff_factor=0.3,
@@ -27,7 +30,17 @@ GET_RETRIES = Retry(
 )
 
 #: A change is sent once. Only a connection that was never made is tried again.
-NO_RETRIES = Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0)
+NO_RETRIES = Retry(
+    total=1,
+    connect=1,
+    read=0,
+    redirect=0,
+    status=0,
+    other=0,
+    # By itself urllib3 sends a PUT again after a 429.
+    allowed_methods=frozenset({"GET"}),
+    respect_retry_after_header=False,
+)
 
 
 class SessionPool:
@@ -36,10 +49,19 @@ class SessionPool:
     A session is checked out, used by one thread (or greenlet) and put back, so that none is ever
     shared and connections are reused whatever the concurrency model. After a fork the child starts
     with an empty pool: a socket shared with the parent would mix up answers.
+
+    Args:
+        key: The value of the `Authorization` header; "" sends none.
+
+    Raises:
+        SettingsError: The key can't be sent in a header.
     """
 
-    def __init__(self, headers: dict[str, str]) -> None:
-        self._headers = headers
+    def __init__(self, key: str = "") -> None:
+        if not (key.isascii() and key.isprintable()):
+            # The HTTP library's own error about it would show the key.
+            raise SettingsError("the API key has characters that no key has (non-ASCII ones)")
+        self._auth = _KeyAuth(key) if key else _NoAuth()
         self._idle: deque[requests.Session] = deque()
         self._pid = os.getpid()
 
@@ -52,10 +74,12 @@ class SessionPool:
             session = self._idle.pop()
         except IndexError:
             session = self._open()
+        idle = self._idle
         try:
             yield session
         finally:
-            self._idle.append(session)
+            # Into the deque it came from: a child that was forked meanwhile has another by now.
+            idle.append(session)
 
     def close(self) -> None:
         """Close the idle sessions."""
@@ -64,10 +88,32 @@ class SessionPool:
 
     def _open(self) -> requests.Session:
         session = requests.Session()
-        session.headers.update(self._headers)
+        if isinstance(self._auth, _KeyAuth):
+            session.headers["Accept"] = "application/json"
+        session.auth = self._auth
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter())
         return session
+
+
+class _KeyAuth(AuthBase):
+    """Authorises with the key; being there, it keeps requests from looking into a `.netrc`."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header."""
+        request.headers["Authorization"] = self._key
+        return request
+
+
+class _NoAuth(AuthBase):
+    """Authorises with nothing."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Leave the request as it is."""
+        return request
 
 
 class _Adapter(HTTPAdapter):

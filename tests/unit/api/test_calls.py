@@ -1,0 +1,251 @@
+"""What goes over the wire, how often, and what a missing answer becomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from connect_worker.api import Client
+from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse, ServerFault
+
+from .scripted import KEY, Call, Reply, error_document, serving
+
+FINE = Reply(body={"id": "PR-1"})
+
+#: Ways a server fails, by what a call that isn't repeated becomes.
+FAULTS: dict[str, tuple[Reply, type[Exception]]] = {
+    "reset": (Reply(action="reset"), ConnectionFailed),
+    "500": (Reply(500, error_document("broken")), ServerFault),
+    "502": (Reply(502, b"<html>bad gateway</html>"), ServerFault),
+    "503": (Reply(503, headers={"Retry-After": "0"}), ServerFault),
+    "504": (Reply(504), ServerFault),
+}
+
+CHANGES: dict[str, Callable[[Client], Any]] = {
+    "post": lambda client: client.post("requests/PR-1/approve/", {"template_id": "TL-1"}),
+    "put": lambda client: client.put("requests/PR-1", {"asset": {"params": []}}),
+    "upload": lambda client: client.upload(
+        "usage/files/UF-1/upload/", field="usage_file", filename="usage_file.xlsx", content=b"PK"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_get_is_repeated_after_a_fault(fault: str) -> None:
+    with serving(FAULTS[fault][0], FINE) as server:
+        assert server.client().get("requests/PR-1") == {"id": "PR-1"}
+        assert len(server.calls) == 2
+
+
+def test_a_get_whose_answer_breaks_off_is_repeated() -> None:
+    with serving(Reply(body={"id": "x" * 5000}, action="cut"), FINE) as server:
+        assert server.client().get("requests/PR-1") == {"id": "PR-1"}
+
+
+def test_a_get_is_given_up_after_four_tries() -> None:
+    with serving(Reply(503, error_document("busy"))) as server:
+        with pytest.raises(ServerFault, match=r"GET requests/PR-1 answered 503: VAL_001: busy"):
+            server.client().get("requests/PR-1")
+        assert len(server.calls) == 4
+
+
+def test_a_get_is_not_repeated_after_a_429() -> None:
+    with serving(Reply(429, headers={"Retry-After": "1"}), FINE) as server:
+        with pytest.raises(ApiError):
+            server.client().get("requests")
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_change_is_sent_once_whatever_happens(change: str, fault: str) -> None:
+    reply, error = FAULTS[fault]
+    with serving(reply, FINE) as server:
+        with pytest.raises(error):
+            CHANGES[change](server.client())
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("wait", ["0", "1", format_datetime(datetime.now(UTC), usegmt=True)])
+def test_a_change_is_sent_once_after_a_429_that_says_when(change: str, wait: str) -> None:
+    with serving(Reply(429, headers={"Retry-After": wait}), FINE) as server:
+        with pytest.raises(ApiError):
+            CHANGES[change](server.client())
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirection_of_a_change_is_an_error_and_not_followed(change: str, status: int) -> None:
+    def play(call: Call) -> Reply:
+        moved = {"Location": f"http://{call.headers['Host']}/public/v1/elsewhere"}
+        return FINE if call.path.endswith("elsewhere") else Reply(status, headers=moved)
+
+    with serving(play) as server:
+        with pytest.raises(ApiError) as raised:
+            CHANGES[change](server.client())
+        assert raised.value.status == status
+        assert len(server.calls) == 1
+
+
+def test_a_change_whose_answer_breaks_off_may_have_been_made() -> None:
+    with serving(Reply(body={"id": "x" * 5000}, action="cut")) as server:
+        with pytest.raises(ConnectionFailed) as raised:
+            CHANGES["post"](server.client())
+        assert raised.value.sent is True
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_times_out_may_have_been_made(change: str) -> None:
+    with serving(Reply(action="hang")) as server:
+        begun = time.monotonic()
+        with pytest.raises(ConnectionFailed) as raised:
+            CHANGES[change](server.client(timeout_seconds=0.2))
+        assert raised.value.sent is True
+        assert time.monotonic() - begun < 2
+        assert len(server.calls) == 1
+
+
+def test_a_get_that_times_out_is_repeated() -> None:
+    with serving(Reply(action="hang"), FINE) as server:
+        assert server.client(timeout_seconds=0.2).get("requests/PR-1") == {"id": "PR-1"}
+
+
+#: Nobody listens there.
+CLOSED_PORT = 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://127.0.0.1:{CLOSED_PORT}/public/v1",
+        "http://no-such-host.invalid/public/v1",
+        "127.0.0.1/public/v1",
+        "ftp://127.0.0.1/public/v1",
+        "http:///public/v1",
+    ],
+)
+def test_a_change_without_a_connection_was_never_made(url: str) -> None:
+    with pytest.raises(ConnectionFailed, match="POST requests: no answer from Connect") as raised:
+        Client(url, KEY).post("requests", {})
+    assert raised.value.sent is False
+
+
+def test_a_change_through_a_dead_proxy_was_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{CLOSED_PORT}")
+    with pytest.raises(ConnectionFailed) as raised:
+        Client("http://connect.invalid/public/v1", KEY).post("requests", {})
+    assert raised.value.sent is False
+
+
+# ---- what is sent
+
+
+def test_a_call_carries_the_key_and_asks_for_json() -> None:
+    with serving(FINE) as server:
+        server.client().get("requests/PR-1", {"a": "b c"})
+        [call] = server.calls
+    assert call.method == "GET"
+    assert call.path == "/public/v1/requests/PR-1"
+    assert call.query == "a=b+c"
+    assert call.headers["Authorization"] == KEY
+    assert call.headers["Accept"] == "application/json"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_change_carries_json_and_the_idempotency_key(method: str) -> None:
+    with serving(FINE) as server:
+        server.client().send(method, "requests/PR-1", {"reason": "ä"}, key="a-key")
+        [call] = server.calls
+    assert call.method == method
+    assert call.json == {"reason": "ä"}
+    assert call.headers["Content-Type"] == "application/json"
+    assert call.headers["Idempotency-Key"] == "a-key"
+
+
+def test_a_change_without_a_key_has_no_header_for_it() -> None:
+    with serving(FINE) as server:
+        server.client().post("requests", {})
+        assert "Idempotency-Key" not in server.calls[0].headers
+
+
+def test_a_change_without_a_body_sends_none_and_an_empty_object_is_one() -> None:
+    with serving(FINE) as server:
+        server.client().post("usage/files/UF-1/close")
+        server.client().post("requests/PR-1/inquire/", {})
+        assert [call.body for call in server.calls] == [b"", b"{}"]
+
+
+def test_an_upload_is_multipart_with_the_files_name() -> None:
+    with serving(FINE) as server:
+        client = server.client()
+        client.upload("x", field="usage_file", filename="usage_file.xlsx", content=b"PK\0", key="k")
+        [call] = server.calls
+    assert call.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="usage_file"; filename="usage_file.xlsx"' in call.body
+    assert b"PK\0" in call.body
+    assert call.headers["Idempotency-Key"] == "k"
+
+
+# ---- what is read
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_success_without_a_body_is_none(status: int) -> None:
+    with serving(Reply(status)) as server:
+        assert server.client().post("requests/PR-1/fail/", {"reason": "x"}) is None
+
+
+@pytest.mark.parametrize("body", [b"<html>Maintenance</html>", b'{"id": "PR-', b"\xff\xfe\x00"])
+def test_a_success_that_is_no_json_is_invalid(body: bytes) -> None:
+    with serving(Reply(body=body, headers={"Content-Type": "text/html"})) as server:
+        for call in (lambda c: c.get("requests/PR-1"), CHANGES["post"]):
+            with pytest.raises(InvalidResponse) as raised:
+                call(server.client())
+            assert raised.value.method in str(raised.value)
+            assert len(raised.value.body) <= 200
+
+
+def test_a_text_without_a_charset_is_utf_8() -> None:
+    reply = Reply(body="# Grüß Gott".encode(), headers={"Content-Type": "text/markdown"})
+    with serving(reply) as server:
+        assert server.client().get_text("templates/TL-1/render", {}) == "# Grüß Gott"
+
+
+def test_a_text_in_another_charset_is_read_as_it_says() -> None:
+    headers = {"Content-Type": "text/markdown; charset=iso-8859-1"}
+    with serving(Reply(body="Grüß".encode("latin-1"), headers=headers)) as server:
+        assert server.client().get_text("templates/TL-1/render") == "Grüß"
+
+
+def test_a_redirected_get_is_followed() -> None:
+    def play(call: Call) -> Reply:
+        if call.path.endswith("/new"):
+            return FINE
+        return Reply(302, headers={"Location": "/public/v1/new"})
+
+    with serving(play) as server:
+        assert server.client().get("old") == {"id": "PR-1"}
+
+
+def test_a_download_gives_the_bytes_and_fails_like_any_call() -> None:
+    with serving(Reply(body=b"PK\3\4"), Reply(404, b"gone")) as server:
+        url = f"{server.url}/template.xlsx?signature=abc"
+        assert server.client().download(url) == b"PK\3\4"
+        with pytest.raises(ApiError) as raised:
+            server.client().download(url)
+    assert raised.value.status == 404
+    assert "signature" not in str(raised.value)
+
+
+def test_a_trailing_slash_of_the_url_makes_no_difference() -> None:
+    with serving(FINE) as server:
+        Client(server.url + "/", KEY).get("requests")
+        assert server.calls[0].path == "/public/v1/requests"
