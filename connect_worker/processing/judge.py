@@ -17,7 +17,7 @@ from connect_worker.exceptions import (
     SkipRequest,
     UsageFileAction,
 )
-from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse, Param
 from connect_worker.processing.outcome import (
     Approve,
     Fail,
@@ -28,6 +28,7 @@ from connect_worker.processing.outcome import (
     Report,
     Skip,
 )
+from connect_worker.processing.plan import FILE_ACTIONS
 from connect_worker.processing.states import JSON, Kind
 
 INQUIRE_TEXT = "Correct user input required"
@@ -53,7 +54,7 @@ def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
         return Skip(str(exc) or SKIP_TEXT)
     except UsageFileAction as exc:
         _allow(kind, exc, Kind.USAGE_FILE)
-        return FileAction(exc.code, dict(exc.data) if exc.data else None)
+        return _file_action(exc)
     return _judge_result(kind, result)
 
 
@@ -69,6 +70,8 @@ def _judge_result(kind: Kind, result: object) -> Outcome:
     if not result:
         return Leave()
     if isinstance(result, ActivationTemplateResponse):
+        if not result.template_id:
+            raise InvalidDecision("the ActivationTemplateResponse names no template")
         return Approve(template_id=result.template_id)
     if isinstance(result, ActivationTileResponse):
         return Approve(tile=result.tile)
@@ -78,6 +81,15 @@ def _judge_result(kind: Kind, result: object) -> Outcome:
     )
 
 
+def _file_action(exc: UsageFileAction) -> FileAction:
+    if exc.code not in FILE_ACTIONS:
+        raise InvalidDecision(
+            f"{type(exc).__name__} asks for {exc.code!r}; it must be one of "
+            f"{', '.join(FILE_ACTIONS)}"
+        ) from exc
+    return FileAction(exc.code, None if exc.data is None else dict(exc.data))
+
+
 def _allow(kind: Kind, exc: Exception, *kinds: Kind) -> None:
     if kind not in kinds:
         raise InvalidDecision(f"{type(exc).__name__} decides nothing for a {kind} request") from exc
@@ -85,6 +97,8 @@ def _allow(kind: Kind, exc: Exception, *kinds: Kind) -> None:
 
 def _param(param: Any) -> dict[str, JSON]:
     """The fields that Connect takes for a parameter: its id, value, error and structured value."""
+    if not isinstance(param, (dict, Param)):
+        raise InvalidDecision(f"InquireRequest takes parameters, not {type(param).__name__}")
     document = dict(param if isinstance(param, dict) else param.json)
     names = ("id", "value", "value_error", "structured_value")
     return {name: document[name] for name in names if document.get(name) is not None}

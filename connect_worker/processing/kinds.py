@@ -77,13 +77,13 @@ def product_of(kind: Kind, document: JSON) -> str:
     value: Any = document
     for name in KINDS[kind].product_path:
         value = value.get(name) if isinstance(value, dict) else None
-    return str(value) if value else ""
+    return value if isinstance(value, str) else ""
 
 
 def status_of(document: JSON) -> str:
     """Return the document's status in lower case (Connect sometimes sends capitals)."""
     status = document.get("status") if isinstance(document, dict) else None
-    return str(status or "").lower()
+    return status.lower() if isinstance(status, str) else ""
 
 
 def _visit_of_tier_config(document: JSON) -> str | None:
@@ -122,4 +122,5 @@ def visit_of(kind: Kind, document: JSON) -> str | None:
 def _event_at(document: JSON, name: str) -> str | None:
     events = document.get("events") if isinstance(document, dict) else None
     event = events.get(name) if isinstance(events, dict) else None
-    return (event.get("at") or None) if isinstance(event, dict) else None
+    at = event.get("at") if isinstance(event, dict) else None
+    return (at or None) if isinstance(at, str) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -59,8 +60,8 @@ class Plan:
     becomes: str = field(default="")
 
 
-#: The status each action leads to, by Connect's state diagrams.
-_FILE_STATUS = {
+#: The status that each action on a usage file leads to, by Connect's state diagrams.
+FILE_ACTIONS: Mapping[str, str] = {
     "submit": "pending",
     "accept": "accepted",
     "reject": "rejected",
@@ -70,7 +71,11 @@ _FILE_STATUS = {
 
 
 def plan(ref: Ref, outcome: Outcome) -> Plan:
-    """Return the steps for the outcome of one request."""
+    """Return the steps for the outcome of one request.
+
+    Raises:
+        Permanent: The id or the action is none that Connect has.
+    """
     match outcome:
         case Approve():
             return _approve(ref, outcome)
@@ -79,7 +84,9 @@ def plan(ref: Ref, outcome: Outcome) -> Plan:
         case Fail(reason):
             return _ending(ref, "fail", {"reason": reason}, becomes="failed")
         case FileAction(action, body):
-            return _ending(ref, action, body, becomes=_FILE_STATUS[action])
+            if action not in FILE_ACTIONS:
+                raise Permanent(f"{action!r} is no action on a usage file")
+            return _ending(ref, action, body, becomes=FILE_ACTIONS[action])
         case Skip(message):
             return Plan(_message(ref, "skip-message", message), result="skipped", again=True)
         case Leave():
@@ -138,10 +145,11 @@ def _message(ref: Ref, name: str, text: str) -> tuple[Step, ...]:
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return (Say(f"{name}-{digest}", ref.id, text),)
+    return (Say(f"{name}-{digest}", ref.request_id, text),)
 
 
 def _path(ref: Ref) -> str:
-    if not ref.id or "/" in ref.id or "?" in ref.id:
-        raise Permanent(f"{ref.id!r} is no request id")
-    return f"{KINDS[ref.kind].path}/{ref.id}"
+    name = ref.request_id
+    if not name or "/" in name or "?" in name:
+        raise Permanent(f"{name!r} is no request id")
+    return f"{KINDS[ref.kind].path}/{name}"

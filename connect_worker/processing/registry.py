@@ -53,6 +53,11 @@ class Registry(Generic[T]):
         return list(self._all)
 
     @property
+    def products(self) -> list[str]:
+        """The products that automations name, each once."""
+        return sorted({product for entry in self._all for product in entry.products or ()})
+
+    @property
     def coverage(self) -> Mapping[Kind, list[str]]:
         """The automations' names by kind, for people."""
         return {kind: [e.name for e in self._all if e.kind is kind] for kind in Kind}

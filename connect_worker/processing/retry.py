@@ -21,6 +21,12 @@ STRIKES_BEFORE_PAUSE = 5
 #: Seconds that the account pauses after a 429 that names no time.
 RATE_LIMIT_SECONDS = 10.0
 
+#: And at least after one that names less.
+LEAST_PAUSE_SECONDS = 1.0
+
+#: The reason of a pause that is no failure.
+PAUSE_ASKED_FOR = "Connect asked for a pause (429)"
+
 #: The longest pause between two probes of an account that can't be used.
 LONGEST_PAUSE_SECONDS = 300.0
 
@@ -65,8 +71,8 @@ def account_trouble(error: BaseException) -> AccountTrouble | None:
     match error:
         case RateLimited():
             seconds = error.retry_after_seconds
-            asked = RATE_LIMIT_SECONDS if seconds is None else seconds
-            return AccountTrouble("Connect asked for a pause (429)", asked, strikes=0)
+            asked = RATE_LIMIT_SECONDS if seconds is None else max(LEAST_PAUSE_SECONDS, seconds)
+            return AccountTrouble(PAUSE_ASKED_FOR, asked, strikes=0)
         case Unauthorized():
             return AccountTrouble("Connect refused the API key (401): check CONNECT_API_KEY")
         case Forbidden():

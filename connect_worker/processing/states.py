@@ -75,8 +75,14 @@ class Ref:
     """The name of one request in the ledger."""
 
     kind: Kind
-    #: Connect's id, such as `PR-5852-1608-0000`.
+    #: Connect's id, such as `PR-5852-1608-0000`; of a usage listing with the period to report,
+    #: `LST-066-644-910@2026-11`: a late report of one period and the next period's are two things.
     id: str
+
+    @property
+    def request_id(self) -> str:
+        """Connect's id alone, for paths."""
+        return self.id.partition("@")[0]
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"

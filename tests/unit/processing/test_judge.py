@@ -1,0 +1,162 @@
+"""Every way to decide that the 2019 SDK had, and what it means for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+
+from connect_worker.exceptions import (
+    AcceptUsageFile,
+    CloseUsageFile,
+    DeleteUsageFile,
+    FailRequest,
+    InquireRequest,
+    InvalidDecision,
+    RejectUsageFile,
+    SkipRequest,
+    SubmitUsageFile,
+    UsageFileAction,
+)
+from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse, Param
+from connect_worker.processing.judge import judge
+from connect_worker.processing.outcome import (
+    Approve,
+    Fail,
+    FileAction,
+    Inquire,
+    Leave,
+    Outcome,
+    Report,
+    Skip,
+)
+from connect_worker.processing.plan import plan
+from connect_worker.processing.states import Kind, Ref
+
+REQUESTS = (Kind.FULFILLMENT, Kind.TIER_CONFIG)
+
+
+def raising(error: BaseException) -> Callable[[], NoReturn]:
+    def process() -> NoReturn:
+        raise error
+
+    return process
+
+
+def returning(value: object) -> Callable[[], object]:
+    return lambda: value
+
+
+#: What a listing's processor returns is only told.
+RETURNED: list[tuple[object, dict[Kind, Outcome]]] = [
+    (
+        ActivationTemplateResponse("TL-1"),
+        dict.fromkeys(REQUESTS, Approve(template_id="TL-1")),
+    ),
+    (ActivationTileResponse("# Hi"), dict.fromkeys(REQUESTS, Approve(tile="# Hi"))),
+    (ActivationTileResponse(), dict.fromkeys(REQUESTS, Approve(tile="Activation succeeded"))),
+    (None, dict.fromkeys(REQUESTS, Leave())),
+    ("", dict.fromkeys(REQUESTS, Leave())),
+    (False, dict.fromkeys(REQUESTS, Leave())),
+    ([], dict.fromkeys(REQUESTS, Leave())),
+    ("done", {}),
+    (True, {}),
+    ({"template_id": "TL-1"}, {}),
+    (ActivationTemplateResponse(""), {}),
+]
+
+RAISED: list[tuple[BaseException, dict[Kind, Outcome]]] = [
+    (FailRequest("No"), dict.fromkeys(REQUESTS, Fail("No"))),
+    (FailRequest(), dict.fromkeys(REQUESTS, Fail("Request failed"))),
+    (InquireRequest("Email?"), dict.fromkeys(REQUESTS, Inquire("Email?"))),
+    (InquireRequest(), dict.fromkeys(REQUESTS, Inquire("Correct user input required"))),
+    (SkipRequest("Later"), dict.fromkeys(Kind, Skip("Later"))),
+    (SkipRequest(), dict.fromkeys(Kind, Skip("Request skipped"))),
+    (
+        AcceptUsageFile("Fine"),
+        {Kind.USAGE_FILE: FileAction("accept", {"acceptance_note": "Fine"})},
+    ),
+    (RejectUsageFile("Bad"), {Kind.USAGE_FILE: FileAction("reject", {"rejection_note": "Bad"})}),
+    (SubmitUsageFile("x"), {Kind.USAGE_FILE: FileAction("submit", {"rejection_note": "x"})}),
+    (SubmitUsageFile(), {Kind.USAGE_FILE: FileAction("submit", {})}),
+    (CloseUsageFile(), {Kind.USAGE_FILE: FileAction("close")}),
+    (DeleteUsageFile("x"), {Kind.USAGE_FILE: FileAction("delete")}),
+    (
+        UsageFileAction("mine", "submit", {"rejection_note": "x"}),
+        {Kind.USAGE_FILE: FileAction("submit", {"rejection_note": "x"})},
+    ),
+    (UsageFileAction("mine", "archive"), {}),
+]
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(("result", "means"), RETURNED, ids=repr)
+def test_a_result_means_this_or_is_refused(
+    kind: Kind, result: object, means: dict[Kind, Outcome]
+) -> None:
+    if kind is Kind.USAGE:
+        assert judge(kind, returning(result)) == Report("" if result is None else str(result))
+    elif kind in means:
+        assert judge(kind, returning(result)) == means[kind]
+    else:
+        with pytest.raises(InvalidDecision):
+            judge(kind, returning(result))
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(("error", "means"), RAISED, ids=lambda value: type(value).__name__)
+def test_an_exception_means_this_or_is_refused(
+    kind: Kind, error: BaseException, means: dict[Kind, Outcome]
+) -> None:
+    if kind in means:
+        assert judge(kind, raising(error)) == means[kind]
+    else:
+        with pytest.raises(InvalidDecision) as raised:
+            judge(kind, raising(error))
+        assert type(error).__name__ in str(raised.value)
+        assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_whatever_is_judged_can_be_planned(kind: Kind) -> None:
+    returned = [returning(result) for result, means in RETURNED if kind in means]
+    raised = [raising(error) for error, means in RAISED if kind in means]
+    for process in (*returned, *raised):
+        assert plan(Ref(kind, "X-1"), judge(kind, process)).result
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    "error", [ValueError("mine"), NotImplementedError(), OSError(), KeyboardInterrupt()]
+)
+def test_any_other_exception_is_no_decision(kind: Kind, error: BaseException) -> None:
+    with pytest.raises(type(error)) as raised:
+        judge(kind, raising(error))
+    assert raised.value is error
+
+
+def test_a_refused_result_is_named() -> None:
+    with pytest.raises(InvalidDecision, match="returned dict"):
+        judge(Kind.FULFILLMENT, returning({"a": 1}))
+    with pytest.raises(InvalidDecision, match="returned 'done'"):
+        judge(Kind.USAGE_FILE, returning("done"))
+
+
+def test_of_a_parameter_connect_gets_what_it_takes() -> None:
+    param = Param(id="email", value="", value_error="Which?", name="Email", title="Email address")
+    address = {"id": "where", "structured_value": {"city": "Bonn"}, "value": None, "type": "object"}
+    error = InquireRequest("x", params=[param, address])  # type: ignore[list-item]  # also taken
+    assert judge(Kind.FULFILLMENT, raising(error)) == Inquire(
+        "x",
+        [
+            {"id": "email", "value": "", "value_error": "Which?"},
+            {"id": "where", "structured_value": {"city": "Bonn"}},
+        ],
+    )
+
+
+def test_what_is_no_parameter_is_refused() -> None:
+    params: Any = ["email"]
+    with pytest.raises(InvalidDecision, match="takes parameters, not str"):
+        judge(Kind.FULFILLMENT, raising(InquireRequest("x", params=params)))

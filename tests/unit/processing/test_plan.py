@@ -1,0 +1,216 @@
+"""The steps of every outcome for every kind, as one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connect_worker.exceptions import Permanent
+from connect_worker.processing.outcome import (
+    Approve,
+    Fail,
+    FileAction,
+    Inquire,
+    Leave,
+    Outcome,
+    Report,
+    Skip,
+)
+from connect_worker.processing.plan import FILE_ACTIONS, Change, Say, Step, plan
+from connect_worker.processing.states import Kind, Ref
+
+PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0000")
+TCR = Ref(Kind.TIER_CONFIG, "TCR-000-000-000")
+UF = Ref(Kind.USAGE_FILE, "UF-2018-11-9878764342")
+LST = Ref(Kind.USAGE, "LST-066-644-910")
+
+PARAMS: list[dict[str, Any]] = [{"id": "email", "value_error": "Which?"}]
+
+#: A step in short: method, path, body and the status it leads to; of a message its text.
+Short = tuple[Any, ...]
+
+
+def short(step: Step) -> Short:
+    if isinstance(step, Say):
+        return ("say", step.instance_id, step.text)
+    return (step.method, step.path, step.body, step.becomes)
+
+
+def say(text: str) -> Short:
+    return ("say", PR.id, text)
+
+
+TABLE: list[tuple[Ref, Outcome, list[Short], str, str]] = [
+    # ---- fulfillment
+    (
+        PR,
+        Approve(template_id="TL-1"),
+        [
+            ("POST", f"requests/{PR.id}/approve/", {"template_id": "TL-1"}, "approved"),
+            say("Activated using template TL-1."),
+        ],
+        "approved",
+        "approved",
+    ),
+    (
+        PR,
+        Approve(tile="# Hi"),
+        [
+            ("POST", f"requests/{PR.id}/approve/", {"activation_tile": "# Hi"}, "approved"),
+            say("Activated using custom activation tile."),
+        ],
+        "approved",
+        "approved",
+    ),
+    (
+        PR,
+        Inquire("Email?", PARAMS),
+        [
+            ("PUT", f"requests/{PR.id}", {"asset": {"params": PARAMS}}, ""),
+            ("POST", f"requests/{PR.id}/inquire/", {}, "inquiring"),
+            say("Email?"),
+        ],
+        "inquired",
+        "inquiring",
+    ),
+    (
+        PR,
+        Inquire("Email?"),
+        [("POST", f"requests/{PR.id}/inquire/", {}, "inquiring"), say("Email?")],
+        "inquired",
+        "inquiring",
+    ),
+    (
+        PR,
+        Fail("No"),
+        [("POST", f"requests/{PR.id}/fail/", {"reason": "No"}, "failed")],
+        "failed",
+        "failed",
+    ),
+    (PR, Skip("Later"), [say("Later")], "skipped", ""),
+    (PR, Skip(), [], "skipped", ""),
+    (PR, Leave(), [], "left pending", ""),
+    # ---- tier configurations: other bodies, no conversation
+    (
+        TCR,
+        Approve(template_id="TL-1"),
+        [
+            (
+                "POST",
+                f"tier/config-requests/{TCR.id}/approve/",
+                {"template": {"id": "TL-1"}},
+                "approved",
+            )
+        ],
+        "approved",
+        "approved",
+    ),
+    (
+        TCR,
+        Approve(tile="# Hi"),
+        [
+            (
+                "POST",
+                f"tier/config-requests/{TCR.id}/approve/",
+                {"template": {"representation": "# Hi"}},
+                "approved",
+            )
+        ],
+        "approved",
+        "approved",
+    ),
+    (
+        TCR,
+        Inquire("Email?", PARAMS),
+        [
+            ("PUT", f"tier/config-requests/{TCR.id}", {"params": PARAMS}, ""),
+            ("POST", f"tier/config-requests/{TCR.id}/inquire/", {}, "inquiring"),
+        ],
+        "inquired",
+        "inquiring",
+    ),
+    (
+        TCR,
+        Fail("No"),
+        [("POST", f"tier/config-requests/{TCR.id}/fail/", {"reason": "No"}, "failed")],
+        "failed",
+        "failed",
+    ),
+    (TCR, Skip("Later"), [], "skipped", ""),
+    (TCR, Leave(), [], "left pending", ""),
+    # ---- usage files: no closing slash
+    *(
+        (
+            UF,
+            FileAction(action, body),
+            [("POST", f"usage/files/{UF.id}/{action}", body, becomes)],
+            result,
+            becomes,
+        )
+        for action, body, becomes, result in (
+            ("submit", {}, "pending", "submitted"),
+            ("submit", {"rejection_note": "x"}, "pending", "submitted"),
+            ("accept", {"acceptance_note": "x"}, "accepted", "accepted"),
+            ("reject", {"rejection_note": "x"}, "rejected", "rejected"),
+            ("close", None, "closed", "closed"),
+            ("delete", None, "deleted", "deleted"),
+        )
+    ),
+    (UF, Skip("Later"), [], "skipped", ""),
+    # ---- listings
+    (LST, Report("reported as UF-1"), [], "reported", ""),
+    (LST, Skip("Later"), [], "skipped", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("ref", "outcome", "steps", "result", "becomes"),
+    TABLE,
+    ids=lambda value: f"{value.kind}" if isinstance(value, Ref) else None,
+)
+def test_an_outcome_is_posted_in_these_steps(
+    ref: Ref, outcome: Outcome, steps: list[Short], result: str, becomes: str
+) -> None:
+    made = plan(ref, outcome)
+    assert [short(step) for step in made.steps] == steps
+    assert (made.result, made.becomes) == (result, becomes)
+    assert made.again == isinstance(outcome, (Skip, Leave))
+
+
+@pytest.mark.parametrize(("ref", "outcome"), [(row[0], row[1]) for row in TABLE])
+def test_the_steps_of_an_outcome_have_different_names_and_the_same_each_time(
+    ref: Ref, outcome: Outcome
+) -> None:
+    names = [step.name for step in plan(ref, outcome).steps]
+    assert len(set(names)) == len(names)
+    assert names == [step.name for step in plan(ref, outcome).steps]
+
+
+def test_the_step_that_changes_the_status_is_the_last_change() -> None:
+    for ref, outcome, *_ in TABLE:
+        changes = [step for step in plan(ref, outcome).steps if isinstance(step, Change)]
+        assert [bool(step.becomes) for step in changes] == [False] * (len(changes) - 1) + [True] * (
+            1 if changes else 0
+        )
+
+
+def test_other_words_of_a_skip_are_another_step() -> None:
+    [one], [other], [same] = (plan(PR, Skip(text)).steps for text in ("a", "b", "a"))
+    assert one.name != other.name
+    assert one.name == same.name
+
+
+@pytest.mark.parametrize("request_id", ["", "PR-1/approve", "PR-1?x=1"])
+def test_an_id_that_would_make_another_path_is_refused(request_id: str) -> None:
+    with pytest.raises(Permanent, match="no request id"):
+        plan(Ref(Kind.FULFILLMENT, request_id), Fail("x"))
+
+
+def test_an_action_that_connect_does_not_have_is_refused() -> None:
+    with pytest.raises(Permanent, match="archive"):
+        plan(UF, FileAction("archive"))
+
+
+def test_every_action_on_a_usage_file_has_its_status() -> None:
+    assert set(FILE_ACTIONS) == {"submit", "accept", "reject", "close", "delete"}

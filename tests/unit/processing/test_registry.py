@@ -1,0 +1,71 @@
+"""Which automation a request goes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.registry import Registration, Registry
+from connect_worker.processing.states import Kind
+
+
+def entry(
+    name: str, *products: str, kind: Kind = Kind.FULFILLMENT, empty: bool = False
+) -> Registration[str]:
+    named = frozenset(products) if products or empty else None
+    return Registration(kind, named, name, f"<{name}>")
+
+
+def test_the_automation_that_names_the_product_comes_first() -> None:
+    for order in (1, -1):
+        registry = Registry([entry("general"), entry("special", "PRD-1", "PRD-2")][::order])
+        assert registry.find(Kind.FULFILLMENT, "PRD-1") == "<special>"
+        assert registry.find(Kind.FULFILLMENT, "PRD-2") == "<special>"
+        assert registry.find(Kind.FULFILLMENT, "PRD-3") == "<general>"
+
+
+def test_a_request_that_names_no_product_goes_to_the_general_one() -> None:
+    registry = Registry([entry("general"), entry("special", "PRD-1")])
+    assert registry.find(Kind.FULFILLMENT, "") == "<general>"
+
+
+def test_nobodys_request_has_no_automation() -> None:
+    registry = Registry([entry("special", "PRD-1")])
+    assert registry.find(Kind.FULFILLMENT, "PRD-2") is None
+    assert registry.find(Kind.FULFILLMENT, "") is None
+    assert registry.find(Kind.TIER_CONFIG, "PRD-1") is None
+
+
+def test_kinds_are_apart() -> None:
+    registry = Registry([entry("one", "PRD-1"), entry("two", "PRD-1", kind=Kind.USAGE)])
+    assert registry.find(Kind.FULFILLMENT, "PRD-1") == "<one>"
+    assert registry.find(Kind.USAGE, "PRD-1") == "<two>"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        (entry("mine.A", "PRD-1", "PRD-2"), entry("mine.B", "PRD-2"), "product PRD-2"),
+        (entry("mine.A"), entry("mine.B"), "all products"),
+        (entry("mine.A"), entry("mine.B", empty=True), "all products"),
+    ],
+)
+def test_two_for_the_same_are_refused_and_both_named(
+    first: Registration[str], second: Registration[str], what: str
+) -> None:
+    with pytest.raises(RegistrationError, match=f"mine.A and mine.B both claim .*{what}"):
+        Registry([first, second])
+
+
+def test_what_is_covered_is_told_for_every_kind() -> None:
+    entries = [entry("a", "PRD-2"), entry("b", "PRD-1"), entry("c", kind=Kind.USAGE)]
+    registry = Registry(entries)
+    assert registry.coverage == {
+        Kind.FULFILLMENT: ["a", "b"],
+        Kind.TIER_CONFIG: [],
+        Kind.USAGE_FILE: [],
+        Kind.USAGE: ["c"],
+    }
+    assert registry.of_kind(Kind.FULFILLMENT) == ["<a>", "<b>"]
+    assert registry.products == ["PRD-1", "PRD-2"]
+    assert registry.registrations == entries
