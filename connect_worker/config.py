@@ -154,7 +154,8 @@ _first: Final = _First()
 def _read(file: str) -> Mapping[str, Any]:
     # Windows editors begin a UTF-8 file with a byte order mark.
     try:
-        entries = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+        # Absolute, so that the error of a missing file says where it was looked for.
+        entries = json.loads(Path(file).absolute().read_text(encoding="utf-8-sig"))
     except ValueError as exc:  # json's and the decoder's errors are both ValueErrors
         raise TypeError(f"Config file {file} holds no JSON: {exc}") from exc
     if not isinstance(entries, dict):

@@ -33,6 +33,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
      ├─ SettingsError          P    a setting is missing or malformed
      ├─ RegistrationError      P    the processors can't be registered
+     ├─ AliasRefused           P    a real `connect` is where connect_worker was to take its name
      ├─ LedgerUnavailable      R    the ledger did not answer
      └─ LeaseLost                   somebody else owns the job now: stop, and write nothing
 
@@ -71,8 +72,9 @@ class Message(Exception):
         obj: More about it, of any shape.
     """
 
-    code: str
-    obj: Any
+    # The documented defaults, for a subclass whose constructor never calls this one.
+    code: str = None  # type: ignore[assignment]  # every error that calls it has one
+    obj: Any = None
 
     def __init__(self, message: str = "", code: str = "", obj: Any = None) -> None:
         super().__init__(mask_secrets(str(message)))
@@ -111,7 +113,7 @@ class InquireRequest(Message):
         params: The parameters to correct, each with its `value_error` set.
     """
 
-    params: list[Param]
+    params: list[Param] = None  # type: ignore[assignment]  # as with `Message.code`
 
     def __init__(self, message: str = "", params: Sequence[Param] | None = None) -> None:
         super().__init__(message or "Correct user input required", "inquire")
@@ -134,7 +136,7 @@ class UsageFileAction(Message):
         data: The body that is posted; None posts none.
     """
 
-    data: dict[str, Any] | None
+    data: dict[str, Any] | None = None
 
     def __init__(self, message: str, code: str, data: dict[str, Any] | None = None) -> None:
         super().__init__(message, code, data)
@@ -392,6 +394,13 @@ class RegistrationError(Permanent):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "registration")
+
+
+class AliasRefused(Permanent):
+    """`connect` can't be made a name of connect_worker: a real package of that name is there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "alias")
 
 
 class LedgerUnavailable(Retryable):

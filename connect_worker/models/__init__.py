@@ -27,6 +27,7 @@ from connect_worker.models.hub import ExtIdHub, Hub, HubInstance, HubStats
 from connect_worker.models.item import Item
 from connect_worker.models.marketplace import Marketplace
 from connect_worker.models.param import Param
+from connect_worker.models.period import Period
 from connect_worker.models.product import (
     CustomerUiSettings,
     Document,
@@ -47,7 +48,7 @@ from connect_worker.models.tier_config import TierConfig
 from connect_worker.models.tier_config_request import TierConfigRequest
 from connect_worker.models.usage_file import UsageFile
 from connect_worker.models.usage_listing import UsageListing
-from connect_worker.models.usage_record import UsageRecord, UsageRecords
+from connect_worker.models.usage_record import UsageRecord, UsageRecords, UsageStats
 from connect_worker.models.user import User
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "Item",
     "Marketplace",
     "Param",
+    "Period",
     "PhoneNumber",
     "Product",
     "ProductCategory",
@@ -101,6 +103,7 @@ __all__ = [
     "UsageListing",
     "UsageRecord",
     "UsageRecords",
+    "UsageStats",
     "User",
     "ValueChoice",
 ]

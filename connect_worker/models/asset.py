@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from connect_worker.config import Config
@@ -16,6 +17,7 @@ from connect_worker.models.item import Item
 from connect_worker.models.marketplace import Marketplace
 from connect_worker.models.param import Param
 from connect_worker.models.product import Product
+from connect_worker.models.template import Template
 from connect_worker.models.tier_account import TierAccounts
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ class Asset(BaseModel):
     #: later ``suspended`` or ``terminated``.
     status: str = absent
     tiers: TierAccounts = absent
+
+    # Added by the API since the 2019 SDK.
+    #: A reference to the request that is open.
+    pending_request: BaseModel | None = absent
+    renewal_expiration_date: datetime | None = absent
+    template: Template | None = absent
 
     def get_param_by_id(self, param_id: str) -> Param | None:
         """Give the parameter with this id, or None."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from connect_worker.models.base import BaseModel, absent
 from connect_worker.models.company import Company
 from connect_worker.models.hub import Hub
@@ -17,3 +19,7 @@ class Connection(BaseModel):
     #: ``production``, ``test`` or ``preview``.
     type: str = absent
     vendor: Company = absent
+
+    # Added by the API since the 2019 SDK.
+    created_at: datetime | None = absent
+    status: str | None = absent

@@ -7,6 +7,7 @@ from datetime import datetime
 from connect_worker.config import Config
 from connect_worker.models._remote import client_for
 from connect_worker.models.base import BaseModel, absent
+from connect_worker.models.company import Company
 from connect_worker.models.event import Events
 from connect_worker.models.user import User
 
@@ -21,6 +22,7 @@ class ConversationMessage(BaseModel):
     text: str = absent
 
     # Added by the API since the 2019 SDK.
+    account: Company = absent
     events: Events = absent
     type: str = absent
 
@@ -36,7 +38,9 @@ class Conversation(BaseModel):
     topic: str = absent
 
     # Added by the API since the 2019 SDK.
+    accounts: list[Company] = absent
     events: Events = absent
+    #: ``open`` or ``closed``.
     status: str = absent
     type: str = absent
 

@@ -42,6 +42,8 @@ class Fulfillment(BaseModel):
     updated: datetime = absent
 
     # Added by the API since the 2019 SDK.
+    #: Whether the inquiry has been answered.
+    answered: bool | None = absent
     #: When it shall take effect, or did.
     effective_date: datetime | None = absent
     previous_approved_request: BaseModel | None = absent
@@ -86,9 +88,10 @@ class Fulfillment(BaseModel):
         """
         client = client_for(config)
         rows = client.get("conversations", {"instance_id": self.id})
-        if not rows:
+        name = rows[0].get("id") if rows else None
+        if not name:
             return None
-        return Conversation.deserialize_json(client.get(f"conversations/{rows[0]['id']}"))
+        return Conversation.deserialize_json(client.get(f"conversations/{name}"))
 
     def _items_where(
         self, wanted: Callable[[int | float | None, int | float | None], bool]

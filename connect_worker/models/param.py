@@ -33,5 +33,7 @@ class Param(BaseModel):
     value_error: str | None = absent
 
     # Added by the API since the 2019 SDK.
+    #: Whether it takes part in the reconciliation of usage.
+    reconciliation: bool | None = absent
     #: The value of parameters that are no text, such as addresses and objects.
     structured_value: dict[str, Any] | None = absent

@@ -16,7 +16,10 @@ class TierAccount(BaseModel):
     name: str = absent
 
     # Added by the API since the 2019 SDK.
+    environment: str | None = absent
+    scopes: list[str] | None = absent
     tax_id: str | None = absent
+    version: int | None = absent
 
 
 class TierAccounts(BaseModel):

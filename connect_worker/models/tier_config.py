@@ -58,7 +58,8 @@ class TierConfig(BaseModel):
             "configuration.account.id": account_id,
         }
         rows = client_for(config).get("tier/config-requests", params)
-        return cls.deserialize_json(rows[0]["configuration"]) if rows else None
+        found = rows[0].get("configuration") if rows else None
+        return cls.deserialize_json(found) if found else None
 
     def get_param_by_id(self, id_: str) -> Param | None:
         """Give the parameter with this id, or None."""

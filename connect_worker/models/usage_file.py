@@ -7,8 +7,9 @@ from connect_worker.models.company import Company
 from connect_worker.models.contract import Contract
 from connect_worker.models.event import Events
 from connect_worker.models.marketplace import Marketplace
+from connect_worker.models.period import Period
 from connect_worker.models.product import Product
-from connect_worker.models.usage_record import UsageRecords
+from connect_worker.models.usage_record import UsageRecords, UsageStats
 
 
 class UsageFile(BaseModel):
@@ -48,6 +49,15 @@ class UsageFile(BaseModel):
     environment: str = absent
     #: What `error_details` is called now.
     error_detail: str | None = absent
+    #: The vendor's own id of it; it may come as a number.
     external_id: str | None = absent
+    #: What was used when; dates without a time.
+    period: Period | None = absent
+    reconciliation_file_uri: str | None = absent
+    #: The schema of its usage: ``qt``, ``tr``, ``cr`` or ``pr``.
+    schema: str | None = absent
+    stats: UsageStats | None = absent
+    #: ``processing`` or ``processed``.
+    sub_status: str | None = absent
     #: What `upload_file_uri` is called now.
     usage_file_uri: str = absent

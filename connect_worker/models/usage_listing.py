@@ -19,3 +19,9 @@ class UsageListing(BaseModel):
     #: ``listed`` for as long as it is on sale.
     status: str = absent
     vendor: Company = absent
+
+    # Added by the API since the 2019 SDK.
+    #: A reference to the listing request that is open.
+    pending_request: BaseModel | None = absent
+    #: ISO 8601, as text.
+    updated: str | None = absent

@@ -22,9 +22,41 @@ class UsageRecord(BaseModel):
     asset_search_criteria: str = absent
     asset_search_value: str = absent
 
+    # Added by the API since the 2019 SDK: columns that a product's usage schema may ask for.
+    #: A note on the record; the later SDK calls it `usage_record_note`.
+    record_note: str | None = spelled("record_note", "usage_record_note")
+    usage_record_note: str | None = same_as("record_note")
+    #: In the file's currency.
+    amount: int | float | None = absent
+    item_name: str | None = absent
+    #: The manufacturer's part number; the later SDK spells it `item_npm`.
+    item_mpn: str | None = spelled("item_mpn", "item_npm")
+    item_npm: str | None = same_as("item_mpn")
+    item_unit: str | None = absent
+    item_precision: str | None = absent
+    category_id: str | None = absent
+    #: The asset's id for reconciliation.
+    asset_recon_id: str | None = absent
+    tier: str | None = absent
+
 
 class UsageRecords(BaseModel):
     """How many records of a usage file are right."""
 
     invalid: int = absent
     valid: int = absent
+
+    # Added by the API since the 2019 SDK.
+    closed: int = absent
+
+
+class UsageStats(BaseModel):
+    """How many records of a usage file have come how far; not in the 2019 SDK."""
+
+    uploaded: int = absent
+    validated: int = absent
+    invalid: int = absent
+    pending: int = absent
+    accepted: int = absent
+    closed: int = absent
+    billed: int = absent

@@ -189,7 +189,7 @@ try:
 except OSError as error:
     print(error.filename)
 """
-    assert run(code, tmp_path) == "config.json"
+    assert run(code, tmp_path) == str(tmp_path / "config.json")
 
 
 def test_threads_that_race_for_the_first_one_agree(tmp_path: Path) -> None:

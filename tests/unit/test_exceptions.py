@@ -9,6 +9,7 @@ import pytest
 from connect_worker import exceptions
 from connect_worker.exceptions import (
     AcceptUsageFile,
+    AliasRefused,
     ApiError,
     BadRequest,
     CloseUsageFile,
@@ -78,6 +79,7 @@ SAMPLES: list[Message] = [
     InvalidDocument("Asset AS-1", {"items[0].quantity": "expected a number"}),
     SettingsError("bad", setting="CONNECT_API_URL"),
     RegistrationError("two for one product"),
+    AliasRefused("connect-sdk is installed"),
     LedgerUnavailable("no answer"),
     LeaseLost("fence 3 < 4"),
 ]

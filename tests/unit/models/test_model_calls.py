@@ -73,8 +73,9 @@ def test_a_conversation_is_found_by_its_request_and_fetched_with_its_messages(
     assert connect.calls[0] == ("GET /conversations", {"instance_id": ["PR-1"]}, None)
 
 
-def test_a_request_without_a_conversation_has_none(connect: Connect) -> None:
-    connect.answers = {"GET /conversations": []}
+@pytest.mark.parametrize("rows", [[], None, [{}], [{"id": None}]])
+def test_a_request_without_a_conversation_has_none(connect: Connect, rows: Any) -> None:
+    connect.answers = {"GET /conversations": rows}
 
     assert Fulfillment(id="PR-1").get_conversation(connect.config) is None
 
@@ -131,8 +132,9 @@ def test_a_tier_config_is_that_of_the_first_approved_request(connect: Connect) -
     }
 
 
-def test_a_tier_config_that_was_never_approved_is_none(connect: Connect) -> None:
-    connect.answers = {"GET /tier/config-requests": []}
+@pytest.mark.parametrize("rows", [[], None, [{}], [{"configuration": None}]])
+def test_a_tier_config_that_was_never_approved_is_none(connect: Connect, rows: Any) -> None:
+    connect.answers = {"GET /tier/config-requests": rows}
 
     assert TierConfig.get("TA-1", "PRD-1", connect.config) is None
 

@@ -25,6 +25,7 @@ from connect_worker.models import (
     TierAccounts,
     TierConfig,
     TierConfigRequest,
+    UsageFile,
     UsageRecord,
     User,
 )
@@ -225,6 +226,25 @@ def test_a_usage_record_has_its_id_under_both_names() -> None:
         assert record.record_id == record.usage_record_id == "R1"
         assert record.quantity == 2.5
     assert UsageRecord(record_id="R1").json == {"usage_record_id": "R1"}
+
+
+def test_the_later_sdks_spellings_of_usage_are_second_names() -> None:
+    record = UsageRecord.deserialize_json({"item_npm": "M", "usage_record_note": "n", "tier": 1})
+    assert (record.item_mpn, record.record_note, record.tier) == ("M", "n", "1")
+    assert record.json == {"item_npm": "M", "usage_record_note": "n", "tier": 1}
+    assert UsageRecord(item_npm="M", usage_record_note="n").json == {
+        "item_mpn": "M",
+        "record_note": "n",
+    }
+
+    document = {"period": {"from": "2019-10-01", "to": "2019-10-31"}, "stats": {"closed": 3}}
+    usage_file = UsageFile.deserialize_json(document)
+    assert usage_file.period
+    assert usage_file.period.period_from == usage_file.period.from_ == datetime(2019, 10, 1)
+    assert usage_file.period.period_to == datetime(2019, 10, 31)
+    assert usage_file.stats
+    assert usage_file.stats.closed == 3
+    assert usage_file.json == document
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from connect_worker.models import (
     BaseModel,
+    Conversation,
     Events,
     Fulfillment,
     Renewal,
@@ -33,6 +34,7 @@ from connect_worker.models._kinds import (
 from connect_worker.models._schema import kinds_of, problems
 
 MODELS: list[type[BaseModel]] = [
+    Conversation,
     Events,
     Fulfillment,
     Renewal,
