@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from connect_worker.engine.context import Engine
 from connect_worker.engine.job import Job
-from connect_worker.exceptions import LeaseLost, LedgerUnavailable, Message, Permanent
+from connect_worker.exceptions import (
+    FileCreationError,
+    FileRetrievalError,
+    LeaseLost,
+    LedgerUnavailable,
+    Message,
+    Permanent,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.retry import AccountTrouble, account_trouble
 from connect_worker.processing.states import State
@@ -16,17 +23,22 @@ def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float 
     Raises:
         LedgerUnavailable: Passed on; the lease ends by itself and the sweep takes over.
     """
-    if isinstance(error, LedgerUnavailable):
+    try:
+        return _give_back(engine, job, error)
+    except LeaseLost as lost:
+        logger.warning(LogEvent("lease lost", error=lost))
+        return f"stopped: {lost}", None
+
+
+def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
+    if isinstance(error, (LeaseLost, LedgerUnavailable)):
         raise error
-    if isinstance(error, LeaseLost):
-        logger.warning(LogEvent("lease lost", error=error))
-        return f"stopped: {error}", None
     trouble = account_trouble(error)
     if trouble is not None:
         seconds = pause_account(engine, trouble)
         if seconds > 0:
             return _later(engine, job, error, seconds, attempt_used=False)
-    if isinstance(error, (Permanent, NotImplementedError)):
+    if _is_permanent(error):
         return _park(engine, job, error)
     if job.decision is None and job.claim.attempt >= engine.policy.max_attempts:
         return _park(engine, job, error)
@@ -35,6 +47,13 @@ def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float 
     if job.decision is not None:
         failures = max(1, job.claim.fence - job.claim.attempt)
     return _later(engine, job, error, engine.policy.delay(failures))
+
+
+def _is_permanent(error: BaseException | None) -> bool:
+    """Whether another try can't help; a usage file that Connect refused stays refused."""
+    if isinstance(error, (FileCreationError, FileRetrievalError)) and error.__cause__ is not None:
+        return _is_permanent(error.__cause__)
+    return isinstance(error, (Permanent, NotImplementedError))
 
 
 def pause_account(engine: Engine, trouble: AccountTrouble) -> float:

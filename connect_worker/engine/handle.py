@@ -19,6 +19,9 @@ from connect_worker.processing.states import JSON, Claim, Kind, Ref, Refusal, St
 #: How long the record of a visit is kept whose request may come back: it holds the count of visits.
 LONG_SECONDS = 400 * 86_400.0
 
+#: How long a listing's report is remembered: longer than any period that is polled again.
+REPORT_SECONDS = 62 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Handled:
@@ -51,10 +54,10 @@ def handle(engine: Engine, ref: Ref) -> Handled:
         key = idempotency_key(engine.account, ref, claim.visit)
         job = Job(ledger=engine.ledger, claim=claim, pulse=pulse, key=key)
         try:
+            job.read_decision()
             handled = _work(engine, job)
         except Exception as error:  # noqa: BLE001 - the one place where a job's errors are handled
-            text, seconds = after_error(engine, job, error)
-            return Handled(text, seconds)
+            return Handled(*after_error(engine, job, error))
         if claim.probe:
             engine.ledger.open_gate()
         return handled
@@ -79,9 +82,9 @@ def _work(engine: Engine, job: Job) -> Handled:
 def _load(engine: Engine, job: Job) -> JSON:
     """GET the request afresh: what the poll saw is old. A success ends the account's pause."""
     try:
-        document = engine.connect.get(f"{KINDS[job.ref.kind].path}/{job.ref.id}")
+        document = engine.connect.get(f"{KINDS[job.ref.kind].path}/{job.ref.request_id}")
     except NotFound:
-        document = {"id": job.ref.id, "status": "deleted"}
+        document = {"id": job.ref.request_id, "status": "deleted"}
     if job.claim.probe:
         # The posts may fail all the same: their failures are forgotten when one has succeeded.
         engine.ledger.open_gate(forget=False)
@@ -130,5 +133,6 @@ def _wait(engine: Engine, job: Job, why: str) -> Handled:
 
 def _keep(engine: Engine, job: Job, status: str) -> float:
     """Seconds to keep the record: long when the request can come back, or its period runs."""
-    comes_back = status == "inquiring" or job.ref.kind is Kind.USAGE
-    return LONG_SECONDS if comes_back else engine.keep_seconds
+    if status == "inquiring":
+        return LONG_SECONDS
+    return REPORT_SECONDS if job.ref.kind is Kind.USAGE else engine.keep_seconds

@@ -55,7 +55,8 @@ class Job:
         #: The visit's idempotency key.
         self.key = key
         self.steps: dict[str, JSON] = dict(claim.steps)
-        self.decision: Decision | None = Decision.load(claim.decision) if claim.decision else None
+        #: What was decided in this visit, here or by an earlier run.
+        self.decision: Decision | None = None
         self._ledger = ledger
         self._pulse = pulse
         self._document: JSON = None
@@ -64,6 +65,19 @@ class Job:
     def ref(self) -> Ref:
         """The request's name in the ledger."""
         return self.claim.ref
+
+    def read_decision(self) -> None:
+        """Take over what an earlier run of the visit has decided.
+
+        Raises:
+            InvalidDecision: What the ledger has is none that this version can read.
+        """
+        if self.claim.decision is None:
+            return
+        try:
+            self.decision = Decision.load(self.claim.decision)
+        except (AttributeError, ValueError) as exc:
+            raise InvalidDecision(f"the stored decision can't be read: {exc}") from exc
 
     def confirm(self) -> None:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""

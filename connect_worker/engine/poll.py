@@ -114,7 +114,7 @@ def _look_after_parked(engine: Engine, kind: Kind, listed: set[str], seen_at: fl
 
 def _status(engine: Engine, ref: Ref) -> str:
     try:
-        return status_of(engine.connect.get(f"{KINDS[ref.kind].path}/{ref.id}"))
+        return status_of(engine.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}"))
     except NotFound:
         return "deleted"
 

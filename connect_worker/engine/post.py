@@ -118,7 +118,7 @@ def _change(posting: _Posting, step: Change) -> JSON:
 def _look(posting: _Posting) -> JSON:
     ref = posting.job.ref
     try:
-        return posting.engine.connect.get(f"{KINDS[ref.kind].path}/{ref.id}")
+        return posting.engine.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
     except NotFound:
         # A deleted usage file is gone.
         return {"status": "deleted"}

@@ -426,3 +426,11 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
 
     assert [opened.entry(ref).state for ref in (late, of_listing[0])] == [State.SETTLED] * 2
     assert sorted(reported) == sorted(ref.id.partition("@")[2] for ref in (late, *of_listing))
+
+
+def test_a_decision_that_cannot_be_read_is_parked(opened: Workplace) -> None:
+    ref = purchase(opened)
+    claim = abandoned(opened, ref)
+    opened.engine.ledger.decide(claim, {"decision": {"outcome": "of a later version"}})
+    assert opened.later(ref, 61).text.startswith("parked: InvalidDecision")
+    assert opened.accepted(ref) == []
