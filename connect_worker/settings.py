@@ -1,23 +1,28 @@
 """The worker's own settings: read once from the environment, frozen, passed in as an argument.
 
 Every setting is an environment variable that starts with `CONNECT_`; a `.env` file in the
-working directory may hold them too (the environment wins). A malformed value is refused with the
-name of its variable. The table in README.md documents each one.
+working directory may hold them too (the environment wins). A blank value counts as none; a
+malformed one is refused with the name of its variable. The table in README.md documents each one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from environs import Env, EnvValidationError
-from marshmallow.validate import Range
+from marshmallow.validate import Range, Regexp
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
+
+_PREFIX = "CONNECT_"
+_HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
+_REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 
@@ -64,7 +69,7 @@ class Settings:
         Raises:
             SettingsError: Naming every malformed variable and what is wrong with it.
         """
-        env = Env(prefix="CONNECT_", eager=False)
+        env = Env(prefix=_PREFIX, eager=False)
         if dotenv is not None and Path(dotenv).is_file():
             env.read_env(dotenv, recurse=False)
         values = _read(env)
@@ -73,7 +78,9 @@ class Settings:
         except EnvValidationError as exc:
             messages = cast("Mapping[str, list[str]]", exc.error_messages)
             problems = "; ".join(f"{name}: {' '.join(said)}" for name, said in messages.items())
-            raise SettingsError(f"settings refused: {problems}") from exc
+            raise SettingsError(
+                f"settings refused: {problems}", setting=next(iter(messages), "")
+            ) from None
         return cls(**values)
 
     def config(self) -> Config:
@@ -82,33 +89,44 @@ class Settings:
         Raises:
             SettingsError: When the URL or the key is missing, or the file can't be used.
         """
-        base: Config | None = None
-        if self.config_file:
-            try:
-                base = Config.local(file=self.config_file)
-            except (OSError, TypeError, ValueError) as exc:
-                raise SettingsError(
-                    f"CONNECT_CONFIG_FILE: {self.config_file} can't be used: {exc}"
-                ) from exc
-        url = self.api_url or (base.api_url if base else "")
-        key = self.api_key or (base.api_key if base else "")
-        missing = [
-            name
-            for name, value in (("CONNECT_API_URL", url), ("CONNECT_API_KEY", key))
-            if not value
-        ]
-        if missing:
+        required = (("CONNECT_API_URL", self.api_url), ("CONNECT_API_KEY", self.api_key))
+        missing = [name for name, value in required if not value]
+        if missing and not self.config_file:
             raise SettingsError(
                 f"{' and '.join(missing)} not set: give your account's API URL (…/public/v1) and "
-                "service-user key, or name a config.json in CONNECT_CONFIG_FILE"
+                "service-user key, or name a config.json in CONNECT_CONFIG_FILE",
+                setting=missing[0],
             )
-        products = list(self.products) or (base.products if base else [])
-        return Config.local(api_url=url, api_key=key, products=products)
+        try:
+            config = Config.local(
+                self.api_url or None,
+                self.api_key or None,
+                list(self.products) or None,
+                file=self.config_file or None,
+            )
+        except (OSError, TypeError, ValueError) as exc:
+            name = "CONNECT_CONFIG_FILE" if self.config_file else "CONNECT_API_URL, CONNECT_API_KEY"
+            said = f"{self.config_file} can't be used: {exc}" if self.config_file else str(exc)
+            raise SettingsError(f"{name}: {said}", setting=name) from exc
+        _require_usable(config)
+        return config
 
     @property
     def account(self) -> str:
         """A short name for the account in the ledger's keys, made without its secret."""
         return account_name(self.config())
+
+
+def _require_usable(config: Config) -> None:
+    if not _HTTP_URL.match(config.api_url):
+        raise SettingsError(
+            "CONNECT_API_URL is no http:// or https:// address",
+            setting="CONNECT_API_URL",
+        )
+    if not config.api_key.isascii():
+        raise SettingsError(
+            "CONNECT_API_KEY: the key has characters that no key has", setting="CONNECT_API_KEY"
+        )
 
 
 def account_name(config: Config) -> str:
@@ -119,34 +137,64 @@ def account_name(config: Config) -> str:
 
 
 def _read(env: Env) -> dict[str, Any]:
-    positive = Range(min=0, min_inclusive=False, error="must be more than 0")
-    poll = env.float("POLL_SECONDS", 30.0, validate=positive)
-    redis_url = env.str("REDIS_URL", DEFAULT_REDIS_URL)
-    seconds = {
-        kind: env.float(variable, poll, validate=positive)
-        for kind, variable in POLL_VARIABLES.items()
-    }
+    poll = _number(env, "POLL_SECONDS", 30.0)
+    redis_url = _text(env, "REDIS_URL", validate=Regexp(_REDIS_URL, error=_REDIS_HINT))
+    redis_url = redis_url or DEFAULT_REDIS_URL
     return {
-        "api_url": env.str("API_URL", ""),
-        "api_key": env.str("API_KEY", ""),
+        "api_url": _text(env, "API_URL"),
+        "api_key": _text(env, "API_KEY"),
         "products": _names(env, "PRODUCTS"),
-        "config_file": env.str("CONFIG_FILE", ""),
+        "config_file": _text(env, "CONFIG_FILE"),
         "processors": _names(env, "PROCESSORS"),
         "redis_url": redis_url,
-        "broker_url": env.str("BROKER_URL", "") or redis_url,
-        "poll_seconds": seconds,
-        "sweep_seconds": env.float("SWEEP_SECONDS", 10.0, validate=positive),
-        "lease_seconds": env.float("LEASE_SECONDS", 60.0, validate=Range(min=1)),
-        "max_attempts": env.int("MAX_ATTEMPTS", 8, validate=Range(min=1)),
-        "retry_base_seconds": env.float("RETRY_BASE_SECONDS", 5.0, validate=positive),
-        "retry_max_seconds": env.float("RETRY_MAX_SECONDS", 900.0, validate=positive),
-        "skip_seconds": env.float("SKIP_SECONDS", 300.0, validate=positive),
-        "timeout_seconds": env.float("TIMEOUT_SECONDS", 30.0, validate=positive),
-        "page_size": env.int("PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
-        "keep_days": env.float("KEEP_DAYS", 7.0, validate=positive),
+        "broker_url": _text(env, "BROKER_URL") or redis_url,
+        "poll_seconds": {kind: _number(env, name, poll) for kind, name in POLL_VARIABLES.items()},
+        "sweep_seconds": _number(env, "SWEEP_SECONDS", 10.0),
+        "lease_seconds": _number(env, "LEASE_SECONDS", 60.0, validate=Range(min=1)),
+        "max_attempts": _whole(env, "MAX_ATTEMPTS", 8, validate=Range(min=1)),
+        "retry_base_seconds": _number(env, "RETRY_BASE_SECONDS", 5.0),
+        "retry_max_seconds": _number(env, "RETRY_MAX_SECONDS", 900.0),
+        "skip_seconds": _number(env, "SKIP_SECONDS", 300.0),
+        "timeout_seconds": _number(env, "TIMEOUT_SECONDS", 30.0),
+        "page_size": _whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
+        "keep_days": _number(env, "KEEP_DAYS", 7.0),
     }
 
 
-def _names(env: Env, variable: str) -> tuple[str, ...]:
-    listed: list[str] = env.list(variable, [])
-    return tuple(name.strip() for name in listed if name.strip())
+_MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
+# The value itself may hold a password.
+_REDIS_HINT = "must begin with redis://, rediss:// or unix://"
+
+
+def _text(env: Env, name: str, *, validate: Regexp | None = None) -> str:
+    if _is_blank(env, name):
+        return ""
+    value: str = env.str(name, "", validate=validate)
+    return (value or "").strip()
+
+
+def _number(env: Env, name: str, default: float, *, validate: Range = _MORE_THAN_NOTHING) -> float:
+    if _is_blank(env, name):
+        return default
+    value: float = env.float(name, default, validate=validate)
+    return value
+
+
+def _whole(env: Env, name: str, default: int, *, validate: Range) -> int:
+    if _is_blank(env, name):
+        return default
+    value: int = env.int(name, default, validate=validate)
+    return value
+
+
+def _names(env: Env, name: str) -> tuple[str, ...]:
+    if _is_blank(env, name):
+        return ()
+    listed: list[str] = env.list(name, [])
+    return tuple(part.strip() for part in listed if part.strip())
+
+
+def _is_blank(env: Env, name: str) -> bool:
+    """A variable that is empty is one that a compose file or a shell script left unset."""
+    value: str | None = env.str(name, "")
+    return not (value or "").strip()

@@ -18,7 +18,7 @@ class MonthlyUsage(UsageAutomation):
 
     def process_request(self, request: UsageListing) -> str:
         """Report one listing."""
-        end = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        end = datetime.strptime(self.reporting_period, "%Y-%m").replace(tzinfo=UTC)
         start = (end - timedelta(days=1)).replace(day=1)
         usage_file = UsageFile(
             name=f"Usage of {start:%B %Y}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from logging import Logger
 from typing import Any, ClassVar, Generic, TypeVar
@@ -38,7 +39,7 @@ class Automation(Generic[M]):
     #: The model that `process_request` receives.
     request_class: ClassVar[type[BaseModel]]
     #: The ids of the products this automation is for; None for all that no other automation names.
-    products: ClassVar[Sequence[str] | None] = None
+    products: ClassVar[str | Sequence[str] | None] = None
     #: The logger of the processor's lines; each carries the request's id, visit and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.
@@ -46,6 +47,13 @@ class Automation(Generic[M]):
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config.get_instance()
+
+    @property
+    def product_ids(self) -> builtins.list[str]:
+        """The products that are asked for: this automation's, else the account's; empty for all."""
+        if isinstance(self.products, str):
+            return [self.products]
+        return builtins.list(self.products or self.config.products)
 
     @property
     def idempotency_key(self) -> str:
@@ -77,7 +85,7 @@ class Automation(Generic[M]):
             **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
         """
         chosen: dict[str, Any] = {"status": status or self._facts.waiting}
-        products = list(self.products or self.config.products)
+        products = self.product_ids
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:
             chosen[self._facts.product_field] = products
@@ -91,7 +99,7 @@ class Automation(Generic[M]):
         """Return the filters as RQL, ordered by creation unless the filters say otherwise."""
         filters: str | Mapping[str, Any] = self.filters()
         query = to_query(filters)
-        if "ordering(" in query:
+        if re.search(r"(?:^|&)(?:ordering|order_by)[=(]", query):
             return query
         ordering = f"ordering({self._facts.created_field})"
         return f"{query}&{ordering}" if query else ordering
@@ -111,7 +119,7 @@ class Automation(Generic[M]):
             What was decided, or how it ended.
         """
         job = self._job
-        if job is None or job.ref.id != request.id:
+        if job is None or job.ref.request_id != request.id:
             from connect_worker.resources.alone import dispatch_alone
 
             return dispatch_alone(self, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from connect_worker.api import client_for
 from connect_worker.config import Config
@@ -30,7 +31,7 @@ class Directory:
 
     def get_asset(self, asset_id: str) -> Asset | None:
         """Return an asset, or None when there is no such asset."""
-        return self._get(Asset, f"assets/{asset_id}")
+        return self._get(Asset, "assets", asset_id)
 
     def list_products(self) -> list[Product]:
         """Return all products, all pages."""
@@ -38,7 +39,7 @@ class Directory:
 
     def get_product(self, product_id: str) -> Product | None:
         """Return a product, or None when there is no such product."""
-        return self._get(Product, f"products/{product_id}")
+        return self._get(Product, "products", product_id)
 
     def list_tier_configs(self, filters: Filters = None) -> list[TierConfig]:
         """Return the tier configurations that match, all pages; products as for assets."""
@@ -46,7 +47,7 @@ class Directory:
 
     def get_tier_config(self, tier_config_id: str) -> TierConfig | None:
         """Return a tier configuration, or None when there is no such one."""
-        return self._get(TierConfig, f"tier/configs/{tier_config_id}")
+        return self._get(TierConfig, "tier/configs", tier_config_id)
 
     def _of_products(self, filters: Filters, field: str) -> Filters:
         if isinstance(filters, str) or not self.config.products:
@@ -63,9 +64,13 @@ class Directory:
             model.deserialize_json(row) for row in client_for(self.config).get_all(path, filters)
         ]
 
-    def _get(self, model: type[M], path: str) -> M | None:
+    def _get(self, model: type[M], path: str, pk: str) -> M | None:
+        if not pk:
+            # The path would be the collection's.
+            return None
         try:
-            found: M = model.deserialize_json(client_for(self.config).get(path))
+            answer = client_for(self.config).get(f"{path}/{quote(pk, safe='')}")
+            found: M = model.deserialize_json(answer)
         except NotFound:
             return None
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -11,12 +12,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from connect_worker import compat
 from connect_worker.config import Config
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
+
+#: Modules loaded from a path get this before their name, so that they hide no other module.
+_FILE_PREFIX = "connect_processors_"
 
 
 def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
@@ -56,6 +61,11 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
         for value in vars(_module(name)).values():
             if _is_automation(value):
                 found[value] = None
+            elif _is_foreign(value):
+                raise RegistrationError(
+                    f"CONNECT_PROCESSORS: {value.__name__} in {name} is an automation of the "
+                    f"`connect` of {compat.real_connect()}"
+                )
     return list(found)
 
 
@@ -69,6 +79,17 @@ def _is_automation(value: object) -> bool:
     )
 
 
+def _is_foreign(value: object) -> bool:
+    """A class of the user's that is an automation of the real SDK, which the worker can't run."""
+    return (
+        inspect.isclass(value)
+        and not issubclass(value, Automation)
+        and hasattr(value, "process_request")
+        and compat.comes_from_real(value)
+        and not compat.is_real(value.__module__)
+    )
+
+
 def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[Any]]]:
     """Drop classes that are only the bases of others."""
     for candidate in classes:
@@ -77,11 +98,12 @@ def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[An
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
-    name = f"{automation.__module__}.{automation.__qualname__}"
+    name = _name(automation)
     products = automation.products
     if isinstance(products, str):
         products = [products]
     takes_config = "config" in inspect.signature(automation).parameters
+    _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:
         return automation(config=config) if takes_config else automation()
@@ -90,14 +112,35 @@ def _registration(automation: type[Automation[Any]], config: Config) -> Registra
     return Registration(automation.kind, frozenset(products) if products else None, name, processor)
 
 
+def _require_constructor(automation: type[Automation[Any]], given: set[str]) -> None:
+    """Refuse at the start what would fail at the first request."""
+    try:
+        inspect.signature(automation).bind(**dict.fromkeys(given))
+    except TypeError as exc:
+        raise RegistrationError(
+            f"{_name(automation)} can't be made: its constructor may take `config` and nothing "
+            f"else that has no default ({exc})"
+        ) from exc
+
+
+def _name(automation: type[Automation[Any]]) -> str:
+    """Say where an automation is: its dotted name, or its file when it was loaded from one."""
+    module = automation.__module__
+    if module.startswith(_FILE_PREFIX):
+        return f"{automation.__qualname__} in {sys.modules[module].__file__}"
+    return f"{module}.{automation.__qualname__}"
+
+
 def _module(name: str) -> ModuleType:
     try:
         return _from_path(Path(name)) if name.endswith(".py") else _from_name(name)
     except RegistrationError:
         raise
     except (Exception, SystemExit) as exc:
+        real = compat.real_connect() if compat.comes_from_real(exc) else None
         raise RegistrationError(
             f"CONNECT_PROCESSORS: {name} can't be imported: {type(exc).__name__}: {exc}"
+            + (f"; its `connect` is that of {real}" if real else "")
         ) from exc
 
 
@@ -105,17 +148,24 @@ def _from_name(name: str) -> ModuleType:
     # A console script's sys.path has no working directory, which is where a vendor's modules are.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    _alias_connect()
     return importlib.import_module(name)
 
 
 def _from_path(path: Path) -> ModuleType:
     if not path.is_file():
         raise RegistrationError(f"CONNECT_PROCESSORS: there is no file {path}")
-    name = f"connect_processors_{path.stem}"
-    existing = sys.modules.get(name)
-    if existing is not None and existing.__file__ == str(path.resolve()):
-        return existing
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    path = path.resolve()
+    # Two files in different folders may have the same name.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"{_FILE_PREFIX}{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if str(path.parent) not in sys.path:
+        # A script's neighbours can be imported; at the end, they hide no other module.
+        sys.path.append(str(path.parent))
+    _alias_connect()
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RegistrationError(f"CONNECT_PROCESSORS: {path} is no Python module")
     module = importlib.util.module_from_spec(spec)
@@ -126,3 +176,12 @@ def _from_path(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _alias_connect() -> None:
+    """Let modules written for the 2019 SDK import `connect`, unless there is a real one for them.
+
+    Called once `sys.path` is as the module will find it.
+    """
+    if compat.is_installed() or compat.real_connect() is None:
+        compat.install()

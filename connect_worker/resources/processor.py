@@ -47,9 +47,16 @@ class AutomationProcessor:
 
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the automation's filters ask for."""
-        with use_config(self._config):
-            asked = statuses_of(to_query(self.automation.filters()))
-        return status_of(document) in (asked or {KINDS[self.kind].waiting})
+        return status_of(document) in self._asked()
+
+    def covers(self, document: JSON) -> bool:
+        """Whether the document's product is one that the automation or the account looks after.
+
+        The filters see to that; this is for the ones that a subclass has written anew.
+        """
+        named = self.automation.product_ids
+        product = product_of(self.kind, document)
+        return not named or not product or product in named
 
     def sightings(self, connect: Connect, *, now: float) -> Iterator[Sighting]:
         """List what waits for this automation; `now` in seconds since the epoch.
@@ -57,24 +64,33 @@ class AutomationProcessor:
         An overridden `list` is asked; otherwise the rows are read without making models of them.
         """
         with use_config(self._config):
-            automation = self.automation
-            rows = self._rows(automation, connect)
+            rows = self._rows(self.automation, connect)
+            asked = self._asked()
         for row in rows:
             if not row.get("id"):
                 logger.error(LogEvent("row without id", kind=self.kind, path=KINDS[self.kind].path))
-                continue
-            visit = (
-                automation.period_name(now)
-                if isinstance(automation, UsageAutomation)
-                else visit_of(self.kind, row)
-            )
-            yield Sighting(Ref(self.kind, str(row["id"])), visit, product_of(self.kind, row))
+            elif self.covers(row) and status_of(row) in (*asked, ""):
+                yield self.sighting(row, now=now)
+
+    def sighting(self, document: JSON, *, now: float) -> Sighting:
+        """Name the request and its visit; `now` in seconds since the epoch."""
+        automation, request_id = self.automation, str(document["id"])
+        visit = visit_of(self.kind, document)
+        if isinstance(automation, UsageAutomation):
+            visit = automation.period_name(now)
+            request_id = f"{request_id}@{visit}"
+        return Sighting(Ref(self.kind, request_id), visit, product_of(self.kind, document))
 
     def run(self, document: JSON, job: Job) -> None:
         """Process one request with a copy of the automation that is bound to the job."""
         with use_config(self._config):
             automation = self.automation._for_job(job)
             automation.dispatch(automation.load(document))
+
+    def _asked(self) -> frozenset[str]:
+        with use_config(self._config):
+            asked = statuses_of(to_query(self.automation.filters()))
+        return asked or frozenset({KINDS[self.kind].waiting})
 
     def _rows(self, automation: Automation[Any], connect: Connect) -> Iterator[dict[str, JSON]]:
         if type(automation).list is not Automation.list:

@@ -18,7 +18,7 @@ class TemplateResource:
         self.config = config or Config.get_instance()
 
     def get(self, pk: str) -> ActivationTemplateResponse:
-        """Return the approval with a template.
+        """Return the approval with a template; as in the 2019 SDK, Connect is not asked for it.
 
         Args:
             pk: The template's id, `TL-…`.
@@ -33,8 +33,11 @@ class TemplateResource:
             request_id: The request's id, `PR-…`.
 
         Raises:
+            ValueError: One of the ids is blank; the 2019 SDK raised it too.
             ApiError: Connect refused.
         """
+        if not (pk and request_id):
+            raise ValueError("to render a template takes its id and the request's")
         path = f"templates/{pk}/render"
         return ActivationTileResponse(
             client_for(self.config).get_text(path, {"request_id": request_id})

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from connect_worker.exceptions import FileCreationError, FileRetrievalError, Message, SettingsError
+from connect_worker.exceptions import (
+    FileCreationError,
+    FileRetrievalError,
+    InvalidResponse,
+    LeaseLost,
+    LedgerUnavailable,
+    Message,
+    SettingsError,
+)
 from connect_worker.models import (
     BaseModel,
     Product,
@@ -60,6 +69,11 @@ class UsageAutomation(Automation[UsageListing]):
             ) from None
         return datetime.fromtimestamp(now, UTC).strftime(pattern)
 
+    @property
+    def reporting_period(self) -> str:
+        """The name of the period to report, such as `2026-11`; it stays when a report is late."""
+        return self._job.claim.visit if self._job else self.period_name(time.time())
+
     def submit_usage(
         self, usage_file: UsageFile, usage_records: Sequence[UsageRecord]
     ) -> UsageFile:
@@ -83,9 +97,12 @@ class UsageAutomation(Automation[UsageListing]):
         try:
             created = self._create(usage_file)
             uploaded = self._upload(created, usage_records)
+        except (LeaseLost, LedgerUnavailable):
+            # No matter of the file's: this job has to stop.
+            raise
         except Message as exc:
             raise FileCreationError(f"the usage file can't be submitted: {exc}") from exc
-        result: UsageFile = UsageFile.deserialize_json(uploaded)
+        result: UsageFile = UsageFile.deserialize_json(uploaded or created)
         return result
 
     def get_usage_template(self, product: Product) -> bytes:
@@ -96,7 +113,8 @@ class UsageAutomation(Automation[UsageListing]):
         """
         path = f"usage/products/{product.id}/template/"
         try:
-            link = (self.client.get(path) or {}).get("template_link")
+            answer = self.client.get(path)
+            link = answer.get("template_link") if isinstance(answer, dict) else None
             if not link:
                 raise FileRetrievalError(f"product {product.id} has no usage template")
             return self.client.download(link)
@@ -127,7 +145,9 @@ class UsageAutomation(Automation[UsageListing]):
         return next((row for row in rows if row.get("external_id") == marker), None)
 
     def _upload(self, created: JSON, records: Sequence[UsageRecord]) -> JSON:
-        file_id = created["id"]
+        file_id = created.get("id") if isinstance(created, dict) else None
+        if not file_id:
+            raise InvalidResponse(method="POST", path="usage/files/", body=str(created))
 
         def upload() -> JSON:
             return self.client.upload(

@@ -150,7 +150,9 @@ def add_usage_file(world: World, created: datetime, scenario: str | None = None)
     return _known(world, world.usage_files.add(record))
 
 
-def add_listing(world: World, created: datetime, scenario: str | None = None) -> Listing:
+def add_listing(
+    world: World, created: datetime, scenario: str | None = None, *, contract_id: str = ""
+) -> Listing:
     """One more listing, under a contract of its own."""
     number = len(world.listings)
     record = Listing(
@@ -159,6 +161,7 @@ def add_listing(world: World, created: datetime, scenario: str | None = None) ->
         product=world.catalog.products[number % len(world.catalog.products)],
         created=created,
         scenario=scenario or "listed",
+        contract_id=contract_id,
     )
     return _known(world, world.listings.add(record))
 

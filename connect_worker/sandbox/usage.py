@@ -27,19 +27,17 @@ class Listing:
     overlay: Json | None = None
     sequence: int = -1
     id: str = ""
+    #: the distribution contract; no two listings share one
+    contract_id: str = ""
 
     def __post_init__(self) -> None:
         self.id = self.id or identifiers.listing_id(self.number)
+        self.contract_id = self.contract_id or identifiers.contract_id(self.number)
 
     @property
     def product_id(self) -> str:
         """The product that is listed."""
         return self.product.id
-
-    @property
-    def contract_id(self) -> str:
-        """The distribution contract; no two listings share one."""
-        return identifiers.contract_id(self.number)
 
     @property
     def type(self) -> str:

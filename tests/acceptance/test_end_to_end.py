@@ -75,8 +75,10 @@ def assert_flower_tells_the_story(stack: Stack) -> None:
     }
     results: dict[str, list[str]] = {}
     for job in jobs:
-        request_id = job["uuid"].rpartition(".")[0]
-        assert job["args"] == f"('{request_id}',)"
+        name = job["uuid"].rpartition(".")[0]
+        assert job["args"] == f"('{name}',)"
+        # A listing's name has its period behind it.
+        request_id = name.partition("@")[0]
         results.setdefault(request_id, []).append(job["result"].strip("'"))
     for request_id, entry in stack.report()["requests"].items():
         if entry["scenario"] == "invalid":

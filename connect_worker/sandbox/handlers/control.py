@@ -9,7 +9,7 @@ from connect_worker.sandbox.clock import exact
 from connect_worker.sandbox.errors import BadRequestError
 from connect_worker.sandbox.handlers.fulfillment import create_from
 from connect_worker.sandbox.handlers.usage import get_template
-from connect_worker.sandbox.seeding import ADDERS
+from connect_worker.sandbox.seeding import ADDERS, add_listing
 from connect_worker.sandbox.tier_config import TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
 from connect_worker.sandbox.world import Request, World
@@ -120,9 +120,20 @@ def _add_given(world: World, kind: str, body: Json) -> Request:
         raise BadRequestError("body: an object is expected.")
     if kind == "fulfillment":
         return create_from(world, body)
-    record = ADDERS[kind][0](world, world.clock(), None)
+    record: Request
+    if kind == "usage":
+        # Usage is reported under the contract, so the listing has to be found by it.
+        record = add_listing(world, world.clock(), contract_id=_contract_in(body))
+    else:
+        record = ADDERS[kind][0](world, world.clock(), None)
     record.overlay = {name: value for name, value in body.items() if name not in ("id", "status")}
     return record
+
+
+def _contract_in(body: Json) -> str:
+    contract = body.get("contract")
+    given = contract.get("id") if isinstance(contract, dict) else None
+    return given if isinstance(given, str) else ""
 
 
 def _decide(world: World, record: Request, status: str, now: datetime) -> None:

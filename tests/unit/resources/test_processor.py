@@ -1,0 +1,283 @@
+"""An automation as the engine sees it: what waits for it, and one instance per process and job."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from connect_worker.config import Config
+from connect_worker.engine.heart import Pulse
+from connect_worker.engine.job import Job
+from connect_worker.exceptions import SettingsError
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.models import ActivationTileResponse, Fulfillment
+from connect_worker.processing.outcome import Approve
+from connect_worker.processing.states import Claim, Kind, Ref, Sighting
+from connect_worker.resources import (
+    FulfillmentAutomation,
+    TierConfigAutomation,
+    UsageAutomation,
+    UsageFileAutomation,
+)
+from connect_worker.resources.automation import Automation
+from connect_worker.resources.processor import AutomationProcessor
+
+CONFIG = Config.local("http://127.0.0.1:1/public/v1", "SU-1:test")
+NEW_YEARS_EVE = 1_798_761_599.0  # 2026-12-31 23:59:59 UTC
+
+
+class Rows:
+    """A Connect that holds these rows, and notes what was asked."""
+
+    def __init__(self, *rows: Any) -> None:
+        self.rows = rows
+        self.asked: list[tuple[str, Any]] = []
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        raise AssertionError("nothing is fetched singly")
+
+    def get_all(self, path: str, query: str | Mapping[str, object] | None = None) -> Iterable[Any]:
+        self.asked.append((path, query))
+        return iter(self.rows)
+
+    def send(self, method: str, path: str, json: Any, *, key: str) -> Any:
+        raise AssertionError("nothing is changed")
+
+
+def processor_of(
+    kind: type[Automation[Any]] = FulfillmentAutomation,
+    config: Config = CONFIG,
+    **attributes: Any,
+) -> AutomationProcessor:
+    mine = type("Mine", (kind,), {"process_request": lambda self, request: None, **attributes})
+    return AutomationProcessor(kind.kind, lambda: mine(config), config)
+
+
+def sighted(processor: AutomationProcessor, *rows: Any, now: float = 0.0) -> list[Sighting]:
+    return list(processor.sightings(Rows(*rows), now=now))
+
+
+def row(request_id: str = "PR-1", product: str = "PRD-1", **fields: Any) -> dict[str, Any]:
+    return {"id": request_id, "status": "pending", "asset": {"product": {"id": product}}, **fields}
+
+
+# ---- what waits for it
+
+
+@pytest.mark.parametrize(
+    ("filters", "statuses"),
+    [
+        ({"status": "pending"}, {"pending"}),
+        ({"status": ["pending", "inquiring"]}, {"pending", "inquiring"}),
+        ("in(status,(pending,inquiring))", {"pending", "inquiring"}),
+        ({"type": "cancel"}, {"pending"}),
+        ("ne(status,approved)", {"pending"}),
+        (None, {"pending"}),
+    ],
+)
+def test_a_status_is_awaited_when_the_filters_ask_for_it(filters: Any, statuses: set[str]) -> None:
+    processor = processor_of(filters=lambda self: filters)
+    for status in ("pending", "inquiring", "approved", "failed", "deleted", ""):
+        assert processor.awaits({"status": status}) == (status in statuses)
+    assert not processor.awaits({})
+    assert processor.awaits({"status": "PENDING"})
+
+
+def test_the_rows_are_read_with_the_automations_query() -> None:
+    connect = Rows(row("PR-1"), row("PR-2", updated="later"))
+    found = list(processor_of().sightings(connect, now=0))
+    assert connect.asked == [("requests", "eq(status,pending)&ordering(created)")]
+    assert found == [
+        Sighting(Ref(Kind.FULFILLMENT, name), None, "PRD-1") for name in ("PR-1", "PR-2")
+    ]
+
+
+@pytest.mark.parametrize("bad", [{"status": "pending"}, {"id": None}, {"id": ""}])
+def test_a_row_without_an_id_is_logged_and_left_out(
+    bad: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [s.ref.id for s in sighted(processor_of(), bad, row())] == ["PR-1"]
+    assert "row without id kind=fulfillment path=requests" in caplog.text
+
+
+def test_a_row_in_a_status_that_is_not_asked_for_is_left_out() -> None:
+    # An overridden filter may list everything; that is no work.
+    processor = processor_of(filters=lambda self: {"type": "purchase"})
+    rows = [row("PR-1"), row("PR-2", status="approved"), {"id": "PR-3"}]
+    assert [s.ref.id for s in sighted(processor, *rows)] == ["PR-1", "PR-3"]
+
+
+def test_a_product_that_is_not_looked_after_is_left_alone() -> None:
+    account = Config.local("http://127.0.0.1:1/public/v1", "SU-1:test", ["PRD-1"])
+    rows = [row("PR-1", "PRD-1"), row("PR-2", "PRD-2"), {"id": "PR-3", "status": "pending"}]
+    everything: dict[str, Any] = {"filters": lambda self: {"status": "pending"}}
+    assert [s.ref.id for s in sighted(processor_of(config=account, **everything), *rows)] == [
+        "PR-1",
+        "PR-3",
+    ]
+    own = processor_of(config=account, products=["PRD-2"], **everything)
+    assert [s.ref.id for s in sighted(own, *rows)] == ["PR-2", "PR-3"]
+
+
+def test_an_overridden_list_is_asked_instead() -> None:
+    models = [Fulfillment.deserialize_json(row("PR-7"))]
+    connect = Rows(row("PR-1"))
+    found = processor_of(list=lambda self: models).sightings(connect, now=0)
+    assert [sighting.ref.id for sighting in found] == ["PR-7"]
+    assert connect.asked == []
+
+
+def test_a_tier_config_request_names_its_visit() -> None:
+    document = {
+        "id": "TCR-1",
+        "status": "pending",
+        "configuration": {"product": {"id": "PRD-1"}},
+        "events": {"pended": {"at": "2026-11-01T00:00:00+00:00"}},
+    }
+    [found] = sighted(processor_of(TierConfigAutomation), document)
+    assert found == Sighting(Ref(Kind.TIER_CONFIG, "TCR-1"), "2026-11-01T00:00:00+00:00", "PRD-1")
+
+
+def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
+    document = {"id": "UF-1", "status": "READY", "events": {"uploaded": {"at": "2026-11-01"}}}
+    [found] = sighted(processor_of(UsageFileAutomation), document)
+    assert (found.ref.id, found.visit) == ("UF-1", "ready@2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("period", "name"),
+    [
+        ("hour", "2026-12-31T23"),
+        ("day", "2026-12-31"),
+        ("week", "2026-W53"),
+        ("month", "2026-12"),
+        (None, "2026-12-31"),
+    ],
+)
+def test_a_listings_visit_is_its_reporting_period(period: str | None, name: str) -> None:
+    attributes: dict[str, Any] = {"period": period} if period else {}
+    listing = {"id": "LST-1", "status": "listed", "product": {"id": "PRD-1"}}
+    processor = processor_of(UsageAutomation, **attributes)
+    [found] = sighted(processor, listing, now=NEW_YEARS_EVE)
+    assert (found.ref.kind, found.ref.request_id) == (Kind.USAGE, "LST-1")
+    assert (found.visit, found.product) == (name, "PRD-1")
+    [later] = sighted(processor, listing, now=NEW_YEARS_EVE + 1)
+    assert (later.visit == name) == (period == "week"), "the ISO week runs over the new year"
+
+
+def test_a_period_of_ones_own_is_taken() -> None:
+    processor = processor_of(UsageAutomation, period_name=lambda self, now: f"quarter {now:.0f}")
+    [found] = sighted(processor, {"id": "LST-1", "status": "listed"}, now=4)
+    assert found.visit == "quarter 4"
+
+
+def test_an_unknown_period_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"'year'.*hour, day, week, month"):
+        sighted(processor_of(UsageAutomation, period="year"), {"id": "LST-1", "status": "listed"})
+
+
+# ---- one instance per process, one copy per job
+
+
+def job_for(ledger: MemoryLedger, request_id: str, owner: str = "worker") -> Job:
+    ref = Ref(Kind.FULFILLMENT, request_id)
+    ledger.sight([Sighting(ref)], seen_at=ledger.now(), requeue_seconds=60)
+    claim = ledger.claim(ref, owner=owner, lease_seconds=60)
+    assert isinstance(claim, Claim)
+    return Job(ledger=ledger, claim=claim, pulse=Pulse(ledger, claim), key=f"key of {request_id}")
+
+
+def test_a_run_stores_what_the_processor_decides() -> None:
+    job = job_for(MemoryLedger(), "PR-1")
+    decide = processor_of(process_request=lambda self, request: ActivationTileResponse(request.id))
+    decide.run(row("PR-1"), job)
+    assert job.decision is not None
+    assert job.decision.outcome == Approve(tile="PR-1")
+
+
+def test_an_overridden_dispatch_decides_nothing_unless_it_asks_on() -> None:
+    job = job_for(MemoryLedger(), "PR-1")
+    processor_of(dispatch=lambda self, request: "mine").run(row("PR-1"), job)
+    assert job.decision is None
+
+
+def test_a_run_has_the_account_the_key_and_the_attempt_at_hand() -> None:
+    seen: dict[str, object] = {}
+
+    def process(self: Any, request: Any) -> None:
+        seen.update(config=Config.get_instance(), key=self.idempotency_key, attempt=self.attempt)
+
+    processor_of(process_request=process).run(row("PR-1"), job_for(MemoryLedger(), "PR-1"))
+    assert seen == {"config": CONFIG, "key": "key of PR-1", "attempt": 1}
+
+
+def test_what_jobs_assign_stays_with_each_and_what_was_set_up_is_shared() -> None:
+    count = 8
+    together = threading.Barrier(count, timeout=10)
+    seen: dict[str, tuple[str, str, object]] = {}
+
+    def __init__(self: Any, config: Config) -> None:
+        FulfillmentAutomation.__init__(self, config)
+        self.connection = object()
+
+    def process(self: Any, request: Any) -> None:
+        self.current = request.id
+        together.wait()
+        seen[request.id] = (self.current, self.idempotency_key, self.connection)
+
+    processor = processor_of(process_request=process, __init__=__init__)
+    ledger = MemoryLedger()
+    jobs = {f"PR-{n}": job_for(ledger, f"PR-{n}", owner=f"w{n}") for n in range(count)}
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda name: processor.run(row(name), jobs[name]), jobs))
+
+    shared = processor.automation.connection  # type: ignore[attr-defined]  # of the test's
+    assert seen == {name: (name, f"key of {name}", shared) for name in jobs}
+    assert not hasattr(processor.automation, "current")
+    assert processor.automation.idempotency_key == ""
+
+
+def test_threads_that_ask_at_once_get_one_instance() -> None:
+    count = 8
+    together = threading.Barrier(count, timeout=10)
+    processor = processor_of()
+
+    def ask(_: int) -> int:
+        together.wait()
+        return id(processor.automation)
+
+    with ThreadPoolExecutor(count) as pool:
+        assert len(set(pool.map(ask, range(count)))) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_makes_its_own_instance() -> None:
+    made_in: list[int] = []
+
+    def make() -> Automation[Any]:
+        made_in.append(os.getpid())
+        return FulfillmentAutomation(CONFIG)
+
+    processor = AutomationProcessor(Kind.FULFILLMENT, make, CONFIG)
+    of_parent = processor.automation
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            is_new = processor.automation is not of_parent
+            is_kept = processor.automation is processor.automation
+            told = is_new and is_kept and made_in[-1] == os.getpid()
+            os.write(write_end, b"y" if told else b"n")
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        assert pipe.read() == "y"
+    os.waitpid(child, 0)
+    assert processor.automation is of_parent
+    assert made_in == [os.getpid()]
