@@ -1,0 +1,52 @@
+"""A worker's round without Celery and Redis: `python -m compat.one_round MODULE …`.
+
+Loads the modules as the worker does, polls each kind once, and handles what came up.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from connect_worker.api import Client
+from connect_worker.config import Config
+from connect_worker.engine.context import Engine
+from connect_worker.engine.handle import handle
+from connect_worker.engine.heart import Heart
+from connect_worker.engine.poll import poll
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.processing.states import Kind, Ref
+from connect_worker.resources.loading import load_registry
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self.refs: list[Ref] = []
+
+    def publish(self, refs: Iterable[Ref]) -> None:
+        self.refs.extend(refs)
+
+    def backlogged(self) -> set[Kind]:
+        return set()
+
+
+def main(modules: list[str]) -> None:
+    config = Config.local(file="config.json")
+    ledger, publisher = MemoryLedger(), Publisher()
+    engine = Engine(
+        ledger=ledger,
+        connect=Client(config.api_url, config.api_key),
+        publisher=publisher,
+        registry=load_registry(modules, config),
+        heart=Heart(ledger),
+        account="test",
+        worker="worker-1",
+    )
+    for kind in Kind:
+        poll(engine, kind)
+    for ref in publisher.refs:
+        print(ref.id, handle(engine, ref).text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
