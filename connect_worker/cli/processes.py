@@ -96,8 +96,11 @@ class Processes:
         name = role if number is None else f"{role} {number}"
         log = self.directory / f"{name.replace(' ', '-').lower()}.log"
         with log.open("wb") as output:
+            pipe = self._pipe().fileno()
+            announcing = [sys.executable, "-I", "-S", watchdog.__file__, str(pipe)]
             process = subprocess.Popen(  # noqa: S603 - commands are made by this program
-                command,
+                [*announcing, *command],
+                pass_fds=(pipe,),
                 cwd=self.directory,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -107,7 +110,6 @@ class Processes:
             )
         child = Child(role, name, process, log, grace_seconds)
         self.children.append(child)
-        self._tell(f"+{process.pid}")
         return child
 
     def stop(self) -> None:
