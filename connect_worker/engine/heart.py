@@ -68,6 +68,7 @@ class Heart:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pid = 0
+        self._starting = threading.Lock()
 
     @contextmanager
     def beating(self, claim: Claim) -> Iterator[Pulse]:
@@ -85,13 +86,14 @@ class Heart:
 
     def _ensure_thread(self) -> None:
         """Start the thread; once per process, since a fork takes no threads along."""
-        if self._pid == os.getpid() and self._thread is not None and self._thread.is_alive():
-            return
-        self._pid = os.getpid()
-        self._changed = threading.Condition()
-        self._pulses = {}
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
+        with self._starting:
+            if self._pid == os.getpid() and self._thread is not None and self._thread.is_alive():
+                return
+            self._pid = os.getpid()
+            self._changed = threading.Condition()
+            self._pulses = {}
+            self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         changed = self._changed

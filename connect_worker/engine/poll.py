@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from connect_worker.engine.context import Engine
+from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import describe, pause_account
 from connect_worker.engine.products import check_products
-from connect_worker.exceptions import Message, NotFound
+from connect_worker.exceptions import LedgerUnavailable, Message, NotFound
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import KINDS, status_of
 from connect_worker.processing.retry import account_trouble
@@ -70,21 +70,35 @@ def poll(engine: Engine, kind: Kind) -> Polled:
 def _poll(engine: Engine, kind: Kind) -> Polled:
     seen_at = engine.ledger.now()
     listed: set[str] = set()
-    new = 0
+    new, problems = 0, []
     for processor in engine.registry.of_kind(kind):
-        rows = processor.sightings(engine.connect, now=seen_at)
-        for batch in _batches(_unlisted(rows, listed)):
-            refs = engine.ledger.sight(
-                batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds
-            )
-            engine.publisher.publish(refs)
-            new += len(refs)
+        try:
+            new += _sight(engine, processor, listed, seen_at)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:
+            # A processor's filters are user code; what is wrong with them concerns no other one.
+            if account_trouble(error) is not None:
+                raise
+            problems.append(describe(error))
+            logger.exception(LogEvent("list refused", kind=kind, automation=str(processor)))
     if engine.ledger.gate().failures:
         engine.ledger.open_gate()
     _look_after_parked(engine, kind, listed, seen_at)
     check_products(engine)
     logger.info(LogEvent("polled", kind=kind, seen=len(listed), new=new))
-    return Polled(seen=len(listed), new=new)
+    return Polled(seen=len(listed), new=new, problem="; ".join(problems))
+
+
+def _sight(engine: Engine, processor: Processor, listed: set[str], seen_at: float) -> int:
+    """Enqueue what is new of what waits for one processor; return how many that are."""
+    new = 0
+    rows = processor.sightings(engine.connect, now=seen_at)
+    for batch in _batches(_unlisted(rows, listed)):
+        refs = engine.ledger.sight(batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds)
+        engine.publisher.publish(refs)
+        new += len(refs)
+    return new
 
 
 def _unlisted(rows: Iterable[Sighting], listed: set[str]) -> Iterator[Sighting]:

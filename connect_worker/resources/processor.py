@@ -36,6 +36,9 @@ class AutomationProcessor:
         self._made: tuple[int, Automation[Any]] | None = None
         self._lock = threading.Lock()
 
+    def __str__(self) -> str:
+        return type(self.automation).__name__
+
     @property
     def automation(self) -> Automation[Any]:
         """This process's instance of the automation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from connect_worker.engine.job import Decision
 from connect_worker.engine.sweep import sweep
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
 from connect_worker.processing.outcome import Approve
+from connect_worker.processing.registry import Registry
 from connect_worker.processing.retry import LONGEST_PAUSE_SECONDS, STRIKES_BEFORE_PAUSE
 from connect_worker.processing.states import Claim, Kind, Ref, State
 
@@ -434,3 +436,17 @@ def test_a_decision_that_cannot_be_read_is_parked(opened: Workplace) -> None:
     opened.engine.ledger.decide(claim, {"decision": {"outcome": "of a later version"}})
     assert opened.later(ref, 61).text.startswith("parked: InvalidDecision")
     assert opened.accepted(ref) == []
+
+
+def test_filters_that_connect_refuses_do_not_keep_another_automation_from_its_requests(
+    opened: Workplace, open_for: Open
+) -> None:
+    wrong = open_for(
+        lambda self, request: None, filters=lambda self: {"status": "pending", "no.such": "field"}
+    )
+    (bad,), (good,) = wrong.engine.registry.registrations, opened.engine.registry.registrations
+    both = [replace(bad, products=frozenset({"PRD-000-000-000"})), good]
+    opened.engine = replace(opened.engine, registry=Registry(both))
+    polled = opened.poll()
+    assert "400" in polled.problem
+    assert polled.new == len(opened.messages) > 0

@@ -1,0 +1,63 @@
+"""Leases are renewed while jobs run, whatever the number of threads that start at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from connect_worker.engine.heart import Heart
+from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger import MemoryLedger
+from connect_worker.processing.states import Claim, Kind, Ref, Sighting
+
+LEASE_SECONDS = 0.6
+
+
+def claims(ledger: MemoryLedger, count: int) -> list[Claim]:
+    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(count)]
+    ledger.sight([Sighting(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    given = [ledger.claim(ref, owner=ref.id, lease_seconds=LEASE_SECONDS) for ref in refs]
+    return [claim for claim in given if isinstance(claim, Claim)]
+
+
+def heartbeats() -> int:
+    return sum(thread.name == "heartbeat" for thread in threading.enumerate())
+
+
+def test_every_lease_outlives_its_length_while_its_job_runs() -> None:
+    ledger = MemoryLedger()
+    heart = Heart(ledger)
+    before = heartbeats()
+    held: list[bool] = []
+    start = threading.Barrier(20)
+
+    def job(claim: Claim) -> None:
+        start.wait()
+        with heart.beating(claim) as pulse:
+            end = time.monotonic() + 2 * LEASE_SECONDS
+            while time.monotonic() < end:
+                threading.Event().wait(0.05)
+            pulse.confirm()
+            held.append(ledger.extend(claim))
+
+    threads = [threading.Thread(target=job, args=(claim,)) for claim in claims(ledger, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert held == [True] * 20
+    assert heartbeats() == before + 1, "one thread renews them all"
+
+
+def test_a_lease_that_somebody_else_has_is_noticed_before_a_write() -> None:
+    now = [1_000.0]
+    ledger = MemoryLedger(clock=lambda: now[0])
+    (claim,) = claims(ledger, 1)
+    with Heart(ledger).beating(claim) as pulse:
+        now[0] += LEASE_SECONDS + 1
+        ledger.wake(limit=9, requeue_seconds=60, max_attempts=9)
+        pulse.renew()
+        with pytest.raises(LeaseLost):
+            pulse.confirm()
