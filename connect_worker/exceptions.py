@@ -17,7 +17,9 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      │
      ├─ Retryable  (R)
      ├─ Permanent  (P)
-     ├─ FileCreationError      R    a usage file could not be created or uploaded
+     ├─ FileCreationError           a usage file could not be created or uploaded; its cause says
+     │   │                          whether that may succeed later
+     │   └─ InvalidUsage       P    its records can't be right: nothing was sent
      ├─ FileRetrievalError     R    a usage template could not be fetched
      ├─ ServerError                 Connect answered with an error document
      │   └─ ApiError                ... to a call of this project's client
@@ -194,11 +196,26 @@ class Permanent(Message):
     """Trying again won't help: a person has to look at it."""
 
 
-class FileCreationError(Retryable):
-    """A usage file could not be created, or its records not be uploaded."""
+class FileCreationError(Message):
+    """A usage file could not be created, or its records not be uploaded.
+
+    Whether to try again is a matter of its cause (`__cause__`), the error of the call that failed.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "filecreation")
+
+
+class InvalidUsage(FileCreationError, Permanent):
+    """Usage records can't be right, so that nothing was created and nothing sent.
+
+    Args:
+        problems: What is wrong, a sentence each, by record and field; long lists are cut off.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("the usage can't be submitted: " + "; ".join(problems))
+        self.problems = [mask_secrets(problem) for problem in problems]
 
 
 class FileRetrievalError(Retryable):

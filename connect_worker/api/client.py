@@ -6,11 +6,13 @@ import json as json_module
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from io import BytesIO
+from typing import IO, Any, Final
 
 import requests
 
 from connect_worker.api.answers import read_json, require_success, to_connection_error
+from connect_worker.api.multipart import MultipartFile
 from connect_worker.api.rql import to_query, without_paging
 from connect_worker.api.session import CONNECT_TIMEOUT_SECONDS, SessionPool
 from connect_worker.config import Config
@@ -119,10 +121,16 @@ class Client:
         response = self._call(method, path, json=json, headers=headers)
         return read_json(response, method=method, path=path)
 
-    def upload(self, path: str, *, field: str, filename: str, content: Any, key: str = "") -> JSON:
-        """POST one file as multipart form data, once."""
-        headers = {"Idempotency-Key": key} if key else None
-        response = self._call("POST", path, files={field: (filename, content)}, headers=headers)
+    def upload(
+        self, path: str, *, field: str, filename: str, content: bytes | IO[bytes], key: str = ""
+    ) -> JSON:
+        """POST one file as multipart form data, once; a file's content is read while it is sent."""
+        file = BytesIO(content) if isinstance(content, bytes) else content
+        body = MultipartFile(field=field, filename=filename, file=file)
+        headers = {"Content-Type": body.content_type}
+        if key:
+            headers["Idempotency-Key"] = key
+        response = self._call("POST", path, data=body, headers=headers)
         return read_json(response, method="POST", path=path)
 
     def _onwards(

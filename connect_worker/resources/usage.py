@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from connect_worker.exceptions import (
     FileCreationError,
@@ -75,35 +75,49 @@ class UsageAutomation(Automation[UsageListing]):
         return self._job.claim.visit if self._job else self.period_name(time.time())
 
     def submit_usage(
-        self, usage_file: UsageFile, usage_records: Sequence[UsageRecord]
+        self, usage_file: UsageFile, usage_records: Iterable[UsageRecord]
     ) -> UsageFile:
         """Create a usage file and upload its records.
 
-        Under the worker both are steps of the visit: a rerun after a crash finds the file that was
-        created (by its `external_id`, the visit's idempotency key unless you set one) and goes on
-        with the upload.
+        The records are checked and written to a temporary file first: when one can't be right,
+        nothing is created. They are read once and one by one, so hand over a generator if they are
+        many: 200,000 need 26 MB of resident memory at the peak, above an idle worker's.
+
+        Under the worker, creation and upload are steps of the visit: a rerun after a crash finds
+        the file that was created (by its `external_id`, the visit's idempotency key unless you set
+        one) and goes on with the upload; what is uploaded is not read again.
 
         Args:
             usage_file: Name, product and contract; a description and a period if you like.
-            usage_records: What was used.
+            usage_records: What was used: any iterable. Beside the eight columns that every file has
+                the later ones (`amount`, `record_note`, `tier`, …) are written that the first
+                record sets to something else than None.
 
         Returns:
             The usage file as Connect has it.
 
         Raises:
+            InvalidUsage: A record can't be right, or there is none. The error names the first ten
+                problems by the record's number (from 1), its id and the field.
             FileCreationError: Connect did not take the file or its records.
         """
         self._submitted += 1
+        uploaded = self._job.steps.get(self._step("upload")) if self._job else None
+        if uploaded is None:
+            with spreadsheet(usage_records) as sheet:
+                uploaded = self._send(usage_file, sheet)
+        result: UsageFile = UsageFile.deserialize_json(uploaded)
+        return result
+
+    def _send(self, usage_file: UsageFile, sheet: IO[bytes]) -> JSON:
         try:
             created = self._create(usage_file)
-            uploaded = self._upload(created, usage_records)
+            return self._upload(created, sheet) or created
         except (LeaseLost, LedgerUnavailable):
             # No matter of the file's: this job has to stop.
             raise
         except Message as exc:
             raise FileCreationError(f"the usage file can't be submitted: {exc}") from exc
-        result: UsageFile = UsageFile.deserialize_json(uploaded or created)
-        return result
 
     def get_usage_template(self, product: Product) -> bytes:
         """Return the usage template of a product, an XLSX file.
@@ -136,7 +150,10 @@ class UsageAutomation(Automation[UsageListing]):
             found = self._find(body)
             return found or self.client.post("usage/files/", body, key=job.key)
 
-        return job.step(f"usage-file-{self._submitted}-create", find_or_create)
+        return job.step(self._step("create"), find_or_create)
+
+    def _step(self, name: str) -> str:
+        return f"usage-file-{self._submitted}-{name}"
 
     def _find(self, body: JSON) -> JSON:
         """Look for the file that an earlier run of this visit created."""
@@ -144,7 +161,7 @@ class UsageAutomation(Automation[UsageListing]):
         rows = self.client.get_all("usage/files", {"external_id": marker})
         return next((row for row in rows if row.get("external_id") == marker), None)
 
-    def _upload(self, created: JSON, records: Sequence[UsageRecord]) -> JSON:
+    def _upload(self, created: JSON, sheet: IO[bytes]) -> JSON:
         file_id = created.get("id") if isinstance(created, dict) else None
         if not file_id:
             raise InvalidResponse(method="POST", path="usage/files/", body=str(created))
@@ -154,7 +171,7 @@ class UsageAutomation(Automation[UsageListing]):
                 f"usage/files/{file_id}/upload/",
                 field="usage_file",
                 filename="usage_file.xlsx",
-                content=spreadsheet(records),
+                content=sheet,
                 key=self.idempotency_key,
             )
 
@@ -165,4 +182,4 @@ class UsageAutomation(Automation[UsageListing]):
 
         if self._job is None:
             return upload()
-        return self._job.step(f"usage-file-{self._submitted}-upload", upload_unless_done)
+        return self._job.step(self._step("upload"), upload_unless_done)

@@ -1,122 +1,44 @@
-"""Usage records as a spreadsheet, and what is told when a report does not get through."""
+"""Reports and templates, and what is told when one does not get through."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
-from io import BytesIO
-from itertools import zip_longest
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from api.scripted import KEY, Call, Reply, Server, serving
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from openpyxl import load_workbook
 
 from connect_worker.config import Config
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
     InvalidResponse,
+    InvalidUsage,
     LeaseLost,
     LedgerUnavailable,
     Message,
     NotFound,
     RateLimited,
-    Retryable,
+    SkipRequest,
 )
 from connect_worker.models import Product, UsageFile, UsageRecord
 from connect_worker.processing.retry import account_trouble
 from connect_worker.resources import UsageAutomation
-from connect_worker.resources.spreadsheet import COLUMNS, spreadsheet
-
-
-def rows_of(content: bytes) -> list[tuple[Any, ...]]:
-    book = load_workbook(BytesIO(content), read_only=True)
-    assert book.sheetnames == ["usage_records"]
-    return list(book["usage_records"].iter_rows(values_only=True))
 
 
 def record(**fields: Any) -> UsageRecord:
-    filled: dict[str, Any] = {"record_id": "r", "quantity": 1, **fields}
-    return UsageRecord(**filled)
-
-
-def row_of(**fields: Any) -> dict[str, Any]:
-    header, row = rows_of(spreadsheet([record(**fields)]))
-    # A reader leaves out the empty cells at a row's end.
-    return dict(zip_longest(header, row))
-
-
-def test_the_columns_are_connects_in_its_order() -> None:
-    [header] = rows_of(spreadsheet([]))
-    assert header == COLUMNS
-    assert ", ".join(COLUMNS) == (
-        "record_id, item_search_criteria, item_search_value, quantity, start_time_utc, "
-        "end_time_utc, asset_search_criteria, asset_search_value"
-    )
-
-
-def test_a_record_is_a_row() -> None:
-    fields: dict[str, Any] = {
+    filled: dict[str, Any] = {
+        "record_id": "r",
         "item_search_criteria": "item.mpn",
         "item_search_value": "SKUA",
-        "quantity": 2.5,
-        "start_time_utc": "2026-10-01 00:00:00",
-        "end_time_utc": "2026-11-01 00:00:00",
-        "asset_search_criteria": "parameter.param_b",
-        "asset_search_value": "tenant2",
+        "quantity": 1,
+        "start_time_utc": "2026-10-01",
+        "end_time_utc": "2026-11-01",
+        "asset_search_criteria": "asset.id",
+        "asset_search_value": "AS-1",
+        **fields,
     }
-    assert row_of(record_id="unique", **fields) == {"record_id": "unique", **fields}
-
-
-@pytest.mark.parametrize("name", ["record_id", "usage_record_id"])
-def test_both_names_of_the_id_are_one_column(name: str) -> None:
-    fields: dict[str, Any] = {name: "unique"}
-    _, row = rows_of(spreadsheet([UsageRecord(**fields)]))
-    assert row[0] == "unique"
-
-
-def test_a_missing_value_is_an_empty_cell() -> None:
-    assert row_of()["asset_search_value"] is None
-
-
-@pytest.mark.parametrize("text", ["=1+1", "=HYPERLINK(x)", "#N/A", "#REF!", "+1", "-1", "0012"])
-def test_a_text_stays_a_text_whatever_a_spreadsheet_would_make_of_it(text: str) -> None:
-    content = spreadsheet([record(asset_search_value=text)])
-    cell = load_workbook(BytesIO(content))["usage_records"].cell(2, 8)
-    assert (cell.value, cell.data_type) == (text, "s")
-
-
-@pytest.mark.parametrize(
-    ("moment", "text"),
-    [
-        (datetime(2026, 10, 1, 12, 30, 5, 999, tzinfo=UTC), "2026-10-01 12:30:05"),
-        (datetime(2026, 10, 1, 1, tzinfo=timezone(timedelta(hours=3))), "2026-09-30 22:00:00"),
-        (datetime(2026, 10, 1), "2026-10-01 00:00:00"),
-        (date(2026, 10, 1), "2026-10-01"),
-        ("2026-10-01", "2026-10-01"),
-    ],
-)
-def test_times_are_written_in_utc_as_connect_reads_them(moment: Any, text: str) -> None:
-    assert row_of(start_time_utc=moment)["start_time_utc"] == text
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=8),
-            st.integers(0, 10**9) | st.floats(0, 10**9).map(lambda value: round(value, 3)),
-        ),
-        max_size=5,
-    )
-)
-@hypothesis_settings(max_examples=20, deadline=None)
-def test_what_is_written_is_read(values: list[tuple[str, float]]) -> None:
-    given = [record(record_id=text, quantity=number) for text, number in values]
-    _, *rows = rows_of(spreadsheet(given))
-    assert [(row[0], row[3]) for row in rows] == values
+    return UsageRecord(**filled)
 
 
 # ---- reports that do not get through
@@ -165,7 +87,6 @@ def test_an_upload_may_be_answered_with_any_success(status: int) -> None:
 def test_a_report_that_fails_is_a_creation_error_with_its_cause(script: tuple[Reply, ...]) -> None:
     with serving(*script) as server, pytest.raises(FileCreationError) as raised:
         submit(server)
-    assert isinstance(raised.value, Retryable)
     assert isinstance(raised.value.__cause__, Message)
     assert str(raised.value.__cause__) in str(raised.value)
 
@@ -188,8 +109,25 @@ def test_an_error_of_the_job_is_not_taken_for_one_of_the_file(error: Exception) 
 
     stopped = Stopped(Config.local("http://127.0.0.1:1", KEY))
     with pytest.raises(type(error)) as raised:
-        stopped.submit_usage(UsageFile(name="Usage"), [])
+        stopped.submit_usage(UsageFile(name="Usage"), [record()])
     assert raised.value is error
+
+
+def test_records_that_cannot_be_right_are_told_before_anything_is_sent() -> None:
+    with serving(DRAFT, READY) as server, pytest.raises(InvalidUsage, match="record 2") as raised:
+        automation(server).submit_usage(UsageFile(name="Usage"), [record(), record(quantity=None)])
+    assert server.calls == []
+    assert isinstance(raised.value, FileCreationError)
+
+
+def test_an_error_of_the_users_generator_is_left_alone() -> None:
+    def records() -> Iterator[UsageRecord]:
+        yield record()
+        raise SkipRequest("the meters are being read")
+
+    with serving(DRAFT, READY) as server, pytest.raises(SkipRequest, match="meters"):
+        automation(server).submit_usage(UsageFile(name="Usage"), records())
+    assert server.calls == []
 
 
 # ---- templates
