@@ -1,7 +1,7 @@
 """Filters to RQL, the query language of Connect's collections.
 
-A processor's `filters()` may return RQL text, which is sent as it is, or a mapping in any of the
-spellings that the SDK's users have written over the years::
+A processor's `filters()` may return RQL text, which is sent as it is, a `connect_worker.rql.Query`,
+or a mapping in any of the spellings that the SDK's users have written over the years::
 
     {"status": "pending"}                         eq(status,pending)
     {"status": ["ready", "pending"]}              in(status,(ready,pending))
@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from typing import Protocol
 from urllib.parse import quote, unquote
 
 #: The Django-style suffixes of the 2019 filters and the RQL operators that they mean.
@@ -50,7 +51,18 @@ _PAGING = re.compile(r"(?:limit|offset)=.*|limit\(.*\)")
 _PAGE_SIZE = re.compile(r"limit[=(](\d+)")
 
 
-def to_query(filters: str | Mapping[str, object] | None) -> str:
+class Compiled(Protocol):
+    """What makes its own RQL, such as `connect_worker.rql.Query`."""
+
+    def compile(self) -> str:
+        """Return the query string; it may begin with a question mark."""
+
+
+#: Whatever may stand for the filters of a collection.
+Filters = str | Mapping[str, object] | Compiled | None
+
+
+def to_query(filters: Filters) -> str:
     """Return the query string of filters; "" for none.
 
     Raises:
@@ -59,9 +71,10 @@ def to_query(filters: str | Mapping[str, object] | None) -> str:
     """
     if not filters:
         return ""
-    if isinstance(filters, str):
-        return filters.lstrip("?")
-    return "&".join(_term(name, value) for name, value in filters.items() if value is not None)
+    if isinstance(filters, Mapping):
+        terms = (to_term(name, value) for name, value in filters.items() if value is not None)
+        return "&".join(terms)
+    return (filters if isinstance(filters, str) else filters.compile()).lstrip("?")
 
 
 def without_paging(query: str) -> tuple[str, int | None]:
@@ -76,7 +89,7 @@ def without_paging(query: str) -> tuple[str, int | None]:
     return rest, sizes[-1] if sizes else None
 
 
-def statuses_of(filters: str | Mapping[str, object] | None) -> frozenset[str]:
+def statuses_of(filters: Filters) -> frozenset[str]:
     """Return the statuses that the filters ask for, in lower case; empty when they name none."""
     query = unquote(_without_negations(to_query(filters)))
     found = [value for pair in _STATUS.findall(query) for value in pair]
@@ -96,7 +109,8 @@ def _without_negations(query: str) -> str:
     return query
 
 
-def _term(name: str, value: object) -> str:
+def to_term(name: str, value: object) -> str:
+    """Return one filter of a mapping as RQL; raises as `to_query` does."""
     if name in ("limit", "offset"):
         return f"{name}={value}"
     if name in ("order_by", "ordering"):

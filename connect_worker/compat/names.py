@@ -16,7 +16,7 @@ THEIRS: Final = "connect"
 OURS: Final = "connect_worker"
 
 #: What the SDK's users import from; the worker's other rooms never were under that name.
-_PUBLIC: Final = ("config", "exceptions", "logger", "models", "resources")
+_PUBLIC: Final = ("config", "exceptions", "logger", "models", "resources", "rql")
 _PACKAGES: Final = ("models", "resources")
 
 #: By module of ours, the modules of the SDK whose classes are in it.
@@ -46,6 +46,7 @@ _RENAMED: Final = {
     for name in names.split()
 } | {
     "logger.logger": "logger",
+    "rql.query": "rql",
     # What the package was called until release 16; its reference still says so in places.
     "resource": "resources",
 }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connect_worker.config import Config
 from connect_worker.models._remote import client_for
@@ -16,6 +15,9 @@ from connect_worker.models.item import Item
 from connect_worker.models.marketplace import Marketplace
 from connect_worker.models.param import Param
 from connect_worker.models.template import Template
+
+if TYPE_CHECKING:
+    from connect_worker.api.rql import Filters
 
 
 class ProductConfiguration(BaseModel):
@@ -129,17 +131,22 @@ class Product(BaseModel):
         return [Template.deserialize_json(row) for row in rows]
 
     def get_product_configurations(
-        self, filters: Mapping[str, object] | None = None, config: Config | None = None
+        self, filters: Filters = None, config: Config | None = None
     ) -> list[ProductConfigurationParameter]:
         """Fetch the values of its configuration parameters (GET ``products/{id}/configurations``).
 
         Args:
             filters: By ``parameter.id``, ``parameter.title``, ``parameter.scope``,
-                ``marketplace.id``, ``marketplace.name``, ``item.id``, ``item.name`` or ``value``.
+                ``marketplace.id``, ``marketplace.name``, ``item.id``, ``item.name`` or ``value``; a
+                mapping, a `connect_worker.rql.Query` or RQL text.
             config: The account to ask; None means the one in force.
 
         Raises:
             Message: Whatever the client raises.
         """
-        rows = client_for(config).get_all(f"products/{self.id}/configurations", filters)
+        # Imported here: reading a document needs no HTTP.
+        from connect_worker.api import to_query
+
+        path = f"products/{self.id}/configurations"
+        rows = client_for(config).get_all(path, to_query(filters))
         return [ProductConfigurationParameter.deserialize_json(row) for row in rows]

@@ -9,17 +9,19 @@ from __future__ import annotations
 import builtins
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from logging import Logger
 from typing import Any, ClassVar, Generic, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
+from connect_worker.api.rql import Filters
 from connect_worker.config import Config
 from connect_worker.engine.job import Job
-from connect_worker.logger import logger
+from connect_worker.logger import LogEvent, logger
 from connect_worker.models import BaseModel
 from connect_worker.processing.judge import judge
 from connect_worker.processing.kinds import KINDS, KindFacts
+from connect_worker.processing.outcome import Report
 from connect_worker.processing.states import Kind
 
 M = TypeVar("M", bound=BaseModel)
@@ -80,6 +82,8 @@ class Automation(Generic[M]):
     def filters(self, status: str | Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return what is asked for in a poll: the status, the products, and what is given besides.
 
+        A subclass may return filters of its own: a mapping, a `connect_worker.rql.Query`, RQL text.
+
         Args:
             status: One status or several; by default the one in which requests wait for the vendor.
             **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
@@ -97,7 +101,7 @@ class Automation(Generic[M]):
 
     def query(self) -> str:
         """Return the filters as RQL, ordered by creation unless the filters say otherwise."""
-        filters: str | Mapping[str, Any] = self.filters()
+        filters: Filters = self.filters()
         query = to_query(filters)
         if re.search(r"(?:^|&)(?:ordering|order_by)[=(]", query):
             return query
@@ -125,6 +129,8 @@ class Automation(Generic[M]):
             return dispatch_alone(self, request)
         outcome = judge(self.kind, lambda: self.process_request(request))
         job.decide(outcome)
+        if isinstance(outcome, Report) and outcome.note:
+            self.logger.info(LogEvent("reported", result=outcome.note))
         return type(outcome).__name__.lower()
 
     def process(self) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
-from connect_worker.api import client_for
+from connect_worker.api import client_for, to_query
+from connect_worker.api.rql import Filters
 from connect_worker.config import Config
 from connect_worker.exceptions import NotFound
 from connect_worker.models import Asset, BaseModel, Product, TierConfig
+from connect_worker.rql import Query
 
 M = TypeVar("M", bound=BaseModel)
-Filters = str | Mapping[str, Any] | None
 
 
 class Directory:
     """Lists and gets several types of objects.
+
+    Filters are a mapping, a `connect_worker.rql.Query` or RQL text, which is sent as it is.
 
     Args:
         config: The account; None means the configuration in force.
@@ -33,9 +37,9 @@ class Directory:
         """Return an asset, or None when there is no such asset."""
         return self._get(Asset, "assets", asset_id)
 
-    def list_products(self) -> list[Product]:
-        """Return all products, all pages."""
-        return self._list(Product, "products", None)
+    def list_products(self, filters: Filters = None) -> list[Product]:
+        """Return the products that match, all pages; all of the account's when nothing is asked."""
+        return self._list(Product, "products", filters)
 
     def get_product(self, product_id: str) -> Product | None:
         """Return a product, or None when there is no such product."""
@@ -50,19 +54,21 @@ class Directory:
         return self._get(TierConfig, "tier/configs", tier_config_id)
 
     def _of_products(self, filters: Filters, field: str) -> Filters:
-        if isinstance(filters, str) or not self.config.products:
+        """Add the configured products, unless the filters name some or are RQL text."""
+        products = self.config.products
+        if not products:
             return filters
-        names = {name.replace("__", ".").removesuffix(".in") for name in filters or {}}
-        return (
-            dict(filters or {})
-            if field in names
-            else {**(filters or {}), field: self.config.products}
-        )
+        if isinstance(filters, Query):
+            return filters if filters.asks_for(field) else copy.copy(filters).in_(field, products)
+        if filters is not None and not isinstance(filters, Mapping):
+            return filters
+        given = dict(filters or {})
+        names = {name.replace("__", ".").removesuffix(".in") for name in given}
+        return given if field in names else {**given, field: products}
 
     def _list(self, model: type[M], path: str, filters: Filters) -> list[M]:
-        return [
-            model.deserialize_json(row) for row in client_for(self.config).get_all(path, filters)
-        ]
+        rows = client_for(self.config).get_all(path, to_query(filters))
+        return [model.deserialize_json(row) for row in rows]
 
     def _get(self, model: type[M], path: str, pk: str) -> M | None:
         if not pk:

@@ -66,6 +66,8 @@ CLASSES = {
     "models.usage_records": "UsageRecords",
     "models.user": "User",
     "models.value_choice": "ValueChoice",
+    "rql": "Query",
+    "rql.query": "Query",
     "resources.directory": "Directory",
     "resources.fulfillment_automation": "FulfillmentAutomation",
     "resources.template": "TemplateResource",
@@ -79,9 +81,9 @@ CLASSES = {
 def test_each_class_is_the_same_under_the_names_of_its_module(tmp_path: Path) -> None:
     code = f"""
     import importlib, json
-    from connect_worker import compat, config, exceptions, models, resources
+    from connect_worker import compat, config, exceptions, models, resources, rql
     compat.install()
-    homes = {{"config": config, "exceptions": exceptions, "models": models,
+    homes = {{"config": config, "exceptions": exceptions, "models": models, "rql": rql,
               "resources": resources, "resource": resources}}
     wrong = []
     for module, name in {CLASSES!r}.items():
@@ -98,7 +100,7 @@ def test_each_public_module_and_class_is_the_same_object(tmp_path: Path) -> None
     import importlib, json, pkgutil
     from connect_worker import compat, models, resources
     compat.install()
-    names = ["", ".config", ".exceptions", ".logger", ".models", ".resources"]
+    names = ["", ".config", ".exceptions", ".logger", ".models", ".resources", ".rql"]
     names += [f".models.{m.name}" for m in pkgutil.iter_modules(models.__path__)]
     names += [f".resources.{m.name}" for m in pkgutil.iter_modules(resources.__path__)]
     compared, wrong = 0, []

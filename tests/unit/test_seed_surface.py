@@ -16,6 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from connect_worker import config, exceptions, logger, models, resources
+from connect_worker.api.rql import Filters
 from connect_worker.models import BaseModel
 from connect_worker.models._document import Alias, Attribute
 
@@ -284,7 +285,7 @@ def test_a_method_takes_and_gives_what_is_documented(owner: Class, name: str, fa
     method = getattr(owner, name) if is_class_method else getattr(owner, name).__get__(object())
 
     require_signature(method, facts["takes"])
-    hint = get_type_hints(method, localns=vars(models))["return"]
+    hint = get_type_hints(method, localns={**vars(models), "Filters": Filters})["return"]
     expected = DIFFERENCES.get(f"{owner.__name__}.{name}", facts["gives"])
     assert alike(notation(hint)) == alike(expected)
 

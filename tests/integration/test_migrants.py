@@ -1,0 +1,188 @@
+"""What people who come from the 2019 SDK rely on, where no other test is about it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sandbox.running import API_KEY, Client
+
+from connect_worker.config import Config
+from connect_worker.exceptions import SkipRequest
+from connect_worker.logger import LogEvent
+from connect_worker.models import ActivationTileResponse
+from connect_worker.processing.kinds import KINDS
+from connect_worker.processing.outcome import Fail, FileAction, Outcome
+from connect_worker.processing.plan import plan
+from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.rql import Query
+
+from .conftest import Open
+from .workplace import SKIP_SECONDS, automation
+
+DAY = 86_400
+
+
+def approve(self: Any, request: Any) -> Any:
+    return ActivationTileResponse("# Welcome")
+
+
+# ---- what is polled
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        lambda self: Query({"status": "pending"}).equal("type", "cancel"),
+        lambda self: "eq(status,pending)&eq(type,cancel)",
+        lambda self: {"status": "pending", "type": "cancel"},
+        lambda self: {"status__in": "pending", "type__in": ["cancel"]},
+        lambda self: {"status.in": ["pending"], "type": "cancel", "asset__id__ne": "AS-1"},
+    ],
+)
+def test_a_subclasss_filters_decide_what_is_polled(open_for: Open, filters: Any) -> None:
+    opened = open_for(approve, filters=filters)
+    report = opened.sandbox.control("GET", "report")["requests"]
+    cancelled = {key for key, entry in report.items() if entry["scenario"] == "cancel"}
+    opened.poll()
+    assert {ref.id for ref in opened.messages} == cancelled != set()
+
+
+# ---- what is logged
+
+
+def test_a_logger_of_the_subclass_is_used(open_for: Open, caplog: pytest.LogCaptureFixture) -> None:
+    def process(self: Any, request: Any) -> Any:
+        self.logger.warning("%s is looked at", request.id)
+        return approve(self, request)
+
+    mine = logging.getLogger("mine")
+    for position, own in enumerate((mine, property(lambda self: mine))):
+        caplog.clear()
+        opened = open_for(process, logger=own)
+        ref = opened.only(opened.sandbox.with_scenario("purchase", position))
+        assert opened.handle(ref).text == "approved"
+        [line] = [record for record in caplog.records if record.name == "mine"]
+        assert line.getMessage() == f"{ref.id} is looked at"
+
+
+def test_what_a_listings_processor_returns_is_logged(
+    open_for: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "connect_worker")
+    opened = open_for(lambda self, request: f"nothing was used of {request.id}", Kind.USAGE)
+    opened.poll()
+    ref = opened.messages[0]
+    assert opened.handle(ref).text == "reported"
+    [line] = [r.msg for r in caplog.records if str(r.msg).startswith("reported")]
+    assert isinstance(line, LogEvent)
+    assert line.facts == {"result": f"nothing was used of {ref.request_id}"}
+
+
+# ---- usage
+
+
+def test_a_listing_is_reported_once_a_period_however_often_it_is_polled(open_for: Open) -> None:
+    runs: list[str] = []
+    opened = open_for(lambda self, request: runs.append(self.reporting_period), Kind.USAGE)
+    for _ in range(2):
+        opened.poll()
+        for _ in range(3):
+            while opened.messages:
+                opened.handle(opened.messages.popleft())
+            opened.poll()
+        opened.clock.step(DAY)
+    first, second = sorted(set(runs))
+    assert runs.count(first) == runs.count(second) > 0
+
+
+def test_a_usage_files_processor_that_only_returns_is_an_error(open_for: Open) -> None:
+    for result in (None, "done"):
+        opened = open_for(lambda self, request, given=result: given, Kind.USAGE_FILE)
+        ref = opened.only(opened.sandbox.with_scenario("ready"))
+        opened.handle(ref)
+        assert opened.entry(ref).state is State.PARKED
+        assert "must raise AcceptUsageFile" in opened.entry(ref).error
+        assert opened.accepted(ref) == []
+
+
+def test_a_skipped_usage_file_or_setup_stays_as_it_is_without_a_message(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        raise SkipRequest("Later")
+
+    for kind, scenario in ((Kind.USAGE_FILE, "ready"), (Kind.TIER_CONFIG, "setup")):
+        opened = open_for(process, kind)
+        ref = opened.only(opened.sandbox.with_scenario(scenario))
+        before = opened.seen(ref)["status"]
+        assert opened.handle(ref).text == "skipped"
+        assert opened.seen(ref)["status"] == before
+        assert opened.seen(ref).get("messages", []) == []
+        assert opened.later(ref, SKIP_SECONDS + 1).text == "skipped"
+
+
+# ---- overlapping and repeated runs
+
+
+def test_while_one_worker_is_inside_the_processor_another_stays_outside(open_for: Open) -> None:
+    runs: list[str] = []
+    is_inside, may_go_on = threading.Event(), threading.Event()
+
+    def process(self: Any, request: Any) -> Any:
+        runs.append(request.id)
+        is_inside.set()
+        assert may_go_on.wait(20)
+        return approve(self, request)
+
+    opened = open_for(process)
+    ref = opened.only(opened.sandbox.with_scenario("purchase"))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(opened.handle, ref)
+        assert is_inside.wait(20)
+        opened.poll()
+        assert ref not in opened.messages
+        assert opened.handle(ref).text == "nothing to do: busy"
+        may_go_on.set()
+        assert first.result(20).text == "approved"
+    assert runs == [ref.id]
+
+
+def test_the_single_process_loop_remembers_nothing_between_two_runs(sandbox: Client) -> None:
+    # The worker says it once, which test_decisions holds; a loop that ends has no ledger.
+    keys: list[str] = []
+
+    def process(self: Any, request: Any) -> Any:
+        keys.append(self.idempotency_key)
+        raise SkipRequest("Later")
+
+    request_id = sandbox.with_scenario("purchase")
+    mine = automation(process, filters=lambda self: {"id": request_id})
+    config = Config.local(f"{sandbox.root}/public/v1", API_KEY)
+    for _ in range(2):
+        mine(config).process()
+    assert [said["text"] for said in sandbox.entry(request_id)["messages"]] == ["Later"] * 2
+    assert keys[0] == keys[1]
+
+
+# ---- ids
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_id", "outcome"),
+    [
+        (Kind.FULFILLMENT, "PR-5852-1608-0000", Fail("No")),
+        (Kind.FULFILLMENT, "PR-5852-1608-0000-001", Fail("No")),
+        (Kind.FULFILLMENT, "PR-5852-1608-001", Fail("No")),
+        (Kind.TIER_CONFIG, "TCR-000-000-000", Fail("No")),
+        (Kind.USAGE_FILE, "UF-2018-11-9878764342", FileAction("submit", {})),
+        (Kind.USAGE_FILE, "UF-2018-11-9878-7643", FileAction("submit", {})),
+    ],
+)
+def test_every_form_of_id_is_part_of_the_path(
+    kind: Kind, request_id: str, outcome: Outcome
+) -> None:
+    [step] = plan(Ref(kind, request_id), outcome).steps
+    path = str(getattr(step, "path", ""))
+    assert path.startswith(f"{KINDS[kind].path}/{request_id}/")
