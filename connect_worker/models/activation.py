@@ -38,10 +38,10 @@ class ActivationTileResponse:
     """Approve the request, and show a tile with these contents.
 
     Attributes:
-        markdown: The contents, in Markdown.
+        markdown: The contents, in Markdown; None counts as none.
     """
 
-    markdown: str = ""
+    markdown: str | None = ""
 
     @property
     def tile(self) -> str:
@@ -50,9 +50,10 @@ class ActivationTileResponse:
         Contents that are a JSON string (a template rendered by an API that quotes it) are unquoted,
         as in the 2019 SDK.
         """
-        if self.markdown.startswith('"'):
-            try:
-                return str(json.loads(self.markdown)) or DEFAULT_TILE
-            except ValueError:  # Markdown that only begins with a quotation mark
-                return self.markdown
-        return self.markdown or DEFAULT_TILE
+        text = self.markdown or DEFAULT_TILE
+        if not text.startswith('"'):
+            return text
+        try:
+            return str(json.loads(text)) or DEFAULT_TILE
+        except ValueError:  # Markdown that only begins with a quotation mark
+            return text

@@ -125,5 +125,9 @@ def test_a_tile_response_has_its_contents(markdown: str, tile: str) -> None:
     assert (response.markdown, response.tile) == (markdown, tile)
 
 
+def test_a_tile_response_without_contents_has_the_default() -> None:
+    assert ActivationTileResponse(None).tile == ActivationTileResponse().tile
+
+
 def test_a_tile_response_can_be_empty() -> None:
     assert ActivationTileResponse().tile == "Activation succeeded"
