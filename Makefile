@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-fast lint type format lock image clean
+.PHONY: help demo test test-faults test-fast lint type format lock image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -18,8 +18,11 @@ demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (
 test: .venv/.dev lint type  ## Run all checks and tests
 	$(BIN)/pytest $(ARGS)
 
+test-faults: .venv/.dev  ## Run the fault suite: processes killed, Redis taken away
+	$(BIN)/pytest -m faults $(ARGS)
+
 test-fast: .venv/.dev  ## Run the tests that start no worker processes
-	$(BIN)/pytest -m "not acceptance and not foreign" $(ARGS)
+	$(BIN)/pytest -m "not acceptance and not faults and not foreign" $(ARGS)
 
 lint: .venv/.dev  ## Check style, format and the order of the rooms
 	$(BIN)/ruff check

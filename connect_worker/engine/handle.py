@@ -9,7 +9,7 @@ from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import after_error
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.post import Finished, finish
-from connect_worker.exceptions import NotFound
+from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
 from connect_worker.processing.key import idempotency_key
 from connect_worker.processing.kinds import KINDS, product_of, status_of, visit_of
@@ -75,7 +75,14 @@ def _work(engine: Engine, job: Job) -> Handled:
         return Handled(f"nothing to do: Connect shows {status}")
     if processor is None:
         return _wait(engine, job, f"left alone: no processor for product {product}")
-    decision = _decide(processor, job, document)
+    try:
+        decision = _decide(processor, job, document)
+    except (BadRequest, NotFound):
+        # Connect refused a call of the processor's own: perhaps since somebody else has decided.
+        shown = _load(engine, job)
+        if job.decision is not None or _awaited(processor, job.claim, shown):
+            raise
+        return _supersede(engine, job, status_of(shown))
     return _end(engine, job, finish(engine, job, decision, document=None))
 
 
@@ -108,15 +115,20 @@ def _end(engine: Engine, job: Job, finished: Finished) -> Handled:
     """Settle the visit, or let it wait for its next look."""
     result, found = finished.plan.result, finished.superseded_by
     if found:
-        logger.warning(LogEvent("superseded", status=found, decision=result))
-        engine.ledger.supersede(job.claim, found, keep_seconds=_keep(engine, job, found))
-        return Handled(f"superseded: Connect shows {found}")
+        return _supersede(engine, job, found, decision=result)
     if finished.plan.again:
         return _wait(engine, job, result)
     keep = _keep(engine, job, finished.plan.becomes)
     engine.ledger.settle(job.claim, result, keep_seconds=keep)
     logger.info(LogEvent("settled", outcome=result))
     return Handled(result)
+
+
+def _supersede(engine: Engine, job: Job, status: str, *, decision: str = "none") -> Handled:
+    """End the visit with what somebody else decided while the processor ran."""
+    logger.warning(LogEvent("superseded", status=status, decision=decision))
+    engine.ledger.supersede(job.claim, status, keep_seconds=_keep(engine, job, status))
+    return Handled(f"superseded: Connect shows {status}")
 
 
 def _wait(engine: Engine, job: Job, why: str) -> Handled:

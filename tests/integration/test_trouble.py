@@ -126,6 +126,20 @@ def test_a_request_decided_by_hand_meanwhile_is_not_overwritten(
     assert opened.seen(ref)["status"] == "failed"
 
 
+def test_a_call_of_the_processors_own_that_is_refused_since_a_person_decided_parks_nothing(
+    open_for: Open, sandbox: Client
+) -> None:
+    def process(self: Any, request: Any) -> Any:
+        sandbox.control("POST", f"requests/{request.id}/decide", {"status": "failed"})
+        self.update_parameters(request.id, request.asset.params)
+        return ActivationTileResponse("x")
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    assert opened.handle(ref).text == "superseded: Connect shows failed"
+    assert opened.entry(ref).state is State.SUPERSEDED
+
+
 def test_a_request_that_is_not_pending_any_more_is_not_processed(
     opened: Workplace, counted: Counted
 ) -> None:

@@ -1,0 +1,89 @@
+"""Messages and usage files whose reply, or whose sender, is lost (rows 24 and 25)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from acceptance.stack import assert_each_resolved_once
+
+from .stack import LISTINGS, FaultStack, running_fault_stack
+
+pytestmark = [pytest.mark.faults]
+
+
+@pytest.fixture
+def reporting(tmp_path: Path) -> Iterator[FaultStack]:
+    """A stack that reports usage."""
+    with running_fault_stack(tmp_path, CONNECT_PROCESSORS=str(LISTINGS)) as stack:
+        yield stack
+
+
+@pytest.mark.parametrize(
+    ("path", "committed", "status"),
+    [
+        ("/usage/files/?$", True, ["draft"]),
+        ("/upload", False, ["draft"]),
+        ("/upload", True, ["ready"]),
+    ],
+    ids=["created without a reply", "about to upload", "uploaded without a reply"],
+)
+def test_a_usage_submission_that_is_killed_leaves_one_file_uploaded_once(
+    reporting: FaultStack, path: str, committed: bool, status: list[str]
+) -> None:
+    """Row 24: the worker dies at the call; another finds the file and goes on."""
+    stack = reporting
+    stack.seed(listings=1, fulfillment=3)
+    [listing] = stack.ids("listed")
+    stack.misbehave("hang", method="POST", path=path, commit=committed)
+    stack.work("one")
+    stack.until_soon(lambda: stack.hits() == 1, "the call is sent")
+    stack.kill("one")
+    assert [file["status"] for file in stack.entry(listing)["usage_files"]] == status
+    stack.worker("two", "--pool", "prefork", "-c", "2")
+    stack.until_soon(lambda: 1 in uploads(stack, listing), "the records are uploaded")
+    stack.until_soon(stack.is_idle, "every job has ended")
+    stack.until_polled_again()
+
+    first, second = stack.orders.runs(listing)
+    assert first.key == second.key
+    [file] = stack.entry(listing)["usage_files"]
+    assert (file["uploads"], file["records_invalid"]) == (1, 0)
+    assert file["records_valid"] > 0
+
+
+def uploads(stack: FaultStack, listing: str) -> list[int]:
+    return [file["uploads"] for file in stack.entry(listing)["usage_files"]]
+
+
+def test_a_message_whose_reply_is_lost_is_said_once(stack: FaultStack) -> None:
+    """Row 25."""
+    stack.seed(fulfillment=1)
+    [request_id] = stack.ids("purchase")
+    stack.misbehave("reset_after", method="POST", path="/messages")
+    stack.work("one")
+    stack.until_soon(lambda: stack.hits() == 1, "the message is sent")
+    stack.until_done()
+    assert_said_once(stack, request_id)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_message_whose_sender_is_killed_is_said_once(stack: FaultStack, committed: bool) -> None:
+    """Row 25: Connect took the message, or lost it; the worker dies without a reply."""
+    stack.seed(fulfillment=1)
+    [request_id] = stack.ids("purchase")
+    stack.misbehave("hang", method="POST", path="/messages", commit=committed)
+    stack.work("one")
+    stack.until_soon(lambda: stack.hits() == 1, "the message is sent")
+    stack.kill("one")
+    assert len(stack.entry(request_id)["messages"]) == (1 if committed else 0)
+    stack.worker("two", "--pool", "prefork", "-c", "2")
+    stack.until_done()
+    assert_said_once(stack, request_id)
+
+
+def assert_said_once(stack: FaultStack, request_id: str) -> None:
+    assert len(stack.orders.runs(request_id)) == 1
+    assert len(stack.entry(request_id)["messages"]) == 1
+    assert_each_resolved_once(stack.report())
