@@ -12,6 +12,7 @@ from celery.signals import (
     worker_init,
     worker_ready,
 )
+from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import inspect
@@ -19,6 +20,9 @@ from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, logger, prepare_handler
 from tasks.app import app
 from tasks.wiring import engine, settings
+
+#: kombu's default: after so long Redis hands out a message again that nobody has acknowledged.
+VISIBILITY_SECONDS = Channel.visibility_timeout
 
 
 @worker_init.connect
@@ -29,6 +33,7 @@ def check_worker(**_: Any) -> None:
     except Message as error:
         raise SystemExit(f"connect-worker: {error}") from None
     _check_redis()
+    _check_broker()
 
 
 @worker_ready.connect
@@ -49,6 +54,31 @@ def _check_redis() -> None:
         if finding.level == "refuse":
             raise SystemExit(f"connect-worker: {finding.message}")
         logger.warning(finding.message)
+
+
+def _check_broker() -> None:
+    with app.connection_for_read() as connection:
+        if connection.transport.driver_type != "redis":
+            return
+        options = connection.transport_options or {}
+        visible_after = options.get("visibility_timeout", VISIBILITY_SECONDS)
+    warning = check_lease(settings().lease_seconds, visible_after=float(visible_after))
+    if warning:
+        logger.warning(warning)
+
+
+def check_lease(lease_seconds: float, *, visible_after: float) -> str:
+    """Return what is wrong with a lease beside the broker's visibility timeout; "" for nothing.
+
+    A job whose message comes back while its lease holds is refused by the claim: no harm, but each
+    such message costs a refused claim, and the sweep looks after the dead worker anyway.
+    """
+    if lease_seconds <= visible_after:
+        return ""
+    return (
+        f"CONNECT_LEASE_SECONDS ({lease_seconds:g}) is longer than the broker's visibility timeout "
+        f"({visible_after:g} s): make the lease shorter, it is renewed while a job runs"
+    )
 
 
 @beat_init.connect
