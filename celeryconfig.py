@@ -19,6 +19,9 @@ broker_url = settings.broker_url
 broker_connection_retry_on_startup = True
 # Redis may be away for long; a worker that gave up would need a person to start it again.
 broker_connection_max_retries = None
+# A Redis that is full or read-only answers, and refuses: no reason to exit either.
+broker_channel_error_retry = True
+worker_consumer = "tasks.consumer:PatientConsumer"
 broker_transport_options = {
     "socket_keepalive": True,
     "health_check_interval": 10,
@@ -48,7 +51,7 @@ worker_redirect_stdouts = False
 
 # Polls are due every few seconds: a schedule file would only remember what the next poll finds
 # anyway.
-beat_scheduler = "celery.beat:Scheduler"
+beat_scheduler = "tasks.schedule:TerseScheduler"
 beat_schedule = {
     **{
         f"poll {kind}": {"task": "poll", "schedule": seconds, "args": [kind]}

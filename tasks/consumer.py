@@ -1,0 +1,48 @@
+"""A worker that outlives a broker that refuses: Redis full, read-only, or unable to save.
+
+Celery counts a refused command among the channel's errors: by default the worker exits, and with
+`broker_channel_error_retry` it connects anew at once, dozens of times a second with a traceback
+each, since connecting is not what is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from time import sleep
+from typing import Any
+
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from redis.exceptions import RedisError
+
+from connect_worker.ledger.unavailable import remedy
+from connect_worker.logger import LogEvent
+
+#: Between two tries of a broker that answers and refuses.
+PAUSE_SECONDS = 5
+
+logger = logging.getLogger("connect_worker")
+
+
+class PatientConsumer(Consumer):
+    """Celery's consumer, which says in one line what is refused, and waits."""
+
+    # What Celery's class has and celery-types does not tell.
+    connection: Any
+    channel_errors: tuple[type[Exception], ...]
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of the connection; the caller takes a new one, of a refusal only after a pause."""
+        if not isinstance(exc, self.channel_errors):
+            super().on_connection_error_after_connected(exc)
+            return
+        said = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
+        logger.error(LogEvent("broker refuses", seconds=PAUSE_SECONDS, error=said))
+        with suppress(Exception):
+            # Closing writes too, and is refused in its turn: as Celery, who does not mind here.
+            self.connection.collect()
+        for _ in range(PAUSE_SECONDS):
+            # Raises when the worker was told to stop.
+            state.maybe_shutdown()
+            sleep(1)

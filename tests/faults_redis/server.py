@@ -1,0 +1,81 @@
+"""A Redis that a test can kill, freeze, fill and start again at the same address."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from connect_worker.cli.embedded import answers_ping, find_server, server_command
+from connect_worker.cli.ports import HOST, free_port
+
+START_SECONDS = 20.0
+
+
+class RedisServer:
+    """One server process after another, on one port and in one folder."""
+
+    def __init__(self, directory: Path, *, append_only: bool = False) -> None:
+        self._port = free_port()
+        self._command = server_command(find_server(), port=self._port, directory=directory)
+        if append_only:
+            self._command[self._command.index("--appendonly") + 1] = "yes"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self._port}/0"
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        give_up = time.monotonic() + START_SECONDS
+        while not answers_ping(self._port):
+            assert self._process.poll() is None, "the Redis server ended"
+            assert time.monotonic() < give_up, "the Redis server does not answer"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a crash does: nothing is flushed, no connection is closed in order."""
+        if self._process is not None:
+            # A frozen process dies of SIGKILL, too.
+            self._process.kill()
+            self._process.wait()
+
+    def freeze(self) -> None:
+        """Leave it there and deaf, as a machine that swaps or a network that swallows packets."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    @contextmanager
+    def client(self) -> Iterator[redis.Redis]:
+        """The test's own connection."""
+        with redis.Redis.from_url(self.url, decode_responses=True) as client:
+            yield client
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+def tell(client: redis.Redis, *words: str) -> Any:
+    """Send one command of an administrator's; its reply."""
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+
+
+@contextmanager
+def running_server(directory: Path, *, append_only: bool) -> Iterator[RedisServer]:
+    server = RedisServer(directory, append_only=append_only)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
