@@ -7,7 +7,6 @@ each, since connecting is not what is refused.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from time import sleep
 from typing import Any
@@ -17,12 +16,10 @@ from celery.worker.consumer import Consumer
 from redis.exceptions import RedisError
 
 from connect_worker.ledger.unavailable import remedy
-from connect_worker.logger import LogEvent
+from connect_worker.logger import LogEvent, logger
 
 #: Between two tries of a broker that answers and refuses.
 PAUSE_SECONDS = 5
-
-logger = logging.getLogger("connect_worker")
 
 
 class PatientConsumer(Consumer):

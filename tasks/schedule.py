@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
-from connect_worker.logger import LogEvent
-
-logger = logging.getLogger("connect_worker")
+from connect_worker.logger import LogEvent, logger
 
 
 class TerseScheduler(Scheduler):
@@ -21,4 +18,4 @@ class TerseScheduler(Scheduler):
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
             # The traceback would show Celery's own calls, the same at each poll of an outage.
-            logger.error(LogEvent("not sent", entry=entry.name, error=error))  # noqa: TRY400
+            logger.error(LogEvent("not sent", entry=entry.name, error=error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import socket
@@ -16,14 +15,12 @@ from connect_worker.api import client_for
 from connect_worker.engine.context import Engine
 from connect_worker.engine.heart import Heart
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.logger import LogEvent
+from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.retry import RetryPolicy
 from connect_worker.processing.states import Kind, Ref
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 from tasks.app import app
-
-logger = logging.getLogger("connect_worker")
 
 
 @lru_cache(maxsize=1)

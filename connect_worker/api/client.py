@@ -13,14 +13,13 @@ import requests
 
 from connect_worker.api.answers import read_json, require_success, to_connection_error
 from connect_worker.api.multipart import MultipartFile
-from connect_worker.api.rql import to_query, without_paging
+from connect_worker.api.rql import Filters, to_query, without_paging
 from connect_worker.api.session import CONNECT_TIMEOUT_SECONDS, SessionPool
 from connect_worker.config import Config
 from connect_worker.exceptions import InvalidResponse
 
 JSON = Any
 
-Filters = str | Mapping[str, object] | None
 Row = dict[str, JSON]
 
 #: `items 0-99/250`; `items */0` of an empty collection.

@@ -9,10 +9,11 @@ from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import after_error
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.post import Finished, finish
+from connect_worker.engine.reading import read
 from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
 from connect_worker.processing.key import idempotency_key
-from connect_worker.processing.kinds import KINDS, product_of, status_of, visit_of
+from connect_worker.processing.kinds import product_of, status_of, visit_of
 from connect_worker.processing.outcome import Leave
 from connect_worker.processing.states import JSON, Claim, Kind, Ref, Refusal, State
 
@@ -88,10 +89,7 @@ def _work(engine: Engine, job: Job) -> Handled:
 
 def _load(engine: Engine, job: Job) -> JSON:
     """GET the request afresh: what the poll saw is old. A success ends the account's pause."""
-    try:
-        document = engine.connect.get(f"{KINDS[job.ref.kind].path}/{job.ref.request_id}")
-    except NotFound:
-        document = {"id": job.ref.request_id, "status": "deleted"}
+    document = read(engine.connect, job.ref)
     if job.claim.probe:
         # The posts may fail all the same: their failures are forgotten when one has succeeded.
         engine.ledger.open_gate(forget=False)

@@ -10,9 +10,10 @@ from itertools import islice
 from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import describe, pause_account
 from connect_worker.engine.products import check_products
-from connect_worker.exceptions import LedgerUnavailable, Message, NotFound
+from connect_worker.engine.reading import read
+from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.logger import LogEvent, logger
-from connect_worker.processing.kinds import KINDS, status_of
+from connect_worker.processing.kinds import status_of
 from connect_worker.processing.retry import account_trouble
 from connect_worker.processing.states import Kind, Ref, Sighting
 
@@ -119,18 +120,11 @@ def _look_after_parked(engine: Engine, kind: Kind, listed: set[str], seen_at: fl
     for ref in engine.ledger.parked(kind):
         if ref.id in listed:
             continue
-        status = _status(engine, ref)
+        status = status_of(read(engine.connect, ref))
         if _may_wait(engine, ref, status):
             continue
         if engine.ledger.leave(ref, status, seen_at=seen_at, keep_seconds=engine.keep_seconds):
             logger.info(LogEvent("decided elsewhere", request=ref.id, status=status))
-
-
-def _status(engine: Engine, ref: Ref) -> str:
-    try:
-        return status_of(engine.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}"))
-    except NotFound:
-        return "deleted"
 
 
 def _may_wait(engine: Engine, ref: Ref, status: str) -> bool:

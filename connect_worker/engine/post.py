@@ -13,6 +13,7 @@ from typing import assert_never
 
 from connect_worker.engine.context import Engine
 from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.reading import read
 from connect_worker.exceptions import (
     BadRequest,
     ConnectionFailed,
@@ -22,7 +23,7 @@ from connect_worker.exceptions import (
     ServerFault,
 )
 from connect_worker.logger import LogEvent, logger
-from connect_worker.processing.kinds import KINDS, status_of
+from connect_worker.processing.kinds import status_of
 from connect_worker.processing.plan import Change, Plan, Say, Step, plan
 from connect_worker.processing.states import JSON
 
@@ -107,21 +108,12 @@ def _change(posting: _Posting, step: Change) -> JSON:
     try:
         connect.send(step.method, step.path, step.body, key=job.key)
     except (*UNCLEAR, BadRequest, NotFound) as error:
-        if _is_done(posting, _look(posting)):
+        if _is_done(posting, read(connect, job.ref)):
             return {"seen": posting.plan.becomes}
         if isinstance(error, UNCLEAR):
             raise
         raise PostRefused(f"Connect refused to {step.name}: {error}") from error
     return {"posted": step.becomes or step.name}
-
-
-def _look(posting: _Posting) -> JSON:
-    ref = posting.job.ref
-    try:
-        return posting.engine.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
-    except NotFound:
-        # A deleted usage file is gone.
-        return {"status": "deleted"}
 
 
 def _is_done(posting: _Posting, document: JSON) -> bool:

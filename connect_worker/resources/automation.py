@@ -151,6 +151,12 @@ class Automation(Generic[M]):
         """Connect's REST API for this automation's account."""
         return client_for(self.config)
 
+    def _change(self, method: str, path: str, body: Any) -> Any:
+        """Change something for the user's code: under the job's lease, with the visit's key."""
+        if self._job:
+            self._job.confirm()
+        return self.client.send(method, path, body, key=self.idempotency_key)
+
     def _for_job(self, job: Job) -> Automation[M]:
         """Return a copy of this automation that is bound to one job.
 

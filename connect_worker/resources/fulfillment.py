@@ -43,9 +43,7 @@ class FulfillmentAutomation(Automation[Fulfillment]):
             ApiError: Connect refused.
         """
         body = {"asset": {"params": [dict(param.json) for param in params]}}
-        if self._job:
-            self._job.confirm()
-        return json.dumps(self.client.put(f"requests/{pk}", body, key=self.idempotency_key))
+        return json.dumps(self._change("PUT", f"requests/{pk}", body))
 
     def create_request(self, request: Fulfillment) -> Fulfillment:
         """Create a request (`POST requests`); needs a provider's key.
@@ -53,10 +51,7 @@ class FulfillmentAutomation(Automation[Fulfillment]):
         Raises:
             ApiError: Connect refused.
         """
-        if self._job:
-            self._job.confirm()
-        answer = self.client.post("requests", dict(request.json), key=self.idempotency_key)
-        return self.load(answer)
+        return self.load(self._change("POST", "requests", dict(request.json)))
 
     def get_tier_config(self, tier_id: str, product_id: str) -> TierConfig | None:
         """Deprecated since 16.0: use `TierConfig.get`."""

@@ -42,7 +42,4 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
             ApiError: Connect refused.
         """
         body = {"params": [dict(param.json) for param in params]}
-        if self._job:
-            self._job.confirm()
-        path = f"tier/config-requests/{pk}"
-        return json.dumps(self.client.put(path, body, key=self.idempotency_key))
+        return json.dumps(self._change("PUT", f"tier/config-requests/{pk}", body))
