@@ -41,6 +41,7 @@ lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) -o requirements.lock
 	$(COMPILE) --extra embedded -o requirements-demo.lock
 	$(COMPILE) --extra dev -o requirements-dev.lock
+	$(COMPILE) --extra bench -o requirements-bench.lock
 
 image:  ## Build the container image
 	docker build -t connect-worker .
