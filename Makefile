@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# The tests mostly wait for processes that they have started, so that four at once suit two cores.
+JOBS ?= 4
+PARALLEL = --numprocesses $(JOBS) --dist worksteal
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
@@ -15,14 +18,14 @@ help:  ## Show the targets
 demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
 	$(BIN)/python -m connect_worker demo $(ARGS)
 
-test: .venv/.dev lint type  ## Run all checks and tests
-	$(BIN)/pytest $(ARGS)
+test: .venv/.dev lint type  ## Run all checks and tests but the long ones
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
-test-faults: .venv/.dev  ## Run the fault suite: processes killed, Redis taken away
-	$(BIN)/pytest -m faults $(ARGS)
+test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis taken away, 10,000 requests
+	$(BIN)/pytest $(PARALLEL) -m faults $(ARGS)
 
 test-fast: .venv/.dev  ## Run the tests that start no worker processes
-	$(BIN)/pytest -m "not acceptance and not faults and not foreign" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not acceptance and not faults and not foreign" $(ARGS)
 
 lint: .venv/.dev  ## Check style, format and the order of the rooms
 	$(BIN)/ruff check
