@@ -1,10 +1,13 @@
 """Remembers what clients did to each request, for the report."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+
+#: So many of the latest calls are remembered one by one.
+RECENT_CALLS = 20_000
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Journal:
         self.refused: Counter[str] = Counter()
         self.routes: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
+        #: the latest calls, oldest first: at, route, status (0: no answer)
+        self.recent: deque[Json] = deque(maxlen=RECENT_CALLS)
 
     def entry(self, request_id: str) -> Entry:
         """The entry of a request, made at its first use."""
@@ -45,6 +50,12 @@ class Journal:
     def seen(self, request_id: str) -> Entry:
         """The entry of a request, or an empty one that is not kept."""
         return self._entries.get(request_id) or Entry()
+
+    def call(self, route: str, status: int, at: str) -> None:
+        """Note a call and what it was answered with."""
+        self.routes[route] += 1
+        self.statuses[status] += 1
+        self.recent.append({"at": at, "route": route, "status": status})
 
     def accept(self, kind: str, request_id: str, outcome: Json) -> None:
         """Note an outcome that changed a request's status."""

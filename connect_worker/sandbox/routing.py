@@ -110,8 +110,7 @@ def note_call(world: World, match: Match, status: int) -> None:
     """Count a call that was answered with this status; calls of the control part do not count."""
     if match.prefix == CONTROL:
         return
-    world.journal.routes[match.label] += 1
-    world.journal.statuses[status] += 1
+    world.journal.call(match.label, status, exact(world.clock()))
     if match.request_id:
         world.journal.entry(match.request_id).calls[match.route.method] += 1
 

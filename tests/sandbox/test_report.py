@@ -1,8 +1,11 @@
 """The vendor's system, the control part and the report."""
 
+from datetime import datetime
 from typing import Any
 
 import requests
+
+from connect_worker.sandbox.journal import RECENT_CALLS, Journal
 
 from .running import Client, running_sandbox
 
@@ -70,6 +73,33 @@ def test_the_summary_counts_by_kind_route_and_status(client: Client) -> None:
     }
     assert summary["calls"]["by_route"] == {"POST requests/{id}/fail": 2, "GET requests/{id}": 1}
     assert summary["calls"]["by_status"] == {"200": 1, "400": 1, "404": 1}
+
+
+def test_the_latest_calls_are_told_with_time_route_and_status(client: Client) -> None:
+    order = client.with_scenario("purchase")
+    client.get(f"requests/{order}")
+    client.call("GET", "requests/PR-0")
+    create_tenant(client, "k1", request_id=order)
+    client.control("POST", "faults", {"action": "status", "status": 429, "path": "products"})
+    client.session.get(f"{client.root}/public/v1/products", timeout=10)
+    calls = client.control("GET", "calls")
+    assert [(call["route"], call["status"]) for call in calls] == [
+        ("GET requests/{id}", 200),
+        ("GET requests/{id}", 404),
+        ("POST /vendor/tenants", 201),
+        ("GET products", 429),
+    ]
+    times = [datetime.fromisoformat(call["at"]) for call in calls]
+    assert times == sorted(times)
+    assert times[-1] <= datetime.fromisoformat(client.control("GET", "report?summary=1")["at"])
+
+
+def test_only_so_many_calls_are_remembered() -> None:
+    journal = Journal()
+    for number in range(RECENT_CALLS + 2):
+        journal.call("GET requests", 200, str(number))
+    assert (len(journal.recent), journal.recent[0]["at"]) == (RECENT_CALLS, "2")
+    assert journal.routes["GET requests"] == RECENT_CALLS + 2
 
 
 def test_more_requests_can_be_added_while_it_runs(client: Client) -> None:

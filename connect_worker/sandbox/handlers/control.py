@@ -49,6 +49,14 @@ def get_entry(call: Call) -> Reply:
     return Reply(content=report.entry(call.world, call.world.find(call.args["id"])))
 
 
+def list_calls(call: Call) -> Reply:
+    """The latest calls of the API and of the vendor's system, oldest first: at, route, status.
+
+    ``at`` is when the answer was made, the latency included.
+    """
+    return Reply(content=list(call.world.journal.recent))
+
+
 def add_requests(call: Call) -> Reply:
     """More work: ``{"kind", "count", "scenario"}`` or ``{"kind", "body"}``; 201 with the ids."""
     document = call.document()
@@ -153,6 +161,7 @@ ROUTES = [
     Route("GET", "health", health),
     Route("GET", "report", get_report),
     Route("GET", "report/{id}", get_entry),
+    Route("GET", "calls", list_calls),
     Route("POST", "requests", add_requests),
     Route("POST", "requests/{id}/answer", answer_inquiry),
     Route("POST", "requests/{id}/decide", decide_by_hand),
