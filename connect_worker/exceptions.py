@@ -30,6 +30,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      │       ├─ RateLimited    R    429
      │       └─ ServerFault    R    5xx
      ├─ ConnectionFailed       R    no answer at all
+     ├─ AccountPaused          R    nothing was sent: the account pauses, for all its workers
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
      ├─ InvalidDecision        P    what the processor returned or raised decides nothing
      ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
@@ -363,6 +364,20 @@ class ConnectionFailed(Retryable):
     def __init__(self, message: str, *, sent: bool | None = None) -> None:
         super().__init__(message, "connection")
         self.sent = sent
+
+
+class AccountPaused(Retryable):
+    """A call to Connect was not sent, since the account pauses.
+
+    Args:
+        reason: What ails the account, in a sentence.
+        retry_after_seconds: When the pause ends.
+    """
+
+    def __init__(self, reason: str, *, retry_after_seconds: float) -> None:
+        super().__init__(f"nothing is sent for {retry_after_seconds:.1f} s: {reason}", "paused")
+        self.reason = mask_secrets(reason)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class InvalidResponse(Retryable):

@@ -18,6 +18,7 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
 from connect_worker.api import client_for
 from connect_worker.engine.context import Engine
 from connect_worker.engine.heart import Heart
+from connect_worker.engine.turnstile import KnownPause, Turnstile
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.retry import RetryPolicy
@@ -49,18 +50,24 @@ def engine() -> Engine:
     """
     chosen = settings()
     config = chosen.config()
+    ledger, pause = RedisLedger.from_url(chosen.redis_url, account=chosen.account), KnownPause()
+    # Before the user's modules: one that calls Connect while it is imported has the same client.
+    client = client_for(
+        config,
+        timeout_seconds=chosen.timeout_seconds,
+        page_size=chosen.page_size,
+        turnstile=Turnstile(ledger, pause),
+    )
     registry = load_registry(chosen.processors, config)
-    ledger = RedisLedger.from_url(chosen.redis_url, account=chosen.account)
     return Engine(
         ledger=ledger,
-        connect=client_for(
-            config, timeout_seconds=chosen.timeout_seconds, page_size=chosen.page_size
-        ),
+        connect=client,
         publisher=CeleryPublisher(),
         registry=registry,
         heart=Heart(ledger),
         account=chosen.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
+        pause=pause,
         policy=RetryPolicy(
             max_attempts=chosen.max_attempts,
             base_seconds=chosen.retry_base_seconds,

@@ -14,7 +14,12 @@ import requests
 from connect_worker.api.answers import read_json, require_success, to_connection_error
 from connect_worker.api.multipart import MultipartFile
 from connect_worker.api.rql import Filters, to_query, without_paging
-from connect_worker.api.session import CONNECT_TIMEOUT_SECONDS, SessionPool
+from connect_worker.api.session import (
+    CONNECT_TIMEOUT_SECONDS,
+    SessionPool,
+    Turnstile,
+    always_open,
+)
 from connect_worker.config import Config
 from connect_worker.exceptions import InvalidResponse
 
@@ -41,6 +46,14 @@ class Client:
     Paths are relative to the API URL (`requests/PR-…`). A GET is repeated after a connection error
     or a 5xx; every other call is sent once, and whether it is repeated is the caller's decision.
     The key never appears in an exception or a log.
+
+    Args:
+        url: The API of the account.
+        key: The service user's.
+        timeout_seconds: How long one call may wait for the answer.
+        page_size: Rows per page of a collection.
+        turnstile: Asked before each attempt to call Connect, a GET's repetitions included; what it
+            raises is passed on, and nothing is sent.
     """
 
     def __init__(
@@ -50,11 +63,13 @@ class Client:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         page_size: int = PAGE_SIZE,
+        turnstile: Turnstile = always_open,
     ) -> None:
         self.url = url.rstrip("/")
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._pool = SessionPool(key)
+        self._pool = SessionPool(key, turnstile=turnstile)
+        # Downloads are no calls to Connect: nothing paces them.
         self._plain = SessionPool()
 
     def __repr__(self) -> str:
@@ -185,17 +200,21 @@ def client_for(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
     page_size: int = PAGE_SIZE,
+    turnstile: Turnstile = always_open,
 ) -> Client:
     """Return the shared client of a config; None means the config in force.
 
-    The first call for an account makes its client, with the numbers given; later ones get that one.
+    The first call for an account makes its client, as the arguments say; later ones get that one.
     """
     config = config or Config.get_instance()
     account = config.api_url, config.api_key
     with _making:
         if account not in _clients:
             _clients[account] = Client(
-                *account, timeout_seconds=timeout_seconds, page_size=page_size
+                *account,
+                timeout_seconds=timeout_seconds,
+                page_size=page_size,
+                turnstile=turnstile,
             )
         return _clients[account]
 

@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
 from connect_worker.exceptions import SettingsError
+
+#: Asked before each attempt to call: it returns when the call may be sent, or raises.
+Turnstile = Callable[[], None]
+
+
+def always_open() -> None:
+    """Let every call pass."""
+
+
+class _PoliteRetry(Retry):
+    """Waits between attempts as urllib3 does, and then passes the turnstile for the next one."""
+
+    turnstile: Turnstile = staticmethod(always_open)
+
+    def behind(self, turnstile: Turnstile) -> Self:
+        """Return the same rules for calls that pass this turnstile."""
+        made = self.new()
+        made.turnstile = turnstile
+        return made
+
+    def new(self, **kw: Any) -> Self:
+        """Return the rules that are left for the attempts to come; urllib3 makes them anew."""
+        made = super().new(**kw)
+        made.turnstile = self.turnstile
+        return made
+
+    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
+        """Wait for the time of the next attempt."""
+        super().sleep(response)
+        self.turnstile()
+
 
 #: Seconds to wait for a TCP connection; the wait for the answer is the client's `timeout_seconds`.
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 #: A GET is asked four times at most: again at once, and 0.6 and 1.2 s later. A 429 is not retried
 #: here: the whole account has to pause, which only the caller can arrange.
-GET_RETRIES = Retry(
+GET_RETRIES = _PoliteRetry(
     total=3,
     backoff_factor=0.3,
     status_forcelist=(500, 502, 503, 504),
@@ -30,7 +62,7 @@ GET_RETRIES = Retry(
 )
 
 #: A change is sent once. Only a connection that was never made is tried again.
-NO_RETRIES = Retry(
+NO_RETRIES = _PoliteRetry(
     total=1,
     connect=1,
     read=0,
@@ -52,16 +84,18 @@ class SessionPool:
 
     Args:
         key: The value of the `Authorization` header; "" sends none.
+        turnstile: Asked before each attempt of each call.
 
     Raises:
         SettingsError: The key can't be sent in a header.
     """
 
-    def __init__(self, key: str = "") -> None:
+    def __init__(self, key: str = "", *, turnstile: Turnstile = always_open) -> None:
         if not (key.isascii() and key.isprintable()):
             # The HTTP library's own error about it would show the key.
             raise SettingsError("the API key has characters that no key has (non-ASCII ones)")
         self._auth = _KeyAuth(key) if key else _NoAuth()
+        self._turnstile = turnstile
         self._idle: deque[requests.Session] = deque()
         self._pid = os.getpid()
 
@@ -92,7 +126,7 @@ class SessionPool:
             session.headers["Accept"] = "application/json"
         session.auth = self._auth
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter())
+            session.mount(scheme, _Adapter(self._turnstile))
         return session
 
 
@@ -117,14 +151,18 @@ class _NoAuth(AuthBase):
 
 
 class _Adapter(HTTPAdapter):
-    """Retries GETs; sends everything else once."""
+    """Retries GETs; sends everything else once; passes the turnstile before every attempt."""
 
-    def __init__(self) -> None:
+    def __init__(self, turnstile: Turnstile) -> None:
         super().__init__(pool_connections=2, pool_maxsize=2)
+        self._turnstile = turnstile
+        self._get_retries = GET_RETRIES.behind(turnstile)
+        self._no_retries = NO_RETRIES.behind(turnstile)
 
     def send(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> requests.Response:
         """Send one request, with the retries that its method allows."""
-        self.max_retries = GET_RETRIES if request.method == "GET" else NO_RETRIES
+        self.max_retries = self._get_retries if request.method == "GET" else self._no_retries
+        self._turnstile()
         return super().send(request, *args, **kwargs)

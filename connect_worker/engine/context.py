@@ -9,6 +9,7 @@ from typing import Protocol
 from connect_worker.engine.heart import Heart
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect, Ledger, Publisher
+from connect_worker.engine.turnstile import KnownPause
 from connect_worker.processing.registry import Registry
 from connect_worker.processing.retry import RetryPolicy
 from connect_worker.processing.states import JSON, Kind, Sighting
@@ -44,6 +45,8 @@ class Engine:
     account: str
     #: Names this process in the ledger, for people: host and process id.
     worker: str
+    #: What this process knows of the account's pause; the turnstile before `connect` has the same.
+    pause: KnownPause = field(default_factory=KnownPause)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0

@@ -13,7 +13,7 @@ from connect_worker.exceptions import (
     Permanent,
 )
 from connect_worker.logger import LogEvent, logger
-from connect_worker.processing.retry import AccountTrouble, account_trouble
+from connect_worker.processing.retry import AccountTrouble, account_trouble, pause_met
 from connect_worker.processing.states import State
 
 
@@ -33,6 +33,11 @@ def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float 
 def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
     if isinstance(error, (LeaseLost, LedgerUnavailable)):
         raise error
+    met = pause_met(error)
+    if met is not None:
+        # Nothing was sent: the pause is known to all, and this request waits for its end.
+        seconds = engine.policy.after_pause(met.retry_after_seconds)
+        return _later(engine, job, error, seconds, attempt_used=False)
     trouble = account_trouble(error)
     if trouble is not None:
         seconds = pause_account(engine, trouble)
@@ -59,16 +64,22 @@ def _is_permanent(error: BaseException | None) -> bool:
 def pause_account(engine: Engine, trouble: AccountTrouble) -> float:
     """Tell all workers what one call found out; return the seconds of pause, 0 for none yet."""
     if trouble.asked_seconds is not None:
-        engine.ledger.close_gate(seconds=trouble.asked_seconds, reason=trouble.reason, failed=False)
+        _close(engine, trouble.asked_seconds, trouble.reason)
         return max(trouble.asked_seconds, 0.1)
     gate = engine.ledger.close_gate(seconds=0, reason=trouble.reason, failed=True)
     over = gate.failures - trouble.strikes + 1
     if over < 1:
         return 0.0
     seconds = engine.policy.pause(over)
-    engine.ledger.close_gate(seconds=seconds, reason=trouble.reason, failed=False)
+    _close(engine, seconds, trouble.reason)
     logger.error(LogEvent("account paused", seconds=round(seconds, 1), reason=trouble.reason))
     return seconds
+
+
+def _close(engine: Engine, seconds: float, reason: str) -> None:
+    """Pause all workers; this process's other jobs need not ask the ledger to know."""
+    engine.ledger.close_gate(seconds=seconds, reason=reason, failed=False)
+    engine.pause.learn(asked_at=engine.pause.clock(), paused_seconds=seconds, reason=reason)
 
 
 def _later(

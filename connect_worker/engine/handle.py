@@ -45,9 +45,12 @@ def handle(engine: Engine, ref: Ref) -> Handled:
             what this job had not stored yet is done again when its lease has ended.
     """
     owner = f"{engine.worker}:{uuid.uuid4().hex[:12]}"
+    asked_at = engine.pause.clock()
     claim = engine.ledger.claim(ref, owner=owner, lease_seconds=engine.lease_seconds)
     if isinstance(claim, Refusal):
         return Handled(f"nothing to do: {claim}")
+    # The claim would have been refused: a short job need not ask again.
+    engine.pause.learn(asked_at=asked_at)
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
         engine.heart.beating(claim) as pulse,

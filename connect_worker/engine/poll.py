@@ -14,7 +14,7 @@ from connect_worker.engine.reading import read
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import status_of
-from connect_worker.processing.retry import account_trouble
+from connect_worker.processing.retry import account_trouble, pause_met
 from connect_worker.processing.states import Kind, Ref, Sighting
 
 #: How many sightings go to the ledger at once.
@@ -58,6 +58,9 @@ def poll(engine: Engine, kind: Kind) -> Polled:
     try:
         return _poll(engine, kind)
     except Message as error:
+        met = pause_met(error)
+        if met is not None:
+            return Polled(problem=f"paused: {met.reason}")
         trouble = account_trouble(error)
         if trouble is None:
             raise
@@ -79,7 +82,7 @@ def _poll(engine: Engine, kind: Kind) -> Polled:
             raise
         except Exception as error:
             # A processor's filters are user code; what is wrong with them concerns no other one.
-            if account_trouble(error) is not None:
+            if account_trouble(error) is not None or pause_met(error) is not None:
                 raise
             problems.append(describe(error))
             logger.exception(LogEvent("list refused", kind=kind, automation=str(processor)))

@@ -19,6 +19,7 @@ from connect_worker.processing.states import (
     Refusal,
     Sighting,
     State,
+    Turn,
     Woken,
 )
 
@@ -157,6 +158,9 @@ class Ledger(Protocol):
 
         With the failures kept, the next one closes the gate for longer.
         """
+
+    def take_turn(self) -> Turn:
+        """Tell whether one more call to Connect may be sent, or how long the account pauses."""
 
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take or renew a named lock for a while; False while somebody else holds it."""

@@ -28,6 +28,7 @@ from connect_worker.processing.states import (
     Refusal,
     Sighting,
     State,
+    Turn,
     Woken,
 )
 
@@ -369,6 +370,12 @@ class MemoryLedger:
         """End the pause, and forget its failures unless told otherwise."""
         failures = 0 if forget else self._pause.failures
         self._pause = Pause(failures=failures, reason=self._pause.reason if failures else "")
+
+    @_atomic
+    def take_turn(self) -> Turn:
+        """Tell whether one more call to Connect may be sent."""
+        paused = self._pause.until - self._now()
+        return Turn(paused / 1000, self._pause.reason) if paused > 0 else Turn()
 
     @_atomic
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:

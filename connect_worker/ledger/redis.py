@@ -27,6 +27,7 @@ from connect_worker.processing.states import (
     Refusal,
     Sighting,
     State,
+    Turn,
     Woken,
 )
 
@@ -207,6 +208,11 @@ class RedisLedger:
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         self._scripts.run("open_gate", int(forget))
+
+    def take_turn(self) -> Turn:
+        """Tell whether one more call to Connect may be sent."""
+        paused, reason = self._scripts.run("take_turn")
+        return Turn(paused / 1000, reason) if paused else Turn()
 
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""

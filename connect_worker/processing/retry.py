@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from connect_worker.exceptions import (
+    AccountPaused,
     ConnectionFailed,
     FileCreationError,
     FileRetrievalError,
@@ -27,6 +28,9 @@ LEAST_PAUSE_SECONDS = 1.0
 #: The reason of a pause that is no failure.
 PAUSE_ASKED_FOR = "Connect asked for a pause (429)"
 
+#: Requests that met a pause come back within so many seconds after its end, not all at once.
+SPREAD_SECONDS = 2.0
+
 #: The longest pause between two probes of an account that can't be used.
 LONGEST_PAUSE_SECONDS = 300.0
 
@@ -47,6 +51,10 @@ class RetryPolicy:
         ceiling = min(self.max_seconds, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 32))
         spread = rng.random() if rng else random.random()
         return ceiling * (0.5 + 0.5 * spread)
+
+    def after_pause(self, paused_seconds: float, rng: random.Random | None = None) -> float:
+        """Return the wait of a request that met a pause: until its end, and spread behind it."""
+        return paused_seconds + SPREAD_SECONDS * (rng.random() if rng else random.random())
 
     def pause(self, failures: int) -> float:
         """Return how long the account pauses after so many failed tries to use it."""
@@ -83,5 +91,16 @@ def account_trouble(error: BaseException) -> AccountTrouble | None:
             return account_trouble(error.__cause__)
         case ServerFault() | ConnectionFailed():
             return AccountTrouble(f"Connect does not work: {error}", strikes=STRIKES_BEFORE_PAUSE)
+        case _:
+            return None
+
+
+def pause_met(error: BaseException) -> AccountPaused | None:
+    """Return the pause for which a call was not sent, when that is what the error tells."""
+    match error:
+        case AccountPaused():
+            return error
+        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
+            return pause_met(error.__cause__)
         case _:
             return None

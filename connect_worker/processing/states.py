@@ -170,6 +170,15 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether one more call to Connect may be sent."""
+
+    #: Seconds until the account's pause ends; 0 when there is none.
+    paused_seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """All that the ledger holds of one request; times are seconds of the Redis clock."""
 

@@ -10,10 +10,16 @@ from sandbox.running import Client
 
 from connect_worker.engine.job import Decision
 from connect_worker.engine.sweep import sweep
+from connect_worker.engine.turnstile import FRESH_SECONDS
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
 from connect_worker.processing.outcome import Approve
 from connect_worker.processing.registry import Registry
-from connect_worker.processing.retry import LONGEST_PAUSE_SECONDS, STRIKES_BEFORE_PAUSE
+from connect_worker.processing.retry import (
+    LONGEST_PAUSE_SECONDS,
+    PAUSE_ASKED_FOR,
+    SPREAD_SECONDS,
+    STRIKES_BEFORE_PAUSE,
+)
 from connect_worker.processing.states import Claim, Kind, Ref, State
 
 from .conftest import Open
@@ -349,6 +355,76 @@ def test_a_429_inside_the_processor_is_no_failure_of_it(open_for: Open) -> None:
         opened.handle(ref)
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, 30).text == "approved"
+
+
+def paused_by_another(opened: Workplace, seconds: float) -> None:
+    """Another worker met a 429, long enough ago for this process to ask the ledger again."""
+    opened.engine.ledger.close_gate(seconds=seconds, reason=PAUSE_ASKED_FOR, failed=False)
+    opened.clock.step(FRESH_SECONDS)
+
+
+def calls(opened: Workplace) -> Any:
+    return opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
+
+
+def test_a_job_under_way_meets_the_pause_of_another_worker_and_no_attempt_is_used(
+    open_for: Open,
+) -> None:
+    keys = []
+
+    def process(self: Any, request: Any) -> Any:
+        keys.append((self.idempotency_key, self.attempt))
+        if len(keys) == 1:
+            paused_by_another(busy, 30)
+        self.update_parameters(request.id, request.asset.params)
+        return ActivationTileResponse("x")
+
+    # User code calls through the same client as the engine, as in a worker.
+    busy = open_for(process, client=property(lambda self: busy.engine.connect))
+    ref = purchase(busy)
+    before = calls(busy)
+    handled = busy.handle(ref)
+    assert handled.text.startswith("AccountPaused: ")
+    assert handled.retry_seconds is not None
+    assert 29 <= handled.retry_seconds <= 30 + SPREAD_SECONDS
+    assert calls(busy) == before + 1, "the request was read, and nothing more was sent"
+    assert (busy.entry(ref).state, busy.entry(ref).attempt) == (State.RETRY, 0)
+    gate = busy.engine.ledger.gate()
+    assert gate.closed_until == pytest.approx(busy.clock() + 30, abs=1), "no longer than before"
+    assert busy.later(ref, 30 + SPREAD_SECONDS).text == "approved"
+    assert len(set(keys)) == 1, "the same key, and the same attempt"
+
+
+def test_a_decision_that_meets_a_pause_is_kept_and_posted_behind_it(open_for: Open) -> None:
+    runs = []
+
+    def process(self: Any, request: Any) -> Any:
+        runs.append(self.idempotency_key)
+        paused_by_another(busy, 30)
+        return ActivationTileResponse("x")
+
+    busy = open_for(process)
+    ref = purchase(busy)
+    busy.handle(ref)
+    assert (busy.entry(ref).state, busy.entry(ref).attempt) == (State.DECIDED, 0)
+    assert busy.accepted(ref) == []
+    assert busy.later(ref, 30 + SPREAD_SECONDS).text == "approved"
+    assert len(runs) == 1
+
+
+def test_a_poll_under_way_stops_at_the_pause_of_another_worker(
+    opened: Workplace, open_for: Open
+) -> None:
+    def filters(self: Any) -> Any:
+        paused_by_another(asking, 30)
+        return {"status": "pending"}
+
+    asking = open_for(lambda self, request: None, filters=filters)
+    before = calls(asking)
+    assert asking.poll().problem == f"paused: {PAUSE_ASKED_FOR}"
+    assert calls(asking) == before
+    asking.clock.step(60)
+    assert asking.engine.ledger.gate().failures == 0
 
 
 def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(

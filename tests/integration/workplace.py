@@ -17,6 +17,7 @@ from connect_worker.engine.handle import Handled, handle
 from connect_worker.engine.heart import Heart
 from connect_worker.engine.poll import Polled, poll
 from connect_worker.engine.sweep import sweep
+from connect_worker.engine.turnstile import KnownPause, Turnstile
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.processing.retry import RetryPolicy
@@ -50,15 +51,23 @@ class Workplace:
         self.messages: deque[Ref] = deque()
         config = Config.local(f"{sandbox.root}/public/v1", API_KEY)
         ledger = MemoryLedger(clock=self.clock)
+        pause = KnownPause(clock=self.clock)
         made = AutomationProcessor(self.kind, lambda: automation(config), config)
         self.engine = Engine(
             ledger=ledger,
-            connect=ConnectClient(config.api_url, config.api_key, timeout_seconds=2, page_size=7),
+            connect=ConnectClient(
+                config.api_url,
+                config.api_key,
+                timeout_seconds=2,
+                page_size=7,
+                turnstile=Turnstile(ledger, pause),
+            ),
             publisher=self,
             registry=Registry([Registration(self.kind, None, automation.__name__, made)]),
             heart=Heart(ledger),
             account="test",
             worker="worker-1",
+            pause=pause,
             policy=RetryPolicy(max_attempts=MAX_ATTEMPTS),
             skip_seconds=SKIP_SECONDS,
         )

@@ -9,6 +9,7 @@ import pytest
 from connect_worker import exceptions
 from connect_worker.exceptions import (
     AcceptUsageFile,
+    AccountPaused,
     AliasRefused,
     ApiError,
     BadRequest,
@@ -76,6 +77,7 @@ SAMPLES: list[Message] = [
     ServerFault(**API_FACTS),
     RateLimited(retry_after_seconds=2.5, **API_FACTS),
     ConnectionFailed("reset", sent=True),
+    AccountPaused("Connect asked for a pause (429)", retry_after_seconds=2.5),
     InvalidResponse(method="GET", path="requests", body="<html>"),
     InvalidDecision("neither"),
     InvalidDocument("Asset AS-1", {"items[0].quantity": "expected a number"}),

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from connect_worker.exceptions import (
+    AccountPaused,
     ApiError,
     BadRequest,
     ConnectionFailed,
@@ -30,10 +31,12 @@ from connect_worker.processing.retry import (
     LONGEST_PAUSE_SECONDS,
     PAUSE_ASKED_FOR,
     RATE_LIMIT_SECONDS,
+    SPREAD_SECONDS,
     STRIKES_BEFORE_PAUSE,
     AccountTrouble,
     RetryPolicy,
     account_trouble,
+    pause_met,
 )
 
 SECONDS = st.floats(0.01, 10_000)
@@ -126,6 +129,7 @@ def test_connect_being_away_is_trouble_after_some_strikes(error: Exception) -> N
         refused(NotFound, 404),
         refused(ApiError, 302),
         InvalidResponse(method="GET", path="x", body=""),
+        AccountPaused("x", retry_after_seconds=1),
         InvalidDecision("x"),
         LeaseLost("x"),
         ValueError("x"),
@@ -143,3 +147,19 @@ def test_any_other_error_is_the_requests_own(error: Exception) -> None:
 def test_a_file_error_is_the_trouble_of_its_cause(kind: type[Exception]) -> None:
     cause = refused(RateLimited, 429, retry_after_seconds=9.0)
     assert account_trouble(caused(kind("x"), cause)) == account_trouble(cause)
+
+
+def test_a_pause_that_was_met_is_told_from_any_other_error() -> None:
+    met = AccountPaused("429", retry_after_seconds=3)
+    assert pause_met(met) is met
+    assert pause_met(caused(FileCreationError("x"), met)) is met
+    assert pause_met(caused(FileRetrievalError("x"), met)) is met
+    assert pause_met(refused(RateLimited, 429)) is None
+    assert pause_met(FileCreationError("x")) is None
+    assert pause_met(caused(ValueError("x"), met)) is None
+
+
+def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once() -> None:
+    waits = [RetryPolicy().after_pause(10.0, Random(seed)) for seed in range(50)]
+    assert all(10.0 <= wait <= 10.0 + SPREAD_SECONDS for wait in waits)
+    assert len({round(wait, 1) for wait in waits}) > 10

@@ -1,0 +1,101 @@
+"""The turnstile before every call to Connect: the account's pause holds for jobs under way too.
+
+A claim is refused while the account pauses; a job that has its claim goes on calling. So each call
+of this process asks here first, whoever makes it: the engine, a poll, the user's code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from connect_worker.engine.ports import Ledger
+from connect_worker.exceptions import AccountPaused
+from connect_worker.processing.states import Turn
+
+#: How long what the ledger said of the pause is taken to be true. Another worker's pause is noticed
+#: so much later, and a process asks at most so often, whatever the number of its calls.
+FRESH_SECONDS: Final = 0.2
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One thing learnt; times are the process's steady clock."""
+
+    asked_at: float
+    paused_until: float
+    reason: str
+
+
+class KnownPause:
+    """What this process knows of the account's pause; shared by its jobs and its turnstile.
+
+    Whoever asks the ledger for something that tells of the pause says here what was learnt. Of two
+    findings the one that was asked for later stands, whichever is told first: so a claim that was
+    given just before another thread met a 429 does not hide it.
+
+    Args:
+        clock: Steady seconds; a test may step it.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self._known = _Known(float("-inf"), float("-inf"), "")
+
+    def learn(self, *, asked_at: float, paused_seconds: float = 0.0, reason: str = "") -> None:
+        """Take note of a pause, or that there is none, as it was at `asked_at` of the clock."""
+        # Replaced as a whole, so that threads need no lock; a fork takes it along.
+        if asked_at >= self._known.asked_at:
+            self._known = _Known(asked_at, self.clock() + paused_seconds, reason)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the ledger need not be asked."""
+        return self.clock() - self._known.asked_at < FRESH_SECONDS
+
+    def require_open(self) -> None:
+        """Return unless a pause is known.
+
+        Raises:
+            AccountPaused: With its reason and its length.
+        """
+        known = self._known
+        seconds = known.paused_until - self.clock()
+        if seconds > 0:
+            raise AccountPaused(known.reason, retry_after_seconds=seconds)
+
+
+class Turnstile:
+    """Lets a call pass, or raises; `api.Client` asks it before each attempt.
+
+    It is on the safe side: while the ledger can't be asked, nothing is sent.
+
+    Args:
+        ledger: Knows the pause of all workers.
+        pause: What this process knows of it.
+    """
+
+    def __init__(self, ledger: Ledger, pause: KnownPause) -> None:
+        self._ledger = ledger
+        self._pause = pause
+
+    def __call__(self) -> None:
+        """Return when the call may be sent.
+
+        Raises:
+            AccountPaused: The account pauses: nothing may be sent before its end.
+            LedgerUnavailable: Nobody knows whether it does.
+        """
+        if not self._pause.is_fresh:
+            self._ask()
+        self._pause.require_open()
+
+    def _ask(self) -> Turn:
+        asked_at = self._pause.clock()
+        turn = self._ledger.take_turn()
+        self._pause.learn(asked_at=asked_at, paused_seconds=turn.paused_seconds, reason=turn.reason)
+        return turn

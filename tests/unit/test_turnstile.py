@@ -1,0 +1,135 @@
+"""What a process knows of the account's pause, and how often it asks."""
+
+from __future__ import annotations
+
+import pytest
+from ledger.world import Clock
+
+from connect_worker.engine.turnstile import FRESH_SECONDS, KnownPause, Turnstile
+from connect_worker.exceptions import AccountPaused, LedgerUnavailable
+from connect_worker.ledger import MemoryLedger
+from connect_worker.processing.states import Turn
+
+
+class CountingLedger(MemoryLedger):
+    """Counts how often it is asked; can be away."""
+
+    asked = 0
+    is_away = False
+
+    def take_turn(self) -> Turn:
+        if self.is_away:
+            raise LedgerUnavailable("Redis can't be reached")
+        self.asked += 1
+        return super().take_turn()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(clock: Clock) -> CountingLedger:
+    return CountingLedger(clock=clock)
+
+
+@pytest.fixture
+def pause(clock: Clock) -> KnownPause:
+    return KnownPause(clock)
+
+
+@pytest.fixture
+def turnstile(ledger: CountingLedger, pause: KnownPause) -> Turnstile:
+    return Turnstile(ledger, pause)
+
+
+def test_while_the_gate_is_open_calls_pass_and_the_ledger_is_asked_now_and_then(
+    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+) -> None:
+    for _ in range(100):
+        turnstile()
+        clock.step(FRESH_SECONDS / 10)
+    assert ledger.asked == 10
+
+
+def test_another_workers_pause_refuses_calls_with_its_reason_and_its_length(
+    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+) -> None:
+    turnstile()
+    ledger.close_gate(seconds=30, reason="429", failed=False)
+    clock.step(FRESH_SECONDS)
+    with pytest.raises(AccountPaused, match="429") as refused:
+        turnstile()
+    assert refused.value.reason == "429"
+    assert refused.value.retry_after_seconds == pytest.approx(30 - FRESH_SECONDS, abs=0.01)
+
+
+def test_calls_pass_again_when_the_pause_is_over(
+    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+) -> None:
+    ledger.close_gate(seconds=30, reason="429", failed=False)
+    with pytest.raises(AccountPaused):
+        turnstile()
+    clock.step(30)
+    turnstile()
+
+
+def test_calls_pass_when_somebody_ends_the_pause_early(
+    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+) -> None:
+    ledger.close_gate(seconds=30, reason="503", failed=True)
+    with pytest.raises(AccountPaused):
+        turnstile()
+    ledger.open_gate()
+    clock.step(FRESH_SECONDS)
+    turnstile()
+
+
+def test_after_a_pause_for_failures_the_calls_of_the_probe_pass(
+    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+) -> None:
+    ledger.close_gate(seconds=30, reason="401", failed=True)
+    clock.step(30)
+    turnstile()
+    assert ledger.gate().failures == 1
+
+
+def test_a_pause_of_this_process_is_known_without_asking(
+    turnstile: Turnstile, ledger: CountingLedger, pause: KnownPause, clock: Clock
+) -> None:
+    turnstile()
+    pause.learn(asked_at=clock(), paused_seconds=30, reason="429")
+    with pytest.raises(AccountPaused):
+        turnstile()
+    assert ledger.asked == 1
+
+
+def test_what_was_asked_for_earlier_does_not_hide_a_pause(
+    turnstile: Turnstile, pause: KnownPause, clock: Clock
+) -> None:
+    """A claim is given; before its job goes on, another thread meets a 429."""
+    asked_at = clock()
+    clock.step(0.01)
+    pause.learn(asked_at=clock(), paused_seconds=30, reason="429")
+    pause.learn(asked_at=asked_at)
+    with pytest.raises(AccountPaused):
+        turnstile()
+
+
+def test_a_claim_that_was_given_tells_that_there_is_no_pause(
+    turnstile: Turnstile, ledger: CountingLedger, pause: KnownPause, clock: Clock
+) -> None:
+    pause.learn(asked_at=clock())
+    turnstile()
+    assert ledger.asked == 0
+
+
+def test_without_the_ledger_nothing_is_sent(
+    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+) -> None:
+    turnstile()
+    ledger.is_away = True
+    clock.step(FRESH_SECONDS)
+    with pytest.raises(LedgerUnavailable):
+        turnstile()
