@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from environs import Env, EnvValidationError
 from marshmallow.validate import Range, Regexp
@@ -21,6 +21,9 @@ from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
 
 _PREFIX = "CONNECT_"
+#: A number that has a default, or one that may be left out.
+N = TypeVar("N", float, float | None)
+
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 
@@ -59,6 +62,8 @@ class Settings:
     timeout_seconds: float = 30.0
     #: Rows asked for per page of a collection; Connect allows up to 1,000.
     page_size: int = 500
+    #: Calls to Connect that all workers together make at most; None: as many as they like.
+    max_calls_per_second: float | None = None
     #: How long the record of a finished request is kept.
     keep_days: float = 7.0
 
@@ -157,6 +162,7 @@ def _read(env: Env) -> dict[str, Any]:
         "skip_seconds": _number(env, "SKIP_SECONDS", 300.0),
         "timeout_seconds": _number(env, "TIMEOUT_SECONDS", 30.0),
         "page_size": _whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
+        "max_calls_per_second": _number(env, "MAX_CALLS_PER_SECOND", None),
         "keep_days": _number(env, "KEEP_DAYS", 7.0),
     }
 
@@ -173,10 +179,10 @@ def _text(env: Env, name: str, *, validate: Regexp | None = None) -> str:
     return (value or "").strip()
 
 
-def _number(env: Env, name: str, default: float, *, validate: Range = _MORE_THAN_NOTHING) -> float:
+def _number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTHING) -> N:
     if _is_blank(env, name):
         return default
-    value: float = env.float(name, default, validate=validate)
+    value: N = env.float(name, default, validate=validate)
     return value
 
 

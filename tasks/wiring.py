@@ -56,7 +56,7 @@ def engine() -> Engine:
         config,
         timeout_seconds=chosen.timeout_seconds,
         page_size=chosen.page_size,
-        turnstile=Turnstile(ledger, pause),
+        turnstile=Turnstile(ledger, pause, calls_per_second=chosen.max_calls_per_second),
     )
     registry = load_registry(chosen.processors, config)
     return Engine(

@@ -10,6 +10,7 @@ from connect_worker.engine.failure import after_error
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.post import Finished, finish
 from connect_worker.engine.reading import read
+from connect_worker.engine.turnstile import calling_under
 from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
 from connect_worker.processing.key import idempotency_key
@@ -54,6 +55,7 @@ def handle(engine: Engine, ref: Ref) -> Handled:
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
         engine.heart.beating(claim) as pulse,
+        calling_under(pulse),
     ):
         key = idempotency_key(engine.account, ref, claim.visit)
         job = Job(ledger=engine.ledger, claim=claim, pulse=pulse, key=key)

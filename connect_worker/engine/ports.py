@@ -159,8 +159,12 @@ class Ledger(Protocol):
         With the failures kept, the next one closes the gate for longer.
         """
 
-    def take_turn(self) -> Turn:
-        """Tell whether one more call to Connect may be sent, or how long the account pauses."""
+    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+        """Tell whether one more call to Connect may be sent, and take its slot of a shared rate.
+
+        The slots of all callers are evenly spaced, with no credit for a time without calls. While
+        the account pauses, none is taken. A call repeated for a lost reply wastes a slot, no more.
+        """
 
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take or renew a named lock for a while; False while somebody else holds it."""

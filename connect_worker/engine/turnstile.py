@@ -1,16 +1,20 @@
-"""The turnstile before every call to Connect: the account's pause holds for jobs under way too.
+"""The turnstile before every call to Connect: the account's pause, and its rate.
 
 A claim is refused while the account pauses; a job that has its claim goes on calling. So each call
-of this process asks here first, whoever makes it: the engine, a poll, the user's code.
+of this process asks here first, whoever makes it: the engine, a poll, the user's code. Where the
+account has a rate, the call waits here for its slot; heartbeats hold the job's lease meanwhile.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
+from connect_worker.engine.heart import Pulse
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import AccountPaused
 from connect_worker.processing.states import Turn
@@ -20,6 +24,18 @@ from connect_worker.processing.states import Turn
 FRESH_SECONDS: Final = 0.2
 
 Clock = Callable[[], float]
+
+_pulse: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
+
+
+@contextmanager
+def calling_under(pulse: Pulse) -> Iterator[None]:
+    """Have the calls of this block stop when the job's lease is lost while they wait."""
+    token = _pulse.set(pulse)
+    try:
+        yield
+    finally:
+        _pulse.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +93,48 @@ class Turnstile:
     Args:
         ledger: Knows the pause of all workers.
         pause: What this process knows of it.
+        calls_per_second: The rate that all workers of the account share; None for none.
+        sleep: Waits so many seconds.
     """
 
-    def __init__(self, ledger: Ledger, pause: KnownPause) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        pause: KnownPause,
+        *,
+        calls_per_second: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._ledger = ledger
         self._pause = pause
+        self._calls_per_second = calls_per_second
+        self._sleep = sleep
 
     def __call__(self) -> None:
-        """Return when the call may be sent.
+        """Return when the call may be sent, which is at once unless there is a rate.
 
         Raises:
             AccountPaused: The account pauses: nothing may be sent before its end.
             LedgerUnavailable: Nobody knows whether it does.
+            LeaseLost: The job's lease was lost while the call waited for its slot.
         """
+        if self._calls_per_second is not None:
+            self._wait_for_slot(self._calls_per_second)
         if not self._pause.is_fresh:
-            self._ask()
+            self._ask(None)
         self._pause.require_open()
 
-    def _ask(self) -> Turn:
+    def _wait_for_slot(self, calls_per_second: float) -> None:
+        if self._pause.is_fresh:
+            self._pause.require_open()
+        turn = self._ask(calls_per_second)
+        if turn.wait_seconds > 0:
+            self._sleep(turn.wait_seconds)
+            if pulse := _pulse.get():
+                pulse.confirm()
+
+    def _ask(self, calls_per_second: float | None) -> Turn:
         asked_at = self._pause.clock()
-        turn = self._ledger.take_turn()
+        turn = self._ledger.take_turn(calls_per_second=calls_per_second)
         self._pause.learn(asked_at=asked_at, paused_seconds=turn.paused_seconds, reason=turn.reason)
         return turn

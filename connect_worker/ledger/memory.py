@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.memory_record import Pause, Record
-from connect_worker.ledger.wire import clip, milliseconds, to_text
+from connect_worker.ledger.wire import clip, microseconds_between, milliseconds, to_text
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -41,6 +41,8 @@ SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
 #: So often the message of a backlogged kind is taken to be in its queue still.
 PATIENCE = 6
+#: More callers do not wait: whoever finds so many slots taken finds a clock that was set back.
+MOST_SLOTS = 10_000
 
 
 def _atomic(
@@ -72,6 +74,8 @@ class MemoryLedger:
         self._ended: Counter[tuple[Kind, State]] = Counter()
         self._outcomes: Counter[tuple[Kind, str]] = Counter()
         self._pause = Pause()
+        #: When the next call to Connect may be sent, in microseconds.
+        self._free_slot = 0
         self._holders: dict[str, tuple[str, int]] = {}
 
     def now(self) -> float:
@@ -372,10 +376,20 @@ class MemoryLedger:
         self._pause = Pause(failures=failures, reason=self._pause.reason if failures else "")
 
     @_atomic
-    def take_turn(self) -> Turn:
-        """Tell whether one more call to Connect may be sent."""
+    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+        """Tell whether one more call to Connect may be sent, and take its slot."""
         paused = self._pause.until - self._now()
-        return Turn(paused / 1000, self._pause.reason) if paused > 0 else Turn()
+        if paused > 0:
+            return Turn(paused / 1000, self._pause.reason)
+        interval = microseconds_between(calls_per_second)
+        if not interval:
+            return Turn()
+        now = round(self._clock() * 1_000_000)
+        slot = max(self._free_slot, now)
+        if slot - now > interval * MOST_SLOTS:
+            slot = now
+        self._free_slot = slot + interval
+        return Turn(wait_seconds=(slot - now) / 1_000_000)
 
     @_atomic
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:

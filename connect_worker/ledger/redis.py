@@ -16,7 +16,14 @@ from redis.retry import Retry
 
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.scripts import Scripts
-from connect_worker.ledger.wire import clip, milliseconds, to_claim, to_entry, to_text
+from connect_worker.ledger.wire import (
+    clip,
+    microseconds_between,
+    milliseconds,
+    to_claim,
+    to_entry,
+    to_text,
+)
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -209,18 +216,19 @@ class RedisLedger:
         """End the pause, and forget its failures unless told otherwise."""
         self._scripts.run("open_gate", int(forget))
 
-    def take_turn(self) -> Turn:
-        """Tell whether one more call to Connect may be sent."""
-        paused, reason = self._scripts.run("take_turn")
-        return Turn(paused / 1000, reason) if paused else Turn()
+    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+        """Tell whether one more call to Connect may be sent, and take its slot."""
+        interval = microseconds_between(calls_per_second)
+        paused, reason, wait = self._scripts.run("take_turn", interval, key="pace")
+        return Turn(paused / 1000, reason, wait / 1_000_000)
 
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
-        return bool(self._scripts.run("hold", owner, _span(seconds), lock=name))
+        return bool(self._scripts.run("hold", owner, _span(seconds), key=f"lock:{name}"))
 
     def release(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
-        self._scripts.run("release", owner, lock=name)
+        self._scripts.run("release", owner, key=f"lock:{name}")
 
     # ---- for people and dashboards
 

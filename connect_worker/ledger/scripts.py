@@ -50,9 +50,12 @@ class Scripts:
         """Return a key's full name."""
         return self._prefix + name
 
-    def run(self, name: str, *args: str | int, lock: str = "") -> Any:
-        """Run a script; a server that forgot it (restart, failover) is given it anew."""
-        keys = [*self._keys, self.key(f"lock:{lock}")] if lock else self._keys
+    def run(self, name: str, *args: str | int, key: str = "") -> Any:
+        """Run a script, with one more key where it needs it.
+
+        A server that forgot the script (restart, failover) is given it anew.
+        """
+        keys = [*self._keys, self.key(key)] if key else self._keys
         with translated():
             return self._scripts[name](keys=keys, args=[self.key("request:"), *args])
 

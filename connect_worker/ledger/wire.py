@@ -18,6 +18,13 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def microseconds_between(calls_per_second: float | None) -> int:
+    """Return the time between two calls at this rate, a day at most; 0 without one."""
+    if calls_per_second is None:
+        return 0
+    return round(1_000_000 * min(max(1 / calls_per_second, 0.000_001), 86_400))
+
+
 def to_text(document: JSON) -> str:
     """Write JSON so that equal documents are equal texts; ValueError for NaN and infinity."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -171,11 +171,13 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Whether one more call to Connect may be sent."""
+    """Whether, and when, one more call to Connect may be sent."""
 
     #: Seconds until the account's pause ends; 0 when there is none.
     paused_seconds: float = 0.0
     reason: str = ""
+    #: Seconds until the call's slot of the shared rate; 0 without a rate.
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

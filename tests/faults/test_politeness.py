@@ -1,4 +1,4 @@
-"""Workers that spare Connect: a 429 is heeded by all of them (row 14)."""
+"""Workers that spare Connect: a 429 is heeded by all of them (row 14), and so is a rate."""
 
 from __future__ import annotations
 
@@ -121,3 +121,27 @@ def until(stack: FaultStack, moment: datetime) -> None:
 def now(stack: FaultStack) -> datetime:
     """The sandbox's clock."""
     return datetime.fromisoformat(stack.report(summary=True)["at"])
+
+
+CALLS_PER_SECOND = 20.0
+#: How much earlier or later than its slot a call may arrive, on a machine that others use too.
+JITTER_SECONDS = 0.4
+
+
+def test_four_workers_keep_to_one_rate_together(tmp_path: Path) -> None:
+    """Without it they make many times as many calls."""
+    rate = {"CONNECT_MAX_CALLS_PER_SECOND": str(CALLS_PER_SECOND)}
+    with running_fault_stack(tmp_path, **rate) as stack:
+        stack.seed(fulfillment=24)
+        stack.work(*FLEET)
+        stack.until_done()
+
+        times = [call.at.timestamp() for call in calls(stack)]
+        assert len(times) > 100, "the processors' own calls are among them"
+        assert len(times) - 1 <= CALLS_PER_SECOND * (times[-1] - times[0] + JITTER_SECONDS)
+        # Slots are even: whatever the window, a call in it came at most a jitter off its slot.
+        for first, start in enumerate(times):
+            within = sum(start <= at < start + 1 for at in times[first:])
+            assert within <= CALLS_PER_SECOND * (1 + JITTER_SECONDS) + 1
+        assert_no_attempt_was_used(stack)
+        assert_each_resolved_once(stack.report())

@@ -1,13 +1,18 @@
-"""Contract of `take_turn`: may one more call to Connect be sent?"""
+"""Contract of `take_turn`: may one more call to Connect be sent, and when?"""
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 
 import pytest
+import redis
 
 from connect_worker.engine.ports import Ledger
+from connect_worker.ledger import MemoryLedger, RedisLedger, connect
 from connect_worker.processing.states import Turn
+
+from .world import Clock
 
 Elapse = Callable[[float], None]
 
@@ -35,3 +40,93 @@ def test_a_pause_that_is_over_is_none_even_when_its_failures_are_counted(
 def test_failures_that_are_only_counted_are_no_pause(ledger: Ledger) -> None:
     ledger.close_gate(seconds=0, reason="500", failed=True)
     assert ledger.take_turn() == Turn()
+
+
+# ---- a shared rate
+
+
+def waits(ledger: Ledger, count: int, calls_per_second: float) -> list[float]:
+    """Slots taken at once, as times on the ledger's clock from the first one."""
+    slots = []
+    for _ in range(count):
+        before = ledger.now()
+        slots.append(before + ledger.take_turn(calls_per_second=calls_per_second).wait_seconds)
+    return [slot - slots[0] for slot in slots]
+
+
+def test_the_first_call_is_sent_at_once(ledger: Ledger) -> None:
+    assert ledger.take_turn(calls_per_second=0.5) == Turn()
+
+
+@pytest.mark.parametrize("calls_per_second", [0.01, 0.5, 3, 40])
+def test_slots_are_evenly_spaced(ledger: Ledger, calls_per_second: float) -> None:
+    found = waits(ledger, 20, calls_per_second)
+    # Redis' clock may have gone on between asking for the time and for the slot.
+    assert found == pytest.approx([n / calls_per_second for n in range(20)], abs=0.2)
+
+
+def test_a_time_without_calls_is_no_credit_for_a_burst(ledger: Ledger, elapse: Elapse) -> None:
+    waits(ledger, 3, 200)
+    elapse(0.1)
+    assert ledger.take_turn(calls_per_second=200) == Turn()
+    assert ledger.take_turn(calls_per_second=200).wait_seconds > 0
+
+
+def test_without_a_rate_no_slot_is_taken(ledger: Ledger) -> None:
+    ledger.take_turn(calls_per_second=0.1)
+    assert ledger.take_turn() == Turn()
+    assert 9 < ledger.take_turn(calls_per_second=0.1).wait_seconds <= 10
+
+
+def test_during_a_pause_no_slot_is_taken(ledger: Ledger) -> None:
+    ledger.close_gate(seconds=60, reason="429", failed=False)
+    assert ledger.take_turn(calls_per_second=0.1).wait_seconds == 0
+    ledger.open_gate()
+    assert ledger.take_turn(calls_per_second=0.1) == Turn()
+
+
+def test_a_rate_slower_than_any_account_has_is_one_call_a_day(ledger: Ledger) -> None:
+    ledger.take_turn(calls_per_second=1e-300)
+    assert ledger.take_turn(calls_per_second=1e-300).wait_seconds == pytest.approx(86_400, abs=1)
+
+
+def test_a_clock_that_was_set_back_does_not_stop_all_calls(
+    memory_ledger: MemoryLedger, clock: Clock
+) -> None:
+    memory_ledger.take_turn(calls_per_second=10)
+    clock.step(-86_400)
+    assert memory_ledger.take_turn(calls_per_second=10) == Turn()
+    assert memory_ledger.take_turn(calls_per_second=10).wait_seconds == pytest.approx(0.1)
+
+
+def test_so_does_redis(redis_ledger: RedisLedger, client: redis.Redis, account: str) -> None:
+    """The next free slot a day ahead is what a clock that was set back by a day leaves behind."""
+    key = f"connect-worker:{{{account}}}:pace"
+    client.set(key, round((redis_ledger.now() + 86_400) * 1_000_000))
+    assert redis_ledger.take_turn(calls_per_second=10) == Turn()
+    assert 0 < redis_ledger.take_turn(calls_per_second=10).wait_seconds <= 0.1
+
+
+def test_a_rate_that_is_not_used_leaves_no_key(
+    redis_ledger: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    redis_ledger.take_turn(calls_per_second=100)
+    assert 0 < client.pttl(f"connect-worker:{{{account}}}:pace") <= 10
+
+
+def slots_of_a_process(url: str, account: str, count: int) -> list[float]:
+    with connect(url) as client:
+        ledger = RedisLedger(client, account=account)
+        found = []
+        for _ in range(count):
+            before = ledger.now()
+            found.append(before + ledger.take_turn(calls_per_second=20).wait_seconds)
+        return found
+
+
+def test_processes_share_the_slots(redis_url: str, account: str) -> None:
+    jobs = [(redis_url, account, 25)] * 4
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        slots = sorted(one for own in pool.starmap(slots_of_a_process, jobs) for one in own)
+    # 100 slots are taken in no time; each was given to one.
+    assert slots[-1] - slots[0] == pytest.approx(99 / 20, abs=0.5)

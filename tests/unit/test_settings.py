@@ -77,6 +77,7 @@ def test_without_variables_there_are_defaults() -> None:
         ("TIMEOUT_SECONDS", "5", "timeout_seconds", 5.0),
         ("PAGE_SIZE", "1000", "page_size", 1000),
         ("KEEP_DAYS", "0.5", "keep_days", 0.5),
+        ("MAX_CALLS_PER_SECOND", "2.5", "max_calls_per_second", 2.5),
     ],
 )
 def test_each_variable_sets_its_setting(
@@ -99,7 +100,7 @@ NUMBERS = [
     *("POLL_SECONDS", "POLL_FULFILLMENT_SECONDS", "POLL_TIER_CONFIG_SECONDS"),
     *("POLL_USAGE_FILE_SECONDS", "POLL_USAGE_SECONDS", "SWEEP_SECONDS", "LEASE_SECONDS"),
     *("MAX_ATTEMPTS", "RETRY_BASE_SECONDS", "RETRY_MAX_SECONDS", "SKIP_SECONDS"),
-    *("TIMEOUT_SECONDS", "PAGE_SIZE", "KEEP_DAYS"),
+    *("TIMEOUT_SECONDS", "PAGE_SIZE", "KEEP_DAYS", "MAX_CALLS_PER_SECOND"),
 ]
 
 

@@ -1,12 +1,20 @@
-"""What a process knows of the account's pause, and how often it asks."""
+"""What a process knows of the account's pause, how often it asks, and how it keeps to a rate."""
 
 from __future__ import annotations
 
-import pytest
-from ledger.world import Clock
+from collections.abc import Callable
 
-from connect_worker.engine.turnstile import FRESH_SECONDS, KnownPause, Turnstile
-from connect_worker.exceptions import AccountPaused, LedgerUnavailable
+import pytest
+from ledger.world import Clock, running
+
+from connect_worker.engine.heart import Pulse
+from connect_worker.engine.turnstile import (
+    FRESH_SECONDS,
+    KnownPause,
+    Turnstile,
+    calling_under,
+)
+from connect_worker.exceptions import AccountPaused, LeaseLost, LedgerUnavailable
 from connect_worker.ledger import MemoryLedger
 from connect_worker.processing.states import Turn
 
@@ -17,11 +25,11 @@ class CountingLedger(MemoryLedger):
     asked = 0
     is_away = False
 
-    def take_turn(self) -> Turn:
+    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
         if self.is_away:
             raise LedgerUnavailable("Redis can't be reached")
         self.asked += 1
-        return super().take_turn()
+        return super().take_turn(calls_per_second=calls_per_second)
 
 
 @pytest.fixture
@@ -133,3 +141,80 @@ def test_without_the_ledger_nothing_is_sent(
     clock.step(FRESH_SECONDS)
     with pytest.raises(LedgerUnavailable):
         turnstile()
+
+
+# ---- with a rate
+
+
+class Sleeper:
+    """Sleeps by stepping the clock; can do something meanwhile."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.slept: list[float] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __call__(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 3))
+        self.clock.step(seconds)
+        self.meanwhile()
+
+
+@pytest.fixture
+def sleeper(clock: Clock) -> Sleeper:
+    return Sleeper(clock)
+
+
+@pytest.fixture
+def paced(ledger: CountingLedger, pause: KnownPause, sleeper: Sleeper) -> Turnstile:
+    return Turnstile(ledger, pause, calls_per_second=10, sleep=sleeper)
+
+
+def test_each_call_waits_for_its_slot_and_asks_once(
+    paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper
+) -> None:
+    for _ in range(4):
+        paced()
+    assert sleeper.slept == [0.1, 0.1, 0.1]
+    assert ledger.asked == 4
+
+
+def test_a_pause_takes_no_slot(paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper) -> None:
+    ledger.close_gate(seconds=5, reason="429", failed=False)
+    for _ in range(3):
+        with pytest.raises(AccountPaused):
+            paced()
+    assert ledger.asked == 1
+    sleeper.clock.step(5)
+    paced()
+    assert sleeper.slept == []
+
+
+def test_a_pause_that_begins_while_a_call_waits_refuses_it(
+    ledger: CountingLedger, pause: KnownPause, sleeper: Sleeper
+) -> None:
+    slow = Turnstile(ledger, pause, calls_per_second=1, sleep=sleeper)
+    slow()
+    sleeper.meanwhile = lambda: ledger.close_gate(seconds=9, reason="429", failed=False)
+    with pytest.raises(AccountPaused):
+        slow()
+    assert sleeper.slept == [1.0]
+
+
+def test_a_lease_that_is_lost_while_a_call_waits_refuses_it(
+    paced: Turnstile, sleeper: Sleeper
+) -> None:
+    ledger = MemoryLedger(clock=sleeper.clock)
+    claim = running(ledger, lease_seconds=60)
+    pulse = Pulse(ledger, claim)
+
+    def rescued() -> None:
+        sleeper.clock.step(61)
+        ledger.wake(limit=9, requeue_seconds=60, max_attempts=9)
+        pulse.renew()
+
+    paced()
+    sleeper.meanwhile = rescued
+    with calling_under(pulse), pytest.raises(LeaseLost):
+        paced()
+    paced()

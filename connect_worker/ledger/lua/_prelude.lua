@@ -11,6 +11,7 @@
 --   gate                 hash    until, reason, failures, token (of the last closing call),
 --                                strict (1: closed for failures, opens with one probe),
 --                                probe (an owner), probe_until
+--   pace                 string  when the next call to Connect may be sent, microseconds; expires
 --   lock:<name>          string  the owner; expires
 --
 -- Fields of a request. Names are short because they are stored with each one; what is at its default
