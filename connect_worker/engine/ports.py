@@ -160,10 +160,10 @@ class Ledger(Protocol):
         """
 
     def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
-        """Tell whether one more call to Connect may be sent, and take its slot of a shared rate.
+        """Tell whether one more call to Connect may be sent, and take its turn in a shared rate.
 
-        The slots of all callers are evenly spaced, with no credit for a time without calls. While
-        the account pauses, none is taken. A call repeated for a lost reply wastes a slot, no more.
+        The turns of all callers are evenly spaced, with no credit for a time without calls. While
+        the account pauses, none is taken. A call repeated for a lost reply wastes a turn, no more.
         """
 
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:

@@ -2,7 +2,7 @@
 
 A claim is refused while the account pauses; a job that has its claim goes on calling. So each call
 of this process asks here first, whoever makes it: the engine, a poll, the user's code. Where the
-account has a rate, the call waits here for its slot; heartbeats hold the job's lease meanwhile.
+account has a rate, the call waits here for its turn; heartbeats hold the job's lease meanwhile.
 """
 
 from __future__ import annotations
@@ -116,15 +116,15 @@ class Turnstile:
         Raises:
             AccountPaused: The account pauses: nothing may be sent before its end.
             LedgerUnavailable: Nobody knows whether it does.
-            LeaseLost: The job's lease was lost while the call waited for its slot.
+            LeaseLost: The job's lease was lost while the call waited for its turn.
         """
         if self._calls_per_second is not None:
-            self._wait_for_slot(self._calls_per_second)
+            self._wait_for_turn(self._calls_per_second)
         if not self._pause.is_fresh:
             self._ask(None)
         self._pause.require_open()
 
-    def _wait_for_slot(self, calls_per_second: float) -> None:
+    def _wait_for_turn(self, calls_per_second: float) -> None:
         if self._pause.is_fresh:
             self._pause.require_open()
         turn = self._ask(calls_per_second)

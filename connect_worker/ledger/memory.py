@@ -41,8 +41,8 @@ SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
 #: So often the message of a backlogged kind is taken to be in its queue still.
 PATIENCE = 6
-#: More callers do not wait: whoever finds so many slots taken finds a clock that was set back.
-MOST_SLOTS = 10_000
+#: More callers do not wait: whoever finds so many turns taken finds a clock that was set back.
+MOST_TURNS = 10_000
 
 
 def _atomic(
@@ -75,7 +75,7 @@ class MemoryLedger:
         self._outcomes: Counter[tuple[Kind, str]] = Counter()
         self._pause = Pause()
         #: When the next call to Connect may be sent, in microseconds.
-        self._free_slot = 0
+        self._next_turn = 0
         self._holders: dict[str, tuple[str, int]] = {}
 
     def now(self) -> float:
@@ -377,7 +377,7 @@ class MemoryLedger:
 
     @_atomic
     def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
-        """Tell whether one more call to Connect may be sent, and take its slot."""
+        """Tell whether one more call to Connect may be sent, and take its turn."""
         paused = self._pause.until - self._now()
         if paused > 0:
             return Turn(paused / 1000, self._pause.reason)
@@ -385,11 +385,11 @@ class MemoryLedger:
         if not interval:
             return Turn()
         now = round(self._clock() * 1_000_000)
-        slot = max(self._free_slot, now)
-        if slot - now > interval * MOST_SLOTS:
-            slot = now
-        self._free_slot = slot + interval
-        return Turn(wait_seconds=(slot - now) / 1_000_000)
+        turn = max(self._next_turn, now)
+        if turn - now > interval * MOST_TURNS:
+            turn = now
+        self._next_turn = turn + interval
+        return Turn(wait_seconds=(turn - now) / 1_000_000)
 
     @_atomic
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:

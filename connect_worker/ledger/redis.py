@@ -217,7 +217,7 @@ class RedisLedger:
         self._scripts.run("open_gate", int(forget))
 
     def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
-        """Tell whether one more call to Connect may be sent, and take its slot."""
+        """Tell whether one more call to Connect may be sent, and take its turn."""
         interval = microseconds_between(calls_per_second)
         paused, reason, wait = self._scripts.run("take_turn", interval, key="pace")
         return Turn(paused / 1000, reason, wait / 1_000_000)

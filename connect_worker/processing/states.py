@@ -176,7 +176,7 @@ class Turn:
     #: Seconds until the account's pause ends; 0 when there is none.
     paused_seconds: float = 0.0
     reason: str = ""
-    #: Seconds until the call's slot of the shared rate; 0 without a rate.
+    #: Seconds until the call's turn in the shared rate; 0 without a rate.
     wait_seconds: float = 0.0
 
 

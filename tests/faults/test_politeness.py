@@ -124,7 +124,7 @@ def now(stack: FaultStack) -> datetime:
 
 
 CALLS_PER_SECOND = 20.0
-#: How much earlier or later than its slot a call may arrive, on a machine that others use too.
+#: How much earlier or later than its turn a call may arrive, on a machine that others use too.
 JITTER_SECONDS = 0.4
 
 
@@ -139,7 +139,7 @@ def test_four_workers_keep_to_one_rate_together(tmp_path: Path) -> None:
         times = [call.at.timestamp() for call in calls(stack)]
         assert len(times) > 100, "the processors' own calls are among them"
         assert len(times) - 1 <= CALLS_PER_SECOND * (times[-1] - times[0] + JITTER_SECONDS)
-        # Slots are even: whatever the window, a call in it came at most a jitter off its slot.
+        # Turns are even: whatever the window, a call in it came at most a jitter off its turn.
         for first, start in enumerate(times):
             within = sum(start <= at < start + 1 for at in times[first:])
             assert within <= CALLS_PER_SECOND * (1 + JITTER_SECONDS) + 1

@@ -47,11 +47,11 @@ def test_failures_that_are_only_counted_are_no_pause(ledger: Ledger) -> None:
 
 def waits(ledger: Ledger, count: int, calls_per_second: float) -> list[float]:
     """Slots taken at once, as times on the ledger's clock from the first one."""
-    slots = []
+    turns = []
     for _ in range(count):
         before = ledger.now()
-        slots.append(before + ledger.take_turn(calls_per_second=calls_per_second).wait_seconds)
-    return [slot - slots[0] for slot in slots]
+        turns.append(before + ledger.take_turn(calls_per_second=calls_per_second).wait_seconds)
+    return [turn - turns[0] for turn in turns]
 
 
 def test_the_first_call_is_sent_at_once(ledger: Ledger) -> None:
@@ -59,9 +59,9 @@ def test_the_first_call_is_sent_at_once(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("calls_per_second", [0.01, 0.5, 3, 40])
-def test_slots_are_evenly_spaced(ledger: Ledger, calls_per_second: float) -> None:
+def test_turns_are_evenly_spaced(ledger: Ledger, calls_per_second: float) -> None:
     found = waits(ledger, 20, calls_per_second)
-    # Redis' clock may have gone on between asking for the time and for the slot.
+    # Redis' clock may have gone on between asking for the time and for the turn.
     assert found == pytest.approx([n / calls_per_second for n in range(20)], abs=0.2)
 
 
@@ -72,13 +72,13 @@ def test_a_time_without_calls_is_no_credit_for_a_burst(ledger: Ledger, elapse: E
     assert ledger.take_turn(calls_per_second=200).wait_seconds > 0
 
 
-def test_without_a_rate_no_slot_is_taken(ledger: Ledger) -> None:
+def test_without_a_rate_no_turn_is_taken(ledger: Ledger) -> None:
     ledger.take_turn(calls_per_second=0.1)
     assert ledger.take_turn() == Turn()
     assert 9 < ledger.take_turn(calls_per_second=0.1).wait_seconds <= 10
 
 
-def test_during_a_pause_no_slot_is_taken(ledger: Ledger) -> None:
+def test_during_a_pause_no_turn_is_taken(ledger: Ledger) -> None:
     ledger.close_gate(seconds=60, reason="429", failed=False)
     assert ledger.take_turn(calls_per_second=0.1).wait_seconds == 0
     ledger.open_gate()
@@ -100,7 +100,7 @@ def test_a_clock_that_was_set_back_does_not_stop_all_calls(
 
 
 def test_so_does_redis(redis_ledger: RedisLedger, client: redis.Redis, account: str) -> None:
-    """The next free slot a day ahead is what a clock that was set back by a day leaves behind."""
+    """The next free turn a day ahead is what a clock that was set back by a day leaves behind."""
     key = f"connect-worker:{{{account}}}:pace"
     client.set(key, round((redis_ledger.now() + 86_400) * 1_000_000))
     assert redis_ledger.take_turn(calls_per_second=10) == Turn()
@@ -114,7 +114,7 @@ def test_a_rate_that_is_not_used_leaves_no_key(
     assert 0 < client.pttl(f"connect-worker:{{{account}}}:pace") <= 10
 
 
-def slots_of_a_process(url: str, account: str, count: int) -> list[float]:
+def turns_of_a_process(url: str, account: str, count: int) -> list[float]:
     with connect(url) as client:
         ledger = RedisLedger(client, account=account)
         found = []
@@ -124,9 +124,9 @@ def slots_of_a_process(url: str, account: str, count: int) -> list[float]:
         return found
 
 
-def test_processes_share_the_slots(redis_url: str, account: str) -> None:
+def test_processes_share_the_turns(redis_url: str, account: str) -> None:
     jobs = [(redis_url, account, 25)] * 4
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        slots = sorted(one for own in pool.starmap(slots_of_a_process, jobs) for one in own)
-    # 100 slots are taken in no time; each was given to one.
-    assert slots[-1] - slots[0] == pytest.approx(99 / 20, abs=0.5)
+        turns = sorted(one for own in pool.starmap(turns_of_a_process, jobs) for one in own)
+    # 100 turns are taken in no time; each was given to one.
+    assert turns[-1] - turns[0] == pytest.approx(99 / 20, abs=0.5)

@@ -170,7 +170,7 @@ def paced(ledger: CountingLedger, pause: KnownPause, sleeper: Sleeper) -> Turnst
     return Turnstile(ledger, pause, calls_per_second=10, sleep=sleeper)
 
 
-def test_each_call_waits_for_its_slot_and_asks_once(
+def test_each_call_waits_for_its_turn_and_asks_once(
     paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper
 ) -> None:
     for _ in range(4):
@@ -179,7 +179,7 @@ def test_each_call_waits_for_its_slot_and_asks_once(
     assert ledger.asked == 4
 
 
-def test_a_pause_takes_no_slot(paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper) -> None:
+def test_a_pause_takes_no_turn(paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper) -> None:
     ledger.close_gate(seconds=5, reason="429", failed=False)
     for _ in range(3):
         with pytest.raises(AccountPaused):
