@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from connect_worker.api import client_for
+from connect_worker.api import Client, client_for
 from connect_worker.api.session import SessionPool
 from connect_worker.config import Config, use_config
 
@@ -137,3 +137,30 @@ def test_one_account_has_one_client_and_another_has_another() -> None:
     assert client_for(one) is not client_for(other)
     with use_config(other):
         assert client_for() is client_for(other)
+
+
+def test_the_environments_proxy_is_used() -> None:
+    with serving(FINE) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", server.url.removesuffix("/public/v1"))
+        client = Client("http://connect.invalid/public/v1", KEY)
+        client.get("requests/PR-1")
+        client.post("requests/PR-1/approve/", {})
+    assert [call.headers["Host"] for call in server.calls] == ["connect.invalid"] * 2
+    assert len(server.connections) == 1
+
+
+def test_a_host_without_a_proxy_is_called_directly() -> None:
+    with serving(FINE) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", "http://127.0.0.1:9")
+        patch.setenv("no_proxy", "127.0.0.1")
+        server.client().get("requests/PR-1")
+    assert [call.path for call in server.calls] == ["/public/v1/requests/PR-1"]
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_environments_certificates_are_used(variable: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        patch.setenv(variable, "/nowhere/bundle.pem")
+        with pytest.raises(OSError, match=r"bundle\.pem"):
+            Client("https://127.0.0.1:9/public/v1", KEY).get("requests/PR-1")
