@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import after_error
 from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.line import hand_on
 from connect_worker.engine.post import Finished, finish
 from connect_worker.engine.reading import read
 from connect_worker.engine.turnstile import calling_under
@@ -47,7 +48,12 @@ def handle(engine: Engine, ref: Ref) -> Handled:
     """
     owner = f"{engine.worker}:{uuid.uuid4().hex[:12]}"
     asked_at = engine.pause.clock()
-    claim = engine.ledger.claim(ref, owner=owner, lease_seconds=engine.lease_seconds)
+    claim = engine.ledger.claim(
+        ref,
+        owner=owner,
+        lease_seconds=engine.lease_seconds,
+        limits=engine.registry.limits(ref.kind),
+    )
     if isinstance(claim, Refusal):
         return Handled(f"nothing to do: {claim}")
     # The claim would have been refused: a short job need not ask again.
@@ -64,6 +70,10 @@ def handle(engine: Engine, ref: Ref) -> Handled:
             handled = _work(engine, job)
         except Exception as error:  # noqa: BLE001 - the one place where a job's errors are handled
             return Handled(*after_error(engine, job, error))
+        finally:
+            if job.decision is None:
+                # Else it was handed on when the decision was stored.
+                hand_on(engine, claim)
         if claim.probe:
             engine.ledger.open_gate()
         return handled
@@ -82,7 +92,7 @@ def _work(engine: Engine, job: Job) -> Handled:
     if processor is None:
         return _wait(engine, job, f"left alone: no processor for product {product}")
     try:
-        decision = _decide(processor, job, document)
+        decision = _decide(engine, processor, job, document)
     except (BadRequest, NotFound):
         # Connect refused a call of the processor's own: perhaps since somebody else has decided.
         shown = _load(engine, job)
@@ -108,9 +118,14 @@ def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
     return processor.awaits(document) and not moved_on
 
 
-def _decide(processor: Processor, job: Job, document: JSON) -> Decision:
+def _decide(engine: Engine, processor: Processor, job: Job, document: JSON) -> Decision:
     job.open(document)
-    processor.run(document, job)
+    try:
+        processor.run(document, job)
+    finally:
+        if job.decision is not None:
+            # The next one may be inside the processor while this one's decision is posted.
+            hand_on(engine, job.claim)
     return job.decision or Decision(Leave())
 
 

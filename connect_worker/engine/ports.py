@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -53,7 +54,9 @@ class Ledger(Protocol):
         sighted is kept for another `keep_seconds`.
         """
 
-    def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
+    def claim(
+        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | Refusal:
         """Take the request for one run: fence + 1, and attempt + 1 unless a decision is stored.
 
         Given for `queued`, and for `retry`, `waiting` and `decided` that are due; never
@@ -63,6 +66,10 @@ class Ledger(Protocol):
         moves the request's time to the gate's end and answers `PAUSED`; of a gate that was closed
         for failures and whose time is over, one claim passes until `open_gate` or `close_gate` is
         called or its lease ends. While failures are counted, each claim says so (`probe=True`).
+
+        Where the product's requests have a limit, a claim without a stored decision takes a slot of
+        it, and gives it back with the next change of state (`decide` too) or when the lease ends.
+        While all are taken the answer is `FULL`: the request gets in line, no attempt is used.
         """
 
     def extend(self, claim: Claim) -> bool:
@@ -124,6 +131,14 @@ class Ledger(Protocol):
         after `requeue_seconds`, doubling with each time that nobody claims it, up to an hour.
         Of a kind in `backlogged` the first message is taken to be in the queue still: the record is
         looked at again, and published again only after the sixth time.
+        """
+
+    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+        """Let as many out of line as the limit has room for; return them, to be published.
+
+        Of all limits when none is named; the visits that began first come first. They hold no slot:
+        the claim takes it. `wake` looks at them after `requeue_seconds`. None while the account
+        pauses.
         """
 
     def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:

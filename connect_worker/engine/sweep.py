@@ -26,6 +26,8 @@ class Swept:
 def sweep(engine: Engine) -> Swept:
     """Publish what is due, rescue what a dead worker held, park what killed too many workers.
 
+    And wake as many of those in line for a slot as there is room for.
+
     Sweeps may overlap: each record is handed out once.
     """
     woken = rescued = parked = 0
@@ -46,4 +48,8 @@ def sweep(engine: Engine) -> Swept:
         rescued += len(found.expired)
         parked += len(found.parked)
         if found.looked_at < BATCH:
-            return Swept(woken, rescued, parked)
+            break
+    # Slots that were not handed on: a job died inside the processor, or a message was lost.
+    released = engine.ledger.next_in_line(requeue_seconds=engine.requeue_seconds)
+    engine.publisher.publish(released)
+    return Swept(woken + len(released), rescued, parked)

@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.memory_record import Pause, Record
 from connect_worker.ledger.wire import clip, microseconds_between, milliseconds, to_text
+from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -74,6 +75,8 @@ class MemoryLedger:
         self._ended: Counter[tuple[Kind, State]] = Counter()
         self._outcomes: Counter[tuple[Kind, str]] = Counter()
         self._pause = Pause()
+        #: How many may be inside, as last claimed with.
+        self._limits: dict[str, int] = {}
         #: When the next call to Connect may be sent, in microseconds.
         self._next_turn = 0
         self._holders: dict[str, tuple[str, int]] = {}
@@ -133,7 +136,9 @@ class MemoryLedger:
         return new
 
     @_atomic
-    def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
+    def claim(
+        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | Refusal:
         """Take the request for one run."""
         now, lease = self._now(), milliseconds(lease_seconds)
         record = self._find(ref)
@@ -153,10 +158,24 @@ class MemoryLedger:
             record.due = record.look = paused_until
             record.unanswered = 0
             return Refusal.PAUSED
+        limit = None if record.decision else limit_for(limits, record.product)
+        if limit and self._is_full(limit):
+            record.limit = limit.name
+            return Refusal.FULL
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
         self._grant(record, owner, lease)
+        record.limit = limit.name if limit else ""
         return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+
+    def _is_full(self, limit: Limit) -> bool:
+        self._limits[limit.name] = limit.most
+        return self._inside(limit.name) >= limit.most
+
+    def _inside(self, limit: str) -> int:
+        """Count who is inside the processor under a live lease."""
+        now = self._now()
+        return sum(one.limit == limit and one.is_held(now) for one in self._records.values())
 
     def _paused_until(self, ref: Ref, record: Record, lease: int) -> int:
         """Return when to try again while the account is paused; 0 when this claim may pass."""
@@ -296,6 +315,30 @@ class MemoryLedger:
         else:
             record.error = f"the worker died in attempt {attempts}, the last one"
             self._move(record, State.PARKED)
+
+    @_atomic
+    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+        """Let as many out of each line as their limit has room for."""
+        if self._pause.until > self._now():
+            return []
+        released: list[Ref] = []
+        for name in [limit] if limit else list(self._limits):
+            room = max(0, self._limits.get(name, 0) - self._inside(name))
+            released += self._line(name)[:room]
+        for ref in released:
+            record = self._records[ref]
+            record.limit, record.unanswered = "", 1
+            record.look = self._now() + milliseconds(requeue_seconds)
+        return released
+
+    def _line(self, limit: str) -> list[Ref]:
+        """Return who waits for a slot, those whose visits began first at the head."""
+        waiting = [
+            (one.first_seen, str(ref), ref)
+            for ref, one in self._records.items()
+            if one.limit == limit and not one.state.is_leased
+        ]
+        return [ref for _, _, ref in sorted(waiting, key=lambda found: found[:2])]
 
     @_atomic
     def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
@@ -479,7 +522,7 @@ class MemoryLedger:
 
     def _move(self, record: Record, state: State, *, due: int | None = None) -> None:
         """Change the state; without a time nothing is due."""
-        record.state, record.changed = state, self._now()
+        record.state, record.changed, record.limit = state, self._now(), ""
         record.due, record.look = due or 0, due
         if not state.is_leased:
             record.unanswered = 0

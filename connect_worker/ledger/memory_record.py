@@ -35,6 +35,8 @@ class Record:
     #: JSON text, so that a caller who changes the document does not change the decision.
     decision: str | None = None
     steps: dict[str, str] = field(default_factory=dict)
+    #: The limit in whose slots (while running) or line (else) it is.
+    limit: str = ""
     error: str = ""
     outcome: str = ""
     #: The call that took it out of the last owner's hands; repeated, that call changes nothing.
@@ -64,6 +66,7 @@ class Record:
             decision=self._decision(),
             steps=self._steps(),
             probe=probe,
+            limit=self.limit,
         )
 
     def to_entry(self, ref: Ref) -> Entry:

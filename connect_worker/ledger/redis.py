@@ -18,12 +18,14 @@ from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.scripts import Scripts
 from connect_worker.ledger.wire import (
     clip,
+    flat_limits,
     microseconds_between,
     milliseconds,
     to_claim,
     to_entry,
     to_text,
 )
+from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -100,9 +102,12 @@ class RedisLedger:
             begun += [batch[position].ref for position in positions]
         return begun
 
-    def claim(self, ref: Ref, *, owner: str, lease_seconds: float) -> Claim | Refusal:
+    def claim(
+        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | Refusal:
         """Take the request for one run, in one round trip."""
-        verdict, *given = self._scripts.run("claim", str(ref), owner, milliseconds(lease_seconds))
+        lease, flat = milliseconds(lease_seconds), flat_limits(limits)
+        verdict, *given = self._scripts.run("claim", str(ref), owner, lease, *flat)
         if verdict != "ok":
             return Refusal(verdict)
         probe, pairs = given
@@ -181,6 +186,11 @@ class RedisLedger:
             if looked < size:
                 break
         return Woken(publish, expired, parked, total)
+
+    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+        """Let as many out of each line as their limit has room for."""
+        refs = self._scripts.run("next_in_line", milliseconds(requeue_seconds), limit)
+        return [Ref.parse(ref) for ref in refs]
 
     def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
         """End a visit that nobody holds because the request was seen with another status."""

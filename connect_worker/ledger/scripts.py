@@ -15,7 +15,7 @@ from connect_worker.ledger.unavailable import translated
 NAMES = (
     "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
     "wake", "leave", "rerun", "repost", "discard",
-    "gate", "close_gate", "open_gate", "take_turn", "hold", "release",
+    "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release",
 )
 # fmt: on
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from connect_worker.processing.limits import Limits
 from connect_worker.processing.states import JSON, Claim, Entry, Ref, State
 
 #: Put before the name of a step, so that steps can't collide with the other fields.
@@ -23,6 +24,12 @@ def microseconds_between(calls_per_second: float | None) -> int:
     if calls_per_second is None:
         return 0
     return round(1_000_000 * min(max(1 / calls_per_second, 0.000_001), 86_400))
+
+
+def flat_limits(limits: Limits) -> Iterator[str | int]:
+    """Give the limits of a kind as the claim's script reads them: product, limit, number."""
+    for product, limit in limits.items():
+        yield from (product, limit.name, limit.most) if limit else (product, "", 0)
 
 
 def to_text(document: JSON) -> str:
@@ -50,6 +57,7 @@ def to_claim(ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe
         decision=_decision(fields),
         steps=_steps(fields),
         probe=probe,
+        limit=fields.get("l", ""),
     )
 
 

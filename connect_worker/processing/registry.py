@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.limits import NO_LIMITS, Limit, Limits
 from connect_worker.processing.states import Kind
 
 T = TypeVar("T")
@@ -22,6 +23,13 @@ class Registration(Generic[T]):
     #: Where it was found, such as `my_vendor.orders.Purchases`.
     name: str
     automation: T
+    #: How many of its requests may be inside its processor at once; None for any number.
+    max_concurrency: int | None = None
+
+    @property
+    def limit(self) -> Limit | None:
+        """Its limit, under its name."""
+        return Limit(self.name, self.max_concurrency) if self.max_concurrency else None
 
 
 class Registry(Generic[T]):
@@ -37,11 +45,23 @@ class Registry(Generic[T]):
         self._all: list[Registration[T]] = []
         for registration in registrations:
             self._add(registration)
+        self._limits = {
+            kind: {
+                product or "": entry.limit
+                for (of, product), entry in self._by_product.items()
+                if of is kind
+            }
+            for kind in {entry.kind for entry in self._all if entry.limit}
+        }
 
     def find(self, kind: Kind, product: str) -> T | None:
         """Return the automation for a request; one that names the product comes first."""
         found = self._by_product.get((kind, product)) or self._by_product.get((kind, None))
         return found.automation if found else None
+
+    def limits(self, kind: Kind) -> Limits:
+        """Return the limits of a kind's requests; none at all when no automation has one."""
+        return self._limits.get(kind, NO_LIMITS)
 
     def of_kind(self, kind: Kind) -> list[T]:
         """Return the automations of a kind, in the order in which they were registered."""

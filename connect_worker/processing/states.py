@@ -126,6 +126,8 @@ class Claim:
     steps: dict[str, JSON] = field(default_factory=dict)
     #: Whether failures of the account are counted: a success of this claim is worth telling.
     probe: bool = False
+    #: The limit of which it holds a slot; "" when it needs none.
+    limit: str = ""
 
 
 class Refusal(StrEnum):
@@ -141,6 +143,8 @@ class Refusal(StrEnum):
     ENDED = "ended"
     #: The account is paused (429, a refused key, Connect down).
     PAUSED = "paused"
+    #: As many as its automation allows are inside the processor; it is in line.
+    FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)

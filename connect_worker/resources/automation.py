@@ -42,6 +42,9 @@ class Automation(Generic[M]):
     request_class: ClassVar[type[BaseModel]]
     #: The ids of the products this automation is for; None for all that no other automation names.
     products: ClassVar[str | Sequence[str] | None] = None
+    #: How many of its requests may be inside `process_request` at once, over all workers; None for
+    #: as many as there are processes. For a vendor's system that can't take more.
+    max_concurrency: ClassVar[int | None] = None
     #: The logger of the processor's lines; each carries the request's id, visit and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.

@@ -33,7 +33,7 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
 
     Raises:
         RegistrationError: A module can't be imported, two automations claim the same kind and
-            product, or there is none at all; names them.
+            product, one has an impossible `max_concurrency`, or there is none at all; names them.
     """
     if not names:
         raise RegistrationError(
@@ -109,7 +109,25 @@ def _registration(automation: type[Automation[Any]], config: Config) -> Registra
         return automation(config=config) if takes_config else automation()
 
     processor = AutomationProcessor(automation.kind, make, config)
-    return Registration(automation.kind, frozenset(products) if products else None, name, processor)
+    return Registration(
+        automation.kind,
+        frozenset(products) if products else None,
+        name,
+        processor,
+        max_concurrency=_max_concurrency(automation),
+    )
+
+
+def _max_concurrency(automation: type[Automation[Any]]) -> int | None:
+    most: object = automation.max_concurrency
+    if most is None:
+        return None
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise RegistrationError(
+            f"{_name(automation)} has max_concurrency = {most!r}: give a whole number above 0, or "
+            "None for no limit"
+        )
+    return most
 
 
 def _require_constructor(automation: type[Automation[Any]], given: set[str]) -> None:

@@ -87,10 +87,12 @@ def tell(client: redis.Redis, *words: str) -> None:
 
 
 def assert_consistent(client: redis.Redis, account: str) -> None:
-    """Compare counts, due and parked with every record there is."""
+    """Compare counts, due, parked, slots and lines with every record there is."""
     prefix = f"connect-worker:{{{account}}}:"
     live: Counter[str] = Counter()
     waiting: dict[State, set[str]] = defaultdict(set)
+    limited: dict[str, dict[str, float]] = defaultdict(dict)
+    now = to_milliseconds(client)
     for key in map(str, client.scan_iter(match=f"{prefix}request:*", count=1000)):
         ref = key.removeprefix(f"{prefix}request:")
         record = cast("dict[str, str]", client.hgetall(key))
@@ -98,6 +100,12 @@ def assert_consistent(client: redis.Redis, account: str) -> None:
         assert (client.pttl(key) > 0) == state.is_final, f"{ref} is {state}: does it expire?"
         if state.is_leased:
             assert client.zscore(prefix + "due", ref) == float(record["r"])
+        if "l" in record and not state.is_leased:
+            assert state in (State.QUEUED, State.RETRY, State.WAITING)
+            limited[f"line:{record['l']}"][ref] = float(record["b"])
+        elif "l" in record and float(record["r"]) > now:
+            assert state is State.RUNNING
+            limited[f"slots:{record['l']}"][ref] = float(record["r"])
         if not state.is_final:
             live[f"{Ref.parse(ref).kind}:{state}"] += 1
             waiting[state].add(ref)
@@ -108,3 +116,17 @@ def assert_consistent(client: redis.Redis, account: str) -> None:
     assert {name: n for name, n in counted.items() if n} == live
     assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
     assert set(client.zrange(prefix + "parked", 0, -1)) == parked
+    for name in ("slots", "line"):
+        for key in map(str, client.scan_iter(match=f"{prefix}{name}:*", count=1000)):
+            # Who let its lease end may be among the members still: it does not count.
+            since = now if name == "slots" else "-inf"
+            found = client.zrange(key, f"({since}", "+inf", byscore=True, withscores=True)
+            members = dict(cast("list[tuple[str, float]]", found))
+            assert members == limited.pop(key.removeprefix(prefix), {})
+    assert not limited
+
+
+def to_milliseconds(client: redis.Redis) -> float:
+    """Return the server's clock as the scripts read it."""
+    seconds, microseconds = client.time()
+    return float(seconds * 1000 + microseconds // 1000)

@@ -13,6 +13,10 @@
 --                                probe (an owner), probe_until
 --   pace                 string  when the next call to Connect may be sent, microseconds; expires
 --   lock:<name>          string  the owner; expires
+--   limits               hash    <limit> -> how many may be inside its processor, as last claimed with
+--   slots:<limit>        zset    who is inside; the score is the lease's end, after which it counts
+--                                no more
+--   line:<limit>         zset    who was refused for want of a slot; the score is when its visit began
 --
 -- Fields of a request. Names are short because they are stored with each one; what is at its default
 -- is not stored. Times are integer milliseconds of this server's clock.
@@ -22,6 +26,7 @@
 --   r lease end, or the time from which it may be claimed                w publishes nobody answered
 --   d decision (JSON text)  j:<step> its result (JSON text)              p product
 --   e last error            u outcome          b visit first seen        t last change of state
+--   l the limit in whose slots (while running) or line (else) it is
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
 --
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
@@ -37,6 +42,9 @@ local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 
 local LEASED = { running = true, posting = true }
 local FINAL = { settled = true, superseded = true, discarded = true }
+
+local base = string.sub(ARGV[1], 1, -1 - #'request:')
+local limits = base .. 'limits'
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -63,14 +71,39 @@ local function read(key)
   }
 end
 
--- Every change of state passes here, so that counts, due and parked can't drift from the records.
--- `look` is when `wake` must look at it; nil for the states in which nothing is due.
+local function slots_of(limit)
+  return base .. 'slots:' .. limit
+end
+
+local function line_of(limit)
+  return base .. 'line:' .. limit
+end
+
+-- How many are inside under a live lease.
+local function inside(limit)
+  redis.call('ZREMRANGEBYSCORE', slots_of(limit), '-inf', text(now))
+  return redis.call('ZCARD', slots_of(limit))
+end
+
+-- Free the slot, or the place in line; before the record is deleted.
+local function leave_limit(ref)
+  local limit = redis.call('HGET', key_of(ref), 'l')
+  if limit then
+    redis.call('ZREM', slots_of(limit), ref)
+    redis.call('ZREM', line_of(limit), ref)
+    redis.call('HDEL', key_of(ref), 'l')
+  end
+end
+
+-- Every change of state passes here, so that counts, due, parked, slots and lines can't drift from
+-- the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
 local function move(ref, from, to, look)
   local kind = string.match(ref, '^[^:]+')
   if from and not FINAL[from] then
     redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
   end
   redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
+  leave_limit(ref)
   if look then
     redis.call('ZADD', due, text(look), ref)
   else

@@ -1,6 +1,7 @@
 -- Give one run of the request to one owner.
 --
 -- ARGV[2] ref   ARGV[3] owner   ARGV[4] lease, ms
+-- ARGV[5...] for each product of the kind ('' for all others): its id, limit ('' for none), number
 -- Returns {refusal} or {'ok', 1 when failures are counted, {field, value, ...}}.
 
 local ref, owner, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -21,6 +22,28 @@ end
 local g = redis.call('HMGET', gate, 'until', 'failures', 'probe', 'probe_until', 'strict')
 local closed_until, troubled, probe, probe_until = number(g[1]), number(g[2]) > 0, g[3], number(g[4])
 
+-- The limit of the record's product; nil for none.
+local function limit_of()
+  local product, found = redis.call('HGET', key, 'p') or '', nil
+  for at = 5, #ARGV, 3 do
+    if ARGV[at] == product then
+      found = at
+      break
+    elseif ARGV[at] == '' then
+      found = at
+    end
+  end
+  if found and ARGV[found + 1] ~= '' then
+    redis.call('HSET', limits, ARGV[found + 1], ARGV[found + 2])
+    return ARGV[found + 1], tonumber(ARGV[found + 2])
+  end
+end
+
+local function take_slot(limit)
+  redis.call('HSET', key, 'l', limit)
+  redis.call('ZADD', slots_of(limit), text(now + lease), ref)
+end
+
 if LEASED[state] then
   if record.o ~= owner or record.r <= now then
     return { 'busy' }
@@ -28,6 +51,10 @@ if LEASED[state] then
   -- The reply to the same call was lost: the same claim again, its lease from now on.
   redis.call('HSET', key, 'r', text(now + lease))
   redis.call('ZADD', due, text(now + lease), ref)
+  local limit = redis.call('HGET', key, 'l')
+  if limit then
+    take_slot(limit)
+  end
   return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }
 end
 if state ~= 'queued' and record.r > now then
@@ -52,10 +79,24 @@ if troubled and g[5] then
   if probe and probe_until > now then
     return pause(now + math.min(lease, PROBE_WAIT_MS))
   end
-  redis.call('HSET', gate, 'probe', owner, 'probe_until', text(now + lease))
 end
 
 local to = record.d and 'posting' or 'running'
+local limit, most
+if to == 'running' then
+  limit, most = limit_of()
+  if limit and inside(limit) >= most then
+    -- Its time stays: `wake` sends messages to those in line too, ever more rarely.
+    leave_limit(ref)
+    redis.call('HSET', key, 'l', limit)
+    redis.call('ZADD', line_of(limit), redis.call('HGET', key, 'b'), ref)
+    return { 'full' }
+  end
+end
+if troubled and g[5] then
+  redis.call('HSET', gate, 'probe', owner, 'probe_until', text(now + lease))
+end
+
 redis.call('HSET', key, 's', to, 'f', text(record.f + 1), 'o', owner, 'r', text(now + lease),
   't', text(now))
 redis.call('HDEL', key, 'x', 'w', 'c')
@@ -63,4 +104,7 @@ if to == 'running' then
   redis.call('HSET', key, 'a', text(record.a + 1), 'c', '1')
 end
 move(ref, state, to, now + lease)
+if limit then
+  take_slot(limit)
+end
 return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }

@@ -9,6 +9,10 @@ if stands ~= 'ok' then
 end
 redis.call('HSET', key, 'r', text(now + lease))
 redis.call('ZADD', due, text(now + lease), ref)
+local limit = redis.call('HGET', key, 'l')
+if limit then
+  redis.call('ZADD', slots_of(limit), 'XX', text(now + lease), ref)
+end
 if redis.call('HGET', gate, 'probe') == owner then
   redis.call('HSET', gate, 'probe_until', text(now + lease))
 end

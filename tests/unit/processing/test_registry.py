@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.limits import Limit, limit_for
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.processing.states import Kind
 
@@ -69,3 +72,25 @@ def test_what_is_covered_is_told_for_every_kind() -> None:
     assert registry.of_kind(Kind.FULFILLMENT) == ["<a>", "<b>"]
     assert registry.products == ["PRD-1", "PRD-2"]
     assert registry.registrations == entries
+
+
+def test_without_a_limit_anywhere_a_kind_has_none() -> None:
+    registry = Registry([entry("general"), entry("special", "PRD-1")])
+    assert registry.limits(Kind.FULFILLMENT) == {}
+
+
+def test_the_limits_of_a_kind_are_told_by_product() -> None:
+    special = replace(entry("special", "PRD-1", "PRD-2"), max_concurrency=2)
+    others = replace(entry("usage", kind=Kind.USAGE), max_concurrency=1)
+    registry = Registry([entry("general"), special, others])
+    limit = Limit("special", 2)
+    assert registry.limits(Kind.FULFILLMENT) == {"": None, "PRD-1": limit, "PRD-2": limit}
+    assert registry.limits(Kind.USAGE) == {"": Limit("usage", 1)}
+    assert registry.limits(Kind.TIER_CONFIG) == {}
+
+
+def test_a_products_limit_is_its_automations() -> None:
+    limits = {"": Limit("general", 1), "PRD-1": None}
+    assert limit_for(limits, "PRD-1") is None
+    assert limit_for(limits, "PRD-2") == limit_for(limits, "") == Limit("general", 1)
+    assert limit_for({"PRD-1": None}, "PRD-2") is None

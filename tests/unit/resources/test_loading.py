@@ -11,6 +11,7 @@ import pytest
 from connect_worker.config import Config, use_config
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.limits import Limit
 from connect_worker.processing.registry import Registry
 from connect_worker.processing.states import Kind
 from connect_worker.resources.loading import find_automations, load_registry
@@ -294,3 +295,25 @@ def test_a_constructor_that_wants_more_is_refused_at_the_start(write: Write) -> 
     text = refused("greedy")
     assert "greedy.Purchases can't be made" in text
     assert "database" in text
+
+
+# ---- limits
+
+
+def test_an_automations_limit_is_registered_under_its_name(write: Write) -> None:
+    write("weak.py", automation("Weak", "FulfillmentAutomation", "max_concurrency = 2"))
+    assert load("weak").limits(Kind.FULFILLMENT) == {"": Limit("weak.Weak", 2)}
+
+
+def test_without_a_word_about_it_there_is_no_limit(write: Write) -> None:
+    write("strong.py", automation("Strong"))
+    assert load("strong").limits(Kind.FULFILLMENT) == {}
+
+
+@pytest.mark.parametrize("most", ["0", "-1", "2.5", "True", "False", "'2'", "[]"])
+def test_a_limit_that_makes_no_sense_is_refused(write: Write, most: str) -> None:
+    write("odd.py", automation("Odd", "FulfillmentAutomation", f"max_concurrency = {most}"))
+    with pytest.raises(RegistrationError) as raised:
+        load("odd")
+    assert "odd.Odd" in str(raised.value)
+    assert f"max_concurrency = {most}" in str(raised.value)
