@@ -50,6 +50,14 @@ class Run:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A time that a run was inside its processor; seconds since the epoch, this machine's clock."""
+
+    begin: float
+    end: float
+
+
 class Orders:
     """Both sides of the shared folder: the test's and the processor's."""
 
@@ -85,6 +93,15 @@ class Orders:
         lines = path.read_text().splitlines() if path.exists() else []
         return [Run(**json.loads(line)) for line in lines]
 
+    def stays(self) -> list[Stay]:
+        """Return when runs were inside their processor, of all requests."""
+        lines = [
+            line
+            for path in self._directory.glob("stays.*")
+            for line in path.read_text().splitlines()
+        ]
+        return [Stay(**json.loads(line)) for line in lines]
+
     # ---- the processor
 
     def note_run(self, request_id: str, *, key: str, attempt: int) -> None:
@@ -92,6 +109,11 @@ class Orders:
         run = Run(key=key, attempt=attempt, pid=os.getpid(), at=time.time())
         with self._path("runs", "all", request_id).open("a") as file:
             file.write(json.dumps(asdict(run)) + "\n")
+
+    def note_stay(self, request_id: str, *, begin: float, end: float) -> None:
+        """Note that a run was inside the processor; one that is killed there notes nothing."""
+        with self._path("stays", "all", request_id).open("a") as file:
+            file.write(json.dumps(asdict(Stay(begin, end))) + "\n")
 
     def obey(self, point: Point, request_id: str) -> None:
         """Do what was ordered for this point, if anything was."""

@@ -25,6 +25,7 @@ SWEEP_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0
 
 PURCHASES = ROOT / "tests/faults/processors/purchases.py"
+WEAK = ROOT / "tests/faults/processors/weak.py"
 LISTINGS = ROOT / "tests/faults/processors/listings.py"
 
 
