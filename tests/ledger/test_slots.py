@@ -248,15 +248,15 @@ def test_who_is_in_line_can_be_decided_elsewhere(ledger: Ledger, arrive: Arrive)
 def test_a_new_visit_does_not_inherit_the_place_in_line(
     ledger: Ledger, elapse: Elapse, arrive: Arrive
 ) -> None:
-    tcrs = [Ref(Kind.TIER_CONFIG, f"TCR-{number}") for number in range(3)]
+    tcrs = [Ref(Kind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
     see(ledger, *tcrs, visit="a", product="PRD-1")
-    first, _, third = (ask(ledger, one) for one in tcrs)
-    assert third is Refusal.FULL
+    first, *_, third, fourth = (ask(ledger, one) for one in tcrs)
+    assert third is fourth is Refusal.FULL
     elapse(0.002)
     assert see(ledger, tcrs[2], visit="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
     assert isinstance(first, Claim)
     ledger.park(first, "broken")
-    assert released(ledger) == []
+    assert released(ledger) == [tcrs[3]], "and leaves none behind that takes up room"
     inside(ledger, tcrs[2])
 
 

@@ -51,6 +51,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.product: dict[Ref, str] = {}
         self.claims: list[Claim] = []
         self.owners = 0
+        self.visits = 0
         #: Who was refused for want of a slot and has not been called since.
         self.in_line: set[Ref] = set()
 
@@ -67,13 +68,15 @@ class SlotsMachine(RuleBasedStateMachine):
 
     @initialize()
     def first(self) -> None:
-        for product in ("PRD-1", "PRD-1", "PRD-1", "PRD-3", "PRD-3"):
-            self.arrive(product)
+        for number, product in enumerate(("PRD-1", "PRD-1", "PRD-1", "PRD-3", "PRD-3")):
+            self.arrive(product, number)
 
-    @rule(product=PRODUCTS)
-    def arrive(self, product: str) -> None:
+    @rule(product=PRODUCTS, number=ANY)
+    def arrive(self, product: str, number: int) -> None:
         self.gap()
-        ref = Ref(Kind.FULFILLMENT, f"PR-{len(self.product):04d}")
+        # Of tier configs Connect names the visits: one can be replaced while it waits in line.
+        kind = Kind.TIER_CONFIG if number % 2 else Kind.FULFILLMENT
+        ref = Ref(kind, f"{len(self.product):04d}")
         self.product[ref] = product
         self.see(ref)
 
@@ -83,8 +86,11 @@ class SlotsMachine(RuleBasedStateMachine):
         self.see(list(self.product)[number % len(self.product)])
 
     def see(self, ref: Ref) -> None:
-        product = self.product[ref]
-        self.ask(lambda ledger: begun(ledger, ref, product))
+        self.visits += 1
+        visit = f"visit-{self.visits}" if ref.kind is Kind.TIER_CONFIG else None
+        sighting = Sighting(ref, visit, self.product[ref])
+        if self.ask(lambda ledger: begun(ledger, sighting)):
+            self.in_line.discard(ref)
 
     @rule(number=ANY, span=st.integers(0, 2))
     def claim(self, number: int, span: int) -> None:
@@ -237,9 +243,8 @@ class TwinMachine(SlotsMachine):
         assert_consistent(self.client, self.account)
 
 
-def begun(ledger: Ledger, ref: Ref, product: str) -> list[Ref]:
-    seen_at = ledger.now() + 1000
-    return ledger.sight([Sighting(ref, None, product)], seen_at=seen_at, requeue_seconds=0)
+def begun(ledger: Ledger, sighting: Sighting) -> list[Ref]:
+    return ledger.sight([sighting], seen_at=ledger.now() + 1000, requeue_seconds=0)
 
 
 def answer(ledger: Ledger, call: Call) -> Any:
