@@ -64,7 +64,7 @@ def _is_permanent(error: BaseException | None) -> bool:
 def pause_account(engine: Engine, trouble: AccountTrouble) -> float:
     """Tell all workers what one call found out; return the seconds of pause, 0 for none yet."""
     if trouble.asked_seconds is not None:
-        _close(engine, trouble.asked_seconds, trouble.reason)
+        _close(engine, trouble.asked_seconds, trouble.reason, asked=True)
         return max(trouble.asked_seconds, 0.1)
     gate = engine.ledger.close_gate(seconds=0, reason=trouble.reason, failed=True)
     over = gate.failures - trouble.strikes + 1
@@ -76,9 +76,9 @@ def pause_account(engine: Engine, trouble: AccountTrouble) -> float:
     return seconds
 
 
-def _close(engine: Engine, seconds: float, reason: str) -> None:
+def _close(engine: Engine, seconds: float, reason: str, *, asked: bool = False) -> None:
     """Pause all workers; this process's other jobs need not ask the ledger to know."""
-    engine.ledger.close_gate(seconds=seconds, reason=reason, failed=False)
+    engine.ledger.close_gate(seconds=seconds, reason=reason, failed=False, asked=asked)
     engine.pause.learn(asked_at=engine.pause.clock(), paused_seconds=seconds, reason=reason)
 
 

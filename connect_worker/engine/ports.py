@@ -161,17 +161,19 @@ class Ledger(Protocol):
     def gate(self) -> Gate:
         """Return the account's shared pause."""
 
-    def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
+    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
         """Pause the account for all workers, at least for `seconds`; never shortens a pause.
 
         `failed` counts one more failure in a row (for the caller's backoff), unless the gate is
         closed for failures already; a 429 is none. With 0 seconds nothing is closed, only counted.
+        A pause that Connect `asked` for lasts until its end, whoever opens the gate meanwhile.
         """
 
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise.
 
-        With the failures kept, the next one closes the gate for longer.
+        What Connect asked for stays: the call that succeeded was sent before. With the failures
+        kept, the next one closes the gate for longer.
         """
 
     def take_turn(self, *, calls_per_second: float | None = None) -> Turn:

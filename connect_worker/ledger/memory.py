@@ -398,7 +398,7 @@ class MemoryLedger:
         return self._pause.to_gate(self._now())
 
     @_atomic
-    def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
+    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
         """Pause the account for all workers, at least for `seconds`."""
         now, pause = self._now(), self._pause
         till = now + milliseconds(seconds)
@@ -406,7 +406,9 @@ class MemoryLedger:
         # no new one.
         if failed and not (pause.until > now and pause.failures):
             pause.failures += 1
-        pause.strict = pause.strict or (seconds > 0 and pause.failures > 0)
+        pause.strict = pause.strict or (seconds > 0 and pause.failures > 0 and not asked)
+        if asked and till > pause.asked_until:
+            pause.asked_until, pause.asked_for = till, clip(reason)
         if till >= pause.until:
             pause.until, pause.reason = till, clip(reason)
         pause.probe, pause.probe_until = "", 0
@@ -415,8 +417,12 @@ class MemoryLedger:
     @_atomic
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
-        failures = 0 if forget else self._pause.failures
-        self._pause = Pause(failures=failures, reason=self._pause.reason if failures else "")
+        old, failures = self._pause, 0 if forget else self._pause.failures
+        self._pause = Pause(failures=failures, reason=old.reason if failures else "")
+        if old.asked_until > self._now():
+            # The call whose success opens the gate was sent before Connect asked for the pause.
+            self._pause.until, self._pause.reason = old.asked_until, old.asked_for
+            self._pause.asked_until, self._pause.asked_for = old.asked_until, old.asked_for
 
     @_atomic
     def take_turn(self, *, calls_per_second: float | None = None) -> Turn:

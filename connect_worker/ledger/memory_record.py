@@ -107,6 +107,9 @@ class Pause:
     probe_until: int = 0
     #: Closed for failures: it opens with one probe.
     strict: bool = False
+    #: Until when Connect itself asked for it, and the reason.
+    asked_until: int = 0
+    asked_for: str = ""
 
     def to_gate(self, now: int) -> Gate:
         """Return it as everybody sees it; a pause that ended without failures is none."""

@@ -217,10 +217,11 @@ class RedisLedger:
         """Return the account's shared pause."""
         return _gate(self._scripts.run("gate"))
 
-    def close_gate(self, *, seconds: float, reason: str, failed: bool) -> Gate:
+    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
         """Pause the account for all workers, at least for `seconds`."""
-        pause = milliseconds(seconds)
-        return _gate(self._scripts.run("close_gate", pause, clip(reason), int(failed), _token()))
+        pause, text = milliseconds(seconds), clip(reason)
+        flags = int(failed), _token(), int(asked)
+        return _gate(self._scripts.run("close_gate", pause, text, *flags))
 
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""

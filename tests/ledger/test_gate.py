@@ -161,6 +161,39 @@ def test_the_gate_can_be_opened_with_its_failures_kept(ledger: Ledger) -> None:
     assert ledger.close_gate(seconds=60, reason="500", failed=True).failures == 2
 
 
+@pytest.mark.parametrize("forget", [True, False])
+def test_a_success_does_not_end_the_pause_that_connect_asked_for(
+    ledger: Ledger, forget: bool
+) -> None:
+    """The call that succeeded was sent before the one that met the 429."""
+    ledger.close_gate(seconds=0, reason="500", failed=True)
+    ledger.close_gate(seconds=60, reason="429", failed=False, asked=True)
+    ledger.close_gate(seconds=300, reason="500", failed=True)
+    ledger.open_gate(forget=forget)
+    gate = ledger.gate()
+    assert (gate.reason, gate.failures) == ("429", 0 if forget else 1)
+    assert gate.closed_until == pytest.approx(ledger.now() + 60, abs=5)
+
+
+def test_a_pause_that_connect_asked_for_is_over_in_its_time(ledger: Ledger, elapse: Elapse) -> None:
+    ledger.close_gate(seconds=0.01, reason="429", failed=False, asked=True)
+    ledger.close_gate(seconds=60, reason="401", failed=True)
+    elapse(0.02)
+    ledger.open_gate()
+    assert ledger.gate() == Gate()
+
+
+def test_after_a_pause_that_connect_asked_for_nobody_probes_alone(
+    ledger: Ledger, elapse: Elapse
+) -> None:
+    see(ledger, PR, OTHER)
+    ledger.close_gate(seconds=0, reason="500", failed=True)
+    ledger.close_gate(seconds=0.01, reason="429", failed=False, asked=True)
+    elapse(0.02)
+    assert take(ledger, PR).probe
+    assert take(ledger, OTHER, owner="w2").probe
+
+
 def test_opening_an_open_gate_leaves_it_as_it_is(ledger: Ledger) -> None:
     ledger.open_gate(forget=False)
     assert ledger.gate() == Gate()

@@ -9,6 +9,7 @@
 --   counts               hash    <kind>:<state> -> requests in it now; final states: since the start
 --   outcomes             hash    <kind>:<outcome> -> visits that ended so since the start
 --   gate                 hash    until, reason, failures, token (of the last closing call),
+--                                asked, asked_for (the pause that Connect itself asked for),
 --                                strict (1: closed for failures, opens with one probe),
 --                                probe (an owner), probe_until
 --   pace                 string  when the next call to Connect may be sent, microseconds; expires
