@@ -9,13 +9,15 @@ import pytest
 import redis
 
 from connect_worker.ledger import RedisLedger, connect
+from connect_worker.processing.limits import Limit, Limits
 from connect_worker.processing.states import Claim, Kind, Sighting, State
 
 from .lossy import LossyRelay, lossy_relay
-from .world import APPROVE, LONG, PR, assert_consistent, look, posting, running, see, take
+from .world import APPROVE, LONG, OTHER, PR, assert_consistent, look, posting, running, see, take
 
 Prepare = Callable[[RedisLedger], Claim | None]
 Act = Callable[[RedisLedger, Claim], object]
+LIMITS: Limits = {"": Limit("one", 1)}
 
 
 @pytest.fixture
@@ -41,6 +43,17 @@ def queued(ledger: RedisLedger) -> None:
     see(ledger)
 
 
+def crowded(ledger: RedisLedger) -> None:
+    """One is inside, and `PR` comes too late."""
+    see(ledger, OTHER, PR)
+    ledger.claim(OTHER, owner="other", lease_seconds=LONG, limits=LIMITS)
+
+
+def take_slot(ledger: RedisLedger) -> str:
+    found = ledger.claim(PR, owner="w1", lease_seconds=LONG, limits=LIMITS)
+    return found.limit if isinstance(found, Claim) else found.value
+
+
 def put_back(state: State) -> Act:
     return lambda ledger, claim: ledger.put_back(
         claim, state, delay_seconds=LONG, error="e", attempt_used=False
@@ -50,6 +63,8 @@ def put_back(state: State) -> Act:
 # fmt: off
 CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "claim": (queued, lambda ledger, _: take(ledger).attempt, 1),
+    "claim of a slot": (queued, lambda ledger, _: take_slot(ledger), "one"),
+    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "full"),
     "extend": (running, lambda ledger, claim: ledger.extend(claim), True),
     "decide": (running, lambda ledger, claim: ledger.decide(claim, APPROVE), None),
     "record": (posting, lambda ledger, claim: ledger.record(claim, "s", 1), None),
@@ -121,3 +136,28 @@ def test_a_sweep_whose_reply_is_lost_finds_the_same_again_later(
     assert relay.lost == 1
     while not far_ledger.wake(limit=9, requeue_seconds=0.001, max_attempts=9).publish:
         assert look(far_ledger).state is State.QUEUED
+
+
+def test_a_turn_whose_reply_is_lost_is_wasted_and_no_more(
+    relay: LossyRelay, far_ledger: RedisLedger
+) -> None:
+    relay.lose = 1
+    assert 9 < far_ledger.take_turn(calls_per_second=0.1).wait_seconds <= 10
+    assert relay.lost == 1
+    assert 19 < far_ledger.take_turn(calls_per_second=0.1).wait_seconds <= 20
+
+
+def test_who_was_let_out_of_line_by_a_lost_reply_is_woken_by_a_sweep(
+    relay: LossyRelay, far_ledger: RedisLedger
+) -> None:
+    crowded(far_ledger)
+    take_slot(far_ledger)
+    claim = far_ledger.claim(OTHER, owner="other", lease_seconds=LONG, limits=LIMITS)
+    assert isinstance(claim, Claim)
+    far_ledger.park(claim, "broken")
+    relay.lose = 1
+    assert far_ledger.next_in_line("one", requeue_seconds=0.001) == []
+    assert relay.lost == 1
+    while not far_ledger.wake(limit=9, requeue_seconds=9, max_attempts=9).publish:
+        assert look(far_ledger).state is State.QUEUED
+    assert take_slot(far_ledger) == "one"
