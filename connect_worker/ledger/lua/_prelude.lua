@@ -97,6 +97,15 @@ local function standing(record, fence, owner, call)
   return 'ok'
 end
 
+-- A lease lasts until `till` from now on; as long waits who asks behind a probe.
+local function renew(ref, key, owner, till)
+  redis.call('HSET', key, 'r', text(till))
+  redis.call('ZADD', due, text(till), ref)
+  if redis.call('HGET', gate, 'probe') == owner then
+    redis.call('HSET', gate, 'probe_until', text(till))
+  end
+end
+
 -- A probe whose claim is given up leaves its place to the next claim.
 local function release_probe(owner)
   if redis.call('HGET', gate, 'probe') == owner then

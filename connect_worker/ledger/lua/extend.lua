@@ -7,9 +7,5 @@ local stands = standing(read(key), tonumber(ARGV[3]), owner, '')
 if stands ~= 'ok' then
   return stands
 end
-redis.call('HSET', key, 'r', text(now + lease))
-redis.call('ZADD', due, text(now + lease), ref)
-if redis.call('HGET', gate, 'probe') == owner then
-  redis.call('HSET', gate, 'probe_until', text(now + lease))
-end
+renew(ref, key, owner, now + lease)
 return 'ok'
