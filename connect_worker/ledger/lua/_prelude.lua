@@ -1,4 +1,5 @@
--- What every script shares; it is put before each of them when they are loaded.
+-- What every script shares; it is put before each of them when they are loaded, and before it
+-- `_clock.lua`, which says what time it is (`now`).
 --
 -- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
 --
@@ -14,7 +15,7 @@
 --   lock:<name>          string  the owner; expires
 --
 -- Fields of a request. Names are short because they are stored with each one; what is at its default
--- is not stored. Times are integer milliseconds of this server's clock.
+-- is not stored. Times are integer milliseconds of that clock.
 --
 --   s state                 v visit            h earlier visit names, one a line
 --   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
@@ -36,9 +37,6 @@ local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 
 local LEASED = { running = true, posting = true }
 local FINAL = { settled = true, superseded = true, discarded = true }
-
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
