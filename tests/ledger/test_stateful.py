@@ -67,9 +67,7 @@ class LedgerMachine(Ledgers):
 
     @rule(target=pages)
     def ask_for_a_page(self) -> Page:
-        page = self.new_page()
-        self.set_clock(0.001)
-        return page
+        return self.new_page()
 
     def new_page(self) -> Page:
         """Ask the ledger's clock, as a poll does before it asks Connect."""
@@ -91,6 +89,22 @@ class LedgerMachine(Ledgers):
     @rule(visit=st.sampled_from("abcd"), page=pages)
     def poll_named_slowly(self, visit: str, page: Page) -> None:
         self.see([Sighting(TCR, visit)], page)
+
+    @rule(ref=REF)
+    def poll_still_shows_it(self, ref: Ref) -> None:
+        self.see([self.sighting(ref)], self.new_page())
+
+    @rule(ref=REF, work=st.lists(WORK, max_size=2))
+    def a_page_comes_after_the_job(self, ref: Ref, work: list[tuple[str, int]]) -> None:
+        """Connect was slow: the page still shows what has ended since it was asked for."""
+        page = self.new_page()
+        self.job(ref, [*work, ("settle", 9)])
+        self.see([self.sighting(ref)], page)
+
+    def sighting(self, ref: Ref) -> Sighting:
+        """Show a request in the visit that the ledger has of it."""
+        entry = self.ledger.entry(ref)
+        return Sighting(ref, (entry.visit if entry else "a") if ref == TCR else None)
 
     def see(self, sightings: list[Sighting], page: Page) -> None:
         before, lost = self.records(), self.reply_gets_lost and self.stepped is not None
