@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import time
-from pathlib import Path
 
 import pytest
+from acceptance.clocks import needs_faketime, shifted_clock
 from acceptance.stack import assert_each_resolved_once
 
 from .orders import Order, Point
 from .stack import LEASE_SECONDS, FaultStack
 
-
-def find_faketime() -> Path | None:
-    """Find the library that shifts a process's clock, in the package of its name."""
-    found = importlib.util.find_spec("libfaketime")
-    if found is None or found.origin is None:
-        return None
-    return next(Path(found.origin).parent.rglob("libfaketime.so.1"), None)
-
-
-FAKETIME = find_faketime()
-
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.skipif(
-        FAKETIME is None, reason="libfaketime has a wheel for Linux on x86-64 only; install it"
-    ),
-]
+pytestmark = [pytest.mark.faults, needs_faketime]
 
 
 def start_worker(stack: FaultStack, name: str, queue: str, *, seconds_off: int) -> None:
     """Start a worker of one queue; its processes all have the shifted clock."""
     right = stack.environment
     if seconds_off:
-        stack.environment = {
-            **right,
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME": f"{seconds_off:+d}s",
-            # Time that is only measured, as a pause between heartbeats, goes on as it is.
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        stack.environment = {**right, **shifted_clock(seconds_off)}
     try:
         stack.worker(name, "--pool", "prefork", "-c", "2", "-Q", queue)
     finally:
