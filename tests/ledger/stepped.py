@@ -59,18 +59,18 @@ class SteppedRedis:
 
     def take_over_expiry(self, refs: tuple[Ref, ...]) -> None:
         """Read when the scripts just called want their records forgotten, and see to it."""
-        for ref in refs:
-            key = self._key(ref)
-            with self._server.pipeline(transaction=False) as pipeline:
-                pipeline.hmget(key, "s", "k")
-                pipeline.pttl(key)
-                (state, keep), left = pipeline.execute()
+        with self._server.pipeline(transaction=False) as pipeline:
+            for ref in refs:
+                pipeline.hmget(self._key(ref), "s", "k")
+                pipeline.pttl(self._key(ref))
+            found = pipeline.execute()
+        for ref, (state, keep), left in zip(refs, found[::2], found[1::2], strict=True):
             if state is None or not State(state).is_final:
                 self._forgotten_at.pop(ref, None)
                 assert left < 0, f"{ref} is {state} and expires"
             elif left >= 0:
                 self._forgotten_at[ref] = self._now + int(keep)
-                self._server.persist(key)
+                self._server.persist(self._key(ref))
             else:
                 assert ref in self._forgotten_at, f"{ref} is {state} and never expires"
 
