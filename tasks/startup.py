@@ -15,7 +15,7 @@ from celery.signals import (
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
-from connect_worker.ledger.checks import inspect
+from connect_worker.ledger.checks import inspect, inspect_broker
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, logger, prepare_handler
 from tasks.app import app
@@ -62,9 +62,22 @@ def _check_broker() -> None:
             return
         options = connection.transport_options or {}
         visible_after = options.get("visibility_timeout", VISIBILITY_SECONDS)
-    warning = check_lease(settings().lease_seconds, visible_after=float(visible_after))
-    if warning:
-        logger.warning(warning)
+        warning = check_lease(settings().lease_seconds, visible_after=float(visible_after))
+        if warning:
+            logger.warning(warning)
+        if settings().broker_url != settings().redis_url:
+            _check_broker_redis(connection)
+
+
+def _check_broker_redis(connection: Any) -> None:
+    """Look at the broker's own Redis, as kombu finds it: its URL may name Sentinels."""
+    try:
+        findings = inspect_broker(connection.channel().client)
+    except (LedgerUnavailable, *connection.connection_errors) as error:
+        logger.warning(LogEvent("broker not reachable yet", error=error))
+        return
+    for finding in findings:
+        logger.warning(finding.message)
 
 
 def check_lease(lease_seconds: float, *, visible_after: float) -> str:

@@ -31,7 +31,13 @@ class Ledger(Protocol):
     Every method that takes a claim may be called twice with the same claim (a client that lost
     the reply repeats it) and then answers the same. With a claim that is no longer the current one
     it changes nothing and raises `LeaseLost`. When the store can't be reached, or refuses to
-    write, every method raises `LedgerUnavailable`. All times are the store's own clock.
+    write, every method raises `LedgerUnavailable`.
+
+    All times are the store's own clock. Set forward, it may end a lease early: the visit is run
+    again under the same key, and the first run's writes are refused. Set back (a failover, NTP), it
+    makes leases, delays and pauses longer by as much, and lets nobody in early; but a page asked
+    for before that may begin a visit, by count, of a request that ended after it. The job's own
+    look at Connect, before the processor runs, ends that visit.
     """
 
     def now(self) -> float:

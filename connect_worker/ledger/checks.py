@@ -1,4 +1,4 @@
-"""Whether a Redis can be trusted with the ledger, asked once at start."""
+"""Whether a Redis can be trusted with the ledger, or with messages; asked once at start."""
 
 from __future__ import annotations
 
@@ -46,6 +46,28 @@ def inspect(client: redis.Redis, *, clock: Callable[[], float] = time.time) -> l
         findings.append(_persistence(settings))
     findings.append(_clock(clock() - (seconds + microseconds / 1e6)))
     return [finding for finding in findings if finding is not None]
+
+
+def inspect_broker(client: redis.Redis) -> list[Finding]:
+    """Return what is wrong with a Redis that has the messages and not the ledger.
+
+    Nothing there is a reason to refuse it: a lost message costs its request a delay, no more.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with translated():
+        info = cast("Mapping[str, object]", client.info("memory"))
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return []
+    return [
+        Finding(
+            "warn",
+            f"the broker's maxmemory-policy is {policy}, it may drop messages, and their requests "
+            "wait until a sweep sends others: set it to noeviction",
+        )
+    ]
 
 
 def _settings(client: redis.Redis) -> Mapping[str, str]:

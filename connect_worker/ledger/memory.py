@@ -149,7 +149,7 @@ class MemoryLedger:
         if record.state.is_leased:
             if record.owner != owner or not record.is_held(now):
                 return Refusal.BUSY
-            record.due = record.look = now + lease
+            self._renew(record, now + lease)
             return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
         if record.state is not State.QUEUED and record.due > now:
             return Refusal.NOT_DUE
@@ -204,10 +204,14 @@ class MemoryLedger:
         record = self._held_by(claim)
         if record is None:
             return False
-        record.due = record.look = self._now() + milliseconds(claim.lease_seconds)
-        if self._pause.probe == claim.owner:
-            self._pause.probe_until = record.due
+        self._renew(record, self._now() + milliseconds(claim.lease_seconds))
         return True
+
+    def _renew(self, record: Record, until: int) -> None:
+        """Let a lease last until then; as long waits who asks behind a probe."""
+        record.due = record.look = until
+        if self._pause.probe == record.owner:
+            self._pause.probe_until = until
 
     @_atomic
     def decide(self, claim: Claim, decision: JSON) -> None:

@@ -71,10 +71,11 @@ class RedisLedger:
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
+        clock: As `Scripts` takes it.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str) -> None:
-        self._scripts = Scripts(client, account=account)
+    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
+        self._scripts = Scripts(client, account=account, clock=clock)
 
     @classmethod
     def from_url(cls, url: str, *, account: str, timeout_seconds: float = 5.0) -> Self:
@@ -82,8 +83,9 @@ class RedisLedger:
         return cls(connect(url, timeout_seconds=timeout_seconds), account=account)
 
     def now(self) -> float:
-        """Return Redis's clock, in seconds since the epoch."""
-        return self._scripts.now()
+        """Return Redis's clock, in seconds since the epoch; the one that the scripts read."""
+        milliseconds_since_epoch: int = self._scripts.run("now")
+        return milliseconds_since_epoch / 1000
 
     # ---- the way of a request
 

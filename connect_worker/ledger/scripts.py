@@ -15,28 +15,37 @@ from connect_worker.ledger.unavailable import translated
 NAMES = (
     "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
     "wake", "leave", "rerun", "repost", "discard",
-    "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release",
+    "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release", "now",
 )
 # fmt: on
 
 
 @cache
-def source(name: str) -> str:
-    """Return the text of one script, with what all of them share before it."""
-    folder = files("connect_worker.ledger") / "lua"
-    prelude, script = (folder / f"{file}.lua" for file in ("_prelude", name))
-    return prelude.read_text("utf-8") + "\n" + script.read_text("utf-8")
+def text(name: str) -> str:
+    """Return the text of one file in `lua/`."""
+    return (files("connect_worker.ledger") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
+def source(name: str, *, clock: str | None = None) -> str:
+    """Return one script whole: the clock, what all of them share, and its own text."""
+    return "\n".join((clock or text("_clock"), text("_prelude"), text(name)))
 
 
 class Scripts:
     """One account's keys in one Redis, and the scripts that change them.
+
+    Args:
+        client: With `decode_responses=True`.
+        account: A text without braces.
+        clock: Lua that sets `now`, for a test that steps it; by default the server's `TIME`. How
+            long an ended record is kept is the server's own business all the same (`PEXPIRE`).
 
     Raises:
         ValueError: The account can't be a cluster hash tag, or the client answers bytes.
         LedgerUnavailable: From every method, when Redis can't be reached or refuses.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str) -> None:
+    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
         if not account or "{" in account or "}" in account:
             raise ValueError(f"an account is a text without braces, not {account!r}")
         if not client.get_encoder().decode_responses:
@@ -44,7 +53,7 @@ class Scripts:
         self._client = client
         self._prefix = f"connect-worker:{{{account}}}:"
         self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "gate")]
-        self._scripts = {name: client.register_script(source(name)) for name in NAMES}
+        self._scripts = {name: client.register_script(source(name, clock=clock)) for name in NAMES}
 
     def key(self, name: str) -> str:
         """Return a key's full name."""
@@ -68,9 +77,3 @@ class Scripts:
         """Return a sorted set's members, lowest score first."""
         with translated():
             return cast("list[str]", self._client.zrange(self.key(name), 0, -1))
-
-    def now(self) -> float:
-        """Return the server's clock in seconds."""
-        with translated():
-            seconds, microseconds = self._client.time()
-        return seconds + microseconds // 1000 / 1000

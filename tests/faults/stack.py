@@ -123,12 +123,17 @@ class FaultStack(Stack):
             with suppress(ProcessLookupError):
                 self.kill(name)
 
-    def ledger(self) -> RedisLedger:
-        """The workers' ledger."""
+    @property
+    def account(self) -> str:
+        """The name under which the workers' ledger is stored."""
         config = Config.local(
             self.environment["CONNECT_API_URL"], self.environment["CONNECT_API_KEY"]
         )
-        return RedisLedger.from_url(self.redis_url, account=account_name(config))
+        return account_name(config)
+
+    def ledger(self) -> RedisLedger:
+        """The workers' ledger."""
+        return RedisLedger.from_url(self.redis_url, account=self.account)
 
     def record(self, request_id: str, kind: Kind = Kind.FULFILLMENT) -> Entry:
         """What the ledger has of a request."""

@@ -55,6 +55,29 @@ class RedisServer:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def follow(self, primary: RedisServer) -> None:
+        """Become an asynchronous replica, and return when it has a first copy."""
+        with self.client() as client:
+            tell(client, "REPLICAOF", HOST, str(primary._port))
+            give_up = time.monotonic() + START_SECONDS
+            while client.info("replication")["master_link_status"] != "up":
+                assert time.monotonic() < give_up, "the replica does not get its copy"
+                time.sleep(0.02)
+
+    def lose_primary(self) -> None:
+        """Keep what was replicated so far; nothing more arrives."""
+        with self.client() as client:
+            tell(client, "REPLICAOF", "NO", "ONE")
+
+    def take_over(self, primary: RedisServer) -> None:
+        """Serve what it has at the address of the primary, which is dead."""
+        with self.client() as client:
+            tell(client, "SAVE")
+        self.kill()
+        self._command[self._command.index("--port") + 1] = str(primary._port)
+        self._port = primary._port
+        self.start()
+
     @contextmanager
     def client(self) -> Iterator[redis.Redis]:
         """The test's own connection."""
@@ -72,7 +95,7 @@ def tell(client: redis.Redis, *words: str) -> Any:
 
 
 @contextmanager
-def running_server(directory: Path, *, append_only: bool) -> Iterator[RedisServer]:
+def running_server(directory: Path, *, append_only: bool = False) -> Iterator[RedisServer]:
     server = RedisServer(directory, append_only=append_only)
     server.start()
     try:

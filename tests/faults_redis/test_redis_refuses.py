@@ -71,6 +71,27 @@ def test_a_redis_that_refuses_writes_stops_the_work_loudly_until_it_recovers(
     assert_each_resolved_once(deployment.stack.report())
 
 
+@pytest.mark.parametrize("sickness", list(SICKNESSES))
+def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
+    deployment: Deployment, sickness: str
+) -> None:
+    """Row 12: each refusal makes a worker connect anew; it must let go of the old connections."""
+    held = deployment.begin()
+    fall_ill, recover = SICKNESSES[sickness]
+    with deployment.redis.client() as client:
+        tell(client, *fall_ill)
+        deployment.until(lambda: deployment.lines("broker refuses") >= 4, "both workers notice")
+        before = len(client.client_list())
+        deployment.until(lambda: deployment.lines("broker refuses") >= 12, "refused many times")
+        more = len(client.client_list()) - before
+        tell(client, *recover)
+    deployment.release(held)
+    deployment.stack.until_done()
+
+    # One leaked at each of the refusals would be eight more; one on its way may come and go.
+    assert more < 4
+
+
 def test_a_worker_can_be_stopped_while_redis_refuses_writes(deployment: Deployment) -> None:
     """Row 12: an operator who stops the deployment to mend Redis need not kill it."""
     held = deployment.begin()

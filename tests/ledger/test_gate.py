@@ -106,6 +106,16 @@ def test_the_probe_that_asks_again_is_still_the_probe(ledger: Ledger, elapse: El
     assert take(ledger).probe
 
 
+def test_the_probe_that_asks_again_keeps_the_others_waiting(ledger: Ledger, elapse: Elapse) -> None:
+    see(ledger, PR, OTHER)
+    ledger.close_gate(seconds=0.01, reason="503", failed=True)
+    elapse(0.02)
+    take(ledger, PR, lease_seconds=0.2)
+    take(ledger, PR)
+    elapse(0.21)
+    assert ledger.claim(OTHER, owner="w2", lease_seconds=LONG) is Refusal.PAUSED
+
+
 def test_opening_the_gate_lets_all_pass_and_forgets_the_failures(
     ledger: Ledger, elapse: Elapse
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from connect_worker.ledger import RedisLedger, connect
+from connect_worker.ledger.scripts import NAMES, source
 from connect_worker.processing.limits import Limit, Limits
 from connect_worker.processing.states import Claim, Kind, Sighting, State
 
@@ -30,6 +31,9 @@ def relay(redis_url: str) -> Iterator[LossyRelay]:
 @pytest.fixture
 def far_ledger(relay: LossyRelay, account: str) -> Iterator[RedisLedger]:
     with connect(f"unix://{relay.server_address!s}") as client:
+        for name in NAMES:
+            # Else the reply that gets lost may be the one that asks for a script's text.
+            client.script_load(source(name))
         yield RedisLedger(client, account=account)
 
 

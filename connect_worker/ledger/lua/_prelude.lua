@@ -1,4 +1,5 @@
--- What every script shares; it is put before each of them when they are loaded.
+-- What every script shares; it is put before each of them when they are loaded, and before it
+-- `_clock.lua`, which says what time it is (`now`).
 --
 -- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
 --
@@ -20,7 +21,7 @@
 --   line:<limit>         zset    who was refused for want of a slot; the score is when its visit began
 --
 -- Fields of a request. Names are short because they are stored with each one; what is at its default
--- is not stored. Times are integer milliseconds of this server's clock.
+-- is not stored. Times are integer milliseconds of that clock.
 --
 --   s state                 v visit            h earlier visit names, one a line
 --   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
@@ -46,9 +47,6 @@ local FINAL = { settled = true, superseded = true, discarded = true }
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
-
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
@@ -130,6 +128,19 @@ local function standing(record, fence, owner, call)
     return 'lost'
   end
   return 'ok'
+end
+
+-- A lease lasts until `till` from now on, and so does its slot; as long waits who asks behind a probe.
+local function renew(ref, key, owner, till)
+  redis.call('HSET', key, 'r', text(till))
+  redis.call('ZADD', due, text(till), ref)
+  local limit = redis.call('HGET', key, 'l')
+  if limit then
+    redis.call('ZADD', slots_of(limit), text(till), ref)
+  end
+  if redis.call('HGET', gate, 'probe') == owner then
+    redis.call('HSET', gate, 'probe_until', text(till))
+  end
 end
 
 -- A probe whose claim is given up leaves its place to the next claim.

@@ -49,12 +49,7 @@ if LEASED[state] then
     return { 'busy' }
   end
   -- The reply to the same call was lost: the same claim again, its lease from now on.
-  redis.call('HSET', key, 'r', text(now + lease))
-  redis.call('ZADD', due, text(now + lease), ref)
-  local limit = redis.call('HGET', key, 'l')
-  if limit then
-    take_slot(limit)
-  end
+  renew(ref, key, owner, now + lease)
   return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }
 end
 if state ~= 'queued' and record.r > now then

@@ -1,0 +1,3 @@
+-- Returns the scripts' clock, in ms.
+
+return now

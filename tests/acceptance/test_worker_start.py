@@ -1,0 +1,109 @@
+"""What a worker says of its surroundings when an operator starts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from connect_worker.cli.embedded import embedded_redis
+from connect_worker.cli.ports import free_port
+
+from .clocks import FAKETIME, needs_faketime, shifted_clock
+from .stack import Stack, running_stack
+
+pytestmark = [pytest.mark.acceptance]
+
+#: Nothing listens there: a start asks Connect nothing.
+ACCOUNT = {
+    "CONNECT_API_URL": "http://127.0.0.1:9/public/v1",
+    "CONNECT_API_KEY": "SU-000-000-001:key",
+}
+EVICTING = "allkeys-lru"
+
+
+def configure(url: str, **settings: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        for name, text in settings.items():
+            client.config_set(name.replace("_", "-"), text)
+
+
+def start(stack: Stack) -> str:
+    """Start a worker; what it has said when it takes jobs."""
+    stack.worker("worker", "--pool", "solo")
+    stack.until(lambda: " ready." in stack.log("worker"), "the worker is ready", seconds=60)
+    return stack.log("worker", lines=200)
+
+
+@pytest.fixture(scope="module")
+def careless_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The log of a start that goes on with all that it warns of."""
+    settings = {**ACCOUNT, "CONNECT_LEASE_SECONDS": "7200"}
+    if FAKETIME is not None:
+        settings |= shifted_clock(600)
+    with (
+        embedded_redis() as broker_url,
+        running_stack(
+            tmp_path_factory.mktemp("start"), CONNECT_BROKER_URL=broker_url, **settings
+        ) as stack,
+    ):
+        configure(broker_url, maxmemory_policy=EVICTING)
+        yield start(stack)
+
+
+def test_a_redis_that_forgets_is_warned_of(careless_start: str) -> None:
+    said = "Redis keeps nothing on disk, a restart forgets decisions: set appendonly to yes"
+    assert said in careless_start
+
+
+def test_a_lease_longer_than_the_visibility_timeout_is_warned_of(careless_start: str) -> None:
+    said = (
+        "CONNECT_LEASE_SECONDS (7200) is longer than the broker's visibility timeout (3600 s): "
+        "make the lease shorter"
+    )
+    assert said in careless_start
+
+
+def test_a_broker_that_evicts_beside_a_ledger_that_does_not_is_warned_of(
+    careless_start: str,
+) -> None:
+    said = f"the broker's maxmemory-policy is {EVICTING}, it may drop messages"
+    assert said in careless_start
+    assert "set it to noeviction" in careless_start
+
+
+@needs_faketime
+def test_a_clock_that_is_far_off_is_warned_of(careless_start: str) -> None:
+    assert "this machine's clock differs from Redis's by +" in careless_start
+    assert "synchronise both (NTP)" in careless_start
+
+
+def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with running_stack(tmp_path, **ACCOUNT) as stack:
+        configure(stack.environment["CONNECT_REDIS_URL"], maxmemory_policy=EVICTING)
+        worker = stack.worker("worker", "--pool", "solo")
+        assert worker.wait(timeout=60) == 1
+        # Celery warns a superuser before it; there is no traceback.
+        assert stack.log("worker", lines=1) == (
+            f"connect-worker: maxmemory-policy is {EVICTING}, Redis may evict live visits: "
+            "set it to noeviction"
+        )
+        assert "Traceback" not in stack.log("worker", lines=200)
+
+
+def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None:
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    with running_stack(tmp_path, CONNECT_BROKER_URL=away, **ACCOUNT) as stack:
+        stack.worker("worker", "--pool", "solo")
+        stack.until(
+            lambda: "Trying again in" in stack.log("worker"), "the worker waits", seconds=60
+        )
+        assert "broker not reachable yet" in stack.log("worker")
+
+
+def test_a_redis_as_it_should_be_is_not_warned_of(tmp_path: Path) -> None:
+    with running_stack(tmp_path, **ACCOUNT) as stack:
+        configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
+        assert "WARNING" not in start(stack)

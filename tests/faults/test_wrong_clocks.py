@@ -1,0 +1,57 @@
+"""A worker whose clock is ten minutes off (row 18): leases go by Redis's clock alone."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from acceptance.clocks import needs_faketime, shifted_clock
+from acceptance.stack import assert_each_resolved_once
+
+from .orders import Order, Point
+from .stack import LEASE_SECONDS, FaultStack
+
+pytestmark = [pytest.mark.faults, needs_faketime]
+
+
+def start_worker(stack: FaultStack, name: str, queue: str, *, seconds_off: int) -> None:
+    """Start a worker of one queue; its processes all have the shifted clock."""
+    right = stack.environment
+    if seconds_off:
+        stack.environment = {**right, **shifted_clock(seconds_off)}
+    try:
+        stack.worker(name, "--pool", "prefork", "-c", "2", "-Q", queue)
+    finally:
+        stack.environment = right
+
+
+@pytest.mark.parametrize("seconds_off", [600, -600])
+@pytest.mark.parametrize("off", ["holder", "sweeper"])
+def test_a_clock_ten_minutes_off_brings_no_early_rescue(
+    stack: FaultStack, off: str, seconds_off: int
+) -> None:
+    """Row 18: of the worker that holds the job, or of the one that sweeps."""
+    stack.seed(fulfillment=1)
+    [request_id] = stack.ids("purchase")
+    stack.orders.give(Order.HOLD, Point.INSIDE, request_id)
+    for name, queue in {"holder": "fulfillment", "sweeper": "control"}.items():
+        start_worker(stack, name, queue, seconds_off=seconds_off if name == off else 0)
+    stack.celery("beat", "beat", "-l", "info")
+    stack.until_soon(lambda: stack.orders.reached(Point.INSIDE, request_id), "the job has begun")
+    began = time.monotonic()
+    stack.until_soon(
+        lambda: time.monotonic() > began + 2.5 * LEASE_SECONDS, "more than two leases have passed"
+    )
+    # A rescue would have sent a message to the holder's other child.
+    [run] = stack.orders.runs(request_id)
+    stack.orders.release(Point.INSIDE, request_id)
+    stack.until_done()
+
+    said = re.search(r"clock differs from Redis's by ([+-]\d+) s", stack.whole_log(off))
+    assert said is not None
+    assert abs(int(said[1]) - seconds_off) < 60
+    ran_off = seconds_off if off == "holder" else 0
+    assert abs(run.at - time.time() - ran_off) < 120, "the processor's clock is not as ordered"
+    assert stack.orders.runs(request_id) == [run]
+    assert_each_resolved_once(stack.report())
