@@ -15,6 +15,7 @@ pytestmark = pytest.mark.acceptance
 REQUESTS = 300
 #: Enough for both workers to be in the middle of it when one is killed.
 REQUESTS_BEFORE_KILL = 120
+POOLS_WITH_KILL = [*POOLS[:1], *(pytest.param(*pool, marks=pytest.mark.long) for pool in POOLS[1:])]
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_three_hundred_requests_are_resolved_once_each(
     assert_flower_tells_the_story(stack)
 
 
-@pytest.mark.parametrize(("pool", "concurrency"), POOLS)
+@pytest.mark.parametrize(("pool", "concurrency"), POOLS_WITH_KILL)
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     stack: Stack, pool: str, concurrency: int
 ) -> None:

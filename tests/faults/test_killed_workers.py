@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.faults]
 
 #: What a busy machine adds to the time of a rescue.
 SLACK_SECONDS = 10.0
-DEATHS = [Order.KILL_CHILD, Order.KILL_WORKER]
+DEATHS = [pytest.param(Order.KILL_CHILD, marks=pytest.mark.long), Order.KILL_WORKER]
 
 
 def only_purchase(stack: FaultStack) -> str:
@@ -98,7 +98,7 @@ def test_a_stored_decision_is_posted_by_another_without_a_second_run(
     assert_each_resolved_once(stack.report())
 
 
-@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("committed", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_post_whose_sender_is_killed_is_settled_by_looking(
     stack: FaultStack, committed: bool
 ) -> None:

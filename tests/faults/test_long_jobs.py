@@ -13,9 +13,10 @@ from .stack import LEASE_SECONDS, FaultStack
 pytestmark = [pytest.mark.faults]
 
 LONG_SECONDS = 3 * LEASE_SECONDS
+OTHER_POOLS = [pytest.param(*pool, marks=pytest.mark.long) for pool in POOLS[1:]]
 
 
-@pytest.mark.parametrize(("pool", "concurrency"), POOLS)
+@pytest.mark.parametrize(("pool", "concurrency"), [POOLS[0], *OTHER_POOLS])
 def test_a_processor_longer_than_its_lease_runs_once(
     stack: FaultStack, pool: str, concurrency: int
 ) -> None:
@@ -30,6 +31,7 @@ def test_a_processor_longer_than_its_lease_runs_once(
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_a_processor_that_computes_under_gevent_loses_its_lease_and_writes_nothing(
     stack: FaultStack,
 ) -> None:

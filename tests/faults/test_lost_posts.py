@@ -41,12 +41,15 @@ def stack(tmp_path: Path) -> Iterator[FaultStack]:
 @pytest.mark.parametrize(
     ("fault", "sent"),
     [
-        ({"action": "reset_after"}, 1),
-        ({"action": "reset_before"}, 2),
-        ({"action": "hang", "commit": True}, 1),
-        ({"action": "hang", "commit": False}, 2),
+        pytest.param({"action": "reset_after"}, 1, id="reset, committed"),
+        pytest.param({"action": "reset_before"}, 2, id="reset, lost"),
+        pytest.param({"action": "hang"}, 1, id="never answered, committed"),
+        pytest.param(
+            *({"action": "hang", "commit": False}, 2),
+            id="never answered, lost",
+            marks=pytest.mark.long,
+        ),
     ],
-    ids=["reset, committed", "reset, lost", "never answered, committed", "never answered, lost"],
 )
 def test_a_post_without_a_reply_is_settled_by_looking(
     stack: FaultStack, fault: dict[str, Any], sent: int
@@ -64,7 +67,9 @@ def test_a_post_without_a_reply_is_settled_by_looking(
     assert_each_resolved_once(stack.report())
 
 
-@pytest.mark.parametrize("action", ["reset_after", "reset_before"])
+@pytest.mark.parametrize(
+    "action", ["reset_after", pytest.param("reset_before", marks=pytest.mark.long)]
+)
 def test_parameters_whose_reply_is_lost_are_stored_again_and_the_request_inquired_once(
     stack: FaultStack, action: str
 ) -> None:

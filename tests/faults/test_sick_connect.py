@@ -29,11 +29,18 @@ API = "^/public/"
 @pytest.mark.parametrize(
     ("sickness", "reason"),
     [
-        ({"action": "status", "status": 500}, "Connect does not work"),
-        ({"action": "status", "status": 401}, "check CONNECT_API_KEY"),
-        ({"action": "reset_before"}, "Connect does not work"),
+        pytest.param({"action": "status", "status": 500}, "Connect does not work", id="500"),
+        pytest.param(
+            *({"action": "status", "status": 401}, "check CONNECT_API_KEY"),
+            id="401",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *({"action": "reset_before"}, "Connect does not work"),
+            id="no connection",
+            marks=pytest.mark.long,
+        ),
     ],
-    ids=["500", "401", "no connection"],
 )
 def test_an_outage_pauses_all_workers_and_ends_by_itself_without_a_second_run(
     tmp_path: Path, sickness: dict[str, Any], reason: str
