@@ -1,9 +1,9 @@
-"""A worker that outlives a broker that refuses: Redis full, read-only, or unable to save.
+"""A worker that takes messages under every pool, and outlives a broker that refuses.
 
-Celery counts a refused command among the channel's errors: by default the worker exits, and with
-`broker_channel_error_retry` it connects anew at once, dozens of times a second with a traceback
-each, since connecting is not what is refused. Of each refused connection it leaves the sockets
-open.
+A Redis refuses when it is full, read-only, or unable to save. Celery counts that among the
+channel's errors: by default the worker exits, and with `broker_channel_error_retry` it connects
+anew at once, dozens of times a second with a traceback each, since connecting is not what is
+refused. Of each refused connection it leaves the sockets open.
 """
 
 from __future__ import annotations
@@ -21,17 +21,28 @@ from connect_worker.logger import LogEvent, logger
 
 #: Between two tries of a broker that answers and refuses.
 PAUSE_SECONDS = 5
+#: For so long a worker whose greenlets are all busy waits for one of them; then it looks up.
+FULL_SECONDS = 2
 
 
 class PatientConsumer(Consumer):
-    """Celery's consumer, which says in one line what is refused, and waits."""
+    """Celery's consumer, which knows the pool's size, and says in one line what is refused."""
 
     # What Celery's class has and celery-types does not tell.
     connection: Any
     connection_for_read: Any
+    controller: Any
     hub: Any
+    pool: Any
     amqheartbeat: Any
     channel_errors: tuple[type[Exception], ...]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.pool.is_green and not self.controller.max_concurrency:
+            # Without prefetching Celery takes no more than the pool's size, for which a gevent pool
+            # gives the number of its running jobs: at first none, so that none would ever run.
+            self.controller.max_concurrency = self.pool.limit
 
     def connect(self) -> Any:
         """Connect as Celery does; what is refused its first command is not left behind open."""
@@ -44,6 +55,17 @@ class PatientConsumer(Consumer):
             let_go(connection)
             raise
         return connection
+
+    def perform_pending_operations(self) -> None:
+        """Do what is scheduled, before each look for messages.
+
+        With all greenlets busy Celery would wait two seconds for nothing before it looks again:
+        the end of a job does not wake it as it does under the other pools.
+        """
+        super().perform_pending_operations()
+        wait_available = getattr(self.pool._pool, "wait_available", None)
+        if self.pool.is_green and wait_available is not None:
+            wait_available(timeout=FULL_SECONDS)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let go of the connection; the caller takes a new one, of a refusal only after a pause."""

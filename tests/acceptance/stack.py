@@ -20,6 +20,8 @@ from connect_worker.cli.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PROCESSORS = "examples.purchases,examples.resellers,examples.usage_reports,examples.usage_reviews"
+#: Celery's pools, and how many jobs at once a test gives each.
+POOLS = [("prefork", 2), ("threads", 8), ("gevent", 8), ("solo", 1)]
 FLOWER_AUTH = ("operator", "a password of the tests")
 
 

@@ -37,6 +37,7 @@ class Order(StrEnum):
     SEGFAULT = "segfault"
     HOLD = "hold"
     WORK_LONG = "work-long"
+    COMPUTE_LONG = "compute-long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,10 @@ def _carry_out(order: Order, seconds: float, released: Path) -> None:
             _await(released)
         case Order.WORK_LONG:
             time.sleep(seconds)
+        case Order.COMPUTE_LONG:
+            give_up = time.monotonic() + seconds
+            while time.monotonic() < give_up:
+                pass
 
 
 def _await(released: Path) -> None:

@@ -27,6 +27,7 @@ PATIENCE_SECONDS = 60.0
 PURCHASES = ROOT / "tests/faults/processors/purchases.py"
 WEAK = ROOT / "tests/faults/processors/weak.py"
 LISTINGS = ROOT / "tests/faults/processors/listings.py"
+REVIEWS = ROOT / "tests/faults/processors/reviews.py"
 
 
 class FaultStack(Stack):
@@ -53,10 +54,10 @@ class FaultStack(Stack):
         counts = [part for kind, n in spread.items() for part in (f"--{kind}", str(n))]
         self.start_sandbox("--requests", "0", *counts, *options)
 
-    def work(self, *names: str, concurrency: int = 2) -> None:
+    def work(self, *names: str, pool: str = "prefork", concurrency: int = 2) -> None:
         """Start beat, and workers with these names."""
         for name in names or ("one",):
-            self.worker(name, "--pool", "prefork", "-c", str(concurrency))
+            self.worker(name, "--pool", pool, "-c", str(concurrency))
         self.celery("beat", "beat", "-l", "info")
 
     def control(self, method: str, path: str, json: Any = None) -> Any:

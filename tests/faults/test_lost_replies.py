@@ -23,11 +23,16 @@ def reporting(tmp_path: Path) -> Iterator[FaultStack]:
 @pytest.mark.parametrize(
     ("path", "committed", "status"),
     [
-        ("/usage/files/?$", True, ["draft"]),
-        ("/upload", False, ["draft"]),
-        ("/upload", True, ["ready"]),
+        pytest.param(
+            *("/usage/files/?$", True, ["draft"]),
+            id="created without a reply",
+            marks=pytest.mark.long,
+        ),
+        pytest.param("/upload", False, ["draft"], id="about to upload"),
+        pytest.param(
+            *("/upload", True, ["ready"]), id="uploaded without a reply", marks=pytest.mark.long
+        ),
     ],
-    ids=["created without a reply", "about to upload", "uploaded without a reply"],
 )
 def test_a_usage_submission_that_is_killed_leaves_one_file_uploaded_once(
     reporting: FaultStack, path: str, committed: bool, status: list[str]
@@ -68,7 +73,7 @@ def test_a_message_whose_reply_is_lost_is_said_once(stack: FaultStack) -> None:
     assert_said_once(stack, request_id)
 
 
-@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("committed", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_message_whose_sender_is_killed_is_said_once(stack: FaultStack, committed: bool) -> None:
     """Row 25: Connect took the message, or lost it; the worker dies without a reply."""
     stack.seed(fulfillment=1)

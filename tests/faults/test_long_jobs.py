@@ -1,0 +1,62 @@
+"""Processors that take longer than their lease, under each pool (row 22)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from acceptance.stack import POOLS, assert_each_resolved_once
+
+from .orders import Order, Point
+from .stack import LEASE_SECONDS, FaultStack
+
+pytestmark = [pytest.mark.faults]
+
+LONG_SECONDS = 3 * LEASE_SECONDS
+OTHER_POOLS = [pytest.param(*pool, marks=pytest.mark.long) for pool in POOLS[1:]]
+
+
+@pytest.mark.parametrize(("pool", "concurrency"), [POOLS[0], *OTHER_POOLS])
+def test_a_processor_longer_than_its_lease_runs_once(
+    stack: FaultStack, pool: str, concurrency: int
+) -> None:
+    """Row 22: heartbeats hold the lease, while another worker and the sweeps look for work."""
+    request_id = begin_long_job(stack, Order.WORK_LONG, pool, concurrency)
+    stack.until_done()
+
+    [run] = stack.orders.runs(request_id)
+    assert run.attempt == 1
+    [outcome] = stack.entry(request_id)["accepted"]
+    assert datetime.fromisoformat(outcome["at"]).timestamp() - run.at >= LONG_SECONDS
+    assert_each_resolved_once(stack.report())
+
+
+@pytest.mark.long
+def test_a_processor_that_computes_under_gevent_loses_its_lease_and_writes_nothing(
+    stack: FaultStack,
+) -> None:
+    """Row 22, what is not promised: greenlets take turns only where they wait, heartbeats too.
+
+    The request is another worker's by the time the first one is done, and the key is the same.
+    """
+    request_id = begin_long_job(stack, Order.COMPUTE_LONG, "gevent", 8)
+    stack.until_soon(lambda: len(stack.orders.runs(request_id)) == 2, "another takes over")
+    stack.until_soon(lambda: lost_leases(stack) == 1, "the first run's write is refused")
+    stack.until_done()
+
+    first, second = stack.orders.runs(request_id)
+    assert first.key == second.key
+    assert_each_resolved_once(stack.report())
+
+
+def begin_long_job(stack: FaultStack, order: Order, pool: str, concurrency: int) -> str:
+    """Start two workers, one of which is inside a long job; the request's id."""
+    stack.seed(fulfillment=1)
+    [request_id] = stack.ids("purchase")
+    stack.orders.give(order, Point.INSIDE, request_id, seconds=LONG_SECONDS)
+    stack.work("one", "two", pool=pool, concurrency=concurrency)
+    return request_id
+
+
+def lost_leases(stack: FaultStack) -> int:
+    return sum("lease lost" in stack.whole_log(name) for name in ("one", "two"))

@@ -1,0 +1,73 @@
+"""Two schedulers by mistake, and polls that overlap (row 19)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from acceptance.stack import assert_each_resolved_once
+
+from .stack import FaultStack, running_fault_stack
+
+pytestmark = [pytest.mark.faults]
+
+WORKERS = ("one", "two", "three")
+REQUESTS = 80
+#: A poll keeps others out for the length of a lease; with so many pages, and so slow ones, it
+#: takes longer than that, and the next one reads what it has read and not noted down yet.
+LEASE_SECONDS = 3
+PAGE_SIZE = 10
+SECONDS_PER_PAGE = 0.8
+
+RECEIVED = re.compile(r"Task process\.fulfillment\[(PR-[\d-]+)\.\w+\] received")
+WORKED = re.compile(r"Task process\.fulfillment\[(PR-[\d-]+)\.\w+\] succeeded in [^:]+: '(\w+)'")
+SWEPT = re.compile(r"Task sweep\[.*\] succeeded in [^:]+: '(\d+) woken")
+
+
+def test_overlapping_polls_of_two_beats_make_one_job_of_each_request(tmp_path: Path) -> None:
+    """Row 19."""
+    settings = {
+        "CONNECT_POLL_SECONDS": "0.2",
+        "CONNECT_LEASE_SECONDS": str(LEASE_SECONDS),
+        "CONNECT_PAGE_SIZE": str(PAGE_SIZE),
+    }
+    with running_fault_stack(tmp_path, **settings) as stack:
+        stack.seed(fulfillment=REQUESTS)
+        ids = list(stack.report()["requests"])
+        stack.misbehave(
+            "delay", method="GET", path="/requests/?$", seconds=SECONDS_PER_PAGE, times=None
+        )
+        stack.work(*WORKERS)
+        stack.celery("second-beat", "beat", "-l", "info")
+        stack.until_soon(lambda: pages_under_way(stack) >= 2, "polls overlap")
+        assert not any(stack.orders.runs(request_id) for request_id in ids)
+        stack.until_done()
+        stack.control("DELETE", "faults")
+        stack.until_polled_again(2 * REQUESTS // PAGE_SIZE)
+
+        assert {one: len(stack.orders.runs(one)) for one in ids} == dict.fromkeys(ids, 1)
+        assert jobs(stack, WORKED) == Counter(ids)
+        # One wake-up call each, and those of the sweeps, for which a message took too long.
+        stack.until_soon(
+            lambda: jobs(stack, RECEIVED).total() == REQUESTS + woken(stack),
+            "as many messages are received as polls and sweeps say that they sent",
+        )
+        assert_each_resolved_once(stack.report())
+
+
+def pages_under_way(stack: FaultStack) -> int:
+    """How many pages of the list are asked for and not answered yet."""
+    asked = stack.hits()
+    return asked - int(stack.report(summary=True)["calls"]["by_route"].get("GET requests", 0))
+
+
+def jobs(stack: FaultStack, line: re.Pattern[str]) -> Counter[str]:
+    """How many tasks of each request the workers' logs tell of."""
+    return Counter(found[1] for name in WORKERS for found in line.finditer(stack.whole_log(name)))
+
+
+def woken(stack: FaultStack) -> int:
+    """How many messages the sweeps have published."""
+    return sum(int(found[1]) for name in WORKERS for found in SWEPT.finditer(stack.whole_log(name)))
