@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-faults test-fast lint type format lock image clean
+.PHONY: help demo test test-faults test-fast test-mutants lint type format lock image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis t
 
 test-fast: .venv/.dev  ## Run the tests that start no worker processes
 	$(BIN)/pytest $(PARALLEL) -m "not acceptance and not faults and not foreign" $(ARGS)
+
+test-mutants: .venv/.dev  ## Switch promises off one at a time: the fault suite must notice each
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 lint: .venv/.dev  ## Check style, format and the order of the rooms
 	$(BIN)/ruff check

@@ -1,0 +1,175 @@
+"""The promises that are switched off, how, and the tests that must notice.
+
+A new promise gets a row here with the tests that hold it. An edit's text must occur exactly once in
+its file: a row can't outlive the code it was written for (tests/unit/test_mutants.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KILLED = "tests/faults/test_killed_workers.py::"
+LOST = "tests/faults/test_lost_replies.py::"
+OTHERS = "tests/faults/test_other_people.py::"
+TWICE = "tests/faults/test_second_runs.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One exact replacement."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One promise, switched off."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    #: pytest's ids; one of them must fail.
+    tests: tuple[str, ...]
+    #: Whether the promise is that something happens at all: its tests then fail by waiting in vain,
+    #: which of any other mutant would only show that it broke the worker.
+    waits: bool = False
+
+
+MUTANTS = (
+    Mutant(
+        "no fence: who lost the lease may write",
+        (
+            Edit(
+                "connect_worker/ledger/lua/_prelude.lua",
+                "local function standing(record, fence, owner, call)\n",
+                "local function standing(record, fence, owner, call)\n"
+                "  if true then return 'ok' end\n",
+            ),
+            Edit(
+                "connect_worker/engine/heart.py",
+                "if self.lost or self.age_seconds > self.claim.lease_seconds:",
+                "if False:",
+            ),
+        ),
+        (TWICE + "test_a_worker_frozen_past_its_lease_writes_nothing_when_it_wakes",),
+    ),
+    Mutant(
+        "no heartbeat: leases are never renewed",
+        (
+            Edit(
+                "connect_worker/engine/heart.py",
+                "                if not pulse.lost:\n                    pulse.renew()\n",
+                "                pass\n",
+            ),
+        ),
+        (KILLED + "test_a_processor_longer_than_its_lease_runs_once",),
+    ),
+    Mutant(
+        "no journal: a decision is posted, and not stored before",
+        (
+            Edit(
+                "connect_worker/engine/job.py",
+                "            self._ledger.decide(self.claim, decision.dump())\n",
+                "",
+            ),
+        ),
+        (KILLED + "test_a_stored_decision_is_posted_by_another_without_a_second_run",),
+    ),
+    Mutant(
+        "no exclusive claim: two owners at once",
+        (
+            Edit(
+                "connect_worker/ledger/lua/claim.lua",
+                "if LEASED[state] then\n",
+                "if LEASED[state] and record.o == owner then\n",
+            ),
+        ),
+        (TWICE + "test_a_message_that_comes_twice_starts_no_second_run",),
+    ),
+    Mutant(
+        "the idempotency key is new for each attempt",
+        (
+            Edit(
+                "connect_worker/engine/handle.py",
+                "idempotency_key(engine.account, ref, claim.visit)",
+                'idempotency_key(engine.account, ref, f"{claim.visit} {claim.attempt}")',
+            ),
+        ),
+        (
+            KILLED
+            + "test_a_death_after_the_effect_repeats_the_call_with_the_same_key_and_not_the_effect",
+        ),
+    ),
+    Mutant(
+        "the idempotency key is the same for each visit",
+        (
+            Edit(
+                "connect_worker/engine/handle.py",
+                "idempotency_key(engine.account, ref, claim.visit)",
+                'idempotency_key(engine.account, ref, "1")',
+            ),
+        ),
+        (OTHERS + "test_a_customers_answer_begins_a_visit_with_a_key_of_its_own",),
+    ),
+    Mutant(
+        "the sweep rescues nothing",
+        (
+            Edit(
+                "connect_worker/ledger/lua/wake.lua",
+                "    rescue(ref, key, record)\n",
+                "    redis.call('ZADD', due, text(now + requeue), ref)\n",
+            ),
+        ),
+        (
+            KILLED
+            + "test_a_child_killed_inside_the_processor_is_replaced_within_its_lease_and_a_sweep",
+        ),
+        waits=True,
+    ),
+    Mutant(
+        "a stored decision is sent again without a look",
+        (
+            Edit(
+                "connect_worker/engine/post.py",
+                "    if posting.document is not None and _is_done(posting, posting.document):\n"
+                '        return {"seen": posting.plan.becomes}\n',
+                "",
+            ),
+        ),
+        (KILLED + "test_a_post_whose_sender_is_killed_is_settled_by_looking",),
+    ),
+    Mutant(
+        "the HTTP layer repeats a POST",
+        (
+            Edit(
+                "connect_worker/api/session.py",
+                'GET_RETRIES if request.method == "GET" else NO_RETRIES',
+                "Retry(total=3, allowed_methods=None)",
+            ),
+        ),
+        (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
+    ),
+    Mutant(
+        "a poll enqueues what is known",
+        (
+            Edit(
+                "connect_worker/ledger/lua/sight.lua",
+                "    return FINAL[state] and state ~= 'discarded' and changed < seen\n",
+                "    return true\n",
+            ),
+        ),
+        (KILLED + "test_a_processor_longer_than_its_lease_runs_once",),
+    ),
+    Mutant(
+        "what a person decided is not told from what waits",
+        (
+            Edit(
+                "connect_worker/engine/post.py",
+                "        raise _SupersededError(status)\n",
+                "        return False\n",
+            ),
+        ),
+        (OTHERS + "test_what_a_person_decides_while_the_processor_runs_is_not_overwritten",),
+    ),
+)
