@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-faults test-fast test-mutants lint type format lock image clean
+.PHONY: help demo test test-faults test-fast test-mutants bench lint type format lock image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test-fast: .venv/.dev  ## Run the tests that start no worker processes
 
 test-mutants: .venv/.dev  ## Switch promises off one at a time: the fault suite must notice each
 	$(BIN)/python -m tools.mutants $(ARGS)
+
+bench: .venv/.bench  ## Measure the worker beside its peers (ARGS=quick: in three minutes)
+	$(BIN)/python -m bench $(ARGS)
 
 lint: .venv/.dev  ## Check style, format and the order of the rooms
 	$(BIN)/ruff check
@@ -63,6 +66,10 @@ clean:  ## Remove what the other targets made
 .venv/.demo: requirements-demo.lock | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-demo.lock
 	@touch $@
+
+.venv/.bench: requirements-bench.lock | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements-bench.lock
+	@touch $@ .venv/.demo
 
 .venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-dev.lock

@@ -43,3 +43,8 @@ def _make(stamp: Path, wanted: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=_HOME, delete=False) as partial:
         partial.write(wanted)
     Path(partial.name).replace(stamp)
+
+
+if __name__ == "__main__":
+    # For programs outside of the tests.
+    print(foreign_python())

@@ -1,0 +1,1 @@
+"""What the worker costs, as ratios against real peers; docs/benchmarks.md explains."""

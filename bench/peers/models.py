@@ -1,0 +1,75 @@
+"""Loads a request into the models of one library, again and again, as its standard input asks.
+
+`python models.py MODULE PAYLOAD`, where MODULE is `connect.models` (connect-sdk 22.0, in its own
+environment) or `connect_worker.models`. Each line of the input is `load N`, `typical N` or
+`all N`; each line of the output has the seconds per request, but for `values`, which answers what
+was read.
+"""
+
+# mypy: ignore-errors
+
+import importlib
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+
+def typical(request):
+    """What a processor reads of a purchase."""
+    asset = request.asset
+    customer = asset.tiers.customer
+    return [
+        request.id,
+        request.type,
+        request.status,
+        asset.id,
+        asset.external_id,
+        asset.product.id,
+        asset.connection.type,
+        asset.connection.vendor.id,
+        customer.id,
+        customer.name,
+        customer.contact_info.country,
+        customer.contact_info.contact.email,
+        asset.tiers.tier1.id,
+        [(item.mpn, item.quantity, item.old_quantity) for item in asset.items],
+        [(param.id, param.value) for param in asset.params],
+    ]
+
+
+def walk(model, document):
+    """Read what stands in the document out of the model, all the way down."""
+    if isinstance(document, list):
+        return [walk(one, part) for one, part in zip(model, document, strict=True)]
+    if isinstance(document, dict) and not isinstance(model, (dict, str)):
+        return {key: walk(getattr(model, key), part) for key, part in document.items()}
+    return model.isoformat() if isinstance(model, datetime) else model
+
+
+def main(module, path):
+    fulfillment = importlib.import_module(module).Fulfillment
+    document = json.loads(Path(path).read_text("utf-8"))[0]
+    text = json.dumps(document)
+    uses = {
+        "load": lambda: fulfillment.deserialize(text),
+        "typical": lambda: typical(fulfillment.deserialize(text)),
+        "all": lambda: walk(fulfillment.deserialize(text), document),
+        "json": lambda: json.loads(text),
+    }
+    for line in sys.stdin:
+        use, _, times = line.strip().partition(" ")
+        if use == "values":
+            seen = [uses["typical"](), uses["all"]()]
+            print(json.dumps(seen, sort_keys=True), flush=True)
+            continue
+        run, count = uses[use], int(times)
+        begun = time.perf_counter()
+        for _ in range(count):
+            run()
+        print((time.perf_counter() - begun) / count, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
