@@ -133,10 +133,12 @@ class Ledger(Protocol):
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
         An ended lease of a `running` request makes it `retry` (or `parked` at `max_attempts`), of a
-        `posting` one `decided`; both are published at once. A published record is looked at again
-        after `requeue_seconds`, doubling with each time that nobody claims it, up to an hour.
-        Of a kind in `backlogged` the first message is taken to be in the queue still: the record is
-        looked at again, and published again only after the sixth time.
+        `posting` one `decided`; both are published at once. A published record is looked at, and
+        published again, each `requeue_seconds` until somebody claims it; one in line for a slot
+        ever more rarely, up to once an hour.
+        Of a kind in `backlogged` an unanswered message is taken to be in the queue still, and only
+        each 64th look publishes another one. So a message that a dead worker took along is replaced
+        as soon as the queue is empty.
         """
 
     def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:

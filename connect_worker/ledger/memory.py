@@ -40,8 +40,8 @@ MAX_WAIT_MS = 3_600_000
 MAX_NAMES = 20
 SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
-#: So often the message of a backlogged kind is taken to be in its queue still.
-PATIENCE = 6
+#: From one message about a request of a backlogged kind to the next, in looks at it.
+PATIENCE = 64
 #: More callers do not wait: whoever finds so many turns taken finds a clock that was set back.
 MOST_TURNS = 10_000
 
@@ -300,9 +300,12 @@ class MemoryLedger:
             if record.state is State.PARKED:
                 woken.parked.append(ref)
                 continue
-            if not (ref.kind in backlogged and 0 < record.unanswered <= PATIENCE):
+            # A very long backlog may hide that a message was lost: now and then comes another one.
+            if not (ref.kind in backlogged and record.unanswered % PATIENCE):
                 woken.publish.append(ref)
-            record.look = now + min(requeue * 2**record.unanswered, MAX_WAIT_MS)
+            # In line for a slot, it is told by whoever frees one; and else ever more rarely.
+            times = record.unanswered if record.limit else 0
+            record.look = now + min(requeue * 2**times, max(requeue, MAX_WAIT_MS))
             record.unanswered += 1
         return woken
 

@@ -6,18 +6,26 @@
 
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local MAX_WAIT_MS = 3600 * 1000
--- So often the message of a backlogged kind is taken to be in its queue still.
-local PATIENCE = 6
+-- From one message about a request of a backlogged kind to the next, in looks at it.
+local PATIENCE = 64
 local backlogged = ',' .. ARGV[5] .. ','
 local publish, expired, gave_up = {}, {}, {}
 
-local function published(ref, key, unanswered)
-  local wait = math.min(requeue * 2 ^ unanswered, MAX_WAIT_MS)
-  redis.call('HSET', key, 'w', text(unanswered + 1))
+-- Whether an unanswered message may wait in its queue: then another would only be one more. A very
+-- long backlog may hide that one was lost, so now and then another is sent all the same.
+local function may_wait_in_queue(ref, unanswered)
   local kind = string.match(ref, '^[^:]+')
-  local in_queue = unanswered > 0 and unanswered <= PATIENCE
-    and string.find(backlogged, ',' .. kind .. ',', 1, true)
-  if not in_queue then
+  return unanswered % PATIENCE ~= 0 and string.find(backlogged, ',' .. kind .. ',', 1, true)
+end
+
+local function published(ref, key, unanswered)
+  local wait = requeue
+  if unanswered > 0 and redis.call('HEXISTS', key, 'l') == 1 then
+    -- In line for a slot, of which the next one out is told by whoever frees one.
+    wait = math.min(requeue * 2 ^ unanswered, math.max(requeue, MAX_WAIT_MS))
+  end
+  redis.call('HSET', key, 'w', text(unanswered + 1))
+  if not may_wait_in_queue(ref, unanswered) then
     publish[#publish + 1] = ref
   end
   return now + wait
