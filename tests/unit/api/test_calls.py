@@ -72,7 +72,9 @@ def test_a_change_is_sent_once_whatever_happens(change: str, fault: str) -> None
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("wait", ["0", "1", format_datetime(datetime.now(UTC), usegmt=True)])
+@pytest.mark.parametrize(
+    "wait", ["0", "1", format_datetime(datetime.now(UTC), usegmt=True)], ids=["0", "1", "now"]
+)
 def test_a_change_is_sent_once_after_a_429_that_says_when(change: str, wait: str) -> None:
     with serving(Reply(429, headers={"Retry-After": wait}), FINE) as server:
         with pytest.raises(ApiError):
