@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-faults test-fast test-mutants bench lint type format lock image clean
+.PHONY: help demo test test-faults test-fast test-mutants test-versions bench lint type format lock image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test-fast: .venv/.dev  ## Run the tests that start no worker processes
 
 test-mutants: .venv/.dev  ## Switch promises off one at a time: the fault suite must notice each
 	$(BIN)/python -m tools.mutants $(ARGS)
+
+test-versions: .venv/.dev  ## Run the fault suite with other versions of Celery, kombu and redis-py
+	$(BIN)/python -m tools.try_versions $(ARGS)
 
 bench: .venv/.bench  ## Measure the worker beside its peers (ARGS=quick: in three minutes)
 	$(BIN)/python -m bench $(ARGS)

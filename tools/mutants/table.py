@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
+LONG = "tests/faults/test_long_jobs.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
 
@@ -63,7 +64,7 @@ MUTANTS = (
                 "                pass\n",
             ),
         ),
-        (KILLED + "test_a_processor_longer_than_its_lease_runs_once",),
+        (LONG + "test_a_processor_longer_than_its_lease_runs_once",),
     ),
     Mutant(
         "no journal: a decision is posted, and not stored before",
@@ -144,8 +145,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/api/session.py",
-                'GET_RETRIES if request.method == "GET" else NO_RETRIES',
-                "Retry(total=3, allowed_methods=None)",
+                "NO_RETRIES.behind(turnstile)",
+                "_PoliteRetry(total=3, allowed_methods=None).behind(turnstile)",
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
@@ -159,7 +160,7 @@ MUTANTS = (
                 "    return true\n",
             ),
         ),
-        (KILLED + "test_a_processor_longer_than_its_lease_runs_once",),
+        (LONG + "test_a_processor_longer_than_its_lease_runs_once",),
     ),
     Mutant(
         "what a person decided is not told from what waits",
