@@ -1,0 +1,61 @@
+"""What a task's error takes on its way from a pool's process to the worker."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+
+import pytest
+from billiard.einfo import ExceptionInfo
+from celery import Celery
+from celery.app.trace import build_tracer
+from celery.exceptions import Retry
+
+from connect_worker.exceptions import LedgerUnavailable
+from tasks.brief import BriefTask
+
+#: What a pipe holds on Linux.
+PIPE_BYTES = 65_536
+
+
+def run(body: Callable[[], object]) -> ExceptionInfo:
+    """Run a task as a pool's process does; what is sent back of its error."""
+    app = Celery("test", task_cls=BriefTask, set_as_current=False)
+
+    @app.task(name="test")
+    def task() -> object:
+        return body()
+
+    trace = build_tracer("test", task, app=app)  # type: ignore[arg-type]  # celery-types: any Task
+    sent = trace("id", [], {}, {})[0]
+    assert isinstance(sent, ExceptionInfo)
+    return sent
+
+
+def fail(error: Exception, depth: int = 200) -> None:
+    if not depth:
+        raise error
+    fail(error, depth - 1)
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("Redis is full"), ValueError("a bug")])
+def test_an_error_from_deep_down_fits_into_a_pipe_and_says_what_it_is(error: Exception) -> None:
+    sent = run(lambda: fail(error))
+    assert type(error).__name__ in str(sent.traceback)
+    assert str(error) in str(sent.traceback)
+    assert len(pickle.dumps(sent)) < PIPE_BYTES / 2
+
+
+def test_where_an_unexpected_error_came_from_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "connect_worker"):
+        run(lambda: fail(ValueError("a bug"), depth=2))
+    assert "task failed task=test" in caplog.text
+    assert caplog.text.count("in fail") == 3
+
+
+def test_a_retry_stays_one() -> None:
+    def wait() -> None:
+        raise Retry("again later", when=None)
+
+    assert run(wait).type is Retry
