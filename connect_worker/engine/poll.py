@@ -15,7 +15,7 @@ from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.retry import account_trouble, pause_met
-from connect_worker.processing.states import Kind, Ref, Sighting
+from connect_worker.processing.states import Kind, Ref, Sighting, State
 
 #: How many sightings go to the ledger at once.
 BATCH = 500
@@ -87,11 +87,16 @@ def _poll(engine: Engine, kind: Kind) -> Polled:
             problems.append(describe(error))
             logger.exception(LogEvent("list refused", kind=kind, automation=str(processor)))
     if engine.ledger.gate().failures:
-        engine.ledger.open_gate()
+        # Connect can be read; where posts wait, one of them tells whether it takes them too.
+        engine.ledger.open_gate(forget=not _posts_wait(engine))
     _look_after_parked(engine, kind, listed, seen_at)
     check_products(engine)
     logger.info(LogEvent("polled", kind=kind, seen=len(listed), new=new))
     return Polled(seen=len(listed), new=new, problem="; ".join(problems))
+
+
+def _posts_wait(engine: Engine) -> bool:
+    return any(states[State.DECIDED] for states in engine.ledger.counts().values())
 
 
 def _sight(engine: Engine, processor: Processor, listed: set[str], seen_at: float) -> int:

@@ -463,6 +463,38 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
     assert len(counted.keys) == len(set(counted.keys)) == len(refs)
 
 
+def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
+    opened: Workplace,
+) -> None:
+    opened.poll()
+    refs = [Ref(Kind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n)) for n in range(8)]
+    with opened.fault("status", status=500, times=None, method="POST", path="approve"):
+        for ref in refs:
+            opened.handle(ref)
+        opened.clock.step(LONGEST_PAUSE_SECONDS)
+        opened.poll()
+        assert opened.engine.ledger.gate().failures == STRIKES_BEFORE_PAUSE
+        opened.later(refs[0], LONGEST_PAUSE_SECONDS)
+        assert opened.engine.ledger.gate().failures == STRIKES_BEFORE_PAUSE + 1
+    for _ in range(20):
+        opened.clock.step(LONGEST_PAUSE_SECONDS)
+        opened.messages.clear()
+        sweep(opened.engine)
+        for ref in [ref for ref in opened.messages if ref in refs]:
+            opened.handle(ref)
+    assert opened.engine.ledger.gate().failures == 0
+
+
+def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: Workplace) -> None:
+    with opened.fault("status", status=500, times=None):
+        for _ in range(STRIKES_BEFORE_PAUSE):
+            opened.poll()
+    assert opened.engine.ledger.gate().failures == STRIKES_BEFORE_PAUSE
+    opened.clock.step(LONGEST_PAUSE_SECONDS)
+    assert not opened.poll().problem
+    assert opened.engine.ledger.gate().failures == 0
+
+
 def test_a_single_failing_request_does_not_pause_the_account(opened: Workplace) -> None:
     ref = purchase(opened)
     other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
