@@ -22,7 +22,7 @@ test: .venv/.dev lint type  ## Run all checks and tests but the long ones
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis taken away, 10,000 requests
-	$(BIN)/pytest $(PARALLEL) -m faults $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "faults or long" $(ARGS)
 
 test-fast: .venv/.dev  ## Run the tests that start no worker processes
 	$(BIN)/pytest $(PARALLEL) -m "not acceptance and not faults and not foreign" $(ARGS)

@@ -115,7 +115,9 @@ class FaultStack(Stack):
 
     def until_ended(self, name: str) -> int:
         """Wait for the end of a process that kills itself, or was told to stop; its exit code."""
-        return self.processes.pop(name).wait(timeout=PATIENCE_SECONDS)
+        code = self.processes[name].wait(timeout=PATIENCE_SECONDS)
+        del self.processes[name]
+        return code
 
     def stop(self) -> None:
         """End all processes; what a test has to say of an orderly end, it says itself."""
