@@ -1,13 +1,13 @@
-"""Fills a queue: `python -m bench.fill ours` polls, `python -m bench.fill bare N` publishes."""
+"""Fills the queues: `python -m bench.fill ours` polls, `… approve N` and `… nothing N` publish."""
 
 from __future__ import annotations
 
 import sys
 
 
-def main(side: str, count: str = "0") -> None:
-    """Enqueue everything that waits in the stand-in."""
-    if side == "ours":
+def main(what: str, count: str) -> None:
+    """Enqueue everything that waits in the stand-in, or so many of a bare task."""
+    if what == "ours":
         from connect_worker.engine.poll import poll
         from connect_worker.processing.states import Kind
         from tasks.wiring import engine
@@ -21,7 +21,7 @@ def main(side: str, count: str = "0") -> None:
 
     with bare.app.producer_pool.acquire(block=True) as producer:
         for name in Backlog(int(count)).pending:
-            bare.approve.apply_async((name,), producer=producer)
+            getattr(bare, what).apply_async((name,), producer=producer)
 
 
 if __name__ == "__main__":

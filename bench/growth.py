@@ -58,21 +58,23 @@ def measure(place: Place) -> Iterator[Row]:
         peer=f"INFO memory, {deepest:,} pending",
         facts={name: taken[name] for name in ("ledger_bytes", "message_bytes")},
     )
-    yield _worker_memory(place, depths[0], place.size(100_000, quick=2_000))
+    yield _worker_memory(place, (100, 2_000) if place.quick else (100, 1_000, 10_000, 100_000))
 
 
-def _worker_memory(place: Place, few: int, many: int) -> Row:
+def _worker_memory(place: Place, depths: Sequence[int]) -> Row:
     """Compare the peak memory of a worker that has polled few with one that has polled many."""
-    peaks = [_peak_megabytes(place, count) for count in (few, many)]
+    peaks = {depth: _peak_megabytes(place, depth) for depth in depths}
+    few, many = depths[0], depths[-1]
     return Row(
         what=f"peak memory of a worker that polls {many:,} waiting requests",
-        measured=Sample((peaks[1] / peaks[0],)),
+        measured=Sample((peaks[many] / peaks[few],)),
         unit="×",
         target=Target(1.2),
         peer=f"the same with {few} waiting",
-        ours=Sample((peaks[1],)),
-        theirs=Sample((peaks[0],)),
+        ours=Sample((peaks[many],)),
+        theirs=Sample((peaks[few],)),
         side_unit="MB",
+        facts={"peak_megabytes": peaks},
     )
 
 

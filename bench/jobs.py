@@ -10,12 +10,14 @@ import functools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import redis
 
 from bench.place import Place, await_condition
 from bench.sample import NotMeasured
@@ -91,16 +93,7 @@ def run_ours(place: Place, load: Load, pool: Pool) -> Run:
     """Let a poll enqueue everything, then start workers."""
     place.reset(load.requests, conversations=load.conversations)
     with place.processes() as processes:
-        polled = subprocess.run(
-            [sys.executable, "-m", "bench.fill", "ours"],
-            env=dict(place.environment),
-            cwd=place.directory,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if polled.returncode:
-            raise NotMeasured(polled.stderr[-500:])
+        _fill(place, "ours")
         place.control(f"latency?latency_ms={load.latency_ms}")
         workers = [place.worker(processes, "tasks", *pool.options) for _ in range(pool.workers)]
         return _seen(load, place.until_done(processes), workers)
@@ -126,16 +119,43 @@ def run_bare(place: Place, load: Load, pool: Pool) -> Run:
     """Publish a message for each request, then start bare workers."""
     place.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
     with place.processes() as processes:
-        subprocess.run(
-            [sys.executable, "-m", "bench.fill", "bare", str(load.requests)],
-            env=dict(place.environment),
-            cwd=place.directory,
-            check=True,
-        )
+        _fill(place, "approve", load.requests)
         workers = [
             place.worker(processes, "bench.bare", *pool.options) for _ in range(pool.workers)
         ]
         return _seen(load, place.until_done(processes), workers)
+
+
+def run_nothing(place: Place, count: int, pool: Pool) -> float:
+    """Let bare workers take so many tasks that do nothing; return the tasks a second."""
+    place.reset(0)
+    queue = redis.Redis.from_url(place.redis_url)
+    with place.processes() as processes:
+        _fill(place, "nothing", count)
+        begun = 0.0
+        for _ in range(pool.workers):
+            place.worker(processes, "bench.bare", *pool.options)
+        while (left := int(queue.llen("bare"))) > 0:
+            if not begun and left < count:
+                begun, count = time.monotonic(), left
+            time.sleep(0.01)
+        if not begun:
+            raise NotMeasured("the tasks were done before they could be counted")
+        return count / (time.monotonic() - begun)
+
+
+def _fill(place: Place, what: str, count: int = 0) -> None:
+    """Fill the queues, in a process of its own."""
+    filled = subprocess.run(
+        [sys.executable, "-m", "bench.fill", what, str(count)],
+        env=dict(place.environment),
+        cwd=place.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if filled.returncode:
+        raise NotMeasured(filled.stderr[-500:])
 
 
 def run_sdk(place: Place, load: Load) -> Run:

@@ -24,7 +24,7 @@ def measure(place: Place) -> Iterator[Row]:
         place.until_done(processes)
         # The first one found a worker that was just starting.
         place.control("reset?count=0&latency_ms=0&conversations=1")
-        for _ in range(place.size(40, quick=10)):
+        for _ in range(place.size(40, quick=8)):
             time.sleep(moments.uniform(0.1, 0.1 + poll_seconds))
             place.control("add")
             await_condition(lambda: place.control("report")["done"], processes, "it is posted")

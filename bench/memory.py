@@ -13,7 +13,7 @@ from bench.throughput import PREFORK
 def measure(place: Place) -> Iterator[Row]:
     """Yield a row for each pool."""
     load = Load(place.size(500, quick=100))
-    for pool in (PREFORK, Pool("threads", 20)):
+    for pool in (PREFORK,) if place.quick else (PREFORK, Pool("threads", 20)):
         pairs = in_turns(
             place.size(3, quick=1),
             lambda pool=pool: run_ours(place, load, pool).megabytes,  # type: ignore[misc]

@@ -87,7 +87,12 @@ class Place:
             *("-l", "info", "-n", f"{app}{number}@%h", *options),
         ]
         child = processes.start(
-            "worker", command, environment={**self.environment, **settings}, number=number
+            "worker",
+            command,
+            environment={**self.environment, **settings},
+            number=number,
+            # When it is stopped its work is done: an orderly end would only take time.
+            grace_seconds=0.0,
         )
         await_condition(lambda: _is_ready(child), processes, f"{child.name} is ready")
         return psutil.Process(child.process.pid)

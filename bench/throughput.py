@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.jobs import Load, Pool, Run, run_bare, run_deployed, run_ours, run_sdk
+from bench.jobs import Load, Pool, Run, run_bare, run_deployed, run_nothing, run_ours, run_sdk
 from bench.place import Place
 from bench.sample import Row, Target, in_turns, ratio_row
 
@@ -20,7 +20,7 @@ MOST_BUSY = 0.5
 
 
 def measure(place: Place) -> Iterator[Row]:
-    """Yield the three rows."""
+    """Yield the rows that have targets, and one that tells what Celery alone costs."""
     yield _against_sdk(place)
     yield _against_bare(
         place,
@@ -36,6 +36,7 @@ def measure(place: Place) -> Iterator[Row]:
         pairs=place.size(5, quick=1),
         target=Target(0.9, at_least=True),
     )
+    yield _against_nothing(place)
 
 
 @dataclass
@@ -94,6 +95,21 @@ def _against_bare(place: Place, load: Load, pool: Pool, *, pairs: int, target: T
         side_unit="requests/s",
         target=target,
         **seen.facts,
+    )
+
+
+def _against_nothing(place: Place) -> Row:
+    load, tasks = Load(place.size(3000, quick=200)), place.size(8000, quick=1000)
+    pairs = in_turns(
+        place.size(3, quick=1),
+        lambda: run_ours(place, load, PREFORK).rate,
+        lambda: run_nothing(place, tasks, PREFORK),
+    )
+    return ratio_row(
+        f"throughput at 0 ms, {PREFORK}, four calls and all promises",
+        pairs,
+        peer="bare Celery tasks that do nothing",
+        side_unit="jobs/s",
     )
 
 
