@@ -178,17 +178,16 @@ class Client:
         self, pool: SessionPool, method: str, url: str, *, path: str, **kwargs: Any
     ) -> requests.Response:
         """Send a call and return its success; `path` names it in errors."""
-        # A redirected POST would be sent twice, or become a GET.
-        kwargs.update(timeout=self._timeout, allow_redirects=method == "GET")
+        kwargs["timeout"] = self._timeout
         with pool.session() as session:
             try:
                 try:
-                    response = session.request(method, url, **kwargs)
+                    response = session.call(method, url, **kwargs)
                 except requests.exceptions.ChunkedEncodingError:
                     # The session repeats a GET whose answer does not begin; here one broke off.
                     if method != "GET":
                         raise
-                    response = session.request(method, url, **kwargs)
+                    response = session.call(method, url, **kwargs)
             except requests.RequestException as exc:
                 raise to_connection_error(exc, method=method, path=path) from exc
         require_success(response, method=method, path=path)
