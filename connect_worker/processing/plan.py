@@ -21,6 +21,9 @@ from connect_worker.processing.outcome import (
 )
 from connect_worker.processing.states import JSON, Kind, Ref
 
+#: Statuses that a request never leaves again.
+LASTING = frozenset({"approved", "failed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -33,6 +36,11 @@ class Change:
     #: The status that shows it was accepted; "" for a call that leaves the status alone and
     #: may be sent again without harm (storing parameters).
     becomes: str = ""
+
+    @property
+    def shows_for_ever(self) -> bool:
+        """Whether Connect itself tells at any later time that the call was accepted."""
+        return self.becomes in LASTING
 
 
 @dataclass(frozen=True, slots=True)
