@@ -94,15 +94,16 @@ class Client:
         size = min(asked or self.page_size, LARGEST_PAGE)
         rows, total = self._page(path, text, offset=0, limit=size)
         seen: set[str] = set()
+        first = len(rows)
+        step = first or size
         yield from _new(rows, seen)
-        step = len(rows) or size
-        if total is None and rows:
+        if total is None and first:
             total = step
             for more in self._onwards(path, text, offset=step, limit=step, known=set(seen)):
                 total += len(more)
                 yield from _new(more, seen)
-            rows = []
-        if not total or total <= len(rows):
+            first = 0
+        if not total or total <= first:
             return
         for offset in range((total - 1) // step * step, -1, -step):
             rows, _ = self._page(path, text, offset=offset, limit=step)
@@ -154,10 +155,10 @@ class Client:
         while True:
             rows, _ = self._page(path, query, offset=offset, limit=limit)
             # An endpoint without paging answers the same rows whatever the offset.
-            if not list(_new(rows, known)):
+            if not list(_new(list(rows), known)):
                 return
-            yield rows
             offset += len(rows)
+            yield rows
 
     def _page(
         self, path: str, query: str, *, offset: int, limit: int
@@ -224,8 +225,13 @@ _making: Final = threading.Lock()
 
 
 def _new(rows: list[Row], seen: set[str]) -> Iterator[Row]:
-    """Yield the rows that were not seen yet; without an id the content tells them apart."""
-    for row in rows:
+    """Yield the rows that were not seen yet; without an id the content tells them apart.
+
+    Takes them out of the list: a page is large, and need not be there while the next is read.
+    """
+    rows.reverse()
+    while rows:
+        row = rows.pop()
         name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
         if name not in seen:
             seen.add(name)
