@@ -34,5 +34,6 @@ class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
         """Leave Celery's own frames, the last that are left, out of what is sent to the worker."""
         told[-1].tb = None
 
-    #: The same for a retry.
-    on_retry = on_failure
+    def on_retry(self, *told: Any) -> None:
+        """Do the same for a retry."""
+        told[-1].tb = None

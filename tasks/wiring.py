@@ -62,6 +62,7 @@ def engine() -> Engine:
         ),
         lease_seconds=chosen.lease_seconds,
         skip_seconds=chosen.skip_seconds,
+        say_activated=chosen.say_activated,
         keep_seconds=chosen.keep_days * 86_400,
         poll_seconds={Kind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
         products=tuple(dict.fromkeys([*config.products, *registry.products])),

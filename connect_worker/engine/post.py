@@ -75,7 +75,7 @@ def finish(engine: Engine, job: Job, decision: Decision, *, document: JSON) -> F
         Message: No answer, or the account can't be used; the same call later goes on where this
             stopped.
     """
-    what = plan(job.ref, decision.outcome)
+    what = plan(job.ref, decision.outcome, say_activated=engine.say_activated)
     posting = _Posting(engine, job, decision, what, document)
     todo = [step for step in what.steps if step.name not in job.steps]
     try:
