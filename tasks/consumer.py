@@ -8,6 +8,7 @@ refused. Of each refused connection it leaves the sockets open.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError
 
 from connect_worker.ledger.unavailable import remedy
 from connect_worker.logger import LogEvent, logger
+from tasks.waker import Waker
 
 #: Between two tries of a broker that answers and refuses.
 PAUSE_SECONDS = 5
@@ -44,6 +46,7 @@ class PatientConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
+        self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
             # Without prefetching Celery takes no more than the pool's size, for which a gevent pool
             # gives the number of its running jobs: at first none, so that none would ever run.
@@ -61,6 +64,14 @@ class PatientConsumer(Consumer):
             self._flush_planned_at = now
             # Threads of the pool come here, too, and timers are the loop's own.
             self.hub._ready.add(self._plan_flush)
+        if threading.current_thread() is not threading.main_thread():
+            # A job of the threads pool begins or has ended: there may be room for another one.
+            self._waker.wake()
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Let the loop be woken too."""
+        super().register_with_event_loop(hub)
+        self._waker.watch(hub)
 
     def _plan_flush(self) -> None:
         self.hub.call_later(FLUSH_SECONDS, self._flush_events)
