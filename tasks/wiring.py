@@ -108,13 +108,30 @@ class CeleryPublisher:
 
     def backlogged(self) -> list[Kind]:
         """Return the kinds whose queues hold messages."""
-        with app.connection_or_acquire() as connection:
-            channel = connection.default_channel
-            return [kind for kind in Kind if _messages(channel, kind.value)]
+        return [kind for kind, number in queued().items() if number]
+
+
+def queued() -> dict[Kind, int]:
+    """Return how many messages wait in the queue of each kind.
+
+    A connection that the broker's restart has broken is noticed here: RabbitMQ's client does not
+    connect anew by itself.
+    """
+    with app.connection_or_acquire() as connection:
+        counts, _ = connection.autoretry(_count_all, max_retries=1, interval_start=0)()
+    return dict(zip(Kind, counts, strict=True))
+
+
+def _count_all(*, channel: Any) -> list[int]:
+    return [_messages(channel, kind.value) for kind in Kind]
 
 
 def _messages(channel: Any, queue: str) -> int:
-    """Count a queue's messages; to kombu an empty queue on Redis is one that does not exist."""
+    """Count a queue's messages; to kombu an empty queue on Redis is one that does not exist.
+
+    So is, on RabbitMQ, one that no worker has declared yet. It closes the channel for the question,
+    and py-amqp opens it again.
+    """
     try:
         return int(channel.queue_declare(queue, passive=True).message_count)
     except ChannelError:
