@@ -4,7 +4,7 @@ Connect's pending list and the ledger are the truth, a message is only a wake-up
 are acknowledged early, none is prefetched, none carries an ETA, and no result is stored.
 """
 
-from kombu import Connection, Queue
+from kombu import Queue
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.processing.states import Kind
@@ -22,7 +22,8 @@ broker_connection_max_retries = None
 # A Redis that is full or read-only answers, and refuses: no reason to exit either.
 broker_channel_error_retry = True
 worker_consumer = "tasks.consumer:PatientConsumer"
-ON_REDIS = Connection(broker_url).get_transport_cls().driver_type == "redis"
+# Read off the URL: to ask kombu would import sockets before gevent has put its own in their place.
+ON_REDIS = broker_url.startswith(("redis", "sentinel"))
 if ON_REDIS:
     broker_transport_options = {
         "socket_keepalive": True,
