@@ -6,7 +6,7 @@ none of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from connect_worker.processing.limits import NO_LIMITS, Limits
@@ -16,6 +16,7 @@ from connect_worker.processing.states import (
     Entry,
     Gate,
     Kind,
+    Poll,
     Ref,
     Refusal,
     Sighting,
@@ -197,8 +198,27 @@ class Ledger(Protocol):
     def release(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
 
+    def polled(self, kind: Kind, poll: Poll) -> None:
+        """Note down how a kind's poll has ended; its time is the ledger's."""
+
+    def polls(self) -> Mapping[Kind, Poll]:
+        """Return how the last poll of each kind ended that was polled yet."""
+
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
+
+    def entries(
+        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[Entry]:
+        """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
+
+        Read in pages, in no order. A record that is there throughout is given once; one that comes,
+        goes or changes its state meanwhile, perhaps. Records of ended visits are there for
+        `keep_seconds`; unless `states` leaves them out, the whole store is walked through.
+        """
+
+    def oldest(self) -> Mapping[Kind, float | None]:
+        """Return when the longest waiting visit of each kind began; parked ones do not wait."""
 
     def parked(self, kind: Kind) -> list[Ref]:
         """Return the parked requests of one kind, oldest first."""
@@ -214,6 +234,9 @@ class Ledger(Protocol):
 
         A superseded visit counts with Connect's status. Every kind is there.
         """
+
+    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return the same since midnight, UTC, by the ledger's clock."""
 
 
 class Publisher(Protocol):

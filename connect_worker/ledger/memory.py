@@ -10,14 +10,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import wraps
 from hashlib import sha1
 from typing import Concatenate, ParamSpec, TypeVar
 
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.memory_record import Pause, Record
-from connect_worker.ledger.wire import clip, microseconds_between, milliseconds, to_text
+from connect_worker.ledger.wire import (
+    clip,
+    microseconds_between,
+    milliseconds,
+    poll_to_text,
+    to_poll,
+    to_text,
+)
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.states import (
     JSON,
@@ -25,6 +32,7 @@ from connect_worker.processing.states import (
     Entry,
     Gate,
     Kind,
+    Poll,
     Ref,
     Refusal,
     Sighting,
@@ -37,6 +45,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_WAIT_MS = 3_600_000
+DAY_MS = 86_400_000
 MAX_NAMES = 20
 SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
@@ -74,6 +83,9 @@ class MemoryLedger:
         self._records: dict[Ref, Record] = {}
         self._ended: Counter[tuple[Kind, State]] = Counter()
         self._outcomes: Counter[tuple[Kind, str]] = Counter()
+        #: The same by day, since the epoch.
+        self._daily: Counter[tuple[int, Kind, str]] = Counter()
+        self._polls: dict[Kind, Poll] = {}
         self._pause = Pause()
         #: How many may be inside, as last claimed with.
         self._limits: dict[str, int] = {}
@@ -133,6 +145,7 @@ class MemoryLedger:
             new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.visit else old.names
             if not old.state.is_final:
                 self._ended[sighting.ref.kind, State.SUPERSEDED] += 1
+        new.remember(State.QUEUED, now=now)
         return new
 
     @_atomic
@@ -471,6 +484,41 @@ class MemoryLedger:
         return None if record is None else record.to_entry(ref)
 
     @_atomic
+    def polled(self, kind: Kind, poll: Poll) -> None:
+        """Note down how a kind's poll has ended."""
+        self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
+
+    @_atomic
+    def polls(self) -> Mapping[Kind, Poll]:
+        """Return how the last poll of each kind ended."""
+        return dict(self._polls)
+
+    @_atomic
+    def entries(
+        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[Entry]:
+        """Yield the records that match, as they are now."""
+        found = [entry for ref in list(self._records) if (entry := self.entry(ref))]
+        return iter(
+            [
+                entry
+                for entry in found
+                if kind in (None, entry.ref.kind)
+                and (not states or entry.state in states)
+                and entry.ref.id.startswith(prefix)
+            ]
+        )
+
+    @_atomic
+    def oldest(self) -> Mapping[Kind, float | None]:
+        """Return when the longest waiting visit of each kind began."""
+        began: dict[Kind, list[float]] = {kind: [] for kind in Kind}
+        for ref, one in self._records.items():
+            if not one.state.is_final and one.state is not State.PARKED:
+                began[ref.kind].append(one.first_seen / 1000)
+        return {kind: min(times, default=None) for kind, times in began.items()}
+
+    @_atomic
     def parked(self, kind: Kind) -> list[Ref]:
         """Return the parked requests of one kind, oldest first."""
         refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
@@ -492,6 +540,15 @@ class MemoryLedger:
         ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
         for (kind, outcome), count in self._outcomes.items():
             ended[kind][outcome] = count
+        return ended
+
+    @_atomic
+    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return the same since midnight, UTC."""
+        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        for (day, kind, outcome), count in self._daily.items():
+            if day == self._now() // DAY_MS:
+                ended[kind][outcome] = count
         return ended
 
     # ---- the changes that all of the above are made of
@@ -535,6 +592,9 @@ class MemoryLedger:
 
     def _move(self, record: Record, state: State, *, due: int | None = None) -> None:
         """Change the state; without a time nothing is due."""
+        was_running = record.state is State.RUNNING
+        claimed = state is State.RUNNING or (state is State.POSTING and not was_running)
+        record.remember(state, now=self._now(), claimed=claimed)
         record.state, record.changed, record.limit = state, self._now(), ""
         record.due, record.look = due or 0, due
         if not state.is_leased:
@@ -547,6 +607,7 @@ class MemoryLedger:
         self._ended[ref.kind, state] += 1
         if outcome:
             self._outcomes[ref.kind, outcome] += 1
+            self._daily[self._now() // DAY_MS, ref.kind, outcome] += 1
         record.outcome, record.counted = outcome, False
         record.keep = max(1, milliseconds(keep_seconds))
         record.expires = record.changed + record.keep

@@ -185,6 +185,29 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Poll:
+    """How the last poll of a kind ended."""
+
+    #: When, by the ledger's clock.
+    at: float = 0.0
+    seconds: float = 0.0
+    seen: int = 0
+    new: int = 0
+    #: Why it was not made, or broke off; "" when it is complete.
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One change of a visit's state."""
+
+    at: float
+    state: State
+    #: The worker that claimed it then, host and process id; "" when nobody did.
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """All that the ledger holds of one request; times are seconds of the Redis clock."""
 
@@ -206,3 +229,7 @@ class Entry:
     first_seen: float = 0.0
     #: The last change of state.
     changed: float = 0.0
+    #: Names of the visits before this one, where Connect tells them; the last 20.
+    earlier: tuple[str, ...] = ()
+    #: This visit's last changes of state, oldest first; the last 24.
+    history: tuple[Moment, ...] = ()

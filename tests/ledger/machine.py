@@ -124,6 +124,7 @@ class Ledgers(RuleBasedStateMachine):
             (
                 *(ledger.entry(ref) for ref in REFS),
                 *(ledger.counts(), ledger.outcomes(), ledger.gate(), ledger.now()),
+                *(ledger.oldest(), ledger.outcomes_today()),
             )
             for ledger in self.ledgers
         ]

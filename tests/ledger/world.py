@@ -87,13 +87,14 @@ def tell(client: redis.Redis, *words: str) -> None:
 
 
 def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = True) -> None:
-    """Compare counts, due, parked, slots and lines with every record there is.
+    """Compare counts, due, parked, waiting, slots and lines with every record there is.
 
     `expiring=False` where the test itself sees to it that ended records are forgotten.
     """
     prefix = f"connect-worker:{{{account}}}:"
     live: Counter[str] = Counter()
     waiting: dict[State, set[str]] = defaultdict(set)
+    began: dict[Kind, dict[str, float]] = defaultdict(dict)
     limited: dict[str, dict[str, float]] = defaultdict(dict)
     now = to_milliseconds(client)
     for key in map(str, client.scan_iter(match=f"{prefix}request:*", count=1000)):
@@ -113,6 +114,8 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
         if not state.is_final:
             live[f"{Ref.parse(ref).kind}:{state}"] += 1
             waiting[state].add(ref)
+        if not state.is_final and state is not State.PARKED:
+            began[Ref.parse(ref).kind][ref] = float(record["b"])
     parked = waiting.pop(State.PARKED, set())
     counts = cast("dict[str, str]", client.hgetall(prefix + "counts"))
     final = tuple(f":{state}" for state in State if state.is_final)
@@ -120,6 +123,9 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
     assert {name: n for name, n in counted.items() if n} == live
     assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
     assert set(client.zrange(prefix + "parked", 0, -1)) == parked
+    for kind in Kind:
+        waits = client.zrange(f"{prefix}waiting:{kind}", 0, -1, withscores=True)
+        assert dict(cast("list[tuple[str, float]]", waits)) == began[kind]
     for name in ("slots", "line"):
         for key in map(str, client.scan_iter(match=f"{prefix}{name}:*", count=1000)):
             # Who let its lease end may be among the members still: it does not count.

@@ -59,6 +59,7 @@ for _, ref in ipairs(refs) do
   if not record.s or FINAL[record.s] or record.s == 'parked' then
     -- Its record was deleted by hand; a poll finds the request again.
     redis.call('ZREM', due, ref)
+    redis.call('ZREM', waiting_of(string.match(ref, '^[^:]+')), ref)
   elseif LEASED[record.s] then
     rescue(ref, key, record)
   else
