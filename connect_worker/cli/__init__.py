@@ -8,6 +8,9 @@ import sys
 import click
 
 from connect_worker.cli.demo import demo
+from connect_worker.cli.listing import list_requests
+from connect_worker.cli.status import status
+from connect_worker.cli.story import show
 
 __all__ = ["main"]
 
@@ -25,4 +28,5 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
 
 
-main.add_command(demo)
+for command in (status, list_requests, show, demo):
+    main.add_command(command)
