@@ -8,6 +8,7 @@ import sys
 import click
 
 from connect_worker.cli.demo import demo
+from connect_worker.cli.doctor import doctor
 from connect_worker.cli.listing import list_requests
 from connect_worker.cli.repair import discard, repost, rerun
 from connect_worker.cli.status import status
@@ -29,5 +30,5 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
 
 
-for command in (status, list_requests, show, rerun, repost, discard, demo):
+for command in (status, list_requests, show, rerun, repost, discard, doctor, demo):
     main.add_command(command)

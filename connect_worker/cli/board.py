@@ -55,6 +55,12 @@ class Board:
         poll = self.polls.get(kind)
         return poll is None or poll.problem != NOT_COVERED
 
+    def is_late(self, kind: Kind) -> bool:
+        """Whether no poll of the kind has ended for longer than the schedule explains."""
+        poll = self.polls.get(kind)
+        patience = max(LATE_SECONDS, LATE_INTERVALS * self.poll_seconds.get(kind, 0.0))
+        return poll is None or self.at - poll.at > patience
+
     def problems(self) -> list[str]:
         """Return what needs a person, a sentence each with what to do."""
         return list(self._problems())
@@ -80,11 +86,10 @@ class Board:
         if poll is None:
             yield f"{kind} was not polled yet: does beat run, and a worker that takes `control`?"
             return
-        age = self.at - poll.at
-        if age > max(LATE_SECONDS, LATE_INTERVALS * self.poll_seconds.get(kind, 0.0)):
+        if self.is_late(kind):
             yield (
-                f"{kind} was polled {span(age)} ago: does beat run, and a worker that takes "
-                "`control`?"
+                f"{kind} was polled {span(self.at - poll.at)} ago: does beat run, and a worker "
+                "that takes `control`?"
             )
         elif poll.problem and self.is_covered(kind) and not self.is_paused:
             yield f"The last poll of {kind} broke off: {clean(poll.problem)}"

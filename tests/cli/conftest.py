@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,11 @@ class Office:
     def run(self, *words: str, width: int = 80, typed: str = "") -> Result:
         """Run a command as a person does, at a terminal of this width."""
         return CliRunner().invoke(main, words, env={"COLUMNS": str(width)}, input=typed)
+
+    def run_alone(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a process: Celery reads its settings once in each."""
+        command = [sys.executable, "-m", "connect_worker", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     def said(self, *words: str, width: int = 80) -> str:
         """What a command that succeeds says; no line of it is too long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: O
 def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) -> None:
     at_work(office)
     office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
-    board = office.json("status")
+    board = json.loads(office.run_alone("status", "--json").stdout)
     assert board["workers"] == []
     assert board["problems"][0].startswith("The broker can't be reached: check CONNECT_BROKER_URL")
     assert board["kinds"]["fulfillment"]["parked"] == 1
