@@ -16,6 +16,7 @@ from connect_worker.processing.states import (
     Entry,
     Gate,
     Kind,
+    Pause,
     Poll,
     Ref,
     Refusal,
@@ -77,6 +78,9 @@ class Ledger(Protocol):
         Where the product's requests have a limit, a claim without a stored decision takes a slot of
         it, and gives it back with the next change of state (`decide` too) or when the lease ends.
         While all are taken the answer is `FULL`: the request gets in line, no attempt is used.
+
+        While a person has paused its processor, by kind, product or for all, a claim without a
+        stored decision is `HELD`: no attempt is used, and `resume` wakes the request.
         """
 
     def extend(self, claim: Claim) -> bool:
@@ -166,6 +170,22 @@ class Ledger(Protocol):
 
     def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
         """Parked → discarded: the visit ends and nothing is posted."""
+
+    def pause(self, name: str, *, reason: str = "") -> None:
+        """Hold processors back: `all`, those of a kind, or those of a product; until `resume`.
+
+        What runs already ends, and stored decisions are posted. Polls go on: what they see waits.
+        """
+
+    def resume(self, name: str) -> int:
+        """End a pause and have those woken that it held; return how many they are.
+
+        A request that another pause holds too waits for the end of that one. After a lost reply the
+        number may be too small.
+        """
+
+    def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses in force, by name."""
 
     def gate(self) -> Gate:
         """Return the account's shared pause."""

@@ -16,7 +16,7 @@ from hashlib import sha1
 from typing import Concatenate, ParamSpec, TypeVar
 
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger.memory_record import Pause, Record
+from connect_worker.ledger.memory_record import GateRecord, Record
 from connect_worker.ledger.wire import (
     clip,
     microseconds_between,
@@ -27,11 +27,13 @@ from connect_worker.ledger.wire import (
 )
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.states import (
+    ALL,
     JSON,
     Claim,
     Entry,
     Gate,
     Kind,
+    Pause,
     Poll,
     Ref,
     Refusal,
@@ -86,7 +88,9 @@ class MemoryLedger:
         #: The same by day, since the epoch.
         self._daily: Counter[tuple[int, Kind, str]] = Counter()
         self._polls: dict[Kind, Poll] = {}
-        self._pause = Pause()
+        self._pause = GateRecord()
+        #: A person's pauses: since when, and why.
+        self._paused: dict[str, tuple[int, str]] = {}
         #: How many may be inside, as last claimed with.
         self._limits: dict[str, int] = {}
         #: When the next call to Connect may be sent, in microseconds.
@@ -166,6 +170,11 @@ class MemoryLedger:
             return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
         if record.state is not State.QUEUED and record.due > now:
             return Refusal.NOT_DUE
+        if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
+            # `resume` wakes it; should that get lost, `wake` does.
+            record.limit, record.held_by, record.unanswered = "", name, 0
+            record.look = now + MAX_WAIT_MS
+            return Refusal.HELD
         paused_until = self._paused_until(ref, record, lease)
         if paused_until:
             record.due = record.look = paused_until
@@ -173,7 +182,7 @@ class MemoryLedger:
             return Refusal.PAUSED
         limit = None if record.decision else limit_for(limits, record.product)
         if limit and self._is_full(limit):
-            record.limit = limit.name
+            record.limit, record.held_by = limit.name, ""
             return Refusal.FULL
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
@@ -189,6 +198,11 @@ class MemoryLedger:
         """Count who is inside the processor under a live lease."""
         now = self._now()
         return sum(one.limit == limit and one.is_held(now) for one in self._records.values())
+
+    def _pause_of(self, kind: Kind, product: str) -> str:
+        """Return the name of the person's pause that holds the processor back; "" for none."""
+        names = (ALL, kind.value, product)
+        return next((name for name in names if name in self._paused), "")
 
     def _paused_until(self, ref: Ref, record: Record, lease: int) -> int:
         """Return when to try again while the account is paused; 0 when this claim may pass."""
@@ -410,6 +424,29 @@ class MemoryLedger:
         self._end(ref, record, State.DISCARDED, "", keep_seconds)
         return True
 
+    @_atomic
+    def pause(self, name: str, *, reason: str = "") -> None:
+        """Hold processors back: `all`, those of a kind, or those of a product."""
+        self._paused[name] = self._now(), clip(reason)
+
+    @_atomic
+    def resume(self, name: str) -> int:
+        """End a pause and have those woken that it held."""
+        self._paused.pop(name, None)
+        held = [one for one in self._records.values() if one.held_by == name]
+        for record in held:
+            record.held_by, record.look = "", self._now()
+        return len(held)
+
+    @_atomic
+    def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses in force, by name."""
+        held = Counter(one.held_by for one in self._records.values())
+        return {
+            name: Pause(since / 1000, reason, held[name])
+            for name, (since, reason) in self._paused.items()
+        }
+
     # ---- what all workers share
 
     @_atomic
@@ -438,7 +475,7 @@ class MemoryLedger:
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         old, failures = self._pause, 0 if forget else self._pause.failures
-        self._pause = Pause(failures=failures, reason=old.reason if failures else "")
+        self._pause = GateRecord(failures=failures, reason=old.reason if failures else "")
         if old.asked_until > self._now():
             # The call whose success opens the gate was sent before Connect asked for the pause.
             self._pause.until, self._pause.reason = old.asked_until, old.asked_for
@@ -595,7 +632,8 @@ class MemoryLedger:
         was_running = record.state is State.RUNNING
         claimed = state is State.RUNNING or (state is State.POSTING and not was_running)
         record.remember(state, now=self._now(), claimed=claimed)
-        record.state, record.changed, record.limit = state, self._now(), ""
+        record.state, record.changed = state, self._now()
+        record.limit = record.held_by = ""
         record.due, record.look = due or 0, due
         if not state.is_leased:
             record.unanswered = 0

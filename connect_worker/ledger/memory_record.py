@@ -50,6 +50,8 @@ class Record:
     expires: int | None = None
     #: The visit's last changes of state.
     history: list[Moment] = field(default_factory=list)
+    #: The pause for whose end it waits.
+    held_by: str = ""
 
     def remember(self, state: State, *, now: int, claimed: bool = False) -> None:
         """Add a change of state to the visit's past; of too many the oldest goes."""
@@ -99,6 +101,7 @@ class Record:
             changed=self.changed / 1000,
             earlier=tuple(self.names),
             history=tuple(self.history),
+            held_by=self.held_by,
         )
 
     def _decision(self) -> JSON:
@@ -109,7 +112,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Pause:
+class GateRecord:
     """The account's pause."""
 
     until: int = 0

@@ -35,6 +35,7 @@ from connect_worker.processing.states import (
     Entry,
     Gate,
     Kind,
+    Pause,
     Poll,
     Ref,
     Refusal,
@@ -219,6 +220,26 @@ class RedisLedger:
     def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
         """Parked → discarded."""
         return self._changed("discard", str(ref), _span(keep_seconds), _token())
+
+    def pause(self, name: str, *, reason: str = "") -> None:
+        """Hold processors back: `all`, those of a kind, or those of a product."""
+        self._scripts.run("pause", name, clip(reason))
+
+    def resume(self, name: str) -> int:
+        """End a pause; in batches, so that Redis serves others in between."""
+        total, going = 0, BATCH
+        while going == BATCH:
+            going = self._scripts.run("resume", name, BATCH)
+            total += going
+        return total
+
+    def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses in force, by name."""
+        found = {}
+        for name, text in self._scripts.hash("paused").items():
+            since, _, reason = text.partition(" ")
+            found[name] = Pause(int(since) / 1000, reason, self._scripts.size(f"held:{name}"))
+        return found
 
     # ---- what all workers share
 

@@ -17,7 +17,7 @@ NAMES = (
     "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
     "wake", "leave", "rerun", "repost", "discard",
     "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release", "now",
-    "polled",
+    "polled", "pause", "resume",
 )
 # fmt: on
 
@@ -100,6 +100,11 @@ class Scripts:
         with translated():
             found = self._client.zrange(self.key(name), 0, 0, withscores=True)
         return cast("list[tuple[str, float]]", found)[0][1] if found else None
+
+    def size(self, name: str) -> int:
+        """Return how many members a sorted set has."""
+        with translated():
+            return self._client.zcard(self.key(name))
 
     def walk_members(self, name: str) -> Iterator[list[str]]:
         """Yield a sorted set's members in pages; a member may come twice."""

@@ -81,6 +81,7 @@ def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
         changed=int(fields["t"]) / 1000,
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
+        held_by=fields.get("n", ""),
     )
 
 

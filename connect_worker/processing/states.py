@@ -145,6 +145,8 @@ class Refusal(StrEnum):
     PAUSED = "paused"
     #: As many as its automation allows are inside the processor; it is in line.
     FULL = "full"
+    #: A person holds its processor back; `resume` wakes it.
+    HELD = "paused by a person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,20 @@ class Turn:
     reason: str = ""
     #: Seconds until the call's turn in the shared rate; 0 without a rate.
     wait_seconds: float = 0.0
+
+
+#: The name of the pause that holds everything back; others are named by a kind or a product.
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when, and why, a person holds processors back."""
+
+    since: float
+    reason: str = ""
+    #: How many requests wait for its end, as far as a worker has tried them.
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,3 +249,5 @@ class Entry:
     earlier: tuple[str, ...] = ()
     #: This visit's last changes of state, oldest first; the last 24.
     history: tuple[Moment, ...] = ()
+    #: The pause for whose end it waits; "" for none.
+    held_by: str = ""

@@ -47,6 +47,12 @@ def queued(ledger: RedisLedger) -> None:
     see(ledger)
 
 
+def held(ledger: RedisLedger) -> None:
+    see(ledger)
+    ledger.pause("all")
+    ledger.claim(PR, owner="w1", lease_seconds=LONG)
+
+
 def crowded(ledger: RedisLedger) -> None:
     """One is inside, and `PR` comes too late."""
     see(ledger, OTHER, PR)
@@ -87,6 +93,8 @@ CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "close_gate": (queued, lambda ledger, _: ledger.close_gate(
         seconds=0, reason="503", failed=True).failures, 1),
     "polled": (queued, lambda ledger, _: ledger.polled(Kind.USAGE, Poll(seen=1)), None),
+    "pause": (queued, lambda ledger, _: ledger.pause("all", reason="r"), None),
+    "resume": (held, lambda ledger, _: ledger.resume("all"), 0),
     "open_gate": (queued, lambda ledger, _: ledger.open_gate(), None),
     "hold": (queued, lambda ledger, _: ledger.hold("l", owner="a", seconds=9), True),
     "release": (queued, lambda ledger, _: ledger.release("l", owner="a"), None),

@@ -12,6 +12,10 @@
 --   outcomes:<day>       hash    the same of one day (days since the epoch, UTC); expires
 --   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
 --                                when its visit began
+--   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
+--                                `all`, a kind or a product
+--   held:<name>          zset    every request that was refused for this pause; the score is when its
+--                                visit began
 --   polls                hash    <kind> -> when its last poll ended, a blank, and what it found
 --   gate                 hash    until, reason, failures, token (of the last closing call),
 --                                asked, asked_for (the pause that Connect itself asked for),
@@ -33,6 +37,7 @@
 --   d decision (JSON text)  j:<step> its result (JSON text)              p product
 --   e last error            u outcome          b visit first seen        t last change of state
 --   l the limit in whose slots (while running) or line (else) it is
+--   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
 --   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
@@ -51,6 +56,8 @@ local LEASED = { running = true, posting = true }
 local FINAL = { settled = true, superseded = true, discarded = true }
 local DAY_MS = 86400 * 1000
 local MAX_MOMENTS = 24
+-- Who is woken by somebody else is looked at no more often than this.
+local MAX_WAIT_MS = 3600 * 1000
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
@@ -91,13 +98,21 @@ local function inside(limit)
   return redis.call('ZCARD', slots_of(limit))
 end
 
--- Free the slot, or the place in line; before the record is deleted.
-local function leave_limit(ref)
-  local limit = redis.call('HGET', key_of(ref), 'l')
-  if limit then
-    redis.call('ZREM', slots_of(limit), ref)
-    redis.call('ZREM', line_of(limit), ref)
+local function held_of(pause)
+  return base .. 'held:' .. pause
+end
+
+-- Free the slot, or the place in line or behind a pause; before the record is deleted.
+local function leave_place(ref)
+  local f = redis.call('HMGET', key_of(ref), 'l', 'n')
+  if f[1] then
+    redis.call('ZREM', slots_of(f[1]), ref)
+    redis.call('ZREM', line_of(f[1]), ref)
     redis.call('HDEL', key_of(ref), 'l')
+  end
+  if f[2] then
+    redis.call('ZREM', held_of(f[2]), ref)
+    redis.call('HDEL', key_of(ref), 'n')
   end
 end
 
@@ -120,8 +135,8 @@ local function remember(key, to, began, past, owner)
   redis.call('HSET', key, 'y', past)
 end
 
--- Every change of state passes here, so that counts, due, parked, waiting, slots and lines can't drift
--- from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
+-- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
+-- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
 local function move(ref, from, to, look)
   local kind, key = string.match(ref, '^[^:]+'), key_of(ref)
   local f = redis.call('HMGET', key, 'b', 'y', 'o')
@@ -129,7 +144,7 @@ local function move(ref, from, to, look)
     redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
   end
   redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
-  leave_limit(ref)
+  leave_place(ref)
   if look then
     redis.call('ZADD', due, text(look), ref)
   else
