@@ -10,6 +10,7 @@ import click
 from connect_worker.cli.demo import demo
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.listing import list_requests
+from connect_worker.cli.pausing import pause, resume
 from connect_worker.cli.repair import discard, repost, rerun
 from connect_worker.cli.status import status
 from connect_worker.cli.story import show
@@ -30,5 +31,5 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
 
 
-for command in (status, list_requests, show, rerun, repost, discard, doctor, demo):
+for command in (status, list_requests, show, rerun, repost, discard, pause, resume, doctor, demo):
     main.add_command(command)

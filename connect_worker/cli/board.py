@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connect_worker.cli.pausing import documents_of
 from connect_worker.cli.tally import Row, count_rows
 from connect_worker.cli.words import clean, span, stamp
 from connect_worker.engine.ports import Ledger
-from connect_worker.processing.states import Gate, Kind, Poll
+from connect_worker.processing.states import Gate, Kind, Pause, Poll
 
 #: What a poll says of a kind that nobody has written an automation for.
 NOT_COVERED = "no processor for this kind"
@@ -39,6 +40,8 @@ class Board:
     oldest: Mapping[Kind, float | None]
     polls: Mapping[Kind, Poll]
     gate: Gate
+    #: What a person holds back, by name.
+    pauses: Mapping[str, Pause]
     #: Seconds between two polls of a kind.
     poll_seconds: Mapping[Kind, float]
     max_calls_per_second: float | None = None
@@ -117,6 +120,7 @@ class Board:
                 "failures": self.gate.failures,
                 "max_calls_per_second": self.max_calls_per_second,
             },
+            "paused": documents_of(self.pauses),
             "workers": list(self.workers.names) if self.workers else None,
             "problems": self.problems(),
         }
@@ -164,6 +168,7 @@ def read_board(
         oldest=ledger.oldest(),
         polls=ledger.polls(),
         gate=ledger.gate(),
+        pauses=ledger.pauses(),
         poll_seconds={Kind(kind): seconds for kind, seconds in poll_seconds.items()},
         max_calls_per_second=max_calls_per_second,
     )

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.cli.board import Board
+from connect_worker.cli.pausing import lines_of
 from connect_worker.cli.words import clean, span
 from connect_worker.processing.states import Kind
 
@@ -88,6 +89,8 @@ def _facts(board: Board) -> Table:
     grid.add_row("Account", Text(board.account_line(), style=style))
     if board.max_calls_per_second:
         grid.add_row("Rate", f"{board.max_calls_per_second:g} calls a second at most")
+    for line in lines_of(board.pauses, board.at):
+        grid.add_row("Paused", Text(line, style="yellow"))
     if board.workers:
         names = ", ".join(map(clean, board.workers.names)) or "none seen"
         grid.add_row("Workers", Text(f"{len(board.workers.names)}: {names}" if names else names))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Concatenate, ParamSpec
@@ -61,11 +61,11 @@ class Desk:
     console: Console
     as_json: bool
 
-    def answer(self, document: Any, picture: RenderableType) -> None:
+    def answer(self, document: Any, picture: RenderableType | None = None) -> None:
         """Write one JSON document, or the picture of it."""
         if self.as_json:
             write_json(document)
-        else:
+        elif picture is not None:
             self.console.print(picture)
 
     def say(self, text: str) -> None:
@@ -101,8 +101,3 @@ def write_json(document: Any) -> None:
 def example(*lines: str) -> str:
     """Return the end of a command's help."""
     return "\b\nExample" + ("s" if len(lines) > 1 else "") + ":\n  " + "\n  ".join(lines)
-
-
-def without_empty(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None."""
-    return {name: value for name, value in document.items() if value is not None}

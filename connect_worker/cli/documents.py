@@ -35,6 +35,7 @@ def story_of(entry: Entry) -> dict[str, Any]:
         **row_of(entry),
         "earlier_visits": list(entry.earlier),
         "worker": worker_of(entry),
+        "held_by": clean(entry.held_by) or None,
         "lease_until": stamp(entry.due) if entry.state.is_leased else None,
         "decision": without_values(decision_of(entry)),
         "steps": sorted(entry.steps),

@@ -150,10 +150,8 @@ def _carry_out(
         disable=not console.is_terminal,
     ):
         _change(desk, act, entry.ref, result)
-    if desk.as_json:
-        desk.answer(result.document(act), "")
-    else:
-        result.tell(desk, act)
+    desk.answer(result.document(act))
+    result.tell(desk, act)
     return Exit.NOT_DONE if result.refused or result.not_found else Exit.DONE
 
 

@@ -69,7 +69,10 @@ def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
         yield "Worker", f"{worker}{'' if entry.state.is_leased else ', the last one'}"
     yield "First seen", f"{moment(entry.first_seen)}, {span(now - entry.first_seen)} ago"
     yield "Changed", f"{moment(entry.changed)}, {span(now - entry.changed)} ago"
-    if due := _due(entry, now):
+    if entry.held_by:
+        name = clean(entry.held_by)
+        yield "Paused", f"by a person: connect-worker resume {name} lets it go on"
+    elif due := _due(entry, now):
         yield due
     if entry.decision is not None:
         yield "Decision", json.dumps(without_values(decision_of(entry)), ensure_ascii=False)

@@ -28,14 +28,24 @@ def at_work(office: Office) -> None:
     """One of each kind of trouble, and what goes well."""
     ledger = office.ledger
     ledger.settle(posting(ledger, Ref(Kind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG)
+    tick(office)
     claim = running(ledger, PR)
     ledger.decide(claim, DECISION)
     ledger.record(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: Connect refused to inquire: [400] VAL_001")
+    tick(office)
     running(ledger, OTHER)
+    tick(office)
     see(ledger, TCR, visit="a", product="PRD-000-000-001")
     for kind in Kind:
         ledger.polled(kind, Poll(seconds=0.5, seen=3, new=1))
+
+
+def tick(office: Office) -> None:
+    """Wait for the ledger's next millisecond: what comes now is younger."""
+    since = office.ledger.now()
+    while office.ledger.now() == since:
+        pass
 
 
 # ---- status
