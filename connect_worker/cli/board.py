@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connect_worker.cli.pausing import documents_of
+from connect_worker.cli.documents import document_of_poll, documents_of_pauses
 from connect_worker.cli.tally import Row, count_rows
 from connect_worker.cli.words import clean, span, stamp
 from connect_worker.engine.ports import Ledger
@@ -120,7 +120,7 @@ class Board:
                 "failures": self.gate.failures,
                 "max_calls_per_second": self.max_calls_per_second,
             },
-            "paused": documents_of(self.pauses),
+            "paused": documents_of_pauses(self.pauses),
             "workers": list(self.workers.names) if self.workers else None,
             "problems": self.problems(),
         }
@@ -139,14 +139,7 @@ class Board:
             "outcomes": dict(row.outcomes),
             "oldest_pending": stamp(oldest) if oldest is not None else None,
             "oldest_pending_seconds": round(self.at - oldest, 3) if oldest is not None else None,
-            "last_poll": poll
-            and {
-                "at": stamp(poll.at),
-                "seconds": poll.seconds,
-                "seen": poll.seen,
-                "new": poll.new,
-                "problem": clean(poll.problem),
-            },
+            "last_poll": document_of_poll(poll) if poll else None,
         }
 
 

@@ -1,11 +1,12 @@
-"""What the commands tell of a request, as JSON; values of parameters are never part of it."""
+"""What the commands tell, as JSON; values of parameters are never part of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from connect_worker.cli.words import clean, stamp
-from connect_worker.processing.states import JSON, Entry
+from connect_worker.processing.states import JSON, Entry, Pause, Poll
 
 HIDDEN = "***"
 #: Fields that may hold what a customer or the vendor's system must keep to themselves.
@@ -43,6 +44,25 @@ def story_of(entry: Entry) -> dict[str, Any]:
             {"at": stamp(one.at), "state": one.state.value, "worker": clean(one.worker)}
             for one in entry.history
         ],
+    }
+
+
+def document_of_poll(poll: Poll) -> dict[str, Any]:
+    """Return what a poll has found."""
+    return {
+        "at": stamp(poll.at),
+        "seconds": poll.seconds,
+        "seen": poll.seen,
+        "new": poll.new,
+        "problem": clean(poll.problem),
+    }
+
+
+def documents_of_pauses(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
+    """Return what a person holds back, by name."""
+    return {
+        name: {"since": stamp(one.since), "reason": clean(one.reason), "held": one.held}
+        for name, one in sorted(pauses.items())
     }
 
 

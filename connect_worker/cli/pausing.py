@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import click
 
 from connect_worker.cli.desk import Desk, Exit, at_desk, example
-from connect_worker.cli.words import clean, span, stamp
+from connect_worker.cli.documents import documents_of_pauses
+from connect_worker.cli.words import clean, span
 from connect_worker.processing.states import ALL, Kind, Pause
 
 _KINDS = [kind.value for kind in Kind]
@@ -59,7 +59,7 @@ def pause(desk: Desk, *, names: Sequence[str], reason: str) -> None:
     for name in names:
         desk.ledger.pause(name, reason=reason)
     in_force = desk.ledger.pauses()
-    desk.answer({"paused": documents_of(in_force)})
+    desk.answer({"paused": documents_of_pauses(in_force)})
     for line in lines_of(in_force, desk.ledger.now()):
         desk.say(f"Paused: {line}")
 
@@ -76,7 +76,7 @@ def resume(desk: Desk, *, names: Sequence[str]) -> Exit:
     resumed = {name: desk.ledger.resume(name) for name in names}
     unknown = [name for name in resumed if name not in before]
     left = desk.ledger.pauses()
-    desk.answer({"resumed": resumed, "not_paused": unknown, "paused": documents_of(left)})
+    desk.answer({"resumed": resumed, "not_paused": unknown, "paused": documents_of_pauses(left)})
     for name, going_on in resumed.items():
         if name in before or going_on:
             desk.say(f"Resumed: {name}; {going_on} waiting go on with the next sweep")
@@ -85,14 +85,6 @@ def resume(desk: Desk, *, names: Sequence[str]) -> Exit:
     for line in lines_of(left, desk.ledger.now()):
         desk.say(f"Still paused: {line}")
     return Exit.NOT_DONE if unknown else Exit.DONE
-
-
-def documents_of(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
-    """Return pauses for programs."""
-    return {
-        name: {"since": stamp(one.since), "reason": clean(one.reason), "held": one.held}
-        for name, one in sorted(pauses.items())
-    }
 
 
 def lines_of(pauses: Mapping[str, Pause], now: float) -> list[str]:
