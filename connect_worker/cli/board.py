@@ -100,12 +100,13 @@ class Board:
     def account_line(self) -> str:
         """Say whether Connect may be called, and why not."""
         left, reason = span(self.gate.closed_until - self.at), clean(self.gate.reason)
+        failures = f"{self.gate.failures} failure{'' if self.gate.failures == 1 else 's'}"
         if self.is_paused and self.gate.failures:
-            return f"Paused for {left} after {self.gate.failures} failures ({reason})"
+            return f"Paused for {left} after {failures} ({reason})"
         if self.is_paused:
             return f"Paused for {left} ({reason})"
         if self.gate.failures:
-            return f"Trying again after {self.gate.failures} failures ({reason})"
+            return f"Trying again after {failures} ({reason})"
         return "Open"
 
     def document(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def _table(board: Board, *, wide: bool) -> Table:
     for kind, row in board.rows.items():
         counts = [_count(getattr(row, name.lower()), _STYLES.get(name, "")) for name in _COLUMNS]
         outcomes = board.today[kind]
-        more = [Text(clean("  ".join(f"{n} {c}" for n, c in sorted(outcomes.items()))))]
+        more = [Text(clean(", ".join(f"{n} {c}" for n, c in sorted(outcomes.items()))))]
         table.add_row(
             kind.value,
             *counts,

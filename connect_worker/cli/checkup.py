@@ -216,7 +216,11 @@ class Checkup:
             return
         yield Finding("beat", Level.OK, "polls are made")
         for kind in late:
-            yield Finding("beat", Level.WARN, f"{kind} was not polled for a while", "see its log")
+            text, remedy = (
+                f"{kind} was not polled for a while",
+                "see the logs of beat and the workers",
+            )
+            yield Finding("beat", Level.WARN, text, remedy)
 
 
 def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:

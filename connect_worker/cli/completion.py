@@ -9,9 +9,10 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
+    short_help="Make a shell complete words.",
     epilog="\b\nExamples:\n"
     '  eval "$(connect-worker completion bash)"      # in ~/.bashrc; zsh likewise\n'
-    "  connect-worker completion fish | source"
+    "  connect-worker completion fish | source",
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context

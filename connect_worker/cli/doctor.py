@@ -16,7 +16,10 @@ from connect_worker.cli.words import clean
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
 
 
-@click.command(epilog=example("connect-worker doctor", "connect-worker doctor --json"))
+@click.command(
+    short_help="Tell what is wrong, and what to do.",
+    epilog=example("connect-worker doctor", "connect-worker doctor --json"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
 def doctor(*, as_json: bool) -> None:
     """Look at the settings, the processors, Connect, Redis, workers and beat.

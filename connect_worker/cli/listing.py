@@ -79,6 +79,11 @@ def _picture(entries: list[Entry], total: int, now: float, width: int) -> Render
     return Group(table, Text(more)) if more else table
 
 
+def _why(entry: Entry) -> str:
+    held = f"paused by a person ({entry.held_by})" if entry.held_by else ""
+    return clean(held or entry.outcome or entry.error)
+
+
 def table_of(entries: list[Entry], now: float, *, wide: bool) -> Table:
     """Draw requests, one a line."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -97,6 +102,6 @@ def table_of(entries: list[Entry], now: float, *, wide: bool) -> Table:
             span(now - entry.first_seen),
             *more,
             # Its column gives way to the others, and it stays one line.
-            Text(clean(entry.outcome or entry.error), no_wrap=True, overflow="ellipsis"),
+            Text(_why(entry), no_wrap=True, overflow="ellipsis"),
         )
     return table

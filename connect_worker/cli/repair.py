@@ -88,8 +88,8 @@ DISCARD = Act(
 )
 
 
-def _command(act: Act, text: str, *examples: str) -> click.Command:
-    @click.command(act.name, help=text, epilog=example(*examples))
+def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
+    @click.command(act.name, short_help=short, help=text, epilog=example(*examples))
     @click.argument("request_ids", nargs=-1, metavar="[REQUEST]...")
     @click.option("--all", "everything", is_flag=True, help="All that are parked.")
     @filters
@@ -178,6 +178,7 @@ def _count(number: int) -> str:
 
 rerun = _command(
     RERUN,
+    "Run the processor again for parked requests.",
     "Run the processor again for requests that are parked, or were discarded.\n\n"
     "In the same visit: the attempts begin anew, a stored decision is dropped, done steps stay, "
     "and the idempotency key is the same.",
@@ -186,12 +187,14 @@ rerun = _command(
 )
 repost = _command(
     REPOST,
+    "Post the stored decision of parked requests.",
     "Post the stored decision of requests that are parked with one; the processor does not run.",
     "connect-worker repost PR-5852-1608-0000",
     "connect-worker repost --all --yes --json",
 )
 discard = _command(
     DISCARD,
+    "Leave parked requests as they are.",
     "Leave parked requests as they are in Connect; nothing is posted and no processor runs.",
     "connect-worker discard PR-5852-1608-0000",
     "connect-worker discard --product PRD-000-000-001",

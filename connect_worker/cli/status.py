@@ -22,10 +22,11 @@ LOOK_SECONDS = 2.0
 
 
 @click.command(
+    short_help="Show how the work stands, kind by kind.",
     epilog=example(
         "connect-worker status",
         "connect-worker status --check --json > /dev/null || page-somebody",
-    )
+    ),
 )
 @click.option("--check", is_flag=True, help="Exit with 1 when something needs attention.")
 @click.option(

@@ -17,15 +17,14 @@ from connect_worker.cli.documents import decision_of, story_of, without_values, 
 from connect_worker.cli.words import STYLES, clean, moment, span
 from connect_worker.processing.states import Entry, State
 
-#: What can be done about a request in this state.
-_REMEDIES = {
-    State.PARKED: "rerun {id} runs the processor again, repost {id} posts its decision, "
-    "discard {id} leaves it as it is",
-    State.DISCARDED: "rerun {id} runs the processor after all",
-}
+#: A shorter time between two moments is not told.
+WORTH_TELLING_SECONDS = 0.05
 
 
-@click.command(epilog=example("connect-worker show PR-5852-1608-0000"))
+@click.command(
+    short_help="Tell the whole story of one request.",
+    epilog=example("connect-worker show PR-5852-1608-0000"),
+)
 @click.argument("request_id", metavar="REQUEST")
 @at_desk
 def show(desk: Desk, *, request_id: str) -> None:
@@ -82,8 +81,19 @@ def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
         yield "Outcome", clean(entry.outcome)
     if entry.error:
         yield "Last error", clean(entry.error)
-    if entry.state in _REMEDIES:
-        yield "To do", _REMEDIES[entry.state].format(id=clean(entry.ref.id))
+    if remedies := list(_remedies(entry)):
+        yield "To do", "\n".join(remedies)
+
+
+def _remedies(entry: Entry) -> Iterator[str]:
+    """Say what a person can do about it."""
+    name = clean(entry.ref.id)
+    if entry.state in (State.PARKED, State.DISCARDED):
+        yield f"rerun {name}: run the processor again"
+    if entry.state is State.PARKED and entry.decision is not None:
+        yield f"repost {name}: post its decision"
+    if entry.state is State.PARKED:
+        yield f"discard {name}: leave it in Connect as it is"
 
 
 def _visit(entry: Entry) -> str:
@@ -109,7 +119,7 @@ def _timeline(entry: Entry) -> Table:
     grid.add_column(overflow="fold", style="dim")
     last = entry.history[0].at
     for one in entry.history:
-        waited = f"+{span(one.at - last)}" if one.at > last else ""
+        waited = f"+{span(one.at - last)}" if one.at - last >= WORTH_TELLING_SECONDS else ""
         state = Text(one.state, style=STYLES[one.state])
         grid.add_row(moment(one.at), waited, state, Text(clean(one.worker)))
         last = one.at

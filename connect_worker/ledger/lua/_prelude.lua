@@ -103,15 +103,14 @@ local function held_of(pause)
 end
 
 -- Free the slot, or the place in line or behind a pause; before the record is deleted.
-local function leave_place(ref)
-  local f = redis.call('HMGET', key_of(ref), 'l', 'n')
-  if f[1] then
-    redis.call('ZREM', slots_of(f[1]), ref)
-    redis.call('ZREM', line_of(f[1]), ref)
+local function leave_place(ref, limit, pause)
+  if limit then
+    redis.call('ZREM', slots_of(limit), ref)
+    redis.call('ZREM', line_of(limit), ref)
     redis.call('HDEL', key_of(ref), 'l')
   end
-  if f[2] then
-    redis.call('ZREM', held_of(f[2]), ref)
+  if pause then
+    redis.call('ZREM', held_of(pause), ref)
     redis.call('HDEL', key_of(ref), 'n')
   end
 end
@@ -139,12 +138,12 @@ end
 -- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
 local function move(ref, from, to, look)
   local kind, key = string.match(ref, '^[^:]+'), key_of(ref)
-  local f = redis.call('HMGET', key, 'b', 'y', 'o')
+  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n')
   if from and not FINAL[from] then
     redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
   end
   redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
-  leave_place(ref)
+  leave_place(ref, f[4], f[5])
   if look then
     redis.call('ZADD', due, text(look), ref)
   else
@@ -208,8 +207,9 @@ local function finish(ref, record, state, outcome, keep, call)
     redis.call('HSET', key, 'u', outcome)
     local name, today = string.match(ref, '^[^:]+') .. ':' .. outcome, math.floor(now / DAY_MS)
     redis.call('HINCRBY', outcomes, name, 1)
-    redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1)
-    redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
+    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
+      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
+    end
   end
   if state == 'settled' then
     redis.call('HDEL', key, 'e')

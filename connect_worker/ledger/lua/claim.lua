@@ -73,7 +73,7 @@ end
 local pause_name = to == 'running' and redis.call('EXISTS', base .. 'paused') == 1 and pause_of()
 if pause_name then
   -- `resume` wakes it; should that get lost, `wake` does.
-  leave_place(ref)
+  leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
   redis.call('HSET', key, 'n', pause_name)
   redis.call('HDEL', key, 'w')
   redis.call('ZADD', held_of(pause_name), redis.call('HGET', key, 'b'), ref)
@@ -106,7 +106,7 @@ if to == 'running' then
   limit, most = limit_of()
   if limit and inside(limit) >= most then
     -- Its time stays: `wake` sends messages to those in line too, ever more rarely.
-    leave_place(ref)
+    leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('HSET', key, 'l', limit)
     redis.call('ZADD', line_of(limit), redis.call('HGET', key, 'b'), ref)
     return { 'full' }
