@@ -122,7 +122,7 @@ def test_beat_is_known_by_the_polls(office: Office) -> None:
 
 def test_a_paused_account_is_told(office: Office) -> None:
     office.ledger.close_gate(seconds=60, reason="503", failed=True)
-    assert "after 1 failures (503)" in examine(office)["account"][0]["text"]
+    assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
 
 
 def test_for_people_each_finding_has_a_line(deployed: Office) -> None:

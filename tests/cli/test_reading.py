@@ -110,7 +110,7 @@ def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: O
     office.ledger.close_gate(seconds=200, reason="503", failed=False)
     account = office.json("status", "--no-workers")["account"]
     assert (account["paused"], account["failures"], account["reason"]) == (True, 1, "503")
-    assert "after 1 failures (503)" in office.said("status", "--no-workers")
+    assert "after 1 failure (503)" in office.said("status", "--no-workers")
 
 
 def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) -> None:
