@@ -10,6 +10,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from connect_worker.logger import mask_secrets
 from connect_worker.processing.states import Kind
+from tasks import queues
 from tasks.app import app
 
 
@@ -41,6 +42,16 @@ def send_polls(kinds: Sequence[Kind]) -> None:
                 connection=connection,
                 retry=False,
             )
+
+
+def queue_lengths() -> dict[str, int]:
+    """Return how many messages wait in each queue.
+
+    Raises:
+        ConnectionError: The broker can't be reached.
+    """
+    with _broker() as connection:
+        return queues.lengths(connection)
 
 
 @contextmanager

@@ -7,11 +7,9 @@ import secrets
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is older than kombu 5.7
     BatchPublishError,
-    ChannelError,
     OperationalError,
 )
 
@@ -26,6 +24,7 @@ from connect_worker.processing.states import Kind, Ref
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 from tasks.app import app
+from tasks.queues import lengths
 
 #: Commands in one pipeline to the broker; a message is one, the event about it another.
 BATCH = 500
@@ -108,31 +107,6 @@ class CeleryPublisher:
 
     def backlogged(self) -> list[Kind]:
         """Return the kinds whose queues hold messages."""
-        return [kind for kind, number in queued().items() if number]
-
-
-def queued() -> dict[Kind, int]:
-    """Return how many messages wait in the queue of each kind.
-
-    A connection that the broker's restart has broken is noticed here: RabbitMQ's client does not
-    connect anew by itself.
-    """
-    with app.connection_or_acquire() as connection:
-        counts, _ = connection.autoretry(_count_all, max_retries=1, interval_start=0)()
-    return dict(zip(Kind, counts, strict=True))
-
-
-def _count_all(*, channel: Any) -> list[int]:
-    return [_messages(channel, kind.value) for kind in Kind]
-
-
-def _messages(channel: Any, queue: str) -> int:
-    """Count a queue's messages; to kombu an empty queue on Redis is one that does not exist.
-
-    So is, on RabbitMQ, one that no worker has declared yet. It closes the channel for the question,
-    and py-amqp opens it again.
-    """
-    try:
-        return int(channel.queue_declare(queue, passive=True).message_count)
-    except ChannelError:
-        return 0
+        with app.connection_or_acquire() as connection:
+            waiting = lengths(connection)
+        return [kind for kind in Kind if waiting[kind.value]]

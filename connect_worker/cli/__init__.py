@@ -11,6 +11,7 @@ from connect_worker.cli.completion import completion
 from connect_worker.cli.demo import demo
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.listing import list_requests
+from connect_worker.cli.metrics import metrics
 from connect_worker.cli.pausing import pause, resume
 from connect_worker.cli.polling import poll
 from connect_worker.cli.repair import discard, repost, rerun
@@ -55,6 +56,7 @@ _COMMANDS = (
     resume,
     poll,
     doctor,
+    metrics,
     completion,
     demo,
 )

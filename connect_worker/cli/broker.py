@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -24,6 +24,9 @@ class Control(Protocol):
 
     def send_polls(self, kinds: Sequence[Kind]) -> None:
         """Ask the workers to poll these kinds now."""
+
+    def queue_lengths(self) -> Mapping[str, int]:
+        """Return how many messages wait in each queue."""
 
 
 def control() -> Control:

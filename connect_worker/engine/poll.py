@@ -17,6 +17,8 @@ from connect_worker.processing.kinds import status_of
 from connect_worker.processing.retry import account_trouble, pause_met
 from connect_worker.processing.states import Kind, Poll, Ref, Sighting, State
 
+#: What is said of a kind that these workers do not process.
+NO_PROCESSOR = "no processor for this kind"
 #: How many sightings go to the ledger at once.
 BATCH = 500
 
@@ -45,7 +47,7 @@ def poll(engine: Engine, kind: Kind, *, is_asked_for: bool = False) -> Polled:
     """
     began = engine.ledger.now()
     if not engine.registry.of_kind(kind):
-        return _note(engine, kind, began, Polled(problem="no processor for this kind"))
+        return _note(engine, kind, began, Polled(problem=NO_PROCESSOR))
     gate = engine.ledger.gate()
     if gate.closed_until > began:
         return _note(engine, kind, began, Polled(problem=f"paused: {gate.reason}"))

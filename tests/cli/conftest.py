@@ -13,9 +13,12 @@ from click.testing import CliRunner, Result
 from ledger.server import running_server
 
 from connect_worker.cli import main
+from connect_worker.cli.embedded import embedded_redis
 from connect_worker.cli.ports import free_port
 from connect_worker.ledger import RedisLedger
 from connect_worker.settings import Settings
+
+from . import exporting
 
 
 class Office:
@@ -68,3 +71,12 @@ def redis_url() -> Iterator[str]:
 def office(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
     monkeypatch.chdir(tmp_path)
     return Office(redis_url, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """Where an exporter serves a ledger in which something of everything has happened."""
+    with embedded_redis() as url:
+        exporting.fill(url)
+        with exporting.serving(url) as served:
+            yield served
