@@ -66,6 +66,8 @@ class Settings:
     max_calls_per_second: float | None = None
     #: How long the record of a finished request is kept.
     keep_days: float = 7.0
+    #: A file that a worker touches while it hears its broker; "" for none.
+    heartbeat_file: str = ""
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -164,6 +166,7 @@ def _read(env: Env) -> dict[str, Any]:
         "page_size": _whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
         "max_calls_per_second": _number(env, "MAX_CALLS_PER_SECOND", None),
         "keep_days": _number(env, "KEEP_DAYS", 7.0),
+        "heartbeat_file": _text(env, "HEARTBEAT_FILE"),
     }
 
 
