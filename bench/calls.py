@@ -15,7 +15,8 @@ def measure(place: Place) -> Iterator[Row]:
     count = place.size(100, quick=20)
     for conversations, words, limit in ((True, "with", 4), (False, "without", 2)):
         load = Load(count, conversations=conversations)
-        ours, peer = run_ours(place, load, PREFORK), run_sdk(place, load)
+        said = {} if conversations else {"CONNECT_SAY_ACTIVATED": "false"}
+        ours, peer = run_ours(place, load, PREFORK, **said), run_sdk(place, load)
         yield Row(
             what=f"API calls per approved request, {words} the conversation message",
             measured=_calls(ours),

@@ -89,13 +89,15 @@ class Run:
         return float(self.report["cpu_seconds"]) / self.whole_seconds
 
 
-def run_ours(place: Place, load: Load, pool: Pool) -> Run:
+def run_ours(place: Place, load: Load, pool: Pool, **settings: str) -> Run:
     """Let a poll enqueue everything, then start workers."""
     place.reset(load.requests, conversations=load.conversations)
     with place.processes() as processes:
         _fill(place, "ours")
         place.control(f"latency?latency_ms={load.latency_ms}")
-        workers = [place.worker(processes, "tasks", *pool.options) for _ in range(pool.workers)]
+        workers = [
+            place.worker(processes, "tasks", *pool.options, **settings) for _ in range(pool.workers)
+        ]
         return _seen(load, place.until_done(processes), workers)
 
 

@@ -64,6 +64,8 @@ class Settings:
     page_size: int = 500
     #: Calls to Connect that all workers together make at most; None: as many as they like.
     max_calls_per_second: float | None = None
+    #: Whether an approval is told in the request's conversation.
+    say_activated: bool = True
     #: How long the record of a finished request is kept.
     keep_days: float = 7.0
     #: A file that a worker touches while it hears its broker; "" for none.
@@ -165,6 +167,7 @@ def _read(env: Env) -> dict[str, Any]:
         "timeout_seconds": _number(env, "TIMEOUT_SECONDS", 30.0),
         "page_size": _whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
         "max_calls_per_second": _number(env, "MAX_CALLS_PER_SECOND", None),
+        "say_activated": _switch(env, "SAY_ACTIVATED", default=True),
         "keep_days": _number(env, "KEEP_DAYS", 7.0),
         "heartbeat_file": _text(env, "HEARTBEAT_FILE"),
     }
@@ -193,6 +196,13 @@ def _whole(env: Env, name: str, default: int, *, validate: Range) -> int:
     if _is_blank(env, name):
         return default
     value: int = env.int(name, default, validate=validate)
+    return value
+
+
+def _switch(env: Env, name: str, *, default: bool) -> bool:
+    if _is_blank(env, name):
+        return default
+    value: bool = env.bool(name, default)
     return value
 
 

@@ -1,8 +1,8 @@
-"""Tasks whose errors are small: a pool's process sends an error to its worker through a pipe.
+"""Tasks whose errors are small: a pool's process sends each to its worker through a pipe.
 
-With every frame of Celery, kombu and redis-py an error takes 75 KiB, and the pipe holds 64. A
-worker that is told to stop reads it no more, and would wait for ever for a process that waits to be
-read.
+An error with the frames of Celery, kombu and redis-py takes 75 KiB; a pipe holds 64, and takes 4 at
+once. A worker that is told to stop reads the pipe no more, or after its processes have ended: it
+would wait for ever for one that waits to be read, or for the rest of what one had begun to write.
 """
 
 from __future__ import annotations
@@ -29,3 +29,11 @@ class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
             if not isinstance(error, LedgerUnavailable):
                 logger.exception(LogEvent("task failed", task=self.name))
             raise error.with_traceback(None) from None
+
+    def on_failure(self, *told: Any) -> None:
+        """Leave Celery's own frames, the last that are left, out of what is sent to the worker."""
+        told[-1].tb = None
+
+    def on_retry(self, *told: Any) -> None:
+        """Do the same for a retry."""
+        told[-1].tb = None

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-from collections.abc import Iterable
 from functools import lru_cache
-
-from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is older than kombu 5.7
-    BatchPublishError,
-    OperationalError,
-)
 
 from connect_worker.api import client_for
 from connect_worker.engine.context import Engine
 from connect_worker.engine.heart import Heart
 from connect_worker.engine.turnstile import KnownPause, Turnstile
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.retry import RetryPolicy
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.processing.states import Kind
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
-from tasks.app import app
-from tasks.queues import lengths
-
-#: Commands in one pipeline to the broker; a message is one, the event about it another.
-BATCH = 500
+from tasks.publisher import CeleryPublisher
 
 
 @lru_cache(maxsize=1)
@@ -74,39 +62,8 @@ def engine() -> Engine:
         ),
         lease_seconds=chosen.lease_seconds,
         skip_seconds=chosen.skip_seconds,
+        say_activated=chosen.say_activated,
         keep_seconds=chosen.keep_days * 86_400,
         poll_seconds={Kind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )
-
-
-class CeleryPublisher:
-    """Publishes wake-up calls: one task per request, on the queue of its kind."""
-
-    def publish(self, refs: Iterable[Ref]) -> None:
-        """Send the messages; when the broker is away they are lost, and the sweep sends others."""
-        waiting = list(refs)
-        if not waiting:
-            return
-        try:
-            # In one pipeline: a round trip for each would take the larger part of a poll's time.
-            with (
-                app.producer_pool.acquire(block=True) as producer,
-                producer.batch(BATCH),  # type: ignore[attr-defined]  # likewise
-            ):
-                for ref in waiting:
-                    app.tasks[f"process.{ref.kind}"].apply_async(
-                        (ref.id,),
-                        queue=ref.kind.value,
-                        task_id=f"{ref.id}.{secrets.token_hex(4)}",
-                        producer=producer,
-                        ignore_result=True,
-                    )
-        except (BatchPublishError, OperationalError) as error:
-            logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
-
-    def backlogged(self) -> list[Kind]:
-        """Return the kinds whose queues hold messages."""
-        with app.connection_or_acquire() as connection:
-            waiting = lengths(connection)
-        return [kind for kind in Kind if waiting[kind.value]]

@@ -94,15 +94,16 @@ class Client:
         size = min(asked or self.page_size, LARGEST_PAGE)
         rows, total = self._page(path, text, offset=0, limit=size)
         seen: set[str] = set()
+        first = len(rows)
+        step = first or size
         yield from _new(rows, seen)
-        step = len(rows) or size
-        if total is None and rows:
+        if total is None and first:
             total = step
             for more in self._onwards(path, text, offset=step, limit=step, known=set(seen)):
                 total += len(more)
                 yield from _new(more, seen)
-            rows = []
-        if not total or total <= len(rows):
+            first = 0
+        if not total or total <= first:
             return
         for offset in range((total - 1) // step * step, -1, -step):
             rows, _ = self._page(path, text, offset=offset, limit=step)
@@ -154,10 +155,10 @@ class Client:
         while True:
             rows, _ = self._page(path, query, offset=offset, limit=limit)
             # An endpoint without paging answers the same rows whatever the offset.
-            if not list(_new(rows, known)):
+            if not list(_new(list(rows), known)):
                 return
-            yield rows
             offset += len(rows)
+            yield rows
 
     def _page(
         self, path: str, query: str, *, offset: int, limit: int
@@ -178,17 +179,16 @@ class Client:
         self, pool: SessionPool, method: str, url: str, *, path: str, **kwargs: Any
     ) -> requests.Response:
         """Send a call and return its success; `path` names it in errors."""
-        # A redirected POST would be sent twice, or become a GET.
-        kwargs.update(timeout=self._timeout, allow_redirects=method == "GET")
+        kwargs["timeout"] = self._timeout
         with pool.session() as session:
             try:
                 try:
-                    response = session.request(method, url, **kwargs)
+                    response = session.call(method, url, **kwargs)
                 except requests.exceptions.ChunkedEncodingError:
                     # The session repeats a GET whose answer does not begin; here one broke off.
                     if method != "GET":
                         raise
-                    response = session.request(method, url, **kwargs)
+                    response = session.call(method, url, **kwargs)
             except requests.RequestException as exc:
                 raise to_connection_error(exc, method=method, path=path) from exc
         require_success(response, method=method, path=path)
@@ -225,8 +225,13 @@ _making: Final = threading.Lock()
 
 
 def _new(rows: list[Row], seen: set[str]) -> Iterator[Row]:
-    """Yield the rows that were not seen yet; without an id the content tells them apart."""
-    for row in rows:
+    """Yield the rows that were not seen yet; without an id the content tells them apart.
+
+    Takes them out of the list: a page is large, and need not be there while the next is read.
+    """
+    rows.reverse()
+    while rows:
+        row = rows.pop()
         name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
         if name not in seen:
             seen.add(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
+from connect_worker.api.shortcut import Shortcut
 from connect_worker.exceptions import SettingsError
 
 #: Asked before each attempt to call: it returns when the call may be sent, or raises.
@@ -99,11 +100,11 @@ class SessionPool:
         self._auth = _KeyAuth(key) if key else _NoAuth()
         self._url = url
         self._turnstile = turnstile
-        self._idle: deque[requests.Session] = deque()
+        self._idle: deque[Session] = deque()
         self._pid = os.getpid()
 
     @contextmanager
-    def session(self) -> Iterator[requests.Session]:
+    def session(self) -> Iterator[Session]:
         """Lend a session for the length of a `with` block."""
         if self._pid != os.getpid():
             self._idle, self._pid = deque(), os.getpid()
@@ -123,24 +124,76 @@ class SessionPool:
         while self._idle:
             self._idle.pop().close()
 
-    def _open(self) -> requests.Session:
-        session = requests.Session()
+    def _open(self) -> Session:
+        session = Session(_Adapter(self._turnstile))
         if isinstance(self._auth, _KeyAuth):
             session.headers["Accept"] = "application/json"
         session.auth = self._auth
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter(self._turnstile))
         if self._url:
-            _read_environment(session, self._url)
+            session.settle_on(self._url)
         return session
 
 
-def _read_environment(session: requests.Session, url: str) -> None:
-    """Look up proxies and certificates now: for each call it is a seventh of the work."""
-    found = session.merge_environment_settings(url, {}, None, None, None)
-    session.proxies.update(found["proxies"])
-    session.verify = found["verify"]
-    session.trust_env = False
+class Session(requests.Session):
+    """A session with one adapter, and a shortcut where all calls have one address."""
+
+    def __init__(self, adapter: _Adapter) -> None:
+        super().__init__()
+        self._adapter = adapter
+        self._shortcut: Shortcut | None = None
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
+
+    def settle_on(self, url: str) -> None:
+        """Take all calls to go to one address: look up proxies and certificates for it, once."""
+        found = self.merge_environment_settings(url, {}, None, None, None)
+        self.proxies.update(found["proxies"])
+        self.verify = found["verify"]
+        self.trust_env = False
+        self._shortcut = Shortcut.through(self, self._adapter, url)
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: tuple[float, float],
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+    ) -> requests.Response:
+        """Send one call, with the retries that its method allows; a GET follows redirections.
+
+        Raises:
+            requests.RequestException: No answer.
+        """
+        response = None
+        if self._shortcut and data is None:
+            retries = self._adapter.retries_of(method)
+            self._adapter.turnstile()
+            response = self._shortcut.send(
+                method,
+                url,
+                params=params,
+                json=json,
+                headers=headers,
+                timeout=timeout,
+                retries=retries,
+            )
+        if response is None or (method == "GET" and response.is_redirect):
+            response = self.request(
+                method,
+                url,
+                params=params,
+                json=json,
+                headers=headers,
+                data=data,
+                timeout=timeout,
+                # A redirected POST would be sent twice, or become a GET.
+                allow_redirects=method == "GET",
+            )
+        return response
 
 
 class _KeyAuth(AuthBase):
@@ -168,14 +221,18 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, turnstile: Turnstile) -> None:
         super().__init__(pool_connections=2, pool_maxsize=2)
-        self._turnstile = turnstile
+        self.turnstile = turnstile
         self._get_retries = GET_RETRIES.behind(turnstile)
         self._no_retries = NO_RETRIES.behind(turnstile)
+
+    def retries_of(self, method: str | None) -> Retry:
+        """Return how often a call may be sent."""
+        return self._get_retries if method == "GET" else self._no_retries
 
     def send(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> requests.Response:
         """Send one request, with the retries that its method allows."""
-        self.max_retries = self._get_retries if request.method == "GET" else self._no_retries
-        self._turnstile()
+        self.max_retries = self.retries_of(request.method)
+        self.turnstile()
         return super().send(request, *args, **kwargs)

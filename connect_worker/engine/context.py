@@ -51,6 +51,8 @@ class Engine:
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0
     keep_seconds: float = 7 * 86_400.0
+    #: Whether an approval is told in the request's conversation.
+    say_activated: bool = True
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[Kind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.

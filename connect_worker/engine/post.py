@@ -75,18 +75,25 @@ def finish(engine: Engine, job: Job, decision: Decision, *, document: JSON) -> F
         Message: No answer, or the account can't be used; the same call later goes on where this
             stopped.
     """
-    what = plan(job.ref, decision.outcome)
+    what = plan(job.ref, decision.outcome, say_activated=engine.say_activated)
     posting = _Posting(engine, job, decision, what, document)
     todo = [step for step in what.steps if step.name not in job.steps]
     try:
         for step in todo:
             result = _run(posting, step)
-            # The last step needs no entry of its own: settling the visit is one.
-            if step is not todo[-1] or what.again:
+            if what.again or not (step is todo[-1] or _shows_for_ever(step)):
                 job.record(step.name, result)
     except _SupersededError as found:
         return Finished(what, superseded_by=found.status)
     return Finished(what)
+
+
+def _shows_for_ever(step: Step) -> bool:
+    """Whether a later look at Connect tells as much as an entry in the journal.
+
+    (The last step needs none either: settling the visit is one.)
+    """
+    return isinstance(step, Change) and step.shows_for_ever
 
 
 def _run(posting: _Posting, step: Step) -> JSON:

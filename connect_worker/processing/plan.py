@@ -21,6 +21,9 @@ from connect_worker.processing.outcome import (
 )
 from connect_worker.processing.states import JSON, Kind, Ref
 
+#: Statuses that a request never leaves again.
+LASTING = frozenset({"approved", "failed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -33,6 +36,11 @@ class Change:
     #: The status that shows it was accepted; "" for a call that leaves the status alone and
     #: may be sent again without harm (storing parameters).
     becomes: str = ""
+
+    @property
+    def shows_for_ever(self) -> bool:
+        """Whether Connect itself tells at any later time that the call was accepted."""
+        return self.becomes in LASTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +78,20 @@ FILE_ACTIONS: Mapping[str, str] = {
 }
 
 
-def plan(ref: Ref, outcome: Outcome) -> Plan:
+def plan(ref: Ref, outcome: Outcome, *, say_activated: bool = True) -> Plan:
     """Return the steps for the outcome of one request.
+
+    Args:
+        ref: The request.
+        outcome: What was decided.
+        say_activated: Whether an approval is told in the request's conversation.
 
     Raises:
         Permanent: The id or the action is none that Connect has.
     """
     match outcome:
         case Approve():
-            return _approve(ref, outcome)
+            return _approve(ref, outcome, say_activated=say_activated)
         case Inquire():
             return _inquire(ref, outcome)
         case Fail(reason):
@@ -97,14 +110,15 @@ def plan(ref: Ref, outcome: Outcome) -> Plan:
             assert_never(outcome)
 
 
-def _approve(ref: Ref, outcome: Approve) -> Plan:
+def _approve(ref: Ref, outcome: Approve, *, say_activated: bool) -> Plan:
     change = _change(ref, "approve", _approval(ref.kind, outcome), "approved")
     text = (
         f"Activated using template {outcome.template_id}."
         if outcome.template_id
         else "Activated using custom activation tile."
     )
-    return Plan((change, *_message(ref, "message", text)), result="approved", becomes="approved")
+    message = _message(ref, "message", text) if say_activated else ()
+    return Plan((change, *message), result="approved", becomes="approved")
 
 
 def _approval(kind: Kind, outcome: Approve) -> JSON:

@@ -77,6 +77,8 @@ def test_without_variables_there_are_defaults() -> None:
         ("TIMEOUT_SECONDS", "5", "timeout_seconds", 5.0),
         ("PAGE_SIZE", "1000", "page_size", 1000),
         ("KEEP_DAYS", "0.5", "keep_days", 0.5),
+        ("SAY_ACTIVATED", "no", "say_activated", False),
+        ("SAY_ACTIVATED", "1", "say_activated", True),
         ("MAX_CALLS_PER_SECOND", "2.5", "max_calls_per_second", 2.5),
     ],
 )
@@ -114,9 +116,12 @@ def test_a_malformed_number_is_refused_by_its_variables_name(variable: str, text
 
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("PAGE_SIZE", "1001"), ("MAX_ATTEMPTS", "2.5"), ("LEASE_SECONDS", "0.5")],
+    [
+        *(("PAGE_SIZE", "1001"), ("MAX_ATTEMPTS", "2.5"), ("LEASE_SECONDS", "0.5")),
+        ("SAY_ACTIVATED", "perhaps"),
+    ],
 )
-def test_a_number_out_of_bounds_is_refused(variable: str, text: str) -> None:
+def test_a_value_out_of_bounds_is_refused(variable: str, text: str) -> None:
     assert f"CONNECT_{variable}: " in str(refused(**{variable: text}))
 
 

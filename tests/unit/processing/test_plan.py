@@ -214,3 +214,9 @@ def test_an_action_that_connect_does_not_have_is_refused() -> None:
 
 def test_every_action_on_a_usage_file_has_its_status() -> None:
     assert set(FILE_ACTIONS) == {"submit", "accept", "reject", "close", "delete"}
+
+
+def test_an_approval_need_not_be_told() -> None:
+    [step] = plan(PR, Approve(template_id="TL-1"), say_activated=False).steps
+    assert step.name == "approve"
+    assert len(plan(PR, Inquire("Email?"), say_activated=False).steps) == 2
