@@ -22,11 +22,14 @@ broker_connection_max_retries = None
 # A Redis that is full or read-only answers, and refuses: no reason to exit either.
 broker_channel_error_retry = True
 worker_consumer = "tasks.consumer:PatientConsumer"
-broker_transport_options = {
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-    "socket_connect_timeout": 5,
-}
+# Read off the URL: to ask kombu would import sockets before gevent has put its own in their place.
+ON_REDIS = broker_url.startswith(("redis", "sentinel"))
+if ON_REDIS:
+    broker_transport_options = {
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "socket_connect_timeout": 5,
+    }
 
 task_serializer = "json"
 accept_content = ["json"]
@@ -34,8 +37,14 @@ result_backend = None
 task_ignore_result = True
 
 task_acks_late = False
-worker_disable_prefetch = True
+# Celery can do so on Redis only. On RabbitMQ a worker holds up to one message more for each of its
+# processes, and what waits there too long the sweep sends to others.
+worker_disable_prefetch = ON_REDIS
 worker_prefetch_multiplier = 1
+# By default Celery takes fewer messages after a lost connection, and more again with each job that
+# begins: under threads from the pool's threads, whose talk on the worker's own connection to
+# RabbitMQ blocks it for ever (tests/faults/test_rabbitmq.py).
+worker_enable_prefetch_count_reduction = False
 
 #: Polls and sweeps have a queue of their own, so that a backlog of jobs does not hold them up.
 CONTROL_QUEUE = "control"

@@ -68,6 +68,8 @@ class Settings:
     say_activated: bool = True
     #: How long the record of a finished request is kept.
     keep_days: float = 7.0
+    #: A file that a worker touches while it hears its broker; "" for none.
+    heartbeat_file: str = ""
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -167,6 +169,7 @@ def _read(env: Env) -> dict[str, Any]:
         "max_calls_per_second": _number(env, "MAX_CALLS_PER_SECOND", None),
         "say_activated": _switch(env, "SAY_ACTIVATED", default=True),
         "keep_days": _number(env, "KEEP_DAYS", 7.0),
+        "heartbeat_file": _text(env, "HEARTBEAT_FILE"),
     }
 
 

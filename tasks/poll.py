@@ -9,6 +9,6 @@ from tasks.wiring import engine
 
 
 @app.task(name="poll")
-def poll(kind: str) -> str:
+def poll(kind: str, is_asked_for: bool = False) -> str:
     """Read what waits in Connect for one kind and enqueue what is new."""
-    return str(polling.poll(engine(), Kind(kind)))
+    return str(polling.poll(engine(), Kind(kind), is_asked_for=is_asked_for))

@@ -9,13 +9,13 @@ from typing import Any
 from celery.app.amqp import task_message
 from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is older than kombu 5.7
     BatchPublishError,
-    ChannelError,
     OperationalError,
 )
 
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
+from tasks.queues import lengths
 
 #: Commands in one pipeline to the broker; a message is one, the event about it another.
 BATCH = 500
@@ -45,8 +45,8 @@ class CeleryPublisher:
     def backlogged(self) -> list[Kind]:
         """Return the kinds whose queues hold messages."""
         with app.connection_or_acquire() as connection:
-            channel = connection.default_channel
-            return [kind for kind in Kind if _messages(channel, kind.value)]
+            waiting = lengths(connection)
+        return [kind for kind in Kind if waiting[kind.value]]
 
 
 def _task(ref: Ref) -> str:
@@ -81,11 +81,3 @@ def _message(ref: Ref) -> Any:
             **shown,
         },
     )
-
-
-def _messages(channel: Any, queue: str) -> int:
-    """Count a queue's messages; to kombu an empty queue on Redis is one that does not exist."""
-    try:
-        return int(channel.queue_declare(queue, passive=True).message_count)
-    except ChannelError:
-        return 0

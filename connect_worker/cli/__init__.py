@@ -7,14 +7,33 @@ import sys
 
 import click
 
+from connect_worker.cli.completion import completion
 from connect_worker.cli.demo import demo
+from connect_worker.cli.doctor import doctor
+from connect_worker.cli.listing import list_requests
+from connect_worker.cli.metrics import metrics
+from connect_worker.cli.pausing import pause, resume
+from connect_worker.cli.polling import poll
+from connect_worker.cli.repair import discard, repost, rerun
+from connect_worker.cli.status import status
+from connect_worker.cli.story import show
 
 __all__ = ["main"]
 
 
 @click.group(context_settings={"max_content_width": 100})
 def main() -> None:
-    """Process the requests of CloudBlue Connect on as many machines as you like."""
+    """Process the requests of CloudBlue Connect on as many machines as you like.
+
+    The commands read the same environment as the workers (CONNECT_API_URL, CONNECT_API_KEY,
+    CONNECT_REDIS_URL, …) and go to the ledger in Redis; only `poll` needs a worker.
+
+    \b
+    Exit codes:
+      0  done, or all is well        3  no such request, or not all was done
+      1  something needs a person    4  no settings, or no ledger
+      2  not understood              5  no broker, or no worker answered
+    """
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -25,4 +44,21 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
 
 
-main.add_command(demo)
+# The order of an on-call's minute.
+_COMMANDS = (
+    status,
+    list_requests,
+    show,
+    rerun,
+    repost,
+    discard,
+    pause,
+    resume,
+    poll,
+    doctor,
+    metrics,
+    completion,
+    demo,
+)
+for _command in _COMMANDS:
+    main.add_command(_command)

@@ -15,8 +15,10 @@ from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.retry import account_trouble, pause_met
-from connect_worker.processing.states import Kind, Ref, Sighting, State
+from connect_worker.processing.states import Kind, Poll, Ref, Sighting, State
 
+#: What is said of a kind that these workers do not process.
+NO_PROCESSOR = "no processor for this kind"
 #: How many sightings go to the ledger at once.
 BATCH = 500
 
@@ -34,27 +36,51 @@ class Polled:
         return self.problem or f"{self.seen} waiting, {self.new} new"
 
 
-def poll(engine: Engine, kind: Kind) -> Polled:
+def poll(engine: Engine, kind: Kind, *, is_asked_for: bool = False) -> Polled:
     """Read every page of what waits for this kind's processors and enqueue what is new.
 
     Polls may overlap, break off or be lost: sighting a request twice enqueues it once, and the next
-    poll finds what this one missed.
+    poll finds what this one missed. One that a person asks for is made whenever the last one was.
 
     Raises:
         LedgerUnavailable: Nothing can be noted down, so nothing is enqueued.
     """
+    began = engine.ledger.now()
     if not engine.registry.of_kind(kind):
-        return Polled(problem="no processor for this kind")
+        return _note(engine, kind, began, Polled(problem=NO_PROCESSOR))
     gate = engine.ledger.gate()
-    if gate.closed_until > engine.ledger.now():
-        return Polled(problem=f"paused: {gate.reason}")
+    if gate.closed_until > began:
+        return _note(engine, kind, began, Polled(problem=f"paused: {gate.reason}"))
     owner = f"{engine.worker}:{uuid.uuid4().hex[:8]}"
     # Scheduled polls pile up while none is served; one of them is enough.
     seconds = engine.poll_seconds.get(kind, 0.0) / 2
-    if seconds and not engine.ledger.hold(f"polled:{kind}", owner=owner, seconds=seconds):
+    is_new = seconds and engine.ledger.hold(f"polled:{kind}", owner=owner, seconds=seconds)
+    if seconds and not is_new and not is_asked_for:
         return Polled(problem="polled a moment ago")
     if not engine.ledger.hold(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
         return Polled(problem="another poll of this kind is under way")
+    try:
+        return _note(engine, kind, began, _try(engine, kind))
+    except LedgerUnavailable:
+        raise
+    except Exception as error:
+        _note(engine, kind, began, Polled(problem=describe(error)))
+        raise
+    finally:
+        engine.ledger.release(f"poll:{kind}", owner=owner)
+
+
+def _note(engine: Engine, kind: Kind, began: float, polled: Polled) -> Polled:
+    """Tell the people who ask the ledger how the poll ended."""
+    seconds = max(0.0, engine.ledger.now() - began)
+    engine.ledger.polled(
+        kind, Poll(seconds=seconds, seen=polled.seen, new=polled.new, problem=polled.problem)
+    )
+    return polled
+
+
+def _try(engine: Engine, kind: Kind) -> Polled:
+    """Poll; trouble with the account pauses it for all workers."""
     try:
         return _poll(engine, kind)
     except Message as error:
@@ -67,8 +93,6 @@ def poll(engine: Engine, kind: Kind) -> Polled:
         pause_account(engine, trouble)
         logger.error(LogEvent("poll failed", kind=kind, error=describe(error)))
         return Polled(problem=describe(error))
-    finally:
-        engine.ledger.release(f"poll:{kind}", owner=owner)
 
 
 def _poll(engine: Engine, kind: Kind) -> Polled:

@@ -6,7 +6,7 @@ none of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from connect_worker.processing.limits import NO_LIMITS, Limits
@@ -16,6 +16,8 @@ from connect_worker.processing.states import (
     Entry,
     Gate,
     Kind,
+    Pause,
+    Poll,
     Ref,
     Refusal,
     Sighting,
@@ -76,6 +78,9 @@ class Ledger(Protocol):
         Where the product's requests have a limit, a claim without a stored decision takes a slot of
         it, and gives it back with the next change of state (`decide` too) or when the lease ends.
         While all are taken the answer is `FULL`: the request gets in line, no attempt is used.
+
+        While a person has paused its processor, by kind, product or for all, a claim without a
+        stored decision is `HELD`: no attempt is used, and `resume` wakes the request.
         """
 
     def extend(self, claim: Claim) -> bool:
@@ -166,6 +171,22 @@ class Ledger(Protocol):
     def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
         """Parked → discarded: the visit ends and nothing is posted."""
 
+    def pause(self, name: str, *, reason: str = "") -> None:
+        """Hold processors back: `all`, those of a kind, or those of a product; until `resume`.
+
+        What runs already ends, and stored decisions are posted. Polls go on: what they see waits.
+        """
+
+    def resume(self, name: str) -> int:
+        """End a pause and have those woken that it held; return how many they are.
+
+        A request that another pause holds too waits for the end of that one. After a lost reply the
+        number may be too small.
+        """
+
+    def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses in force, by name."""
+
     def gate(self) -> Gate:
         """Return the account's shared pause."""
 
@@ -197,8 +218,27 @@ class Ledger(Protocol):
     def release(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
 
+    def polled(self, kind: Kind, poll: Poll) -> None:
+        """Note down how a kind's poll has ended; its time is the ledger's."""
+
+    def polls(self) -> Mapping[Kind, Poll]:
+        """Return how the last poll of each kind ended that was polled yet."""
+
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
+
+    def entries(
+        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[Entry]:
+        """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
+
+        Read in pages, in no order. A record that is there throughout is given once; one that comes,
+        goes or changes its state meanwhile, perhaps. Records of ended visits are there for
+        `keep_seconds`; unless `states` leaves them out, the whole store is walked through.
+        """
+
+    def oldest(self) -> Mapping[Kind, float | None]:
+        """Return when the longest waiting visit of each kind began; parked ones do not wait."""
 
     def parked(self, kind: Kind) -> list[Ref]:
         """Return the parked requests of one kind, oldest first."""
@@ -214,6 +254,9 @@ class Ledger(Protocol):
 
         A superseded visit counts with Connect's status. Every kind is there.
         """
+
+    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return the same since midnight, UTC, by the ledger's clock."""
 
 
 class Publisher(Protocol):

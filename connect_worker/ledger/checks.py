@@ -48,6 +48,20 @@ def inspect(client: redis.Redis, *, clock: Callable[[], float] = time.time) -> l
     return [finding for finding in findings if finding is not None]
 
 
+def name_server(client: redis.Redis) -> str:
+    """Return which server it is, such as `Valkey 9.0.1, as Redis 7.2.4`.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with translated():
+        info = cast("Mapping[str, object]", client.info("server"))
+    redis_version = f"Redis {info.get('redis_version', 'of unknown version')}"
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}, as {redis_version}"
+    return redis_version
+
+
 def inspect_broker(client: redis.Redis) -> list[Finding]:
     """Return what is wrong with a Redis that has the messages and not the ledger.
 

@@ -10,21 +10,31 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import wraps
 from hashlib import sha1
 from typing import Concatenate, ParamSpec, TypeVar
 
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger.memory_record import Pause, Record
-from connect_worker.ledger.wire import clip, microseconds_between, milliseconds, to_text
+from connect_worker.ledger.memory_record import GateRecord, Record
+from connect_worker.ledger.wire import (
+    clip,
+    microseconds_between,
+    milliseconds,
+    poll_to_text,
+    to_poll,
+    to_text,
+)
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.states import (
+    ALL,
     JSON,
     Claim,
     Entry,
     Gate,
     Kind,
+    Pause,
+    Poll,
     Ref,
     Refusal,
     Sighting,
@@ -37,6 +47,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_WAIT_MS = 3_600_000
+DAY_MS = 86_400_000
 MAX_NAMES = 20
 SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
@@ -74,7 +85,12 @@ class MemoryLedger:
         self._records: dict[Ref, Record] = {}
         self._ended: Counter[tuple[Kind, State]] = Counter()
         self._outcomes: Counter[tuple[Kind, str]] = Counter()
-        self._pause = Pause()
+        #: The same by day, since the epoch.
+        self._daily: Counter[tuple[int, Kind, str]] = Counter()
+        self._polls: dict[Kind, Poll] = {}
+        self._pause = GateRecord()
+        #: A person's pauses: since when, and why.
+        self._paused: dict[str, tuple[int, str]] = {}
         #: How many may be inside, as last claimed with.
         self._limits: dict[str, int] = {}
         #: When the next call to Connect may be sent, in microseconds.
@@ -133,6 +149,7 @@ class MemoryLedger:
             new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.visit else old.names
             if not old.state.is_final:
                 self._ended[sighting.ref.kind, State.SUPERSEDED] += 1
+        new.remember(State.QUEUED, now=now)
         return new
 
     @_atomic
@@ -153,6 +170,11 @@ class MemoryLedger:
             return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
         if record.state is not State.QUEUED and record.due > now:
             return Refusal.NOT_DUE
+        if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
+            # `resume` wakes it; should that get lost, `wake` does.
+            record.limit, record.held_by, record.unanswered = "", name, 0
+            record.look = now + MAX_WAIT_MS
+            return Refusal.HELD
         paused_until = self._paused_until(ref, record, lease)
         if paused_until:
             record.due = record.look = paused_until
@@ -160,7 +182,7 @@ class MemoryLedger:
             return Refusal.PAUSED
         limit = None if record.decision else limit_for(limits, record.product)
         if limit and self._is_full(limit):
-            record.limit = limit.name
+            record.limit, record.held_by = limit.name, ""
             return Refusal.FULL
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
@@ -176,6 +198,11 @@ class MemoryLedger:
         """Count who is inside the processor under a live lease."""
         now = self._now()
         return sum(one.limit == limit and one.is_held(now) for one in self._records.values())
+
+    def _pause_of(self, kind: Kind, product: str) -> str:
+        """Return the name of the person's pause that holds the processor back; "" for none."""
+        names = (ALL, kind.value, product)
+        return next((name for name in names if name in self._paused), "")
 
     def _paused_until(self, ref: Ref, record: Record, lease: int) -> int:
         """Return when to try again while the account is paused; 0 when this claim may pass."""
@@ -397,6 +424,29 @@ class MemoryLedger:
         self._end(ref, record, State.DISCARDED, "", keep_seconds)
         return True
 
+    @_atomic
+    def pause(self, name: str, *, reason: str = "") -> None:
+        """Hold processors back: `all`, those of a kind, or those of a product."""
+        self._paused[name] = self._now(), clip(reason)
+
+    @_atomic
+    def resume(self, name: str) -> int:
+        """End a pause and have those woken that it held."""
+        self._paused.pop(name, None)
+        held = [one for one in self._records.values() if one.held_by == name]
+        for record in held:
+            record.held_by, record.look = "", self._now()
+        return len(held)
+
+    @_atomic
+    def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses in force, by name."""
+        held = Counter(one.held_by for one in self._records.values())
+        return {
+            name: Pause(since / 1000, reason, held[name])
+            for name, (since, reason) in self._paused.items()
+        }
+
     # ---- what all workers share
 
     @_atomic
@@ -425,7 +475,7 @@ class MemoryLedger:
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         old, failures = self._pause, 0 if forget else self._pause.failures
-        self._pause = Pause(failures=failures, reason=old.reason if failures else "")
+        self._pause = GateRecord(failures=failures, reason=old.reason if failures else "")
         if old.asked_until > self._now():
             # The call whose success opens the gate was sent before Connect asked for the pause.
             self._pause.until, self._pause.reason = old.asked_until, old.asked_for
@@ -471,6 +521,41 @@ class MemoryLedger:
         return None if record is None else record.to_entry(ref)
 
     @_atomic
+    def polled(self, kind: Kind, poll: Poll) -> None:
+        """Note down how a kind's poll has ended."""
+        self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
+
+    @_atomic
+    def polls(self) -> Mapping[Kind, Poll]:
+        """Return how the last poll of each kind ended."""
+        return dict(self._polls)
+
+    @_atomic
+    def entries(
+        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[Entry]:
+        """Yield the records that match, as they are now."""
+        found = [entry for ref in list(self._records) if (entry := self.entry(ref))]
+        return iter(
+            [
+                entry
+                for entry in found
+                if kind in (None, entry.ref.kind)
+                and (not states or entry.state in states)
+                and entry.ref.id.startswith(prefix)
+            ]
+        )
+
+    @_atomic
+    def oldest(self) -> Mapping[Kind, float | None]:
+        """Return when the longest waiting visit of each kind began."""
+        began: dict[Kind, list[float]] = {kind: [] for kind in Kind}
+        for ref, one in self._records.items():
+            if not one.state.is_final and one.state is not State.PARKED:
+                began[ref.kind].append(one.first_seen / 1000)
+        return {kind: min(times, default=None) for kind, times in began.items()}
+
+    @_atomic
     def parked(self, kind: Kind) -> list[Ref]:
         """Return the parked requests of one kind, oldest first."""
         refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
@@ -492,6 +577,15 @@ class MemoryLedger:
         ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
         for (kind, outcome), count in self._outcomes.items():
             ended[kind][outcome] = count
+        return ended
+
+    @_atomic
+    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return the same since midnight, UTC."""
+        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        for (day, kind, outcome), count in self._daily.items():
+            if day == self._now() // DAY_MS:
+                ended[kind][outcome] = count
         return ended
 
     # ---- the changes that all of the above are made of
@@ -535,7 +629,11 @@ class MemoryLedger:
 
     def _move(self, record: Record, state: State, *, due: int | None = None) -> None:
         """Change the state; without a time nothing is due."""
-        record.state, record.changed, record.limit = state, self._now(), ""
+        was_running = record.state is State.RUNNING
+        claimed = state is State.RUNNING or (state is State.POSTING and not was_running)
+        record.remember(state, now=self._now(), claimed=claimed)
+        record.state, record.changed = state, self._now()
+        record.limit = record.held_by = ""
         record.due, record.look = due or 0, due
         if not state.is_leased:
             record.unanswered = 0
@@ -547,6 +645,7 @@ class MemoryLedger:
         self._ended[ref.kind, state] += 1
         if outcome:
             self._outcomes[ref.kind, outcome] += 1
+            self._daily[self._now() // DAY_MS, ref.kind, outcome] += 1
         record.outcome, record.counted = outcome, False
         record.keep = max(1, milliseconds(keep_seconds))
         record.expires = record.changed + record.keep

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from connect_worker.processing.states import JSON, Claim, Entry, Gate, Ref, State
+from connect_worker.ledger.wire import worker_of
+from connect_worker.processing.states import JSON, Claim, Entry, Gate, Moment, Ref, State
+
+#: How many changes of state a record remembers.
+MAX_MOMENTS = 24
 
 
 @dataclass(slots=True)
@@ -44,6 +48,15 @@ class Record:
     #: How long to remember it once the visit has ended, and until when.
     keep: int = 0
     expires: int | None = None
+    #: The visit's last changes of state.
+    history: list[Moment] = field(default_factory=list)
+    #: The pause for whose end it waits.
+    held_by: str = ""
+
+    def remember(self, state: State, *, now: int, claimed: bool = False) -> None:
+        """Add a change of state to the visit's past; of too many the oldest goes."""
+        moment = Moment(now / 1000, state, worker_of(self.owner) if claimed else "")
+        self.history = [*self.history, moment][-MAX_MOMENTS:]
 
     def is_held(self, now: int) -> bool:
         """Whether a worker holds it under a live lease."""
@@ -86,6 +99,9 @@ class Record:
             error=self.error,
             first_seen=self.first_seen / 1000,
             changed=self.changed / 1000,
+            earlier=tuple(self.names),
+            history=tuple(self.history),
+            held_by=self.held_by,
         )
 
     def _decision(self) -> JSON:
@@ -96,7 +112,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Pause:
+class GateRecord:
     """The account's pause."""
 
     until: int = 0

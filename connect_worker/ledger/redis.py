@@ -7,7 +7,7 @@ What a method promises is said in `connect_worker.engine.ports.Ledger`; how it i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Self
+from typing import Self, TypeVar
 from uuid import uuid4
 
 import redis
@@ -15,23 +15,28 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger.scripts import Scripts
+from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
     clip,
     flat_limits,
     microseconds_between,
     milliseconds,
+    poll_to_text,
     to_claim,
     to_entry,
+    to_poll,
     to_text,
 )
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.states import (
+    FINAL_STATES,
     JSON,
     Claim,
     Entry,
     Gate,
     Kind,
+    Pause,
+    Poll,
     Ref,
     Refusal,
     Sighting,
@@ -40,8 +45,11 @@ from connect_worker.processing.states import (
     Woken,
 )
 
+T = TypeVar("T")
+
 #: Redis does nothing else while a script runs: so many requests take it a few milliseconds.
 BATCH = 500
+DAY_SECONDS = 86_400
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
@@ -213,6 +221,26 @@ class RedisLedger:
         """Parked → discarded."""
         return self._changed("discard", str(ref), _span(keep_seconds), _token())
 
+    def pause(self, name: str, *, reason: str = "") -> None:
+        """Hold processors back: `all`, those of a kind, or those of a product."""
+        self._scripts.run("pause", name, clip(reason))
+
+    def resume(self, name: str) -> int:
+        """End a pause; in batches, so that Redis serves others in between."""
+        total, going = 0, BATCH
+        while going == BATCH:
+            going = self._scripts.run("resume", name, BATCH)
+            total += going
+        return total
+
+    def pauses(self) -> Mapping[str, Pause]:
+        """Return the pauses in force, by name."""
+        found = {}
+        for name, text in self._scripts.hash("paused").items():
+            since, _, reason = text.partition(" ")
+            found[name] = Pause(int(since) / 1000, reason, self._scripts.size(f"held:{name}"))
+        return found
+
     # ---- what all workers share
 
     def gate(self) -> Gate:
@@ -250,6 +278,50 @@ class RedisLedger:
         fields = self._scripts.hash(f"request:{ref}")
         return to_entry(ref, fields) if fields else None
 
+    def polled(self, kind: Kind, poll: Poll) -> None:
+        """Note down how a kind's poll has ended."""
+        self._scripts.run("polled", kind, poll_to_text(poll))
+
+    def polls(self) -> Mapping[Kind, Poll]:
+        """Return how the last poll of each kind ended."""
+        return {Kind(kind): to_poll(text) for kind, text in self._scripts.hash("polls").items()}
+
+    def entries(
+        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[Entry]:
+        """Yield the records that match, read in pages."""
+        known: set[str] = set()
+        for page in self._walk(kind, frozenset(states), prefix):
+            names = [name for name in dict.fromkeys(page) if name not in known]
+            known.update(names)
+            for batch in _batches(names):
+                found = self._scripts.hashes(f"request:{name}" for name in batch)
+                for name, fields in zip(batch, found, strict=True):
+                    ref = Ref.parse(name)
+                    # One that ended meanwhile may be forgotten by now.
+                    if not fields or (states and fields["s"] not in states):
+                        continue
+                    if kind in (None, ref.kind) and ref.id.startswith(prefix):
+                        yield to_entry(ref, fields)
+
+    def _walk(
+        self, kind: Kind | None, states: frozenset[State], prefix: str
+    ) -> Iterator[list[str]]:
+        """Yield the names of all that may match; what has not ended is known by sorted sets."""
+        if not states or states & FINAL_STATES:
+            yield from self._scripts.walk_names("request:", f"{kind or '*'}:{escaped(prefix)}*")
+            return
+        if State.PARKED in states:
+            yield from self._scripts.walk_members("parked")
+        if states - {State.PARKED}:
+            for one in [kind] if kind else Kind:
+                yield from self._scripts.walk_members(f"waiting:{one}")
+
+    def oldest(self) -> Mapping[Kind, float | None]:
+        """Return when the longest waiting visit of each kind began."""
+        began = {kind: self._scripts.lowest(f"waiting:{kind}") for kind in Kind}
+        return {kind: None if at is None else at / 1000 for kind, at in began.items()}
+
     def parked(self, kind: Kind) -> list[Ref]:
         """Return the parked requests of one kind, oldest first."""
         refs = map(Ref.parse, self._scripts.members("parked"))
@@ -264,8 +336,15 @@ class RedisLedger:
 
     def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
         """Return how many visits ended with each outcome, for every kind."""
+        return self._ended("outcomes")
+
+    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+        """Return the same since midnight, UTC."""
+        return self._ended(f"outcomes:{int(self.now() // DAY_SECONDS)}")
+
+    def _ended(self, key: str) -> Mapping[Kind, Mapping[str, int]]:
         ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
-        for name, count in self._scripts.hash("outcomes").items():
+        for name, count in self._scripts.hash(key).items():
             kind, _, outcome = name.partition(":")
             ended[Kind(kind)][outcome] = int(count)
         return ended
@@ -302,6 +381,6 @@ def _token() -> str:
     return uuid4().hex[:16]
 
 
-def _batches(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:
-    for start in range(0, len(sightings), BATCH):
-        yield sightings[start : start + BATCH]
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -16,8 +17,17 @@ NAMES = (
     "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
     "wake", "leave", "rerun", "repost", "discard",
     "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release", "now",
+    "polled", "pause", "resume",
 )
 # fmt: on
+
+#: How many members or keys Redis looks at in one step of a walk.
+PAGE = 1000
+
+
+def escaped(text: str) -> str:
+    """Return a pattern of Redis that matches this text alone."""
+    return re.sub(r"([*?\[\]\\^])", r"\\\1", text)
 
 
 @cache
@@ -73,7 +83,46 @@ class Scripts:
         with translated():
             return cast("dict[str, str]", self._client.hgetall(self.key(name)))
 
+    def hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
+        """Return several hashes in one round trip; empty ones where there are none."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hgetall(self.key(name))
+            return cast("list[Mapping[str, str]]", pipeline.execute())
+
     def members(self, name: str) -> list[str]:
         """Return a sorted set's members, lowest score first."""
         with translated():
             return cast("list[str]", self._client.zrange(self.key(name), 0, -1))
+
+    def lowest(self, name: str) -> float | None:
+        """Return a sorted set's lowest score; None when it is empty."""
+        with translated():
+            found = self._client.zrange(self.key(name), 0, 0, withscores=True)
+        return cast("list[tuple[str, float]]", found)[0][1] if found else None
+
+    def size(self, name: str) -> int:
+        """Return how many members a sorted set has."""
+        with translated():
+            return self._client.zcard(self.key(name))
+
+    def walk_members(self, name: str) -> Iterator[list[str]]:
+        """Yield a sorted set's members in pages; a member may come twice."""
+        cursor = -1
+        while cursor:
+            with translated():
+                cursor, found = self._client.zscan(self.key(name), max(cursor, 0), count=PAGE)
+            yield [member for member, _ in cast("list[tuple[str, float]]", found)]
+
+    def walk_names(self, start: str, pattern: str) -> Iterator[list[str]]:
+        """Yield, in pages, what follows `start` in the keys that match; a key may come twice.
+
+        The whole database is walked through, in steps that hold nobody up.
+        """
+        prefix, cursor = self.key(start), -1
+        while cursor:
+            with translated():
+                cursor, found = self._client.scan(
+                    max(cursor, 0), match=escaped(prefix) + pattern, count=PAGE
+                )
+            yield [name.removeprefix(prefix) for name in cast("list[str]", found)]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from connect_worker.processing.limits import Limits
-from connect_worker.processing.states import JSON, Claim, Entry, Ref, State
+from connect_worker.processing.states import JSON, Claim, Entry, Moment, Poll, Ref, State
 
 #: Put before the name of a step, so that steps can't collide with the other fields.
 STEP = "j:"
@@ -79,7 +79,40 @@ def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
         error=fields.get("e", ""),
         first_seen=int(fields["b"]) / 1000,
         changed=int(fields["t"]) / 1000,
+        earlier=tuple(fields.get("h", "").splitlines()),
+        history=tuple(_history(fields)),
+        held_by=fields.get("n", ""),
     )
+
+
+def poll_to_text(poll: Poll) -> str:
+    """Write what a poll has found; its time is the store's."""
+    return to_text(
+        {
+            "seconds": round(poll.seconds, 3),
+            "seen": poll.seen,
+            "new": poll.new,
+            "problem": clip(poll.problem),
+        }
+    )
+
+
+def to_poll(text: str) -> Poll:
+    """Read a poll back, its time before it."""
+    at, _, found = text.partition(" ")
+    return Poll(at=int(at) / 1000, **json.loads(found))
+
+
+def worker_of(owner: str) -> str:
+    """Return an owner without the random part that tells its claims apart."""
+    return owner.rpartition(":")[0] or owner
+
+
+def _history(fields: Mapping[str, str]) -> Iterator[Moment]:
+    began = int(fields["b"])
+    for line in fields.get("y", "").splitlines():
+        since, state, *worker = line.split(" ", 2)
+        yield Moment((began + int(since)) / 1000, State(state), "".join(worker))
 
 
 def _decision(fields: Mapping[str, str]) -> JSON:

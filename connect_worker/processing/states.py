@@ -145,6 +145,8 @@ class Refusal(StrEnum):
     PAUSED = "paused"
     #: As many as its automation allows are inside the processor; it is in line.
     FULL = "full"
+    #: A person holds its processor back; `resume` wakes it.
+    HELD = "paused by a person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,43 @@ class Turn:
     wait_seconds: float = 0.0
 
 
+#: The name of the pause that holds everything back; others are named by a kind or a product.
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when, and why, a person holds processors back."""
+
+    since: float
+    reason: str = ""
+    #: How many requests wait for its end, as far as a worker has tried them.
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How the last poll of a kind ended."""
+
+    #: When, by the ledger's clock.
+    at: float = 0.0
+    seconds: float = 0.0
+    seen: int = 0
+    new: int = 0
+    #: Why it was not made, or broke off; "" when it is complete.
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One change of a visit's state."""
+
+    at: float
+    state: State
+    #: The worker that claimed it then, host and process id; "" when nobody did.
+    worker: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """All that the ledger holds of one request; times are seconds of the Redis clock."""
@@ -206,3 +245,9 @@ class Entry:
     first_seen: float = 0.0
     #: The last change of state.
     changed: float = 0.0
+    #: Names of the visits before this one, where Connect tells them; the last 20.
+    earlier: tuple[str, ...] = ()
+    #: This visit's last changes of state, oldest first; the last 24.
+    history: tuple[Moment, ...] = ()
+    #: The pause for whose end it waits; "" for none.
+    held_by: str = ""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .stack import POOLS, Stack, assert_each_resolved_once, running_stack
+from .runs import run_undisturbed, run_with_a_kill
+from .stack import POOLS, Stack, running_stack
 
 pytestmark = pytest.mark.acceptance
 
-REQUESTS = 300
-#: Enough for both workers to be in the middle of it when one is killed.
-REQUESTS_BEFORE_KILL = 120
 POOLS_WITH_KILL = [*POOLS[:1], *(pytest.param(*pool, marks=pytest.mark.long) for pool in POOLS[1:])]
 
 
@@ -24,80 +21,15 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
-def settled(stack: Stack) -> int:
-    totals = stack.report(summary=True)["totals"].values()
-    return sum(sum(total["accepted"].values()) for total in totals)
-
-
 @pytest.mark.parametrize(("pool", "concurrency"), POOLS)
 def test_three_hundred_requests_are_resolved_once_each(
     stack: Stack, pool: str, concurrency: int
 ) -> None:
-    stack.start_sandbox("--requests", str(REQUESTS))
-    for name in ("one", "two"):
-        stack.worker(name, "--pool", pool, "-c", str(concurrency))
-    stack.start_flower()
-    stack.celery("beat", "beat", "-l", "info")
-    stack.until(stack.is_done, "every request is resolved", seconds=120)
-
-    assert_each_resolved_once(stack.report())
-    assert_flower_tells_the_story(stack)
+    run_undisturbed(stack, pool, concurrency)
 
 
 @pytest.mark.parametrize(("pool", "concurrency"), POOLS_WITH_KILL)
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     stack: Stack, pool: str, concurrency: int
 ) -> None:
-    stack.start_sandbox("--requests", str(REQUESTS_BEFORE_KILL), "--latency-ms", "20")
-    for name in ("one", "two"):
-        stack.worker(name, "--pool", pool, "-c", str(concurrency))
-    stack.celery("beat", "beat", "-l", "info")
-    stack.until(lambda: settled(stack) > REQUESTS_BEFORE_KILL // 5, "a fifth is done", seconds=120)
-    stack.kill("one")
-    assert settled(stack) < REQUESTS_BEFORE_KILL, "the kill came midway"
-    stack.until(stack.is_done, "every request is resolved", seconds=120)
-
-    report = stack.report()
-    assert_each_resolved_once(report)
-
-
-def assert_flower_tells_the_story(stack: Stack) -> None:
-    """Each request's job is there under its id and its kind's name, with what became of it."""
-    stack.until(
-        lambda: {job["state"] for job in jobs_in_flower(stack)} == {"SUCCESS"},
-        "Flower has heard the end of each job",
-        seconds=15,
-    )
-    jobs = jobs_in_flower(stack)
-    assert {job["name"] for job in jobs} == {
-        "process.fulfillment",
-        "process.tier-config",
-        "process.usage-file",
-        "process.usage",
-    }
-    results: dict[str, list[str]] = {}
-    for job in jobs:
-        name = job["uuid"].rpartition(".")[0]
-        assert job["args"] == f"('{name}',)"
-        # A listing's name has its period behind it.
-        request_id = name.partition("@")[0]
-        results.setdefault(request_id, []).append(job["result"].strip("'"))
-    for request_id, entry in stack.report()["requests"].items():
-        if entry["scenario"] == "invalid":
-            continue
-        decided = [text for text in results[request_id] if not text.startswith("nothing to do")]
-        assert decided == [_told(entry)]
-
-
-def jobs_in_flower(stack: Stack) -> list[dict[str, Any]]:
-    tasks: dict[str, dict[str, Any]] = stack.flower("tasks?limit=5000")
-    # An event may arrive before the one that names its task.
-    return [task for task in tasks.values() if str(task["name"]).startswith("process.")]
-
-
-def _told(entry: dict[str, Any]) -> str:
-    """What Flower shows for a request that ended so."""
-    if entry["kind"] == "usage":
-        return "reported"
-    words = {"approve": "approved", "inquire": "inquired", "fail": "failed", "submit": "submitted"}
-    return words[entry["accepted"][0]["action"]]
+    run_with_a_kill(stack, pool, concurrency)

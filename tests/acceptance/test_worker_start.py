@@ -107,3 +107,11 @@ def test_a_redis_as_it_should_be_is_not_warned_of(tmp_path: Path) -> None:
     with running_stack(tmp_path, **ACCOUNT) as stack:
         configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
         assert "WARNING" not in start(stack)
+
+
+def test_a_worker_gives_a_sign_of_life(tmp_path: Path) -> None:
+    file = tmp_path / "heartbeat"
+    with running_stack(tmp_path, CONNECT_HEARTBEAT_FILE=str(file), **ACCOUNT) as stack:
+        start(stack)
+        first = file.stat().st_mtime_ns
+        stack.until(lambda: file.stat().st_mtime_ns > first, "another one", seconds=60)

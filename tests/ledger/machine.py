@@ -124,6 +124,7 @@ class Ledgers(RuleBasedStateMachine):
             (
                 *(ledger.entry(ref) for ref in REFS),
                 *(ledger.counts(), ledger.outcomes(), ledger.gate(), ledger.now()),
+                *(ledger.oldest(), ledger.outcomes_today(), ledger.pauses()),
             )
             for ledger in self.ledgers
         ]
@@ -165,6 +166,8 @@ def repeated(found: Any) -> Any:
             return Woken()
         case list():
             return []
+        case int() if not isinstance(found, bool):
+            return 0
         case Refusal.PAUSED:
             return Refusal.NOT_DUE
         case _:

@@ -11,7 +11,7 @@ import redis
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, source
 from connect_worker.processing.limits import Limit, Limits
-from connect_worker.processing.states import Claim, Kind, Sighting, State
+from connect_worker.processing.states import Claim, Kind, Poll, Sighting, State
 
 from .lossy import LossyRelay, lossy_relay
 from .world import APPROVE, LONG, OTHER, PR, assert_consistent, look, posting, running, see, take
@@ -45,6 +45,12 @@ def parked(ledger: RedisLedger) -> Claim:
 
 def queued(ledger: RedisLedger) -> None:
     see(ledger)
+
+
+def held(ledger: RedisLedger) -> None:
+    see(ledger)
+    ledger.pause("all")
+    ledger.claim(PR, owner="w1", lease_seconds=LONG)
 
 
 def crowded(ledger: RedisLedger) -> None:
@@ -86,6 +92,9 @@ CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "discard": (parked, lambda ledger, _: ledger.discard(PR, keep_seconds=9), True),
     "close_gate": (queued, lambda ledger, _: ledger.close_gate(
         seconds=0, reason="503", failed=True).failures, 1),
+    "polled": (queued, lambda ledger, _: ledger.polled(Kind.USAGE, Poll(seen=1)), None),
+    "pause": (queued, lambda ledger, _: ledger.pause("all", reason="r"), None),
+    "resume": (held, lambda ledger, _: ledger.resume("all"), 0),
     "open_gate": (queued, lambda ledger, _: ledger.open_gate(), None),
     "hold": (queued, lambda ledger, _: ledger.hold("l", owner="a", seconds=9), True),
     "release": (queued, lambda ledger, _: ledger.release("l", owner="a"), None),

@@ -14,7 +14,7 @@ from redis import exceptions as redis_errors
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.unavailable import remedy
-from connect_worker.processing.states import Claim, Kind, Ref, State
+from connect_worker.processing.states import Claim, Kind, Poll, Ref, State
 
 from .server import running_server
 from .world import (
@@ -55,9 +55,12 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     see(ledger, TCR)
     ledger.close_gate(seconds=9, reason="429", failed=False)
     ledger.hold("sweep", owner="a", seconds=LONG)
+    ledger.polled(Kind.USAGE, Poll())
     keys = {str(key) for key in client.scan_iter(match=f"*{account}*", count=1000)}
     prefix = f"connect-worker:{{{account}}}:"
-    names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep"]
+    today = f"outcomes:{int(ledger.now() // 86_400)}"
+    names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep", today]
+    names += ["polls", "waiting:tier-config"]
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
 
@@ -136,6 +139,7 @@ def test_a_record_deleted_by_hand_is_dropped_by_the_sweep(
     client.delete(f"connect-worker:{{{account}}}:request:{PR}")
     assert woken(redis_ledger) == []
     assert client.zcard(f"connect-worker:{{{account}}}:due") == 0
+    assert redis_ledger.oldest()[PR.kind] is None
 
 
 def test_a_server_that_forgot_the_scripts_is_given_them_again(own_client: redis.Redis) -> None:

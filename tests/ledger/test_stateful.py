@@ -25,6 +25,7 @@ from .world import OTHER, PR, TCR
 
 REF = st.sampled_from(REFS)
 COUNTED = st.lists(st.sampled_from((PR, OTHER)), min_size=1, max_size=3)
+PAUSE = st.sampled_from(["all", PR.kind.value, TCR.kind.value, "PRD-1"])
 LEASE = st.sampled_from([5.0, 5.0, 30.0, 300.0])
 DELAY = st.sampled_from([0.0, 0.0, 3.0, 100.0])
 KEEP = st.sampled_from([5.0, 50.0, 1000.0])
@@ -205,6 +206,9 @@ class LedgerMachine(Ledgers):
             assert (found.decision, found.steps) == (after.decision, after.steps)
             assert found.probe == (gate.failures > 0)
             assert before is not None
+            if not before.state.is_leased and found.decision is None:
+                names = {"all", ref.kind.value, after.product}
+                assert not names & set(self.ledger.pauses()), "a claim was given while held back"
             if not before.state.is_leased:
                 assert gate.closed_until <= self.clock(), "a claim was given while paused"
                 self.granted(found)
@@ -370,6 +374,27 @@ class LedgerMachine(Ledgers):
     def is_in(self, ref: Ref, *states: State) -> bool:
         entry = self.ledger.entry(ref)
         return entry is not None and entry.state in states
+
+    @rule(name=PAUSE, lost=st.booleans())
+    def pause(self, name: str, lost: bool) -> None:
+        self.reply_gets_lost |= lost
+        self.ask("pause", lambda ledger: ledger.pause(name, reason="r"))
+
+    @rule(name=PAUSE, tried=st.booleans())
+    def resume(self, name: str, tried: bool) -> None:
+        """Those that it held are woken, each at once; another pause may hold them anew."""
+        for ref in REFS if tried else ():
+            self.claim(ref, 30.0)
+        held = [one.ref for one in self.records().values() if one and one.held_by == name]
+        # The second of two calls finds nobody any more.
+        lost = self.reply_gets_lost and self.stepped is not None
+        told = self.ask("resume", lambda ledger: ledger.resume(name))
+        assert told == (0 if lost else len(held))
+        assert name not in self.ledger.pauses()
+        found: Woken = self.ask(
+            "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
+        )
+        assert set(held) <= set(found.publish)
 
     @rule(failed=st.booleans(), seconds=DELAY, lost=st.booleans())
     def close_gate(self, failed: bool, seconds: float, lost: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -87,14 +88,14 @@ def tell(client: redis.Redis, *words: str) -> None:
 
 
 def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = True) -> None:
-    """Compare counts, due, parked, slots and lines with every record there is.
+    """Compare counts, due, parked, waiting, slots, lines and held with every record there is.
 
     `expiring=False` where the test itself sees to it that ended records are forgotten.
     """
     prefix = f"connect-worker:{{{account}}}:"
     live: Counter[str] = Counter()
     waiting: dict[State, set[str]] = defaultdict(set)
-    limited: dict[str, dict[str, float]] = defaultdict(dict)
+    listed: dict[str, dict[str, float]] = defaultdict(dict)
     now = to_milliseconds(client)
     for key in map(str, client.scan_iter(match=f"{prefix}request:*", count=1000)):
         ref = key.removeprefix(f"{prefix}request:")
@@ -104,12 +105,8 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
         assert (client.pttl(key) > 0) == expires, f"{ref} is {state}: does it expire?"
         if state.is_leased:
             assert client.zscore(prefix + "due", ref) == float(record["r"])
-        if "l" in record and not state.is_leased:
-            assert state in (State.QUEUED, State.RETRY, State.WAITING)
-            limited[f"line:{record['l']}"][ref] = float(record["b"])
-        elif "l" in record and float(record["r"]) > now:
-            assert state is State.RUNNING
-            limited[f"slots:{record['l']}"][ref] = float(record["r"])
+        for place, score in places(ref, record, now).items():
+            listed[place][ref] = score
         if not state.is_final:
             live[f"{Ref.parse(ref).kind}:{state}"] += 1
             waiting[state].add(ref)
@@ -120,14 +117,29 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
     assert {name: n for name, n in counted.items() if n} == live
     assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
     assert set(client.zrange(prefix + "parked", 0, -1)) == parked
-    for name in ("slots", "line"):
+    for name in ("waiting", "slots", "line", "held"):
         for key in map(str, client.scan_iter(match=f"{prefix}{name}:*", count=1000)):
             # Who let its lease end may be among the members still: it does not count.
             since = now if name == "slots" else "-inf"
             found = client.zrange(key, f"({since}", "+inf", byscore=True, withscores=True)
             members = dict(cast("list[tuple[str, float]]", found))
-            assert members == limited.pop(key.removeprefix(prefix), {})
-    assert not limited
+            assert members == listed.pop(key.removeprefix(prefix), {})
+    assert not listed
+
+
+def places(ref: str, record: Mapping[str, str], now: float) -> dict[str, float]:
+    """Return the sorted sets that a record must be in beside `due` and `parked`, and its scores."""
+    state, began, found = State(record["s"]), float(record["b"]), {}
+    if not state.is_final and state is not State.PARKED:
+        found[f"waiting:{Ref.parse(ref).kind}"] = began
+    if "n" in record or ("l" in record and not state.is_leased):
+        assert state in (State.QUEUED, State.RETRY, State.WAITING)
+        found[f"held:{record['n']}" if "n" in record else f"line:{record['l']}"] = began
+        assert not ("n" in record and "l" in record)
+    elif "l" in record and float(record["r"]) > now:
+        assert state is State.RUNNING
+        found[f"slots:{record['l']}"] = float(record["r"])
+    return found
 
 
 def to_milliseconds(client: redis.Redis) -> float:

@@ -9,6 +9,14 @@
 --   parked               zset    every parked request, once; the score is when it was parked
 --   counts               hash    <kind>:<state> -> requests in it now; final states: since the start
 --   outcomes             hash    <kind>:<outcome> -> visits that ended so since the start
+--   outcomes:<day>       hash    the same of one day (days since the epoch, UTC); expires
+--   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
+--                                when its visit began
+--   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
+--                                `all`, a kind or a product
+--   held:<name>          zset    every request that was refused for this pause; the score is when its
+--                                visit began
+--   polls                hash    <kind> -> when its last poll ended, a blank, and what it found
 --   gate                 hash    until, reason, failures, token (of the last closing call),
 --                                asked, asked_for (the pause that Connect itself asked for),
 --                                strict (1: closed for failures, opens with one probe),
@@ -29,7 +37,9 @@
 --   d decision (JSON text)  j:<step> its result (JSON text)              p product
 --   e last error            u outcome          b visit first seen        t last change of state
 --   l the limit in whose slots (while running) or line (else) it is
+--   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
 -- sends the same call again and finds its own mark. A claim clears it.
@@ -44,6 +54,10 @@ local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 
 local LEASED = { running = true, posting = true }
 local FINAL = { settled = true, superseded = true, discarded = true }
+local DAY_MS = 86400 * 1000
+local MAX_MOMENTS = 24
+-- Who is woken by somebody else is looked at no more often than this.
+local MAX_WAIT_MS = 3600 * 1000
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
@@ -84,25 +98,52 @@ local function inside(limit)
   return redis.call('ZCARD', slots_of(limit))
 end
 
--- Free the slot, or the place in line; before the record is deleted.
-local function leave_limit(ref)
-  local limit = redis.call('HGET', key_of(ref), 'l')
+local function held_of(pause)
+  return base .. 'held:' .. pause
+end
+
+-- Free the slot, or the place in line or behind a pause; before the record is deleted.
+local function leave_place(ref, limit, pause)
   if limit then
     redis.call('ZREM', slots_of(limit), ref)
     redis.call('ZREM', line_of(limit), ref)
     redis.call('HDEL', key_of(ref), 'l')
   end
+  if pause then
+    redis.call('ZREM', held_of(pause), ref)
+    redis.call('HDEL', key_of(ref), 'n')
+  end
 end
 
--- Every change of state passes here, so that counts, due, parked, slots and lines can't drift from
--- the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
+local function waiting_of(kind)
+  return base .. 'waiting:' .. kind
+end
+
+-- Add a change of state to the visit's past; the oldest one goes when there are too many.
+local function remember(key, to, began, past, owner)
+  local line = text(now - number(began)) .. ' ' .. to
+  if owner then
+    -- Without the random part that tells the claims of one worker apart.
+    line = line .. ' ' .. (string.match(owner, '^(.+):[^:]*$') or owner)
+  end
+  past = past and past .. '\n' .. line or line
+  local _, breaks = string.gsub(past, '\n', '')
+  if breaks >= MAX_MOMENTS then
+    past = string.match(past, '\n(.*)')
+  end
+  redis.call('HSET', key, 'y', past)
+end
+
+-- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
+-- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
 local function move(ref, from, to, look)
-  local kind = string.match(ref, '^[^:]+')
+  local kind, key = string.match(ref, '^[^:]+'), key_of(ref)
+  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n')
   if from and not FINAL[from] then
     redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
   end
   redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
-  leave_limit(ref)
+  leave_place(ref, f[4], f[5])
   if look then
     redis.call('ZADD', due, text(look), ref)
   else
@@ -113,6 +154,13 @@ local function move(ref, from, to, look)
   elseif from == 'parked' then
     redis.call('ZREM', parked, ref)
   end
+  if to == 'parked' or FINAL[to] then
+    redis.call('ZREM', waiting_of(kind), ref)
+  elseif to == 'queued' or from == 'parked' then
+    redis.call('ZADD', waiting_of(kind), f[1], ref)
+  end
+  local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
+  remember(key, to, f[1], f[2], is_claimed and f[3])
 end
 
 -- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when
@@ -157,7 +205,11 @@ local function finish(ref, record, state, outcome, keep, call)
   redis.call('HDEL', key, 'r', 'w', 'c')
   if outcome ~= '' then
     redis.call('HSET', key, 'u', outcome)
-    redis.call('HINCRBY', outcomes, string.match(ref, '^[^:]+') .. ':' .. outcome, 1)
+    local name, today = string.match(ref, '^[^:]+') .. ':' .. outcome, math.floor(now / DAY_MS)
+    redis.call('HINCRBY', outcomes, name, 1)
+    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
+      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
+    end
   end
   if state == 'settled' then
     redis.call('HDEL', key, 'e')

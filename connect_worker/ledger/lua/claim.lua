@@ -56,6 +56,31 @@ if state ~= 'queued' and record.r > now then
   return { 'not due' }
 end
 
+local to = record.d and 'posting' or 'running'
+
+-- The pause of a person's that holds the processor back; a stored decision is posted all the same.
+local function pause_of()
+  local kind, product = string.match(ref, '^[^:]+'), redis.call('HGET', key, 'p') or ''
+  local names = { 'all', kind, product }
+  local found = redis.call('HMGET', base .. 'paused', unpack(names))
+  for at, since in ipairs(found) do
+    if since then
+      return names[at]
+    end
+  end
+end
+
+local pause_name = to == 'running' and redis.call('EXISTS', base .. 'paused') == 1 and pause_of()
+if pause_name then
+  -- `resume` wakes it; should that get lost, `wake` does.
+  leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
+  redis.call('HSET', key, 'n', pause_name)
+  redis.call('HDEL', key, 'w')
+  redis.call('ZADD', held_of(pause_name), redis.call('HGET', key, 'b'), ref)
+  redis.call('ZADD', due, text(now + MAX_WAIT_MS), ref)
+  return { 'paused by a person' }
+end
+
 -- The message was answered, so the doubling of `wake` starts anew.
 local function pause(till)
   redis.call('HSET', key, 'r', text(till))
@@ -76,13 +101,12 @@ if troubled and g[5] then
   end
 end
 
-local to = record.d and 'posting' or 'running'
 local limit, most
 if to == 'running' then
   limit, most = limit_of()
   if limit and inside(limit) >= most then
     -- Its time stays: `wake` sends messages to those in line too, ever more rarely.
-    leave_limit(ref)
+    leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('HSET', key, 'l', limit)
     redis.call('ZADD', line_of(limit), redis.call('HGET', key, 'b'), ref)
     return { 'full' }

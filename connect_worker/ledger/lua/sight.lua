@@ -58,7 +58,7 @@ local function begin(ref, key, state, last_visit, name, product)
     keep('x', old[3])
     keep('p', product ~= '' and product or old[4])
     keep('h', name ~= '' and append_name(old[5], last_visit) or old[5])
-    leave_limit(ref)
+    leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then
       redis.call('HINCRBY', counts, string.match(ref, '^[^:]+') .. ':superseded', 1)

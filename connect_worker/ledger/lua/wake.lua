@@ -5,7 +5,6 @@
 -- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
 
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local MAX_WAIT_MS = 3600 * 1000
 -- From one message about a request of a backlogged kind to the next, in looks at it.
 local PATIENCE = 64
 local backlogged = ',' .. ARGV[5] .. ','
@@ -59,6 +58,7 @@ for _, ref in ipairs(refs) do
   if not record.s or FINAL[record.s] or record.s == 'parked' then
     -- Its record was deleted by hand; a poll finds the request again.
     redis.call('ZREM', due, ref)
+    redis.call('ZREM', waiting_of(string.match(ref, '^[^:]+')), ref)
   elseif LEASED[record.s] then
     rescue(ref, key, record)
   else

@@ -1,0 +1,168 @@
+"""How the work stands, kind by kind: read from the ledger, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connect_worker.cli.documents import document_of_poll, documents_of_pauses
+from connect_worker.cli.tally import Row, count_rows
+from connect_worker.cli.words import clean, span, stamp
+from connect_worker.engine.ports import Ledger
+from connect_worker.processing.states import Gate, Kind, Pause, Poll
+
+#: What a poll says of a kind that nobody has written an automation for.
+NOT_COVERED = "no processor for this kind"
+#: A poll is late after so many intervals, and not before this many seconds.
+LATE_INTERVALS = 3
+LATE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The workers that answered just now."""
+
+    names: tuple[str, ...] = ()
+    #: Why they can't be asked; "" when they were.
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All kinds at one moment."""
+
+    #: The ledger's clock.
+    at: float
+    rows: Mapping[Kind, Row]
+    #: Visits that ended since midnight, UTC, by outcome.
+    today: Mapping[Kind, Mapping[str, int]]
+    oldest: Mapping[Kind, float | None]
+    polls: Mapping[Kind, Poll]
+    gate: Gate
+    #: What a person holds back, by name.
+    pauses: Mapping[str, Pause]
+    #: Seconds between two polls of a kind.
+    poll_seconds: Mapping[Kind, float]
+    max_calls_per_second: float | None = None
+    #: None when they were not asked for.
+    workers: Workers | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no worker calls Connect."""
+        return self.gate.closed_until > self.at
+
+    def is_covered(self, kind: Kind) -> bool:
+        """Whether the workers have a processor for the kind, as far as is known."""
+        poll = self.polls.get(kind)
+        return poll is None or poll.problem != NOT_COVERED
+
+    def is_late(self, kind: Kind) -> bool:
+        """Whether no poll of the kind has ended for longer than the schedule explains."""
+        poll = self.polls.get(kind)
+        patience = max(LATE_SECONDS, LATE_INTERVALS * self.poll_seconds.get(kind, 0.0))
+        return poll is None or self.at - poll.at > patience
+
+    def problems(self) -> list[str]:
+        """Return what needs a person, a sentence each with what to do."""
+        return list(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        if self.gate.failures and self.is_paused:
+            yield f"{self.account_line()}: connect-worker doctor says what is wrong"
+        if self.workers and self.workers.problem:
+            yield self.workers.problem
+        elif self.workers and not self.workers.names:
+            yield "No worker answers: start one, or look at its log"
+        for kind, row in self.rows.items():
+            yield from self._problems_of(kind, row)
+
+    def _problems_of(self, kind: Kind, row: Row) -> Iterator[str]:
+        if row.parked:
+            what = "request is" if row.parked == 1 else "requests are"
+            yield (
+                f"{row.parked} {kind} {what} parked: "
+                f"connect-worker list --state parked --kind {kind}"
+            )
+        poll = self.polls.get(kind)
+        if poll is None:
+            yield f"{kind} was not polled yet: does beat run, and a worker that takes `control`?"
+            return
+        if self.is_late(kind):
+            yield (
+                f"{kind} was polled {span(self.at - poll.at)} ago: does beat run, and a worker "
+                "that takes `control`?"
+            )
+        elif poll.problem and self.is_covered(kind) and not self.is_paused:
+            yield f"The last poll of {kind} broke off: {clean(poll.problem)}"
+
+    def account_line(self) -> str:
+        """Say whether Connect may be called, and why not."""
+        left, reason = span(self.gate.closed_until - self.at), clean(self.gate.reason)
+        failures = f"{self.gate.failures} failure{'' if self.gate.failures == 1 else 's'}"
+        if self.is_paused and self.gate.failures:
+            return f"Paused for {left} after {failures} ({reason})"
+        if self.is_paused:
+            return f"Paused for {left} ({reason})"
+        if self.gate.failures:
+            return f"Trying again after {failures} ({reason})"
+        return "Open"
+
+    def document(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "at": stamp(self.at),
+            "kinds": {kind.value: self._document_of(kind, row) for kind, row in self.rows.items()},
+            "account": {
+                "paused": self.is_paused,
+                "paused_until": stamp(self.gate.closed_until) if self.is_paused else None,
+                "reason": clean(self.gate.reason),
+                "failures": self.gate.failures,
+                "max_calls_per_second": self.max_calls_per_second,
+            },
+            "paused": documents_of_pauses(self.pauses),
+            "workers": list(self.workers.names) if self.workers else None,
+            "problems": self.problems(),
+        }
+
+    def _document_of(self, kind: Kind, row: Row) -> dict[str, Any]:
+        oldest, poll = self.oldest[kind], self.polls.get(kind)
+        return {
+            "pending": row.pending,
+            "running": row.running,
+            "retrying": row.retrying,
+            "waiting": row.waiting,
+            "parked": row.parked,
+            "settled_today": sum(self.today[kind].values()),
+            "outcomes_today": dict(self.today[kind]),
+            "settled": row.settled,
+            "outcomes": dict(row.outcomes),
+            "oldest_pending": stamp(oldest) if oldest is not None else None,
+            "oldest_pending_seconds": round(self.at - oldest, 3) if oldest is not None else None,
+            "last_poll": document_of_poll(poll) if poll else None,
+        }
+
+
+def read_board(
+    ledger: Ledger,
+    *,
+    poll_seconds: Mapping[str, float],
+    max_calls_per_second: float | None = None,
+) -> Board:
+    """Read the ledger.
+
+    Raises:
+        LedgerUnavailable: It does not answer.
+    """
+    return Board(
+        at=ledger.now(),
+        rows=count_rows(ledger),
+        today=ledger.outcomes_today(),
+        oldest=ledger.oldest(),
+        polls=ledger.polls(),
+        gate=ledger.gate(),
+        pauses=ledger.pauses(),
+        poll_seconds={Kind(kind): seconds for kind, seconds in poll_seconds.items()},
+        max_calls_per_second=max_calls_per_second,
+    )

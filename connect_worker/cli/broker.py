@@ -1,0 +1,45 @@
+"""The way to the workers: through the broker, by the one room that knows Celery.
+
+`tasks.control` is loaded when it is needed. All other commands work without a broker, and start
+without the time that Celery takes to load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from connect_worker.cli.board import Workers
+from connect_worker.processing.states import Kind
+
+
+class Control(Protocol):
+    """What `tasks.control` offers; each raises ConnectionError when the broker is away."""
+
+    def workers(self, *, seconds: float) -> Sequence[str]:
+        """Return the names of the workers that answer within this time."""
+
+    def send_polls(self, kinds: Sequence[Kind]) -> None:
+        """Ask the workers to poll these kinds now."""
+
+    def queue_lengths(self) -> Mapping[str, int]:
+        """Return how many messages wait in each queue."""
+
+
+def control() -> Control:
+    """Load the Celery application."""
+    if str(Path.cwd()) not in sys.path:
+        # A deployment's own `celeryconfig.py` comes first, as for `celery -A tasks`.
+        sys.path.insert(0, str(Path.cwd()))
+    return cast("Control", importlib.import_module("tasks.control"))
+
+
+def see_workers(*, seconds: float = 1.0) -> Workers:
+    """Ask which workers are there; what is wrong with the broker is part of the answer."""
+    try:
+        return Workers(tuple(sorted(control().workers(seconds=seconds))))
+    except ConnectionError as error:
+        return Workers(problem=str(error))

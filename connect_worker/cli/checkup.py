@@ -1,0 +1,229 @@
+"""What `doctor` looks at: one generator of findings for each part of a deployment."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connect_worker.api import Client
+from connect_worker.cli.board import Board, read_board
+from connect_worker.cli.broker import see_workers
+from connect_worker.cli.words import clean
+from connect_worker.config import Config
+from connect_worker.engine.context import Processor
+from connect_worker.exceptions import (
+    ConnectionFailed,
+    Forbidden,
+    LedgerUnavailable,
+    Message,
+    NotFound,
+    RegistrationError,
+    SettingsError,
+    Unauthorized,
+)
+from connect_worker.ledger.checks import inspect, name_server
+from connect_worker.ledger.redis import RedisLedger, connect
+from connect_worker.processing.kinds import KINDS
+from connect_worker.processing.registry import Registry
+from connect_worker.processing.states import Kind
+from connect_worker.resources.loading import load_registry
+from connect_worker.settings import Settings
+
+#: A person waits for the answer.
+PATIENCE_SECONDS = 10.0
+
+LIBRARIES = (
+    "connect-worker", "celery", "kombu", "redis", "requests", "marshmallow", "environs", "click",
+    "rich", "flower",
+)  # fmt: skip
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    #: It works, and something is not as it should be.
+    WARN = "warn"
+    #: Requests are not processed, or may be lost.
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    part: str
+    level: Level
+    text: str
+    #: What to do; "" when it is well.
+    remedy: str = ""
+
+
+class Checkup:
+    """Looks at a deployment from where it is run; changes nothing, posts nothing."""
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._config: Config | None = None
+        self._registry: Registry[Processor] | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield each finding as soon as it is made; parts that need a broken one are left out."""
+        yield from self.of_versions()
+        yield from self.of_settings()
+        yield from self.of_processors()
+        yield from self.of_connect()
+        yield from self.of_ledger()
+
+    def of_versions(self) -> Iterator[Finding]:
+        """Name the versions of the libraries."""
+        found = [f"Python {platform.python_version()}"]
+        for name in LIBRARIES:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                found.append(f"{name} {importlib.metadata.version(name)}")
+        yield Finding("versions", Level.OK, ", ".join(found))
+
+    def of_settings(self) -> Iterator[Finding]:
+        """Look at the settings of this environment."""
+        try:
+            self._settings = Settings.from_env()
+            self._config = self._settings.config()
+        except SettingsError as error:
+            remedy = "set it in this environment or its .env; the README lists all settings"
+            yield Finding("settings", Level.FAIL, str(error), remedy)
+            return
+        account = self._settings.account
+        yield Finding("settings", Level.OK, f"{self._config.api_url}, account {account}")
+
+    def of_processors(self) -> Iterator[Finding]:
+        """Load the automations and tell which kinds and products they cover."""
+        if self._settings is None or self._config is None:
+            return
+        try:
+            # What a vendor's module prints is no part of the answer.
+            with contextlib.redirect_stdout(sys.stderr):
+                self._registry = load_registry(self._settings.processors, self._config)
+        except RegistrationError as error:
+            remedy = "mend it: with this, a worker refuses to start"
+            yield Finding("processors", Level.FAIL, str(error), remedy)
+            return
+        for one in self._registry.registrations:
+            products = ", ".join(sorted(one.products)) if one.products else "all other products"
+            yield Finding("processors", Level.OK, f"{one.kind}: {one.name}, {products}")
+
+    def of_connect(self) -> Iterator[Finding]:
+        """Call Connect as the polls do, once for each kind that has a processor."""
+        if self._config is None:
+            return
+        client = Client(
+            self._config.api_url, self._config.api_key, timeout_seconds=PATIENCE_SECONDS
+        )
+        kinds = [kind for kind in Kind if self._registry and self._registry.of_kind(kind)]
+        for kind in kinds or [Kind.FULFILLMENT]:
+            problem = self._call(client, KINDS[kind].path)
+            if problem is not None:
+                yield problem
+                return
+        yield Finding("Connect", Level.OK, "reachable, and the key is accepted")
+        products = [*self._config.products, *(self._registry.products if self._registry else ())]
+        for product in dict.fromkeys(products):
+            yield from self._product(client, product)
+
+    def _call(self, client: Client, path: str) -> Finding | None:
+        try:
+            client.get(path, {"limit": "1"})
+        except Unauthorized as error:
+            text, remedy = f"the key is refused ({error})", "set CONNECT_API_KEY to a valid one"
+        except Forbidden as error:
+            text = f"the key may not read {path} ({error})"
+            remedy = "give its service user the permission, in Connect"
+        except ConnectionFailed as error:
+            text = f"no answer ({error})"
+            remedy = "check CONNECT_API_URL, the network and its proxy"
+        except NotFound as error:
+            text = f"{path} is not there ({error})"
+            remedy = "CONNECT_API_URL ends in /public/v1: check it"
+        except Message as error:
+            text, remedy = f"GET {path} failed ({error})", "check CONNECT_API_URL; try again later"
+        else:
+            return None
+        return Finding("Connect", Level.FAIL, text, remedy)
+
+    def _product(self, client: Client, product: str) -> Iterator[Finding]:
+        try:
+            client.get(f"products/{product}")
+        except NotFound:
+            yield Finding(
+                "Connect",
+                Level.WARN,
+                f"the account has no product {product}",
+                "check CONNECT_PRODUCTS and the automations' products",
+            )
+        except Message:
+            # Whatever ails the account, the calls before have said so.
+            return
+
+    def of_ledger(self) -> Iterator[Finding]:
+        """Look at Redis, and in the ledger at what workers and beat have left there."""
+        if self._settings is None or self._config is None:
+            return
+        try:
+            with connect(self._settings.redis_url) as client:
+                yield Finding("Redis", Level.OK, name_server(client))
+                for found in inspect(client):
+                    level = Level.FAIL if found.level == "refuse" else Level.WARN
+                    yield failed("Redis", found.message, level)
+                ledger = RedisLedger(client, account=self._settings.account)
+                board = read_board(ledger, poll_seconds=self._settings.poll_seconds)
+        except LedgerUnavailable as error:
+            yield failed("Redis", str(error))
+            return
+        yield from self._of_workers()
+        yield from self._of_polls(board)
+        if board.gate.failures or board.is_paused:
+            yield Finding(
+                "account",
+                Level.WARN,
+                board.account_line(),
+                "the workers try again by themselves; mend what is said under Connect",
+            )
+
+    def _of_workers(self) -> Iterator[Finding]:
+        workers = see_workers()
+        if workers.problem:
+            yield failed("workers", workers.problem)
+        elif not workers.names:
+            remedy = "start one: celery -A tasks worker -l info"
+            yield Finding("workers", Level.FAIL, "none answers", remedy)
+        else:
+            yield Finding("workers", Level.OK, ", ".join(workers.names))
+
+    def _of_polls(self, board: Board) -> Iterator[Finding]:
+        """Tell by the last polls whether beat runs: it answers no question itself."""
+        late = [kind for kind in Kind if board.is_late(kind)]
+        if len(late) == len(Kind):
+            yield Finding(
+                "beat",
+                Level.FAIL,
+                "no kind was polled for a while",
+                "start it: celery -A tasks beat -l info; some worker has to take the queue control",
+            )
+            return
+        yield Finding("beat", Level.OK, "polls are made")
+        for kind in late:
+            text, remedy = (
+                f"{kind} was not polled for a while",
+                "see the logs of beat and the workers",
+            )
+            yield Finding("beat", Level.WARN, text, remedy)
+
+
+def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
+    """Make a finding of a message that names what is wrong, a colon, and the remedy."""
+    text, _, remedy = clean(message).rpartition(": ")
+    return Finding(part, level, text or remedy, remedy if text else "")

@@ -1,0 +1,126 @@
+"""``connect-worker show``: the whole story of one request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import click
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from connect_worker.cli.choice import find
+from connect_worker.cli.desk import Desk, Exit, Refused, at_desk, example
+from connect_worker.cli.documents import decision_of, story_of, without_values, worker_of
+from connect_worker.cli.words import STYLES, clean, moment, span
+from connect_worker.processing.states import Entry, State
+
+#: A shorter time between two moments is not told.
+WORTH_TELLING_SECONDS = 0.05
+
+
+@click.command(
+    short_help="Tell the whole story of one request.",
+    epilog=example("connect-worker show PR-5852-1608-0000"),
+)
+@click.argument("request_id", metavar="REQUEST")
+@at_desk
+def show(desk: Desk, *, request_id: str) -> None:
+    """Tell the whole story of one request: its visit, attempts, decision, error and timeline."""
+    entries = find(desk.ledger, request_id)
+    if not entries:
+        raise Refused(
+            f"the ledger has no request {request_id}: no poll has seen it waiting, or it ended "
+            f"more than {desk.settings.keep_days:g} days ago (CONNECT_KEEP_DAYS)",
+            Exit.NOT_DONE,
+        )
+    now = desk.ledger.now()
+    # Of a listing, the latest period; the others are named.
+    document = story_of(entries[-1]) | {"other_periods": [one.ref.id for one in entries[:-1]]}
+    desk.answer(document, _picture(entries[-1], entries[:-1], now))
+
+
+def _picture(entry: Entry, others: list[Entry], now: float) -> RenderableType:
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, text in _facts(entry, now):
+        facts.add_row(name, Text(text))
+    if others:
+        facts.add_row("Other periods", Text(", ".join(clean(one.ref.id) for one in others)))
+    heading = Text.assemble(
+        (clean(entry.ref.id), "bold"), "  ", (entry.state.value, STYLES[entry.state])
+    )
+    parts: list[RenderableType] = [heading, Text(), Padding(facts, (0, 0, 0, 2))]
+    if entry.history:
+        parts += [Text(), Text("Timeline", style="bold"), Padding(_timeline(entry), (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
+    yield "Kind", entry.ref.kind.value
+    yield "Product", clean(entry.product) or "none named"
+    yield "Visit", _visit(entry)
+    yield "Attempts", str(entry.attempt)
+    if worker := worker_of(entry):
+        yield "Worker", f"{worker}{'' if entry.state.is_leased else ', the last one'}"
+    yield "First seen", f"{moment(entry.first_seen)}, {span(now - entry.first_seen)} ago"
+    yield "Changed", f"{moment(entry.changed)}, {span(now - entry.changed)} ago"
+    if entry.held_by:
+        name = clean(entry.held_by)
+        yield "Paused", f"by a person: connect-worker resume {name} lets it go on"
+    elif due := _due(entry, now):
+        yield due
+    if entry.decision is not None:
+        yield "Decision", json.dumps(without_values(decision_of(entry)), ensure_ascii=False)
+    if entry.steps:
+        yield "Steps done", clean(", ".join(entry.steps))
+    if entry.outcome:
+        yield "Outcome", clean(entry.outcome)
+    if entry.error:
+        yield "Last error", clean(entry.error)
+    if remedies := list(_remedies(entry)):
+        yield "To do", "\n".join(remedies)
+
+
+def _remedies(entry: Entry) -> Iterator[str]:
+    """Say what a person can do about it."""
+    name = clean(entry.ref.id)
+    if entry.state in (State.PARKED, State.DISCARDED):
+        yield f"rerun {name}: run the processor again"
+    if entry.state is State.PARKED and entry.decision is not None:
+        yield f"repost {name}: post its decision"
+    if entry.state is State.PARKED:
+        yield f"discard {name}: leave it in Connect as it is"
+
+
+def _visit(entry: Entry) -> str:
+    earlier = f", after {', '.join(entry.earlier)}" if entry.earlier else ""
+    return clean(entry.visit + earlier)
+
+
+def _due(entry: Entry, now: float) -> tuple[str, str] | None:
+    left = entry.due - now
+    if entry.state.is_leased:
+        over = "over: the next sweep gives the request to another worker"
+        return "Lease", f"for {span(left)} more" if left > 0 else over
+    if entry.state in (State.RETRY, State.WAITING, State.DECIDED):
+        return "Next look", f"in {span(left)}" if left > 0 else "now: a worker takes it next"
+    return None
+
+
+def _timeline(entry: Entry) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, justify="right", style="dim")
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold", style="dim")
+    last = entry.history[0].at
+    for one in entry.history:
+        waited = f"+{span(one.at - last)}" if one.at - last >= WORTH_TELLING_SECONDS else ""
+        state = Text(one.state, style=STYLES[one.state])
+        grid.add_row(moment(one.at), waited, state, Text(clean(one.worker)))
+        last = one.at
+    return grid

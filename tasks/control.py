@@ -1,0 +1,69 @@
+"""What the operator's commands ask of the workers, through the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kombu.exceptions import ChannelError, OperationalError
+
+from connect_worker.logger import mask_secrets
+from connect_worker.processing.states import Kind
+from tasks import queues
+from tasks.app import app
+
+
+def workers(*, seconds: float) -> list[str]:
+    """Return the names of the workers that answer within this time.
+
+    Raises:
+        ConnectionError: The broker can't be reached.
+    """
+    with _broker() as connection:
+        answers = app.control.ping(timeout=seconds, connection=connection)
+    return [name for answer in answers or () for name in answer]
+
+
+def send_polls(kinds: Sequence[Kind]) -> None:
+    """Ask the workers to poll these kinds now.
+
+    Raises:
+        ConnectionError: The broker can't be reached.
+    """
+    queue = app.conf.task_default_queue
+    with _broker() as connection:
+        for kind in kinds:
+            app.send_task(
+                "poll",
+                (kind.value,),
+                {"is_asked_for": True},
+                queue=queue,
+                connection=connection,
+                retry=False,
+            )
+
+
+def queue_lengths() -> dict[str, int]:
+    """Return how many messages wait in each queue.
+
+    Raises:
+        ConnectionError: The broker can't be reached.
+    """
+    with _broker() as connection:
+        return queues.lengths(connection)
+
+
+@contextmanager
+def _broker() -> Iterator[Any]:
+    """Connect to the broker, without the patience that a worker has."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
+            yield connection
+    except (OperationalError, ChannelError, OSError, KeyError) as error:
+        # kombu's word for a scheme that it does not know is a KeyError.
+        said = mask_secrets(str(error))
+        raise ConnectionError(
+            f"The broker can't be reached: check CONNECT_BROKER_URL ({said})"
+        ) from error

@@ -1,0 +1,68 @@
+"""The probes of the manifests, run as Kubernetes runs them, beside a real worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .stack import ROOT, Stack, running_stack
+from .test_worker_start import ACCOUNT, start
+
+pytestmark = [pytest.mark.acceptance]
+
+[WORKER, _] = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "worker.yaml").read_text())
+CONTAINER = WORKER["spec"]["template"]["spec"]["containers"][0]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with running_stack(
+        tmp_path, CONNECT_HEARTBEAT_FILE=str(tmp_path / "heartbeat"), **ACCOUNT
+    ) as stack:
+        yield stack
+
+
+def probe(stack: Stack, name: str) -> bool:
+    """Whether a probe finds nothing wrong."""
+    command = CONTAINER[f"{name}Probe"]["exec"]["command"]
+    assert shutil.which(command[0])
+    # `python` is this one, as in the image.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**stack.environment, "PATH": path}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+
+
+def make_stale(stack: Stack) -> None:
+    os.utime(stack.environment["CONNECT_HEARTBEAT_FILE"], (0, 0))
+
+
+def test_a_worker_that_hears_its_broker_is_ready_and_alive(stack: Stack) -> None:
+    assert not probe(stack, "readiness")
+    start(stack)
+    assert probe(stack, "readiness")
+    assert probe(stack, "liveness")
+
+
+def test_a_worker_that_is_silent_though_its_broker_answers_is_dead(stack: Stack) -> None:
+    start(stack)
+    stack.kill("worker")
+    make_stale(stack)
+    assert not probe(stack, "liveness")
+
+
+def test_a_worker_whose_broker_is_away_is_not_ready_and_not_killed(
+    stack: Stack, tmp_path: Path
+) -> None:
+    start(stack)
+    stack.kill("worker")
+    make_stale(stack)
+    stack.environment["CONNECT_BROKER_URL"] = "redis://127.0.0.1:9/0"
+    assert not probe(stack, "readiness")
+    assert probe(stack, "liveness")

@@ -1,0 +1,102 @@
+"""`connect-worker metrics` as a process over a real ledger in which something has happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from connect_worker.config import Config
+from connect_worker.engine.poll import NO_PROCESSOR
+from connect_worker.ledger import RedisLedger
+from connect_worker.processing.states import Claim, Kind, Poll, Ref, Sighting
+from connect_worker.settings import account_name
+
+ROOT = Path(__file__).parents[2]
+API_URL = "http://127.0.0.1:9/public/v1"
+#: Its secret half is not needed.
+KEY = "SU-000-000-001:not-asked-for"
+ACCOUNT = account_name(Config.local(API_URL, KEY))
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@contextmanager
+def serving(redis_url: str, broker_url: str = "") -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connect_worker", "metrics", "--port", "0"],
+        cwd=ROOT,
+        env=environment(redis_url, broker_url),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if line.startswith("metrics at "):
+                yield line.split()[-1]
+                break
+        else:
+            pytest.fail("it ended before it served")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def environment(redis_url: str, broker_url: str = "") -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("CONNECT_")}
+    return inherited | {
+        "CONNECT_API_URL": API_URL,
+        "CONNECT_API_KEY": KEY,
+        "CONNECT_REDIS_URL": redis_url,
+        "CONNECT_BROKER_URL": broker_url,
+    }
+
+
+def fill(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.lpush("fulfillment", "a message")
+    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT)
+    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(3)]
+    ledger.sight(
+        [Sighting(ref, None, "") for ref in refs], seen_at=ledger.now(), requeue_seconds=60
+    )
+    settled, parked = (take(ledger, ref) for ref in refs[:2])
+    ledger.decide(settled, {"type": "approve"})
+    ledger.settle(settled, "approved", keep_seconds=60)
+    ledger.park(parked, "broken")
+    ledger.polled(Kind.FULFILLMENT, Poll(seconds=0.5, seen=3, new=3))
+    ledger.polled(Kind.TIER_CONFIG, Poll(problem="paused: Connect is down"))
+    ledger.polled(Kind.USAGE, Poll(problem=NO_PROCESSOR))
+    ledger.close_gate(seconds=600, reason="Connect is down", failed=True)
+
+
+def take(ledger: RedisLedger, ref: Ref) -> Claim:
+    claim = ledger.claim(ref, owner="w1", lease_seconds=60)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+def scrape(url: str) -> Samples:
+    answer = requests.get(url, timeout=30)
+    answer.raise_for_status()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def of(samples: Samples, name: str, **labels: str) -> float:
+    return samples[f"connect_worker_{name}", frozenset(labels.items())]

@@ -1,0 +1,220 @@
+"""Contract of what people and dashboards may ask: records, their past, polls, ages, the day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from connect_worker.engine.ports import Ledger
+from connect_worker.ledger import MemoryLedger, RedisLedger
+from connect_worker.processing.states import FINAL_STATES, Entry, Kind, Poll, Ref, State
+
+from .world import LONG, OTHER, PR, TCR, Clock, look, posting, running, see, take, woken
+
+Elapse = Callable[[float], None]
+LIVE = [state for state in State if state not in FINAL_STATES]
+
+
+def one_of_each(ledger: Ledger) -> list[Ref]:
+    """A settled, a parked, a running and a queued one."""
+    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(3)]
+    ledger.settle(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
+    ledger.park(running(ledger, refs[1]), "broken")
+    running(ledger, refs[2])
+    see(ledger, TCR, visit="a")
+    return [*refs, TCR]
+
+
+def ids(entries: list[Entry]) -> list[str]:
+    return sorted(entry.ref.id for entry in entries)
+
+
+def test_without_a_filter_every_record_is_given(ledger: Ledger) -> None:
+    refs = one_of_each(ledger)
+    found = list(ledger.entries())
+    assert ids(found) == sorted(ref.id for ref in refs)
+    assert all(entry == look(ledger, entry.ref) for entry in found)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([State.PARKED], ["PR-1"]),
+        ([State.SETTLED], ["PR-0"]),
+        ([State.RUNNING, State.QUEUED], ["PR-2", TCR.id]),
+        (LIVE, ["PR-1", "PR-2", TCR.id]),
+        ([State.PARKED, State.SETTLED], ["PR-0", "PR-1"]),
+        ([State.WAITING], []),
+    ],
+)
+def test_records_are_filtered_by_state(
+    ledger: Ledger, states: list[State], expected: list[str]
+) -> None:
+    one_of_each(ledger)
+    assert ids(list(ledger.entries(states=states))) == expected
+
+
+@pytest.mark.parametrize("states", [(), LIVE])
+def test_records_are_filtered_by_kind_and_the_beginning_of_the_id(
+    ledger: Ledger, states: list[State]
+) -> None:
+    one_of_each(ledger)
+    assert ids(list(ledger.entries(kind=Kind.TIER_CONFIG, states=states))) == [TCR.id]
+    assert ids(list(ledger.entries(prefix="PR-2", states=states))) == ["PR-2"]
+    assert list(ledger.entries(kind=Kind.USAGE, prefix="PR-2", states=states)) == []
+
+
+def test_a_prefix_is_a_text_and_no_pattern(ledger: Ledger) -> None:
+    odd = Ref(Kind.FULFILLMENT, "PR-[1]*?\\")
+    see(ledger, odd, PR)
+    assert ids(list(ledger.entries(prefix="PR-[1]*?\\"))) == [odd.id]
+    assert list(ledger.entries(prefix="PR-?")) == []
+    assert list(ledger.entries(prefix="*")) == []
+
+
+def test_a_forgotten_record_is_not_given(ledger: Ledger, elapse: Elapse) -> None:
+    ledger.settle(posting(ledger), "approved", keep_seconds=0.01)
+    elapse(0.02)
+    assert list(ledger.entries()) == []
+
+
+def test_more_records_than_a_page_are_given_once_each(redis_ledger: RedisLedger) -> None:
+    refs = [Ref(Kind.USAGE_FILE, f"UF-{number:05}") for number in range(2500)]
+    see(redis_ledger, *refs)
+    expected = [ref.id for ref in refs]
+    assert ids(list(redis_ledger.entries())) == expected
+    assert ids(list(redis_ledger.entries(states=LIVE))) == expected
+
+
+def test_records_of_another_account_are_not_given(client: redis.Redis, account: str) -> None:
+    one, two = (RedisLedger(client, account=account + suffix) for suffix in ("a*", "ab"))
+    see(two)
+    assert list(one.entries()) == []
+    assert [entry.ref for entry in two.entries()] == [PR]
+
+
+def test_a_record_tells_the_way_of_its_visit(ledger: Ledger, elapse: Elapse) -> None:
+    began = ledger.now()
+    see(ledger)
+    elapse(0.01)
+    claim = take(ledger, owner="host:17:0123456789ab")
+    ledger.put_back(claim, State.RETRY, delay_seconds=0)
+    claim = take(ledger, owner="other:18:0123456789ab")
+    ledger.decide(claim, {"type": "approve"})
+    ledger.settle(claim, "approved", keep_seconds=LONG)
+    history = look(ledger).history
+    assert [(moment.state, moment.worker) for moment in history] == [
+        (State.QUEUED, ""),
+        (State.RUNNING, "host:17"),
+        (State.RETRY, ""),
+        (State.RUNNING, "other:18"),
+        (State.POSTING, ""),
+        (State.SETTLED, ""),
+    ]
+    times = [moment.at for moment in history]
+    assert times == sorted(times)
+    assert times[0] == pytest.approx(began, abs=1)
+    assert times[1] >= times[0] + 0.01
+    assert times[-1] == look(ledger).changed
+
+
+def test_who_takes_up_a_stored_decision_is_told(ledger: Ledger) -> None:
+    ledger.put_back(posting(ledger), State.DECIDED, delay_seconds=0)
+    take(ledger, owner="other:18:0123456789ab")
+    last = look(ledger).history[-1]
+    assert (last.state, last.worker) == (State.POSTING, "other:18")
+
+
+def test_a_new_visit_has_a_past_of_its_own_and_the_names_of_the_earlier_ones(
+    ledger: Ledger, elapse: Elapse
+) -> None:
+    see(ledger, TCR, visit="a")
+    elapse(0.01)
+    see(ledger, TCR, visit="b")
+    entry = look(ledger, TCR)
+    assert entry.earlier == ("a",)
+    assert [(moment.state, moment.at) for moment in entry.history] == [
+        (State.QUEUED, entry.first_seen)
+    ]
+
+
+def test_of_a_long_past_the_last_moments_are_remembered(ledger: Ledger) -> None:
+    see(ledger)
+    for _ in range(20):
+        ledger.put_back(take(ledger), State.WAITING, delay_seconds=0, attempt_used=False)
+    history = look(ledger).history
+    assert len(history) == 24
+    assert {moment.state for moment in history} == {State.RUNNING, State.WAITING}
+    assert history[-1].state is State.WAITING
+
+
+def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
+    redis_ledger: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    see(redis_ledger)
+    claim = take(redis_ledger, owner="0123456789ab:4711:0123456789ab")
+    redis_ledger.decide(claim, {"type": "approve"})
+    redis_ledger.settle(claim, "approved", keep_seconds=LONG)
+    assert client.hstrlen(f"connect-worker:{{{account}}}:request:{PR}", "y") < 100
+
+
+def test_the_oldest_is_the_visit_that_waits_longest(ledger: Ledger, elapse: Elapse) -> None:
+    assert ledger.oldest() == dict.fromkeys(Kind)
+    see(ledger)
+    elapse(0.01)
+    see(ledger, OTHER)
+    see(ledger, TCR, visit="a")
+    first, second = look(ledger).first_seen, look(ledger, OTHER).first_seen
+    assert ledger.oldest()[Kind.FULFILLMENT] == first < second
+    ledger.park(take(ledger), "broken")
+    assert ledger.oldest()[Kind.FULFILLMENT] == second
+    ledger.rerun(PR)
+    assert ledger.oldest()[Kind.FULFILLMENT] == first
+    ledger.supersede(take(ledger, owner="w2"), "failed", keep_seconds=LONG)
+    assert ledger.oldest()[Kind.FULFILLMENT] == second
+    assert ledger.oldest()[Kind.TIER_CONFIG] == look(ledger, TCR).first_seen
+
+
+def test_a_reposted_decision_waits_again(ledger: Ledger) -> None:
+    ledger.park(posting(ledger), "400")
+    assert ledger.oldest()[Kind.FULFILLMENT] is None
+    ledger.repost(PR)
+    assert ledger.oldest()[Kind.FULFILLMENT] == look(ledger).first_seen
+    assert woken(ledger) == [PR]
+
+
+def test_todays_outcomes_begin_anew_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
+    ledger = memory_ledger
+    ledger.settle(posting(ledger), "approved", keep_seconds=LONG)
+    assert ledger.outcomes_today()[Kind.FULFILLMENT] == {"approved": 1}
+    clock.step(86_400 - clock.time % 86_400 - 0.001)
+    assert ledger.outcomes_today()[Kind.FULFILLMENT] == {"approved": 1}
+    clock.step(0.001)
+    assert ledger.outcomes_today() == {kind: {} for kind in Kind}
+    ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
+    assert ledger.outcomes_today()[Kind.FULFILLMENT] == {"failed": 1}
+    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1, "failed": 1}
+
+
+def test_todays_outcomes_are_forgotten_by_themselves(
+    redis_ledger: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    day = int(redis_ledger.now() // 86_400)
+    redis_ledger.settle(posting(redis_ledger), "approved", keep_seconds=LONG)
+    assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:outcomes:{day}") <= 2 * 86_400
+
+
+def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:
+    assert ledger.polls() == {}
+    before = ledger.now()
+    ledger.polled(Kind.FULFILLMENT, Poll(seconds=1.5, seen=7, new=2))
+    ledger.polled(Kind.USAGE, Poll(problem="no"))
+    ledger.polled(Kind.USAGE, Poll(problem="ServerFault: [500] …"))
+    found = ledger.polls()
+    assert set(found) == {Kind.FULFILLMENT, Kind.USAGE}
+    one = found[Kind.FULFILLMENT]
+    assert (one.seconds, one.seen, one.new, one.problem) == (1.5, 7, 2, "")
+    assert before <= one.at <= ledger.now()
+    assert found[Kind.USAGE].problem == "ServerFault: [500] …"

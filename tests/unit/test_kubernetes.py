@@ -1,0 +1,172 @@
+"""What the manifests promise, read without a cluster."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from connect_worker.cli import main
+from connect_worker.processing.states import Kind
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+OBJECTS: list[dict[str, Any]] = [
+    one for file in sorted(FOLDER.glob("*.yaml")) for one in yaml.safe_load_all(file.read_text())
+]
+NAMES = [f"{one['kind']} {one['metadata']['name']}" for one in OBJECTS]
+#: What Kubernetes itself knows; the rest is declared by an extension.
+PLAIN = [one for one in OBJECTS if one["apiVersion"] != "keda.sh/v1alpha1"]
+PARTS = ("worker", "beat", "flower", "metrics")
+
+
+def named(kind: str, name: str) -> dict[str, Any]:
+    [found] = [one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pod(part: str) -> dict[str, Any]:
+    kind = "StatefulSet" if part == "redis" else "Deployment"
+    template: dict[str, Any] = named(kind, f"connect-{part}")["spec"]["template"]
+    return template
+
+
+def container(part: str) -> dict[str, Any]:
+    [found] = pod(part)["spec"]["containers"]
+    return dict(found)
+
+
+def variables(part: str) -> set[str]:
+    return {one["name"] for one in container(part).get("env", ())}
+
+
+def test_no_object_is_there_twice_or_names_a_namespace() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert not any("namespace" in one["metadata"] for one in OBJECTS)
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.32", kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("one", PLAIN, ids=[f"{o['kind']}-{o['metadata']['name']}" for o in PLAIN])
+def test_an_object_is_one_that_kubernetes_takes(one: dict[str, Any], version: str) -> None:
+    # Strict: an unknown field is refused, too.
+    kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_a_misspelt_field_would_be_noticed() -> None:
+    wrong = {**named("PodDisruptionBudget", "connect-worker"), "spec": {"maxUnavailabel": 1}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("part", [*PARTS, "redis"])
+def test_a_container_may_do_no_more_than_in_compose(part: str) -> None:
+    spec, context = pod(part)["spec"], container(part)["securityContext"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert context == {
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container(part)["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_runs_the_image_as_its_user(part: str) -> None:
+    [user] = re.findall(r"^USER (\d+):\1$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    context = pod(part)["spec"]["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(user))
+    assert container(part)["image"] == COMPOSE["worker"]["image"]
+    # The image's own folder for everything that is written.
+    assert container(part)["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+
+
+@pytest.mark.parametrize("part", ["worker", "beat", "flower", "redis"])
+def test_a_part_is_started_as_in_compose(part: str) -> None:
+    compose = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in COMPOSE[part]["command"]]
+    assert container(part)["args"] == compose
+
+
+def test_the_exporter_is_started_by_a_command_that_there_is() -> None:
+    python, flag, module, name, *options = container("metrics")["args"]
+    assert (python, flag, module) == ("python", "-m", "connect_worker")
+    chosen = main.commands[name].make_context(name, options).params
+    assert [{"containerPort": chosen["port"]}] == container("metrics")["ports"]
+    annotations = pod("metrics")["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(chosen["port"])
+
+
+def test_each_setting_is_one_that_exists() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    known = set(re.findall(r"`(CONNECT_\w+)`", table))
+    given = set(named("ConfigMap", "connect-worker")["data"])
+    for part in PARTS:
+        given |= {name for name in variables(part) if not name.startswith("FLOWER_")}
+    assert given <= known
+    assert "CONNECT_API_KEY" not in named("ConfigMap", "connect-worker")["data"]
+
+
+def test_flower_is_as_guarded_as_in_compose() -> None:
+    of_compose = COMPOSE["flower"]["environment"]
+    assert variables("flower") == {name for name in of_compose if name.startswith("FLOWER_")}
+    for one in container("flower")["env"]:
+        assert "valueFrom" in one or one["value"] == of_compose[one["name"]]
+    port = container("flower")["ports"][0]["containerPort"]
+    assert COMPOSE["flower"]["ports"][0].endswith(f":{port}")
+
+
+def test_only_the_worker_gets_the_key() -> None:
+    taken = {
+        (part, one["valueFrom"]["secretKeyRef"]["key"])
+        for part in PARTS
+        for one in container(part).get("env", ())
+        if "valueFrom" in one
+    }
+    assert taken == {
+        ("worker", "api-key"),
+        ("flower", "flower-auth"),
+        ("metrics", "service-user"),
+    }
+    assert set(named("Secret", "connect-worker")["stringData"]) == {key for _, key in taken}
+
+
+def test_a_worker_has_time_to_finish_and_a_budget() -> None:
+    spec = named("Deployment", "connect-worker")["spec"]
+    # As the Compose file's two minutes at least.
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 120
+    budget = named("PodDisruptionBudget", "connect-worker")["spec"]
+    assert budget["selector"] == spec["selector"]
+
+
+@pytest.mark.parametrize("part", [*PARTS, "redis"])
+def test_a_selector_finds_its_own_pods_only(part: str) -> None:
+    kind = "StatefulSet" if part == "redis" else "Deployment"
+    selector = named(kind, f"connect-{part}")["spec"]["selector"]["matchLabels"]
+    assert selector == pod(part)["metadata"]["labels"]
+    assert selector["app.kubernetes.io/component"] == part
+
+
+@pytest.mark.parametrize("part", ["flower", "redis"])
+def test_a_service_leads_to_the_port_that_its_pods_listen_on(part: str) -> None:
+    service = named("Service", f"connect-{part}")["spec"]
+    assert service["selector"] == pod(part)["metadata"]["labels"]
+    [port] = service["ports"]
+    assert container(part)["ports"] == [{"containerPort": port["targetPort"]}]
+
+
+def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
+    scaled = named("ScaledObject", "connect-worker")["spec"]
+    assert scaled["scaleTargetRef"]["name"] == "connect-worker"
+    assert "replicas" not in named("Deployment", "connect-worker")["spec"]
+    assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
+    lists = [trigger["metadata"]["listName"] for trigger in scaled["triggers"]]
+    assert lists == [*map(str, Kind), "control"]
+    url = named("ConfigMap", "connect-worker")["data"]["CONNECT_REDIS_URL"]
+    for trigger in scaled["triggers"]:
+        assert url == f"redis://{trigger['metadata']['address']}/0"
