@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-faults test-fast test-mutants test-versions bench lint type format lock image clean
+.PHONY: help demo test test-faults test-fast test-mutants test-versions bench lint type format lock audit image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +54,11 @@ lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra embedded -o requirements-demo.lock
 	$(COMPILE) --extra dev -o requirements-dev.lock
 	$(COMPILE) --extra bench -o requirements-bench.lock
+
+audit: .venv/.dev  ## Look the locked packages up in the database of known faults (asks the network)
+	for lock in requirements*.lock; do \
+	    $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off -r $$lock || exit 1; \
+	done
 
 image:  ## Build the container image
 	docker build -t connect-worker .

@@ -31,8 +31,9 @@ if ON_REDIS:
         "socket_connect_timeout": 5,
     }
 
-task_serializer = "json"
+# Of what others may have written to the broker, nothing but JSON is read.
 accept_content = ["json"]
+task_serializer = event_serializer = result_serializer = "json"
 result_backend = None
 task_ignore_result = True
 

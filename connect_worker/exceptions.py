@@ -40,7 +40,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ LedgerUnavailable      R    the ledger did not answer
      └─ LeaseLost                   somebody else owns the job now: stop, and write nothing
 
-All of them survive pickling with their attributes, and none shows an API key.
+All of them survive pickling with their attributes, and none shows a secret.
 """
 
 # ruff: noqa: N818 - the names are the 2019 SDK's, or the ones that HTTP gives to its answers
@@ -52,7 +52,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connect_worker.logger import mask_secrets
+from connect_worker.masking import mask_secrets
 
 if TYPE_CHECKING:
     from connect_worker.models import Param
@@ -288,7 +288,7 @@ class ApiError(ServerError):
         path: str = "",
     ) -> None:
         # Some proxies and gateways answer with whole pages, or echo the request's headers.
-        sentences = [mask_secrets(str(sentence)[:2000]) for sentence in errors]
+        sentences = [mask_secrets(str(sentence))[:2000] for sentence in errors]
         facts = ErrorFacts(error_code=error_code, errors=sentences, params=dict(params or {}))
         super().__init__(facts)
         self.status = status
@@ -386,9 +386,16 @@ class InvalidResponse(Retryable):
     def __init__(self, *, method: str, path: str, body: str) -> None:
         self.method = method
         self.path = path
-        #: The first 200 characters.
-        self.body = mask_secrets(body)[:200]
+        #: The first 200 characters; of a broken document none, it may hold anybody's password.
+        self.body = _cut(body)
         super().__init__(f"{method} {path} answered no usable JSON: {self.body!r}", "response")
+
+
+def _cut(body: str) -> str:
+    begin = body.lstrip()[:1]
+    if begin in ("{", "["):
+        return f"{begin}… ({len(body)} characters)"
+    return mask_secrets(body)[:200]
 
 
 class InvalidDecision(Permanent):

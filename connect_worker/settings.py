@@ -2,7 +2,8 @@
 
 Every setting is an environment variable that starts with `CONNECT_`; a `.env` file in the
 working directory may hold them too (the environment wins). A blank value counts as none; a
-malformed one is refused with the name of its variable. The table in README.md documents each one.
+malformed one is refused with the name of its variable. What holds a secret may be given as a file
+instead, by the variable's name and `_FILE`. The table in README.md documents each one.
 """
 
 from __future__ import annotations
@@ -12,22 +13,32 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from environs import Env, EnvValidationError
-from marshmallow.validate import Range, Regexp
+from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.config import Config
+from connect_worker.environment import (
+    PREFIX,
+    hide_passwords,
+    names,
+    number,
+    secret,
+    switch,
+    text,
+    whole,
+)
 from connect_worker.exceptions import SettingsError
-
-_PREFIX = "CONNECT_"
-#: A number that has a default, or one that may be left out.
-N = TypeVar("N", float, float | None)
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
+# The value itself may hold a password.
+_REDIS_HINT = "must begin with redis://, rediss:// or unix://"
+_REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+LOG_FORMATS = ("auto", "text", "json")
 
 #: The poll variable of each kind: `CONNECT_POLL_<NAME>_SECONDS`.
 POLL_VARIABLES: Mapping[str, str] = {
@@ -70,6 +81,8 @@ class Settings:
     keep_days: float = 7.0
     #: A file that a worker touches while it hears its broker; "" for none.
     heartbeat_file: str = ""
+    #: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
+    log_format: str = "auto"
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -78,7 +91,7 @@ class Settings:
         Raises:
             SettingsError: Naming every malformed variable and what is wrong with it.
         """
-        env = Env(prefix=_PREFIX, eager=False)
+        env = Env(prefix=PREFIX, eager=False)
         if dotenv is not None and Path(dotenv).is_file():
             env.read_env(dotenv, recurse=False)
         values = _read(env)
@@ -146,74 +159,31 @@ def account_name(config: Config) -> str:
 
 
 def _read(env: Env) -> dict[str, Any]:
-    poll = _number(env, "POLL_SECONDS", 30.0)
-    redis_url = _text(env, "REDIS_URL", validate=Regexp(_REDIS_URL, error=_REDIS_HINT))
-    redis_url = redis_url or DEFAULT_REDIS_URL
+    poll = number(env, "POLL_SECONDS", 30.0)
+    redis_url = secret(env, "REDIS_URL", validate=_REDIS) or DEFAULT_REDIS_URL
+    broker_url = secret(env, "BROKER_URL") or redis_url
+    hide_passwords("CONNECT_REDIS_URL", redis_url)
+    hide_passwords("CONNECT_BROKER_URL", broker_url)
     return {
-        "api_url": _text(env, "API_URL"),
-        "api_key": _text(env, "API_KEY"),
-        "products": _names(env, "PRODUCTS"),
-        "config_file": _text(env, "CONFIG_FILE"),
-        "processors": _names(env, "PROCESSORS"),
+        "api_url": text(env, "API_URL"),
+        "api_key": secret(env, "API_KEY"),
+        "products": names(env, "PRODUCTS"),
+        "config_file": text(env, "CONFIG_FILE"),
+        "processors": names(env, "PROCESSORS"),
         "redis_url": redis_url,
-        "broker_url": _text(env, "BROKER_URL") or redis_url,
-        "poll_seconds": {kind: _number(env, name, poll) for kind, name in POLL_VARIABLES.items()},
-        "sweep_seconds": _number(env, "SWEEP_SECONDS", 10.0),
-        "lease_seconds": _number(env, "LEASE_SECONDS", 60.0, validate=Range(min=1)),
-        "max_attempts": _whole(env, "MAX_ATTEMPTS", 8, validate=Range(min=1)),
-        "retry_base_seconds": _number(env, "RETRY_BASE_SECONDS", 5.0),
-        "retry_max_seconds": _number(env, "RETRY_MAX_SECONDS", 900.0),
-        "skip_seconds": _number(env, "SKIP_SECONDS", 300.0),
-        "timeout_seconds": _number(env, "TIMEOUT_SECONDS", 30.0),
-        "page_size": _whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
-        "max_calls_per_second": _number(env, "MAX_CALLS_PER_SECOND", None),
-        "say_activated": _switch(env, "SAY_ACTIVATED", default=True),
-        "keep_days": _number(env, "KEEP_DAYS", 7.0),
-        "heartbeat_file": _text(env, "HEARTBEAT_FILE"),
+        "broker_url": broker_url,
+        "poll_seconds": {kind: number(env, name, poll) for kind, name in POLL_VARIABLES.items()},
+        "sweep_seconds": number(env, "SWEEP_SECONDS", 10.0),
+        "lease_seconds": number(env, "LEASE_SECONDS", 60.0, validate=Range(min=1)),
+        "max_attempts": whole(env, "MAX_ATTEMPTS", 8, validate=Range(min=1)),
+        "retry_base_seconds": number(env, "RETRY_BASE_SECONDS", 5.0),
+        "retry_max_seconds": number(env, "RETRY_MAX_SECONDS", 900.0),
+        "skip_seconds": number(env, "SKIP_SECONDS", 300.0),
+        "timeout_seconds": number(env, "TIMEOUT_SECONDS", 30.0),
+        "page_size": whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
+        "max_calls_per_second": number(env, "MAX_CALLS_PER_SECOND", None),
+        "say_activated": switch(env, "SAY_ACTIVATED", default=True),
+        "keep_days": number(env, "KEEP_DAYS", 7.0),
+        "heartbeat_file": text(env, "HEARTBEAT_FILE"),
+        "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
     }
-
-
-_MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
-# The value itself may hold a password.
-_REDIS_HINT = "must begin with redis://, rediss:// or unix://"
-
-
-def _text(env: Env, name: str, *, validate: Regexp | None = None) -> str:
-    if _is_blank(env, name):
-        return ""
-    value: str = env.str(name, "", validate=validate)
-    return (value or "").strip()
-
-
-def _number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTHING) -> N:
-    if _is_blank(env, name):
-        return default
-    value: N = env.float(name, default, validate=validate)
-    return value
-
-
-def _whole(env: Env, name: str, default: int, *, validate: Range) -> int:
-    if _is_blank(env, name):
-        return default
-    value: int = env.int(name, default, validate=validate)
-    return value
-
-
-def _switch(env: Env, name: str, *, default: bool) -> bool:
-    if _is_blank(env, name):
-        return default
-    value: bool = env.bool(name, default)
-    return value
-
-
-def _names(env: Env, name: str) -> tuple[str, ...]:
-    if _is_blank(env, name):
-        return ()
-    listed: list[str] = env.list(name, [])
-    return tuple(part.strip() for part in listed if part.strip())
-
-
-def _is_blank(env: Env, name: str) -> bool:
-    """A variable that is empty is one that a compose file or a shell script left unset."""
-    value: str | None = env.str(name, "")
-    return not (value or "").strip()

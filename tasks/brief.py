@@ -1,4 +1,6 @@
-"""Tasks whose errors are small: a pool's process sends each to its worker through a pipe.
+"""Tasks whose errors are small and without secrets, and that run for proper messages only.
+
+A pool's process sends an error to its worker through a pipe.
 
 An error with the frames of Celery, kombu and redis-py takes 75 KiB; a pipe holds 64, and takes 4 at
 once. A worker that is told to stop reads the pipe no more, or after its processes have ended: it
@@ -14,13 +16,25 @@ from celery.exceptions import TaskPredicate
 
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
+from connect_worker.masking import mask_secrets
+from tasks.messages import FOLLOWERS, MessageRefused, Takes, problem
 
 
 class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
     """A task that logs where an error came from, and passes on what it says."""
 
+    #: What its one argument may be; None for a task without one.
+    takes: Takes | None = None
+    # Celery logs it in one line, without a traceback.
+    throws = (MessageRefused,)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task."""
+        """Run the task, if its message is one that this project sends.
+
+        Raises:
+            MessageRefused: It is not; nothing was done.
+        """
+        self._require_proper(args, kwargs)
         try:
             return self.run(*args, **kwargs)
         except TaskPredicate:
@@ -28,7 +42,17 @@ class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
         except Exception as error:  # noqa: BLE001 - raised again, without its frames
             if not isinstance(error, LedgerUnavailable):
                 logger.exception(LogEvent("task failed", task=self.name))
-            raise error.with_traceback(None) from None
+            raise _harmless(error) from None
+
+    def _require_proper(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        why = problem(args, kwargs, self.takes)
+        if any(getattr(self.request, name, None) for name in FOLLOWERS):
+            why = why or "it carries messages to be sent after it"
+        if why:
+            # Else Celery would send some of them because the task failed.
+            self.request.update(dict.fromkeys(FOLLOWERS))
+            logger.error(LogEvent("message refused", task=self.name, why=why))
+            raise MessageRefused(why)
 
     def on_failure(self, *told: Any) -> None:
         """Leave Celery's own frames, the last that are left, out of what is sent to the worker."""
@@ -37,3 +61,11 @@ class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
     def on_retry(self, *told: Any) -> None:
         """Do the same for a retry."""
         told[-1].tb = None
+
+
+def _harmless(error: Exception) -> Exception:
+    """Return the error without its frames, and without secrets: it is shown in Flower."""
+    masked = mask_secrets(str(error))
+    if masked == str(error):
+        return error.with_traceback(None)
+    return RuntimeError(f"{type(error).__name__}: {masked}")

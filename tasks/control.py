@@ -8,7 +8,7 @@ from typing import Any
 
 from kombu.exceptions import ChannelError, OperationalError
 
-from connect_worker.logger import mask_secrets
+from connect_worker.masking import mask_secrets
 from connect_worker.processing.states import Kind
 from tasks import queues
 from tasks.app import app
@@ -35,12 +35,7 @@ def send_polls(kinds: Sequence[Kind]) -> None:
     with _broker() as connection:
         for kind in kinds:
             app.send_task(
-                "poll",
-                (kind.value,),
-                {"is_asked_for": True},
-                queue=queue,
-                connection=connection,
-                retry=False,
+                "poll.now", (kind.value,), queue=queue, connection=connection, retry=False
             )
 
 

@@ -9,6 +9,7 @@ from celery.exceptions import Retry
 from connect_worker.engine.handle import handle
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
+from tasks.messages import takes_name_of
 from tasks.wiring import engine
 
 
@@ -26,25 +27,25 @@ def process(kind: Kind, request_id: str) -> str:
     return handled.text
 
 
-@app.task(name="process.fulfillment")
+@app.task(name="process.fulfillment", takes=takes_name_of(Kind.FULFILLMENT))
 def fulfillment(request_id: str) -> str:
     """Process a fulfillment request, `PR-…`."""
     return process(Kind.FULFILLMENT, request_id)
 
 
-@app.task(name="process.tier-config")
+@app.task(name="process.tier-config", takes=takes_name_of(Kind.TIER_CONFIG))
 def tier_config(request_id: str) -> str:
     """Process a tier config request, `TCR-…`."""
     return process(Kind.TIER_CONFIG, request_id)
 
 
-@app.task(name="process.usage-file")
+@app.task(name="process.usage-file", takes=takes_name_of(Kind.USAGE_FILE))
 def usage_file(request_id: str) -> str:
     """Process a usage file, `UF-…`."""
     return process(Kind.USAGE_FILE, request_id)
 
 
-@app.task(name="process.usage")
+@app.task(name="process.usage", takes=takes_name_of(Kind.USAGE))
 def usage(request_id: str) -> str:
     """Report the usage of a listing, `LST-…`, for the period."""
     return process(Kind.USAGE, request_id)

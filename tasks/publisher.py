@@ -43,9 +43,13 @@ class CeleryPublisher:
             logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
 
     def backlogged(self) -> list[Kind]:
-        """Return the kinds whose queues hold messages."""
-        with app.connection_or_acquire() as connection:
-            waiting = lengths(connection)
+        """Return the kinds whose queues hold messages; all of them while the broker is away."""
+        try:
+            with app.connection_or_acquire() as connection:
+                waiting = lengths(connection)
+        except OperationalError as error:
+            logger.warning(LogEvent("broker not reachable", error=error))
+            return list(Kind)
         return [kind for kind in Kind if waiting[kind.value]]
 
 

@@ -1,23 +1,16 @@
-"""What happens when a process starts: the worker's checks, the log's format, beat's first polls."""
+"""What happens when a process starts: the worker's checks, beat's first polls."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from celery.signals import (
-    after_setup_logger,
-    after_setup_task_logger,
-    beat_init,
-    worker_init,
-    worker_ready,
-)
+from celery.signals import beat_init, worker_init, worker_ready
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import inspect, inspect_broker
 from connect_worker.ledger.redis import connect
-from connect_worker.logger import LogEvent, logger, prepare_handler
+from connect_worker.logger import LogEvent, logger
 from tasks.app import app
 from tasks.wiring import engine, settings
 
@@ -99,11 +92,3 @@ def poll_now(**_: Any) -> None:
     """Send the first polls at once instead of after a first interval."""
     for entry in app.conf.beat_schedule.values():
         app.send_task(entry["task"], entry.get("args", ()), queue=app.conf.task_default_queue)
-
-
-@after_setup_logger.connect
-@after_setup_task_logger.connect
-def format_log(logger: logging.Logger, **_: Any) -> None:
-    """Write this project's log lines: facts of the job on each, no key on any."""
-    for handler in logger.handlers:
-        prepare_handler(handler)

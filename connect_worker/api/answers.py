@@ -18,7 +18,7 @@ from connect_worker.exceptions import (
     RateLimited,
     api_error_class,
 )
-from connect_worker.logger import mask_secrets
+from connect_worker.masking import mask_secrets
 
 JSON = Any
 
@@ -85,8 +85,8 @@ def _body(response: requests.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except requests.JSONDecodeError:
-        return {"errors": [response.text[:500]] if response.text else []}
-    return body if isinstance(body, dict) else {"errors": [str(body)[:500]]}
+        return {"errors": [mask_secrets(response.text)[:500]] if response.text else []}
+    return body if isinstance(body, dict) else {"errors": [mask_secrets(str(body))[:500]]}
 
 
 def _sentences(body: dict[str, Any]) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _sentences(body: dict[str, Any]) -> Iterator[str]:
         yield str(errors)
     elif body and not body.get("error_code"):
         # No error document of Connect's: `{"detail": "Not found."}` and the like.
-        yield str(body.get("detail") or body)[:500]
+        yield mask_secrets(str(body.get("detail") or body))[:500]
 
 
 def _masked(value: JSON) -> JSON:

@@ -83,6 +83,8 @@ def worker_environment(base: Mapping[str, str], *, redis_url: str, ready: Ready)
         "CONNECT_RETRY_BASE_SECONDS": "1",
         # A worker that somebody kills to see what happens is missed after this time.
         "CONNECT_LEASE_SECONDS": "15",
+        # Its files are read by people: when something fails, their last lines are shown.
+        "CONNECT_LOG_FORMAT": "text",
         "VENDOR_URL": f"{ready.url}/vendor",
         # Flower shows its API's GETs to everybody on this machine; `--read-only` refuses the rest.
         "FLOWER_UNAUTHENTICATED_API": "true",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from connect_worker.logger import mask_secrets
+from connect_worker.masking import mask_secrets
 from connect_worker.processing.states import State
 
 STYLES: Mapping[State, str] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from connect_worker.compat import install
 from connect_worker.exceptions import AliasRefused
-from connect_worker.logger import prepare_handler
+from connect_worker.log_lines import prepare_handler
 
 _USAGE = "usage: python -m connect_worker.compat SCRIPT [ARGUMENT …]"
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
 def _show_log() -> None:
     """Write the log to stderr, as the SDK did, unless the script gives logging its own handlers."""
     handler = logging.StreamHandler()
-    prepare_handler(handler)
+    prepare_handler(handler, "text")
     logging.lastResort = handler
 
 

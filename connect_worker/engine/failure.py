@@ -13,6 +13,7 @@ from connect_worker.exceptions import (
     Permanent,
 )
 from connect_worker.logger import LogEvent, logger
+from connect_worker.masking import mask_secrets
 from connect_worker.processing.retry import AccountTrouble, account_trouble, pause_met
 from connect_worker.processing.states import State
 
@@ -105,6 +106,7 @@ def _park(engine: Engine, job: Job, error: Exception) -> tuple[str, None]:
 
 
 def describe(error: BaseException) -> str:
-    """Return the error as one line for people, at most 500 characters."""
-    text = " ".join(str(error).split())
+    """Return the error as one line for people, without secrets, at most 500 characters."""
+    # What is cut off in its middle would be known no more.
+    text = " ".join(mask_secrets(str(error)).split())
     return f"{type(error).__name__}: {text}"[:500]

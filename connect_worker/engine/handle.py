@@ -14,9 +14,11 @@ from connect_worker.engine.reading import read
 from connect_worker.engine.turnstile import calling_under
 from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
+from connect_worker.masking import hide_here, hiding
 from connect_worker.processing.key import idempotency_key
 from connect_worker.processing.kinds import product_of, status_of, visit_of
 from connect_worker.processing.outcome import Leave
+from connect_worker.processing.passwords import passwords_in
 from connect_worker.processing.states import JSON, Claim, Kind, Ref, Refusal, State
 
 #: How long the record of a visit is kept whose request may come back: it holds the count of visits.
@@ -60,6 +62,7 @@ def handle(engine: Engine, ref: Ref) -> Handled:
     engine.pause.learn(asked_at=asked_at)
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
+        hiding(),
         engine.heart.beating(claim) as pulse,
         calling_under(pulse),
     ):
@@ -105,6 +108,7 @@ def _work(engine: Engine, job: Job) -> Handled:
 def _load(engine: Engine, job: Job) -> JSON:
     """GET the request afresh: what the poll saw is old. A success ends the account's pause."""
     document = read(engine.connect, job.ref)
+    hide_here(passwords_in(document))
     if job.claim.probe:
         # The posts may fail all the same: their failures are forgotten when one has succeeded.
         engine.ledger.open_gate(forget=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connect_worker.engine.heart import Pulse
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import InvalidDecision
+from connect_worker.masking import hide_here
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.outcome import Outcome, from_json, to_json
+from connect_worker.processing.passwords import given_passwords, without_passwords
 from connect_worker.processing.states import JSON, Claim, Ref
 
 
@@ -102,10 +104,14 @@ class Job:
     def decide(self, outcome: Outcome) -> None:
         """Store what the processor decided, before anything of it is posted.
 
+        Values of password parameters are not stored. A later run, after a crash, posts the decision
+        without them, and Connect keeps the values that it has.
+
         Raises:
             InvalidDecision: When the run has decided something else already.
             LeaseLost: When another worker owns the request by now; nothing is stored.
         """
+        hide_here(given_passwords(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self._document))
         if self.decision is not None and self.decision.outcome != outcome:
@@ -114,5 +120,6 @@ class Job:
             )
         if self.decision is None:
             self.confirm()
-            self._ledger.decide(self.claim, decision.dump())
+            stored = replace(decision, outcome=without_passwords(outcome, self._document))
+            self._ledger.decide(self.claim, stored.dump())
             self.decision = decision

@@ -14,6 +14,7 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import KINDS, product_of, status_of, visit_of
+from connect_worker.processing.names import is_nameable
 from connect_worker.processing.states import JSON, Kind, Ref, Sighting
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.usage import UsageAutomation
@@ -73,7 +74,12 @@ class AutomationProcessor:
             if not row.get("id"):
                 logger.error(LogEvent("row without id", kind=self.kind, path=KINDS[self.kind].path))
             elif self.covers(row) and status_of(row) in (*asked, ""):
-                yield self.sighting(row, now=now)
+                sighting = self.sighting(row, now=now)
+                if is_nameable(sighting.ref):
+                    yield sighting
+                else:
+                    # No worker would take a message about it.
+                    logger.error(LogEvent("row with an odd id", kind=self.kind, id=sighting.ref.id))
 
     def sighting(self, document: JSON, *, now: float) -> Sighting:
         """Name the request and its visit; `now` in seconds since the epoch."""

@@ -143,8 +143,15 @@ class _Handler(RequestHandler):
             _reset(self.detach())
         elif fault.action == "hang":
             self._leave_hanging(self.detach())
+        elif fault.action == "echo":
+            self._send(replace(_distorted(fault, reply), content=self._echo()))
         else:
             self._send(_distorted(fault, reply))
+
+    def _echo(self) -> bytes:
+        """The call as debugging gateways show it, cut off in the middle of a document."""
+        body = self.request.body.decode("utf-8", "replace")
+        return json.dumps({"headers": dict(self.request.headers), "body": body})[:-1].encode()
 
     def _leave_hanging(self, stream: IOStream) -> None:
         hung = self._sandbox.hung
@@ -166,7 +173,7 @@ class _Handler(RequestHandler):
 
 def _shown_status(fault: Fault) -> int:
     """The status that the client gets from a call that was not carried out; 0: no answer."""
-    if fault.action == "status":
+    if fault.action in ("status", "echo"):
         return fault.status
     return 200 if fault.action in ("html", "broken_json") else 0
 

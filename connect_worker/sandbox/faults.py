@@ -17,6 +17,7 @@ ACTIONS = {
     "delay": True,  # handle and answer the call, but late
     "html": False,  # answer 200 with a web page, as proxies do
     "broken_json": False,  # answer 200 with half a document
+    "echo": False,  # answer an error that repeats the call, its headers included, in broken JSON
 }
 
 

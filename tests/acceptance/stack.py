@@ -39,11 +39,15 @@ class Stack:
             "CONNECT_SWEEP_SECONDS": "0.5",
             "CONNECT_LEASE_SECONDS": "4",
             "CONNECT_RETRY_BASE_SECONDS": "0.5",
+            # For the people who read a failed test; what a log file has by itself, its tests say.
+            "CONNECT_LOG_FORMAT": "text",
             "FLOWER_BASIC_AUTH": ":".join(FLOWER_AUTH),
             **settings,
         }
         self.sandbox_url = ""
         self.flower_url = ""
+        user, _, password = self.environment["FLOWER_BASIC_AUTH"].partition(":")
+        self.flower_auth = (user, password)
 
     def start_sandbox(self, *options: str) -> None:
         ready = self.directory / "sandbox.json"
@@ -68,14 +72,14 @@ class Stack:
     def worker(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         return self.celery(name, "worker", "-l", "info", "-n", f"{name}@%h", *arguments)
 
-    def start_flower(self) -> None:
+    def start_flower(self, *options: str) -> None:
         port = free_port()
         self.flower_url = f"http://127.0.0.1:{port}"
-        self.celery("flower", "flower", f"--port={port}", "--address=127.0.0.1")
+        self.celery("flower", "flower", f"--port={port}", "--address=127.0.0.1", *options)
         self.until(self._flower_answers, "Flower answers", seconds=30)
 
     def flower(self, path: str) -> Any:
-        answer = requests.get(f"{self.flower_url}/api/{path}", auth=FLOWER_AUTH, timeout=10)
+        answer = requests.get(f"{self.flower_url}/api/{path}", auth=self.flower_auth, timeout=10)
         answer.raise_for_status()
         return answer.json()
 
@@ -145,7 +149,7 @@ class Stack:
 
     def _flower_answers(self) -> bool:
         try:
-            return requests.get(self.flower_url, auth=FLOWER_AUTH, timeout=2).ok
+            return requests.get(self.flower_url, auth=self.flower_auth, timeout=2).ok
         except requests.ConnectionError:
             return False
 

@@ -29,7 +29,7 @@ def instructions(name: str) -> list[str]:
 
 def with_defaults(text: str) -> str:
     """Put in what Compose would when the environment is empty."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", text)
 
 
 def connect_variables(service: str) -> set[str]:
@@ -103,15 +103,17 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     settings._read(env)
     known = set(env.dump())
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
-    of_redis = {"CONNECT_REDIS_URL", "CONNECT_BROKER_URL"}
-    assert connect_variables("beat") == of_the_schedule | of_redis
+    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL", name)}
+    assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
     assert connect_variables("worker") == known - of_the_schedule
     assert connect_variables("flower") == of_redis
 
 
 def test_only_the_worker_gets_the_key() -> None:
     holders = {
-        name for name, one in SERVICES.items() if "CONNECT_API_KEY" in one.get("environment", {})
+        name
+        for name, one in SERVICES.items()
+        if any("API_KEY" in variable for variable in one.get("environment", {}))
     }
     assert holders == {"worker"}
     assert SERVICES["worker"]["environment"]["CONNECT_API_KEY"] is None

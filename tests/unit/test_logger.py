@@ -10,15 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.logger import (
-    ContextFilter,
-    LogEvent,
-    bind_log,
-    bound_facts,
-    logger,
-    mask_secrets,
-    prepare_handler,
-)
+from connect_worker.log_lines import ContextFilter, prepare_handler
+from connect_worker.logger import LogEvent, bind_log, bound_facts, logger
+from connect_worker.masking import mask_secrets
 
 SECRET = "SU-123-456-789:0123456789abcdef"
 REPOSITORY = Path(__file__).parents[2]
@@ -31,7 +25,7 @@ class Lines:
         self.stream = io.StringIO()
         self.log = logging.getLogger(name)
         self.handler = logging.StreamHandler(self.stream)
-        prepare_handler(self.handler)
+        prepare_handler(self.handler, "text")
 
     @property
     def text(self) -> str:

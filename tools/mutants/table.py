@@ -71,7 +71,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job.py",
-                "            self._ledger.decide(self.claim, decision.dump())\n",
+                "            self._ledger.decide(self.claim, stored.dump())\n",
                 "",
             ),
         ),

@@ -12,7 +12,7 @@ from sandbox.running import Client
 
 from connect_worker.config import Config
 from connect_worker.exceptions import FailRequest, RateLimited, SkipRequest, SubmitUsageFile
-from connect_worker.logger import ContextFilter
+from connect_worker.log_lines import ContextFilter
 from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.processing.key import idempotency_key
 from connect_worker.processing.states import Kind, Ref

@@ -1,0 +1,122 @@
+"""Reading single variables of the environment, and the secrets that files hold for them.
+
+A blank value counts as none, and no message shows a value that may hold a secret.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from environs import Env, ValidationError
+from marshmallow.validate import OneOf, Range, Regexp
+
+from connect_worker.exceptions import SettingsError
+from connect_worker.masking import hide
+
+PREFIX: Final = "CONNECT_"
+#: A number that has a default, or one that may be left out.
+N = TypeVar("N", float, float | None)
+
+_MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
+
+
+def text(env: Env, name: str, *, validate: Regexp | OneOf | None = None) -> str:
+    """Return a text; "" when there is none."""
+    if _is_blank(env, name):
+        return ""
+    value: str = env.str(name, "", validate=validate)
+    return (value or "").strip()
+
+
+def secret(env: Env, name: str, *, validate: Regexp | None = None) -> str:
+    """Return a secret, given as `NAME` or as the file that `NAME_FILE` names; "" without both.
+
+    Docker and Kubernetes mount secrets as files; a line break at a file's end is no part of it.
+
+    Raises:
+        SettingsError: Both are given, or the file can't be read or holds nothing usable.
+    """
+    variable = f"{PREFIX}{name}"
+    file = text(env, f"{name}_FILE")
+    if not file:
+        return text(env, name, validate=validate)
+    if not _is_blank(env, name):
+        raise _refused(f"{variable}_FILE", f"{variable} is given too: leave one of them out")
+    try:
+        value = Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        said = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
+        raise _refused(f"{variable}_FILE", f"{file} can't be read: {said}") from None
+    if not value:
+        raise _refused(f"{variable}_FILE", f"{file} is empty")
+    try:
+        if validate is not None:
+            validate(value)
+    except ValidationError as exc:
+        said = f"what is in {file} {' '.join(map(str, exc.messages))}"
+        raise _refused(f"{variable}_FILE", said) from None
+    return value
+
+
+def hide_passwords(variable: str, url: str) -> None:
+    """Have the passwords in a URL hidden from now on; several URLs have semicolons between.
+
+    Raises:
+        SettingsError: It can't be read, or its password is where programs show it.
+    """
+    for one in url.split(";"):
+        try:
+            parts = urlsplit(one)
+            # Read here, for its own error would show what it takes for a port.
+            _ = parts.port
+        except ValueError:
+            raise _refused(
+                variable, "is no URL: write special characters of a password as %2F and the like"
+            ) from None
+        if "password" in parse_qs(parts.query):
+            raise _refused(variable, "has its password in the query: put it before the @")
+        hide(parts.password or "", unquote(parts.password or ""))
+
+
+def number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTHING) -> N:
+    """Return a number, with or without a fraction."""
+    if _is_blank(env, name):
+        return default
+    value: N = env.float(name, default, validate=validate)
+    return value
+
+
+def whole(env: Env, name: str, default: int, *, validate: Range) -> int:
+    """Return a whole number."""
+    if _is_blank(env, name):
+        return default
+    value: int = env.int(name, default, validate=validate)
+    return value
+
+
+def switch(env: Env, name: str, *, default: bool) -> bool:
+    """Return yes or no."""
+    if _is_blank(env, name):
+        return default
+    value: bool = env.bool(name, default)
+    return value
+
+
+def names(env: Env, name: str) -> tuple[str, ...]:
+    """Return what is listed with commas between."""
+    if _is_blank(env, name):
+        return ()
+    listed: list[str] = env.list(name, [])
+    return tuple(part.strip() for part in listed if part.strip())
+
+
+def _is_blank(env: Env, name: str) -> bool:
+    """A variable that is empty is one that a compose file or a shell script left unset."""
+    value: str | None = env.str(name, "")
+    return not (value or "").strip()
+
+
+def _refused(variable: str, why: str) -> SettingsError:
+    return SettingsError(f"settings refused: {variable}: {why}", setting=variable)

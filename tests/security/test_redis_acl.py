@@ -1,0 +1,91 @@
+"""The Redis user that docs/security.md gives: a whole run needs no more, and it can do no more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from acceptance.stack import ROOT, Stack, assert_each_resolved_once
+
+from connect_worker.cli.embedded import embedded_redis
+
+pytestmark = [pytest.mark.acceptance]
+
+PASSWORD = "a-password-of-the-tests"
+#: Needed now and then: after a restart of Redis, a lost message, a limit, a repeated visit.
+RARE = frozenset(
+    {"persist", "hexists", "zpopmin", "zcard", "zremrangebyscore", "zrevrangebyscore"}
+    | {"rpush", "rpop", "watch", "unwatch", "script|exists", "smembers", "hgetall"}
+    | {"subscribe", "unsubscribe", "psubscribe", "punsubscribe"}
+)
+
+
+def rules() -> list[str]:
+    manual = (ROOT / "docs" / "security.md").read_text()
+    [line] = re.findall(r"```acl\n(.+)\n```", manual)
+    return str(line).replace("PASSWORD", PASSWORD).split()
+
+
+def tell(client: redis.Redis, *words: str) -> Any:
+    return client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py's
+
+
+def used(client: redis.Redis) -> set[str]:
+    """The commands that were carried out since the start, as an ACL names them."""
+    return {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
+
+
+def test_a_whole_run_needs_no_more_than_the_user_may(tmp_path: Path) -> None:
+    with embedded_redis() as url, redis.Redis.from_url(url, decode_responses=True) as admin:
+        tell(admin, "ACL", "SETUSER", *rules())
+        # Else the worker would warn of it.
+        admin.config_set("appendonly", "yes")
+        theirs = url.replace("redis://", f"redis://connect-worker:{PASSWORD}@")
+        stack = Stack(tmp_path, theirs)
+        try:
+            stack.start_sandbox("--requests", "40")
+            stack.start_flower()
+            stack.worker("worker", "-c", "2")
+            stack.celery("beat", "beat", "-l", "info")
+            stack.until(stack.is_done, "every request is resolved", seconds=90)
+            assert_each_resolved_once(stack.report())
+            stack.until(lambda: stack.flower("tasks"), "Flower shows jobs", seconds=30)
+            ping = stack.celery("ping", "inspect", "ping")
+            assert ping.wait(timeout=60) == 0, stack.log("ping")
+            del stack.processes["ping"]
+            assert "WARNING" not in stack.log("worker", 1000)
+        finally:
+            stack.stop()
+        assert tell(admin, "ACL", "LOG") == []
+        allowed = {rule[1:] for rule in rules() if rule.startswith("+")}
+        assert allowed - used(admin) <= RARE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("GET", "somebody-elses"),
+        ("SET", "somebody-elses", "x"),
+        ("KEYS", "*"),
+        ("FLUSHALL",),
+        ("CONFIG", "SET", "maxmemory", "1"),
+        ("EVAL", "return redis.call('get', 'somebody-elses')", "0"),
+        ("ACL", "LIST"),
+        ("SHUTDOWN",),
+        ("MONITOR",),
+        ("PUBLISH", "somebody-elses", "x"),
+    ],
+    ids="-".join,
+)
+def test_the_user_can_do_nothing_else(words: tuple[str, ...]) -> None:
+    with embedded_redis() as url, redis.Redis.from_url(url) as admin:
+        tell(admin, "ACL", "SETUSER", *rules())
+        theirs = url.replace("redis://", f"redis://connect-worker:{PASSWORD}@")
+        with (
+            redis.Redis.from_url(theirs) as client,
+            pytest.raises(redis.exceptions.NoPermissionError),
+        ):
+            tell(client, *words)

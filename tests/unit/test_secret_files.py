@@ -1,0 +1,128 @@
+"""Secrets given as files, as Docker and Kubernetes mount them; and none shown by a refusal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from connect_worker.exceptions import SettingsError
+from connect_worker.masking import mask_secrets
+from connect_worker.settings import Settings
+
+SECRET = "canary-0123456789"
+VALUES = {
+    "CONNECT_API_KEY": f"SU-111-222-333:{SECRET}",
+    "CONNECT_REDIS_URL": f"rediss://worker:{SECRET}@redis.example:6380/0",
+    "CONNECT_BROKER_URL": f"amqp://worker:{SECRET}@rabbit.example//",
+}
+ATTRIBUTES = {
+    "CONNECT_API_KEY": "api_key",
+    "CONNECT_REDIS_URL": "redis_url",
+    "CONNECT_BROKER_URL": "broker_url",
+}
+each_secret = pytest.mark.parametrize("name", VALUES)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CONNECT_")]:
+        monkeypatch.delenv(name)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_env(dotenv=None)
+    assert raised.value.setting in variables
+    assert SECRET not in str(raised.value)
+    return str(raised.value)
+
+
+@each_secret
+def test_a_secret_is_read_from_its_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{VALUES[name]}\n")
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    settings = Settings.from_env(dotenv=None)
+    assert getattr(settings, ATTRIBUTES[name]) == VALUES[name]
+    assert SECRET not in repr(settings)
+
+
+@each_secret
+def test_a_secret_given_both_ways_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(VALUES[name])
+    said = refused(monkeypatch, **{name: VALUES[name], f"{name}_FILE": str(file)})
+    assert said == f"settings refused: {name}_FILE: {name} is given too: leave one of them out"
+
+
+@each_secret
+def test_a_blank_variable_beside_its_file_is_none(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(VALUES[name])
+    monkeypatch.setenv(name, " ")
+    monkeypatch.setenv(f"{name}_FILE", str(file))
+    assert getattr(Settings.from_env(dotenv=None), ATTRIBUTES[name]) == VALUES[name]
+
+
+@each_secret
+def test_a_file_that_is_not_there_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "missing"
+    said = refused(monkeypatch, **{f"{name}_FILE": str(file)})
+    assert said == f"settings refused: {name}_FILE: {file} can't be read: No such file or directory"
+
+
+@each_secret
+@pytest.mark.parametrize(
+    ("content", "why"), [(b" \n", "is empty"), (b"\xff\xfe\x00", "it is no UTF-8 text")]
+)
+def test_a_file_without_a_secret_is_refused(
+    name: str, content: bytes, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    assert why in refused(monkeypatch, **{f"{name}_FILE": str(file)})
+
+
+def test_a_file_that_holds_no_redis_address_is_refused_without_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    said = refused(monkeypatch, CONNECT_REDIS_URL_FILE=str(file))
+    assert "must begin with redis://" in said
+
+
+@pytest.mark.parametrize("name", ["CONNECT_REDIS_URL", "CONNECT_BROKER_URL"])
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (f"redis://:{SECRET}?x@redis", "is no URL"),
+        (f"redis://redis:6379/0?password={SECRET}", "has its password in the query"),
+    ],
+)
+def test_an_address_that_would_show_its_password_is_refused(
+    name: str, url: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert why in refused(monkeypatch, **{name: url})
+
+
+def test_what_was_read_is_hidden_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECT_REDIS_URL", "redis://:s3cret%2Fvalue@redis/0")
+    Settings.from_env(dotenv=None)
+    assert mask_secrets("AUTH s3cret/value, s3cret%2Fvalue") == "AUTH ***, ***"
+    monkeypatch.setenv("CONNECT_API_URL", "http://127.0.0.1:9/public/v1")
+    monkeypatch.setenv("CONNECT_API_KEY", "oddly-shaped-key")
+    Settings.from_env(dotenv=None).config()
+    assert mask_secrets("with oddly-shaped-key") == "with ***"
