@@ -3,14 +3,16 @@
 Every setting is an environment variable that starts with `CONNECT_`; a `.env` file in the
 working directory may hold them too (the environment wins). A blank value counts as none; a
 malformed one is refused with the name of its variable. What holds a secret may be given as a file
-instead, by the variable's name and `_FILE`. The table in README.md documents each one.
+instead, by the variable's name and `_FILE`. The table in README.md documents each one. Where one
+deployment serves several accounts, `accounts.py` reads what each of them has of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +23,9 @@ from marshmallow.validate import OneOf, Range, Regexp
 from connect_worker.config import Config
 from connect_worker.environment import (
     PREFIX,
+    account_names,
     hide_passwords,
+    is_blank,
     names,
     number,
     secret,
@@ -39,6 +43,9 @@ _REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 LOG_FORMATS = ("auto", "text", "json")
+
+#: What each of several accounts has of its own only: an account must not get another one's.
+NEVER_SHARED = ("API_KEY", "API_KEY_FILE", "CONFIG_FILE", "PRODUCTS")
 
 #: The poll variable of each kind: `CONNECT_POLL_<NAME>_SECONDS`.
 POLL_VARIABLES: Mapping[str, str] = {
@@ -83,6 +90,8 @@ class Settings:
     heartbeat_file: str = ""
     #: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
     log_format: str = "auto"
+    #: Names of the accounts that the deployment serves; none: the one that the variables above say.
+    accounts: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -91,19 +100,15 @@ class Settings:
         Raises:
             SettingsError: Naming every malformed variable and what is wrong with it.
         """
-        env = Env(prefix=PREFIX, eager=False)
-        if dotenv is not None and Path(dotenv).is_file():
-            env.read_env(dotenv, recurse=False)
-        values = _read(env)
-        try:
-            env.seal()
-        except EnvValidationError as exc:
-            messages = cast("Mapping[str, list[str]]", exc.error_messages)
-            problems = "; ".join(f"{name}: {' '.join(said)}" for name, said in messages.items())
-            raise SettingsError(
-                f"settings refused: {problems}", setting=next(iter(messages), "")
-            ) from None
+        with reading(dotenv) as env:
+            values = _read(env)
+            if values["accounts"]:
+                _refuse_ownerless(env)
         return cls(**values)
+
+    def variable(self, setting: str) -> str:
+        """Return the variable that says it: `CONNECT_API_URL` for `API_URL`."""
+        return f"{PREFIX}{setting}"
 
     def config(self) -> Config:
         """Return the account's `Config`, from the variables or from `CONNECT_CONFIG_FILE`.
@@ -111,12 +116,12 @@ class Settings:
         Raises:
             SettingsError: When the URL or the key is missing, or the file can't be used.
         """
-        required = (("CONNECT_API_URL", self.api_url), ("CONNECT_API_KEY", self.api_key))
-        missing = [name for name, value in required if not value]
+        url, key, file = map(self.variable, ("API_URL", "API_KEY", "CONFIG_FILE"))
+        missing = [name for name, value in ((url, self.api_url), (key, self.api_key)) if not value]
         if missing and not self.config_file:
             raise SettingsError(
                 f"{' and '.join(missing)} not set: give your account's API URL (…/public/v1) and "
-                "service-user key, or name a config.json in CONNECT_CONFIG_FILE",
+                f"service-user key, or name a config.json in {file}",
                 setting=missing[0],
             )
         try:
@@ -127,10 +132,10 @@ class Settings:
                 file=self.config_file or None,
             )
         except (OSError, TypeError, ValueError) as exc:
-            name = "CONNECT_CONFIG_FILE" if self.config_file else "CONNECT_API_URL, CONNECT_API_KEY"
+            name = file if self.config_file else f"{url}, {key}"
             said = f"{self.config_file} can't be used: {exc}" if self.config_file else str(exc)
             raise SettingsError(f"{name}: {said}", setting=name) from exc
-        _require_usable(config)
+        _require_usable(config, url=url, key=key)
         return config
 
     @property
@@ -139,16 +144,11 @@ class Settings:
         return account_name(self.config())
 
 
-def _require_usable(config: Config) -> None:
+def _require_usable(config: Config, *, url: str, key: str) -> None:
     if not _HTTP_URL.match(config.api_url):
-        raise SettingsError(
-            "CONNECT_API_URL is no http:// or https:// address",
-            setting="CONNECT_API_URL",
-        )
+        raise SettingsError(f"{url} is no http:// or https:// address", setting=url)
     if not config.api_key.isascii():
-        raise SettingsError(
-            "CONNECT_API_KEY: the key has characters that no key has", setting="CONNECT_API_KEY"
-        )
+        raise SettingsError(f"{key}: the key has characters that no key has", setting=key)
 
 
 def account_name(config: Config) -> str:
@@ -158,32 +158,68 @@ def account_name(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _read(env: Env) -> dict[str, Any]:
-    poll = number(env, "POLL_SECONDS", 30.0)
+@contextmanager
+def reading(dotenv: str | None) -> Iterator[Env]:
+    """Give the environment to read, the `.env` file loaded into it where one exists.
+
+    Raises:
+        SettingsError: At the end, naming what was read and is malformed.
+    """
+    env = Env(prefix=PREFIX, eager=False)
+    if dotenv is not None and Path(dotenv).is_file():
+        env.read_env(dotenv, recurse=False)
+    yield env
+    try:
+        env.seal()
+    except EnvValidationError as exc:
+        messages = cast("Mapping[str, list[str]]", exc.error_messages)
+        problems = "; ".join(f"{name}: {' '.join(said)}" for name, said in messages.items())
+        raise SettingsError(
+            f"settings refused: {problems}", setting=next(iter(messages), "")
+        ) from None
+
+
+def _refuse_ownerless(env: Env) -> None:
+    """Refuse a key or a restriction that no account would heed."""
+    for name in NEVER_SHARED:
+        if not is_blank(env, name):
+            raise SettingsError(
+                f"settings refused: {PREFIX}{name} is nobody's beside {PREFIX}ACCOUNTS: name the "
+                f"account that it is for, {PREFIX}<ACCOUNT>_{name}",
+                setting=f"{PREFIX}{name}",
+            )
+
+
+def _read(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
+    """Read the variables; `own` names the one that says a setting which accounts may differ in."""
+    poll = number(env, own("POLL_SECONDS"), 30.0)
     redis_url = secret(env, "REDIS_URL", validate=_REDIS) or DEFAULT_REDIS_URL
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
     return {
-        "api_url": text(env, "API_URL"),
-        "api_key": secret(env, "API_KEY"),
-        "products": names(env, "PRODUCTS"),
-        "config_file": text(env, "CONFIG_FILE"),
-        "processors": names(env, "PROCESSORS"),
+        "api_url": text(env, own("API_URL")),
+        "api_key": secret(env, own("API_KEY")),
+        "products": names(env, own("PRODUCTS")),
+        "config_file": text(env, own("CONFIG_FILE")),
+        "processors": names(env, own("PROCESSORS")),
         "redis_url": redis_url,
         "broker_url": broker_url,
-        "poll_seconds": {kind: number(env, name, poll) for kind, name in POLL_VARIABLES.items()},
-        "sweep_seconds": number(env, "SWEEP_SECONDS", 10.0),
-        "lease_seconds": number(env, "LEASE_SECONDS", 60.0, validate=Range(min=1)),
-        "max_attempts": whole(env, "MAX_ATTEMPTS", 8, validate=Range(min=1)),
-        "retry_base_seconds": number(env, "RETRY_BASE_SECONDS", 5.0),
-        "retry_max_seconds": number(env, "RETRY_MAX_SECONDS", 900.0),
-        "skip_seconds": number(env, "SKIP_SECONDS", 300.0),
-        "timeout_seconds": number(env, "TIMEOUT_SECONDS", 30.0),
-        "page_size": whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
-        "max_calls_per_second": number(env, "MAX_CALLS_PER_SECOND", None),
-        "say_activated": switch(env, "SAY_ACTIVATED", default=True),
-        "keep_days": number(env, "KEEP_DAYS", 7.0),
+        "poll_seconds": {
+            kind: number(env, own(name), poll) for kind, name in POLL_VARIABLES.items()
+        },
+        "sweep_seconds": number(env, own("SWEEP_SECONDS"), 10.0),
+        "lease_seconds": number(env, own("LEASE_SECONDS"), 60.0, validate=Range(min=1)),
+        "max_attempts": whole(env, own("MAX_ATTEMPTS"), 8, validate=Range(min=1)),
+        "retry_base_seconds": number(env, own("RETRY_BASE_SECONDS"), 5.0),
+        "retry_max_seconds": number(env, own("RETRY_MAX_SECONDS"), 900.0),
+        "skip_seconds": number(env, own("SKIP_SECONDS"), 300.0),
+        "timeout_seconds": number(env, own("TIMEOUT_SECONDS"), 30.0),
+        "page_size": whole(env, own("PAGE_SIZE"), 500, validate=Range(min=1, max=1000)),
+        "max_calls_per_second": number(env, own("MAX_CALLS_PER_SECOND"), None),
+        "say_activated": switch(env, own("SAY_ACTIVATED"), default=True),
+        "keep_days": number(env, own("KEEP_DAYS"), 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
+        "accounts": account_names(env, "ACCOUNTS"),
     }
