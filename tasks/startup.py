@@ -23,14 +23,16 @@ VISIBILITY_SECONDS = Channel.visibility_timeout
 @worker_init.connect
 def check_worker(**_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
-    served = accounts_served()
-    try:
-        require_distinct(settings(account) for account in served)
-        for account in served:
+    for account in accounts_served():
+        try:
             engine(account)
+        except Message as error:
+            whose = f"account {account}: " if account else ""
+            raise SystemExit(f"connect-worker: {whose}{error}") from None
+    try:
+        require_distinct(settings(account) for account in accounts_served())
     except Message as error:
-        whose = f"account {account}: " if account else ""
-        raise SystemExit(f"connect-worker: {whose}{error}") from None
+        raise SystemExit(f"connect-worker: {error}") from None
     _check_redis()
     _check_broker()
 
