@@ -101,9 +101,9 @@ class Settings:
             SettingsError: Naming every malformed variable and what is wrong with it.
         """
         with reading(dotenv) as env:
-            values = _read(env)
-            if values["accounts"]:
+            if not is_blank(env, "ACCOUNTS"):
                 _refuse_ownerless(env)
+            values = _read(env)
         return cls(**values)
 
     def variable(self, setting: str) -> str:

@@ -33,14 +33,17 @@ class Shares:
     def may_take(self, account: str, under_way: Mapping[str, int], *, slots: int) -> bool:
         """Whether the account may begin another job beside those under way, by account."""
         self._note(under_way)
-        if sum(under_way.values()) >= slots:
-            return False
+        free = slots - sum(under_way.values())
+        if not under_way.get(account, 0):
+            # Its first one: the others have left it a slot, where there are enough for all.
+            return free > 0
         even = max(1, slots // len(self._peaks))
         kept = sum(
-            min(even, peak + 1) for other, (peak, _) in self._peaks.items() if other != account
+            max(0, min(even, peak + 1) - under_way.get(other, 0))
+            for other, (peak, _) in self._peaks.items()
+            if other != account
         )
-        # With fewer slots than accounts nothing can be kept for all of them.
-        return under_way.get(account, 0) < max(1, slots - kept)
+        return free > kept
 
     def _note(self, under_way: Mapping[str, int]) -> None:
         now = self._clock()

@@ -61,7 +61,8 @@ def _findings(account: str) -> Iterator[tuple[str, Finding]]:
     for name in names:
         checkup = Checkup(name, is_whole=is_whole)
         for finding in checkup.findings():
-            yield "" if finding.part in SHARED_PARTS else name, finding
+            if finding.part != "versions" or name == names[0]:
+                yield "" if finding.part in SHARED_PARTS else name, finding
         # What all have in common was looked at with the first one whose settings can be used.
         is_whole = is_whole and not checkup.has_settings
 
