@@ -101,7 +101,7 @@ class Settings:
             SettingsError: Naming every malformed variable and what is wrong with it.
         """
         with reading(dotenv) as env:
-            if not is_blank(env, "ACCOUNTS"):
+            if account_names(env, "ACCOUNTS"):
                 _refuse_ownerless(env)
             values = _read(env)
         return cls(**values)

@@ -6,7 +6,7 @@ them in again in the moment in which one of its jobs has ended.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from types import MethodType
 from typing import Any
@@ -114,7 +114,7 @@ class AccountConsumers:
         return consumer
 
 
-def jobs_under_way() -> Mapping[str, int]:
-    """Count the jobs that this worker has taken and not ended, by account."""
+def jobs_under_way() -> Mapping[str, str]:
+    """Return the account of each job that this worker has taken and not ended, by the job's id."""
     # A copy made in one step: other threads add and remove.
-    return Counter(account_at(request.name) for request in list(state.requests.values()))
+    return {job: account_at(request.name) for job, request in list(state.requests.items())}

@@ -19,8 +19,10 @@ SLOTS = 8
 ORDERS = 60
 #: Of each call of the account that is well: its jobs wait for the network, as real ones do.
 LATENCY_MS = 60
-#: How much longer than alone it may take beside the other, on a machine that others use too.
-FACTOR, SLACK_SECONDS = 1.7, 3.0
+#: How much longer than alone it may take beside the other: alone it has 7 processes, beside it 4.
+FACTOR = 1.75
+#: On a machine that others use too one of them may be disturbed.
+ROUNDS = 3
 
 POOLS = ["threads", "prefork", pytest.param("gevent", marks=pytest.mark.long)]
 
@@ -41,24 +43,35 @@ def both_polled(estate: Estate, *accounts: Account) -> None:
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_an_account_whose_calls_hang_slows_no_other(estate: Estate, pool: str) -> None:
-    """Each of its jobs waits 30 seconds for Connect, and a hundred more wait for a process."""
-    eu, us = estate.open("eu"), estate.open("us", latency_ms=LATENCY_MS)
-    estate.worker("one", "--pool", pool, "-c", str(SLOTS))
-    estate.beat()
-    both_polled(estate, eu, us)
-    seconds_to_decide(estate, us)
-    alone = seconds_to_decide(estate, us), latency(estate, us)
+def test_an_account_whose_calls_hang_slows_no_other(tmp_path: Path, pool: str) -> None:
+    """Its jobs wait for Connect all the while, and a hundred more wait for a process."""
+    with running_estate(tmp_path, CONNECT_EU_TIMEOUT_SECONDS="600") as estate:
+        eu, us = estate.open("eu"), estate.open("us", latency_ms=LATENCY_MS)
+        estate.worker("one", "--pool", pool, "-c", str(SLOTS))
+        estate.beat()
+        both_polled(estate, eu, us)
+        seconds_to_decide(estate, us)
+        alone = seconds_to_decide(estate, us), latency(estate, us)
 
-    eu.misbehave("hang", path="^/public/v1/requests/PR-")
-    eu.add(100)
-    estate.until_soon(lambda: eu.control("GET", "faults")[0]["hits"] >= 3, "its jobs hang")
-    beside = seconds_to_decide(estate, us), latency(estate, us)
-    print(f"{pool}: alone {alone}, beside {beside}")
-    for one, other in zip(beside, alone, strict=True):
-        assert one < FACTOR * other + SLACK_SECONDS, (beside, alone)
-    assert eu.waiting() == 100
-    assert us.ledger.gate().failures == 0
+        eu.misbehave("hang", path="^/public/v1/requests/PR-")
+        eu.add(100)
+        estate.until_soon(lambda: eu.control("GET", "faults")[0]["hits"] >= 3, "its jobs hang")
+        rounds = []
+        for _ in range(ROUNDS):
+            rounds.append((seconds_to_decide(estate, us), latency(estate, us)))
+            if is_near(rounds[-1], alone):
+                break
+        print(f"{pool}: alone {alone}, beside {rounds}")
+        assert is_near(rounds[-1], alone), (rounds, alone)
+        assert eu.waiting() == 100
+        # Its share; a poll that ended soon has let one or two more begin.
+        assert eu.control("GET", "faults")[0]["hits"] <= SLOTS // 2 + 2
+        assert us.ledger.gate().failures == 0
+
+
+def is_near(beside: tuple[float, float], alone: tuple[float, float]) -> bool:
+    """Whether the times beside the other account are about those alone."""
+    return all(one < FACTOR * other + 1 for one, other in zip(beside, alone, strict=True))
 
 
 def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_other(

@@ -177,7 +177,13 @@ MUTANTS = (
     ),
     Mutant(
         "an account may have all processes of a worker",
-        (Edit("tasks/shares.py", "        return free > kept\n", "        return free > 0\n"),),
+        (
+            Edit(
+                "tasks/shares.py",
+                "        return free > kept and (under_way",
+                "        return free > 0 or (under_way",
+            ),
+        ),
         (
             ACCOUNTS
             + "test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_other",
