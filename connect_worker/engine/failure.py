@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from connect_worker.engine.context import Engine
 from connect_worker.engine.job import Job
 from connect_worker.exceptions import (
@@ -20,6 +22,8 @@ from connect_worker.processing.states import State
 
 def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
     """Give the request back as the error asks; return what to tell and the seconds until due.
+
+    What is told is for Flower, which has no business with what the customer wrote.
 
     Raises:
         LedgerUnavailable: Passed on; the lease ends by itself and the sweep takes over.
@@ -95,18 +99,18 @@ def _later(
         LogEvent("again later", state=state, seconds=round(seconds, 1), error=text),
         exc_info=None if isinstance(error, Message) else error,
     )
-    return text, seconds
+    return describe(error, job.without_values), seconds
 
 
 def _park(engine: Engine, job: Job, error: Exception) -> tuple[str, None]:
     text = describe(error)
     engine.ledger.park(job.claim, text)
     logger.error(LogEvent("parked", attempts=job.claim.attempt, error=text), exc_info=error)
-    return f"parked: {text}", None
+    return f"parked: {describe(error, job.without_values)}", None
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, hide: Callable[[str], str] = str) -> str:
     """Return the error as one line for people, without secrets, at most 500 characters."""
     # What is cut off in its middle would be known no more.
-    text = " ".join(mask_secrets(str(error)).split())
+    text = " ".join(hide(mask_secrets(str(error))).split())
     return f"{type(error).__name__}: {text}"[:500]

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from connect_worker.engine.heart import Pulse
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import InvalidDecision
-from connect_worker.masking import hide_here
+from connect_worker.masking import hide_here, mask_values
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.outcome import Outcome, from_json, to_json
 from connect_worker.processing.passwords import given_passwords, without_passwords
 from connect_worker.processing.states import JSON, Claim, Ref
+from connect_worker.processing.values import values_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,12 @@ class Job:
         self.steps[name] = result
 
     def open(self, document: JSON) -> None:
-        """Take note of the request as it was when the processor got it."""
+        """Take note of the request as Connect shows it at the job's beginning."""
         self._document = document
+
+    def without_values(self, text: str) -> str:
+        """Return a text for all who see Flower: no value of the request's parameters is in it."""
+        return mask_values(text, values_in(self._document))
 
     def decide(self, outcome: Outcome) -> None:
         """Store what the processor decided, before anything of it is posted.
