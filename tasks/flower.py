@@ -28,6 +28,9 @@ def readable(task: Any) -> Any:
     """Give a job's row and page words: its result without quotes, else the error or the reason."""
     told = task.exception if task.state in ("RETRY", "FAILURE") else task.result
     task.result = _without_quotes(told)
+    if task.state == "RETRY":
+        # It would show Celery's calls and this project's, never what the processor did.
+        task.traceback = None
     return task
 
 
