@@ -21,6 +21,7 @@ from marshmallow.validate import OneOf, Range, Regexp
 from connect_worker.config import Config
 from connect_worker.environment import (
     PREFIX,
+    encryption_keys,
     hide_passwords,
     names,
     number,
@@ -86,6 +87,8 @@ class Settings:
     log_format: str = "auto"
     #: Flower's `user:password`; "" for none, or where `FLOWER_BASIC_AUTH` gives it.
     flower_auth: str = field(default="", repr=False)
+    #: Keys to encrypt what the ledger keeps of decisions with: the first one encrypts, all decrypt.
+    encryption_keys: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -192,4 +195,5 @@ def _read(env: Env) -> dict[str, Any]:
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
         "flower_auth": flower_auth,
+        "encryption_keys": encryption_keys(secret(env, "ENCRYPTION_KEY")),
     }

@@ -37,7 +37,10 @@ def engine() -> Engine:
     """
     chosen = settings()
     config = chosen.config()
-    ledger, pause = RedisLedger.from_url(chosen.redis_url, account=chosen.account), KnownPause()
+    ledger = RedisLedger.from_url(
+        chosen.redis_url, account=chosen.account, keys=chosen.encryption_keys
+    )
+    pause = KnownPause()
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,

@@ -9,6 +9,7 @@ from connect_worker.engine.job import Job
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
+    KeyMissing,
     LeaseLost,
     LedgerUnavailable,
     Message,
@@ -38,6 +39,9 @@ def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float 
 def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
     if isinstance(error, (LeaseLost, LedgerUnavailable)):
         raise error
+    if isinstance(error, KeyMissing):
+        # For another worker to take, or for this one when it has been given the key.
+        return _later(engine, job, error, engine.lease_seconds, attempt_used=False)
     met = pause_met(error)
     if met is not None:
         # Nothing was sent: the pause is known to all, and this request waits for its end.
@@ -90,7 +94,7 @@ def _close(engine: Engine, seconds: float, reason: str, *, asked: bool = False) 
 def _later(
     engine: Engine, job: Job, error: Exception, seconds: float, *, attempt_used: bool = True
 ) -> tuple[str, float]:
-    state = State.RETRY if job.decision is None else State.DECIDED
+    state = State.DECIDED if job.is_decided else State.RETRY
     text = describe(error)
     engine.ledger.put_back(
         job.claim, state, delay_seconds=seconds, error=text, attempt_used=attempt_used

@@ -15,6 +15,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.cipher import cipher_for, opened
 from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
     clip,
@@ -79,16 +80,30 @@ class RedisLedger:
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
+        keys: To encrypt decisions, results of steps and errors with; see `ledger/cipher.py`.
         clock: As `Scripts` takes it.
+
+    Raises:
+        SettingsError: A key can't be used.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        account: str,
+        keys: Sequence[str] = (),
+        clock: str | None = None,
+    ) -> None:
         self._scripts = Scripts(client, account=account, clock=clock)
+        self._cipher = cipher_for(keys)
 
     @classmethod
-    def from_url(cls, url: str, *, account: str, timeout_seconds: float = 5.0) -> Self:
+    def from_url(
+        cls, url: str, *, account: str, keys: Sequence[str] = (), timeout_seconds: float = 5.0
+    ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        return cls(connect(url, timeout_seconds=timeout_seconds), account=account)
+        return cls(connect(url, timeout_seconds=timeout_seconds), account=account, keys=keys)
 
     def now(self) -> float:
         """Return Redis's clock, in seconds since the epoch; the one that the scripts read."""
@@ -121,8 +136,9 @@ class RedisLedger:
         if verdict != "ok":
             return Refusal(verdict)
         probe, pairs = given
-        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1)
+        stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        fields, sealed = opened(stored, self._cipher)
+        return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1, sealed=sealed)
 
     def extend(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
@@ -132,14 +148,20 @@ class RedisLedger:
         """Store the decision, once and for the visit."""
         if decision is None:
             raise ValueError("null is no decision: it could not be told from none")
-        verdict = self._by_claim("decide", claim, to_text(decision))
-        if verdict == "other":
+        text = to_text(decision)
+        verdict = self._by_claim("decide", claim, self._cipher.seal(text))
+        if verdict == "other" and not self._has_decided(claim.ref, text):
             raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
-        _demand(verdict, claim)
+        _demand("ok" if verdict == "other" else verdict, claim)
+
+    def _has_decided(self, ref: Ref, text: str) -> bool:
+        """Compare decisions that are never equal when they are encrypted; a stored one stays."""
+        entry = self.entry(ref)
+        return entry is not None and not entry.sealed and to_text(entry.decision) == text
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
-        _demand(self._by_claim("record", claim, step, to_text(result)), claim)
+        _demand(self._by_claim("record", claim, step, self._cipher.seal(to_text(result))), claim)
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
@@ -161,15 +183,18 @@ class RedisLedger:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
-        delay = milliseconds(delay_seconds)
-        verdict = self._by_claim("put_back", claim, state, delay, clip(error), int(attempt_used))
+        delay, text = milliseconds(delay_seconds), self._error(error)
+        verdict = self._by_claim("put_back", claim, state, delay, text, int(attempt_used))
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
         _demand(verdict, claim)
 
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at."""
-        _demand(self._by_claim("park", claim, clip(error)), claim)
+        _demand(self._by_claim("park", claim, self._error(error)), claim)
+
+    def _error(self, error: str) -> str:
+        return self._cipher.seal(clip(error)) if error else ""
 
     # ---- the sweep, and what polls see beside it
 
@@ -276,7 +301,11 @@ class RedisLedger:
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
         fields = self._scripts.hash(f"request:{ref}")
-        return to_entry(ref, fields) if fields else None
+        return self._entry(ref, fields) if fields else None
+
+    def _entry(self, ref: Ref, stored: Mapping[str, str]) -> Entry:
+        fields, sealed = opened(stored, self._cipher)
+        return to_entry(ref, fields, sealed=sealed)
 
     def polled(self, kind: Kind, poll: Poll) -> None:
         """Note down how a kind's poll has ended."""
@@ -302,7 +331,7 @@ class RedisLedger:
                     if not fields or (states and fields["s"] not in states):
                         continue
                     if kind in (None, ref.kind) and ref.id.startswith(prefix):
-                        yield to_entry(ref, fields)
+                        yield self._entry(ref, fields)
 
     def _walk(
         self, kind: Kind | None, states: frozenset[State], prefix: str

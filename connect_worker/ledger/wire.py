@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from connect_worker.ledger.cipher import STEP
 from connect_worker.processing.limits import Limits
 from connect_worker.processing.states import JSON, Claim, Entry, Moment, Poll, Ref, State
 
-#: Put before the name of a step, so that steps can't collide with the other fields.
-STEP = "j:"
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
 MAX_ERROR_CHARS = 500
 
@@ -44,7 +43,9 @@ def clip(error: str) -> str:
     return error.encode("utf-8", "backslashreplace").decode()
 
 
-def to_claim(ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool) -> Claim:
+def to_claim(
+    ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool, sealed: str
+) -> Claim:
     """Read the claim that was just given."""
     return Claim(
         ref=ref,
@@ -58,10 +59,11 @@ def to_claim(ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe
         steps=_steps(fields),
         probe=probe,
         limit=fields.get("l", ""),
+        sealed=sealed,
     )
 
 
-def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
+def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
     """Read a whole record."""
     state = State(fields["s"])
     return Entry(
@@ -82,6 +84,7 @@ def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
         held_by=fields.get("n", ""),
+        sealed=sealed,
     )
 
 

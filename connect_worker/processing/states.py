@@ -128,6 +128,8 @@ class Claim:
     probe: bool = False
     #: The limit of which it holds a slot; "" when it needs none.
     limit: str = ""
+    #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
+    sealed: str = ""
 
 
 class Refusal(StrEnum):
@@ -251,3 +253,5 @@ class Entry:
     history: tuple[Moment, ...] = ()
     #: The pause for whose end it waits; "" for none.
     held_by: str = ""
+    #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
+    sealed: str = ""
