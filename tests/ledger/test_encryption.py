@@ -11,7 +11,7 @@ from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.cipher import HIDDEN, MARK
 from connect_worker.processing.states import Claim, State
 
-from .world import LONG, PR, look, posting, running, take
+from .world import LONG, PR, assert_consistent, look, posting, running, take
 
 CANARY = "canary of the customer's"
 DECISION = {"type": "fail", "reason": f"{CANARY}: é ☃"}
@@ -99,6 +99,20 @@ def test_of_several_keys_the_first_encrypts_and_each_decrypts(
     both.record(take(both), "mailbox", "box")
     assert look(new).steps["mailbox"] == "box"
     assert look(new).steps["tenant"] == HIDDEN
+
+
+def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_visit_decided_anew(
+    sealed: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    decided(sealed)
+    for field in ("d", "j:tenant"):
+        client.hdel(f"connect-worker:{{{account}}}:request:{PR}", field)
+    other = with_keys(client, account, OTHER_KEY)
+    claim = take(other)
+    assert (claim.decision, claim.steps) == (None, {})
+    assert_consistent(client, account)
+    other.decide(claim, DECISION)
+    assert look(other).state is State.POSTING
 
 
 def test_an_equal_decision_is_taken_twice_and_another_one_refused(sealed: RedisLedger) -> None:
