@@ -17,7 +17,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.masking import mask_secrets
-from connect_worker.processing.retry import AccountTrouble, account_trouble, pause_met
+from connect_worker.processing.retry import AccountTrouble, account_trouble, cause_of, pause_met
 from connect_worker.processing.states import State
 
 
@@ -97,7 +97,12 @@ def _later(
     state = State.DECIDED if job.is_decided else State.RETRY
     text = describe(error)
     engine.ledger.put_back(
-        job.claim, state, delay_seconds=seconds, error=text, attempt_used=attempt_used
+        job.claim,
+        state,
+        delay_seconds=seconds,
+        error=text,
+        attempt_used=attempt_used,
+        cause=cause_of(error),
     )
     logger.warning(
         LogEvent("again later", state=state, seconds=round(seconds, 1), error=text),

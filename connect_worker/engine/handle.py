@@ -9,6 +9,7 @@ from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import after_error
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.line import hand_on
+from connect_worker.engine.meter import measuring
 from connect_worker.engine.post import Finished, finish
 from connect_worker.engine.reading import read
 from connect_worker.engine.turnstile import calling_under
@@ -65,6 +66,7 @@ def handle(engine: Engine, ref: Ref) -> Handled:
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
         hiding(),
+        measuring(ref.kind, claim.product),
         engine.heart.beating(claim) as pulse,
         calling_under(pulse),
     ):

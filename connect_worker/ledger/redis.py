@@ -7,6 +7,7 @@ What a method promises is said in `connect_worker.engine.ports.Ledger`; how it i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Self, TypeVar
 from uuid import uuid4
 
@@ -16,10 +17,12 @@ from redis.retry import Retry
 
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.cipher import cipher_for, opened
+from connect_worker.ledger.numbers import Numbers
 from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
     clip,
     flat_limits,
+    flat_measures,
     microseconds_between,
     milliseconds,
     poll_to_text,
@@ -29,6 +32,7 @@ from connect_worker.ledger.wire import (
     to_text,
 )
 from connect_worker.processing.limits import NO_LIMITS, Limits
+from connect_worker.processing.measures import NoTally, Tally
 from connect_worker.processing.states import (
     FINAL_STATES,
     JSON,
@@ -50,7 +54,6 @@ T = TypeVar("T")
 
 #: Redis does nothing else while a script runs: so many requests take it a few milliseconds.
 BATCH = 500
-DAY_SECONDS = 86_400
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
@@ -74,13 +77,14 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
     )
 
 
-class RedisLedger:
+class RedisLedger(Numbers):
     """Remembers every visit of one account; the truth that all workers share.
 
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
         keys: To encrypt decisions, results of steps and errors with; see `ledger/cipher.py`.
+        tally: What this process counts; told to the ledger with the end of a job or poll.
         clock: As `Scripts` takes it.
 
     Raises:
@@ -93,22 +97,26 @@ class RedisLedger:
         *,
         account: str,
         keys: Sequence[str] = (),
+        tally: Tally | None = None,
         clock: str | None = None,
     ) -> None:
-        self._scripts = Scripts(client, account=account, clock=clock)
+        super().__init__(Scripts(client, account=account, clock=clock))
         self._cipher = cipher_for(keys)
+        self._tally = tally or NoTally()
 
     @classmethod
     def from_url(
-        cls, url: str, *, account: str, keys: Sequence[str] = (), timeout_seconds: float = 5.0
+        cls,
+        url: str,
+        *,
+        account: str,
+        keys: Sequence[str] = (),
+        tally: Tally | None = None,
+        timeout_seconds: float = 5.0,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        return cls(connect(url, timeout_seconds=timeout_seconds), account=account, keys=keys)
-
-    def now(self) -> float:
-        """Return Redis's clock, in seconds since the epoch; the one that the scripts read."""
-        milliseconds_since_epoch: int = self._scripts.run("now")
-        return milliseconds_since_epoch / 1000
+        client = connect(url, timeout_seconds=timeout_seconds)
+        return cls(client, account=account, keys=keys, tally=tally)
 
     # ---- the way of a request
 
@@ -165,11 +173,11 @@ class RedisLedger:
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
-        _demand(self._by_claim("settle", claim, outcome, _span(keep_seconds)), claim)
+        self._give_up("settle", claim, outcome, _span(keep_seconds))
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the visit as `superseded`."""
-        _demand(self._by_claim("supersede", claim, status, _span(keep_seconds)), claim)
+        self._give_up("supersede", claim, status, _span(keep_seconds))
 
     def put_back(
         self,
@@ -179,19 +187,20 @@ class RedisLedger:
         delay_seconds: float,
         error: str = "",
         attempt_used: bool = True,
+        cause: str = "",
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         delay, text = milliseconds(delay_seconds), self._error(error)
-        verdict = self._by_claim("put_back", claim, state, delay, text, int(attempt_used))
+        used = int(attempt_used)
+        verdict = self._give_up("put_back", claim, state, delay, text, used, cause)
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
-        _demand(verdict, claim)
 
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at."""
-        _demand(self._by_claim("park", claim, self._error(error)), claim)
+        self._give_up("park", claim, self._error(error))
 
     def _error(self, error: str) -> str:
         return self._cipher.seal(clip(error)) if error else ""
@@ -309,7 +318,8 @@ class RedisLedger:
 
     def polled(self, kind: Kind, poll: Poll) -> None:
         """Note down how a kind's poll has ended."""
-        self._scripts.run("polled", kind, poll_to_text(poll))
+        with self._telling() as measures:
+            self._scripts.run("polled", kind, poll_to_text(poll), *measures)
 
     def polls(self) -> Mapping[Kind, Poll]:
         """Return how the last poll of each kind ended."""
@@ -356,30 +366,25 @@ class RedisLedger:
         refs = map(Ref.parse, self._scripts.members("parked"))
         return [ref for ref in refs if ref.kind is kind]
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
-        """Return how many requests are in each state, zeros included."""
-        stored = self._scripts.hash("counts")
-        return {
-            kind: {state: int(stored.get(f"{kind}:{state}", 0)) for state in State} for kind in Kind
-        }
-
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
-        return self._ended("outcomes")
-
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return the same since midnight, UTC."""
-        return self._ended(f"outcomes:{int(self.now() // DAY_SECONDS)}")
-
-    def _ended(self, key: str) -> Mapping[Kind, Mapping[str, int]]:
-        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
-        for name, count in self._scripts.hash(key).items():
-            kind, _, outcome = name.partition(":")
-            ended[Kind(kind)][outcome] = int(count)
-        return ended
-
     def _changed(self, name: str, *args: str | int) -> bool:
         return bool(self._scripts.run(name, *args))
+
+    def _give_up(self, name: str, claim: Claim, *args: str | int) -> str:
+        """Run a script that ends a claim; it takes along what this process has counted."""
+        with self._telling() as measures:
+            verdict = self._by_claim(name, claim, *args, *measures)
+            _demand(verdict, claim)
+        return verdict
+
+    @contextmanager
+    def _telling(self) -> Iterator[list[str | int]]:
+        """Lend what was counted; it is counted again when the ledger did not take it."""
+        taken = self._tally.take()
+        try:
+            yield list(flat_measures(taken))
+        except BaseException:
+            self._tally.give_back(taken)
+            raise
 
     def _by_claim(self, name: str, claim: Claim, *args: str | int) -> str:
         verdict: str = self._scripts.run(name, str(claim.ref), claim.fence, claim.owner, *args)

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from connect_worker.ledger.cipher import STEP
 from connect_worker.processing.limits import Limits
-from connect_worker.processing.states import JSON, Claim, Entry, Moment, Poll, Ref, State
+from connect_worker.processing.measures import Measures
+from connect_worker.processing.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
 MAX_ERROR_CHARS = 500
+
+
+#: The word that is counted: a state, or an outcome.
+W = TypeVar("W", bound=str)
+
+
+def by_product(
+    counted: Iterable[tuple[tuple[Kind, W, str], int]],
+) -> dict[tuple[Kind, str], dict[W, int]]:
+    """Put numbers of kind, word and product together by kind and product."""
+    found: dict[tuple[Kind, str], dict[W, int]] = {}
+    for (kind, word, product), number in counted:
+        found.setdefault((kind, product), {})[word] = number
+    return found
+
+
+def by_kind(
+    found: Mapping[tuple[Kind, str], Mapping[W, int]], *, words: Iterable[W] = ()
+) -> dict[Kind, dict[W, int]]:
+    """Add up over the products; every kind is there, with 0 for each of these words."""
+    sums: dict[Kind, dict[W, int]] = {kind: dict.fromkeys(words, 0) for kind in Kind}
+    for (kind, _), numbers in found.items():
+        for word, number in numbers.items():
+            sums[kind][word] = sums[kind].get(word, 0) + number
+    return sums
+
+
+def flat_measures(taken: Measures) -> Iterator[str | int]:
+    """Give measures as the scripts read them: the name, the product, how often."""
+    for measure, times in taken.items():
+        yield from (measure.prefix, measure.product, times)
 
 
 def milliseconds(seconds: float) -> int:

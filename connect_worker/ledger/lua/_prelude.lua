@@ -7,9 +7,15 @@
 --   due                  zset    every request that is neither ended nor parked, once; the score is
 --                                when `wake` must look at it (of a leased one: the lease's end)
 --   parked               zset    every parked request, once; the score is when it was parked
---   counts               hash    <kind>:<state> -> requests in it now; final states: since the start
---   outcomes             hash    <kind>:<outcome> -> visits that ended so since the start
---   outcomes:<day>       hash    the same of one day (days since the epoch, UTC); expires
+--   counts               hash    <kind>:<state>:<product> -> requests in it now; final states: since the
+--                                start
+--   outcomes             hash    <kind>:<outcome>:<product> -> visits that ended so since the start
+--   outcomes:<day>       hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
+--                                expires
+--   measures             hash    <measure>:<kind>:<what>:<product> -> how often since the start
+--                                (`processing/measures.py` names them)
+--   products             set     the products that are counted by name: the first 200; the others are
+--                                counted together as `other`
 --   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
 --                                when its visit began
 --   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
@@ -61,6 +67,8 @@ local MAX_WAIT_MS = 3600 * 1000
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
+local measures = base .. 'measures'
+local MAX_PRODUCTS = 200
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
@@ -70,6 +78,42 @@ end
 -- A missing field (`false`) counts as 0.
 local function number(value)
   return tonumber(value or 0)
+end
+
+local function kind_of(ref)
+  return string.match(ref, '^[^:]+')
+end
+
+local labels = { [''] = '' }
+
+-- The name under which a product is counted. It stays the same: a set that is full takes no more.
+local function label_of(product)
+  product = product or ''
+  if not labels[product] then
+    local known = redis.call('SISMEMBER', base .. 'products', product) == 1
+    if not known and redis.call('SCARD', base .. 'products') < MAX_PRODUCTS then
+      redis.call('SADD', base .. 'products', product)
+      known = true
+    end
+    labels[product] = known and product or 'other'
+  end
+  return labels[product]
+end
+
+local function count(kind, state, product, by)
+  redis.call('HINCRBY', counts, kind .. ':' .. state .. ':' .. label_of(product), by)
+end
+
+local function measure(name, kind, what, product)
+  redis.call('HINCRBY', measures, name .. ':' .. kind .. ':' .. what .. ':' .. label_of(product), 1)
+end
+
+-- Add what a process has counted since it last said so: ARGV from `first` on is a measure with its
+-- kind and what, a product, and how often, again and again.
+local function add_measures(first)
+  for at = first, #ARGV, 3 do
+    redis.call('HINCRBY', measures, ARGV[at] .. ':' .. label_of(ARGV[at + 1]), ARGV[at + 2])
+  end
 end
 
 local function key_of(ref)
@@ -136,13 +180,14 @@ end
 
 -- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
 -- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
-local function move(ref, from, to, look)
-  local kind, key = string.match(ref, '^[^:]+'), key_of(ref)
-  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n')
+-- `product` is the one under which it was counted, where the record has another by now.
+local function move(ref, from, to, look, product)
+  local kind, key = kind_of(ref), key_of(ref)
+  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p')
   if from and not FINAL[from] then
-    redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
+    count(kind, from, product or f[6], -1)
   end
-  redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
+  count(kind, to, f[6], 1)
   leave_place(ref, f[4], f[5])
   if look then
     redis.call('ZADD', due, text(look), ref)
@@ -205,8 +250,8 @@ local function finish(ref, record, state, outcome, keep, call)
   redis.call('HDEL', key, 'r', 'w', 'c')
   if outcome ~= '' then
     redis.call('HSET', key, 'u', outcome)
-    local name, today = string.match(ref, '^[^:]+') .. ':' .. outcome, math.floor(now / DAY_MS)
-    redis.call('HINCRBY', outcomes, name, 1)
+    local name, today = kind_of(ref) .. ':' .. outcome, math.floor(now / DAY_MS)
+    redis.call('HINCRBY', outcomes, name .. ':' .. label_of(redis.call('HGET', key, 'p')), 1)
     if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
       redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
     end

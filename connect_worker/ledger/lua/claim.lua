@@ -126,4 +126,7 @@ move(ref, state, to, now + lease)
 if limit then
   take_slot(limit)
 end
+if to == 'running' then
+  measure('attempts', kind_of(ref), '', redis.call('HGET', key, 'p'))
+end
 return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }

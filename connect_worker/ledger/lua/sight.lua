@@ -44,6 +44,7 @@ local function begin(ref, key, state, last_visit, name, product)
   local visit = name ~= '' and name or text(number(string.match(last_visit or '', '^%d+$')) + 1)
   local fields = { 's', 'queued', 'v', visit, 'b', text(now), 't', text(now), 'r', text(now),
                    'w', '1' }
+  local counted_as
   local function keep(field, value)
     if value and value ~= '' then
       fields[#fields + 1] = field
@@ -56,18 +57,19 @@ local function begin(ref, key, state, last_visit, name, product)
     keep('f', old[1])
     keep('o', old[2])
     keep('x', old[3])
+    counted_as = old[4] or ''
     keep('p', product ~= '' and product or old[4])
     keep('h', name ~= '' and append_name(old[5], last_visit) or old[5])
     leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then
-      redis.call('HINCRBY', counts, string.match(ref, '^[^:]+') .. ':superseded', 1)
+      count(kind_of(ref), 'superseded', counted_as, 1)
     end
   else
     keep('p', product)
   end
   redis.call('HSET', key, unpack(fields))
-  move(ref, state, 'queued', now + requeue)
+  move(ref, state, 'queued', now + requeue, counted_as)
 end
 
 local begun = {}
