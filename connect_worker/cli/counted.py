@@ -80,7 +80,7 @@ def _posts(account: str, measures: Measures) -> HistogramMetricFamily:
     for kind, product in sorted(names):
         bounds = [f"{bound:g}" for bound in BUCKETS]
         each = [numbers[Measure(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
-        buckets = zip([*bounds, "+Inf"], accumulate(each), strict=True)
+        buckets = zip([*map(str, BUCKETS), "+Inf"], accumulate(each), strict=True)
         seconds = numbers[Measure(POST_MS, kind, "", product)] / 1000
         family.add_metric([account, kind, product], list(buckets), seconds)
     return family

@@ -7,7 +7,7 @@ of a job or a poll, so that the last ones of a worker that dies are missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client.core import (
@@ -123,7 +123,7 @@ class Exporter(Collector):
             "Since the oldest request that is neither ended nor parked was first seen; 0: none is.",
             labels=_PRODUCT,
         )
-        for kind, product in _of_each_kind({**census, **dict.fromkeys(oldest, {})}):
+        for kind, product in _of_each_kind(census.keys() | oldest.keys()):
             began = oldest.get((kind, product), now)
             age.add_metric((self._account, kind, product), max(0.0, now - began))
         yield age
@@ -178,10 +178,11 @@ class Exporter(Collector):
             yield waiting
 
 
-def _of_each_kind(found: Numbers) -> Iterator[tuple[Kind, str]]:
+def _of_each_kind(found: Iterable[tuple[Kind, str]]) -> Iterator[tuple[Kind, str]]:
     """Yield what there is, and of a kind without anything that there is nothing."""
+    names = set(found)
     for kind in Kind:
-        yield from sorted(name for name in found if name[0] is kind) or [(kind, "")]
+        yield from sorted(name for name in names if name[0] is kind) or [(kind, "")]
 
 
 def _one(name: str, documentation: str, value: float) -> Family:
