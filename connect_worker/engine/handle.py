@@ -66,7 +66,7 @@ def handle(engine: Engine, ref: Ref) -> Handled:
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
         hiding(),
-        measuring(ref.kind, claim.product),
+        measuring(ref.kind, claim.counted_as),
         engine.heart.beating(claim) as pulse,
         calling_under(pulse),
     ):

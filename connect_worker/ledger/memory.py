@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import wraps
 from hashlib import sha1
 from typing import Concatenate, ParamSpec, TypeVar
@@ -194,7 +193,7 @@ class MemoryLedger:
             if record.owner != owner or not record.is_held(now):
                 return Refusal.BUSY
             self._renew(record, now + lease)
-            return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+            return self._to_claim(ref, record, lease_seconds)
         if record.state is not State.QUEUED and record.due > now:
             return Refusal.NOT_DUE
         if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
@@ -215,7 +214,11 @@ class MemoryLedger:
             self._pause.probe, self._pause.probe_until = owner, now + lease
         self._grant(ref, record, owner, lease)
         record.limit = limit.name if limit else ""
-        return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+        return self._to_claim(ref, record, lease_seconds)
+
+    def _to_claim(self, ref: Ref, record: Record, lease_seconds: float) -> Claim:
+        label, probe = self._label_of(record.product), self._pause.failures > 0
+        return record.to_claim(ref, lease_seconds, probe=probe, counted_as=label)
 
     def _is_full(self, limit: Limit) -> bool:
         self._limits[limit.name] = limit.most
@@ -665,8 +668,7 @@ class MemoryLedger:
 
     def _add_measures(self) -> None:
         """Add what this process has counted since it last said so."""
-        for one, times in self._tally.take().items():
-            self._measures[replace(one, product=self._label_of(one.product))] += times
+        self._measures.update(self._tally.take())
 
     def _now(self) -> int:
         return milliseconds(self._clock())

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from connect_worker.ledger.cipher import STEP
 from connect_worker.processing.limits import Limits
-from connect_worker.processing.measures import Measures
+from connect_worker.processing.measures import OTHER, Measures
 from connect_worker.processing.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
@@ -93,6 +93,7 @@ def to_claim(
         probe=probe,
         limit=fields.get("l", ""),
         sealed=sealed,
+        counted_as=OTHER if "m" in fields else fields.get("p", ""),
     )
 
 

@@ -130,6 +130,8 @@ class Claim:
     limit: str = ""
     #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
     sealed: str = ""
+    #: The name under which its product is counted.
+    counted_as: str = ""
 
 
 class Refusal(StrEnum):

@@ -45,6 +45,7 @@
 --   l the limit in whose slots (while running) or line (else) it is
 --   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--   m 1: its product is counted as `other`
 --   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
@@ -68,7 +69,6 @@ local MAX_WAIT_MS = 3600 * 1000
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
 local measures = base .. 'measures'
-local MAX_PRODUCTS = 200
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
@@ -84,35 +84,24 @@ local function kind_of(ref)
   return string.match(ref, '^[^:]+')
 end
 
-local labels = { [''] = '' }
-
--- The name under which a product is counted. It stays the same: a set that is full takes no more.
-local function label_of(product)
-  product = product or ''
-  if not labels[product] then
-    local known = redis.call('SISMEMBER', base .. 'products', product) == 1
-    if not known and redis.call('SCARD', base .. 'products') < MAX_PRODUCTS then
-      redis.call('SADD', base .. 'products', product)
-      known = true
-    end
-    labels[product] = known and product or 'other'
-  end
-  return labels[product]
+-- The name under which a record's product is counted; `f` is its fields `p` and `m`.
+local function label_of(f)
+  return f[2] and 'other' or f[1] or ''
 end
 
-local function count(kind, state, product, by)
-  redis.call('HINCRBY', counts, kind .. ':' .. state .. ':' .. label_of(product), by)
+local function count(kind, state, label, by)
+  redis.call('HINCRBY', counts, kind .. ':' .. state .. ':' .. label, by)
 end
 
-local function measure(name, kind, what, product)
-  redis.call('HINCRBY', measures, name .. ':' .. kind .. ':' .. what .. ':' .. label_of(product), 1)
+local function measure(name, ref, what, label)
+  redis.call('HINCRBY', measures, name .. ':' .. kind_of(ref) .. ':' .. what .. ':' .. label, 1)
 end
 
 -- Add what a process has counted since it last said so: ARGV from `first` on is a measure with its
--- kind and what, a product, and how often, again and again.
+-- kind and what, the name of a product, and how often, again and again.
 local function add_measures(first)
   for at = first, #ARGV, 3 do
-    redis.call('HINCRBY', measures, ARGV[at] .. ':' .. label_of(ARGV[at + 1]), ARGV[at + 2])
+    redis.call('HINCRBY', measures, ARGV[at] .. ':' .. ARGV[at + 1], ARGV[at + 2])
   end
 end
 
@@ -180,14 +169,16 @@ end
 
 -- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
 -- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
--- `product` is the one under which it was counted, where the record has another by now.
-local function move(ref, from, to, look, product)
+-- `counted_as` is the name under which its product was counted, where the record has another one by now;
+-- the name that it has is returned.
+local function move(ref, from, to, look, counted_as)
   local kind, key = kind_of(ref), key_of(ref)
-  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p')
+  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p', 'm')
+  local label = label_of({ f[6], f[7] })
   if from and not FINAL[from] then
-    count(kind, from, product or f[6], -1)
+    count(kind, from, counted_as or label, -1)
   end
-  count(kind, to, f[6], 1)
+  count(kind, to, label, 1)
   leave_place(ref, f[4], f[5])
   if look then
     redis.call('ZADD', due, text(look), ref)
@@ -206,6 +197,7 @@ local function move(ref, from, to, look, product)
   end
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
   remember(key, to, f[1], f[2], is_claimed and f[3])
+  return label
 end
 
 -- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when
@@ -248,17 +240,17 @@ local function finish(ref, record, state, outcome, keep, call)
   local key = key_of(ref)
   redis.call('HSET', key, 's', state, 't', text(now), 'k', keep, 'x', call)
   redis.call('HDEL', key, 'r', 'w', 'c')
-  if outcome ~= '' then
-    redis.call('HSET', key, 'u', outcome)
-    local name, today = kind_of(ref) .. ':' .. outcome, math.floor(now / DAY_MS)
-    redis.call('HINCRBY', outcomes, name .. ':' .. label_of(redis.call('HGET', key, 'p')), 1)
-    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
-      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
-    end
-  end
   if state == 'settled' then
     redis.call('HDEL', key, 'e')
   end
   redis.call('PEXPIRE', key, keep)
-  move(ref, record.s, state, nil)
+  local label = move(ref, record.s, state, nil)
+  if outcome ~= '' then
+    redis.call('HSET', key, 'u', outcome)
+    local name, today = kind_of(ref) .. ':' .. outcome, math.floor(now / DAY_MS)
+    redis.call('HINCRBY', outcomes, name .. ':' .. label, 1)
+    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
+      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
+    end
+  end
 end

@@ -6,7 +6,7 @@
 local found, answer, youngest = {}, {}, nil
 local waiting = redis.call('ZRANGE', waiting_of(ARGV[2]), 0, tonumber(ARGV[3]) - 1, 'WITHSCORES')
 for at = 1, #waiting, 2 do
-  local product = label_of(redis.call('HGET', key_of(waiting[at]), 'p'))
+  local product = label_of(redis.call('HMGET', key_of(waiting[at]), 'p', 'm'))
   youngest = waiting[at + 1]
   if not found[product] then
     found[product] = true

@@ -26,10 +26,10 @@ end
 if ARGV[8] ~= '1' and record.c and record.a > 0 then
   redis.call('HSET', key, 'a', text(record.a - 1))
 end
-move(ref, record.s, to, now + delay)
+local label = move(ref, record.s, to, now + delay)
 release_probe(owner)
 if ARGV[9] ~= '' then
-  measure('retries', kind_of(ref), ARGV[9], redis.call('HGET', key, 'p'))
+  measure('retries', ref, ARGV[9], label)
 end
 add_measures(10)
 return 'ok'

@@ -35,7 +35,7 @@ local function rescue(ref, key, record)
   local attempts = text(record.a) .. ' of ' .. text(max_attempts)
   redis.call('HDEL', key, 'c')
   if record.s == 'posting' or record.a < max_attempts then
-    measure('retries', kind_of(ref), 'worker died', redis.call('HGET', key, 'p'))
+    measure('retries', ref, 'worker died', label_of(redis.call('HMGET', key, 'p', 'm')))
   end
   if record.s == 'posting' then
     redis.call('HSET', key, 's', 'decided', 'r', text(now), 't', text(now),
