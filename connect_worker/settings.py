@@ -21,6 +21,7 @@ from marshmallow.validate import OneOf, Range, Regexp
 from connect_worker.config import Config
 from connect_worker.environment import (
     PREFIX,
+    encryption_keys,
     hide_passwords,
     names,
     number,
@@ -30,6 +31,7 @@ from connect_worker.environment import (
     whole,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.masking import hide
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
@@ -83,6 +85,10 @@ class Settings:
     heartbeat_file: str = ""
     #: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
     log_format: str = "auto"
+    #: Flower's `user:password`; "" for none, or where `FLOWER_BASIC_AUTH` gives it.
+    flower_auth: str = field(default="", repr=False)
+    #: Keys to encrypt what the ledger keeps of decisions with: the first one encrypts, all decrypt.
+    encryption_keys: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -164,6 +170,8 @@ def _read(env: Env) -> dict[str, Any]:
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
+    flower_auth = secret(env, "FLOWER_AUTH")
+    hide(flower_auth.partition(":")[2])
     return {
         "api_url": text(env, "API_URL"),
         "api_key": secret(env, "API_KEY"),
@@ -186,4 +194,6 @@ def _read(env: Env) -> dict[str, Any]:
         "keep_days": number(env, "KEEP_DAYS", 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
+        "flower_auth": flower_auth,
+        "encryption_keys": encryption_keys(secret(env, "ENCRYPTION_KEY")),
     }
