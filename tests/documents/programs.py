@@ -45,7 +45,7 @@ DOCKER: Mapping[str, Mapping[str, bool]] = {
 }
 CURL = {"--silent": False, "--request": True, "--data": True, "--header": True, "--fail": False}
 #: Programs of which nothing that this project has is asked.
-FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "useradd"})
+FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "unset", "useradd"})
 
 
 def understand(text: str) -> list[Command]:
@@ -87,7 +87,8 @@ def _celery(words: list[str], _: Path) -> None:
         assert given <= {one.replace("-", "_") for one in flower_options}, given
         return
     # Types and defaults ask for an application; names and numbers of values don't.
-    command.make_parser(click.Context(command)).parse_args(list(rest))
+    _, left, _ = command.make_parser(click.Context(command)).parse_args(list(rest))
+    assert not left, left
 
 
 def _make(words: list[str], _: Path) -> None:

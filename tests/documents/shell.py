@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
+#: `2>&1` and the like.
+_DUPLICATE = re.compile(r"\d>&\d")
 _ASSIGNMENT = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 
@@ -50,7 +52,7 @@ def _of_line(line: str) -> Iterator[Command]:
 
 
 def _words(line: str) -> Iterator[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;()<>")
+    lexer = shlex.shlex(_DUPLICATE.sub("", line), posix=True, punctuation_chars="&|;()<>")
     lexer.whitespace_split = True
     words = iter(list(lexer))
     for word in words:
