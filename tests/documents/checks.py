@@ -32,12 +32,6 @@ def _shell(block: Block) -> None:
         _variables(command.variables)
 
 
-def _console(block: Block) -> None:
-    """Commands after `$ `, and what they print; tests/acceptance/test_quickstart.py compares it."""
-    assert block.page == "docs/quickstart.md", "nothing compares what this prints"
-    understand("\n".join(line[2:] for line in block.text.splitlines() if line.startswith("$ ")))
-
-
 def _environment(block: Block) -> None:
     values = dotenv_values(stream=io.StringIO(block.text), interpolate=False)
     assert values
@@ -102,7 +96,6 @@ def _place(layers: str, room: str) -> int:
 
 CHECKS: Mapping[str, Callable[[Block], None]] = {
     "acl": _acl,
-    "console": _console,
     "dockerfile": _dockerfile,
     "ini": _environment,
     "json": _json,
