@@ -101,7 +101,9 @@ class Settings:
     )
     sweep_seconds: float = field(
         default=10.0,
-        metadata=told("between two sweeps, which wake what is due and rescue what a dead worker held"),
+        metadata=told(
+            "between two sweeps, which wake what is due and rescue what a dead worker held"
+        ),
     )
     lease_seconds: float = field(
         default=60.0,

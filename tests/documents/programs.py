@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import re
 import shlex
@@ -12,11 +11,11 @@ from urllib.parse import urlsplit
 
 import click
 import yaml
-from bench.__main__ import main as bench
 from celery.bin.celery import celery
 from flower import options as _flower_options  # noqa: F401 - defines them
 from tornado.options import options as flower_options
 
+from bench.__main__ import main as bench
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox
 from connect_worker.sandbox.routing import Router
@@ -123,7 +122,8 @@ def _script(words: list[str]) -> None:
         compile(words[1], "python -c", "exec")
     else:
         # The reader's own, or one of this tree.
-        assert words[0].endswith(".py") and ("/" not in words[0] or (ROOT / words[0]).is_file())
+        assert words[0].endswith(".py")
+        assert "/" not in words[0] or (ROOT / words[0]).is_file()
 
 
 def _pip(words: list[str], folder: Path) -> None:
@@ -177,7 +177,7 @@ def _systemctl(words: list[str], _: Path) -> None:
 
 def _install(words: list[str], folder: Path) -> None:
     _, (*sources, _) = _options(words, {"-D": False, "-m": True})
-    assert all(glob.glob(source, root_dir=folder) for source in sources), sources
+    assert all(any(folder.glob(source)) for source in sources), sources
 
 
 def _git(words: list[str], _: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from click import ClickException
-from documents.blocks import BLOCKS, Block, blocks_of
-from documents.checks import check
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.sandbox.errors import ApiError
+from documents.blocks import BLOCKS, Block, blocks_of
+from documents.checks import check
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

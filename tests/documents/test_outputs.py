@@ -7,10 +7,9 @@ import json
 import logging
 from datetime import datetime
 
-from documents.blocks import blocks
-
 from connect_worker.log_lines import prepare_handler
 from connect_worker.logger import LogEvent, bind_log
+from documents.blocks import blocks
 
 
 def test_the_log_line_of_the_security_page_is_a_settled_jobs() -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from documents.blocks import BLOCKS, Block
 from sandbox.running import API_KEY, Client, running_sandbox
 
 from connect_worker.config import Config, use_config
 from connect_worker.resources.automation import Automation
+from documents.blocks import BLOCKS, Block
 from examples import vendor
 
 PYTHON = [block for block in BLOCKS if block.language == "python"]
@@ -60,5 +60,7 @@ def assert_decided(sandbox: Client, kind: str) -> None:
 
 
 def test_processors_are_among_them() -> None:
-    with_processors = {block.page for block in PYTHON if re.search(r"def process_request", block.text)}
+    with_processors = {
+        block.page for block in PYTHON if re.search(r"def process_request", block.text)
+    }
     assert {"README.md", "docs/quickstart.md"} <= with_processors

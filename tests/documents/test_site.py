@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from documents.blocks import ROOT
 
 from connect_worker import exceptions, models, resources
+from documents.blocks import ROOT
 from tools.site import reference, stage
 from tools.site.whole import faults
 
@@ -108,8 +108,8 @@ def test_every_page_of_this_tree_can_be_laid_out() -> None:
 # ---- the whole of it
 
 GOOD = {
-    "index.html": '<a href="a/page.html#part">A</a><img src="a/x.png"><a href="#here" id="here">B</a>',
-    "a/page.html": '<h2 id="part">A</h2><a href="../index.html">C</a><a href="https://e.org">D</a>',
+    "index.html": '<a href="a/page.html#part"></a><img src="a/x.png"><a href="#b" id="b"></a>',
+    "a/page.html": '<h2 id="part"></h2><a href="../index.html"></a><a href="https://e.org"></a>',
     "a/x.png": "",
     "style.css": "a { background: url(a/x.png) }",
 }

@@ -1,4 +1,4 @@
-"""Lays the pages out as the site has them: README is its first page, links lead to the site's pages.
+"""Lays the pages out as the site has them: README is the first, and links lead to the site's pages.
 
 On a page, a link names a file of this tree, as any reader of the repository follows it. On the site
 a link to a page leads to that page, and one to any other file to the repository.
@@ -73,9 +73,7 @@ def with_links_of_the_site(source: PurePosixPath) -> str:
     text = (ROOT / source).read_text(encoding="utf-8")
     parts = re.split(r"(^ *```.*?^ *```[ \t]*$)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(
-        part
-        if _FENCE.match(part)
-        else _LINK.sub(lambda found: _turned(source, found), part)
+        part if _FENCE.match(part) else _LINK.sub(lambda found: _turned(source, found), part)
         for part in parts
     )
 

@@ -20,10 +20,7 @@ _END: Final = "<!-- end of the settings -->"
 
 def table() -> str:
     """README's table: a row per setting."""
-    rows = [
-        f"| {_names(one)} | {one.default} | {one.meaning} |"
-        for one in descriptions(Settings)
-    ]
+    rows = [f"| {_names(one)} | {one.default} | {one.meaning} |" for one in descriptions(Settings)]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
