@@ -15,7 +15,6 @@ from celery.bin.celery import celery
 from flower import options as _flower_options  # noqa: F401 - defines them
 from tornado.options import options as flower_options
 
-from bench.__main__ import main as bench
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox
 from connect_worker.sandbox.routing import Router
@@ -25,6 +24,7 @@ from documents.shell import Command, commands
 Check = Callable[[list[str], Path], None]
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+BENCH = (ROOT / "bench" / "__main__.py").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 MANIFESTS = "\n".join(path.read_text() for path in (ROOT / "deploy/kubernetes").glob("*.yaml"))
 #: Where a page says to clone or install to: this tree.
@@ -86,7 +86,8 @@ def _celery(words: list[str], _: Path) -> None:
         assert given <= {one.replace("-", "_") for one in flower_options}, given
         return
     # Types and defaults ask for an application; names and numbers of values don't.
-    _, left, _ = command.make_parser(click.Context(command)).parse_args(list(rest))
+    parser = command.make_parser(click.Context(command))
+    left = parser.parse_args(list(rest))[1]
     assert not left, left
 
 
@@ -97,12 +98,11 @@ def _make(words: list[str], _: Path) -> None:
         assert re.search(rf"^{re.escape(target)}:", MAKEFILE, re.M), f"make has no target {target}"
     for name, value in variables.items():
         assert re.search(rf"^{name} \?=", MAKEFILE, re.M), f"make has no variable {name}"
-        for target in set(targets) & set(BEHIND_MAKE) if name == "ARGS" else ():
-            click_takes(BEHIND_MAKE[target], shlex.split(value))
-
-
-#: Whose options `ARGS` are.
-BEHIND_MAKE = {"bench": bench, "demo": main.commands["demo"]}
+        if name == "ARGS" and "demo" in targets:
+            click_takes(main.commands["demo"], shlex.split(value))
+        if name == "ARGS" and "bench" in targets:
+            # Its module needs packages that are there for `make bench` only.
+            assert all(f'"{word}"' in BENCH for word in shlex.split(value)), value
 
 
 def _python(words: list[str], folder: Path) -> None:
@@ -169,14 +169,14 @@ def _curl(words: list[str], _: Path) -> None:
 
 
 def _systemctl(words: list[str], _: Path) -> None:
-    _, others = _options(words, {"--now": False})
+    others = _options(words, {"--now": False})[1]
     for unit in others[1:]:
-        name, at, _ = unit.partition("@")
+        name, at = unit.partition("@")[:2]
         assert (ROOT / f"deploy/systemd/{name}{at}.service").is_file(), unit
 
 
 def _install(words: list[str], folder: Path) -> None:
-    _, (*sources, _) = _options(words, {"-D": False, "-m": True})
+    *sources, _place = _options(words, {"-D": False, "-m": True})[1]
     assert all(any(folder.glob(source)) for source in sources), sources
 
 
