@@ -86,7 +86,9 @@ def _peak_megabytes(place: Place, count: int) -> float:
         start_beat(place, processes)
         log = processes.children[0].log
         await_condition(
-            lambda: f"seen={count}" in log.read_text(errors="replace"), processes, "it has polled"
+            lambda: f'"seen": {count}' in log.read_text(errors="replace"),
+            processes,
+            "it has polled",
         )
         family = [worker, *worker.children(recursive=True)]
         return max(_peak(process.pid) for process in family)
