@@ -160,6 +160,17 @@ def test_the_reference_has_what_users_import() -> None:
     assert all(hasattr(exceptions, name) for name in errors)
 
 
+def test_a_public_name_without_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir()
+    for module in reference.MODULES:
+        ids = [f'<h2 id="{module}.{name}">' for name in reference.members(module)]
+        (tmp_path / "api" / f"{module.rpartition('.')[2]}.html").write_text("".join(ids))
+    assert list(reference.missing(tmp_path)) == []
+    page = tmp_path / "api" / "exceptions.html"
+    page.write_text(page.read_text().replace('id="connect_worker.exceptions.FailRequest"', ""))
+    assert list(reference.missing(tmp_path)) == ["api/exceptions.html lacks FailRequest"]
+
+
 def test_the_drawing_names_files_that_there_are() -> None:
     files = {
         name.strip()

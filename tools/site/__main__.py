@@ -6,10 +6,9 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 
 from tools.site import reference, tables
-from tools.site.stage import PAGES, ROOT, stage
+from tools.site.stage import PAGES, ROOT, LostLink, stage
 from tools.site.whole import faults
 
 SITE = ROOT / "build" / "site"
@@ -19,17 +18,20 @@ LOOK_SECONDS = 1.0
 
 def main(arguments: list[str]) -> int:
     """Do what the command line asks for; return the exit code."""
-    match arguments:
-        case ["tables"]:
-            tables.write()
-            return 0
-        case ["build"]:
-            return build()
-        case ["serve", *options]:
-            return serve(options)
-        case _:
-            sys.stderr.write(f"{__doc__}\n")
-            return 2
+    try:
+        match arguments:
+            case ["tables"]:
+                tables.write()
+                return 0
+            case ["build"]:
+                return build()
+            case ["serve", *options]:
+                return serve(options)
+    except LostLink as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stderr.write(f"{__doc__}\n")
+    return 2
 
 
 def build() -> int:
@@ -38,7 +40,7 @@ def build() -> int:
     shutil.rmtree(SITE, ignore_errors=True)
     if code := _zensical("build", "--strict", "--clean"):
         return code
-    said = [*faults(SITE), *_missing()]
+    said = [*faults(SITE), *reference.missing(SITE)]
     for one in said:
         sys.stderr.write(f"{one}\n")
     pages = len(list(SITE.rglob("*.html")))
@@ -62,13 +64,6 @@ def lay_out() -> None:
     reference.write(PAGES / "api")
 
 
-def _missing() -> Iterator[str]:
-    """The public names that the reference lacks: mkdocstrings may leave one out without a word."""
-    for page, anchors in reference.anchors().items():
-        text = (SITE / page).read_text(encoding="utf-8")
-        yield from (f"{page} lacks {one}" for one in anchors if f'id="{one}"' not in text)
-
-
 def _follow() -> None:
     seen = _changes()
     while True:
@@ -77,7 +72,7 @@ def _follow() -> None:
             seen = now
             try:
                 stage(renew=True)
-            except ValueError as error:
+            except LostLink as error:
                 sys.stderr.write(f"{error}\n")
 
 
