@@ -18,7 +18,9 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.settings import NEVER_SHARED, Settings, _read, reading
 
 #: What is one for the whole deployment.
-SHARED = ("REDIS_URL", "BROKER_URL", "HEARTBEAT_FILE", "LOG_FORMAT")
+SHARED = (
+    *("REDIS_URL", "BROKER_URL", "HEARTBEAT_FILE", "LOG_FORMAT", "ENCRYPTION_KEY", "FLOWER_AUTH"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,9 @@ def _open(account: str, *, as_json: bool) -> Iterator[Desk]:
     drawer: dict[str, Any] | None = {} if len(names) > 1 else None
     for name in names:
         settings = settings_of(name)
-        ledger = RedisLedger.from_url(settings.redis_url, account=settings.account)
+        ledger = RedisLedger.from_url(
+            settings.redis_url, account=settings.account, keys=settings.encryption_key
+        )
         yield Desk(settings, ledger, Console(), as_json, name, drawer)
 
 
