@@ -23,10 +23,12 @@ from connect_worker.ledger.wire import (
     milliseconds,
     poll_to_text,
     to_claim,
+    to_durations,
     to_entry,
     to_poll,
     to_text,
 )
+from connect_worker.processing.durations import Hour
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.states import (
     FINAL_STATES,
@@ -49,7 +51,7 @@ T = TypeVar("T")
 
 #: Redis does nothing else while a script runs: so many requests take it a few milliseconds.
 BATCH = 500
-DAY_SECONDS = 86_400
+HOUR_SECONDS, DAY_SECONDS = 3600, 86_400
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
@@ -322,10 +324,18 @@ class RedisLedger:
         began = {kind: self._scripts.lowest(f"waiting:{kind}") for kind in Kind}
         return {kind: None if at is None else at / 1000 for kind, at in began.items()}
 
-    def parked(self, kind: Kind) -> list[Ref]:
-        """Return the parked requests of one kind, oldest first."""
+    def parked(self, kind: Kind | None = None) -> list[Ref]:
+        """Return the parked requests of one kind, or of all, longest parked first."""
         refs = map(Ref.parse, self._scripts.members("parked"))
-        return [ref for ref in refs if ref.kind is kind]
+        return [ref for ref in refs if kind in (None, ref.kind)]
+
+    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+        """Return the records of several requests, in batches; without those that are not there."""
+        found = []
+        for batch in _batches(refs):
+            fields = self._scripts.hashes(f"request:{ref}" for ref in batch)
+            found += [to_entry(ref, one) for ref, one in zip(batch, fields, strict=True) if one]
+        return found
 
     def counts(self) -> Mapping[Kind, Mapping[State, int]]:
         """Return how many requests are in each state, zeros included."""
@@ -341,6 +351,16 @@ class RedisLedger:
     def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
         """Return the same since midnight, UTC."""
         return self._ended(f"outcomes:{int(self.now() // DAY_SECONDS)}")
+
+    def settled_by_hour(self, hours: int) -> list[Hour]:
+        """Return what was settled in the last hours, the one that goes on included."""
+        this = int(self.now() // HOUR_SECONDS)
+        numbers = range(this - hours + 1, this + 1)
+        found = self._scripts.hashes(f"settled:{number}" for number in numbers)
+        return [
+            Hour(float(number * HOUR_SECONDS), to_durations(fields))
+            for number, fields in zip(numbers, found, strict=True)
+        ]
 
     def _ended(self, key: str) -> Mapping[Kind, Mapping[str, int]]:
         ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
