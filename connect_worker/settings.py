@@ -30,8 +30,11 @@ from connect_worker.environment import (
     whole,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.masking import hide
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
+_HTTP = Regexp(_HTTP_URL, error="must begin with http:// or https://")
+_LONG_ENOUGH = Regexp(re.compile(r".{8,}", re.S), error="must have 8 characters or more")
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss:// or unix://"
@@ -83,6 +86,11 @@ class Settings:
     heartbeat_file: str = ""
     #: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
     log_format: str = "auto"
+    #: Who knows it may act in the console; "": nobody, it is read-only.
+    console_password: str = field(default="", repr=False)
+    #: Where people find the console and Flower, for the links between them; "": nowhere.
+    console_url: str = ""
+    flower_url: str = ""
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -164,6 +172,8 @@ def _read(env: Env) -> dict[str, Any]:
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
+    console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
+    hide(console_password)
     return {
         "api_url": text(env, "API_URL"),
         "api_key": secret(env, "API_KEY"),
@@ -186,4 +196,7 @@ def _read(env: Env) -> dict[str, Any]:
         "keep_days": number(env, "KEEP_DAYS", 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
+        "console_password": console_password,
+        "console_url": text(env, "CONSOLE_URL", validate=_HTTP),
+        "flower_url": text(env, "FLOWER_URL", validate=_HTTP),
     }

@@ -19,6 +19,8 @@ class Act:
     name: str
     #: What it says of those it was done to.
     done: str
+    #: What it means for a request, before it is done.
+    meaning: str
     #: Changes one request, if it still can be; takes the days that an ended record is kept.
     change: Callable[[Ledger, Ref, float], bool]
     states: frozenset[State] = frozenset({State.PARKED})
@@ -61,18 +63,22 @@ class Result:
 RERUN = Act(
     "rerun",
     "queued: the next sweep sends them to a worker, the processor runs with the same key.",
+    "The processor runs again, in the same visit and with the same idempotency key. The attempts "
+    "begin anew, a stored decision is dropped, and steps that are done stay done.",
     lambda ledger, ref, _: ledger.rerun(ref),
     states=frozenset({State.PARKED, State.DISCARDED}),
 )
 REPOST = Act(
     "repost",
     "due: the next sweep sends them to a worker, which posts the stored decision.",
+    "The stored decision is posted to Connect once more. The processor does not run.",
     lambda ledger, ref, _: ledger.repost(ref),
     needs_decision=True,
 )
 DISCARD = Act(
     "discard",
     "discarded: nothing was posted, in Connect they are as they were.",
+    "Nothing is posted and no processor runs: in Connect it stays as it is, for a person.",
     lambda ledger, ref, days: ledger.discard(ref, keep_seconds=days * DAY_SECONDS),
 )
 ACTS = {act.name: act for act in (RERUN, REPOST, DISCARD)}
