@@ -26,12 +26,17 @@ class Scene:
 
     def __init__(self, client: redis.Redis, account: str) -> None:
         self._client = client
+        self._account = account
         #: As everybody sees it.
         self.ledger = RedisLedger(client, account=account)
         #: Under the clock that is stepped here.
         self.past = RedisLedger(client, account=account, clock=CLOCK)
         self.now = self.ledger.now()
         self.at(self.now)
+
+    def key(self, name: str) -> str:
+        """A key of the ledger in Redis."""
+        return f"connect-worker:{{{self._account}}}:{name}"
 
     def at(self, moment: float) -> None:
         """Step the clock of the past."""
@@ -82,7 +87,9 @@ class Scene:
                     took = min(HOUR, dice.lognormvariate(_TYPICAL[kind], 0.8) * slow)
                     at = self.now - (23 - hour) * HOUR - dice.uniform(0, 0.4) * HOUR
                     product = f"PRD-000-000-{dice.randrange(3):03}"
-                    ref = Ref(kind, f"{_PREFIX[kind]}-{hour:02}{number:02}-{dice.randrange(9999):04}-001")
+                    ref = Ref(
+                        kind, f"{_PREFIX[kind]}-{hour:02}{number:02}-{dice.randrange(9999):04}-001"
+                    )
                     self.settle(ref, at=at, took=took, product=product)
 
 
