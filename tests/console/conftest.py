@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 from ledger.server import running_server
+from playwright.sync_api import Browser
 
 from connect_worker.ledger import connect
 
+from .browser import running_chromium
 from .scene import Scene
 from .visitor import ACCOUNT, PASSWORD, Served, Visitor, serving
 
@@ -54,3 +56,9 @@ def operator(served: Served, scene: Scene) -> Visitor:
 @pytest.fixture
 def visitor(read_only: Served, scene: Scene) -> Visitor:
     return read_only.visitor()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser

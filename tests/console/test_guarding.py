@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -226,9 +227,9 @@ def test_signing_in_leads_nowhere_else(served: Served, target: str) -> None:
 
 def test_a_form_that_is_too_large_is_refused(operator: Visitor) -> None:
     operator.page("/requests")
-    # Its connection is closed, in the middle of what it says.
-    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        operator.post("/ask", {"act": "rerun", "ref": "x" * 3_000_000})
+    # Often its connection is closed in the middle of what it says.
+    with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+        assert operator.post("/ask", {"act": "x" * 3_000_000}).status_code == 400
     operator.page("/requests")
 
 
