@@ -146,10 +146,9 @@ def test_a_page_of_ten_thousand_reads_only_its_own(
 ) -> None:
     refs = [Ref(Kind.FULFILLMENT, f"PR-{one:05}") for one in range(10_000)]
     scene.park(refs[0], "broken", at=scene.now - 60)
-    record = client.hgetall(scene.key(f"request:{refs[0]}"))
     with client.pipeline() as pipeline:
         for place, ref in enumerate(refs[1:]):
-            pipeline.hset(scene.key(f"request:{ref}"), mapping=record)
+            pipeline.copy(scene.key(f"request:{refs[0]}"), scene.key(f"request:{ref}"))
             pipeline.zadd(scene.key("parked"), {str(ref): scene.now * 1000 + place})
         pipeline.execute()
     client.config_resetstat()
