@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-faults test-fast test-mutants test-versions bench lint type format lock audit image clean
+.PHONY: help demo test test-long test-faults test-fast test-mutants test-versions bench lint type format lock audit image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (
 
 test: .venv/.dev lint type  ## Run all checks and tests but the long ones
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+test-long: .venv/.dev  ## Run the tests that `make test` leaves out
+	$(BIN)/pytest $(PARALLEL) -m long $(ARGS)
 
 test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis taken away, 10,000 requests
 	$(BIN)/pytest $(PARALLEL) -m "faults or long" $(ARGS)

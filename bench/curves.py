@@ -20,7 +20,7 @@ def measure(place: Place) -> Iterator[Curve]:
 
 
 def _latencies(place: Place) -> Curve:
-    few, many = place.size(1500, quick=100), place.size(40, quick=3)
+    few, many = place.size(1000, quick=100), place.size(20, quick=3)
 
     def ours(latency: float) -> Run:
         return run_ours(place, Load(few, latency), THREADS)
@@ -45,7 +45,7 @@ def _workers(place: Place) -> Curve:
         return Pool("threads", 25, workers=int(workers))
 
     def load(workers: float) -> Load:
-        return Load(int(place.size(600, quick=50) * workers), 100)
+        return Load(int(place.size(500, quick=50) * workers), 100)
 
     points = [1, 2] if place.quick else [1, 2, 4, 8]
     return _take(
@@ -60,7 +60,7 @@ def _workers(place: Place) -> Curve:
 
 
 def _backlogs(place: Place) -> Curve:
-    points = [100, 300] if place.quick else [100, 1_000, 10_000, 30_000]
+    points = [100, 300] if place.quick else [100, 1_000, 3_000, 10_000]
     return _take(
         Curve(
             "backlog",

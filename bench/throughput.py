@@ -24,14 +24,14 @@ def measure(place: Place) -> Iterator[Row]:
     yield _against_sdk(place)
     yield _against_bare(
         place,
-        Load(place.size(3000, quick=300)),
+        Load(place.size(2000, quick=300)),
         PREFORK,
         pairs=place.size(5, quick=2),
         target=Target(0.8, at_least=True),
     )
     yield _against_bare(
         place,
-        Load(place.size(4000, quick=400), latency_ms=100),
+        Load(place.size(2500, quick=400), latency_ms=100),
         THREADS,
         pairs=place.size(5, quick=1),
         target=Target(0.9, at_least=True),
@@ -99,7 +99,7 @@ def _against_bare(place: Place, load: Load, pool: Pool, *, pairs: int, target: T
 
 
 def _against_nothing(place: Place) -> Row:
-    load, tasks = Load(place.size(3000, quick=200)), place.size(8000, quick=1000)
+    load, tasks = Load(place.size(1500, quick=200)), place.size(8000, quick=1000)
     pairs = in_turns(
         place.size(3, quick=1),
         lambda: run_ours(place, load, PREFORK).rate,

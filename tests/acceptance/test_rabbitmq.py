@@ -13,7 +13,8 @@ from .stack import POOLS, Stack, running_stack
 from .test_worker_start import ACCOUNT, configure, start
 
 #: Under solo a job keeps the worker from hearing RabbitMQ, for which it waits up to a second then.
-SEVERAL_AT_ONCE = [pool for pool in POOLS if pool[1] > 1]
+FIRST, *OTHERS = [pool for pool in POOLS if pool[1] > 1]
+SEVERAL_AT_ONCE = [FIRST, *(pytest.param(*pool, marks=pytest.mark.long) for pool in OTHERS)]
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.rabbitmq, needs_rabbitmq]
 

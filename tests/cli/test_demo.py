@@ -58,7 +58,9 @@ def test_says_what_was_left_when_the_time_limit_is_over(start: Start, tmp_path: 
     assert demo.alive() == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
+)
 def test_stops_everything_on_a_signal(start: Start, number: signal.Signals) -> None:
     demo = start("--requests", "600", "--workers", "2", "--latency-ms", "20")
     demo.read_until(r"settled [1-9]")

@@ -26,8 +26,15 @@ def start_worker(stack: FaultStack, name: str, queue: str, *, seconds_off: int) 
         stack.environment = right
 
 
-@pytest.mark.parametrize("seconds_off", [600, -600])
-@pytest.mark.parametrize("off", ["holder", "sweeper"])
+@pytest.mark.parametrize(
+    ("off", "seconds_off"),
+    [
+        ("holder", -600),
+        ("sweeper", 600),
+        pytest.param("holder", 600, marks=pytest.mark.long),
+        pytest.param("sweeper", -600, marks=pytest.mark.long),
+    ],
+)
 def test_a_clock_ten_minutes_off_brings_no_early_rescue(
     stack: FaultStack, off: str, seconds_off: int
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_redis_that_refuses_writes_stops_the_work_loudly_until_it_recovers(
     assert_each_resolved_once(deployment.stack.report())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sickness", list(SICKNESSES))
 def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
     deployment: Deployment, sickness: str
