@@ -39,7 +39,7 @@ def console(*, address: str, port: int) -> None:
       CONNECT_CONSOLE_PASSWORD=… connect-worker console --port 8765
     """
     # Tornado takes a moment to load; `--help` needs it not.
-    from connect_worker.console.deployment import Deployment
+    from connect_worker.console.deployment import Account, Deployment
     from connect_worker.console.server import serve
     from connect_worker.console.visitors import is_loopback
 
@@ -55,11 +55,14 @@ def console(*, address: str, port: int) -> None:
     ledger = RedisLedger.from_url(
         settings.redis_url, account=account, timeout_seconds=TIMEOUT_SECONDS
     )
-    deployment = Deployment(
-        {account: ledger},
+    own = Account(
+        ledger,
         poll_seconds=settings.poll_seconds,
         max_calls_per_second=settings.max_calls_per_second,
         keep_days=settings.keep_days,
+    )
+    deployment = Deployment(
+        {account: own},
         password=settings.console_password,
         console_url=settings.console_url,
         flower_url=settings.flower_url,

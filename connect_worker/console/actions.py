@@ -7,6 +7,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from connect_worker.console.deployment import Account
 from connect_worker.console.page import Page
 from connect_worker.console.sessions import Plan, Report, Session, keep
 from connect_worker.console.sheet import read_all
@@ -14,7 +15,6 @@ from connect_worker.console.signing import local
 from connect_worker.console.views import query_of
 from connect_worker.desk.acts import ACTS, Act, Result, carry_out, sort_out
 from connect_worker.desk.words import clean
-from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.processing.states import Entry, Ref
 
@@ -80,20 +80,20 @@ class Carry(Acting):
         if plan is None:
             raise HTTPError(409, reason="This was done already, or is too old: choose again")
 
-        def all_of_it(ledger: Ledger) -> str:
-            return self._carry_out(ledger, plan, session.who)
-
-        problem = await self.read_of(plan.account, all_of_it)
+        account = self.deployment.accounts[plan.account]
+        problem = await self.read_of(
+            plan.account, lambda _: self._carry_out(account, plan, session.who)
+        )
         keep(session.reports, token, Report(plan, problem))
         self.redirect(self.link("/done", plan=token), status=303)
 
-    def _carry_out(self, ledger: Ledger, plan: Plan, who: str) -> str:
+    def _carry_out(self, account: Account, plan: Plan, who: str) -> str:
         """Do it to each, with a line in the log; return why it broke off, if it did."""
         act, result = plan.act, plan.result
         for entry in plan.entries:
             ref = entry.ref
             try:
-                is_done = carry_out(act, ledger, ref, result, keep_days=self.deployment.keep_days)
+                is_done = carry_out(act, account.ledger, ref, result, keep_days=account.keep_days)
             except LedgerUnavailable as error:
                 result.refused[ref.id] = "not known: the ledger went away"
                 return clean(str(error))

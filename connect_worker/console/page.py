@@ -157,7 +157,7 @@ class Page(RequestHandler):
 
     async def read_of(self, account: str, question: Callable[[Ledger], T]) -> T:
         """Ask one account's ledger."""
-        ledger, loop = self.deployment.accounts[account], asyncio.get_running_loop()
+        ledger, loop = self.deployment.accounts[account].ledger, asyncio.get_running_loop()
         return await loop.run_in_executor(self.house.threads, question, ledger)
 
     # ---- how it looks

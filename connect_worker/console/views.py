@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tornado.web import HTTPError
 
+from connect_worker.console.deployment import Account
 from connect_worker.console.page import Page, utc
 from connect_worker.console.plots import Day, day_of
 from connect_worker.console.sheet import GROUPS, Query, Sheet, read_sheet
@@ -15,7 +16,6 @@ from connect_worker.desk.board import Board, read_board
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, without_values
 from connect_worker.desk.story import facts
-from connect_worker.engine.ports import Ledger
 from connect_worker.processing.states import Entry, Kind, Moment
 
 #: The hour that goes on included.
@@ -31,17 +31,20 @@ class ShowBoard(Page):
 
     async def get(self) -> None:
         """Show it."""
-        board, days = await self.read(self._look)
+        account = self.deployment.accounts[self.account]
+        board, days = await self.read(lambda _: look(account))
         self.show("board", board=board, days=days)
 
-    def _look(self, ledger: Ledger) -> tuple[Board, dict[Kind, Day]]:
-        board = read_board(
-            ledger,
-            poll_seconds=self.deployment.poll_seconds,
-            max_calls_per_second=self.deployment.max_calls_per_second,
-        )
-        hours = ledger.settled_by_hour(HOURS)
-        return board, {kind: day_of(kind, hours) for kind in Kind}
+
+def look(account: Account) -> tuple[Board, dict[Kind, Day]]:
+    """Read how an account stands, and draw its last day."""
+    board = read_board(
+        account.ledger,
+        poll_seconds=account.poll_seconds,
+        max_calls_per_second=account.max_calls_per_second,
+    )
+    hours = account.ledger.settled_by_hour(HOURS)
+    return board, {kind: day_of(kind, hours) for kind in Kind}
 
 
 class ShowList(Page):
@@ -67,7 +70,11 @@ class ShowStory(Page):
         entries, now = await self.read(lambda ledger: (find(ledger, name), ledger.now()))
         if not entries:
             self.set_status(404)
-            self.render("unknown.html", name=name, keep_days=self.deployment.keep_days)
+            self.render(
+                "unknown.html",
+                name=name,
+                keep_days=self.deployment.accounts[self.account].keep_days,
+            )
             return
         entry = entries[-1]
         decision = None

@@ -17,14 +17,14 @@ from .visitor import PASSWORD, Served, serving
 PR = Ref(Kind.FULFILLMENT, "PR-1")
 PROGRAM = f"""
 import os, sys
-from connect_worker.console.deployment import Deployment
+from connect_worker.console.deployment import Account, Deployment
 from connect_worker.console.server import serve
 from connect_worker.ledger import RedisLedger
 
-ledgers = {{name: RedisLedger.from_url(os.environ["CONNECT_REDIS_URL"], account=name[:5])
+accounts = {{name: Account(RedisLedger.from_url(os.environ["CONNECT_REDIS_URL"], account=name[:5]))
            for name in ("north", "south & co", {evil("name")!r})}}
 say = lambda port: print(f"console at http://127.0.0.1:{{port}}/", file=sys.stderr, flush=True)
-serve(Deployment(ledgers, password={PASSWORD!r}), address="127.0.0.1", port=0, ready=say)
+serve(Deployment(accounts, password={PASSWORD!r}), address="127.0.0.1", port=0, ready=say)
 """
 
 
