@@ -140,7 +140,7 @@ def _round_step(most: int) -> int:
 
 def _axis(low: float, high: float) -> tuple[float, float]:
     """Return the marks between which all lies."""
-    below = max((mark for mark in _TIMES if mark <= low), default=_TIMES[0])
+    below = max((mark for mark in _TIMES[:-1] if mark <= low), default=_TIMES[0])
     above = min((mark for mark in _TIMES if mark >= high and mark > below), default=_TIMES[-1])
     return below, above
 

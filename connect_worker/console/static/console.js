@@ -99,7 +99,7 @@
     const told = part.querySelector("#chosen");
     const count = () => {
       const chosen = boxes.filter((box) => box.checked).length;
-      told.textContent = chosen === 1 ? "the 1 chosen" : `the ${chosen} chosen`;
+      told.textContent = chosen ? `the ${chosen} chosen` : "none chosen";
       all.checked = chosen === boxes.length;
       all.indeterminate = chosen > 0 && chosen < boxes.length;
     };
