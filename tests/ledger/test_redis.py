@@ -60,7 +60,7 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
     names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep", today]
-    names += ["polls", "waiting:tier-config"]
+    names += ["polls", "waiting:tier-config", f"settled:{int(redis_ledger.now() // 3600)}"]
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
 
