@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# For `docker build`, such as --network host.
+DOCKER_ARGS ?=
 # The tests mostly wait for processes that they have started, so that four at once suit two cores.
 JOBS ?= 4
 PARALLEL = --numprocesses $(JOBS) --dist worksteal
@@ -10,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-long test-faults test-fast test-mutants test-versions bench lint type format lock audit image clean
+.PHONY: help demo test test-long test-faults test-compose test-fast test-mutants test-versions bench lint type format lock audit image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,6 +28,9 @@ test-long: .venv/.dev  ## Run the tests that `make test` leaves out
 
 test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis taken away, 10,000 requests
 	$(BIN)/pytest $(PARALLEL) -m "faults or long" $(ARGS)
+
+test-compose: .venv/.dev image  ## Bring docker-compose.yml up for real: three workers, two beats, a rollout
+	$(BIN)/pytest -m compose $(ARGS)
 
 test-fast: .venv/.dev  ## Run the tests that start no worker processes
 	$(BIN)/pytest $(PARALLEL) -m "not acceptance and not faults and not foreign" $(ARGS)
@@ -64,7 +69,7 @@ audit: .venv/.dev  ## Look the locked packages up in the database of known fault
 	done
 
 image:  ## Build the container image
-	docker build -t connect-worker .
+	docker build $(DOCKER_ARGS) --tag connect-worker .
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from bench.child import Timed, run_child
 from bench.jobs import KIND
@@ -20,27 +21,38 @@ from connect_worker.cli.embedded import embedded_redis
 
 
 def measure(place: Place) -> Iterator[Row]:
-    """Yield the count, and the share."""
-    count = place.size(1_000, quick=150)
+    """Yield the count, and the share without and with a latency of Connect."""
+    at_once = _take(place, place.size(1_000, quick=150), latency_ms=0)
+    yield Row(
+        what="ledger round trips per job",
+        measured=Sample((at_once["reads"],)),
+        unit="round trips",
+        target=Target(4),
+        peer="counted at Redis: reads from clients; with the conversation message",
+        facts={"calls_by_script": at_once["scripts"]},
+    )
+    yield _share(at_once, latency_ms=0)
+    latency_ms = 100
+    yield _share(
+        _take(place, place.size(100, quick=20), latency_ms=latency_ms), latency_ms=latency_ms
+    )
+
+
+def _take(place: Place, count: int, *, latency_ms: int) -> Any:
     with embedded_redis() as ledger_url:
-        place.reset(count)
-        taken = run_child(
+        place.reset(count, latency_ms=latency_ms)
+        return run_child(
             place,
             "bench.roundtrips",
             count,
             CONNECT_REDIS_URL=ledger_url,
             CONNECT_BROKER_URL=place.redis_url,
         )
-    yield Row(
-        what="ledger round trips per job",
-        measured=Sample((taken["reads"],)),
-        unit="round trips",
-        target=Target(4),
-        peer="counted at Redis: reads from clients; with the conversation message",
-        facts={"calls_by_script": taken["scripts"]},
-    )
-    yield Row(
-        what="share of the ledger in a job's time, at 0 ms API latency",
+
+
+def _share(taken: dict[str, Any], *, latency_ms: int) -> Row:
+    return Row(
+        what=f"share of the ledger in a job's time, at {latency_ms} ms API latency",
         measured=Sample(tuple(taken["shares"])),
         unit="share",
         target=Target(0.1),

@@ -21,6 +21,7 @@ from marshmallow.validate import OneOf, Range, Regexp
 from connect_worker.config import Config
 from connect_worker.environment import (
     PREFIX,
+    encryption_keys,
     hide_passwords,
     names,
     number,
@@ -86,6 +87,10 @@ class Settings:
     heartbeat_file: str = ""
     #: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
     log_format: str = "auto"
+    #: Flower's `user:password`; "" for none, or where `FLOWER_BASIC_AUTH` gives it.
+    flower_auth: str = field(default="", repr=False)
+    #: Keys to encrypt what the ledger keeps of decisions with: the first one encrypts, all decrypt.
+    encryption_keys: tuple[str, ...] = field(default=(), repr=False)
     #: Who knows it may act in the console; "": nobody, it is read-only.
     console_password: str = field(default="", repr=False)
     #: Where people find the console and Flower, for the links between them; "": nowhere.
@@ -172,6 +177,8 @@ def _read(env: Env) -> dict[str, Any]:
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
+    flower_auth = secret(env, "FLOWER_AUTH")
+    hide(flower_auth.partition(":")[2])
     console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
     hide(console_password)
     return {
@@ -196,6 +203,8 @@ def _read(env: Env) -> dict[str, Any]:
         "keep_days": number(env, "KEEP_DAYS", 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
+        "flower_auth": flower_auth,
+        "encryption_keys": encryption_keys(secret(env, "ENCRYPTION_KEY")),
         "console_password": console_password,
         "console_url": text(env, "CONSOLE_URL", validate=_HTTP),
         "flower_url": text(env, "FLOWER_URL", validate=_HTTP),

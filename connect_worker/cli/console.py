@@ -46,15 +46,18 @@ def console(*, address: str, port: int) -> None:
     try:
         settings = Settings.from_env()
         account = settings.account
+        ledger = RedisLedger.from_url(
+            settings.redis_url,
+            account=account,
+            timeout_seconds=TIMEOUT_SECONDS,
+            keys=settings.encryption_keys,
+        )
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from None
     if not settings.console_password and not is_loopback(address):
         raise click.UsageError(
             f"Everybody who reaches {address} could look: set CONNECT_CONSOLE_PASSWORD."
         )
-    ledger = RedisLedger.from_url(
-        settings.redis_url, account=account, timeout_seconds=TIMEOUT_SECONDS
-    )
     own = Account(
         ledger,
         poll_seconds=settings.poll_seconds,

@@ -32,6 +32,8 @@ def facts(
         yield "Outcome", clean(entry.outcome)
     if entry.error:
         yield "Last error", clean(entry.error)
+    if entry.sealed:
+        yield "Not shown", clean(entry.sealed)
 
 
 def _visit(entry: Entry) -> str:
