@@ -12,7 +12,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-long test-faults test-compose test-fast test-mutants test-versions bench lint type format lock audit image clean
+.PHONY: help demo test test-long test-faults test-compose test-fast test-mutants test-versions bench docs docs-serve \
+    tables lint type format lock audit image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +45,15 @@ test-versions: .venv/.dev  ## Run the fault suite with other versions of Celery,
 bench: .venv/.bench  ## Measure the worker beside its peers (ARGS=quick: in three minutes)
 	$(BIN)/python -m bench $(ARGS)
 
+docs: .venv/.docs  ## Build the documentation's site in build/site, and check all of it
+	$(BIN)/python -m tools.site build
+
+docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pages are written
+	$(BIN)/python -m tools.site serve $(ARGS)
+
+tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings.py
+	$(BIN)/python -m tools.site tables
+
 lint: .venv/.dev  ## Check style, format and the order of the rooms
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -62,6 +72,7 @@ lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra embedded -o requirements-demo.lock
 	$(COMPILE) --extra dev -o requirements-dev.lock
 	$(COMPILE) --extra bench -o requirements-bench.lock
+	$(COMPILE) --extra docs -o requirements-docs.lock
 
 audit: .venv/.dev  ## Look the locked packages up in the database of known faults (asks the network)
 	for lock in requirements*.lock; do \
@@ -72,7 +83,7 @@ image:  ## Build the container image
 	docker build $(DOCKER_ARGS) --tag connect-worker .
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache build/pages build/site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -86,6 +97,11 @@ clean:  ## Remove what the other targets made
 .venv/.bench: requirements-bench.lock | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-bench.lock
 	@touch $@ .venv/.demo
+
+# With the development environment, if it is there: neither takes the other's packages away.
+.venv/.docs: requirements-docs.lock | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements-docs.lock
+	@touch $@
 
 .venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-dev.lock

@@ -50,7 +50,7 @@ def console(*, address: str, port: int) -> None:
             settings.redis_url,
             account=account,
             timeout_seconds=TIMEOUT_SECONDS,
-            keys=settings.encryption_keys,
+            keys=settings.encryption_key,
         )
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from None
