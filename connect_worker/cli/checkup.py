@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connect_worker.api import Client
-from connect_worker.cli.board import Board, read_board
 from connect_worker.cli.broker import see_workers
-from connect_worker.cli.words import clean
 from connect_worker.config import Config
+from connect_worker.desk.board import Board, read_board
+from connect_worker.desk.words import clean
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import (
     ConnectionFailed,

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 from rich.console import Console, RenderableType
 
-from connect_worker.cli.words import clean
+from connect_worker.desk.words import clean
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings import Settings
