@@ -39,6 +39,8 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.masking import hide
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
+_HTTP = Regexp(_HTTP_URL, error="must begin with http:// or https://")
+_LONG_ENOUGH = Regexp(re.compile(r".{8,}", re.S), error="must have 8 characters or more")
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss:// or unix://"
@@ -173,6 +175,23 @@ class Settings:
             unset="none",
         ),
     )
+    console_password: str = field(
+        default="",
+        repr=False,
+        metadata=told(
+            "of the web console (`connect-worker console`), 8 characters or more: who knows it may "
+            "act there",
+            unset="none: read-only",
+        ),
+    )
+    console_url: str = field(
+        default="",
+        metadata=told("where people find the console; Flower then leads to it", unset="none"),
+    )
+    flower_url: str = field(
+        default="",
+        metadata=told("where people find Flower; the console then leads to it", unset="none"),
+    )
     accounts: tuple[str, ...] = field(
         default=(),
         metadata=told(
@@ -288,6 +307,8 @@ def _read(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     hide_passwords("CONNECT_BROKER_URL", broker_url)
     flower_auth = secret(env, "FLOWER_AUTH")
     hide(flower_auth.partition(":")[2])
+    console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
+    hide(console_password)
     return {
         "api_url": text(env, own("API_URL")),
         "api_key": secret(env, own("API_KEY")),
@@ -313,6 +334,9 @@ def _read(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
         "flower_auth": flower_auth,
+        "console_password": console_password,
+        "console_url": text(env, "CONSOLE_URL", validate=_HTTP),
+        "flower_url": text(env, "FLOWER_URL", validate=_HTTP),
         "encryption_key": encryption_keys(secret(env, "ENCRYPTION_KEY")),
         "accounts": account_names(env, "ACCOUNTS"),
     }

@@ -8,6 +8,7 @@ import sys
 import click
 
 from connect_worker.cli.completion import completion
+from connect_worker.cli.console import console
 from connect_worker.cli.demo import demo
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.listing import list_requests
@@ -57,6 +58,7 @@ _COMMANDS = (
     poll,
     doctor,
     metrics,
+    console,
     completion,
     demo,
 )

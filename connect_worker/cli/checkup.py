@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from connect_worker.accounts import settings_of
 from connect_worker.api import Client
-from connect_worker.cli.board import Board, read_board
 from connect_worker.cli.broker import see_workers
-from connect_worker.cli.words import clean
 from connect_worker.config import Config
+from connect_worker.desk.board import Board, read_board
+from connect_worker.desk.words import clean
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import (
     ConnectionFailed,

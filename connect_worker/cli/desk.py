@@ -20,8 +20,8 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from connect_worker.accounts import accounts_of, settings_of
-from connect_worker.cli.choice import find
-from connect_worker.cli.words import clean
+from connect_worker.desk.choice import find
+from connect_worker.desk.words import clean
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings import Settings

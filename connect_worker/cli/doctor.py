@@ -12,7 +12,7 @@ from rich.text import Text
 
 from connect_worker.cli.checkup import Checkup, Finding, Level
 from connect_worker.cli.desk import Exit, account_option, choose_accounts, example, write_json
-from connect_worker.cli.words import clean
+from connect_worker.desk.words import clean
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings import Settings
 

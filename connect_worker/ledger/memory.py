@@ -27,6 +27,7 @@ from connect_worker.ledger.wire import (
     to_poll,
     to_text,
 )
+from connect_worker.processing.durations import Durations, Hour, bound_of
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.measures import (
     ATTEMPTS,
@@ -60,7 +61,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_WAIT_MS = 3_600_000
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_NAMES = 20
 SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
@@ -107,6 +108,8 @@ class MemoryLedger:
         self._outcomes: Counter[tuple[Kind, str, str]] = Counter()
         #: The outcomes by day, since the epoch, and without products.
         self._daily: Counter[tuple[int, Kind, str]] = Counter()
+        #: Settled visits by hour, since the epoch, and by how long they took.
+        self._settled: Counter[tuple[int, Kind, float]] = Counter()
         self._polls: dict[Kind, Poll] = {}
         self._pause = GateRecord()
         #: A person's pauses: since when, and why.
@@ -597,11 +600,16 @@ class MemoryLedger:
         return {kind: min(times, default=None) for kind, times in began.items()}
 
     @_atomic
-    def parked(self, kind: Kind) -> list[Ref]:
-        """Return the parked requests of one kind, oldest first."""
+    def parked(self, kind: Kind | None = None) -> list[Ref]:
+        """Return the parked requests of one kind, or of all, longest parked first."""
         refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
         refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
-        return [ref for ref in refs if ref.kind is kind]
+        return [ref for ref in refs if kind in (None, ref.kind)]
+
+    @_atomic
+    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+        """Return the records of several requests, without those that are not there."""
+        return [entry for ref in refs if (entry := self.entry(ref))]
 
     @_atomic
     def counts(self) -> Mapping[Kind, Mapping[State, int]]:
@@ -651,6 +659,20 @@ class MemoryLedger:
             if day == self._now() // DAY_MS:
                 ended[kind][outcome] = count
         return ended
+
+    @_atomic
+    def settled_by_hour(self, hours: int) -> list[Hour]:
+        """Return what was settled in the last hours, the one that goes on included."""
+        this = self._now() // HOUR_MS
+        numbers = range(this - hours + 1, this + 1)
+        found = {(at, kind): dict[float, int]() for at in numbers for kind in Kind}
+        for (at, kind, bound), number in self._settled.items():
+            if at in numbers:
+                found[at, kind][bound] = number
+        return [
+            Hour(at * HOUR_MS / 1000, {kind: Durations(found[at, kind]) for kind in Kind})
+            for at in numbers
+        ]
 
     # ---- the changes that all of the above are made of
 
@@ -724,6 +746,9 @@ class MemoryLedger:
         self._move(record, state)
         product = self._label_of(record.product)
         self._ended[ref.kind, state, product] += 1
+        if state is State.SETTLED:
+            bound = bound_of(self._now() - record.first_seen)
+            self._settled[self._now() // HOUR_MS, ref.kind, bound] += 1
         if outcome:
             self._outcomes[ref.kind, outcome, product] += 1
             self._daily[self._now() // DAY_MS, ref.kind, outcome] += 1

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from connect_worker.ledger.scripts import Scripts
-from connect_worker.ledger.wire import by_kind, by_product
+from connect_worker.ledger.wire import by_kind, by_product, to_durations
+from connect_worker.processing.durations import Hour
 from connect_worker.processing.measures import Measure, Measures
 from connect_worker.processing.states import Kind, State
 
+HOUR_SECONDS: Final = 3600
 DAY_SECONDS: Final = 86_400
 #: How many of a kind's waiting requests are looked at for their products: Redis takes 2 ms for it.
 LOOKED_AT: Final = 1000
@@ -59,6 +61,16 @@ class Numbers:
             kind, _, outcome = name.partition(":")
             ended[Kind(kind)][outcome] = int(count)
         return ended
+
+    def settled_by_hour(self, hours: int) -> list[Hour]:
+        """Return what was settled in the last hours, the one that goes on included."""
+        this = int(self.now() // HOUR_SECONDS)
+        numbers = range(this - hours + 1, this + 1)
+        found = self._scripts.hashes(f"settled:{number}" for number in numbers)
+        return [
+            Hour(float(number * HOUR_SECONDS), to_durations(fields))
+            for number, fields in zip(numbers, found, strict=True)
+        ]
 
     def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
         """Return when the longest waiting visit of each kind and product began.

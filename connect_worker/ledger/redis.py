@@ -361,10 +361,18 @@ class RedisLedger(Numbers):
         began = {kind: self._scripts.lowest(f"waiting:{kind}") for kind in Kind}
         return {kind: None if at is None else at / 1000 for kind, at in began.items()}
 
-    def parked(self, kind: Kind) -> list[Ref]:
-        """Return the parked requests of one kind, oldest first."""
+    def parked(self, kind: Kind | None = None) -> list[Ref]:
+        """Return the parked requests of one kind, or of all, longest parked first."""
         refs = map(Ref.parse, self._scripts.members("parked"))
-        return [ref for ref in refs if ref.kind is kind]
+        return [ref for ref in refs if kind in (None, ref.kind)]
+
+    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+        """Return the records of several requests, in batches; without those that are not there."""
+        found = []
+        for batch in _batches(refs):
+            fields = self._scripts.hashes(f"request:{ref}" for ref in batch)
+            found += [self._entry(ref, one) for ref, one in zip(batch, fields, strict=True) if one]
+        return found
 
     def _changed(self, name: str, *args: str | int) -> bool:
         return bool(self._scripts.run(name, *args))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from connect_worker.ledger.cipher import STEP
+from connect_worker.processing.durations import Durations
 from connect_worker.processing.limits import Limits
 from connect_worker.processing.measures import OTHER, Measures
 from connect_worker.processing.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
@@ -138,6 +140,15 @@ def to_poll(text: str) -> Poll:
     """Read a poll back, its time before it."""
     at, _, found = text.partition(" ")
     return Poll(at=int(at) / 1000, **json.loads(found))
+
+
+def to_durations(fields: Mapping[str, str]) -> dict[Kind, Durations]:
+    """Read how long the visits of one hour took; every kind is there."""
+    counts: dict[Kind, dict[float, int]] = {kind: {} for kind in Kind}
+    for name, number in fields.items():
+        kind, _, bound = name.partition(":")
+        counts[Kind(kind)][math.inf if bound == "more" else int(bound) / 1000] = int(number)
+    return {kind: Durations(found) for kind, found in counts.items()}
 
 
 def worker_of(owner: str) -> str:

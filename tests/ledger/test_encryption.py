@@ -58,6 +58,7 @@ def test_it_is_read_with_the_key(sealed: RedisLedger) -> None:
     entry = look(sealed)
     assert (entry.decision, entry.steps) == (DECISION, {"tenant": {"answer": CANARY}})
     assert (entry.error, entry.sealed) == (f"Timeout: {CANARY}", "")
+    assert sealed.records([entry.ref]) == [entry]
     claim = take(sealed)
     assert (claim.decision, claim.steps, claim.sealed) == (entry.decision, entry.steps, "")
 

@@ -61,6 +61,7 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     today = f"outcomes:{int(ledger.now() // 86_400)}"
     names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep", today]
     names += ["polls", "waiting:tier-config", "measures", "products"]
+    names.append(f"settled:{int(ledger.now() // 3600)}")
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
 

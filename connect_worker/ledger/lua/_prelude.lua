@@ -12,6 +12,8 @@
 --   outcomes             hash    <kind>:<outcome>:<product> -> visits that ended so since the start
 --   outcomes:<day>       hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
 --                                expires
+--   settled:<hour>       hash    <kind>:<bound> -> visits settled in one hour (hours since the epoch) that
+--                                took as long as the bound, in ms, and longer than the one before; expires
 --   measures             hash    <measure>:<kind>:<what>:<product> -> how often since the start
 --                                (`processing/measures.py` names them)
 --   products             set     the products that are counted by name: the first 200; the others are
@@ -61,7 +63,7 @@ local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 
 local LEASED = { running = true, posting = true }
 local FINAL = { settled = true, superseded = true, discarded = true }
-local DAY_MS = 86400 * 1000
+local DAY_MS, HOUR_MS = 86400 * 1000, 3600 * 1000
 local MAX_MOMENTS = 24
 -- Who is woken by somebody else is looked at no more often than this.
 local MAX_WAIT_MS = 3600 * 1000
@@ -167,6 +169,24 @@ local function remember(key, to, began, past, owner)
   redis.call('HSET', key, 'y', past)
 end
 
+-- Count how long a settled visit took; `processing/durations.py` has the same bounds.
+local function count_duration(kind, took)
+  local bounds, bound = {
+    10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 60000, 120000, 300000, 600000, 1800000,
+    3600000, 7200000, 21600000, 43200000, 86400000, 259200000, 604800000,
+  }, 'more'
+  for _, one in ipairs(bounds) do
+    if took <= one then
+      bound = text(one)
+      break
+    end
+  end
+  local hour = base .. 'settled:' .. text(math.floor(now / HOUR_MS))
+  if redis.call('HINCRBY', hour, kind .. ':' .. bound, 1) == 1 then
+    redis.call('PEXPIRE', hour, 2 * DAY_MS)
+  end
+end
+
 -- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
 -- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
 -- `counted_as` is the name under which its product was counted, where the record has another one by now;
@@ -194,6 +214,9 @@ local function move(ref, from, to, look, counted_as)
     redis.call('ZREM', waiting_of(kind), ref)
   elseif to == 'queued' or from == 'parked' then
     redis.call('ZADD', waiting_of(kind), f[1], ref)
+  end
+  if to == 'settled' then
+    count_duration(kind, now - number(f[1]))
   end
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
   remember(key, to, f[1], f[2], is_claimed and f[3])
