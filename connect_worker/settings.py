@@ -23,6 +23,7 @@ from connect_worker.config import Config
 from connect_worker.described import told
 from connect_worker.environment import (
     PREFIX,
+    encryption_keys,
     hide_passwords,
     names,
     number,
@@ -32,6 +33,7 @@ from connect_worker.environment import (
     whole,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.masking import hide
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
@@ -150,6 +152,21 @@ class Settings:
             "of workers and beat: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere"
         ),
     )
+    flower_auth: str = field(
+        default="",
+        repr=False,
+        metadata=told("Flower's `user:password`; `FLOWER_BASIC_AUTH` does too", unset="none"),
+    )
+    encryption_keys: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata=told(
+            "encrypts what the ledger keeps of decisions, with the first of the keys that are "
+            "listed with commas between; [how](docs/security.md#encryption-of-the-ledger)",
+            unset="none",
+            variable="ENCRYPTION_KEY",
+        ),
+    )
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -231,6 +248,8 @@ def _read(env: Env) -> dict[str, Any]:
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
+    flower_auth = secret(env, "FLOWER_AUTH")
+    hide(flower_auth.partition(":")[2])
     return {
         "api_url": text(env, "API_URL"),
         "api_key": secret(env, "API_KEY"),
@@ -253,4 +272,6 @@ def _read(env: Env) -> dict[str, Any]:
         "keep_days": number(env, "KEEP_DAYS", 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
+        "flower_auth": flower_auth,
+        "encryption_keys": encryption_keys(secret(env, "ENCRYPTION_KEY")),
     }

@@ -84,7 +84,9 @@ def at_desk(
     def at_work(*args: Any, as_json: bool, **kwargs: Any) -> None:
         try:
             settings = Settings.from_env()
-            ledger = RedisLedger.from_url(settings.redis_url, account=settings.account)
+            ledger = RedisLedger.from_url(
+                settings.redis_url, account=settings.account, keys=settings.encryption_keys
+            )
             desk = Desk(settings, ledger, Console(), as_json)
             sys.exit(command(desk, *args, **kwargs) or Exit.DONE)
         except (SettingsError, LedgerUnavailable) as error:

@@ -113,8 +113,9 @@ class Ledger(Protocol):
         delay_seconds: float,
         error: str = "",
         attempt_used: bool = True,
+        cause: str = "",
     ) -> None:
-        """Give the claim up; due again after the delay.
+        """Give the claim up; due again after the delay. With a cause it counts as a retry for it.
 
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim

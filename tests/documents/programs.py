@@ -44,7 +44,9 @@ DOCKER: Mapping[str, Mapping[str, bool]] = {
 }
 CURL = {"--silent": False, "--request": True, "--data": True, "--header": True, "--fail": False}
 #: Programs of which nothing that this project has is asked.
-FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "unset", "useradd"})
+FOREIGN = frozenset(
+    {"apt-get", "cat", "head", "jobs", "kill", "mkdir", "openssl", "unset", "useradd"}
+)
 
 
 def understand(text: str) -> list[Command]:

@@ -101,7 +101,8 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
     env = Env(prefix="CONNECT_", eager=False)
     settings._read(env)
-    known = set(env.dump())
+    # Compose gives Flower its password as Flower itself reads it.
+    known = {name for name in env.dump() if "_FLOWER_" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
     of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL", name)}
     assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}

@@ -7,9 +7,15 @@
 --   due                  zset    every request that is neither ended nor parked, once; the score is
 --                                when `wake` must look at it (of a leased one: the lease's end)
 --   parked               zset    every parked request, once; the score is when it was parked
---   counts               hash    <kind>:<state> -> requests in it now; final states: since the start
---   outcomes             hash    <kind>:<outcome> -> visits that ended so since the start
---   outcomes:<day>       hash    the same of one day (days since the epoch, UTC); expires
+--   counts               hash    <kind>:<state>:<product> -> requests in it now; final states: since the
+--                                start
+--   outcomes             hash    <kind>:<outcome>:<product> -> visits that ended so since the start
+--   outcomes:<day>       hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
+--                                expires
+--   measures             hash    <measure>:<kind>:<what>:<product> -> how often since the start
+--                                (`processing/measures.py` names them)
+--   products             set     the products that are counted by name: the first 200; the others are
+--                                counted together as `other`
 --   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
 --                                when its visit began
 --   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
@@ -39,6 +45,7 @@
 --   l the limit in whose slots (while running) or line (else) it is
 --   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--   m 1: its product is counted as `other`
 --   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
@@ -61,6 +68,7 @@ local MAX_WAIT_MS = 3600 * 1000
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
+local measures = base .. 'measures'
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
@@ -70,6 +78,31 @@ end
 -- A missing field (`false`) counts as 0.
 local function number(value)
   return tonumber(value or 0)
+end
+
+local function kind_of(ref)
+  return string.match(ref, '^[^:]+')
+end
+
+-- The name under which a record's product is counted; `f` is its fields `p` and `m`.
+local function label_of(f)
+  return f[2] and 'other' or f[1] or ''
+end
+
+local function count(kind, state, label, by)
+  redis.call('HINCRBY', counts, kind .. ':' .. state .. ':' .. label, by)
+end
+
+local function measure(name, ref, what, label)
+  redis.call('HINCRBY', measures, name .. ':' .. kind_of(ref) .. ':' .. what .. ':' .. label, 1)
+end
+
+-- Add what a process has counted since it last said so: ARGV from `first` on is a measure with its
+-- kind and what, the name of a product, and how often, again and again.
+local function add_measures(first)
+  for at = first, #ARGV, 3 do
+    redis.call('HINCRBY', measures, ARGV[at] .. ':' .. ARGV[at + 1], ARGV[at + 2])
+  end
 end
 
 local function key_of(ref)
@@ -136,13 +169,16 @@ end
 
 -- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
 -- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
-local function move(ref, from, to, look)
-  local kind, key = string.match(ref, '^[^:]+'), key_of(ref)
-  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n')
+-- `counted_as` is the name under which its product was counted, where the record has another one by now;
+-- the name that it has is returned.
+local function move(ref, from, to, look, counted_as)
+  local kind, key = kind_of(ref), key_of(ref)
+  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p', 'm')
+  local label = label_of({ f[6], f[7] })
   if from and not FINAL[from] then
-    redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
+    count(kind, from, counted_as or label, -1)
   end
-  redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
+  count(kind, to, label, 1)
   leave_place(ref, f[4], f[5])
   if look then
     redis.call('ZADD', due, text(look), ref)
@@ -161,6 +197,7 @@ local function move(ref, from, to, look)
   end
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
   remember(key, to, f[1], f[2], is_claimed and f[3])
+  return label
 end
 
 -- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when
@@ -203,17 +240,17 @@ local function finish(ref, record, state, outcome, keep, call)
   local key = key_of(ref)
   redis.call('HSET', key, 's', state, 't', text(now), 'k', keep, 'x', call)
   redis.call('HDEL', key, 'r', 'w', 'c')
-  if outcome ~= '' then
-    redis.call('HSET', key, 'u', outcome)
-    local name, today = string.match(ref, '^[^:]+') .. ':' .. outcome, math.floor(now / DAY_MS)
-    redis.call('HINCRBY', outcomes, name, 1)
-    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
-      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
-    end
-  end
   if state == 'settled' then
     redis.call('HDEL', key, 'e')
   end
   redis.call('PEXPIRE', key, keep)
-  move(ref, record.s, state, nil)
+  local label = move(ref, record.s, state, nil)
+  if outcome ~= '' then
+    redis.call('HSET', key, 'u', outcome)
+    local name, today = kind_of(ref) .. ':' .. outcome, math.floor(now / DAY_MS)
+    redis.call('HINCRBY', outcomes, name .. ':' .. label, 1)
+    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
+      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
+    end
+  end
 end
