@@ -34,16 +34,11 @@ class Description:
 class _Told:
     meaning: str
     unset: str | None
-    variable: str | None
     also: tuple[str, ...]
 
 
 def told(
-    meaning: str,
-    *,
-    unset: str | None = None,
-    variable: str | None = None,
-    also: tuple[str, ...] = (),
+    meaning: str, *, unset: str | None = None, also: tuple[str, ...] = ()
 ) -> Mapping[str, object]:
     """Return a field's metadata: what its setting means.
 
@@ -52,10 +47,9 @@ def told(
     Args:
         meaning: Markdown, in one line; a link names a file from this project's root.
         unset: What to say of the default, where its value does not say it.
-        variable: The variable without its prefix, where its name is not the field's.
         also: Further variables that set it, without their prefix.
     """
-    return {_KEY: _Told(meaning, unset, variable, also)}
+    return {_KEY: _Told(meaning, unset, also)}
 
 
 def descriptions(settings: type) -> Iterator[Description]:
@@ -68,7 +62,7 @@ def descriptions(settings: type) -> Iterator[Description]:
         said = one.metadata.get(_KEY)
         if not isinstance(said, _Told):
             raise TypeError(f"{one.name} is not described: give its field `metadata=told(…)`")
-        variable = said.variable or one.name.upper()
+        variable = one.name.upper()
         file = () if one.repr else (f"{variable}_FILE",)
         yield Description(
             variables=(variable, *file, *said.also),

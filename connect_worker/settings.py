@@ -157,14 +157,14 @@ class Settings:
         repr=False,
         metadata=told("Flower's `user:password`; `FLOWER_BASIC_AUTH` does too", unset="none"),
     )
-    encryption_keys: tuple[str, ...] = field(
+    #: The first one encrypts, all decrypt.
+    encryption_key: tuple[str, ...] = field(
         default=(),
         repr=False,
         metadata=told(
-            "encrypts what the ledger keeps of decisions, with the first of the keys that are "
-            "listed with commas between; [how](docs/security.md#encryption-of-the-ledger)",
+            "keys with commas between: the first one encrypts what the ledger keeps of decisions, "
+            "each opens it; [how](docs/security.md#encryption-of-the-ledger)",
             unset="none",
-            variable="ENCRYPTION_KEY",
         ),
     )
 
@@ -273,5 +273,5 @@ def _read(env: Env) -> dict[str, Any]:
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
         "flower_auth": flower_auth,
-        "encryption_keys": encryption_keys(secret(env, "ENCRYPTION_KEY")),
+        "encryption_key": encryption_keys(secret(env, "ENCRYPTION_KEY")),
     }

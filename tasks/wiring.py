@@ -40,7 +40,7 @@ def engine() -> Engine:
     config = chosen.config()
     meter = Meter()
     ledger = RedisLedger.from_url(
-        chosen.redis_url, account=chosen.account, keys=chosen.encryption_keys, tally=meter
+        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, tally=meter
     )
     pause = KnownPause()
     # Before the user's modules: one that calls Connect while it is imported has the same client.

@@ -182,7 +182,7 @@ class Checkup:
                     level = Level.FAIL if found.level == "refuse" else Level.WARN
                     yield failed("Redis", found.message, level)
                 ledger = RedisLedger(
-                    client, account=self._settings.account, keys=self._settings.encryption_keys
+                    client, account=self._settings.account, keys=self._settings.encryption_key
                 )
                 board = read_board(ledger, poll_seconds=self._settings.poll_seconds)
                 yield self._of_encryption(ledger)
@@ -204,7 +204,7 @@ class Checkup:
 
     def _of_encryption(self, ledger: RedisLedger) -> Finding:
         """Tell whether what open requests have stored can be read with this environment's keys."""
-        keys = self._settings.encryption_keys if self._settings else ()
+        keys = self._settings.encryption_key if self._settings else ()
         closed = [entry for entry in ledger.entries(states=OPEN_STATES) if entry.sealed]
         if closed:
             names = ", ".join(entry.ref.id for entry in closed[:3])

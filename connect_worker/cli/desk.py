@@ -85,7 +85,7 @@ def at_desk(
         try:
             settings = Settings.from_env()
             ledger = RedisLedger.from_url(
-                settings.redis_url, account=settings.account, keys=settings.encryption_keys
+                settings.redis_url, account=settings.account, keys=settings.encryption_key
             )
             desk = Desk(settings, ledger, Console(), as_json)
             sys.exit(command(desk, *args, **kwargs) or Exit.DONE)

@@ -58,7 +58,7 @@ class Example:
     key: str = field(default="", repr=False, metadata=told("a key", unset="none"))
     many: tuple[str, ...] = field(default=(), metadata=told("many", also=("ONE", "OTHER")))
     loud: bool = field(default=False, metadata=told("a switch"))
-    name: str = field(default="x", metadata=told("a name", variable="OTHERWISE"))
+    name: str = field(default="x", metadata=told("a name"))
 
 
 def test_what_a_field_tells() -> None:
@@ -67,7 +67,7 @@ def test_what_a_field_tells() -> None:
         Description(("KEY", "KEY_FILE"), "none", "", "a key"),
         Description(("MANY", "ONE", "OTHER"), "", "", "many"),
         Description(("LOUD",), "`false`", "", "a switch"),
-        Description(("OTHERWISE",), "`x`", "", "a name"),
+        Description(("NAME",), "`x`", "", "a name"),
     ]
 
 

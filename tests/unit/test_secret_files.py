@@ -135,7 +135,7 @@ def test_keys_are_listed_with_commas_and_hidden(monkeypatch: pytest.MonkeyPatch)
     other = KEY.replace("gI", "-_")
     monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", f" {KEY} ,{other},")
     settings = Settings.from_env(dotenv=None)
-    assert settings.encryption_keys == (KEY, other)
+    assert settings.encryption_key == (KEY, other)
     assert KEY not in repr(settings)
     assert mask_secrets(f"{KEY} {other}") == "*** ***"
 
