@@ -22,8 +22,8 @@ OURS = {PREFIX + name for one in descriptions(Settings) for name in one.variable
 COMPOSES = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 FLOWERS = {f"FLOWER_{name.upper()}" for name in default_options}
 KNOWN = OURS | COMPOSES | FLOWERS | {"COMPOSE_PROFILES", "VENDOR_URL"}
-#: Stands for what only the reader knows.
-ELLIPSIS = "…"
+#: Stand for what only the reader knows, and for what only a shell does.
+UNKNOWN = ("…", "$(")
 DOCKERFILE = frozenset({"COPY", "ENV", "FROM", "RUN", "USER", "WORKDIR"})
 
 
@@ -45,7 +45,7 @@ def _variables(values: Mapping[str, str]) -> None:
         name: value
         for name, value in values.items()
         # Files are on the reader's machine.
-        if name in OURS and ELLIPSIS not in value and not name.endswith("_FILE")
+        if name in OURS and not any(mark in value for mark in UNKNOWN) and name[-5:] != "_FILE"
     }
     with mock.patch.dict("os.environ", ours, clear=True):
         Settings.from_env(dotenv=None)
