@@ -171,7 +171,7 @@ class Settings:
         repr=False,
         metadata=told(
             "keys with commas between: the first one encrypts what the ledger keeps of decisions, "
-            "each opens it",
+            "each opens it; [how](docs/security.md#encryption-of-the-ledger)",
             unset="none",
         ),
     )

@@ -25,8 +25,8 @@ FLOWERS = {f"FLOWER_{name.upper()}" for name in default_options}
 KNOWN = OURS | COMPOSES | FLOWERS | {"COMPOSE_PROFILES", "VENDOR_URL"}
 #: What pages call accounts.
 EXAMPLES = ("eu", "us")
-#: Stands for what only the reader knows.
-ELLIPSIS = "…"
+#: Stand for what only the reader knows, and for what only a shell does.
+UNKNOWN = ("…", "$(")
 DOCKERFILE = frozenset({"COPY", "ENV", "FROM", "RUN", "USER", "WORKDIR"})
 
 
@@ -49,7 +49,9 @@ def _variables(values: Mapping[str, str]) -> None:
         name: value
         for name, value in values.items()
         # Files are on the reader's machine.
-        if settings[name] in OURS and ELLIPSIS not in value and not name.endswith("_FILE")
+        if settings[name] in OURS
+        and not any(mark in value for mark in UNKNOWN)
+        and not name.endswith("_FILE")
     }
     accounts = ",".join(sorted(set(EXAMPLES) & {_account(name) for name in values}))
     with mock.patch.dict("os.environ", {"CONNECT_ACCOUNTS": accounts} | ours, clear=True):
