@@ -83,7 +83,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
             # The sandbox, worker and beat are its jobs, and end with it.
             reader.types("kill $(jobs -p); wait; true")
             reader.shell.stdin.close()  # type: ignore[union-attr]  # opened above
-            assert reader.shell.wait(timeout=30) == 0
+            ended = reader.shell.wait(timeout=30)
+            reader.shell.stdout.close()  # type: ignore[union-attr]  # opened above
+            assert ended == 0
 
 
 def until(condition: Callable[[], object], what: str, *, seconds: float = 60) -> None:
