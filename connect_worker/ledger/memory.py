@@ -7,19 +7,15 @@ survives the process.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import wraps
 from hashlib import sha1
-from typing import Concatenate, ParamSpec, TypeVar
 
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.memory_numbers import MemoryNumbers, atomic
 from connect_worker.ledger.memory_record import GateRecord, Record
 from connect_worker.ledger.wire import (
-    by_kind,
-    by_product,
     clip,
     microseconds_between,
     milliseconds,
@@ -27,19 +23,8 @@ from connect_worker.ledger.wire import (
     to_poll,
     to_text,
 )
-from connect_worker.processing.durations import Durations, Hour, bound_of
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
-from connect_worker.processing.measures import (
-    ATTEMPTS,
-    MAX_PRODUCTS,
-    OTHER,
-    RETRIES,
-    WORKER_DIED,
-    Measure,
-    Measures,
-    NoTally,
-    Tally,
-)
+from connect_worker.processing.measures import ATTEMPTS, RETRIES, WORKER_DIED, Tally
 from connect_worker.processing.states import (
     ALL,
     JSON,
@@ -57,11 +42,7 @@ from connect_worker.processing.states import (
     Woken,
 )
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 MAX_WAIT_MS = 3_600_000
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_NAMES = 20
 SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
@@ -71,20 +52,7 @@ PATIENCE = 64
 MOST_TURNS = 10_000
 
 
-def _atomic(
-    method: Callable[Concatenate[MemoryLedger, P], R],
-) -> Callable[Concatenate[MemoryLedger, P], R]:
-    """Let one thread at a time change the ledger, as Redis lets one script."""
-
-    @wraps(method)
-    def alone(self: MemoryLedger, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return alone
-
-
-class MemoryLedger:
+class MemoryLedger(MemoryNumbers):
     """Remembers every visit, in this process.
 
     Args:
@@ -100,16 +68,8 @@ class MemoryLedger:
         clock: Callable[[], float] = time.time,
         tally: Tally | None = None,
     ) -> None:
+        super().__init__(clock=clock, tally=tally)
         self.account = account
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._records: dict[Ref, Record] = {}
-        self._ended: Counter[tuple[Kind, State, str]] = Counter()
-        self._outcomes: Counter[tuple[Kind, str, str]] = Counter()
-        #: The outcomes by day, since the epoch, and without products.
-        self._daily: Counter[tuple[int, Kind, str]] = Counter()
-        #: Settled visits by hour, since the epoch, and by how long they took.
-        self._settled: Counter[tuple[int, Kind, float]] = Counter()
         self._polls: dict[Kind, Poll] = {}
         self._pause = GateRecord()
         #: A person's pauses: since when, and why.
@@ -119,18 +79,10 @@ class MemoryLedger:
         #: When the next call to Connect may be sent, in microseconds.
         self._next_turn = 0
         self._holders: dict[str, tuple[str, int]] = {}
-        self._tally = tally or NoTally()
-        self._measures: Counter[Measure] = Counter()
-        #: The products that are counted by name.
-        self._products: set[str] = set()
-
-    def now(self) -> float:
-        """Return the clock, in whole milliseconds."""
-        return self._now() / 1000
 
     # ---- the way of a request
 
-    @_atomic
+    @atomic
     def sight(
         self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
     ) -> list[Ref]:
@@ -181,7 +133,7 @@ class MemoryLedger:
         self._label_of(new.product)
         return new
 
-    @_atomic
+    @atomic
     def claim(
         self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
     ) -> Claim | Refusal:
@@ -259,7 +211,7 @@ class MemoryLedger:
         state = State.RUNNING if record.decision is None else State.POSTING
         self._move(record, state, due=self._now() + lease)
 
-    @_atomic
+    @atomic
     def extend(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
         record = self._held_by(claim)
@@ -274,7 +226,7 @@ class MemoryLedger:
         if self._pause.probe == record.owner:
             self._pause.probe_until = until
 
-    @_atomic
+    @atomic
     def decide(self, claim: Claim, decision: JSON) -> None:
         """Store the decision, once and for the visit."""
         if decision is None:
@@ -286,12 +238,12 @@ class MemoryLedger:
         elif record.decision != text:
             raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
 
-    @_atomic
+    @atomic
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
         self._current(claim).steps.setdefault(step, to_text(result))
 
-    @_atomic
+    @atomic
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
         if record := self._give_up(claim, f"settle:{outcome}"):
@@ -299,14 +251,14 @@ class MemoryLedger:
             self._end(claim.ref, record, State.SETTLED, outcome, keep_seconds)
             self._add_measures()
 
-    @_atomic
+    @atomic
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the visit as `superseded`."""
         if record := self._give_up(claim, f"supersede:{status}"):
             self._end(claim.ref, record, State.SUPERSEDED, status, keep_seconds)
             self._add_measures()
 
-    @_atomic
+    @atomic
     def put_back(
         self,
         claim: Claim,
@@ -334,7 +286,7 @@ class MemoryLedger:
                 self._measure(RETRIES, claim.ref, record, cause)
             self._add_measures()
 
-    @_atomic
+    @atomic
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at."""
         if record := self._give_up(claim, "park"):
@@ -344,7 +296,7 @@ class MemoryLedger:
 
     # ---- the sweep, and what polls see beside it
 
-    @_atomic
+    @atomic
     def wake(
         self,
         *,
@@ -393,7 +345,7 @@ class MemoryLedger:
             record.error = f"the worker died in attempt {attempts}, the last one"
             self._move(record, State.PARKED)
 
-    @_atomic
+    @atomic
     def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
         """Let as many out of each line as their limit has room for."""
         if self._pause.until > self._now():
@@ -417,7 +369,7 @@ class MemoryLedger:
         ]
         return [ref for _, _, ref in sorted(waiting, key=lambda found: found[:2])]
 
-    @_atomic
+    @atomic
     def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
         """End a visit that nobody holds because the request was seen with another status."""
         record = self._find(ref)
@@ -433,7 +385,7 @@ class MemoryLedger:
 
     # ---- a person's word
 
-    @_atomic
+    @atomic
     def rerun(self, ref: Ref) -> bool:
         """Parked or discarded → queued, same visit."""
         record = self._find(ref)
@@ -447,7 +399,7 @@ class MemoryLedger:
         self._move(record, State.QUEUED, due=self._now())
         return True
 
-    @_atomic
+    @atomic
     def repost(self, ref: Ref) -> bool:
         """Parked with a decision → decided, due now."""
         record = self._find(ref)
@@ -457,7 +409,7 @@ class MemoryLedger:
         self._move(record, State.DECIDED, due=self._now())
         return True
 
-    @_atomic
+    @atomic
     def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
         """Parked → discarded."""
         record = self._find(ref)
@@ -467,12 +419,12 @@ class MemoryLedger:
         self._end(ref, record, State.DISCARDED, "", keep_seconds)
         return True
 
-    @_atomic
+    @atomic
     def pause(self, name: str, *, reason: str = "") -> None:
         """Hold processors back: `all`, those of a kind, or those of a product."""
         self._paused[name] = self._now(), clip(reason)
 
-    @_atomic
+    @atomic
     def resume(self, name: str) -> int:
         """End a pause and have those woken that it held."""
         self._paused.pop(name, None)
@@ -481,7 +433,7 @@ class MemoryLedger:
             record.held_by, record.look = "", self._now()
         return len(held)
 
-    @_atomic
+    @atomic
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
         held = Counter(one.held_by for one in self._records.values())
@@ -492,12 +444,12 @@ class MemoryLedger:
 
     # ---- what all workers share
 
-    @_atomic
+    @atomic
     def gate(self) -> Gate:
         """Return the account's shared pause."""
         return self._pause.to_gate(self._now())
 
-    @_atomic
+    @atomic
     def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
         """Pause the account for all workers, at least for `seconds`."""
         now, pause = self._now(), self._pause
@@ -514,7 +466,7 @@ class MemoryLedger:
         pause.probe, pause.probe_until = "", 0
         return pause.to_gate(now)
 
-    @_atomic
+    @atomic
     def open_gate(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         old, failures = self._pause, 0 if forget else self._pause.failures
@@ -524,7 +476,7 @@ class MemoryLedger:
             self._pause.until, self._pause.reason = old.asked_until, old.asked_for
             self._pause.asked_until, self._pause.asked_for = old.asked_until, old.asked_for
 
-    @_atomic
+    @atomic
     def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         paused = self._pause.until - self._now()
@@ -540,7 +492,7 @@ class MemoryLedger:
         self._next_turn = turn + interval
         return Turn(wait_seconds=(turn - now) / 1_000_000)
 
-    @_atomic
+    @atomic
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
         holder, until = self._holders.get(name, ("", 0))
@@ -549,7 +501,7 @@ class MemoryLedger:
         self._holders[name] = owner, self._now() + milliseconds(seconds)
         return True
 
-    @_atomic
+    @atomic
     def release(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
         if self._holders.get(name, ("", 0))[0] == owner:
@@ -557,24 +509,24 @@ class MemoryLedger:
 
     # ---- for people and dashboards
 
-    @_atomic
+    @atomic
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
         record = self._find(ref)
         return None if record is None else record.to_entry(ref)
 
-    @_atomic
+    @atomic
     def polled(self, kind: Kind, poll: Poll) -> None:
         """Note down how a kind's poll has ended."""
         self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
         self._add_measures()
 
-    @_atomic
+    @atomic
     def polls(self) -> Mapping[Kind, Poll]:
         """Return how the last poll of each kind ended."""
         return dict(self._polls)
 
-    @_atomic
+    @atomic
     def entries(
         self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
     ) -> Iterator[Entry]:
@@ -590,7 +542,7 @@ class MemoryLedger:
             ]
         )
 
-    @_atomic
+    @atomic
     def oldest(self) -> Mapping[Kind, float | None]:
         """Return when the longest waiting visit of each kind began."""
         began: dict[Kind, list[float]] = {kind: [] for kind in Kind}
@@ -599,101 +551,19 @@ class MemoryLedger:
                 began[ref.kind].append(one.first_seen / 1000)
         return {kind: min(times, default=None) for kind, times in began.items()}
 
-    @_atomic
+    @atomic
     def parked(self, kind: Kind | None = None) -> list[Ref]:
         """Return the parked requests of one kind, or of all, longest parked first."""
         refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
         refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
         return [ref for ref in refs if kind in (None, ref.kind)]
 
-    @_atomic
+    @atomic
     def records(self, refs: Sequence[Ref]) -> list[Entry]:
         """Return the records of several requests, without those that are not there."""
         return [entry for ref in refs if (entry := self.entry(ref))]
 
-    @_atomic
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
-        """Return how many requests are in each state, zeros included."""
-        return by_kind(self.census(), words=State)
-
-    @_atomic
-    def census(self) -> Mapping[tuple[Kind, str], Mapping[State, int]]:
-        """Return the same by kind and product, without zeros."""
-        counted = Counter(
-            (ref.kind, record.state, self._label_of(record.product))
-            for ref, record in self._records.items()
-            if not record.state.is_final
-        )
-        return by_product((counted + self._ended).items())
-
-    @_atomic
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
-        return by_kind(self.endings())
-
-    @_atomic
-    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
-        """Return the same by kind and product."""
-        return by_product(self._outcomes.items())
-
-    @_atomic
-    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
-        """Return when the longest waiting visit of each kind and product began."""
-        began: dict[tuple[Kind, str], float] = {}
-        for ref, one in self._records.items():
-            if not one.state.is_final and one.state is not State.PARKED:
-                name, at = (ref.kind, self._label_of(one.product)), one.first_seen / 1000
-                began[name] = min(at, began.get(name, at))
-        return began
-
-    @_atomic
-    def measures(self) -> Measures:
-        """Return what was counted beside states and outcomes, since the start."""
-        return dict(self._measures)
-
-    @_atomic
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return the same since midnight, UTC."""
-        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
-        for (day, kind, outcome), count in self._daily.items():
-            if day == self._now() // DAY_MS:
-                ended[kind][outcome] = count
-        return ended
-
-    @_atomic
-    def settled_by_hour(self, hours: int) -> list[Hour]:
-        """Return what was settled in the last hours, the one that goes on included."""
-        this = self._now() // HOUR_MS
-        numbers = range(this - hours + 1, this + 1)
-        found = {(at, kind): dict[float, int]() for at in numbers for kind in Kind}
-        for (at, kind, bound), number in self._settled.items():
-            if at in numbers:
-                found[at, kind][bound] = number
-        return [
-            Hour(at * HOUR_MS / 1000, {kind: Durations(found[at, kind]) for kind in Kind})
-            for at in numbers
-        ]
-
     # ---- the changes that all of the above are made of
-
-    def _label_of(self, product: str) -> str:
-        """Return the name under which a product is counted; it stays the same."""
-        if product and product not in self._products:
-            if len(self._products) >= MAX_PRODUCTS:
-                return OTHER
-            self._products.add(product)
-        return product
-
-    def _measure(self, name: str, ref: Ref, record: Record, what: str = "") -> None:
-        product = self._label_of(record.product)
-        self._measures[Measure(name, ref.kind.value, what, product)] += 1
-
-    def _add_measures(self) -> None:
-        """Add what this process has counted since it last said so."""
-        self._measures.update(self._tally.take())
-
-    def _now(self) -> int:
-        return milliseconds(self._clock())
 
     def _find(self, ref: Ref) -> Record | None:
         record = self._records.get(ref)
@@ -744,14 +614,7 @@ class MemoryLedger:
         self, ref: Ref, record: Record, state: State, outcome: str, keep_seconds: float
     ) -> None:
         self._move(record, state)
-        product = self._label_of(record.product)
-        self._ended[ref.kind, state, product] += 1
-        if state is State.SETTLED:
-            bound = bound_of(self._now() - record.first_seen)
-            self._settled[self._now() // HOUR_MS, ref.kind, bound] += 1
-        if outcome:
-            self._outcomes[ref.kind, outcome, product] += 1
-            self._daily[self._now() // DAY_MS, ref.kind, outcome] += 1
+        self._count_end(ref, record, state, outcome)
         record.outcome, record.counted = outcome, False
         record.keep = max(1, milliseconds(keep_seconds))
         record.expires = record.changed + record.keep

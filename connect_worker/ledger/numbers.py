@@ -79,23 +79,28 @@ class Numbers:
         the time of the last of these: its own are younger.
         """
         began: dict[tuple[Kind, str], float] = {}
+        youngest: dict[Kind, float] = {}
         for kind in Kind:
             if found := self._scripts.run("oldest", kind, LOOKED_AT):
-                *pairs, youngest = found
-                for product in self._waiting_products(kind):
-                    began[kind, product] = int(youngest) / 1000
+                *pairs, last = found
+                youngest[kind] = int(last) / 1000
                 for product, at in zip(pairs[::2], pairs[1::2], strict=True):
                     began[kind, product] = int(at) / 1000
+        if youngest:
+            for kind, product in self._waiting():
+                if kind in youngest:
+                    began.setdefault((kind, product), youngest[kind])
         return began
 
-    def _waiting_products(self, kind: Kind) -> Iterator[str]:
-        for (of_kind, product), states in self.census().items():
-            if of_kind is kind and any(
+    def _waiting(self) -> Iterator[tuple[Kind, str]]:
+        """Yield the kinds and products of which a request is neither ended nor parked."""
+        for name, states in self.census().items():
+            if any(
                 number > 0
                 for state, number in states.items()
                 if not (state.is_final or state is State.PARKED)
             ):
-                yield product
+                yield name
 
     def measures(self) -> Measures:
         """Return what was counted beside states and outcomes, since the start."""
