@@ -15,7 +15,7 @@ from environs import Env
 
 from connect_worker.environment import PREFIX, is_blank
 from connect_worker.exceptions import SettingsError
-from connect_worker.settings import NEVER_SHARED, Settings, _read, reading
+from connect_worker.settings import NEVER_SHARED, Settings, read_values, reading
 
 #: What is one for the whole deployment.
 SHARED = (
@@ -51,7 +51,7 @@ def settings_of(account: str, *, dotenv: str | None = ".env") -> Settings:
         return Settings.from_env(dotenv=dotenv)
     with reading(dotenv) as env:
         own = _own_variables(env, account)
-        values = _read(env, own)
+        values = read_values(env, own)
     if account not in values["accounts"]:
         known = ", ".join(values["accounts"]) or "none"
         raise SettingsError(

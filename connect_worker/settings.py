@@ -211,7 +211,7 @@ class Settings:
         with reading(dotenv) as env:
             if account_names(env, "ACCOUNTS"):
                 _refuse_ownerless(env)
-            values = _read(env)
+            values = read_values(env)
         return cls(**values)
 
     def variable(self, setting: str) -> str:
@@ -298,7 +298,7 @@ def _refuse_ownerless(env: Env) -> None:
             )
 
 
-def _read(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
+def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     """Read the variables; `own` names the one that says a setting which accounts may differ in."""
     poll = number(env, own("POLL_SECONDS"), DEFAULT_POLL_SECONDS)
     redis_url = secret(env, "REDIS_URL", validate=_REDIS) or DEFAULT_REDIS_URL

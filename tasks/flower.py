@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from ast import literal_eval
-from ipaddress import ip_address
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ from celery.signals import import_modules
 from tornado.options import options
 from tornado.web import authenticated
 
+from connect_worker.console.visitors import is_loopback
 from connect_worker.exceptions import SettingsError
 from tasks.wiring import settings
 
@@ -104,18 +104,11 @@ def problem(chosen: Any) -> str:
     if chosen.basic_auth or chosen.auth:
         return ""
     remedy = "give it a user and a password, FLOWER_BASIC_AUTH=user:password"
-    if not (chosen.unix_socket or _is_of_this_machine(chosen.address)):
+    if not (chosen.unix_socket or is_loopback(chosen.address)):
         return f"everybody who reaches {chosen.address or 'any address'} could use it: {remedy}"
     if not chosen.read_only:
         return f"everybody on this machine could stop workers and send work: {remedy}"
     return ""
-
-
-def _is_of_this_machine(address: str) -> bool:
-    try:
-        return address == "localhost" or ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 set_defaults()

@@ -28,7 +28,6 @@ JSON = Any
 
 #: Is told of a call: its method, what went wrong, and how many seconds it took.
 Observer = Callable[[str, str, float], None]
-NOT_SENT: Final = "not sent"
 
 Row = dict[str, JSON]
 
@@ -186,22 +185,17 @@ class Client:
         url, name = f"{self.url}/{path}", path.partition("?")[0]
         if self._observe is None:
             return self._send(self._pool, method, url, path=name, **kwargs)
-        began, problem = perf_counter(), ""
+        began = perf_counter()
         try:
-            return self._send(self._pool, method, url, path=name, **kwargs)
+            response = self._send(self._pool, method, url, path=name, **kwargs)
         except ApiError as error:
-            problem = str(error.status)
+            self._observe(method, str(error.status), perf_counter() - began)
             raise
         except ConnectionFailed:
-            problem = "no answer"
+            self._observe(method, "no answer", perf_counter() - began)
             raise
-        except BaseException:
-            # Nothing was sent.
-            problem = NOT_SENT
-            raise
-        finally:
-            if problem != NOT_SENT:
-                self._observe(method, problem, perf_counter() - began)
+        self._observe(method, "", perf_counter() - began)
+        return response
 
     def _send(
         self, pool: SessionPool, method: str, url: str, *, path: str, **kwargs: Any

@@ -16,6 +16,7 @@ from connect_worker.api import Client
 from connect_worker.cli.broker import see_workers
 from connect_worker.config import Config
 from connect_worker.desk.board import Board, read_board
+from connect_worker.desk.choice import OPEN_STATES
 from connect_worker.desk.words import clean
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import (
@@ -32,7 +33,7 @@ from connect_worker.ledger.checks import inspect, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.processing.kinds import KINDS
 from connect_worker.processing.registry import Registry
-from connect_worker.processing.states import FINAL_STATES, Kind, State
+from connect_worker.processing.states import Kind
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 
 #: A person waits for the answer.
 PATIENCE_SECONDS = 10.0
-
-#: Of requests that a worker will look at again, or a person.
-OPEN_STATES = frozenset(State) - FINAL_STATES
 
 LIBRARIES = (
     "connect-worker", "celery", "kombu", "redis", "requests", "marshmallow", "environs", "click",

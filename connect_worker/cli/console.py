@@ -8,9 +8,8 @@ import sys
 import click
 
 from connect_worker.accounts import settings_of
-from connect_worker.cli.desk import Exit, Refused, account_option, choose_accounts
+from connect_worker.cli.desk import Exit, Refused, account_option, choose_accounts, ledger_of
 from connect_worker.exceptions import SettingsError
-from connect_worker.ledger.redis import RedisLedger
 from connect_worker.log_lines import prepare_handler
 from connect_worker.settings import Settings
 
@@ -51,7 +50,7 @@ def console(*, address: str, port: int, account: str) -> None:
         for name in choose_accounts(settings, account):
             chosen = settings_of(name)
             served[name or chosen.account] = Account(
-                _ledger_of(chosen),
+                ledger_of(chosen, timeout_seconds=TIMEOUT_SECONDS),
                 poll_seconds=chosen.poll_seconds,
                 max_calls_per_second=chosen.max_calls_per_second,
                 keep_days=chosen.keep_days,
@@ -73,15 +72,6 @@ def console(*, address: str, port: int, account: str) -> None:
         serve(deployment, address=address, port=port, ready=lambda at: _say(address, at))
     except OSError as error:
         raise click.ClickException(f"{address}:{port}: {error.strerror}") from None
-
-
-def _ledger_of(settings: Settings) -> RedisLedger:
-    return RedisLedger.from_url(
-        settings.redis_url,
-        account=settings.account,
-        timeout_seconds=TIMEOUT_SECONDS,
-        keys=settings.encryption_key,
-    )
 
 
 def _log_to_standard_error(log_format: str) -> None:

@@ -171,10 +171,21 @@ def _open(account: str, *, as_json: bool) -> Iterator[Desk]:
     drawer: dict[str, Any] | None = {} if len(names) > 1 else None
     for name in names:
         settings = settings_of(name)
-        ledger = RedisLedger.from_url(
-            settings.redis_url, account=settings.account, keys=settings.encryption_key
-        )
-        yield Desk(settings, ledger, Console(), as_json, name, drawer)
+        yield Desk(settings, ledger_of(settings), Console(), as_json, name, drawer)
+
+
+def ledger_of(settings: Settings, *, timeout_seconds: float = 5.0) -> RedisLedger:
+    """Return an account's ledger, for a reader who may see what is encrypted; nothing is sent yet.
+
+    Raises:
+        SettingsError: The account, or a key, can't be used.
+    """
+    return RedisLedger.from_url(
+        settings.redis_url,
+        account=settings.account,
+        timeout_seconds=timeout_seconds,
+        keys=settings.encryption_key,
+    )
 
 
 def _at_their_accounts(

@@ -13,14 +13,12 @@ from rich.text import Text
 
 from connect_worker.cli.desk import Desk, Exit, Refused, at_desk, example
 from connect_worker.cli.styles import STYLES
+from connect_worker.desk.acts import ACTS
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, story_of, without_values
-from connect_worker.desk.story import facts
+from connect_worker.desk.story import facts, timeline_of
 from connect_worker.desk.words import clean, moment, span
-from connect_worker.processing.states import Entry, State
-
-#: A shorter time between two moments is not told.
-WORTH_TELLING_SECONDS = 0.05
+from connect_worker.processing.states import Entry
 
 
 @click.command(
@@ -71,13 +69,9 @@ def _told(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
 
 def _remedies(entry: Entry) -> Iterator[str]:
     """Say what a person can do about it."""
-    name = clean(entry.ref.id)
-    if entry.state in (State.PARKED, State.DISCARDED):
-        yield f"rerun {name}: run the processor again"
-    if entry.state is State.PARKED and entry.decision is not None:
-        yield f"repost {name}: post its decision"
-    if entry.state is State.PARKED:
-        yield f"discard {name}: leave it in Connect as it is"
+    for act in ACTS.values():
+        if not act.objection(entry):
+            yield f"{act.name} {clean(entry.ref.id)}: {act.hint}"
 
 
 def _timeline(entry: Entry) -> Table:
@@ -86,10 +80,8 @@ def _timeline(entry: Entry) -> Table:
     grid.add_column(no_wrap=True, justify="right", style="dim")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", style="dim")
-    last = entry.history[0].at
-    for one in entry.history:
-        waited = f"+{span(one.at - last)}" if one.at - last >= WORTH_TELLING_SECONDS else ""
+    for step in timeline_of(entry):
+        one, waited = step.moment, "" if step.waited is None else f"+{span(step.waited)}"
         state = Text(one.state, style=STYLES[one.state])
         grid.add_row(moment(one.at), waited, state, Text(clean(one.worker)))
-        last = one.at
     return grid

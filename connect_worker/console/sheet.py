@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Final
 
 from connect_worker.desk.choice import Choice
+from connect_worker.desk.rows import GROUPS
 from connect_worker.engine.ports import Ledger
-from connect_worker.processing.states import Entry, Kind, State
+from connect_worker.processing.states import Entry, Kind
 
 PAGE_SIZE: Final = 50
-
-#: The board's words → the states that they count; all of them wait or run.
-GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
-    {
-        "parked": frozenset({State.PARKED}),
-        "pending": frozenset({State.QUEUED}),
-        "running": frozenset({State.RUNNING, State.POSTING}),
-        "retrying": frozenset({State.RETRY, State.DECIDED}),
-        "waiting": frozenset({State.WAITING}),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

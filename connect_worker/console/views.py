@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from tornado.web import HTTPError
 
 from connect_worker.console.deployment import Account
 from connect_worker.console.page import Page, utc
 from connect_worker.console.plots import Day, day_of
-from connect_worker.console.sheet import GROUPS, Query, Sheet, read_sheet
+from connect_worker.console.sheet import Query, Sheet, read_sheet
 from connect_worker.desk.acts import ACTS
 from connect_worker.desk.board import Board, read_board
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, without_values
-from connect_worker.desk.story import facts
-from connect_worker.processing.states import Entry, Kind, Moment
+from connect_worker.desk.rows import GROUPS
+from connect_worker.desk.story import facts, timeline_of
+from connect_worker.processing.states import Kind
 
 #: The hour that goes on included.
 HOURS = 24
-#: A shorter time between two moments is not told.
-WORTH_TELLING_SECONDS = 0.05
 
 
 class ShowBoard(Page):
@@ -90,26 +88,6 @@ class ShowStory(Page):
             decision=decision,
             acts=[act for act in ACTS.values() if not act.objection(entry)],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a timeline."""
-
-    moment: Moment
-    #: Seconds since the one before; None when that is not worth telling.
-    waited: float | None
-
-
-def timeline_of(entry: Entry) -> list[Step]:
-    """Return the changes of a request's state, each with how long it took to come."""
-    last: float | None = None
-    steps = []
-    for one in entry.history:
-        waited = None if last is None else one.at - last
-        steps.append(Step(one, waited if waited and waited >= WORTH_TELLING_SECONDS else None))
-        last = one.at
-    return steps
 
 
 def query_of(page: Page) -> Query:

@@ -17,6 +17,8 @@ class Act:
     """One of the three things that a person can have done."""
 
     name: str
+    #: What it is good for, in a few words.
+    hint: str
     #: What it says of those it was done to.
     done: str
     #: What it means for a request, before it is done.
@@ -62,6 +64,7 @@ class Result:
 
 RERUN = Act(
     "rerun",
+    "run the processor again",
     "queued: the next sweep sends them to a worker, the processor runs with the same key.",
     "The processor runs again, in the same visit and with the same idempotency key. The attempts "
     "begin anew, a stored decision is dropped, and steps that are done stay done.",
@@ -70,6 +73,7 @@ RERUN = Act(
 )
 REPOST = Act(
     "repost",
+    "post its decision",
     "due: the next sweep sends them to a worker, which posts the stored decision.",
     "The stored decision is posted to Connect once more. The processor does not run.",
     lambda ledger, ref, _: ledger.repost(ref),
@@ -77,6 +81,7 @@ REPOST = Act(
 )
 DISCARD = Act(
     "discard",
+    "leave it in Connect as it is",
     "discarded: nothing was posted, in Connect they are as they were.",
     "Nothing is posted and no processor runs: in Connect it stays as it is, for a person.",
     lambda ledger, ref, days: ledger.discard(ref, keep_seconds=days * DAY_SECONDS),

@@ -9,11 +9,10 @@ from typing import Any
 from connect_worker.desk.documents import document_of_poll, documents_of_pauses
 from connect_worker.desk.rows import Row, count_rows
 from connect_worker.desk.words import clean, span, stamp
+from connect_worker.engine.poll import NO_PROCESSOR
 from connect_worker.engine.ports import Ledger
 from connect_worker.processing.states import Gate, Kind, Pause, Poll
 
-#: What a poll says of a kind that nobody has written an automation for.
-NOT_COVERED = "no processor for this kind"
 #: A poll is late after so many intervals, and not before this many seconds.
 LATE_INTERVALS = 3
 LATE_SECONDS = 30.0
@@ -67,7 +66,7 @@ class Board:
     def is_covered(self, kind: Kind) -> bool:
         """Whether the workers have a processor for the kind, as far as is known."""
         poll = self.polls.get(kind)
-        return poll is None or poll.problem != NOT_COVERED
+        return poll is None or poll.problem != NO_PROCESSOR
 
     def is_late(self, kind: Kind) -> bool:
         """Whether no poll of the kind has ended for longer than the schedule explains."""

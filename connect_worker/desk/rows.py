@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from connect_worker.processing.states import FINAL_STATES, Kind, State
+
+#: The board's words → the states that they count; all of them wait or run.
+GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
+    {
+        "parked": frozenset({State.PARKED}),
+        "pending": frozenset({State.QUEUED}),
+        "running": frozenset({State.RUNNING, State.POSTING}),
+        "retrying": frozenset({State.RETRY, State.DECIDED}),
+        "waiting": frozenset({State.WAITING}),
+    }
+)
 
 
 class Counters(Protocol):
@@ -62,11 +74,7 @@ def count_rows(ledger: Counters) -> dict[Kind, Row]:
 
 def _row(states: Mapping[State, int], outcomes: Mapping[str, int]) -> Row:
     return Row(
-        pending=states[State.QUEUED],
-        running=states[State.RUNNING] + states[State.POSTING],
-        retrying=states[State.RETRY] + states[State.DECIDED],
-        waiting=states[State.WAITING],
-        parked=states[State.PARKED],
+        **{word: sum(states[state] for state in group) for word, group in GROUPS.items()},
         settled=sum(states[state] for state in FINAL_STATES),
         outcomes=outcomes,
     )
