@@ -24,6 +24,17 @@ def run_undisturbed(stack: Stack, pool: str, concurrency: int) -> None:
     assert_flower_tells_the_story(stack)
 
 
+def run_all_parts(stack: Stack, requests: int) -> None:
+    """A sandbox with so many requests, Flower, a worker and beat: all that waits is resolved."""
+    stack.start_sandbox("--requests", str(requests))
+    stack.start_flower()
+    stack.worker("worker", "-c", "2")
+    stack.celery("beat", "beat", "-l", "info")
+    stack.until(stack.is_done, "every request is resolved", seconds=90)
+    assert_each_resolved_once(stack.report())
+    stack.until(lambda: stack.flower("tasks"), "Flower shows jobs", seconds=30)
+
+
 def run_with_a_kill(stack: Stack, pool: str, concurrency: int) -> None:
     """One of two workers is killed when a fifth is done."""
     stack.start_sandbox("--requests", str(REQUESTS_BEFORE_KILL), "--latency-ms", "20")

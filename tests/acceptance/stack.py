@@ -107,8 +107,11 @@ class Stack:
         process.wait()
 
     def log(self, name: str, lines: int = 40) -> str:
-        text = (self.directory / f"{name}.log").read_text(errors="replace")
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(self.whole_log(name).splitlines()[-lines:])
+
+    def whole_log(self, name: str) -> str:
+        """All that a process has said."""
+        return (self.directory / f"{name}.log").read_text(errors="replace")
 
     def logs(self) -> str:
         return "\n".join(f"---- {name}\n{self.log(name)}" for name in self.processes)
@@ -125,6 +128,23 @@ class Stack:
             )
         self.processes[name] = process
         return process
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run an operator's command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "connect_worker", *words],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def answer(self, *words: str, code: int = 0) -> Any:
+        """The one document that a command answers with."""
+        done = self.run(*words, "--json")
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
 
     def stop(self) -> None:
         for process in reversed(self.processes.values()):

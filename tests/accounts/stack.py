@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -109,27 +107,6 @@ class Estate(Stack):
         begun = time.monotonic()
         self.until_soon(condition, what)
         return time.monotonic() - begun
-
-    def whole_log(self, name: str) -> str:
-        """All that a process has said."""
-        return (self.directory / f"{name}.log").read_text(errors="replace")
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run an operator's command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "connect_worker", *words],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def answer(self, *words: str, code: int = 0) -> Any:
-        """The one document that a command answers with."""
-        done = self.run(*words, "--json")
-        assert done.returncode == code, done.stdout + done.stderr
-        return json.loads(done.stdout)
 
     def stop(self) -> None:
         """End all processes: one that waits for an account that hangs would take its time."""

@@ -30,8 +30,9 @@ class Project:
     """One project of Compose on the sandbox.
 
     Args:
-        directory: Where its `.env` is written.
-        sandbox: How many requests wait in the sandbox, and the latency of its answers, ms.
+        directory: An empty one of the test's; the project is called after it.
+        requests: How many wait in the sandbox.
+        latency_ms: Of the sandbox's answers.
     """
 
     def __init__(self, directory: Path, *, requests: int, latency_ms: int) -> None:
@@ -52,7 +53,6 @@ class Project:
             "FLOWER_PORT": str(flower),
             "FLOWER_PASSWORD": "a password of the tests",
         }
-        # Of Compose 1, which takes the profile from no file.
         self._environment = {**os.environ, **settings}
         self._command = [*compose(), "--project-directory", str(ROOT), "--project-name"]
         self._command.append(f"connect-worker-{directory.name.lower().replace('_', '-')}"[:40])
@@ -108,7 +108,7 @@ def docker(*arguments: str) -> str:
 
 @contextmanager
 def running_project(directory: Path, *, requests: int, latency_ms: int) -> Iterator[Project]:
-    """Build the image and yield the project; its containers and volumes end with the block."""
+    """Yield a project that is not up yet; its containers and volumes end with the block."""
     assert shutil.which("docker"), "Docker is needed"
     project = Project(directory, requests=requests, latency_ms=latency_ms)
     try:

@@ -20,7 +20,7 @@ def test_the_described_variables_are_those_that_are_read(monkeypatch: pytest.Mon
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     env = Env(prefix=PREFIX, eager=False)
-    settings._read(env)
+    settings.read_values(env)
     described = {PREFIX + name for one in descriptions(Settings) for name in one.variables}
     assert described == set(env.dump())
 

@@ -144,10 +144,6 @@ class FaultStack(Stack):
         assert found is not None
         return found
 
-    def whole_log(self, name: str) -> str:
-        """All that a process has said."""
-        return (self.directory / f"{name}.log").read_text(errors="replace")
-
 
 @contextmanager
 def running_fault_stack(directory: Path, **settings: str) -> Iterator[FaultStack]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from typing import Any
-
 import pytest
-from acceptance.stack import ROOT, assert_each_resolved_once
+from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.desk import Exit
 from connect_worker.processing.states import Kind
@@ -18,25 +13,8 @@ from .stack import FaultStack
 pytestmark = [pytest.mark.faults]
 
 
-def run(stack: FaultStack, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "connect_worker", *words],
-        cwd=ROOT,
-        env=stack.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def answer(stack: FaultStack, *words: str) -> Any:
-    done = run(stack, *words, "--json")
-    assert done.returncode == Exit.DONE, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
-
 def parked(stack: FaultStack) -> list[str]:
-    found = answer(stack, "list", "--state", "parked")
+    found = stack.answer("list", "--state", "parked")
     return [request["id"] for request in found["requests"]]
 
 
@@ -47,16 +25,16 @@ def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) ->
     stack.until_soon(lambda: parked(stack), "a request is parked")
     (request_id,) = parked(stack)
 
-    story = answer(stack, "show", request_id)
+    story = stack.answer("show", request_id)
     assert (story["state"], story["attempt"]) == ("parked", 1)
     assert story["error"].startswith("PostRefused: Connect refused to approve")
     assert story["decision"]["outcome"] == "approve"
     assert [one["state"] for one in story["timeline"]] == ["queued", "running", "posting", "parked"]
     assert story["timeline"][1]["worker"]
 
-    assert answer(stack, "rerun", request_id, "--yes")["done"] == [request_id]
+    assert stack.answer("rerun", request_id, "--yes")["done"] == [request_id]
     stack.until_done()
-    story = answer(stack, "show", request_id)
+    story = stack.answer("show", request_id)
     assert (story["state"], story["outcome"]) == ("settled", "approved")
     assert [one["state"] for one in story["timeline"]][3:5] == ["parked", "queued"]
     (accepted,) = stack.entry(request_id)["accepted"]
@@ -71,7 +49,7 @@ def test_a_parked_decision_is_posted_without_a_second_run(stack: FaultStack) -> 
     stack.work()
     stack.until_soon(lambda: parked(stack), "a request is parked")
     (request_id,) = parked(stack)
-    assert answer(stack, "repost", "--all", "--yes")["done"] == [request_id]
+    assert stack.answer("repost", "--all", "--yes")["done"] == [request_id]
     stack.until_done()
     assert stack.entry(request_id)["status"] == "approved"
     assert len(stack.orders.runs(request_id)) == 1
@@ -79,20 +57,20 @@ def test_a_parked_decision_is_posted_without_a_second_run(stack: FaultStack) -> 
 
 def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) -> None:
     stack.seed(fulfillment=6)
-    answer(stack, "pause", "fulfillment", "--reason", "the vendor is down")
+    stack.answer("pause", "fulfillment", "--reason", "the vendor is down")
     stack.work()
 
     def held() -> int:
-        return int(answer(stack, "status", "--no-workers")["paused"]["fulfillment"]["held"])
+        return int(stack.answer("status", "--no-workers")["paused"]["fulfillment"]["held"])
 
     waiting = sum(one["status"] == "pending" for one in stack.report()["requests"].values())
     stack.until_soon(lambda: held() == waiting, "a worker has tried all of them")
     stack.until_polled_again()
     assert held() == waiting
-    assert answer(stack, "status")["kinds"]["fulfillment"]["settled"] == 0
+    assert stack.answer("status")["kinds"]["fulfillment"]["settled"] == 0
     assert not any(stack.orders.runs(request_id) for request_id in stack.report()["requests"])
 
-    assert answer(stack, "resume", "fulfillment")["resumed"] == {"fulfillment": waiting}
+    assert stack.answer("resume", "fulfillment")["resumed"] == {"fulfillment": waiting}
     stack.until_done()
     assert_each_resolved_once(stack.report())
     for request_id in stack.report()["requests"]:
@@ -102,24 +80,24 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
 def test_poll_doctor_and_status_see_the_workers(stack: FaultStack) -> None:
     stack.environment |= {"CONNECT_POLL_SECONDS": "3600"}
     stack.seed(fulfillment=4)
-    silent = run(stack, "poll", "fulfillment", "--wait", "0.1")
+    silent = stack.run("poll", "fulfillment", "--wait", "0.1")
     assert silent.returncode == Exit.NO_ANSWER
     assert "no worker has polled fulfillment" in silent.stderr
     stack.worker("one", "--pool", "threads", "-c", "2")
-    found = answer(stack, "poll", "fulfillment", "--wait", "60")["polls"]["fulfillment"]
+    found = stack.answer("poll", "fulfillment", "--wait", "60")["polls"]["fulfillment"]
     assert (found["seen"] > 0, found["problem"]) == (True, "")
     # Polled a moment ago; who asks is answered all the same.
-    again = answer(stack, "poll", "--wait", "60")
+    again = stack.answer("poll", "--wait", "60")
     assert set(again["polls"]) == {kind.value for kind in Kind}
     assert again["polls"]["fulfillment"]["at"] > found["at"]
 
-    (worker,) = answer(stack, "status")["workers"]
+    (worker,) = stack.answer("status")["workers"]
     assert worker.startswith("one@")
-    findings = answer(stack, "doctor")["findings"]
+    findings = stack.answer("doctor")["findings"]
     texts = {finding["part"]: finding["text"] for finding in findings}
     assert (texts["workers"], texts["beat"]) == (worker, "polls are made")
     stack.processes["one"].terminate()
     stack.until_ended("one")
-    sick = run(stack, "status", "--check")
+    sick = stack.run("status", "--check")
     assert sick.returncode == Exit.NEEDS_ATTENTION
     assert "No worker answers" in sick.stdout

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import redis
-from acceptance.stack import ROOT, Stack, assert_each_resolved_once
+from acceptance.runs import run_all_parts
+from acceptance.stack import ROOT, Stack
 
 from connect_worker.cli.embedded import embedded_redis
 
@@ -47,13 +48,7 @@ def test_a_whole_run_needs_no_more_than_the_user_may(tmp_path: Path) -> None:
         theirs = url.replace("redis://", f"redis://connect-worker:{PASSWORD}@")
         stack = Stack(tmp_path, theirs)
         try:
-            stack.start_sandbox("--requests", "40")
-            stack.start_flower()
-            stack.worker("worker", "-c", "2")
-            stack.celery("beat", "beat", "-l", "info")
-            stack.until(stack.is_done, "every request is resolved", seconds=90)
-            assert_each_resolved_once(stack.report())
-            stack.until(lambda: stack.flower("tasks"), "Flower shows jobs", seconds=30)
+            run_all_parts(stack, 40)
             ping = stack.celery("ping", "inspect", "ping")
             assert ping.wait(timeout=60) == 0, stack.log("ping")
             del stack.processes["ping"]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from acceptance.stack import Stack, assert_each_resolved_once
+from acceptance.runs import run_all_parts
+from acceptance.stack import Stack
 
 from .certificates import Authority
 from .tls_front import tls_redis
@@ -41,13 +42,7 @@ def test_everything_is_done_over_tls(tmp_path: Path) -> None:
         with stack_over(tmp_path, url) as stack:
             assert answers(url)
             assert not answers(bare.replace("rediss", "redis"))
-            stack.start_sandbox("--requests", "20")
-            stack.start_flower()
-            stack.worker("worker", "-c", "2")
-            stack.celery("beat", "beat", "-l", "info")
-            stack.until(stack.is_done, "every request is resolved", seconds=90)
-            assert_each_resolved_once(stack.report())
-            stack.until(lambda: stack.flower("tasks"), "Flower shows jobs", seconds=30)
+            run_all_parts(stack, 20)
 
 
 @pytest.mark.parametrize("part", ["ledger", "broker"])

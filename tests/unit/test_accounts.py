@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,7 @@ EU, US = "https://eu.test/public/v1", "https://us.test/public/v1"
 SECRET = "canary-0123456789"
 
 
-@pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty working directory and no setting."""
-    before = dict(os.environ)
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("CONNECT_")]:
-        del os.environ[name]
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def given(**values: str) -> None:

@@ -101,7 +101,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     for name in connect_variables("worker") | connect_variables("beat"):
         monkeypatch.delenv(name, raising=False)
     env = Env(prefix="CONNECT_", eager=False)
-    settings._read(env)
+    settings.read_values(env)
     # Compose gives Flower its password as Flower itself reads it.
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,7 @@ KEY = f"SU-111-222-333:{SECRET}"
 URL = "https://api.connect.test/public/v1"
 
 
-@pytest.fixture(autouse=True)
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty working directory and no setting; what a `.env` file brings in goes again."""
-    before = dict(os.environ)
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("CONNECT_")]:
-        del os.environ[name]
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def given(**values: str) -> Settings:
