@@ -16,6 +16,7 @@ from hashlib import sha1
 from typing import Concatenate, ParamSpec, TypeVar
 
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.memory_notices import MemoryNotices
 from connect_worker.ledger.memory_record import GateRecord, Record
 from connect_worker.ledger.wire import (
     by_kind,
@@ -84,7 +85,7 @@ def _atomic(
     return alone
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryNotices):
     """Remembers every visit, in this process.
 
     Args:
@@ -100,6 +101,7 @@ class MemoryLedger:
         clock: Callable[[], float] = time.time,
         tally: Tally | None = None,
     ) -> None:
+        super().__init__()
         self.account = account
         self._clock = clock
         self._lock = threading.RLock()
