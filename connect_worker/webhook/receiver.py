@@ -34,7 +34,7 @@ MOST_BODY_BYTES: Final = 256 * 1024
 MOST_WAITING: Final = 64
 
 
-class Refused(HTTPError):  # noqa: N818 - as the project's other errors are named
+class Refused(HTTPError):  # noqa: N818 - as the other errors are named
     """The status of the answer, and the verdict for the log."""
 
     def __init__(self, status: int, verdict: str) -> None:
