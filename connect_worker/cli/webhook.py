@@ -21,7 +21,7 @@ from connect_worker.cli.desk import (
     write_json,
 )
 from connect_worker.desk.words import clean
-from connect_worker.exceptions import Message, SettingsError
+from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.log_lines import prepare_handler
 from connect_worker.processing.notices import OBJECT_CLASSES
@@ -163,7 +163,7 @@ def _offices(account: str, url: str) -> Iterator[Office]:
             with contextlib.redirect_stdout(sys.stderr):
                 office = open_office(name, url)
             yield office
-    except SettingsError as error:
+    except (SettingsError, RegistrationError) as error:
         raise Refused(str(error), Exit.NO_LEDGER) from None
 
 

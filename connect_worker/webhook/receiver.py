@@ -30,6 +30,7 @@ log: Final = logging.getLogger("connect_worker.webhook")
 
 #: A whole request of Connect's has some ten kilobytes.
 MOST_BODY_BYTES: Final = 256 * 1024
+_MOST_DIGITS: Final = 12
 #: Notifications that wait for the ledger at the same time.
 MOST_WAITING: Final = 64
 
@@ -106,7 +107,8 @@ class Receive(RequestHandler):
         length = self.request.headers.get("Content-Length", "")
         if not length.isdecimal():
             raise Refused(411, "no length")
-        if int(length) > MOST_BODY_BYTES:
+        # So many digits are too many, and Python would not read thousands of them.
+        if len(length) > _MOST_DIGITS or int(length) > MOST_BODY_BYTES:
             raise Refused(413, "too large")
 
     def _verify(self) -> Signature:

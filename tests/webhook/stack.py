@@ -16,8 +16,10 @@ from faults.stack import FaultStack
 
 from connect_worker.cli.embedded import embedded_redis
 from connect_worker.cli.ports import free_port
+from connect_worker.ledger.redis import connect
 
-SECRET = "a secret of the tests, 32 or more".replace(" ", "-")
+#: Long enough for the algorithms that are refused, too.
+SECRET = "a-secret-of-the-tests-" * 3
 FOREVER = "3600"
 
 
@@ -87,13 +89,10 @@ class WebhookStack(FaultStack):
         """The verdicts that a receiver has logged."""
         return re.findall(r"^.*notification.* verdict=('[^']*'|\S+)", self.whole_log(name), re.M)
 
-    def messages(self) -> int:
-        """How many looks the workers were told to take."""
-        return sum(
-            self.whole_log(name).count("Task look[")
-            for name in ("one", "two")
-            if (self.directory / f"{name}.log").exists()
-        )
+    def queued(self) -> int:
+        """How many messages lie in the queue of looks; without a worker all that were sent."""
+        with connect(self.redis_url) as client:
+            return int(client.llen("control"))
 
     def post(
         self,
