@@ -41,7 +41,7 @@ def secret_of(settings: Settings) -> str:
     if settings.webhook_secret:
         return settings.webhook_secret
     name = settings.variable("WEBHOOK_SECRET")
-    raise SettingsError(f"{name} not set: `openssl rand -hex 32` makes one", setting=name)
+    raise SettingsError(f"{name} not set: `openssl rand -base64 32` makes one", setting=name)
 
 
 class Office:
