@@ -220,10 +220,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/sweep.py",
-                "    engine.publisher.notify(\n"
-                "        engine.ledger.unanswered(limit=BATCH, requeue_seconds=engine.requeue_seconds)\n"
-                "    )\n",
-                "",
+                "    engine.publisher.notify(",
+                "    list(",
             ),
         ),
         (UNTOLD + "test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing",),
