@@ -9,7 +9,7 @@ from acceptance.stack import assert_each_resolved_once
 
 from .stack import SECRET, running_webhook_stack, signed
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.faults]
 
 OTHER_SECRET = "the-other-account's-own-secret-of-48-characters-"
 

@@ -11,7 +11,7 @@ from connect_worker.cli.ports import free_port
 
 from .stack import WebhookStack, signed
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.faults]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import requests
 
 from .stack import SECRET, WebhookStack, running_webhook_stack, signed
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.faults]
 
 ONE = {"id": "PR-0000-0000-0000-001"}
 OTHER_SECRET = "another secret, just as long as it".replace(" ", "-")

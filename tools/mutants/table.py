@@ -14,7 +14,7 @@ LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
-FORGED = "tests/webhook/test_refused.py::"
+FOREIGN = "tests/webhook/test_accounts.py::"
 NOTICED = "tests/webhook/test_at_once.py::"
 UNTOLD = "tests/webhook/test_trouble.py::"
 
@@ -202,7 +202,7 @@ MUTANTS = (
                 'options: Any = {"verify_signature": False, "verify_aud": False,',
             ),
         ),
-        (FORGED + "test_a_changed_claim_is_noticed",),
+        (FOREIGN + "test_each_account_has_its_place_and_its_secret",),
     ),
     Mutant(
         "a notification that comes again is followed again",
