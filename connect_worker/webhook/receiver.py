@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +22,7 @@ from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.processing.notices import OBJECT_CLASSES, Heard, Notice, find_id
 from connect_worker.processing.states import Kind
+from connect_worker.webhook.messenger import Messenger, Notify
 from connect_worker.webhook.places import read_place
 from connect_worker.webhook.quiet import Quiet
 from connect_worker.webhook.signature import NotSigned, Signature, verify
@@ -49,7 +50,7 @@ class Account:
 
     ledger: Ledger
     #: Sends the workers' messages.
-    notify: Callable[[Iterable[Notice]], None]
+    notify: Notify
     secret: str = field(repr=False)
     #: After how long an unanswered message counts as lost.
     requeue_seconds: float = 60.0
@@ -61,8 +62,10 @@ class House:
 
     #: By name; "" is the only one.
     accounts: Mapping[str, Account]
-    #: Where the ledger and the broker are waited for.
+    #: Where the ledger is waited for.
     threads: Executor
+    #: And where the broker is.
+    messenger: Messenger
     quiet: Quiet = field(default_factory=Quiet)
     waiting: int = 0
 
@@ -141,7 +144,7 @@ class Receive(RequestHandler):
         log.info(LogEvent("notification", verdict=heard.value, **self._facts))
         if heard is Heard.NEW:
             # Lost with this process, or with the broker, the sweep sends another one.
-            self._house.threads.submit(self._account.notify, [notice])
+            self._house.messenger.send(self._account.notify, notice)
 
     def _note(self, notice: Notice) -> tuple[Heard, Notice]:
         return self._account.ledger.notice(

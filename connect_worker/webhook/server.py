@@ -12,6 +12,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, url
 
+from connect_worker.webhook.messenger import Messenger
 from connect_worker.webhook.receiver import Account, House, Receive
 
 IDLE_SECONDS: Final = 30.0
@@ -45,7 +46,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
         server = HTTPServer(
-            make_application(accounts, threads=threads),
+            make_application(accounts, threads=threads, messenger=messenger),
             # No limit: a larger body would be answered by Tornado, before the receiver sees it.
             max_body_size=2**62,
             max_header_size=MOST_HEADER_BYTES,
@@ -59,16 +60,18 @@ def serve(
         await stopped.wait()
         server.stop()
         await server.close_all_connections()
+        messenger.close()
 
+    messenger = Messenger()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as threads:
         asyncio.run(until_told())
 
 
 def make_application(
-    accounts: Mapping[str, Account], *, threads: ThreadPoolExecutor
+    accounts: Mapping[str, Account], *, threads: ThreadPoolExecutor, messenger: Messenger
 ) -> Application:
     """Return the receiver as a Tornado application."""
-    house = House(accounts=accounts, threads=threads)
+    house = House(accounts=accounts, threads=threads, messenger=messenger)
     return Application(
         [url(r"/healthcheck", Healthcheck), url(r"/.*", Receive, {"house": house})],
         # Each notification has a line of its own.

@@ -65,6 +65,9 @@ def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: Webh
         token, body = signed(), {"id": request_id}
         assert stack.post(body, token=token).json() == {"verdict": "new"}
         assert stack.ledger().noticed(Notice(Kind.FULFILLMENT, request_id))
+        # A broker without a word holds no notification up.
+        others = [stack.post({"id": f"PR-{number}"}).status_code for number in range(30)]
+        assert set(others) == {202}
         stack.kill("receiver")
     stack.until_approved(request_id)
     assert stack.ledger().polls() == before, "no poll was needed"
@@ -73,6 +76,22 @@ def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: Webh
     stack.receive()
     assert stack.post(body, token=token).json() == {"verdict": "replayed"}
     assert len(stack.orders.runs(request_id)) == 1
+
+
+def test_a_receiver_that_is_told_to_stop_sends_what_is_noted_and_ends(stack: WebhookStack) -> None:
+    stack.seed(fulfillment=0)
+    stack.receive()
+    for number in range(20):
+        assert stack.post({"id": f"PR-{number}"}).status_code == 202
+    stack.processes["receiver"].terminate()
+    assert stack.until_ended("receiver") == 0
+    assert stack.queued() == 20
+    with deaf_broker() as url:
+        stack.environment["CONNECT_BROKER_URL"] = url
+        stack.receive()
+        assert stack.post({"id": "PR-20"}).status_code == 202
+        stack.processes["receiver"].terminate()
+        assert stack.until_ended("receiver") == 0
 
 
 def test_a_worker_killed_while_it_looks_is_replaced_by_a_sweep(stack: WebhookStack) -> None:
