@@ -20,7 +20,7 @@ from connect_worker.settings import NEVER_SHARED, Settings, read_values, reading
 #: What is one for the whole deployment.
 SHARED = (
     *("REDIS_URL", "BROKER_URL", "HEARTBEAT_FILE", "LOG_FORMAT", "ENCRYPTION_KEY", "FLOWER_AUTH"),
-    *("CONSOLE_PASSWORD", "CONSOLE_URL", "FLOWER_URL"),
+    *("CONSOLE_PASSWORD", "CONSOLE_URL", "FLOWER_URL", "WEBHOOK_URL"),
 )
 
 

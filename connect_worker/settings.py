@@ -41,6 +41,11 @@ from connect_worker.masking import hide
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
 _HTTP = Regexp(_HTTP_URL, error="must begin with http:// or https://")
 _LONG_ENOUGH = Regexp(re.compile(r".{8,}", re.S), error="must have 8 characters or more")
+# Connect takes 100 at most; HS256 asks for 32 bytes.
+_STRONG = Regexp(
+    re.compile(r"\s*[!-~]{32,100}\s*\Z"),
+    error="must have 32 to 100 characters, none of them a blank",
+)
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss:// or unix://"
@@ -51,7 +56,10 @@ DEFAULT_POLL_SECONDS = 30.0
 LOG_FORMATS = ("auto", "text", "json")
 
 #: What each of several accounts has of its own only: an account must not get another one's.
-NEVER_SHARED = ("API_KEY", "API_KEY_FILE", "CONFIG_FILE", "PRODUCTS")
+NEVER_SHARED = (
+    *("API_KEY", "API_KEY_FILE", "CONFIG_FILE", "PRODUCTS"),
+    *("WEBHOOK_SECRET", "WEBHOOK_SECRET_FILE"),
+)
 
 #: The poll variable of each kind: `CONNECT_POLL_<NAME>_SECONDS`.
 POLL_VARIABLES: Mapping[str, str] = {
@@ -192,6 +200,18 @@ class Settings:
         default="",
         metadata=told("where people find Flower; the console then leads to it", unset="none"),
     )
+    webhook_secret: str = field(
+        default="",
+        repr=False,
+        metadata=told(
+            "signs Connect's notifications, 32 to 100 characters; [how](docs/webhooks.md)",
+            unset="none: no notifications",
+        ),
+    )
+    webhook_url: str = field(
+        default="",
+        metadata=told("where Connect reaches `connect-worker webhook`, for `webhook register`"),
+    )
     accounts: tuple[str, ...] = field(
         default=(),
         metadata=told(
@@ -309,6 +329,8 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     hide(flower_auth.partition(":")[2])
     console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
     hide(console_password)
+    webhook_secret = secret(env, own("WEBHOOK_SECRET"), validate=_STRONG)
+    hide(webhook_secret)
     return {
         "api_url": text(env, own("API_URL")),
         "api_key": secret(env, own("API_KEY")),
@@ -337,6 +359,8 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
         "console_password": console_password,
         "console_url": text(env, "CONSOLE_URL", validate=_HTTP),
         "flower_url": text(env, "FLOWER_URL", validate=_HTTP),
+        "webhook_secret": webhook_secret,
+        "webhook_url": text(env, "WEBHOOK_URL", validate=_HTTP),
         "encryption_key": encryption_keys(secret(env, "ENCRYPTION_KEY")),
         "accounts": account_names(env, "ACCOUNTS"),
     }

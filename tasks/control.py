@@ -13,6 +13,7 @@ from connect_worker.masking import mask_secrets
 from connect_worker.processing.states import Kind
 from tasks import queues
 from tasks.app import app
+from tasks.publisher import CeleryPublisher
 
 
 def workers(*, seconds: float) -> list[str]:
@@ -36,6 +37,11 @@ def send_polls(kinds: Sequence[Kind], account: str = "") -> None:
     with _broker() as connection:
         for kind in kinds:
             app.send_task(task, (kind.value,), queue=queue, connection=connection, retry=False)
+
+
+def publisher(account: str = "") -> CeleryPublisher:
+    """Return what sends wake-up calls of an account."""
+    return CeleryPublisher(account)
 
 
 def queue_lengths() -> dict[str, int]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from connect_worker.processing.names import is_name
+from connect_worker.processing.notices import is_notice
 from connect_worker.processing.states import Kind
 
 #: Tells whether a text is one that the task takes.
@@ -32,6 +33,11 @@ def takes_name_of(kind: Kind) -> Takes:
 def takes_kind(text: object) -> bool:
     """Take the name of a kind."""
     return isinstance(text, str) and text in set(Kind)
+
+
+def takes_notice(text: object) -> bool:
+    """Take a notice: a kind, or a kind and a request's id in Connect."""
+    return is_notice(text)
 
 
 def problem(args: Sequence[Any], kwargs: Mapping[str, Any], takes: Takes | None) -> str:

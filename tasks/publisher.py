@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery.app.amqp import task_message
@@ -14,6 +14,7 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
 
 from connect_worker.accounts import at
 from connect_worker.logger import LogEvent, logger
+from connect_worker.processing.notices import Notice
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
 from tasks.queues import lengths
@@ -32,10 +33,18 @@ class CeleryPublisher:
     def __init__(self, account: str = "") -> None:
         self._tasks = {kind: at(f"process.{kind}", account) for kind in Kind}
         self._queues = {kind: at(kind.value, account) for kind in Kind}
+        self._look, self._control = at("look", account), at("control", account)
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send the messages; when the broker is away they are lost, and the sweep sends others."""
-        waiting = list(refs)
+        self._send([(self._tasks[ref.kind], ref.id, self._queues[ref.kind]) for ref in refs])
+
+    def notify(self, notices: Iterable[Notice]) -> None:
+        """Send the messages; a lost one, too, the sweep replaces."""
+        self._send([(self._look, str(notice), self._control) for notice in notices])
+
+    def _send(self, waiting: Sequence[tuple[str, str, str]]) -> None:
+        """Send messages: of each the task, its argument and the queue."""
         if not waiting:
             return
         try:
@@ -44,11 +53,9 @@ class CeleryPublisher:
                 app.producer_pool.acquire(block=True) as producer,
                 producer.batch(BATCH),  # type: ignore[attr-defined]  # likewise
             ):
-                for ref in waiting:
-                    task = self._tasks[ref.kind]
-                    app.amqp.send_task_message(
-                        producer, task, _message(task, ref), queue=self._queues[ref.kind]
-                    )
+                for task, argument, queue in waiting:
+                    message = _message(task, argument)
+                    app.amqp.send_task_message(producer, task, message, queue=queue)
         except (BatchPublishError, OperationalError) as error:
             logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
 
@@ -63,15 +70,16 @@ class CeleryPublisher:
         return [kind for kind in Kind if waiting[self._queues[kind]]]
 
 
-def _message(task: str, ref: Ref) -> Any:
+def _message(task: str, argument: str) -> Any:
     """Return the message for one request: Celery's protocol 2, without what is at its default.
 
     Half as large as what `apply_async` sends: of a backlog Redis holds one for each request.
     https://docs.celeryq.dev/en/stable/internals/protocol.html
     """
-    task_id = f"{ref.id}.{secrets.token_hex(4)}"
+    # Of a notice the request's id, if it has one: lines of the log are found by it.
+    task_id = f"{argument.rpartition(':')[2]}.{secrets.token_hex(4)}"
     shown = {"root_id": task_id, "retries": 0}
-    arguments = f"('{ref.id}',)"
+    arguments = f"('{argument}',)"
     return task_message(
         headers={
             "lang": "py",
@@ -82,7 +90,7 @@ def _message(task: str, ref: Ref) -> Any:
             **shown,
         },
         properties={"correlation_id": task_id},
-        body=((ref.id,), {}, {}),
+        body=((argument,), {}, {}),
         sent_event={
             "uuid": task_id,
             "name": task,

@@ -60,6 +60,12 @@ OPERATIONS = (
     "GET /products/{product_id}",
     "GET /products/{product_product_id}/templates",
     "GET /products/{product_product_id}/configurations",
+    "GET /notifications/webhooks",
+    "POST /notifications/webhooks",
+    "GET /notifications/webhooks/{id}",
+    "PUT /notifications/webhooks/{id}",
+    "DELETE /notifications/webhooks/{id}",
+    "POST /notifications/webhooks/{id}/trigger",
 )
 
 #: The words of a schema that decide whether a document is valid.

@@ -18,6 +18,7 @@ from connect_worker.cli.polling import poll
 from connect_worker.cli.repair import discard, repost, rerun
 from connect_worker.cli.status import status
 from connect_worker.cli.story import show
+from connect_worker.cli.webhook import webhook
 
 __all__ = ["main"]
 
@@ -59,6 +60,7 @@ _COMMANDS = (
     doctor,
     metrics,
     console,
+    webhook,
     completion,
     demo,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from connect_worker.desk.board import Workers
+from connect_worker.engine.ports import Publisher
 from connect_worker.processing.states import Kind
 
 
@@ -24,6 +25,9 @@ class Control(Protocol):
 
     def send_polls(self, kinds: Sequence[Kind], account: str = "") -> None:
         """Ask the workers to poll these kinds of an account now."""
+
+    def publisher(self, account: str = "") -> Publisher:
+        """Return what sends wake-up calls of an account; it waits for no broker."""
 
     def queue_lengths(self) -> Mapping[str, int]:
         """Return how many messages wait in each queue."""

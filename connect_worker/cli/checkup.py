@@ -36,6 +36,8 @@ from connect_worker.processing.registry import Registry
 from connect_worker.processing.states import Kind
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
+from connect_worker.webhook.office import Office
+from connect_worker.webhook.registration import compare
 
 if TYPE_CHECKING:
     import redis
@@ -92,6 +94,7 @@ class Checkup:
         yield from self.of_settings()
         yield from self.of_processors()
         yield from self.of_connect()
+        yield from self.of_webhooks()
         yield from self.of_ledger()
 
     @property
@@ -187,6 +190,34 @@ class Checkup:
         except Message:
             # Whatever ails the account, the calls before have said so.
             return
+
+    def of_webhooks(self) -> Iterator[Finding]:
+        """Tell whether Connect's notifications come here, where they are wanted."""
+        settings, config = self._settings, self._config
+        if settings is None or config is None or self._registry is None:
+            return
+        if not settings.webhook_secret or not settings.webhook_url:
+            yield Finding("webhooks", Level.OK, "off: requests are found by polls")
+            return
+        client = Client(config.api_url, config.api_key, timeout_seconds=PATIENCE_SECONDS)
+        office = Office(self._account, settings, client, self._registry)
+        try:
+            steps = list(compare(office.wanted(), office.found()))
+        except Message as error:
+            yield failed("webhooks", f"they can't be listed ({error}): see what is said of Connect")
+            return
+        missing = [step for step in steps if step.action != "keep"]
+        if missing:
+            first = missing[0].wanted
+            yield Finding(
+                "webhooks",
+                Level.WARN,
+                f"{len(missing)} of {len(steps)} do not point to {office.url} as they should, such "
+                f"as that of {first.product} for {first.kind}: those requests wait for a poll",
+                "connect-worker webhook register",
+            )
+        else:
+            yield Finding("webhooks", Level.OK, f"{len(steps)} point to {office.url}")
 
     def of_ledger(self) -> Iterator[Finding]:
         """Look at Redis, and in the ledger at what workers and beat have left there."""

@@ -25,8 +25,13 @@ class Processor(Protocol):
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the processor wants to see."""
 
-    def sightings(self, connect: Connect, *, now: float) -> Iterable[Sighting]:
-        """List the requests that wait for it, all pages; `now` is the ledger's clock, seconds."""
+    def sightings(
+        self, connect: Connect, *, now: float, request_id: str = ""
+    ) -> Iterable[Sighting]:
+        """List the requests that wait for it, all pages, or the one with this id if it does.
+
+        `now` is the ledger's clock, in seconds.
+        """
 
     def run(self, document: JSON, job: Job) -> None:
         """Process one request; what it decides is stored with `job.decide`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from connect_worker.engine.context import Engine, Processor
+from connect_worker.engine.context import Engine
 from connect_worker.engine.failure import describe, pause_account
 from connect_worker.engine.meter import measuring
 from connect_worker.engine.products import check_products
@@ -20,6 +20,8 @@ from connect_worker.processing.states import Kind, Poll, Ref, Sighting, State
 
 #: What is said of a kind that these workers do not process.
 NO_PROCESSOR = "no processor for this kind"
+#: What is said when two of a kind meet.
+UNDER_WAY = "another poll of this kind is under way"
 #: How many sightings go to the ledger at once.
 BATCH = 500
 
@@ -59,7 +61,7 @@ def poll(engine: Engine, kind: Kind, *, is_asked_for: bool = False) -> Polled:
     if seconds and not is_new and not is_asked_for:
         return Polled(problem="polled a moment ago")
     if not engine.ledger.hold(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
-        return Polled(problem="another poll of this kind is under way")
+        return Polled(problem=UNDER_WAY)
     try:
         with measuring(kind):
             found = _try(engine, kind)
@@ -101,18 +103,7 @@ def _try(engine: Engine, kind: Kind) -> Polled:
 def _poll(engine: Engine, kind: Kind) -> Polled:
     seen_at = engine.ledger.now()
     listed: set[str] = set()
-    new, problems = 0, []
-    for processor in engine.registry.of_kind(kind):
-        try:
-            new += _sight(engine, processor, listed, seen_at)
-        except LedgerUnavailable:
-            raise
-        except Exception as error:
-            # A processor's filters are user code; what is wrong with them concerns no other one.
-            if account_trouble(error) is not None or pause_met(error) is not None:
-                raise
-            problems.append(describe(error))
-            logger.exception(LogEvent("list refused", kind=kind, automation=str(processor)))
+    new, problems = sight(engine, kind, listed, seen_at)
     if engine.ledger.gate().failures:
         # Connect can be read; where posts wait, one of them tells whether it takes them too.
         engine.ledger.open_gate(forget=not _posts_wait(engine))
@@ -126,10 +117,33 @@ def _posts_wait(engine: Engine) -> bool:
     return any(states[State.DECIDED] for states in engine.ledger.counts().values())
 
 
-def _sight(engine: Engine, processor: Processor, listed: set[str], seen_at: float) -> int:
-    """Enqueue what is new of what waits for one processor; return how many that are."""
+def sight(
+    engine: Engine, kind: Kind, listed: set[str], seen_at: float, request_id: str = ""
+) -> tuple[int, list[str]]:
+    """Enqueue what is new of what waits for this kind's processors, or the request with this id.
+
+    Returns how many are new, and what was wrong with the list of some processor. `listed` collects
+    the ids.
+    """
+    new, problems = 0, []
+    for processor in engine.registry.of_kind(kind):
+        try:
+            rows = processor.sightings(engine.connect, now=seen_at, request_id=request_id)
+            new += _enqueue(engine, rows, listed, seen_at)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:
+            # A processor's filters are user code; what is wrong with them concerns no other one.
+            if account_trouble(error) is not None or pause_met(error) is not None:
+                raise
+            problems.append(describe(error))
+            logger.exception(LogEvent("list refused", kind=kind, automation=str(processor)))
+    return new, problems
+
+
+def _enqueue(engine: Engine, rows: Iterable[Sighting], listed: set[str], seen_at: float) -> int:
+    """Enqueue what is new of one processor's list; return how many that are."""
     new = 0
-    rows = processor.sightings(engine.connect, now=seen_at)
     for batch in _batches(_unlisted(rows, listed)):
         refs = engine.ledger.sight(batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds)
         engine.publisher.publish(refs)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from connect_worker.processing.durations import Hour
 from connect_worker.processing.limits import NO_LIMITS, Limits
+from connect_worker.processing.notices import Heard, Notice
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -220,6 +221,34 @@ class Ledger(Protocol):
     def release(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
 
+    def notice(
+        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[Heard, Notice]:
+        """Note a notification down; tell whether a worker has to be told, and of what.
+
+        A digest that is remembered is `REPLAYED`, and nothing is changed. A notice that nobody has
+        followed yet is `KNOWN`: its message is on its way, or `unanswered` will name it. Of more
+        than a thousand notices only the kind is kept: what comes back is then the whole kind's.
+        """
+
+    def noticed(self, notice: Notice) -> str:
+        """Return the mark of its last notification; "" when nobody has to look."""
+
+    def answer(self, notice: Notice, mark: str) -> bool:
+        """Say that somebody has looked, and had this mark before.
+
+        False when another notification has come since: what it tells of may have been missed.
+        """
+
+    def put_off(self, notice: Notice, *, seconds: float) -> None:
+        """Have `unanswered` name it after so many seconds; one that was answered stays so."""
+
+    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+        """Return notices whose message nobody has answered for `requeue_seconds`, oldest first.
+
+        Each is named again after another `requeue_seconds`.
+        """
+
     def polled(self, kind: Kind, poll: Poll) -> None:
         """Note down how a kind's poll has ended; its time is the ledger's."""
 
@@ -276,6 +305,9 @@ class Publisher(Protocol):
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send one message per request to its kind's queue."""
+
+    def notify(self, notices: Iterable[Notice]) -> None:
+        """Send one message per notice to the queue of polls and sweeps."""
 
     def backlogged(self) -> Collection[Kind]:
         """Return the kinds whose queues hold messages that no worker has taken yet."""

@@ -49,6 +49,10 @@ def sweep(engine: Engine) -> Swept:
         parked += len(found.parked)
         if found.looked_at < BATCH:
             break
+    # Notices whose message was lost, or whose worker died while it looked.
+    engine.publisher.notify(
+        engine.ledger.unanswered(limit=BATCH, requeue_seconds=engine.requeue_seconds)
+    )
     # Slots that were not handed on: a job died inside the processor, or a message was lost.
     released = engine.ledger.next_in_line(requeue_seconds=engine.requeue_seconds)
     engine.publisher.publish(released)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha1
 
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.memory_notices import MemoryNotices
 from connect_worker.ledger.memory_numbers import MemoryNumbers, atomic
 from connect_worker.ledger.memory_record import GateRecord, Record
 from connect_worker.ledger.wire import (
@@ -52,7 +53,7 @@ PATIENCE = 64
 MOST_TURNS = 10_000
 
 
-class MemoryLedger(MemoryNumbers):
+class MemoryLedger(MemoryNumbers, MemoryNotices):
     """Remembers every visit, in this process.
 
     Args:
@@ -68,7 +69,8 @@ class MemoryLedger(MemoryNumbers):
         clock: Callable[[], float] = time.time,
         tally: Tally | None = None,
     ) -> None:
-        super().__init__(clock=clock, tally=tally)
+        MemoryNumbers.__init__(self, clock=clock, tally=tally)
+        MemoryNotices.__init__(self)
         self.account = account
         self._polls: dict[Kind, Poll] = {}
         self._pause = GateRecord()

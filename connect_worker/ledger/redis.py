@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.cipher import cipher_for, opened
+from connect_worker.ledger.notices import Notices
 from connect_worker.ledger.numbers import Numbers
 from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
@@ -77,7 +78,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
     )
 
 
-class RedisLedger(Numbers):
+class RedisLedger(Numbers, Notices):
     """Remembers every visit of one account; the truth that all workers share.
 
     Args:

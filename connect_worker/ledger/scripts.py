@@ -18,6 +18,7 @@ NAMES = (
     "wake", "leave", "rerun", "repost", "discard",
     "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release", "now",
     "polled", "pause", "resume", "oldest",
+    "notice", "noticed", "answer", "put_off", "unanswered",
 )
 # fmt: on
 

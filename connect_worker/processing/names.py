@@ -18,6 +18,15 @@ _PATTERNS: Final[Mapping[Kind, re.Pattern[str]]] = {
     Kind.USAGE: re.compile(rf"LST{_ID}@[\w .:/+-]{{1,64}}"),
 }
 
+#: A request's own id in Connect, where a listing has no period.
+_LISTING: Final = re.compile(rf"LST{_ID}")
+
+
+def is_request_id(kind: Kind, text: object) -> bool:
+    """Whether a text can be the id of a request of the kind in Connect."""
+    pattern = _LISTING if kind is Kind.USAGE else _PATTERNS[kind]
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
+
 
 def is_name(kind: Kind, text: object) -> bool:
     """Whether a text can name a request of the kind in the ledger, in a path and in a message."""

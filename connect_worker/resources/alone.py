@@ -17,6 +17,7 @@ from connect_worker.engine.job import Job
 from connect_worker.exceptions import RateLimited
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger
+from connect_worker.processing.notices import Notice
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.processing.retry import PAUSE_ASKED_FOR, account_trouble
 from connect_worker.processing.states import JSON, Claim, Kind, Ref, Sighting
@@ -136,6 +137,9 @@ class _Silence:
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Do nothing: the loop knows its requests."""
+
+    def notify(self, notices: Iterable[Notice]) -> None:
+        """Do nothing: no notification comes here."""
 
     def backlogged(self) -> set[Kind]:
         return set()

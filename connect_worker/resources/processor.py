@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from connect_worker.api import to_query
-from connect_worker.api.rql import statuses_of
+from connect_worker.api.rql import statuses_of, to_term
 from connect_worker.config import Config, use_config
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
@@ -62,17 +62,22 @@ class AutomationProcessor:
         product = product_of(self.kind, document)
         return not named or not product or product in named
 
-    def sightings(self, connect: Connect, *, now: float) -> Iterator[Sighting]:
-        """List what waits for this automation; `now` in seconds since the epoch.
+    def sightings(
+        self, connect: Connect, *, now: float, request_id: str = ""
+    ) -> Iterator[Sighting]:
+        """List what waits for this automation, or of it one request; `now` in seconds.
 
         An overridden `list` is asked; otherwise the rows are read without making models of them.
         """
         with use_config(self._config):
-            rows = self._rows(self.automation, connect)
+            rows = self._rows(self.automation, connect, request_id)
             asked = self._asked()
         for row in rows:
             if not row.get("id"):
                 logger.error(LogEvent("row without id", kind=self.kind, path=KINDS[self.kind].path))
+            elif request_id and row["id"] != request_id:
+                # An overridden list has all of them.
+                continue
             elif self.covers(row) and status_of(row) in (*asked, ""):
                 sighting = self.sighting(row, now=now)
                 if is_nameable(sighting.ref):
@@ -101,7 +106,12 @@ class AutomationProcessor:
             asked = statuses_of(to_query(self.automation.filters()))
         return asked or frozenset({KINDS[self.kind].waiting})
 
-    def _rows(self, automation: Automation[Any], connect: Connect) -> Iterator[dict[str, JSON]]:
+    def _rows(
+        self, automation: Automation[Any], connect: Connect, request_id: str
+    ) -> Iterator[dict[str, JSON]]:
         if type(automation).list is not Automation.list:
             return (dict(model.json) for model in automation.list())
-        return iter(connect.get_all(KINDS[self.kind].path, automation.query()))
+        query = automation.query()
+        if request_id:
+            query = f"{to_term('id', request_id)}&{query}"
+        return iter(connect.get_all(KINDS[self.kind].path, query))

@@ -25,6 +25,7 @@ from connect_worker.sandbox.routing import (
     refusal_reply,
 )
 from connect_worker.sandbox.seeding import build_world
+from connect_worker.sandbox.sending import Sender
 from connect_worker.sandbox.world import World
 
 _WEB_PAGE = (
@@ -40,11 +41,16 @@ class Sandbox:
         self.router = Router()
         self.hung: set[IOStream] = set()
         self._clock = clock
+        self._sender = Sender()
         self.world = self._seed()
 
     def _seed(self) -> World:
         return build_world(
-            self.options, clock=self._clock, later=_call_later, restart=self._restart
+            self.options,
+            clock=self._clock,
+            later=_call_later,
+            post=self._sender.post,
+            restart=self._restart,
         )
 
     def _restart(self) -> None:

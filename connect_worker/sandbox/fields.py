@@ -81,6 +81,7 @@ CONFIGURATIONS = _names(
     marketplace.id marketplace.name
     """
 )
+WEBHOOKS = _names("id active description label product.id product.name type")
 MESSAGES = _names("id text type created events.created.at events.created.by.id")
 
 #: Older names that the API still takes, by the collection that knows them.

@@ -89,6 +89,11 @@ def template_id(number: int) -> str:
     return "TL-" + _by_three(_digits(number, 9, 10))
 
 
+def webhook_id(number: int) -> str:
+    """``WH-000-000-000``."""
+    return "WH-" + _by_three(_digits(number, 9, 12))
+
+
 def tenant_id(number: int) -> str:
     """``TEN-00000000``: the vendor's own identifier."""
     return f"TEN-{_digits(number, 8, 11)}"

@@ -17,6 +17,7 @@ from connect_worker.sandbox.handlers import (
     tier_config,
     usage,
     vendor,
+    webhooks,
 )
 from connect_worker.sandbox.world import World, kind_of
 
@@ -31,6 +32,7 @@ _ROUTES = {
         *usage.ROUTES,
         *catalog.ROUTES,
         *conversations.ROUTES,
+        *webhooks.ROUTES,
     ],
     VENDOR: vendor.ROUTES,
     CONTROL: control.ROUTES,

@@ -27,6 +27,7 @@ from connect_worker.sandbox.fulfillment import Asset, FulfillmentRequest
 from connect_worker.sandbox.options import Options
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest, opening_events
 from connect_worker.sandbox.usage import Listing, UsageFile
+from connect_worker.sandbox.webhooks import Post
 from connect_worker.sandbox.world import Later, Request, World
 
 SEEDED_DAYS = 5
@@ -44,7 +45,7 @@ R = TypeVar("R", bound=Request)
 
 
 def build_world(
-    options: Options, *, clock: Clock, later: Later, restart: Callable[[], None]
+    options: Options, *, clock: Clock, later: Later, post: Post, restart: Callable[[], None]
 ) -> World:
     """A seeded world; equal options on the same day give equal requests."""
     midnight = clock().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -53,6 +54,7 @@ def build_world(
         catalog=build_catalog(options.product_count),
         clock=clock,
         later=later,
+        post=post,
         restart=restart,
         origin=midnight - timedelta(days=SEEDED_DAYS),
     )
@@ -195,4 +197,5 @@ def _reseller(world: World, number: int) -> int:
 
 def _known(world: World, record: R) -> R:
     world.initial_status[record.id] = record.status
+    world.webhooks.announce(record)
     return record

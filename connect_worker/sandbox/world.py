@@ -16,6 +16,7 @@ from connect_worker.sandbox.options import Options
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
 from connect_worker.sandbox.vendor import VendorSystem
+from connect_worker.sandbox.webhooks import Post, Webhooks
 
 Request = FulfillmentRequest | TierConfigRequest | UsageFile | Listing
 
@@ -41,6 +42,8 @@ class World:
     later: Later
     #: the first moment of seeded time
     origin: datetime
+    #: sends the notifications
+    post: Post
     #: puts a freshly seeded world in the place of this one
     restart: Callable[[], None]
     requests: Collection[FulfillmentRequest] = field(
@@ -67,12 +70,14 @@ class World:
     journal: Journal = field(default_factory=Journal)
     faults: Faults = field(default_factory=Faults)
     vendor: VendorSystem = field(init=False)
+    webhooks: Webhooks = field(init=False)
     #: id -> the status it was seeded or created with
     initial_status: dict[str, str] = field(default_factory=dict)
     message_count: int = 0
 
     def __post_init__(self) -> None:
         self.vendor = VendorSystem(self.clock)
+        self.webhooks = Webhooks(self.clock, self.later, self.post)
 
     def collections(self) -> dict[str, Collection[Request]]:
         """The four kinds of work by name."""
@@ -96,6 +101,7 @@ class World:
         collection.leave_bucket(record)
         record.status = status
         collection.enter_bucket(record)
+        self.webhooks.announce(record)
 
     def settle_asset(self, record: FulfillmentRequest, status: str) -> None:
         """Give a request's asset a new status."""

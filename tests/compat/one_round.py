@@ -15,6 +15,7 @@ from connect_worker.engine.handle import handle
 from connect_worker.engine.heart import Heart
 from connect_worker.engine.poll import poll
 from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.processing.notices import Notice
 from connect_worker.processing.states import Kind, Ref
 from connect_worker.resources.loading import load_registry
 
@@ -25,6 +26,9 @@ class Publisher:
 
     def publish(self, refs: Iterable[Ref]) -> None:
         self.refs.extend(refs)
+
+    def notify(self, notices: Iterable[Notice]) -> None:
+        assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> set[Kind]:
         return set()

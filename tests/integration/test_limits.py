@@ -13,6 +13,7 @@ from connect_worker.engine.sweep import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
+from connect_worker.processing.notices import Notice
 from connect_worker.processing.registry import Registry
 from connect_worker.processing.states import Claim, Kind, Ref, State
 
@@ -80,6 +81,9 @@ class Noting:
         if waiting := list(refs):
             self.posted.append(self.workplace.accepted(self.ref))
             self.workplace.publish(waiting)
+
+    def notify(self, notices: Iterable[Notice]) -> None:
+        assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> set[Kind]:
         return set()

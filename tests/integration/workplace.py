@@ -19,6 +19,7 @@ from connect_worker.engine.poll import Polled, poll
 from connect_worker.engine.sweep import sweep
 from connect_worker.engine.turnstile import KnownPause, Turnstile
 from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.processing.notices import Notice
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.processing.retry import RetryPolicy
 from connect_worker.processing.states import Entry, Kind, Ref
@@ -74,6 +75,9 @@ class Workplace:
 
     def publish(self, refs: Iterable[Ref]) -> None:
         self.messages.extend(refs)
+
+    def notify(self, notices: Iterable[Notice]) -> None:
+        assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> set[Kind]:
         return {ref.kind for ref in self.messages}

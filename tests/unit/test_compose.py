@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
 import yaml
 from environs import Env
@@ -17,7 +18,7 @@ from connect_worker.sandbox.__main__ import main as sandbox_command
 from connect_worker.sandbox.options import DEFAULT_API_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"worker", "beat", "flower", "console", "sandbox"}
+OURS = {"worker", "beat", "flower", "console", "webhook", "sandbox"}
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 MANUAL = (ROOT / "docs" / "deployment.md").read_text()
@@ -40,7 +41,7 @@ def connect_variables(service: str) -> set[str]:
 def test_the_services_and_which_of_them_are_optional() -> None:
     assert set(SERVICES) == {"redis", *OURS}
     profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
-    assert profiles == {"console": ["console"], "sandbox": ["sandbox"]}
+    assert profiles == {name: [name] for name in ("console", "webhook", "sandbox")}
 
 
 def test_redis_appends_to_a_file_on_a_volume_and_evicts_nothing() -> None:
@@ -59,16 +60,16 @@ def test_redis_is_reached_only_from_a_network_without_a_way_out() -> None:
 
 def test_ports_are_published_on_the_loopback_address_only() -> None:
     published = {name: one["ports"] for name, one in SERVICES.items() if "ports" in one}
-    assert set(published) == {"console", "flower", "sandbox"}
+    assert set(published) == {"console", "flower", "sandbox", "webhook"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-@pytest.mark.parametrize("name", ["redis", "worker", "flower", "console", "sandbox"])
+@pytest.mark.parametrize("name", ["redis", "worker", "flower", "console", "webhook", "sandbox"])
 def test_what_can_tell_its_health_is_asked(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
 
 
-@pytest.mark.parametrize("name", ["worker", "beat", "flower", "console"])
+@pytest.mark.parametrize("name", ["worker", "beat", "flower", "console", "webhook"])
 def test_what_needs_redis_waits_until_it_is_healthy(name: str) -> None:
     assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
@@ -116,6 +117,9 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | told | ledger | polls | encryption
+    of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
+    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT"}
+    assert connect_variables("webhook") == of_webhooks | of_redis | account | others
 
 
 def test_the_console_is_started_by_a_command_that_there_is() -> None:
@@ -128,16 +132,27 @@ def test_the_console_is_started_by_a_command_that_there_is() -> None:
     assert SERVICES["console"]["environment"]["CONNECT_CONSOLE_PASSWORD"] is None
 
 
+def test_the_receiver_is_started_by_a_command_that_there_is() -> None:
+    python, flag, module, name, command, *options = SERVICES["webhook"]["command"]
+    assert (python, flag, module) == ("python", "-m", "connect_worker")
+    group = main.commands[name]
+    assert isinstance(group, click.Group)
+    chosen = group.commands[command].make_context(command, options).params
+    assert SERVICES["webhook"]["ports"][0].endswith(f":{chosen['port']}")
+    assert SERVICES["webhook"]["environment"]["CONNECT_WEBHOOK_SECRET"] is None
+
+
 def test_only_the_worker_gets_the_key() -> None:
-    # The console needs the part before the colon, under a name of its own.
-    user = SERVICES["console"]["environment"]["CONNECT_API_KEY"]
-    assert user == "${CONSOLE_SERVICE_USER:-}"
+    # Console and receiver need the part before the colon, under a name of its own.
+    for name in ("console", "webhook"):
+        user = SERVICES[name]["environment"]["CONNECT_API_KEY"]
+        assert user == f"${{{name.upper()}_SERVICE_USER:-}}"
     holders = {
         name
         for name, one in SERVICES.items()
         if any("API_KEY" in variable for variable in one.get("environment", {}))
     }
-    assert holders == {"worker", "console"}
+    assert holders == {"worker", "console", "webhook"}
     assert SERVICES["worker"]["environment"]["CONNECT_API_KEY"] is None
 
 

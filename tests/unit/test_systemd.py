@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -41,6 +42,7 @@ def test_a_unit_for_each_part() -> None:
         "connect-console.service",
         "connect-flower.service",
         "connect-metrics.service",
+        "connect-webhook.service",
         "connect-worker@.service",
     }
 
@@ -55,11 +57,15 @@ def test_a_part_is_started_as_in_compose(part: str) -> None:
     assert command(unit) == compose + names
 
 
-@pytest.mark.parametrize("part", ["console", "metrics"])
+@pytest.mark.parametrize("part", ["console", "metrics", "webhook"])
 def test_a_part_is_started_by_a_command_that_there_is(part: str) -> None:
     python, flag, module, name, *options = command(FOLDER / f"connect-{part}.service")
     assert (python, flag, module) == ("python", "-m", "connect_worker")
-    assert main.commands[name].make_context(name, options).params["address"] == "127.0.0.1"
+    found = main.commands[name]
+    if isinstance(found, click.Group):
+        name, *options = options
+        found = found.commands[name]
+    assert found.make_context(name, options).params["address"] == "127.0.0.1"
 
 
 def test_a_worker_that_is_stopped_finishes_and_leaves_nobody_behind() -> None:

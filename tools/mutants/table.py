@@ -14,6 +14,9 @@ LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
+FOREIGN = "tests/webhook/test_accounts.py::"
+NOTICED = "tests/webhook/test_at_once.py::"
+UNTOLD = "tests/webhook/test_trouble.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,40 @@ MUTANTS = (
             ACCOUNTS
             + "test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_other",
         ),
+        waits=True,
+    ),
+    Mutant(
+        "who signed a notification is not asked",
+        (
+            Edit(
+                "connect_worker/webhook/signature.py",
+                'options: Any = {"verify_aud": False,',
+                'options: Any = {"verify_signature": False, "verify_aud": False,',
+            ),
+        ),
+        (FOREIGN + "test_each_account_has_its_place_and_its_secret",),
+    ),
+    Mutant(
+        "a notification that comes again is followed again",
+        (
+            Edit(
+                "connect_worker/ledger/lua/notice.lua",
+                "if before and before ~= call then\n",
+                "if false then\n",
+            ),
+        ),
+        (NOTICED + "test_several_receivers_share_what_they_remember",),
+    ),
+    Mutant(
+        "a notice whose message is lost is forgotten",
+        (
+            Edit(
+                "connect_worker/engine/sweep.py",
+                "    engine.publisher.notify(",
+                "    list(",
+            ),
+        ),
+        (UNTOLD + "test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing",),
         waits=True,
     ),
 )

@@ -24,6 +24,11 @@
 --                                `all`, a kind or a product
 --   held:<name>          zset    every request that was refused for this pause; the score is when its
 --                                visit began
+--   notices              hash    <kind> or <kind>:<id> -> the mark of the last notification that said
+--                                that it may have changed, until somebody has looked
+--   noticed              zset    the same names, once each; the score is when `unanswered` sends
+--                                another message about it
+--   heard:<digest>       string  the call that noted the notification down; expires
 --   polls                hash    <kind> -> when its last poll ended, a blank, and what it found
 --   gate                 hash    until, reason, failures, token (of the last closing call),
 --                                asked, asked_for (the pause that Connect itself asked for),

@@ -57,6 +57,11 @@ def list_calls(call: Call) -> Reply:
     return Reply(content=list(call.world.journal.recent))
 
 
+def list_notifications(call: Call) -> Reply:
+    """The latest notifications, oldest first: at, webhook, request, try, status (0: no answer)."""
+    return Reply(content=list(call.world.webhooks.deliveries))
+
+
 def add_requests(call: Call) -> Reply:
     """More work: ``{"kind", "count", "scenario"}`` or ``{"kind", "body"}``; 201 with the ids."""
     document = call.document()
@@ -162,6 +167,7 @@ ROUTES = [
     Route("GET", "report", get_report),
     Route("GET", "report/{id}", get_entry),
     Route("GET", "calls", list_calls),
+    Route("GET", "notifications", list_notifications),
     Route("POST", "requests", add_requests),
     Route("POST", "requests/{id}/answer", answer_inquiry),
     Route("POST", "requests/{id}/decide", decide_by_hand),

@@ -1,0 +1,214 @@
+"""Webhooks of the account, and the notifications that go out for them.
+
+Who signs is told by a JSON Web Token in the `Authorization` header, HS256 with the webhook's
+secret. Connect's documentation says no more: the claims and the body are the sandbox's own.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from connect_worker.sandbox.clock import Clock, whole_seconds
+from connect_worker.sandbox.identifiers import webhook_id
+from connect_worker.sandbox.matching import values_at
+
+Json = dict[str, Any]
+
+#: What the notifications about each kind are called.
+OBJECT_CLASSES = {
+    "fulfillment": "fulfillment_request",
+    "tier-config": "tier_config_request",
+    "usage-file": "usage_file",
+    "usage": "listing_request",
+}
+#: After each failure the next try waits twice as long.
+FIRST_PAUSE_SECONDS = 0.5
+MOST_TRIES = 8
+TOKEN_LIFE = timedelta(minutes=5)
+REMEMBERED = 1000
+
+#: Posts a body with headers to a URL, and tells the status; 0: no answer.
+Post = Callable[[str, Json, bytes, Callable[[int], None]], None]
+
+
+class Subject(Protocol):
+    """What a notification is about."""
+
+    @property
+    def kind(self) -> str:
+        """One of the four kinds of work."""
+
+    @property
+    def id(self) -> str:
+        """The id in Connect."""
+
+    @property
+    def product_id(self) -> str:
+        """Whose product it is."""
+
+
+@dataclass
+class Webhook:
+    """One webhook as a client has made it."""
+
+    number: int
+    #: as the client sent it: label, external_url, jwt_secret, …
+    sent: Json
+    created: datetime
+    modified: datetime | None = None
+    last: Json = field(default_factory=dict)
+    stats: dict[str, int] = field(
+        default_factory=lambda: {
+            "events": 0,
+            "triggers": 0,
+            "success_triggers": 0,
+            "failure_triggers": 0,
+        }
+    )
+
+    @property
+    def id(self) -> str:
+        """``WH-000-000-000``."""
+        return webhook_id(self.number)
+
+    def body(self) -> Json:
+        """As ``notifications/webhooks/{id}`` shows it."""
+        shown = {name: value for name, value in self.sent.items() if name != "product_id"}
+        return {
+            "id": self.id,
+            "type": "event",
+            **shown,
+            "product": {"id": self.sent["product_id"]},
+            "created_at": whole_seconds(self.created),
+            "modified_at": whole_seconds(self.modified) if self.modified else None,
+            "stats": dict(self.stats),
+            **self.last,
+        }
+
+    def values(self, name: str) -> list[Any]:
+        """Values under a field name."""
+        return values_at(self.body(), name)
+
+    def wants(self, subject: Subject) -> bool:
+        """Whether a change of this request is to be told."""
+        return bool(
+            self.sent["active"]
+            and self.sent.get("type", "event") == "event"
+            and self.sent["object_class"] == OBJECT_CLASSES[subject.kind]
+            and self.sent["product_id"] == subject.product_id
+        )
+
+
+class Webhooks:
+    """All webhooks, and what was sent."""
+
+    def __init__(
+        self, clock: Clock, later: Callable[[float, Callable[[], None]], object], post: Post
+    ) -> None:
+        self._clock = clock
+        self._later = later
+        self._post = post
+        self._made = 0
+        self._notified = 0
+        self.by_id: dict[str, Webhook] = {}
+        #: the latest deliveries, oldest first: at, webhook, request, try, status
+        self.deliveries: deque[Json] = deque(maxlen=REMEMBERED)
+
+    def create(self, sent: Json) -> Webhook:
+        """Make a webhook of a checked document."""
+        made = Webhook(self._made, sent, self._clock())
+        self._made += 1
+        self.by_id[made.id] = made
+        return made
+
+    def change(self, webhook: Webhook, sent: Json) -> None:
+        """Put a checked document in the place of what it had."""
+        webhook.sent = sent
+        webhook.modified = self._clock()
+
+    def announce(self, subject: Subject) -> None:
+        """Tell the webhooks that a request is new or has changed."""
+        for webhook in self.by_id.values():
+            if webhook.wants(subject):
+                self.trigger(webhook, subject.id)
+
+    def trigger(self, webhook: Webhook, request_id: str = "") -> None:
+        """Notify, again and again until it is taken; without an id it is about no request."""
+        self._notified += 1
+        number = self._notified
+        webhook.stats["events"] += 1
+        body = {
+            "webhook_id": webhook.id,
+            "webhook_name": webhook.sent["label"],
+            "object_class": webhook.sent["object_class"],
+            "product_id": webhook.sent["product_id"],
+            **({"id": request_id} if request_id else {}),
+            "data": webhook.sent.get("data") or {},
+        }
+        # Behind the answer to the call that has caused it.
+        self._later(0, lambda: self._deliver(webhook, body, number, 1))
+
+    def _deliver(self, webhook: Webhook, body: Json, number: int, tries: int) -> None:
+        if webhook.id not in self.by_id:
+            return
+        now = self._clock()
+        claims = {
+            "iat": int(now.timestamp()),
+            "exp": int((now + TOKEN_LIFE).timestamp()),
+            "jti": f"{webhook.id}-{number}",
+        }
+        headers = {
+            "Content-Type": "application/json",
+            **(webhook.sent.get("headers") or {}),
+            "Authorization": f"Bearer {sign(claims, webhook.sent['jwt_secret'])}",
+        }
+
+        def told(status: int) -> None:
+            self._note(webhook, body, tries, status, began=now)
+            if not 200 <= status < 300 and tries < MOST_TRIES:
+                pause = FIRST_PAUSE_SECONDS * 2 ** (tries - 1)
+                self._later(pause, lambda: self._deliver(webhook, body, number, tries + 1))
+
+        self._post(webhook.sent["external_url"], headers, json.dumps(body).encode(), told)
+
+    def _note(
+        self, webhook: Webhook, body: Json, tries: int, status: int, *, began: datetime
+    ) -> None:
+        now = self._clock()
+        is_taken = 200 <= status < 300
+        webhook.stats["triggers"] += 1
+        webhook.stats["success_triggers" if is_taken else "failure_triggers"] += 1
+        webhook.last["last_event"] = whole_seconds(now)
+        webhook.last["last_success" if is_taken else "last_failure"] = {
+            "time": whole_seconds(now),
+            "response": {"status": status},
+            "duration": int((now - began).total_seconds() * 1000),
+            "status": "success" if is_taken else "failure",
+        }
+        self.deliveries.append(
+            {
+                "at": whole_seconds(now),
+                "webhook": webhook.id,
+                "request": body.get("id", ""),
+                "try": tries,
+                "status": status,
+            }
+        )
+
+
+def sign(claims: Json, secret: str) -> str:
+    """Return a JSON Web Token, HS256 (RFC 7515, RFC 7519)."""
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    signed = ".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in parts)
+    signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{_encoded(signature)}"
+
+
+def _encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

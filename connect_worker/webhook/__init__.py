@@ -1,0 +1,1 @@
+"""The receiver of Connect's notifications, and their registration in the account."""

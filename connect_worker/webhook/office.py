@@ -1,0 +1,123 @@
+"""One account's webhooks in Connect: what should be there, what is, and making them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from connect_worker.accounts import settings_of
+from connect_worker.api import Client
+from connect_worker.engine.context import Processor
+from connect_worker.exceptions import SettingsError
+from connect_worker.processing.registry import Registry
+from connect_worker.processing.states import Kind
+from connect_worker.resources.loading import load_registry
+from connect_worker.settings import Settings
+from connect_worker.webhook.places import place_of
+from connect_worker.webhook.registration import Step, Wanted, points_here
+
+PATH: Final = "notifications/webhooks"
+
+
+def open_office(account: str, url: str = "") -> Office:
+    """Read an account's settings and automations.
+
+    Raises:
+        SettingsError: Something is missing.
+        RegistrationError: The automations can't be loaded.
+    """
+    settings = settings_of(account)
+    config = settings.config()
+    client = Client(config.api_url, config.api_key, timeout_seconds=settings.timeout_seconds)
+    return Office(account, settings, client, load_registry(settings.processors, config), url=url)
+
+
+def secret_of(settings: Settings) -> str:
+    """Return the secret that signs an account's notifications.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if settings.webhook_secret:
+        return settings.webhook_secret
+    name = settings.variable("WEBHOOK_SECRET")
+    raise SettingsError(f"{name} not set: `openssl rand -base64 32` makes one", setting=name)
+
+
+class Office:
+    """An account's webhooks.
+
+    Args:
+        account: As `CONNECT_ACCOUNTS` has it; "" for the only one.
+        settings: The account's.
+        client: Speaks to Connect.
+        registry: The automations, for which notifications are wanted.
+        url: The receiver's public address; by default the settings' one.
+
+    Raises:
+        SettingsError: There is no public address.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        settings: Settings,
+        client: Client,
+        registry: Registry[Processor],
+        *,
+        url: str = "",
+    ) -> None:
+        self.account = account
+        #: For the rows of an answer.
+        self.named = {"account": account} if account else {}
+        self.url = (url or settings.webhook_url).rstrip("/")
+        if not self.url:
+            raise SettingsError(
+                "CONNECT_WEBHOOK_URL not set: give the receiver's public address",
+                setting="CONNECT_WEBHOOK_URL",
+            )
+        self._settings = settings
+        self._client = client
+        self._registry = registry
+
+    def wanted(self) -> Sequence[Wanted]:
+        """Return a webhook for each kind with an automation and each of its products."""
+        secret = secret_of(self._settings)
+        return [
+            Wanted(product, kind, self.url + place_of(self.account, kind), secret)
+            for kind in Kind
+            for product in self._products(kind)
+        ]
+
+    def _products(self, kind: Kind) -> Iterable[str]:
+        named = [one.products for one in self._registry.registrations if one.kind is kind]
+        own = dict.fromkeys(product for some in named for product in sorted(some or ()))
+        if None not in named:
+            return own
+        # An automation for all others: those that the settings name, or all of the account.
+        others = self._settings.config().products
+        return dict.fromkeys([*own, *(others or self._all_products())])
+
+    def _all_products(self) -> list[str]:
+        return [str(row["id"]) for row in self._client.get_all("products")]
+
+    def found(self) -> list[Mapping[str, Any]]:
+        """Return the webhooks that the account has."""
+        return list(self._client.get_all(PATH))
+
+    def owns(self, hook: Mapping[str, Any]) -> bool:
+        """Whether a webhook sends its notifications here."""
+        return points_here(hook, self.url, self.account)
+
+    def carry_out(self, step: Step) -> str:
+        """Create or change a webhook; return its id."""
+        if step.action == "create":
+            created = self._client.send("POST", PATH, step.wanted.body)
+            return str(created.get("id", "")) if isinstance(created, dict) else ""
+        if step.action == "update":
+            self._client.send("PUT", f"{PATH}/{step.id}", step.wanted.body)
+        return step.id
+
+    def delete(self, hook_id: str) -> None:
+        """Delete a webhook."""
+        self._client.send("DELETE", f"{PATH}/{hook_id}")
