@@ -6,6 +6,7 @@ import json as json_module
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from typing import IO, Any, Final
 
@@ -54,6 +55,7 @@ class Client:
         page_size: Rows per page of a collection.
         turnstile: Asked before each attempt to call Connect, a GET's repetitions included; what it
             raises is passed on, and nothing is sent.
+        pool: Carries the calls, downloads too, instead of sessions of the client's own.
     """
 
     def __init__(
@@ -64,13 +66,14 @@ class Client:
         timeout_seconds: float = TIMEOUT_SECONDS,
         page_size: int = PAGE_SIZE,
         turnstile: Turnstile = always_open,
+        pool: SessionPool | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._pool = SessionPool(key, url=self.url, turnstile=turnstile)
+        self._pool = pool or SessionPool(key, url=self.url, turnstile=turnstile)
         # Downloads are no calls to Connect: nothing paces them.
-        self._plain = SessionPool()
+        self._plain = pool or SessionPool()
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -217,6 +220,23 @@ def client_for(
                 turnstile=turnstile,
             )
         return _clients[account]
+
+
+@contextmanager
+def using_client(config: Config, client: Client) -> Iterator[Client]:
+    """Have `client_for` give this client for the config's account inside the with-block."""
+    account = config.api_url, config.api_key
+    with _making:
+        former = _clients.get(account)
+        _clients[account] = client
+    try:
+        yield client
+    finally:
+        with _making:
+            if former is None:
+                del _clients[account]
+            else:
+                _clients[account] = former
 
 
 #: One client an account, with its pooled sessions, for the whole process.

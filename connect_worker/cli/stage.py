@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -128,7 +127,7 @@ class _Start:
         )
         self._await(redis, lambda: answers_ping(port))
         self._await(sandbox, ready_file.exists)
-        return f"redis://{HOST}:{port}/0", _read(ready_file)
+        return f"redis://{HOST}:{port}/0", surroundings.read_ready(ready_file)
 
     def celery(self, environment: Mapping[str, str]) -> str:
         """Start Flower, the workers, and at last beat; return Flower's address."""
@@ -175,8 +174,3 @@ def _sandbox_command(wishes: Wishes, ready_file: Path) -> list[str]:
         latency_ms=wishes.latency_ms,
         ready_file=ready_file,
     )
-
-
-def _read(ready_file: Path) -> surroundings.Ready:
-    document = json.loads(ready_file.read_text())
-    return surroundings.Ready(document["url"], document["api_url"], document["api_key"])

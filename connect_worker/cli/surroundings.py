@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,12 @@ class Ready:
     url: str
     api_url: str
     api_key: str
+
+
+def read_ready(ready_file: Path) -> Ready:
+    """Read what a sandbox has written once it listens."""
+    document = json.loads(ready_file.read_text())
+    return Ready(document["url"], document["api_url"], document["api_key"])
 
 
 def find_root() -> Path:
