@@ -14,7 +14,9 @@ from connect_worker.cli.listing import list_requests
 from connect_worker.cli.metrics import metrics
 from connect_worker.cli.pausing import pause, resume
 from connect_worker.cli.polling import poll
+from connect_worker.cli.rehearsing import try_out
 from connect_worker.cli.repair import discard, repost, rerun
+from connect_worker.cli.replaying import replay
 from connect_worker.cli.status import status
 from connect_worker.cli.story import show
 
@@ -58,6 +60,8 @@ _COMMANDS = (
     doctor,
     metrics,
     completion,
+    try_out,
+    replay,
     demo,
 )
 for _command in _COMMANDS:

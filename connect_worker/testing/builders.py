@@ -261,7 +261,8 @@ def _with_params(params: list[dict[str, Any]], given: Params) -> list[dict[str, 
 def _only_items(items: list[dict[str, Any]], given: Items) -> list[dict[str, Any]]:
     known = {item["mpn"]: item for item in items}
     chosen = []
-    for number, (mpn, value) in enumerate(given.items(), start=1):
+    # New ones are numbered behind those that the product has.
+    for number, (mpn, value) in enumerate(given.items(), start=len(items) + 1):
         other = {**items[0], "id": f"{items[0]['id'][:-4]}{number:04d}", "display_name": mpn}
         fields = value if isinstance(value, Mapping) else {"quantity": value}
         chosen.append({**known.get(mpn, other), "mpn": mpn, **fields})

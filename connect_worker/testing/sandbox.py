@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -86,17 +86,45 @@ class Sandbox:
         found: dict[str, Any] = self._call("GET", f"report/{request_id}")
         return found
 
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of all requests, by id."""
+        found: dict[str, dict[str, Any]] = self._call("GET", "report")["requests"]
+        return found
+
     def wait_for(self, request_id: str, status: str, *, seconds: float = 30) -> dict[str, Any]:
         """Return a request's entry once it has a status.
 
         Raises:
             AssertionError: It has not within the time; tells what it has.
         """
+        return self.wait_until(
+            request_id, lambda entry: entry["status"] == status, f"not {status}", seconds=seconds
+        )
+
+    def wait_until(
+        self,
+        request_id: str,
+        holds: Callable[[dict[str, Any]], bool],
+        otherwise: str = "not as it was waited for",
+        *,
+        seconds: float = 30,
+    ) -> dict[str, Any]:
+        """Return a request's entry once a condition on it holds.
+
+        Args:
+            request_id: The request.
+            holds: The condition.
+            otherwise: What is said when it does not.
+            seconds: How long it may take.
+
+        Raises:
+            AssertionError: It does not hold within the time; tells the status.
+        """
         give_up = time.monotonic() + seconds
-        while (entry := self.entry(request_id))["status"] != status:
+        while not holds(entry := self.entry(request_id)):
             if time.monotonic() > give_up:
                 raise AssertionError(
-                    f"{request_id} is {entry['status']} and not {status} after {seconds:g} s; "
+                    f"{request_id} is {entry['status']} and {otherwise} after {seconds:g} s; "
                     f"refused posts: {entry['refused']}"
                 )
             time.sleep(_LOOK_SECONDS)

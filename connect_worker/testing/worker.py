@@ -132,10 +132,7 @@ def running_workers(directory: Path, *, sandbox: Sandbox, redis_url: str) -> Ite
     environment = {
         **base,
         **_IN_HURRY,
-        # A worker finds the modules that the tests find.
-        "PYTHONPATH": os.pathsep.join(
-            [base["PYTHONPATH"], str(Path.cwd()), *filter(None, sys.path)]
-        ),
+        "PYTHONPATH": os.pathsep.join(paths),
         "CONNECT_API_URL": sandbox.api_url,
         "CONNECT_API_KEY": sandbox.api_key,
         "CONNECT_REDIS_URL": redis_url,
