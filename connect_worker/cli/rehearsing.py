@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from connect_worker.processing.states import JSON, Kind
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Take the request from a JSON file. Without CONNECT_API_URL nothing else is read, too.",
+    help="Take the request from a JSON file; without an account, reads find an empty one.",
 )
 @click.option(
     "--record",
@@ -56,7 +56,7 @@ def try_out(
     Exit code 0 when it decided, 1 when it raised an error.
     """
     # Connect's client and the models take a moment to load; `--help` needs none of them.
-    from connect_worker.cli.subject import account, automation_for, kind_of
+    from connect_worker.cli.subject import account, automation_for, kind_of, quiet
     from connect_worker.resources.automation import Automation
     from connect_worker.trial.account import Account
     from connect_worker.trial.record import Record, Recording
@@ -68,7 +68,6 @@ def try_out(
     document = _read(file) if file else None
     kind = kind_of(str(document.get("id")) if document else str(request_id))
     chosen: type[Automation[Any]] = automation_for(automation, kind)
-    logging.disable(logging.NOTSET if verbose else logging.CRITICAL)
     is_online = file is None or _has_account()
     if is_online:
         config = account()
@@ -81,7 +80,8 @@ def try_out(
     if document is None:
         document = _fetch(config, kind, str(request_id))
     recording = Recording(reads)
-    run = rehearse(chosen, document, config=config, reads=recording)
+    with nullcontext() if verbose else quiet():
+        run = rehearse(chosen, document, config=config, reads=recording)
     if record_file:
         Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
     if as_json:

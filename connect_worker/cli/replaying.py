@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
@@ -37,7 +36,7 @@ def replay(*, automation: str, last: int, as_json: bool) -> None:
     Exit code 0 when it decides as before, 1 when it differs somewhere.
     """
     from connect_worker.api import client_for
-    from connect_worker.cli.subject import account, automations_in
+    from connect_worker.cli.subject import account, automations_in, quiet
     from connect_worker.exceptions import Message
     from connect_worker.trial.settled import SETTLED, latest
 
@@ -45,15 +44,14 @@ def replay(*, automation: str, last: int, as_json: bool) -> None:
     if not chosen:
         raise Refused("usage listings are never settled: there is nothing to compare", Exit.USAGE)
     config = account()
-    logging.disable(logging.CRITICAL)
     rows: list[dict[str, JSON]] = []
     for one in chosen:
         products = [one.products] if isinstance(one.products, str) else list(one.products or ())
+        wanted = products or config.products
         try:
-            for document in latest(
-                client_for(config), one.kind, products=products or config.products, last=last
-            ):
-                rows.append(_row(one, document, config))
+            with quiet():
+                found = latest(client_for(config), one.kind, products=wanted, last=last)
+                rows += [_row(one, document, config) for document in found]
         except Message as error:
             raise Refused(f"settled requests can't be read: {error}", Exit.NO_ANSWER) from error
     differing = [row for row in rows if row["difference"]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from connect_worker.cli.desk import Exit, Refused
@@ -74,3 +77,14 @@ def account() -> Config:
         return Settings.from_env().config()
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Log nothing inside the with-block: what a command finds out, it tells itself."""
+    former = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(former)

@@ -16,6 +16,7 @@ from connect_worker.resources.automation import Automation
 from connect_worker.trial.record import Record, Replaying
 from connect_worker.trial.rehearsal import Run, rehearse
 from connect_worker.trial.standin import URL, StandIn
+from connect_worker.trial.wire import Carrier
 
 
 def run(
@@ -45,6 +46,7 @@ def run(
 
     Raises:
         RegistrationError: The class can't be made.
+        NotRecorded: A record has no answer to what the processor reads by now.
 
     Example:
         >>> from connect_worker.models import ActivationTileResponse
@@ -63,13 +65,13 @@ def run(
     if isinstance(request, Record):
         if request.kind is not kind:
             raise TypeError(f"the record is of a {request.kind} request, not of {kind}")
-        reads: Any = Replaying(request.reads)
+        reads: Carrier = Replaying(request.reads)
     else:
         reads = StandIn(kind, str(document.get("id")))
     moment = None if at is None else at.timestamp()
     # The client of an account is shared by its process: one run at a time has it.
     with _one_at_a_time:
-        return rehearse(
+        done = rehearse(
             automation,
             document,
             config=_config(),
@@ -77,6 +79,9 @@ def run(
             answers=answers,
             clock=None if moment is None else lambda: moment,
         )
+    if isinstance(reads, Replaying) and reads.missed:
+        raise reads.missed
+    return done
 
 
 def recorded(path: str | Path) -> Record:

@@ -120,6 +120,8 @@ class Replaying:
         self._answers: dict[tuple[str, str], deque[dict[str, JSON]]] = defaultdict(deque)
         for read in reads:
             self._answers[read["path"], read["query"]].append(read)
+        #: The first read that had no answer; it was raised, but the processor may have caught it.
+        self.missed: NotRecorded | None = None
 
     def __call__(self, sent: Sent) -> Answer:
         """Answer one read.
@@ -133,7 +135,9 @@ class Replaying:
         )
         if not known:
             asked = f"{sent.method} {sent.path}" + (f"?{sent.query}" if sent.query else "")
-            raise NotRecorded(f"the record has no answer to {asked}: record it anew")
+            missed = NotRecorded(f"the record has no answer to {asked}: record it anew")
+            self.missed = self.missed or missed
+            raise missed
         read = known.popleft() if len(known) > 1 else known[0]
         content = json.dumps(read["json"]) if "json" in read else read["text"]
         return Answer(read["status"], content.encode(), read["headers"])

@@ -68,13 +68,12 @@ def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:
             if former and former != template:
                 return f"was approved with template {former}, now with {template}"
         case Approve(tile=str(tile)):
-            former = _tile_in(document)
-            if former and former != tile:
+            if _tile_in(document) not in ("", tile):
                 return "was approved with another text"
         case Fail(reason):
-            former = document.get("reason")
-            if former and former != reason:
-                return f"was failed for {former!r}, now for {reason!r}"
+            said = document.get("reason")
+            if said and said != reason:
+                return f"was failed for {said!r}, now for {reason!r}"
     return ""
 
 

@@ -66,9 +66,7 @@ class Readers(FulfillmentAutomation):
 
     def process_request(self, request: Fulfillment) -> Response:
         config = TierConfig.get(request.asset.tiers.tier1.id, request.asset.product.id, self.config)
-        others = [
-            asset for asset in Directory(self.config).list_assets() if isinstance(asset, Asset)
-        ]
+        others = Directory(self.config).list_assets()
         plan = request.asset.get_param_by_id("plan")
         assert plan is not None
         plan.value = "written"

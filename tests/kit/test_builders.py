@@ -9,6 +9,7 @@ from contract import check_exchange
 
 from connect_worker import testing
 from connect_worker.models import BaseModel
+from connect_worker.testing.builders import Items
 
 FULFILLMENT = ["purchase", "change", "cancel", "suspend", "resume"]
 TIER = ["tier_setup", "tier_update"]
@@ -88,7 +89,10 @@ def test_a_tier_configuration_shows_the_requests_params() -> None:
 
 
 def test_a_request_has_the_items_that_are_said_and_no_others() -> None:
-    items = {"EXTRA-STORAGE": 3, "MINE": {"quantity": "2", "old_quantity": "1", "period": "Yearly"}}
+    items: Items = {
+        "EXTRA-STORAGE": 3,
+        "MINE": {"quantity": "2", "old_quantity": "1", "period": "Yearly"},
+    }
     found = testing.change(items=items).asset.items
     assert [(one.mpn, one.quantity) for one in found] == [("EXTRA-STORAGE", 3), ("MINE", 2)]
     assert (found[0].display_name, found[1].display_name) == ("Additional storage", "MINE")
