@@ -9,6 +9,7 @@ import click
 
 from connect_worker.cli.completion import completion
 from connect_worker.cli.demo import demo
+from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.listing import list_requests
 from connect_worker.cli.metrics import metrics
@@ -17,6 +18,7 @@ from connect_worker.cli.polling import poll
 from connect_worker.cli.rehearsing import try_out
 from connect_worker.cli.repair import discard, repost, rerun
 from connect_worker.cli.replaying import replay
+from connect_worker.cli.starting import new
 from connect_worker.cli.status import status
 from connect_worker.cli.story import show
 
@@ -60,6 +62,8 @@ _COMMANDS = (
     doctor,
     metrics,
     completion,
+    new,
+    dev,
     try_out,
     replay,
     demo,

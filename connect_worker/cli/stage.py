@@ -35,6 +35,8 @@ class Wishes:
     sandbox_port: int = 0
     seed: int = 1
     latency_ms: float = 0.0
+    #: Modules or `.py` paths; none: the project's examples.
+    processors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +80,21 @@ def set_up(
         ClickException: Something did not start; one sentence and the end of its log.
         Interrupted: A signal came meanwhile.
     """
-    base = surroundings.base_environment(surroundings.find_root(), processes.directory)
+    # The user's modules are where the command is given.
+    folders = [Path.cwd()] if wishes.processors else []
+    base = surroundings.base_environment(surroundings.find_root(), processes.directory, *folders)
     try:
         program = find_redis()
     except NoServer as error:
         raise click.ClickException(str(error)) from error
     start = _Start(wishes, processes, signals)
     redis_url, ready = start.servers(program, base)
-    environment = surroundings.worker_environment(base, redis_url=redis_url, ready=ready)
+    environment = surroundings.worker_environment(
+        base,
+        redis_url=redis_url,
+        ready=ready,
+        processors=wishes.processors or surroundings.PROCESSORS,
+    )
     return Stage(ready, redis_url, start.celery(environment))
 
 
@@ -173,4 +182,5 @@ def _sandbox_command(wishes: Wishes, ready_file: Path) -> list[str]:
         seed=wishes.seed,
         latency_ms=wishes.latency_ms,
         ready_file=ready_file,
+        without=surroundings.kinds_without(wishes.processors),
     )

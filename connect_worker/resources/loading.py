@@ -58,7 +58,7 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
     """
     found: dict[type[Automation[Any]], None] = {}
     for given in names:
-        name, only = _parted(given)
+        name, only = parted(given)
         contents = vars(_module(name))
         if only and not _is_automation(contents.get(only)):
             raise RegistrationError(f"CONNECT_PROCESSORS: {name} has no automation {only}")
@@ -73,8 +73,11 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
     return list(found)
 
 
-def _parted(given: str) -> tuple[str, str]:
-    """Part `module:Name`; the colon behind a drive's letter parts nothing."""
+def parted(given: str) -> tuple[str, str]:
+    """Part `module:Name`; "" is the name where none is given.
+
+    The colon behind a drive's letter parts nothing.
+    """
     name, colon, only = given.rpartition(":")
     return (name, only) if colon and only.isidentifier() else (given, "")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from connect_worker.cli.processes import Child, Processes
-from connect_worker.cli.surroundings import base_environment, celery_command, find_root
+from connect_worker.cli.surroundings import absolute, base_environment, celery_command, find_root
 from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.redis import connect
 from connect_worker.resources.automation import Automation
@@ -160,5 +160,5 @@ def _await_ready(worker: Worker) -> None:
 def _name(processors: str | type[Automation[Any]]) -> str:
     if isinstance(processors, str):
         # The worker works in a directory of its own.
-        return str(Path(processors).resolve()) if processors.endswith(".py") else processors
+        return absolute([processors])[0]
     return f"{processors.__module__}:{processors.__qualname__}"
