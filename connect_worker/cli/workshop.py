@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from dotenv import dotenv_values
 from rich.console import Console
 
 from connect_worker.cli import surroundings
@@ -192,16 +193,18 @@ def _of_account(
         ClickException: It names no account.
     """
     try:
-        # Reads `.env` into the environment, too.
         Settings.from_env().config()
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    own = {name: text for name, text in os.environ.items() if name.startswith("CONNECT_")}
+    given = {**dotenv_values(".env"), **os.environ}
+    own = {
+        name: text
+        for name, text in given.items()
+        if text is not None and (name.startswith("CONNECT_") or name == "VENDOR_URL")
+    }
     for name in _OTHER_REDIS:
         own.pop(name, None)
         own.pop(f"{name}_FILE", None)
-    if "VENDOR_URL" in os.environ:
-        own["VENDOR_URL"] = os.environ["VENDOR_URL"]
     return {
         **base,
         **own,
