@@ -37,7 +37,8 @@ def run(
         automation: The class of the processor, or an instance.
         request: What to process: of a builder, a document, or a record of `connect-worker try`.
         answers: What Connect answers, by path: a document, or a list for a collection, such as
-            `{"assets": [...], "tier/configs/TC-1": {...}}`. Filters are not heeded.
+            `{"assets": [...], "tier/configs/TC-1": {...}}`. Filters are not heeded. A text is a
+            template that was rendered: `{"templates/TL-1/render": "Welcome!"}`.
         at: When it is run; it names the reporting period of a usage listing.
 
     Returns:
@@ -90,6 +91,13 @@ def recorded(path: str | Path) -> Record:
     Raises:
         ValueError: The file is no record.
         OSError: It can't be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Record(Kind.FULFILLMENT, purchase(id="PR-1").json).save(f"{folder}/order.json")
+        ...     recorded(f"{folder}/order.json").request["id"]
+        'PR-1'
     """
     return Record.load(path)
 

@@ -77,7 +77,8 @@ class Catching:
 
     Args:
         reads: Answers what the caught calls have not changed.
-        documents: What is answered before it is asked, by path; a collection is a list.
+        documents: What is answered before it is asked, by path; a collection is a list, and
+            a text is a rendered template.
     """
 
     def __init__(self, reads: Carrier, documents: Mapping[str, JSON]) -> None:
@@ -136,6 +137,8 @@ def documents_of(kind: Kind, document: JSON) -> dict[str, JSON]:
 
 
 def _page(document: JSON) -> Answer:
+    if isinstance(document, str):
+        return Answer.of_text(document)
     answer = Answer.of(document)
     if not isinstance(document, list):
         return answer

@@ -23,7 +23,12 @@ _KEPT: Final = ("Content-Type", "Content-Range", "Retry-After")
 
 
 class NotRecorded(Exception):  # noqa: N818 - what is asked for, not a fault of the file
-    """A read that the record has no answer for: the processor asks for something else by now."""
+    """A read that the record has no answer for: the processor asks for something else by now.
+
+    Example:
+        >>> str(NotRecorded("the record has no answer to GET assets: record it anew"))
+        'the record has no answer to GET assets: record it anew'
+    """
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class Record:
         request: Its document.
         reads: Each read with its answer, in order, as JSON.
         calls: What would have changed something in Connect.
+
+    Example:
+        >>> record = Record(Kind.FULFILLMENT, purchase(id="PR-1").json)
+        >>> record.request["id"]
+        'PR-1'
     """
 
     kind: Kind

@@ -34,6 +34,16 @@ class Run:
             those for its decision.
         steps: The results of the visit's journaled steps, by name.
         error: What the processor raised that decides nothing; None when it decided.
+
+    Example:
+        >>> class Orders(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> None:
+        ...         raise FailRequest("Sold out")
+        >>> done = run(Orders, purchase())
+        >>> done.outcome, done.result, done.state.value
+        (Fail(reason='Sold out'), 'failed', 'settled')
+        >>> [call.body for call in done.calls]
+        [{'reason': 'Sold out'}]
     """
 
     result: str

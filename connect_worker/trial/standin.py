@@ -48,11 +48,15 @@ class StandIn:
 
     def __init__(self, kind: Kind, request_id: str) -> None:
         self._world = empty_world()
+        self._request_id = request_id
         if kind is Kind.FULFILLMENT:
             self._world.conversations.add(Conversation(1, request_id, CREATED))
 
     def __call__(self, sent: Sent) -> Answer:
         """Answer as the sandbox answers."""
+        rendered = self._rendered(sent)
+        if rendered is not None:
+            return rendered
         path = f"{API}{sent.path}"
         try:
             match = _ROUTER.match(sent.method, path)
@@ -66,6 +70,15 @@ class StandIn:
         headers = {"Content-Type": reply.content_type, **reply.headers}
         is_bytes = isinstance(content, bytes)
         return Answer(reply.status, content if is_bytes else json.dumps(content).encode(), headers)
+
+    def _rendered(self, sent: Sent) -> Answer | None:
+        """Render a template for the request, which is not in the sandbox's world."""
+        collection, _, rest = sent.place.partition("/")
+        name, _, action = rest.partition("/")
+        template = self._world.catalog.templates.get(name)
+        if (collection, action) != ("templates", "render") or template is None:
+            return None
+        return Answer.of_text(template.render(self._request_id))
 
     def _call(self, sent: Sent, path: str, args: Any) -> Call:
         return Call(

@@ -56,6 +56,11 @@ class Answer:
         """Answer with a JSON document."""
         return cls(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
+    @classmethod
+    def of_text(cls, text: str) -> Answer:
+        """Answer with a text, as a rendered template is."""
+        return cls(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
+
 
 #: Answers calls; raises what `requests` raises where none comes back.
 Carrier = Callable[[Sent], Answer]

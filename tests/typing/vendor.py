@@ -64,7 +64,7 @@ Response = ActivationTemplateResponse | ActivationTileResponse
 class Purchases(FulfillmentAutomation):
     """Each attribute of a request has its type."""
 
-    products = ["PRD-111-222-333"]
+    products = ["PRD-111-222-333"]  # noqa: RUF012 - as vendors write it
     max_concurrency = 2
 
     def process_request(self, request: Fulfillment) -> Response:
