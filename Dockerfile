@@ -23,11 +23,11 @@ RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ig
     --require-hashes --only-binary=:all: -r requirements.lock
 
 # What changes least comes first. Everything stays root's: the worker can't change its own code.
-COPY celeryconfig.py flowerconfig.py ./
+COPY celeryconfig.py ./
 COPY examples examples
 COPY tasks tasks
 COPY connect_worker connect_worker
-RUN python -m compileall -q celeryconfig.py flowerconfig.py examples tasks connect_worker
+RUN python -m compileall -q celeryconfig.py examples tasks connect_worker
 
 USER 10001:10001
 STOPSIGNAL SIGTERM

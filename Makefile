@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# For `docker build`, such as --network host.
+DOCKER_ARGS ?=
 # The tests mostly wait for processes that they have started, so that four at once suit two cores.
 JOBS ?= 4
 PARALLEL = --numprocesses $(JOBS) --dist worksteal
@@ -10,7 +12,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet --upgrade
 
-.PHONY: help demo test test-long test-faults test-fast test-mutants test-versions bench lint type format lock audit image clean
+.PHONY: help demo test test-long test-faults test-compose test-fast test-mutants test-versions bench docs docs-serve \
+    tables lint type format lock audit image clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +30,9 @@ test-long: .venv/.dev  ## Run the tests that `make test` leaves out
 test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis taken away, 10,000 requests
 	$(BIN)/pytest $(PARALLEL) -m "faults or long" $(ARGS)
 
+test-compose: .venv/.dev image  ## Bring docker-compose.yml up for real: three workers, two beats, a rollout
+	$(BIN)/pytest -m compose $(ARGS)
+
 test-fast: .venv/.dev  ## Run the tests that start no worker processes
 	$(BIN)/pytest $(PARALLEL) -m "not acceptance and not faults and not foreign" $(ARGS)
 
@@ -38,6 +44,15 @@ test-versions: .venv/.dev  ## Run the fault suite with other versions of Celery,
 
 bench: .venv/.bench  ## Measure the worker beside its peers (ARGS=quick: in three minutes)
 	$(BIN)/python -m bench $(ARGS)
+
+docs: .venv/.docs  ## Build the documentation's site in build/site, and check all of it
+	$(BIN)/python -m tools.site build
+
+docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pages are written
+	$(BIN)/python -m tools.site serve $(ARGS)
+
+tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings.py
+	$(BIN)/python -m tools.site tables
 
 lint: .venv/.dev  ## Check style, format and the order of the rooms
 	$(BIN)/ruff check
@@ -57,6 +72,7 @@ lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra embedded -o requirements-demo.lock
 	$(COMPILE) --extra dev -o requirements-dev.lock
 	$(COMPILE) --extra bench -o requirements-bench.lock
+	$(COMPILE) --extra docs -o requirements-docs.lock
 
 audit: .venv/.dev  ## Look the locked packages up in the database of known faults (asks the network)
 	for lock in requirements*.lock; do \
@@ -64,10 +80,10 @@ audit: .venv/.dev  ## Look the locked packages up in the database of known fault
 	done
 
 image:  ## Build the container image
-	docker build -t connect-worker .
+	docker build $(DOCKER_ARGS) --tag connect-worker .
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache build/pages build/site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -81,6 +97,11 @@ clean:  ## Remove what the other targets made
 .venv/.bench: requirements-bench.lock | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-bench.lock
 	@touch $@ .venv/.demo
+
+# With the development environment, if it is there: neither takes the other's packages away.
+.venv/.docs: requirements-docs.lock | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements-docs.lock
+	@touch $@
 
 .venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-dev.lock

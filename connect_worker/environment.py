@@ -5,6 +5,7 @@ A blank value counts as none, and no message shows a value that may hold a secre
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -78,6 +79,24 @@ def hide_passwords(variable: str, url: str) -> None:
         if "password" in parse_qs(parts.query):
             raise _refused(variable, "has its password in the query: put it before the @")
         hide(parts.password or "", unquote(parts.password or ""))
+
+
+def encryption_keys(listed: str) -> tuple[str, ...]:
+    """Return the keys that are listed with commas between, and have them hidden from now on.
+
+    Raises:
+        SettingsError: One of them is no key of Fernet's.
+    """
+    keys = tuple(part.strip() for part in listed.split(",") if part.strip())
+    hide(*keys)
+    for place, key in enumerate(keys, 1):
+        if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
+            raise _refused(
+                "CONNECT_ENCRYPTION_KEY",
+                f"key {place} of {len(keys)} is none: it must be 32 random bytes in URL-safe "
+                "Base64, such as `openssl rand -base64 32` prints",
+            )
+    return keys
 
 
 def number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTHING) -> N:

@@ -38,6 +38,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ RegistrationError      P    the processors can't be registered
      ├─ AliasRefused           P    a real `connect` is where connect_worker was to take its name
      ├─ LedgerUnavailable      R    the ledger did not answer
+     ├─ KeyMissing             R    a stored value is encrypted with a key that is not here
      └─ LeaseLost                   somebody else owns the job now: stop, and write nothing
 
 All of them survive pickling with their attributes, and none shows a secret.
@@ -624,6 +625,13 @@ class LedgerUnavailable(Retryable):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "ledger")
+
+
+class KeyMissing(Retryable):
+    """A value in the ledger is encrypted with a key that this process does not have.
+
+    The request waits, with all that is stored of it, for a worker that has the key.
+    """
 
 
 class LeaseLost(Message):

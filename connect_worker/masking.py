@@ -36,6 +36,12 @@ def mask_secrets(text: str) -> str:
     return _IN_URLS.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
+def mask_values(text: str, values: Iterable[str]) -> str:
+    """Give the text with each of these values in it replaced by ``***``, however it is written."""
+    pattern = _pattern_of({value for value in values if len(value) >= SHORTEST})
+    return pattern.sub("***", text) if pattern else text
+
+
 def hide(*values: str) -> None:
     """Hide these values for as long as the process runs."""
     _known.add(values)
@@ -88,9 +94,13 @@ class _Known:
             self._rebuild()
 
     def _rebuild(self) -> None:
-        longest_first = sorted(self._counts, key=len, reverse=True)
-        spellings = "|".join(map(_any_spelling, longest_first))
-        self.pattern = re.compile(spellings, re.I) if spellings else None
+        self.pattern = _pattern_of(self._counts)
+
+
+def _pattern_of(values: Iterable[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(values, key=len, reverse=True)
+    spellings = "|".join(map(_any_spelling, longest_first))
+    return re.compile(spellings, re.I) if spellings else None
 
 
 def _any_spelling(value: str) -> str:

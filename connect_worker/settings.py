@@ -3,7 +3,8 @@
 Every setting is an environment variable that starts with `CONNECT_`; a `.env` file in the
 working directory may hold them too (the environment wins). A blank value counts as none; a
 malformed one is refused with the name of its variable. What holds a secret may be given as a file
-instead, by the variable's name and `_FILE`. The table in README.md documents each one.
+instead, by the variable's name and `_FILE`. What is said of a setting here is what README.md and
+docs/configuration.md say of it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from environs import Env, EnvValidationError
 from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.config import Config
+from connect_worker.described import told
 from connect_worker.environment import (
     PREFIX,
+    encryption_keys,
     hide_passwords,
     names,
     number,
@@ -30,14 +33,18 @@ from connect_worker.environment import (
     whole,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.masking import hide
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
+_HTTP = Regexp(_HTTP_URL, error="must begin with http:// or https://")
+_LONG_ENOUGH = Regexp(re.compile(r".{8,}", re.S), error="must have 8 characters or more")
 _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss:// or unix://"
 _REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+DEFAULT_POLL_SECONDS = 30.0
 LOG_FORMATS = ("auto", "text", "json")
 
 #: The poll variable of each kind: `CONNECT_POLL_<NAME>_SECONDS`.
@@ -53,36 +60,135 @@ POLL_VARIABLES: Mapping[str, str] = {
 class Settings:
     """All that a deployment chooses; times in seconds."""
 
-    api_url: str = ""
-    api_key: str = field(default="", repr=False)
-    products: tuple[str, ...] = ()
-    #: A `config.json` in the seed's format; the three settings above override what it says.
-    config_file: str = ""
-    #: Dotted module names or `.py` paths.
-    processors: tuple[str, ...] = ()
-    redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
-    broker_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
-    poll_seconds: Mapping[str, float] = field(default_factory=dict)
-    sweep_seconds: float = 10.0
-    lease_seconds: float = 60.0
-    max_attempts: int = 8
-    retry_base_seconds: float = 5.0
-    retry_max_seconds: float = 900.0
-    skip_seconds: float = 300.0
-    #: How long one HTTP call may wait for Connect's answer.
-    timeout_seconds: float = 30.0
-    #: Rows asked for per page of a collection; Connect allows up to 1,000.
-    page_size: int = 500
-    #: Calls to Connect that all workers together make at most; None: as many as they like.
-    max_calls_per_second: float | None = None
-    #: Whether an approval is told in the request's conversation.
-    say_activated: bool = True
-    #: How long the record of a finished request is kept.
-    keep_days: float = 7.0
-    #: A file that a worker touches while it hears its broker; "" for none.
-    heartbeat_file: str = ""
-    #: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere.
-    log_format: str = "auto"
+    api_url: str = field(
+        default="", metadata=told("the API of your account, ending in `/public/v1`")
+    )
+    api_key: str = field(
+        default="",
+        repr=False,
+        metadata=told("the service user's key, with or without `ApiKey ` before it"),
+    )
+    products: tuple[str, ...] = field(
+        default=(),
+        metadata=told("ids of the products to look after, with commas between", unset="all"),
+    )
+    config_file: str = field(
+        default="",
+        metadata=told(
+            "a `config.json` of the SDK instead (`apiEndpoint`, `apiKey`, `products`); "
+            "the three above override it"
+        ),
+    )
+    processors: tuple[str, ...] = field(
+        default=(),
+        metadata=told(
+            "your modules: dotted names or `.py` paths, with commas between; `:Class` behind one "
+            "takes that automation of it alone"
+        ),
+    )
+    redis_url: str = field(
+        default=DEFAULT_REDIS_URL, repr=False, metadata=told("the ledger, and the broker")
+    )
+    broker_url: str = field(
+        default=DEFAULT_REDIS_URL,
+        repr=False,
+        metadata=told(
+            "the broker, where it is another one; RabbitMQ (`amqp://…`) too",
+            unset="`CONNECT_REDIS_URL`",
+        ),
+    )
+    #: By kind.
+    poll_seconds: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=told(
+            "between two polls of a kind: of each, or of the one that the variable names",
+            unset=f"{DEFAULT_POLL_SECONDS:g}",
+            also=tuple(POLL_VARIABLES.values()),
+        ),
+    )
+    sweep_seconds: float = field(
+        default=10.0,
+        metadata=told(
+            "between two sweeps, which wake what is due and rescue what a dead worker held"
+        ),
+    )
+    lease_seconds: float = field(
+        default=60.0,
+        metadata=told("after so long without a heartbeat a worker counts as dead; 1 at least"),
+    )
+    max_attempts: int = field(
+        default=8, metadata=told("runs of a processor before its request is parked")
+    )
+    retry_base_seconds: float = field(
+        default=5.0, metadata=told("the first pause after an error; it doubles each time")
+    )
+    retry_max_seconds: float = field(default=900.0, metadata=told("the longest pause"))
+    skip_seconds: float = field(
+        default=300.0, metadata=told("when a skipped request is looked at again")
+    )
+    timeout_seconds: float = field(
+        default=30.0, metadata=told("how long one call waits for Connect's answer")
+    )
+    page_size: int = field(default=500, metadata=told("rows per page of a list, 1,000 at most"))
+    max_calls_per_second: float | None = field(
+        default=None,
+        metadata=told("calls to Connect, of all workers of the account together", unset="no limit"),
+    )
+    say_activated: bool = field(
+        default=True,
+        metadata=told(
+            "whether an approval is told in the request's conversation (`Activated using …`), "
+            "as the SDK did: two calls of four"
+        ),
+    )
+    keep_days: float = field(
+        default=7.0, metadata=told("how long the record of a finished request is kept")
+    )
+    heartbeat_file: str = field(
+        default="",
+        metadata=told(
+            "a file that a worker touches every two seconds while it hears its broker, for probes",
+            unset="none",
+        ),
+    )
+    log_format: str = field(
+        default="auto",
+        metadata=told(
+            "of workers and beat: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere"
+        ),
+    )
+    flower_auth: str = field(
+        default="",
+        repr=False,
+        metadata=told("Flower's `user:password`; `FLOWER_BASIC_AUTH` does too", unset="none"),
+    )
+    #: The first one encrypts, all decrypt.
+    encryption_key: tuple[str, ...] = field(
+        default=(),
+        repr=False,
+        metadata=told(
+            "keys with commas between: the first one encrypts what the ledger keeps of decisions, "
+            "each opens it",
+            unset="none",
+        ),
+    )
+    console_password: str = field(
+        default="",
+        repr=False,
+        metadata=told(
+            "of the web console (`connect-worker console`), 8 characters or more: who knows it may "
+            "act there",
+            unset="none: read-only",
+        ),
+    )
+    console_url: str = field(
+        default="",
+        metadata=told("where people find the console; Flower then leads to it", unset="none"),
+    )
+    flower_url: str = field(
+        default="",
+        metadata=told("where people find Flower; the console then leads to it", unset="none"),
+    )
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -159,11 +265,15 @@ def account_name(config: Config) -> str:
 
 
 def _read(env: Env) -> dict[str, Any]:
-    poll = number(env, "POLL_SECONDS", 30.0)
+    poll = number(env, "POLL_SECONDS", DEFAULT_POLL_SECONDS)
     redis_url = secret(env, "REDIS_URL", validate=_REDIS) or DEFAULT_REDIS_URL
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
+    flower_auth = secret(env, "FLOWER_AUTH")
+    hide(flower_auth.partition(":")[2])
+    console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
+    hide(console_password)
     return {
         "api_url": text(env, "API_URL"),
         "api_key": secret(env, "API_KEY"),
@@ -186,4 +296,9 @@ def _read(env: Env) -> dict[str, Any]:
         "keep_days": number(env, "KEEP_DAYS", 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
+        "flower_auth": flower_auth,
+        "console_password": console_password,
+        "console_url": text(env, "CONSOLE_URL", validate=_HTTP),
+        "flower_url": text(env, "FLOWER_URL", validate=_HTTP),
+        "encryption_key": encryption_keys(secret(env, "ENCRYPTION_KEY")),
     }

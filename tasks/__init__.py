@@ -3,7 +3,7 @@
 Each task is one call of the engine. Nothing else in the project imports Celery.
 """
 
-from tasks import alive, lines, poll, process, startup, sweep
+from tasks import alive, console_link, flower, lines, poll, process, startup, sweep
 from tasks.app import app
 
-__all__ = ["alive", "app", "lines", "poll", "process", "startup", "sweep"]
+__all__ = ["alive", "app", "console_link", "flower", "lines", "poll", "process", "startup", "sweep"]

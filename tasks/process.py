@@ -6,11 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 from celery.exceptions import Retry
 
-from connect_worker.engine.handle import handle
+from connect_worker.engine.handle import Handled, handle
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
 from tasks.messages import takes_name_of
 from tasks.wiring import engine
+
+
+class Later(Exception):  # noqa: N818 - a reason, which Flower shows by its `repr`
+    """Why a request is tried again."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def process(kind: Kind, request_id: str) -> str:
@@ -21,10 +28,16 @@ def process(kind: Kind, request_id: str) -> str:
             makes Flower show RETRY with the reason.
     """
     handled = handle(engine(), Ref(kind, request_id))
+    text = told(handled)
     if handled.retry_seconds is not None:
         due = datetime.now(UTC) + timedelta(seconds=handled.retry_seconds)
-        raise Retry(handled.text, when=due)
-    return handled.text
+        raise Retry(text, exc=Later(text), when=due)
+    return text
+
+
+def told(handled: Handled) -> str:
+    """Return what Flower and Celery's log say of a job: its product, and how it ended."""
+    return f"{handled.product}: {handled.text}" if handled.product else handled.text
 
 
 @app.task(name="process.fulfillment", takes=takes_name_of(Kind.FULFILLMENT))

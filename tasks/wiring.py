@@ -9,6 +9,7 @@ from functools import lru_cache
 from connect_worker.api import client_for
 from connect_worker.engine.context import Engine
 from connect_worker.engine.heart import Heart
+from connect_worker.engine.meter import Meter
 from connect_worker.engine.turnstile import KnownPause, Turnstile
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.processing.retry import RetryPolicy
@@ -37,13 +38,18 @@ def engine() -> Engine:
     """
     chosen = settings()
     config = chosen.config()
-    ledger, pause = RedisLedger.from_url(chosen.redis_url, account=chosen.account), KnownPause()
+    meter = Meter()
+    ledger = RedisLedger.from_url(
+        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, tally=meter
+    )
+    pause = KnownPause()
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,
         timeout_seconds=chosen.timeout_seconds,
         page_size=chosen.page_size,
         turnstile=Turnstile(ledger, pause, calls_per_second=chosen.max_calls_per_second),
+        observe=meter,
     )
     registry = load_registry(chosen.processors, config)
     return Engine(

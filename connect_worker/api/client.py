@@ -5,9 +5,10 @@ from __future__ import annotations
 import json as json_module
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
+from time import perf_counter
 from typing import IO, Any, Final
 
 import requests
@@ -22,9 +23,13 @@ from connect_worker.api.session import (
     always_open,
 )
 from connect_worker.config import Config
-from connect_worker.exceptions import InvalidResponse
+from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
 
 JSON = Any
+
+#: Is told of a call: its method, what went wrong, and how many seconds it took.
+Observer = Callable[[str, str, float], None]
+NOT_SENT: Final = "not sent"
 
 Row = dict[str, JSON]
 
@@ -55,6 +60,8 @@ class Client:
         page_size: Rows per page of a collection.
         turnstile: Asked before each attempt to call Connect, a GET's repetitions included; what it
             raises is passed on, and nothing is sent.
+        observe: Told of each call that was sent, its repetitions included: the method, what went
+            wrong ("", a status, `no answer`), and the seconds that it took.
         pool: Carries the calls, downloads too, instead of sessions of the client's own.
     """
 
@@ -66,8 +73,10 @@ class Client:
         timeout_seconds: float = TIMEOUT_SECONDS,
         page_size: int = PAGE_SIZE,
         turnstile: Turnstile = always_open,
+        observe: Observer | None = None,
         pool: SessionPool | None = None,
     ) -> None:
+        self._observe = observe
         self.url = url.rstrip("/")
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
@@ -175,8 +184,25 @@ class Client:
         return rows, int(match[1]) if match else None
 
     def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        url = f"{self.url}/{path}"
-        return self._send(self._pool, method, url, path=path.partition("?")[0], **kwargs)
+        url, name = f"{self.url}/{path}", path.partition("?")[0]
+        if self._observe is None:
+            return self._send(self._pool, method, url, path=name, **kwargs)
+        began, problem = perf_counter(), ""
+        try:
+            return self._send(self._pool, method, url, path=name, **kwargs)
+        except ApiError as error:
+            problem = str(error.status)
+            raise
+        except ConnectionFailed:
+            problem = "no answer"
+            raise
+        except BaseException:
+            # Nothing was sent.
+            problem = NOT_SENT
+            raise
+        finally:
+            if problem != NOT_SENT:
+                self._observe(method, problem, perf_counter() - began)
 
     def _send(
         self, pool: SessionPool, method: str, url: str, *, path: str, **kwargs: Any
@@ -204,6 +230,7 @@ def client_for(
     timeout_seconds: float = TIMEOUT_SECONDS,
     page_size: int = PAGE_SIZE,
     turnstile: Turnstile = always_open,
+    observe: Observer | None = None,
 ) -> Client:
     """Return the shared client of a config; None means the config in force.
 
@@ -218,6 +245,7 @@ def client_for(
                 timeout_seconds=timeout_seconds,
                 page_size=page_size,
                 turnstile=turnstile,
+                observe=observe,
             )
         return _clients[account]
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 from connect_worker.cli.completion import completion
+from connect_worker.cli.console import console
 from connect_worker.cli.demo import demo
 from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
@@ -61,6 +62,7 @@ _COMMANDS = (
     poll,
     doctor,
     metrics,
+    console,
     completion,
     new,
     dev,

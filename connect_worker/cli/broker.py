@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from connect_worker.cli.board import Workers
+from connect_worker.desk.board import Workers
 from connect_worker.processing.states import Kind
 
 

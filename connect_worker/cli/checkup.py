@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connect_worker.api import Client
-from connect_worker.cli.board import Board, read_board
 from connect_worker.cli.broker import see_workers
-from connect_worker.cli.words import clean
 from connect_worker.config import Config
+from connect_worker.desk.board import Board, read_board
+from connect_worker.desk.words import clean
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import (
     ConnectionFailed,
@@ -30,12 +30,15 @@ from connect_worker.ledger.checks import inspect, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.processing.kinds import KINDS
 from connect_worker.processing.registry import Registry
-from connect_worker.processing.states import Kind
+from connect_worker.processing.states import FINAL_STATES, Kind, State
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 
 #: A person waits for the answer.
 PATIENCE_SECONDS = 10.0
+
+#: Of requests that a worker will look at again, or a person.
+OPEN_STATES = frozenset(State) - FINAL_STATES
 
 LIBRARIES = (
     "connect-worker", "celery", "kombu", "redis", "requests", "marshmallow", "environs", "click",
@@ -178,10 +181,16 @@ class Checkup:
                 for found in inspect(client):
                     level = Level.FAIL if found.level == "refuse" else Level.WARN
                     yield failed("Redis", found.message, level)
-                ledger = RedisLedger(client, account=self._settings.account)
+                ledger = RedisLedger(
+                    client, account=self._settings.account, keys=self._settings.encryption_key
+                )
                 board = read_board(ledger, poll_seconds=self._settings.poll_seconds)
+                yield self._of_encryption(ledger)
         except LedgerUnavailable as error:
             yield failed("Redis", str(error))
+            return
+        except SettingsError as error:
+            yield failed("encryption", str(error))
             return
         yield from self._of_workers()
         yield from self._of_polls(board)
@@ -192,6 +201,24 @@ class Checkup:
                 board.account_line(),
                 "the workers try again by themselves; mend what is said under Connect",
             )
+
+    def _of_encryption(self, ledger: RedisLedger) -> Finding:
+        """Tell whether what open requests have stored can be read with this environment's keys."""
+        keys = self._settings.encryption_key if self._settings else ()
+        closed = [entry for entry in ledger.entries(states=OPEN_STATES) if entry.sealed]
+        if closed:
+            names = ", ".join(entry.ref.id for entry in closed[:3])
+            return Finding(
+                "encryption",
+                Level.FAIL,
+                f"of {len(closed)} open requests ({names}{', …' if len(closed) > 3 else ''}) "
+                f"something can't be read here: {closed[0].sealed}",
+                "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
+            )
+        if not keys:
+            return Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
+        told = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
+        return Finding("encryption", Level.OK, f"{told}; all open requests can be read")
 
     def _of_workers(self) -> Iterator[Finding]:
         workers = see_workers()

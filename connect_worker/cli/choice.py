@@ -1,19 +1,17 @@
-"""Which requests a command is about: by id, or by what they have in common."""
+"""The options by which a command is told which requests it is about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from connect_worker.engine.ports import Ledger
-from connect_worker.processing.states import FINAL_STATES, Entry, Kind, Ref, State
+from connect_worker.desk.choice import OPEN_STATES
+from connect_worker.processing.states import FINAL_STATES, Kind, State
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPEN_STATES = frozenset(State) - FINAL_STATES
 #: Words for several states at once.
 GROUPS = {"open": OPEN_STATES, "ended": FINAL_STATES, "all": frozenset(State)}
 
@@ -21,41 +19,10 @@ KIND = click.Choice([kind.value for kind in Kind])
 STATE = click.Choice([*GROUPS, *(state.value for state in State)])
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What requests have in common; "" and None: anything."""
-
-    kind: Kind | None = None
-    states: frozenset[State] = OPEN_STATES
-    product: str = ""
-    prefix: str = ""
-    #: A part of the last error, in any case.
-    error: str = ""
-
-    def of(self, ledger: Ledger) -> Iterator[Entry]:
-        """Yield the requests of a ledger that it fits."""
-        # Of all states the ledger need not ask each record.
-        states = () if self.states == frozenset(State) else self.states
-        for entry in ledger.entries(kind=self.kind, states=states, prefix=self.prefix):
-            wanted = self.error.lower() in entry.error.lower()
-            if wanted and self.product in ("", entry.product):
-                yield entry
-
-
 def states_of(words: tuple[str, ...]) -> frozenset[State]:
     """Return the states that words such as `parked` or `open` mean."""
     chosen = (GROUPS.get(word) or frozenset({State(word)}) for word in words)
     return frozenset().union(*chosen) if words else OPEN_STATES
-
-
-def find(ledger: Ledger, request_id: str) -> list[Entry]:
-    """Return the requests with this id: one, or none; of a listing, one for each period."""
-    exact = [entry for kind in Kind if (entry := ledger.entry(Ref(kind, request_id)))]
-    if exact or not request_id:
-        return exact
-    return sorted(
-        ledger.entries(kind=Kind.USAGE, prefix=f"{request_id}@"), key=lambda entry: entry.ref.id
-    )
 
 
 def filters(command: F) -> F:

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 from rich.console import Console, RenderableType
 
-from connect_worker.cli.words import clean
+from connect_worker.desk.words import clean
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings import Settings
@@ -84,7 +84,9 @@ def at_desk(
     def at_work(*args: Any, as_json: bool, **kwargs: Any) -> None:
         try:
             settings = Settings.from_env()
-            ledger = RedisLedger.from_url(settings.redis_url, account=settings.account)
+            ledger = RedisLedger.from_url(
+                settings.redis_url, account=settings.account, keys=settings.encryption_key
+            )
             desk = Desk(settings, ledger, Console(), as_json)
             sys.exit(command(desk, *args, **kwargs) or Exit.DONE)
         except (SettingsError, LedgerUnavailable) as error:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from connect_worker.cli.checkup import Checkup, Finding, Level
 from connect_worker.cli.desk import Exit, example, write_json
-from connect_worker.cli.words import clean
+from connect_worker.desk.words import clean
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
 

@@ -1,27 +1,35 @@
 """What Prometheus is told: one account's ledger and the broker's queues, read at each scrape.
 
 Everything is shared by all workers, so one exporter is right whatever their number and their pool.
-What the ledger does not count is not told: attempts and calls to Connect, how long they took, and
-products (a product's share would mean to read every record at each scrape).
+What is counted here is counted in the ledger; calls to Connect are told by each worker with the end
+of a job or a poll, so that the last ones of a worker that dies are missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
+from connect_worker.cli.counted import counted
 from connect_worker.engine.poll import NO_PROCESSOR
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.processing.measures import Measures
 from connect_worker.processing.states import FINAL_STATES, Gate, Kind, Poll, State
 
-Family = CounterMetricFamily | GaugeMetricFamily
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+Numbers = Mapping[tuple[Kind, str], Mapping[State, int]]
 #: How many messages wait in each queue; None when the broker can't be reached.
 QueueLengths = Callable[[], Mapping[str, int] | None]
 
 _KIND = ("account", "kind")
+_PRODUCT = (*_KIND, "product")
 
 
 class Watched(Protocol):
@@ -30,14 +38,17 @@ class Watched(Protocol):
     def now(self) -> float:
         """Return the store's clock."""
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
-        """Return how many requests are in each state."""
+    def census(self) -> Numbers:
+        """Return how many requests are in each state, by kind and product."""
 
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome."""
+    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
+        """Return how many visits ended with each outcome, by kind and product."""
 
-    def oldest(self) -> Mapping[Kind, float | None]:
-        """Return when the longest waiting visit of each kind began."""
+    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
+        """Return when the longest waiting visit of each kind and product began."""
+
+    def measures(self) -> Measures:
+        """Return what else is counted."""
 
     def polls(self) -> Mapping[Kind, Poll]:
         """Return how the last poll of each kind ended."""
@@ -63,7 +74,14 @@ class Exporter(Collector):
     def collect(self) -> Iterator[Family]:
         """Return the metrics; of a ledger that can't be reached only that it is away."""
         try:
-            families = [*self._requests(), *self._times(), *self._pause()]
+            census = self._ledger.census()
+            families = [
+                *self._requests(census),
+                *self._ages(census),
+                *self._polls(),
+                *self._pause(),
+                *counted(self._account, self._ledger.measures()),
+            ]
         except LedgerUnavailable:
             families = []
         yield _one("connect_worker_ledger_up", "Whether Redis answered.", bool(families))
@@ -74,34 +92,44 @@ class Exporter(Collector):
         """Return nothing: to register the exporter, no Redis need be there."""
         return []
 
-    def _requests(self) -> Iterator[Family]:
+    def _requests(self, census: Numbers) -> Iterator[Family]:
         now_in = GaugeMetricFamily(
-            "connect_worker_requests", "Requests in a state now.", labels=(*_KIND, "state")
+            "connect_worker_requests", "Requests in a state now.", labels=(*_PRODUCT, "state")
         )
         ended = CounterMetricFamily(
-            "connect_worker_visits", "Stays in pending that ended.", labels=(*_KIND, "state")
+            "connect_worker_visits", "Stays in pending that ended.", labels=(*_PRODUCT, "state")
         )
-        for kind, states in self._ledger.counts().items():
-            for state, number in states.items():
+        for kind, product in _of_each_kind(census):
+            states = census.get((kind, product), {})
+            for state in State:
                 family = ended if state in FINAL_STATES else now_in
-                family.add_metric((self._account, kind, state), number)
+                # A record that somebody deleted by hand may leave less than nothing.
+                number = max(0, states.get(state, 0))
+                family.add_metric((self._account, kind, product, state), number)
         outcomes = CounterMetricFamily(
-            "connect_worker_outcomes", "Outcomes, in Connect's words.", labels=(*_KIND, "outcome")
+            "connect_worker_outcomes",
+            "Outcomes, in Connect's words.",
+            labels=(*_PRODUCT, "outcome"),
         )
-        for kind, numbers in self._ledger.outcomes().items():
+        for (kind, product), numbers in self._ledger.endings().items():
             for outcome, number in numbers.items():
-                outcomes.add_metric((self._account, kind, outcome), number)
+                outcomes.add_metric((self._account, kind, product, outcome), number)
         yield from (now_in, ended, outcomes)
 
-    def _times(self) -> Iterator[Family]:
-        now, oldest = self._ledger.now(), self._ledger.oldest()
+    def _ages(self, census: Numbers) -> Iterator[Family]:
+        now, oldest = self._ledger.now(), self._ledger.oldest_by_product()
         age = GaugeMetricFamily(
             "connect_worker_oldest_pending_seconds",
             "Since the oldest request that is neither ended nor parked was first seen; 0: none is.",
-            labels=_KIND,
+            labels=_PRODUCT,
         )
-        for kind, began in oldest.items():
-            age.add_metric((self._account, kind), 0.0 if began is None else max(0.0, now - began))
+        for kind, product in _of_each_kind(census.keys() | oldest.keys()):
+            began = oldest.get((kind, product), now)
+            age.add_metric((self._account, kind, product), max(0.0, now - began))
+        yield age
+
+    def _polls(self) -> Iterator[Family]:
+        now = self._ledger.now()
         since = GaugeMetricFamily(
             "connect_worker_poll_age_seconds", "Since the last poll ended.", labels=_KIND
         )
@@ -118,7 +146,7 @@ class Exporter(Collector):
                 since.add_metric((self._account, kind), max(0.0, now - poll.at))
                 took.add_metric((self._account, kind), poll.seconds)
                 complete.add_metric((self._account, kind), float(not poll.problem))
-        yield from (age, since, took, complete)
+        yield from (since, took, complete)
 
     def _pause(self) -> Iterator[Family]:
         gate, now = self._ledger.gate(), self._ledger.now()
@@ -148,6 +176,13 @@ class Exporter(Collector):
             for queue, number in lengths.items():
                 waiting.add_metric((queue,), number)
             yield waiting
+
+
+def _of_each_kind(found: Iterable[tuple[Kind, str]]) -> Iterator[tuple[Kind, str]]:
+    """Yield what there is, and of a kind without anything that there is nothing."""
+    names = set(found)
+    for kind in Kind:
+        yield from sorted(name for name in names if name[0] is kind) or [(kind, "")]
 
 
 def _one(name: str, documentation: str, value: float) -> Family:

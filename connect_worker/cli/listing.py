@@ -11,10 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.choice import STATE, Choice, filters, states_of
+from connect_worker.cli.choice import STATE, filters, states_of
 from connect_worker.cli.desk import Desk, at_desk, example
-from connect_worker.cli.documents import row_of
-from connect_worker.cli.words import STYLES, clean, span
+from connect_worker.cli.styles import STYLES
+from connect_worker.desk.choice import Choice
+from connect_worker.desk.documents import row_of
+from connect_worker.desk.words import clean, span
 from connect_worker.processing.states import Entry, Kind
 
 #: From so many columns on there is room for the product and the attempt.

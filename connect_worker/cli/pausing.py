@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import click
 
 from connect_worker.cli.desk import Desk, Exit, at_desk, example
-from connect_worker.cli.documents import documents_of_pauses
-from connect_worker.cli.words import clean, span
+from connect_worker.desk.documents import documents_of_pauses
+from connect_worker.desk.words import clean, span
 from connect_worker.processing.states import ALL, Kind, Pause
 
 _KINDS = [kind.value for kind in Kind]

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from connect_worker.cli.pace import Pace
 from connect_worker.cli.stage import Stage
-from connect_worker.cli.tally import Row, Tally
+from connect_worker.cli.tally import Tally
+from connect_worker.desk.rows import Row
 
 #: From so many columns on there is room for sums beside the outcomes.
 WIDE = 100

@@ -10,8 +10,8 @@ import click
 from connect_worker.cli.broker import control
 from connect_worker.cli.choice import KIND
 from connect_worker.cli.desk import Desk, Exit, Refused, at_desk, example
-from connect_worker.cli.documents import document_of_poll
-from connect_worker.cli.words import clean, span
+from connect_worker.desk.documents import document_of_poll
+from connect_worker.desk.words import clean, span
 from connect_worker.processing.states import Kind, Poll
 
 LOOK_SECONDS = 0.2

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from connect_worker.cli.words import clean
+from connect_worker.desk.words import clean
 from connect_worker.masking import hide_here, hiding
 from connect_worker.processing.outcome import Outcome, to_json
 from connect_worker.processing.passwords import passwords_in

@@ -2,90 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import click
 from rich.console import Console
 from rich.progress import track
 
-from connect_worker.cli.choice import Choice, filters, find
+from connect_worker.cli.choice import filters
 from connect_worker.cli.desk import Desk, Exit, at_desk, example
 from connect_worker.cli.listing import table_of
-from connect_worker.cli.words import clean
+from connect_worker.desk.acts import (
+    DISCARD,
+    REPOST,
+    RERUN,
+    Act,
+    Result,
+    carry_out,
+    count,
+    sort_out,
+)
+from connect_worker.desk.choice import Choice, find
+from connect_worker.desk.words import clean
 from connect_worker.processing.states import Entry, Kind, Ref, State
 
 #: So many are shown before the question.
 SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One of the three things that a person can have done."""
-
-    name: str
-    #: What it says of those it was done to.
-    done: str
-    change: Callable[[Desk, Ref], bool]
-    states: frozenset[State] = frozenset({State.PARKED})
-    #: Whether there must be a decision in the ledger.
-    needs_decision: bool = False
-
-    def objection(self, entry: Entry) -> str:
-        """Return why it can't be done to this request; "" when it can."""
-        if entry.state not in self.states:
-            return f"it is {entry.state}, not {' or '.join(sorted(self.states))}"
-        if self.needs_decision and entry.decision is None:
-            return "no decision is stored: rerun it"
-        return ""
-
-
-@dataclass(slots=True)
-class Result:
-    """What became of each."""
-
-    done: list[str] = field(default_factory=list)
-    #: Request id → why not.
-    refused: dict[str, str] = field(default_factory=dict)
-    not_found: list[str] = field(default_factory=list)
-
-    def document(self, act: Act) -> dict[str, Any]:
-        """Return it for programs."""
-        refused = [{"id": name, "why": why} for name, why in self.refused.items()]
-        return {
-            "action": act.name,
-            "done": self.done,
-            "refused": refused,
-            "not_found": self.not_found,
-        }
-
-    def tell(self, desk: Desk, act: Act) -> None:
-        """Say it to people."""
-        desk.say(f"{_count(len(self.done))} {act.done}" if self.done else "Nothing was changed.")
-        for name, why in self.refused.items():
-            desk.say(f"{clean(name)}: {why}")
-        for name in self.not_found:
-            desk.say(f"{clean(name)}: the ledger has no such request")
-
-
-RERUN = Act(
-    "rerun",
-    "queued: the next sweep sends them to a worker, the processor runs with the same key.",
-    lambda desk, ref: desk.ledger.rerun(ref),
-    states=frozenset({State.PARKED, State.DISCARDED}),
-)
-REPOST = Act(
-    "repost",
-    "due: the next sweep sends them to a worker, which posts the stored decision.",
-    lambda desk, ref: desk.ledger.repost(ref),
-    needs_decision=True,
-)
-DISCARD = Act(
-    "discard",
-    "discarded: nothing was posted, in Connect they are as they were.",
-    lambda desk, ref: desk.ledger.discard(ref, keep_seconds=desk.settings.keep_days * 86_400),
-)
 
 
 def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
@@ -133,12 +74,7 @@ def _named(desk: Desk, request_ids: Sequence[str], result: Result) -> list[Entry
 def _carry_out(
     desk: Desk, act: Act, entries: list[Entry], result: Result, *, is_sure: bool
 ) -> Exit:
-    able = []
-    for entry in sorted(entries, key=lambda one: (one.first_seen, one.ref.id)):
-        if why := act.objection(entry):
-            result.refused[entry.ref.id] = why
-        else:
-            able.append(entry)
+    able = sort_out(act, entries, result)
     if able and not is_sure:
         _ask(desk, act, able)
     console = Console(stderr=True)
@@ -149,18 +85,19 @@ def _carry_out(
         transient=True,
         disable=not console.is_terminal,
     ):
-        _change(desk, act, entry.ref, result)
+        carry_out(act, desk.ledger, entry.ref, result, keep_days=desk.settings.keep_days)
     desk.answer(result.document(act))
-    result.tell(desk, act)
+    _tell(desk, act, result)
     return Exit.NOT_DONE if result.refused or result.not_found else Exit.DONE
 
 
-def _change(desk: Desk, act: Act, ref: Ref, result: Result) -> None:
-    if act.change(desk, ref):
-        result.done.append(ref.id)
-        return
-    entry = desk.ledger.entry(ref)
-    result.refused[ref.id] = f"it is {entry.state} meanwhile" if entry else "it is gone meanwhile"
+def _tell(desk: Desk, act: Act, result: Result) -> None:
+    """Say to people what became of each."""
+    desk.say(result.summary(act))
+    for name, why in result.refused.items():
+        desk.say(f"{clean(name)}: {why}")
+    for name in result.not_found:
+        desk.say(f"{clean(name)}: the ledger has no such request")
 
 
 def _ask(desk: Desk, act: Act, entries: list[Entry]) -> None:
@@ -169,11 +106,7 @@ def _ask(desk: Desk, act: Act, entries: list[Entry]) -> None:
     console.print(table_of(entries[:SHOWN], desk.ledger.now(), wide=console.width >= 100))
     if len(entries) > SHOWN:
         console.print(f"… and {len(entries) - SHOWN} more")
-    click.confirm(f"{act.name.capitalize()} {_count(len(entries))}?", abort=True, err=True)
-
-
-def _count(number: int) -> str:
-    return f"{number} request{'' if number == 1 else 's'}"
+    click.confirm(f"{act.name.capitalize()} {count(len(entries))}?", abort=True, err=True)
 
 
 rerun = _command(

@@ -63,7 +63,7 @@ def replay(*, automation: str, last: int, as_json: bool) -> None:
 
 
 def _row(automation: Any, document: JSON, config: Any) -> dict[str, JSON]:
-    from connect_worker.cli.words import clean
+    from connect_worker.desk.words import clean
     from connect_worker.masking import hide_here, hiding
     from connect_worker.processing.passwords import passwords_in
     from connect_worker.trial.account import Account

@@ -10,12 +10,12 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from connect_worker.cli.board import Board, Workers, read_board
 from connect_worker.cli.board_picture import BoardPicture
 from connect_worker.cli.broker import see_workers
 from connect_worker.cli.desk import Desk, Exit, at_desk, example
 from connect_worker.cli.signals import Interrupted, StopSignals
-from connect_worker.cli.words import clean, moment
+from connect_worker.desk.board import Board, Workers, read_board
+from connect_worker.desk.words import clean, moment
 from connect_worker.exceptions import LedgerUnavailable
 
 LOOK_SECONDS = 2.0

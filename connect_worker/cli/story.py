@@ -11,10 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.choice import find
 from connect_worker.cli.desk import Desk, Exit, Refused, at_desk, example
-from connect_worker.cli.documents import decision_of, story_of, without_values, worker_of
-from connect_worker.cli.words import STYLES, clean, moment, span
+from connect_worker.cli.styles import STYLES
+from connect_worker.desk.choice import find
+from connect_worker.desk.documents import decision_of, story_of, without_values
+from connect_worker.desk.story import facts
+from connect_worker.desk.words import clean, moment, span
 from connect_worker.processing.states import Entry, State
 
 #: A shorter time between two moments is not told.
@@ -43,44 +45,26 @@ def show(desk: Desk, *, request_id: str) -> None:
 
 
 def _picture(entry: Entry, others: list[Entry], now: float) -> RenderableType:
-    facts = Table.grid(padding=(0, 2, 0, 0))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, text in _facts(entry, now):
-        facts.add_row(name, Text(text))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in _told(entry, now):
+        grid.add_row(name, Text(text))
     if others:
-        facts.add_row("Other periods", Text(", ".join(clean(one.ref.id) for one in others)))
+        grid.add_row("Other periods", Text(", ".join(clean(one.ref.id) for one in others)))
     heading = Text.assemble(
         (clean(entry.ref.id), "bold"), "  ", (entry.state.value, STYLES[entry.state])
     )
-    parts: list[RenderableType] = [heading, Text(), Padding(facts, (0, 0, 0, 2))]
+    parts: list[RenderableType] = [heading, Text(), Padding(grid, (0, 0, 0, 2))]
     if entry.history:
         parts += [Text(), Text("Timeline", style="bold"), Padding(_timeline(entry), (0, 0, 0, 2))]
     return Group(*parts)
 
 
-def _facts(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
-    yield "Kind", entry.ref.kind.value
-    yield "Product", clean(entry.product) or "none named"
-    yield "Visit", _visit(entry)
-    yield "Attempts", str(entry.attempt)
-    if worker := worker_of(entry):
-        yield "Worker", f"{worker}{'' if entry.state.is_leased else ', the last one'}"
-    yield "First seen", f"{moment(entry.first_seen)}, {span(now - entry.first_seen)} ago"
-    yield "Changed", f"{moment(entry.changed)}, {span(now - entry.changed)} ago"
-    if entry.held_by:
-        name = clean(entry.held_by)
-        yield "Paused", f"by a person: connect-worker resume {name} lets it go on"
-    elif due := _due(entry, now):
-        yield due
+def _told(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
+    yield from facts(entry, now)
     if entry.decision is not None:
         yield "Decision", json.dumps(without_values(decision_of(entry)), ensure_ascii=False)
-    if entry.steps:
-        yield "Steps done", clean(", ".join(entry.steps))
-    if entry.outcome:
-        yield "Outcome", clean(entry.outcome)
-    if entry.error:
-        yield "Last error", clean(entry.error)
     if remedies := list(_remedies(entry)):
         yield "To do", "\n".join(remedies)
 
@@ -94,21 +78,6 @@ def _remedies(entry: Entry) -> Iterator[str]:
         yield f"repost {name}: post its decision"
     if entry.state is State.PARKED:
         yield f"discard {name}: leave it in Connect as it is"
-
-
-def _visit(entry: Entry) -> str:
-    earlier = f", after {', '.join(entry.earlier)}" if entry.earlier else ""
-    return clean(entry.visit + earlier)
-
-
-def _due(entry: Entry, now: float) -> tuple[str, str] | None:
-    left = entry.due - now
-    if entry.state.is_leased:
-        over = "over: the next sweep gives the request to another worker"
-        return "Lease", f"for {span(left)} more" if left > 0 else over
-    if entry.state in (State.RETRY, State.WAITING, State.DECIDED):
-        return "Next look", f"in {span(left)}" if left > 0 else "now: a worker takes it next"
-    return None
 
 
 def _timeline(entry: Entry) -> Table:

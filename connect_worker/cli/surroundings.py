@@ -170,8 +170,4 @@ def worker_command(*, number: int, concurrency: int) -> Sequence[str]:
 
 def flower_command(port: int) -> Sequence[str]:
     """Return the command that starts Flower for this machine only."""
-    # The columns are those of `flowerconfig.py`, which is out of its sight here.
-    columns = "--tasks-columns=name,uuid,state,result,received,runtime,worker"
-    return celery_command(
-        "flower", f"--address={HOST}", f"--port={port}", "--read-only=True", columns
-    )
+    return celery_command("flower", f"--address={HOST}", f"--port={port}", "--read-only=True")

@@ -8,8 +8,9 @@ import click
 import requests
 
 from connect_worker.cli.stage import Stage
-from connect_worker.cli.tally import Tally, count_rows
+from connect_worker.cli.tally import Tally
 from connect_worker.cli.verdict import Verdict, judge, still_open
+from connect_worker.desk.rows import count_rows
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.processing.states import Kind

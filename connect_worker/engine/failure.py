@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from connect_worker.engine.context import Engine
 from connect_worker.engine.job import Job
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
+    KeyMissing,
     LeaseLost,
     LedgerUnavailable,
     Message,
@@ -14,12 +17,14 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.masking import mask_secrets
-from connect_worker.processing.retry import AccountTrouble, account_trouble, pause_met
+from connect_worker.processing.retry import AccountTrouble, account_trouble, cause_of, pause_met
 from connect_worker.processing.states import State
 
 
 def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
     """Give the request back as the error asks; return what to tell and the seconds until due.
+
+    What is told is for Flower, which has no business with what the customer wrote.
 
     Raises:
         LedgerUnavailable: Passed on; the lease ends by itself and the sweep takes over.
@@ -34,6 +39,9 @@ def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float 
 def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
     if isinstance(error, (LeaseLost, LedgerUnavailable)):
         raise error
+    if isinstance(error, KeyMissing):
+        # For another worker to take, or for this one when it has been given the key.
+        return _later(engine, job, error, engine.lease_seconds, attempt_used=False)
     met = pause_met(error)
     if met is not None:
         # Nothing was sent: the pause is known to all, and this request waits for its end.
@@ -86,27 +94,32 @@ def _close(engine: Engine, seconds: float, reason: str, *, asked: bool = False) 
 def _later(
     engine: Engine, job: Job, error: Exception, seconds: float, *, attempt_used: bool = True
 ) -> tuple[str, float]:
-    state = State.RETRY if job.decision is None else State.DECIDED
+    state = State.DECIDED if job.is_decided else State.RETRY
     text = describe(error)
     engine.ledger.put_back(
-        job.claim, state, delay_seconds=seconds, error=text, attempt_used=attempt_used
+        job.claim,
+        state,
+        delay_seconds=seconds,
+        error=text,
+        attempt_used=attempt_used,
+        cause=cause_of(error),
     )
     logger.warning(
         LogEvent("again later", state=state, seconds=round(seconds, 1), error=text),
         exc_info=None if isinstance(error, Message) else error,
     )
-    return text, seconds
+    return describe(error, job.without_values), seconds
 
 
 def _park(engine: Engine, job: Job, error: Exception) -> tuple[str, None]:
     text = describe(error)
     engine.ledger.park(job.claim, text)
     logger.error(LogEvent("parked", attempts=job.claim.attempt, error=text), exc_info=error)
-    return f"parked: {text}", None
+    return f"parked: {describe(error, job.without_values)}", None
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, hide: Callable[[str], str] = str) -> str:
     """Return the error as one line for people, without secrets, at most 500 characters."""
     # What is cut off in its middle would be known no more.
-    text = " ".join(mask_secrets(str(error)).split())
+    text = " ".join(hide(mask_secrets(str(error))).split())
     return f"{type(error).__name__}: {text}"[:500]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import after_error
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.line import hand_on
+from connect_worker.engine.meter import measuring
 from connect_worker.engine.post import Finished, finish
 from connect_worker.engine.reading import read
 from connect_worker.engine.turnstile import calling_under
@@ -36,6 +37,8 @@ class Handled:
     text: str
     #: Seconds until the ledger wakes the request again after an error; None when there was none.
     retry_seconds: float | None = None
+    #: Of the request, where the ledger knows it.
+    product: str = ""
 
 
 def handle(engine: Engine, ref: Ref) -> Handled:
@@ -63,6 +66,7 @@ def handle(engine: Engine, ref: Ref) -> Handled:
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
         hiding(),
+        measuring(ref.kind, claim.counted_as),
         engine.heart.beating(claim) as pulse,
         calling_under(pulse),
     ):
@@ -72,18 +76,19 @@ def handle(engine: Engine, ref: Ref) -> Handled:
             job.read_decision()
             handled = _work(engine, job)
         except Exception as error:  # noqa: BLE001 - the one place where a job's errors are handled
-            return Handled(*after_error(engine, job, error))
+            return Handled(*after_error(engine, job, error), product=claim.product)
         finally:
             if job.decision is None:
                 # Else it was handed on when the decision was stored.
                 hand_on(engine, claim)
         if claim.probe:
             engine.ledger.open_gate()
-        return handled
+        return replace(handled, product=claim.product)
 
 
 def _work(engine: Engine, job: Job) -> Handled:
     document = _load(engine, job)
+    job.open(document)
     if job.decision is not None:
         return _end(engine, job, finish(engine, job, job.decision, document=document))
     kind, product = job.ref.kind, product_of(job.ref.kind, document)
@@ -123,7 +128,6 @@ def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
 
 
 def _decide(engine: Engine, processor: Processor, job: Job, document: JSON) -> Decision:
-    job.open(document)
     try:
         processor.run(document, job)
     finally:
@@ -162,7 +166,7 @@ def _wait(engine: Engine, job: Job, why: str) -> Handled:
         attempt_used=False,
     )
     logger.info(LogEvent("waits", seconds=engine.skip_seconds, why=why))
-    return Handled(why)
+    return Handled(job.without_values(why))
 
 
 def _keep(engine: Engine, job: Job, status: str) -> float:

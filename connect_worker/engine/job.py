@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from connect_worker.engine.heart import Pulse
 from connect_worker.engine.ports import Ledger
-from connect_worker.exceptions import InvalidDecision
-from connect_worker.masking import hide_here
+from connect_worker.exceptions import InvalidDecision, KeyMissing
+from connect_worker.masking import hide_here, mask_values
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.outcome import Outcome, from_json, to_json
 from connect_worker.processing.passwords import given_passwords, without_passwords
 from connect_worker.processing.states import JSON, Claim, Ref
+from connect_worker.processing.values import values_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,23 @@ class Job:
         """Take over what an earlier run of the visit has decided.
 
         Raises:
+            KeyMissing: The decision, or the result of a step, is encrypted with a key that is not
+                here.
             InvalidDecision: What the ledger has is none that this version can read.
         """
+        if self.claim.sealed:
+            raise KeyMissing(self.claim.sealed)
         if self.claim.decision is None:
             return
         try:
             self.decision = Decision.load(self.claim.decision)
         except (AttributeError, ValueError) as exc:
             raise InvalidDecision(f"the stored decision can't be read: {exc}") from exc
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a decision is stored, though it may be one that can't be read here."""
+        return self.decision is not None or self.claim.decision is not None
 
     def confirm(self) -> None:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
@@ -98,8 +108,12 @@ class Job:
         self.steps[name] = result
 
     def open(self, document: JSON) -> None:
-        """Take note of the request as it was when the processor got it."""
+        """Take note of the request as Connect shows it at the job's beginning."""
         self._document = document
+
+    def without_values(self, text: str) -> str:
+        """Return a text for all who see Flower: no value of the request's parameters is in it."""
+        return mask_values(text, values_in(self._document))
 
     def decide(self, outcome: Outcome) -> None:
         """Store what the processor decided, before anything of it is posted.

@@ -9,6 +9,7 @@ from itertools import islice
 
 from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.failure import describe, pause_account
+from connect_worker.engine.meter import measuring
 from connect_worker.engine.products import check_products
 from connect_worker.engine.reading import read
 from connect_worker.exceptions import LedgerUnavailable, Message
@@ -60,7 +61,9 @@ def poll(engine: Engine, kind: Kind, *, is_asked_for: bool = False) -> Polled:
     if not engine.ledger.hold(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
         return Polled(problem="another poll of this kind is under way")
     try:
-        return _note(engine, kind, began, _try(engine, kind))
+        with measuring(kind):
+            found = _try(engine, kind)
+        return _note(engine, kind, began, found)
     except LedgerUnavailable:
         raise
     except Exception as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from connect_worker.processing.durations import Hour
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.states import (
     JSON,
@@ -113,8 +114,9 @@ class Ledger(Protocol):
         delay_seconds: float,
         error: str = "",
         attempt_used: bool = True,
+        cause: str = "",
     ) -> None:
-        """Give the claim up; due again after the delay.
+        """Give the claim up; due again after the delay. With a cause it counts as a retry for it.
 
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
@@ -240,8 +242,11 @@ class Ledger(Protocol):
     def oldest(self) -> Mapping[Kind, float | None]:
         """Return when the longest waiting visit of each kind began; parked ones do not wait."""
 
-    def parked(self, kind: Kind) -> list[Ref]:
-        """Return the parked requests of one kind, oldest first."""
+    def parked(self, kind: Kind | None = None) -> list[Ref]:
+        """Return the parked requests of one kind, or of all, longest parked first."""
+
+    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+        """Return the records of several requests, in their order, without those not there."""
 
     def counts(self) -> Mapping[Kind, Mapping[State, int]]:
         """Return how many requests are in each state now; final states count since the start.
@@ -257,6 +262,13 @@ class Ledger(Protocol):
 
     def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
         """Return the same since midnight, UTC, by the ledger's clock."""
+
+    def settled_by_hour(self, hours: int) -> list[Hour]:
+        """Return what was settled in so many hours, 48 at most; the last one still goes on.
+
+        Oldest first; every hour and every kind is there. How long a visit took is counted from its
+        first sight to its end.
+        """
 
 
 class Publisher(Protocol):

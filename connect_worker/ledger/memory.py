@@ -18,6 +18,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.memory_record import GateRecord, Record
 from connect_worker.ledger.wire import (
+    by_kind,
+    by_product,
     clip,
     microseconds_between,
     milliseconds,
@@ -25,7 +27,19 @@ from connect_worker.ledger.wire import (
     to_poll,
     to_text,
 )
+from connect_worker.processing.durations import Durations, Hour, bound_of
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
+from connect_worker.processing.measures import (
+    ATTEMPTS,
+    MAX_PRODUCTS,
+    OTHER,
+    RETRIES,
+    WORKER_DIED,
+    Measure,
+    Measures,
+    NoTally,
+    Tally,
+)
 from connect_worker.processing.states import (
     ALL,
     JSON,
@@ -47,7 +61,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_WAIT_MS = 3_600_000
-DAY_MS = 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MAX_NAMES = 20
 SPREAD_MS = 2000
 PROBE_WAIT_MS = 2000
@@ -76,17 +90,26 @@ class MemoryLedger:
     Args:
         account: As `RedisLedger` takes it; it separates nothing here.
         clock: Seconds since the epoch; a test may step it.
+        tally: As `RedisLedger` takes it.
     """
 
-    def __init__(self, *, account: str = "memory", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        account: str = "memory",
+        clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
+    ) -> None:
         self.account = account
         self._clock = clock
         self._lock = threading.RLock()
         self._records: dict[Ref, Record] = {}
-        self._ended: Counter[tuple[Kind, State]] = Counter()
-        self._outcomes: Counter[tuple[Kind, str]] = Counter()
-        #: The same by day, since the epoch.
+        self._ended: Counter[tuple[Kind, State, str]] = Counter()
+        self._outcomes: Counter[tuple[Kind, str, str]] = Counter()
+        #: The outcomes by day, since the epoch, and without products.
         self._daily: Counter[tuple[int, Kind, str]] = Counter()
+        #: Settled visits by hour, since the epoch, and by how long they took.
+        self._settled: Counter[tuple[int, Kind, float]] = Counter()
         self._polls: dict[Kind, Poll] = {}
         self._pause = GateRecord()
         #: A person's pauses: since when, and why.
@@ -96,6 +119,10 @@ class MemoryLedger:
         #: When the next call to Connect may be sent, in microseconds.
         self._next_turn = 0
         self._holders: dict[str, tuple[str, int]] = {}
+        self._tally = tally or NoTally()
+        self._measures: Counter[Measure] = Counter()
+        #: The products that are counted by name.
+        self._products: set[str] = set()
 
     def now(self) -> float:
         """Return the clock, in whole milliseconds."""
@@ -148,8 +175,10 @@ class MemoryLedger:
             new.given_up_by, new.product = old.given_up_by, sighting.product or old.product
             new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.visit else old.names
             if not old.state.is_final:
-                self._ended[sighting.ref.kind, State.SUPERSEDED] += 1
+                ended_as = sighting.ref.kind, State.SUPERSEDED, self._label_of(old.product)
+                self._ended[ended_as] += 1
         new.remember(State.QUEUED, now=now)
+        self._label_of(new.product)
         return new
 
     @_atomic
@@ -167,7 +196,7 @@ class MemoryLedger:
             if record.owner != owner or not record.is_held(now):
                 return Refusal.BUSY
             self._renew(record, now + lease)
-            return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+            return self._to_claim(ref, record, lease_seconds)
         if record.state is not State.QUEUED and record.due > now:
             return Refusal.NOT_DUE
         if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
@@ -186,9 +215,13 @@ class MemoryLedger:
             return Refusal.FULL
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
-        self._grant(record, owner, lease)
+        self._grant(ref, record, owner, lease)
         record.limit = limit.name if limit else ""
-        return record.to_claim(ref, lease_seconds, probe=self._pause.failures > 0)
+        return self._to_claim(ref, record, lease_seconds)
+
+    def _to_claim(self, ref: Ref, record: Record, lease_seconds: float) -> Claim:
+        label, probe = self._label_of(record.product), self._pause.failures > 0
+        return record.to_claim(ref, lease_seconds, probe=probe, counted_as=label)
 
     def _is_full(self, limit: Limit) -> bool:
         self._limits[limit.name] = limit.most
@@ -216,12 +249,13 @@ class MemoryLedger:
             return now + min(lease, PROBE_WAIT_MS)
         return 0
 
-    def _grant(self, record: Record, owner: str, lease: int) -> None:
+    def _grant(self, ref: Ref, record: Record, owner: str, lease: int) -> None:
         record.fence += 1
         record.owner, record.given_up_by, record.unanswered = owner, "", 0
         record.counted = record.decision is None
         if record.counted:
             record.attempt += 1
+            self._measure(ATTEMPTS, ref, record)
         state = State.RUNNING if record.decision is None else State.POSTING
         self._move(record, state, due=self._now() + lease)
 
@@ -263,12 +297,14 @@ class MemoryLedger:
         if record := self._give_up(claim, f"settle:{outcome}"):
             record.error = ""
             self._end(claim.ref, record, State.SETTLED, outcome, keep_seconds)
+            self._add_measures()
 
     @_atomic
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the visit as `superseded`."""
         if record := self._give_up(claim, f"supersede:{status}"):
             self._end(claim.ref, record, State.SUPERSEDED, status, keep_seconds)
+            self._add_measures()
 
     @_atomic
     def put_back(
@@ -279,6 +315,7 @@ class MemoryLedger:
         delay_seconds: float,
         error: str = "",
         attempt_used: bool = True,
+        cause: str = "",
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
@@ -293,6 +330,9 @@ class MemoryLedger:
                 record.decision = None
             record.counted, record.error = False, clip(error)
             self._move(record, state, due=self._now() + milliseconds(delay_seconds))
+            if cause:
+                self._measure(RETRIES, claim.ref, record, cause)
+            self._add_measures()
 
     @_atomic
     def park(self, claim: Claim, error: str) -> None:
@@ -300,6 +340,7 @@ class MemoryLedger:
         if record := self._give_up(claim, "park"):
             record.counted, record.error = False, clip(error)
             self._move(record, State.PARKED)
+            self._add_measures()
 
     # ---- the sweep, and what polls see beside it
 
@@ -323,7 +364,7 @@ class MemoryLedger:
         for _, _, ref, record in sorted(waiting, key=lambda found: found[:2])[:limit]:
             if record.state.is_leased:
                 woken.expired.append(ref)
-                self._rescue(record, max_attempts)
+                self._rescue(ref, record, max_attempts)
             if record.state is State.PARKED:
                 woken.parked.append(ref)
                 continue
@@ -336,9 +377,11 @@ class MemoryLedger:
             record.unanswered += 1
         return woken
 
-    def _rescue(self, record: Record, max_attempts: int) -> None:
+    def _rescue(self, ref: Ref, record: Record, max_attempts: int) -> None:
         """Take a request from a worker that let its lease end."""
         record.counted = False
+        if record.state is State.POSTING or record.attempt < max_attempts:
+            self._measure(RETRIES, ref, record, WORKER_DIED)
         attempts = f"{record.attempt} of {max_attempts}"
         if record.state is State.POSTING:
             record.error = "the worker died while it posted the decision"
@@ -398,7 +441,7 @@ class MemoryLedger:
             return False
         if record.state is State.DISCARDED:
             # A final state counts for ever; this one is taken back.
-            self._ended[ref.kind, State.DISCARDED] -= 1
+            self._ended[ref.kind, State.DISCARDED, self._label_of(record.product)] -= 1
         record.attempt, record.decision, record.expires = 0, None, None
         record.given_up_by = "rerun"
         self._move(record, State.QUEUED, due=self._now())
@@ -524,6 +567,7 @@ class MemoryLedger:
     def polled(self, kind: Kind, poll: Poll) -> None:
         """Note down how a kind's poll has ended."""
         self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
+        self._add_measures()
 
     @_atomic
     def polls(self) -> Mapping[Kind, Poll]:
@@ -556,28 +600,56 @@ class MemoryLedger:
         return {kind: min(times, default=None) for kind, times in began.items()}
 
     @_atomic
-    def parked(self, kind: Kind) -> list[Ref]:
-        """Return the parked requests of one kind, oldest first."""
+    def parked(self, kind: Kind | None = None) -> list[Ref]:
+        """Return the parked requests of one kind, or of all, longest parked first."""
         refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
         refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
-        return [ref for ref in refs if ref.kind is kind]
+        return [ref for ref in refs if kind in (None, ref.kind)]
+
+    @_atomic
+    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+        """Return the records of several requests, without those that are not there."""
+        return [entry for ref in refs if (entry := self.entry(ref))]
 
     @_atomic
     def counts(self) -> Mapping[Kind, Mapping[State, int]]:
         """Return how many requests are in each state, zeros included."""
-        live = Counter((ref.kind, record.state) for ref, record in self._records.items())
-        return {
-            kind: {state: (self._ended if state.is_final else live)[kind, state] for state in State}
-            for kind in Kind
-        }
+        return by_kind(self.census(), words=State)
+
+    @_atomic
+    def census(self) -> Mapping[tuple[Kind, str], Mapping[State, int]]:
+        """Return the same by kind and product, without zeros."""
+        counted = Counter(
+            (ref.kind, record.state, self._label_of(record.product))
+            for ref, record in self._records.items()
+            if not record.state.is_final
+        )
+        return by_product((counted + self._ended).items())
 
     @_atomic
     def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
         """Return how many visits ended with each outcome, for every kind."""
-        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
-        for (kind, outcome), count in self._outcomes.items():
-            ended[kind][outcome] = count
-        return ended
+        return by_kind(self.endings())
+
+    @_atomic
+    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
+        """Return the same by kind and product."""
+        return by_product(self._outcomes.items())
+
+    @_atomic
+    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
+        """Return when the longest waiting visit of each kind and product began."""
+        began: dict[tuple[Kind, str], float] = {}
+        for ref, one in self._records.items():
+            if not one.state.is_final and one.state is not State.PARKED:
+                name, at = (ref.kind, self._label_of(one.product)), one.first_seen / 1000
+                began[name] = min(at, began.get(name, at))
+        return began
+
+    @_atomic
+    def measures(self) -> Measures:
+        """Return what was counted beside states and outcomes, since the start."""
+        return dict(self._measures)
 
     @_atomic
     def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
@@ -588,7 +660,37 @@ class MemoryLedger:
                 ended[kind][outcome] = count
         return ended
 
+    @_atomic
+    def settled_by_hour(self, hours: int) -> list[Hour]:
+        """Return what was settled in the last hours, the one that goes on included."""
+        this = self._now() // HOUR_MS
+        numbers = range(this - hours + 1, this + 1)
+        found = {(at, kind): dict[float, int]() for at in numbers for kind in Kind}
+        for (at, kind, bound), number in self._settled.items():
+            if at in numbers:
+                found[at, kind][bound] = number
+        return [
+            Hour(at * HOUR_MS / 1000, {kind: Durations(found[at, kind]) for kind in Kind})
+            for at in numbers
+        ]
+
     # ---- the changes that all of the above are made of
+
+    def _label_of(self, product: str) -> str:
+        """Return the name under which a product is counted; it stays the same."""
+        if product and product not in self._products:
+            if len(self._products) >= MAX_PRODUCTS:
+                return OTHER
+            self._products.add(product)
+        return product
+
+    def _measure(self, name: str, ref: Ref, record: Record, what: str = "") -> None:
+        product = self._label_of(record.product)
+        self._measures[Measure(name, ref.kind.value, what, product)] += 1
+
+    def _add_measures(self) -> None:
+        """Add what this process has counted since it last said so."""
+        self._measures.update(self._tally.take())
 
     def _now(self) -> int:
         return milliseconds(self._clock())
@@ -642,9 +744,13 @@ class MemoryLedger:
         self, ref: Ref, record: Record, state: State, outcome: str, keep_seconds: float
     ) -> None:
         self._move(record, state)
-        self._ended[ref.kind, state] += 1
+        product = self._label_of(record.product)
+        self._ended[ref.kind, state, product] += 1
+        if state is State.SETTLED:
+            bound = bound_of(self._now() - record.first_seen)
+            self._settled[self._now() // HOUR_MS, ref.kind, bound] += 1
         if outcome:
-            self._outcomes[ref.kind, outcome] += 1
+            self._outcomes[ref.kind, outcome, product] += 1
             self._daily[self._now() // DAY_MS, ref.kind, outcome] += 1
         record.outcome, record.counted = outcome, False
         record.keep = max(1, milliseconds(keep_seconds))

@@ -66,7 +66,7 @@ class Record:
         """Whether the claim is the last one given."""
         return self.fence == claim.fence and self.owner == claim.owner
 
-    def to_claim(self, ref: Ref, lease_seconds: float, *, probe: bool) -> Claim:
+    def to_claim(self, ref: Ref, lease_seconds: float, *, probe: bool, counted_as: str) -> Claim:
         """Return the claim that holds it."""
         return Claim(
             ref=ref,
@@ -80,6 +80,7 @@ class Record:
             steps=self._steps(),
             probe=probe,
             limit=self.limit,
+            counted_as=counted_as,
         )
 
     def to_entry(self, ref: Ref) -> Entry:

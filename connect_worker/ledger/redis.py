@@ -7,6 +7,7 @@ What a method promises is said in `connect_worker.engine.ports.Ledger`; how it i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Self, TypeVar
 from uuid import uuid4
 
@@ -15,10 +16,13 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.cipher import cipher_for, opened
+from connect_worker.ledger.numbers import Numbers
 from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
     clip,
     flat_limits,
+    flat_measures,
     microseconds_between,
     milliseconds,
     poll_to_text,
@@ -28,6 +32,7 @@ from connect_worker.ledger.wire import (
     to_text,
 )
 from connect_worker.processing.limits import NO_LIMITS, Limits
+from connect_worker.processing.measures import NoTally, Tally
 from connect_worker.processing.states import (
     FINAL_STATES,
     JSON,
@@ -49,7 +54,6 @@ T = TypeVar("T")
 
 #: Redis does nothing else while a script runs: so many requests take it a few milliseconds.
 BATCH = 500
-DAY_SECONDS = 86_400
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
@@ -73,27 +77,46 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
     )
 
 
-class RedisLedger:
+class RedisLedger(Numbers):
     """Remembers every visit of one account; the truth that all workers share.
 
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
+        keys: To encrypt decisions, results of steps and errors with; see `ledger/cipher.py`.
+        tally: What this process counts; told to the ledger with the end of a job or poll.
         clock: As `Scripts` takes it.
+
+    Raises:
+        SettingsError: A key can't be used.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
-        self._scripts = Scripts(client, account=account, clock=clock)
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        account: str,
+        keys: Sequence[str] = (),
+        tally: Tally | None = None,
+        clock: str | None = None,
+    ) -> None:
+        super().__init__(Scripts(client, account=account, clock=clock))
+        self._cipher = cipher_for(keys)
+        self._tally = tally or NoTally()
 
     @classmethod
-    def from_url(cls, url: str, *, account: str, timeout_seconds: float = 5.0) -> Self:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        account: str,
+        keys: Sequence[str] = (),
+        tally: Tally | None = None,
+        timeout_seconds: float = 5.0,
+    ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        return cls(connect(url, timeout_seconds=timeout_seconds), account=account)
-
-    def now(self) -> float:
-        """Return Redis's clock, in seconds since the epoch; the one that the scripts read."""
-        milliseconds_since_epoch: int = self._scripts.run("now")
-        return milliseconds_since_epoch / 1000
+        client = connect(url, timeout_seconds=timeout_seconds)
+        return cls(client, account=account, keys=keys, tally=tally)
 
     # ---- the way of a request
 
@@ -121,8 +144,9 @@ class RedisLedger:
         if verdict != "ok":
             return Refusal(verdict)
         probe, pairs = given
-        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1)
+        stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        fields, sealed = opened(stored, self._cipher)
+        return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1, sealed=sealed)
 
     def extend(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
@@ -132,22 +156,28 @@ class RedisLedger:
         """Store the decision, once and for the visit."""
         if decision is None:
             raise ValueError("null is no decision: it could not be told from none")
-        verdict = self._by_claim("decide", claim, to_text(decision))
-        if verdict == "other":
+        text = to_text(decision)
+        verdict = self._by_claim("decide", claim, self._cipher.seal(text))
+        if verdict == "other" and not self._has_decided(claim.ref, text):
             raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
-        _demand(verdict, claim)
+        _demand("ok" if verdict == "other" else verdict, claim)
+
+    def _has_decided(self, ref: Ref, text: str) -> bool:
+        """Compare decisions that are never equal when they are encrypted; a stored one stays."""
+        entry = self.entry(ref)
+        return entry is not None and not entry.sealed and to_text(entry.decision) == text
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
-        _demand(self._by_claim("record", claim, step, to_text(result)), claim)
+        _demand(self._by_claim("record", claim, step, self._cipher.seal(to_text(result))), claim)
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
-        _demand(self._by_claim("settle", claim, outcome, _span(keep_seconds)), claim)
+        self._give_up("settle", claim, outcome, _span(keep_seconds))
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the visit as `superseded`."""
-        _demand(self._by_claim("supersede", claim, status, _span(keep_seconds)), claim)
+        self._give_up("supersede", claim, status, _span(keep_seconds))
 
     def put_back(
         self,
@@ -157,19 +187,23 @@ class RedisLedger:
         delay_seconds: float,
         error: str = "",
         attempt_used: bool = True,
+        cause: str = "",
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
-        delay = milliseconds(delay_seconds)
-        verdict = self._by_claim("put_back", claim, state, delay, clip(error), int(attempt_used))
+        delay, text = milliseconds(delay_seconds), self._error(error)
+        used = int(attempt_used)
+        verdict = self._give_up("put_back", claim, state, delay, text, used, cause)
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
-        _demand(verdict, claim)
 
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at."""
-        _demand(self._by_claim("park", claim, clip(error)), claim)
+        self._give_up("park", claim, self._error(error))
+
+    def _error(self, error: str) -> str:
+        return self._cipher.seal(clip(error)) if error else ""
 
     # ---- the sweep, and what polls see beside it
 
@@ -276,11 +310,16 @@ class RedisLedger:
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
         fields = self._scripts.hash(f"request:{ref}")
-        return to_entry(ref, fields) if fields else None
+        return self._entry(ref, fields) if fields else None
+
+    def _entry(self, ref: Ref, stored: Mapping[str, str]) -> Entry:
+        fields, sealed = opened(stored, self._cipher)
+        return to_entry(ref, fields, sealed=sealed)
 
     def polled(self, kind: Kind, poll: Poll) -> None:
         """Note down how a kind's poll has ended."""
-        self._scripts.run("polled", kind, poll_to_text(poll))
+        with self._telling() as measures:
+            self._scripts.run("polled", kind, poll_to_text(poll), *measures)
 
     def polls(self) -> Mapping[Kind, Poll]:
         """Return how the last poll of each kind ended."""
@@ -302,7 +341,7 @@ class RedisLedger:
                     if not fields or (states and fields["s"] not in states):
                         continue
                     if kind in (None, ref.kind) and ref.id.startswith(prefix):
-                        yield to_entry(ref, fields)
+                        yield self._entry(ref, fields)
 
     def _walk(
         self, kind: Kind | None, states: frozenset[State], prefix: str
@@ -322,35 +361,38 @@ class RedisLedger:
         began = {kind: self._scripts.lowest(f"waiting:{kind}") for kind in Kind}
         return {kind: None if at is None else at / 1000 for kind, at in began.items()}
 
-    def parked(self, kind: Kind) -> list[Ref]:
-        """Return the parked requests of one kind, oldest first."""
+    def parked(self, kind: Kind | None = None) -> list[Ref]:
+        """Return the parked requests of one kind, or of all, longest parked first."""
         refs = map(Ref.parse, self._scripts.members("parked"))
-        return [ref for ref in refs if ref.kind is kind]
+        return [ref for ref in refs if kind in (None, ref.kind)]
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
-        """Return how many requests are in each state, zeros included."""
-        stored = self._scripts.hash("counts")
-        return {
-            kind: {state: int(stored.get(f"{kind}:{state}", 0)) for state in State} for kind in Kind
-        }
-
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
-        return self._ended("outcomes")
-
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return the same since midnight, UTC."""
-        return self._ended(f"outcomes:{int(self.now() // DAY_SECONDS)}")
-
-    def _ended(self, key: str) -> Mapping[Kind, Mapping[str, int]]:
-        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
-        for name, count in self._scripts.hash(key).items():
-            kind, _, outcome = name.partition(":")
-            ended[Kind(kind)][outcome] = int(count)
-        return ended
+    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+        """Return the records of several requests, in batches; without those that are not there."""
+        found = []
+        for batch in _batches(refs):
+            fields = self._scripts.hashes(f"request:{ref}" for ref in batch)
+            found += [self._entry(ref, one) for ref, one in zip(batch, fields, strict=True) if one]
+        return found
 
     def _changed(self, name: str, *args: str | int) -> bool:
         return bool(self._scripts.run(name, *args))
+
+    def _give_up(self, name: str, claim: Claim, *args: str | int) -> str:
+        """Run a script that ends a claim; it takes along what this process has counted."""
+        with self._telling() as measures:
+            verdict = self._by_claim(name, claim, *args, *measures)
+            _demand(verdict, claim)
+        return verdict
+
+    @contextmanager
+    def _telling(self) -> Iterator[list[str | int]]:
+        """Lend what was counted; it is counted again when the ledger did not take it."""
+        taken = self._tally.take()
+        try:
+            yield list(flat_measures(taken))
+        except BaseException:
+            self._tally.give_back(taken)
+            raise
 
     def _by_claim(self, name: str, claim: Claim, *args: str | int) -> str:
         verdict: str = self._scripts.run(name, str(claim.ref), claim.fence, claim.owner, *args)

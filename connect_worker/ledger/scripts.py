@@ -17,7 +17,7 @@ NAMES = (
     "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
     "wake", "leave", "rerun", "repost", "discard",
     "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release", "now",
-    "polled", "pause", "resume",
+    "polled", "pause", "resume", "oldest",
 )
 # fmt: on
 

@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
+from connect_worker.ledger.cipher import STEP
+from connect_worker.processing.durations import Durations
 from connect_worker.processing.limits import Limits
-from connect_worker.processing.states import JSON, Claim, Entry, Moment, Poll, Ref, State
+from connect_worker.processing.measures import OTHER, Measures
+from connect_worker.processing.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
 
-#: Put before the name of a step, so that steps can't collide with the other fields.
-STEP = "j:"
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
 MAX_ERROR_CHARS = 500
+
+
+#: The word that is counted: a state, or an outcome.
+W = TypeVar("W", bound=str)
+
+
+def by_product(
+    counted: Iterable[tuple[tuple[Kind, W, str], int]],
+) -> dict[tuple[Kind, str], dict[W, int]]:
+    """Put numbers of kind, word and product together by kind and product."""
+    found: dict[tuple[Kind, str], dict[W, int]] = {}
+    for (kind, word, product), number in counted:
+        found.setdefault((kind, product), {})[word] = number
+    return found
+
+
+def by_kind(
+    found: Mapping[tuple[Kind, str], Mapping[W, int]], *, words: Iterable[W] = ()
+) -> dict[Kind, dict[W, int]]:
+    """Add up over the products; every kind is there, with 0 for each of these words."""
+    sums: dict[Kind, dict[W, int]] = {kind: dict.fromkeys(words, 0) for kind in Kind}
+    for (kind, _), numbers in found.items():
+        for word, number in numbers.items():
+            sums[kind][word] = sums[kind].get(word, 0) + number
+    return sums
+
+
+def flat_measures(taken: Measures) -> Iterator[str | int]:
+    """Give measures as the scripts read them: the name, the product, how often."""
+    for measure, times in taken.items():
+        yield from (measure.prefix, measure.product, times)
 
 
 def milliseconds(seconds: float) -> int:
@@ -44,7 +78,9 @@ def clip(error: str) -> str:
     return error.encode("utf-8", "backslashreplace").decode()
 
 
-def to_claim(ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool) -> Claim:
+def to_claim(
+    ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool, sealed: str
+) -> Claim:
     """Read the claim that was just given."""
     return Claim(
         ref=ref,
@@ -58,10 +94,12 @@ def to_claim(ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe
         steps=_steps(fields),
         probe=probe,
         limit=fields.get("l", ""),
+        sealed=sealed,
+        counted_as=OTHER if "m" in fields else fields.get("p", ""),
     )
 
 
-def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
+def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
     """Read a whole record."""
     state = State(fields["s"])
     return Entry(
@@ -82,6 +120,7 @@ def to_entry(ref: Ref, fields: Mapping[str, str]) -> Entry:
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
         held_by=fields.get("n", ""),
+        sealed=sealed,
     )
 
 
@@ -101,6 +140,15 @@ def to_poll(text: str) -> Poll:
     """Read a poll back, its time before it."""
     at, _, found = text.partition(" ")
     return Poll(at=int(at) / 1000, **json.loads(found))
+
+
+def to_durations(fields: Mapping[str, str]) -> dict[Kind, Durations]:
+    """Read how long the visits of one hour took; every kind is there."""
+    counts: dict[Kind, dict[float, int]] = {kind: {} for kind in Kind}
+    for name, number in fields.items():
+        kind, _, bound = name.partition(":")
+        counts[Kind(kind)][math.inf if bound == "more" else int(bound) / 1000] = int(number)
+    return {kind: Durations(found) for kind, found in counts.items()}
 
 
 def worker_of(owner: str) -> str:

@@ -11,15 +11,13 @@ from dataclasses import replace
 
 from connect_worker.processing.outcome import Inquire, Outcome
 from connect_worker.processing.states import JSON
-
-_VALUES = ("value", "structured_value")
+from connect_worker.processing.values import FIELDS, texts_of
 
 
 def passwords_in(document: JSON) -> Iterator[str]:
     """Yield the values of a request's password parameters, wherever it has them."""
     for param in _password_params(document):
-        for name in _VALUES:
-            yield from _texts(param.get(name))
+        yield from texts_of(param)
 
 
 def without_passwords(outcome: Outcome, document: JSON) -> Outcome:
@@ -41,7 +39,7 @@ def given_passwords(outcome: Outcome, document: JSON) -> Iterator[str]:
 
 
 def _bare(param: dict[str, JSON]) -> dict[str, JSON]:
-    return {name: value for name, value in param.items() if name not in _VALUES}
+    return {name: value for name, value in param.items() if name not in FIELDS}
 
 
 def _password_params(document: JSON) -> Iterator[dict[str, JSON]]:
@@ -54,15 +52,3 @@ def _password_params(document: JSON) -> Iterator[dict[str, JSON]]:
         case list():
             for item in document:
                 yield from _password_params(item)
-
-
-def _texts(value: JSON) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
-        case list():
-            for item in value:
-                yield from _texts(item)

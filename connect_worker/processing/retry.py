@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from enum import StrEnum
 
 from connect_worker.exceptions import (
     AccountPaused,
@@ -11,6 +12,8 @@ from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
     Forbidden,
+    InvalidResponse,
+    KeyMissing,
     RateLimited,
     ServerFault,
     Unauthorized,
@@ -104,3 +107,36 @@ def pause_met(error: BaseException) -> AccountPaused | None:
             return pause_met(error.__cause__)
         case _:
             return None
+
+
+class Cause(StrEnum):
+    """Why a request is tried again, as it is counted; that a worker died, a sweep finds out."""
+
+    PAUSED = "paused"
+    RATE_LIMITED = "rate limited"
+    #: 401 and 403.
+    KEY_REFUSED = "key refused"
+    #: 5xx, no answer, or one that can't be read.
+    CONNECT_DOWN = "Connect down"
+    KEY_MISSING = "key missing"
+    #: Whatever else the user's code raised.
+    PROCESSOR = "processor"
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Return what kind of trouble an error is."""
+    match error:
+        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
+            return cause_of(error.__cause__)
+        case AccountPaused():
+            return Cause.PAUSED
+        case RateLimited():
+            return Cause.RATE_LIMITED
+        case Unauthorized() | Forbidden():
+            return Cause.KEY_REFUSED
+        case ServerFault() | ConnectionFailed() | InvalidResponse():
+            return Cause.CONNECT_DOWN
+        case KeyMissing():
+            return Cause.KEY_MISSING
+        case _:
+            return Cause.PROCESSOR

@@ -145,6 +145,10 @@ class Claim:
     probe: bool = False
     #: The limit of which it holds a slot; "" when it needs none.
     limit: str = ""
+    #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
+    sealed: str = ""
+    #: The name under which its product is counted.
+    counted_as: str = ""
 
 
 class Refusal(StrEnum):
@@ -268,3 +272,5 @@ class Entry:
     history: tuple[Moment, ...] = ()
     #: The pause for whose end it waits; "" for none.
     held_by: str = ""
+    #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
+    sealed: str = ""

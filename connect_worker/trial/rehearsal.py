@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,7 +105,7 @@ def rehearse(
     client = Client(config.api_url, config.api_key, pool=CarrierPool(config.api_url, caught))
     watched = _Watched(processor, caught)
     account = account_name(config)
-    ledger = MemoryLedger(account=account, **({"clock": clock} if clock else {}))
+    ledger = MemoryLedger(account=account, clock=clock or time.time)
     with using_client(config, client):
         engine = lone_engine(
             watched, name=str(processor), connect=client, ledger=ledger, products=products

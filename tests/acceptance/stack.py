@@ -89,18 +89,7 @@ class Stack:
 
     def is_done(self) -> bool:
         """Whether nothing waits in Connect any more and each listing has its report."""
-        totals = self.report(summary=True)["totals"]
-        waiting = (
-            totals["fulfillment"]["status"].get("pending", 0)
-            + totals["tier-config"]["status"].get("pending", 0)
-            + totals["usage-file"]["status"].get("ready", 0)
-            + totals["usage-file"]["status"].get("draft", 0)
-        )
-        return not waiting and self._listings_are_reported()
-
-    def _listings_are_reported(self) -> bool:
-        entries = self.report()["requests"].values()
-        return all(entry["usage_files"] for entry in entries if entry["kind"] == "usage")
+        return not waiting(self.report(summary=True)) and listings_are_reported(self.report())
 
     def until(self, condition: Callable[[], object], what: str, *, seconds: float) -> None:
         """Wait for a condition; a process that ended meanwhile fails the test with its log."""
@@ -152,6 +141,26 @@ class Stack:
             return requests.get(self.flower_url, auth=self.flower_auth, timeout=2).ok
         except requests.ConnectionError:
             return False
+
+
+def waiting(report: Mapping[str, Any]) -> int:
+    """Return how many requests and usage files wait in the sandbox."""
+    status = {kind: found["status"] for kind, found in report["totals"].items()}
+    return sum(
+        int(status[kind].get(name, 0))
+        for kind, name in (
+            ("fulfillment", "pending"),
+            ("tier-config", "pending"),
+            ("usage-file", "ready"),
+            ("usage-file", "draft"),
+        )
+    )
+
+
+def listings_are_reported(report: Mapping[str, Any]) -> bool:
+    """Whether each listing has a usage file."""
+    entries = report["requests"].values()
+    return all(entry["usage_files"] for entry in entries if entry["kind"] == "usage")
 
 
 @contextmanager

@@ -16,15 +16,17 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from connect_worker.config import Config
+from connect_worker.engine.meter import Meter, measuring
 from connect_worker.engine.poll import NO_PROCESSOR
 from connect_worker.ledger import RedisLedger
-from connect_worker.processing.states import Claim, Kind, Poll, Ref, Sighting
+from connect_worker.processing.states import Claim, Kind, Poll, Ref, Sighting, State
 from connect_worker.settings import account_name
 
 ROOT = Path(__file__).parents[2]
 API_URL = "http://127.0.0.1:9/public/v1"
 #: Its secret half is not needed.
 KEY = "SU-000-000-001:not-asked-for"
+PRODUCT = "PRD-000-000-001"
 ACCOUNT = account_name(Config.local(API_URL, KEY))
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -67,12 +69,21 @@ def environment(redis_url: str, broker_url: str = "") -> dict[str, str]:
 def fill(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.lpush("fulfillment", "a message")
-    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT)
+    meter = Meter()
+    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT, tally=meter)
     refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(3)]
     ledger.sight(
-        [Sighting(ref, None, "") for ref in refs], seen_at=ledger.now(), requeue_seconds=60
+        [Sighting(ref, None, PRODUCT) for ref in refs], seen_at=ledger.now(), requeue_seconds=60
     )
+    with measuring(Kind.FULFILLMENT, PRODUCT):
+        for seconds in (0.05, 0.3, 60.0):
+            meter("POST", "", seconds)
+        meter("PUT", "429", 0.1)
+        meter("GET", "429", 0.1)
+        meter("GET", "no answer", 30)
     settled, parked = (take(ledger, ref) for ref in refs[:2])
+    ledger.put_back(settled, State.RETRY, delay_seconds=0, cause="Connect down")
+    settled = take(ledger, refs[0])
     ledger.decide(settled, {"type": "approve"})
     ledger.settle(settled, "approved", keep_seconds=60)
     ledger.park(parked, "broken")

@@ -12,24 +12,41 @@ from connect_worker.cli.desk import Exit
 from connect_worker.cli.embedded import embedded_redis
 from connect_worker.cli.ports import free_port
 
-from .exporting import ACCOUNT, ROOT, environment, of, scrape, serving
+from .exporting import ACCOUNT, PRODUCT, ROOT, environment, of, scrape, serving
 
 
 def test_the_ledger_is_told(served: str) -> None:
     samples = scrape(served)
     kind = {"account": ACCOUNT, "kind": "fulfillment"}
+    product = {**kind, "product": PRODUCT}
     assert of(samples, "ledger_up") == 1
-    assert of(samples, "requests", **kind, state="queued") == 1
-    assert of(samples, "requests", **kind, state="parked") == 1
-    assert of(samples, "visits_total", **kind, state="settled") == 1
-    assert of(samples, "outcomes_total", **kind, outcome="approved") == 1
-    assert 0 < of(samples, "oldest_pending_seconds", **kind) < 600
-    assert of(samples, "oldest_pending_seconds", account=ACCOUNT, kind="usage") == 0
+    assert of(samples, "requests", **product, state="queued") == 1
+    assert of(samples, "requests", **product, state="parked") == 1
+    assert of(samples, "visits_total", **product, state="settled") == 1
+    assert of(samples, "outcomes_total", **product, outcome="approved") == 1
+    assert 0 < of(samples, "oldest_pending_seconds", **product) < 600
+    assert of(samples, "oldest_pending_seconds", account=ACCOUNT, kind="usage", product="") == 0
     assert 0 <= of(samples, "poll_age_seconds", **kind) < 600
     assert of(samples, "poll_duration_seconds", **kind) == 0.5
     assert of(samples, "poll_complete", **kind) == 1
     assert 0 < of(samples, "pause_seconds", account=ACCOUNT) <= 600
     assert of(samples, "failures_in_a_row", account=ACCOUNT) == 1
+
+
+def test_attempts_retries_posts_and_errors_are_told_by_product(served: str) -> None:
+    samples = scrape(served)
+    product = {"account": ACCOUNT, "kind": "fulfillment", "product": PRODUCT}
+    assert of(samples, "attempts_total", **product) == 3
+    assert of(samples, "retries_total", **product, cause="Connect down") == 1
+    assert of(samples, "api_errors_total", **product, error="429") == 2
+    assert of(samples, "api_errors_total", **product, error="no answer") == 1
+    buckets = {
+        bound: of(samples, "post_seconds_bucket", **product, le=bound)
+        for bound in ("0.1", "0.25", "0.5", "30.0", "+Inf")
+    }
+    assert buckets == {"0.1": 1, "0.25": 1, "0.5": 2, "30.0": 2, "+Inf": 3}
+    assert of(samples, "post_seconds_count", **product) == 3
+    assert of(samples, "post_seconds_sum", **product) == pytest.approx(60.35)
 
 
 def test_a_poll_that_broke_off_is_told_and_one_without_a_processor_is_not(served: str) -> None:

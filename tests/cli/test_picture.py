@@ -11,7 +11,8 @@ from connect_worker.cli.pace import Pace
 from connect_worker.cli.picture import Scene, plain
 from connect_worker.cli.stage import Stage
 from connect_worker.cli.surroundings import Ready
-from connect_worker.cli.tally import Row, Tally, count_rows
+from connect_worker.cli.tally import Tally
+from connect_worker.desk.rows import Row, count_rows
 from connect_worker.ledger import MemoryLedger
 from connect_worker.processing.states import Kind, Ref, Sighting, State
 

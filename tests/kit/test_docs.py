@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -21,10 +22,20 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 @pytest.mark.acceptance
 def test_the_whole_test_file_passes(tmp_path: Path) -> None:
-    for block in BLOCKS[:2]:
-        name = re.match(r"# (\w+\.py)\n", block)
-        assert name
-        (tmp_path / name[1]).write_text(block)
+    processors, tests, of_a_record = BLOCKS
+    (tmp_path / "processors.py").write_text(processors)
+    (tmp_path / "test_processors.py").write_text(tests)
+    (tmp_path / "test_record.py").write_text(of_a_record)
+    (tmp_path / "tests").mkdir()
+    order = tmp_path / "request.json"
+    order.write_text(json.dumps(testing.purchase(params={"email": ""}).json))
+    words = ["try", "processors.py", "--file", order.name, "--record", "tests/order.json"]
+    subprocess.run(
+        [sys.executable, "-m", "connect_worker", *words],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
         cwd=tmp_path,
@@ -33,7 +44,7 @@ def test_the_whole_test_file_passes(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passed" in done.stdout
+    assert "8 passed" in done.stdout
 
 
 def test_its_tables_name_what_there_is() -> None:

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from cryptography.fernet import Fernet
 
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger, connect
@@ -46,7 +47,12 @@ def memory_ledger(clock: Clock) -> MemoryLedger:
     return MemoryLedger(clock=clock)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture
+def encrypted_ledger(client: redis.Redis, account: str) -> RedisLedger:
+    return RedisLedger(client, account=account, keys=[Fernet.generate_key().decode()])
+
+
+@pytest.fixture(params=["memory", "redis", "encrypted"])
 def ledger(request: pytest.FixtureRequest) -> Ledger:
     found: Ledger = request.getfixturevalue(f"{request.param}_ledger")
     return found

@@ -125,6 +125,7 @@ class Ledgers(RuleBasedStateMachine):
                 *(ledger.entry(ref) for ref in REFS),
                 *(ledger.counts(), ledger.outcomes(), ledger.gate(), ledger.now()),
                 *(ledger.oldest(), ledger.outcomes_today(), ledger.pauses()),
+                ledger.settled_by_hour(3),
             )
             for ledger in self.ledgers
         ]

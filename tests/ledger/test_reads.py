@@ -9,6 +9,8 @@ import redis
 
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger
+from connect_worker.ledger.wire import milliseconds as milliseconds_of
+from connect_worker.processing.durations import BOUNDS_MS, bound_of
 from connect_worker.processing.states import FINAL_STATES, Entry, Kind, Poll, Ref, State
 
 from .world import LONG, OTHER, PR, TCR, Clock, look, posting, running, see, take, woken
@@ -204,6 +206,71 @@ def test_todays_outcomes_are_forgotten_by_themselves(
     day = int(redis_ledger.now() // 86_400)
     redis_ledger.settle(posting(redis_ledger), "approved", keep_seconds=LONG)
     assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:outcomes:{day}") <= 2 * 86_400
+
+
+def test_parked_ones_of_all_kinds_are_listed_as_they_were_parked(
+    ledger: Ledger, elapse: Elapse
+) -> None:
+    for ref in (OTHER, TCR, PR):
+        ledger.park(running(ledger, ref), "broken")
+        elapse(0.002)
+    assert ledger.parked() == [OTHER, TCR, PR]
+    assert ledger.parked(Kind.FULFILLMENT) == [OTHER, PR]
+
+
+def test_several_records_are_read_in_the_order_that_was_asked_for(ledger: Ledger) -> None:
+    refs = one_of_each(ledger)
+    asked = [refs[2], Ref(Kind.USAGE, "LST-0"), refs[0]]
+    assert ledger.records(asked) == [look(ledger, refs[2]), look(ledger, refs[0])]
+    assert ledger.records([]) == []
+
+
+def test_what_was_settled_is_counted_by_how_long_it_took(ledger: Ledger, elapse: Elapse) -> None:
+    claim = posting(ledger)
+    elapse(0.015)
+    ledger.settle(claim, "approved", keep_seconds=LONG)
+    # A repeated call counts once.
+    ledger.settle(claim, "approved", keep_seconds=LONG)
+    took = look(ledger).changed - look(ledger).first_seen
+    ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
+    earlier, last = ledger.settled_by_hour(2)
+    assert {one.total for one in earlier.settled.values()} == {0}
+    assert {kind: one.total for kind, one in last.settled.items()} == {
+        kind: int(kind is Kind.FULFILLMENT) for kind in Kind
+    }
+    assert last.settled[Kind.FULFILLMENT].counts == {bound_of(round(took * 1000)): 1}
+    assert 0 <= ledger.now() - last.began < 3600
+
+
+@pytest.mark.parametrize("milliseconds", [0, 10, 11, *BOUNDS_MS[-2:], BOUNDS_MS[-1] + 1])
+def test_both_ledgers_have_the_same_bounds(
+    client: redis.Redis, account: str, milliseconds: int
+) -> None:
+    clock, began = Clock(), milliseconds_of(Clock().time)
+    memory = MemoryLedger(clock=clock)
+    for one in (memory, stepped(client, account, began)):
+        see(one)
+    clock.step(milliseconds / 1000)
+    found = []
+    for one in (memory, stepped(client, account, began + milliseconds)):
+        claim = take(one)
+        one.decide(claim, {"type": "approve"})
+        one.settle(claim, "approved", keep_seconds=LONG)
+        found.append(one.settled_by_hour(1))
+    assert found[0] == found[1]
+    assert found[0][0].settled[Kind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
+
+
+def stepped(client: redis.Redis, account: str, now: int) -> RedisLedger:
+    return RedisLedger(client, account=account, clock=f"local now = {now}")
+
+
+def test_hours_are_forgotten_by_themselves(
+    redis_ledger: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    redis_ledger.settle(posting(redis_ledger), "approved", keep_seconds=LONG)
+    hour = int(redis_ledger.now() // 3600)
+    assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:settled:{hour}") <= 2 * 86_400
 
 
 def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:

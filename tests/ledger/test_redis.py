@@ -52,7 +52,7 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     ledger = redis_ledger
     ledger.park(running(ledger, OTHER), "broken")
     ledger.settle(posting(ledger), "approved", keep_seconds=LONG)
-    see(ledger, TCR)
+    see(ledger, TCR, product="PRD-000-000-000")
     ledger.close_gate(seconds=9, reason="429", failed=False)
     ledger.hold("sweep", owner="a", seconds=LONG)
     ledger.polled(Kind.USAGE, Poll())
@@ -60,7 +60,8 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
     names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep", today]
-    names += ["polls", "waiting:tier-config"]
+    names += ["polls", "waiting:tier-config", "measures", "products"]
+    names.append(f"settled:{int(ledger.now() // 3600)}")
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
 

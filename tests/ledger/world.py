@@ -108,12 +108,12 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
         for place, score in places(ref, record, now).items():
             listed[place][ref] = score
         if not state.is_final:
-            live[f"{Ref.parse(ref).kind}:{state}"] += 1
+            live[f"{Ref.parse(ref).kind}:{state}:{record.get('p', '')}"] += 1
             waiting[state].add(ref)
     parked = waiting.pop(State.PARKED, set())
     counts = cast("dict[str, str]", client.hgetall(prefix + "counts"))
-    final = tuple(f":{state}" for state in State if state.is_final)
-    counted = {name: int(n) for name, n in counts.items() if not name.endswith(final)}
+    final = tuple(f":{state}:" for state in State if state.is_final)
+    counted = {name: int(n) for name, n in counts.items() if not any(one in name for one in final)}
     assert {name: n for name, n in counted.items() if n} == live
     assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
     assert set(client.zrange(prefix + "parked", 0, -1)) == parked

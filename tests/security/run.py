@@ -65,7 +65,8 @@ class Monitor(threading.Thread):
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
         self.commands: list[str] = []
-        self._client = redis.Redis.from_url(url)
+        # It may be silent for long: a timeout would end it.
+        self._client = redis.Redis.from_url(url, socket_timeout=None)
         self._began = threading.Event()
         self.start()
         assert self._began.wait(20)

@@ -12,11 +12,12 @@ from environs import Env
 from flower.options import default_options
 
 from connect_worker import settings
+from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox_command
 from connect_worker.sandbox.options import DEFAULT_API_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"worker", "beat", "flower", "sandbox"}
+OURS = {"worker", "beat", "flower", "console", "sandbox"}
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 MANUAL = (ROOT / "docs" / "deployment.md").read_text()
@@ -38,8 +39,8 @@ def connect_variables(service: str) -> set[str]:
 
 def test_the_services_and_which_of_them_are_optional() -> None:
     assert set(SERVICES) == {"redis", *OURS}
-    assert {name for name, one in SERVICES.items() if "profiles" in one} == {"sandbox"}
-    assert SERVICES["sandbox"]["profiles"] == ["sandbox"]
+    profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
+    assert profiles == {"console": ["console"], "sandbox": ["sandbox"]}
 
 
 def test_redis_appends_to_a_file_on_a_volume_and_evicts_nothing() -> None:
@@ -58,16 +59,16 @@ def test_redis_is_reached_only_from_a_network_without_a_way_out() -> None:
 
 def test_ports_are_published_on_the_loopback_address_only() -> None:
     published = {name: one["ports"] for name, one in SERVICES.items() if "ports" in one}
-    assert set(published) == {"flower", "sandbox"}
+    assert set(published) == {"console", "flower", "sandbox"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-@pytest.mark.parametrize("name", ["redis", "worker", "flower", "sandbox"])
+@pytest.mark.parametrize("name", ["redis", "worker", "flower", "console", "sandbox"])
 def test_what_can_tell_its_health_is_asked(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
 
 
-@pytest.mark.parametrize("name", ["worker", "beat", "flower"])
+@pytest.mark.parametrize("name", ["worker", "beat", "flower", "console"])
 def test_what_needs_redis_waits_until_it_is_healthy(name: str) -> None:
     assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
@@ -101,21 +102,41 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
     env = Env(prefix="CONNECT_", eager=False)
     settings._read(env)
-    known = set(env.dump())
+    # Compose gives Flower its password as Flower itself reads it.
+    known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
     of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL", name)}
     assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
-    assert connect_variables("worker") == known - of_the_schedule
-    assert connect_variables("flower") == of_redis
+    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
+    assert connect_variables("worker") == known - of_the_schedule - of_the_console
+    assert connect_variables("flower") == of_redis | {"CONNECT_CONSOLE_URL"}
+    told = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
+    ledger = {"CONNECT_API_URL", "CONNECT_API_KEY", "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
+    polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
+    encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
+    assert connect_variables("console") == of_the_console | told | ledger | polls | encryption
+
+
+def test_the_console_is_started_by_a_command_that_there_is() -> None:
+    python, flag, module, name, *options = SERVICES["console"]["command"]
+    assert (python, flag, module) == ("python", "-m", "connect_worker")
+    chosen = main.commands[name].make_context(name, options).params
+    assert SERVICES["console"]["ports"][0].endswith(f":{chosen['port']}")
+    # Its address is not this machine's own: it starts with a password only.
+    assert chosen["address"] == "0.0.0.0"
+    assert SERVICES["console"]["environment"]["CONNECT_CONSOLE_PASSWORD"] is None
 
 
 def test_only_the_worker_gets_the_key() -> None:
+    # The console needs the part before the colon, under a name of its own.
+    user = SERVICES["console"]["environment"]["CONNECT_API_KEY"]
+    assert user == "${CONSOLE_SERVICE_USER:-}"
     holders = {
         name
         for name, one in SERVICES.items()
         if any("API_KEY" in variable for variable in one.get("environment", {}))
     }
-    assert holders == {"worker"}
+    assert holders == {"worker", "console"}
     assert SERVICES["worker"]["environment"]["CONNECT_API_KEY"] is None
 
 

@@ -25,6 +25,7 @@ from connect_worker.exceptions import (
     InvalidDocument,
     InvalidResponse,
     InvalidUsage,
+    KeyMissing,
     LeaseLost,
     LedgerUnavailable,
     Message,
@@ -85,6 +86,7 @@ SAMPLES: list[Message] = [
     RegistrationError("two for one product"),
     AliasRefused("connect-sdk is installed"),
     LedgerUnavailable("no answer"),
+    KeyMissing("no key"),
     LeaseLost("fence 3 < 4"),
 ]
 

@@ -22,7 +22,7 @@ OBJECTS: list[dict[str, Any]] = [
 NAMES = [f"{one['kind']} {one['metadata']['name']}" for one in OBJECTS]
 #: What Kubernetes itself knows; the rest is declared by an extension.
 PLAIN = [one for one in OBJECTS if one["apiVersion"] != "keda.sh/v1alpha1"]
-PARTS = ("worker", "beat", "flower", "metrics")
+PARTS = ("worker", "beat", "flower", "metrics", "console")
 
 
 def named(kind: str, name: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_a_part_runs_the_image_as_its_user(part: str) -> None:
     assert container(part)["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
 
 
-@pytest.mark.parametrize("part", ["worker", "beat", "flower", "redis"])
+@pytest.mark.parametrize("part", ["worker", "beat", "flower", "console", "redis"])
 def test_a_part_is_started_as_in_compose(part: str) -> None:
     compose = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in COMPOSE[part]["command"]]
     assert container(part)["args"] == compose
@@ -132,6 +132,8 @@ def test_only_the_worker_gets_the_key() -> None:
         ("worker", "api-key"),
         ("flower", "flower-auth"),
         ("metrics", "service-user"),
+        ("console", "service-user"),
+        ("console", "console-password"),
     }
     assert set(named("Secret", "connect-worker")["stringData"]) == {key for _, key in taken}
 
@@ -152,7 +154,7 @@ def test_a_selector_finds_its_own_pods_only(part: str) -> None:
     assert selector["app.kubernetes.io/component"] == part
 
 
-@pytest.mark.parametrize("part", ["flower", "redis"])
+@pytest.mark.parametrize("part", ["flower", "console", "redis"])
 def test_a_service_leads_to_the_port_that_its_pods_listen_on(part: str) -> None:
     service = named("Service", f"connect-{part}")["spec"]
     assert service["selector"] == pod(part)["metadata"]["labels"]

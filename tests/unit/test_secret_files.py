@@ -126,3 +126,26 @@ def test_what_was_read_is_hidden_from_then_on(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CONNECT_API_KEY", "oddly-shaped-key")
     Settings.from_env(dotenv=None).config()
     assert mask_secrets("with oddly-shaped-key") == "with ***"
+
+
+KEY = "gIuvm0RIKz5eGzO2yqcUwsCMkZ0iUe8jAa5yXr2bTno="
+
+
+def test_keys_are_listed_with_commas_and_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = KEY.replace("gI", "-_")
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", f" {KEY} ,{other},")
+    settings = Settings.from_env(dotenv=None)
+    assert settings.encryption_key == (KEY, other)
+    assert KEY not in repr(settings)
+    assert mask_secrets(f"{KEY} {other}") == "*** ***"
+
+
+@pytest.mark.parametrize("wrong", ["secret", KEY[:-1], KEY + KEY, KEY.replace("gI", "g!")])
+def test_a_key_that_is_none_is_refused_without_being_shown(
+    wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", f"{KEY},{wrong}")
+    with pytest.raises(SettingsError, match="CONNECT_ENCRYPTION_KEY: key 2 of 2") as raised:
+        Settings.from_env(dotenv=None)
+    assert raised.value.setting == "CONNECT_ENCRYPTION_KEY"
+    assert wrong not in str(raised.value)

@@ -38,6 +38,7 @@ def command(unit: Path) -> list[str]:
 def test_a_unit_for_each_part() -> None:
     assert {unit.name for unit in UNITS} == {
         "connect-beat.service",
+        "connect-console.service",
         "connect-flower.service",
         "connect-metrics.service",
         "connect-worker@.service",
@@ -54,8 +55,9 @@ def test_a_part_is_started_as_in_compose(part: str) -> None:
     assert command(unit) == compose + names
 
 
-def test_the_exporter_is_started_by_a_command_that_there_is() -> None:
-    python, flag, module, name, *options = command(FOLDER / "connect-metrics.service")
+@pytest.mark.parametrize("part", ["console", "metrics"])
+def test_a_part_is_started_by_a_command_that_there_is(part: str) -> None:
+    python, flag, module, name, *options = command(FOLDER / f"connect-{part}.service")
     assert (python, flag, module) == ("python", "-m", "connect_worker")
     assert main.commands[name].make_context(name, options).params["address"] == "127.0.0.1"
 

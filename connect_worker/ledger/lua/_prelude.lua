@@ -7,9 +7,17 @@
 --   due                  zset    every request that is neither ended nor parked, once; the score is
 --                                when `wake` must look at it (of a leased one: the lease's end)
 --   parked               zset    every parked request, once; the score is when it was parked
---   counts               hash    <kind>:<state> -> requests in it now; final states: since the start
---   outcomes             hash    <kind>:<outcome> -> visits that ended so since the start
---   outcomes:<day>       hash    the same of one day (days since the epoch, UTC); expires
+--   counts               hash    <kind>:<state>:<product> -> requests in it now; final states: since the
+--                                start
+--   outcomes             hash    <kind>:<outcome>:<product> -> visits that ended so since the start
+--   outcomes:<day>       hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
+--                                expires
+--   settled:<hour>       hash    <kind>:<bound> -> visits settled in one hour (hours since the epoch) that
+--                                took as long as the bound, in ms, and longer than the one before; expires
+--   measures             hash    <measure>:<kind>:<what>:<product> -> how often since the start
+--                                (`processing/measures.py` names them)
+--   products             set     the products that are counted by name: the first 200; the others are
+--                                counted together as `other`
 --   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
 --                                when its visit began
 --   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
@@ -39,6 +47,7 @@
 --   l the limit in whose slots (while running) or line (else) it is
 --   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--   m 1: its product is counted as `other`
 --   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
@@ -54,13 +63,14 @@ local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], 
 
 local LEASED = { running = true, posting = true }
 local FINAL = { settled = true, superseded = true, discarded = true }
-local DAY_MS = 86400 * 1000
+local DAY_MS, HOUR_MS = 86400 * 1000, 3600 * 1000
 local MAX_MOMENTS = 24
 -- Who is woken by somebody else is looked at no more often than this.
 local MAX_WAIT_MS = 3600 * 1000
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
+local measures = base .. 'measures'
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
@@ -70,6 +80,31 @@ end
 -- A missing field (`false`) counts as 0.
 local function number(value)
   return tonumber(value or 0)
+end
+
+local function kind_of(ref)
+  return string.match(ref, '^[^:]+')
+end
+
+-- The name under which a record's product is counted; `f` is its fields `p` and `m`.
+local function label_of(f)
+  return f[2] and 'other' or f[1] or ''
+end
+
+local function count(kind, state, label, by)
+  redis.call('HINCRBY', counts, kind .. ':' .. state .. ':' .. label, by)
+end
+
+local function measure(name, ref, what, label)
+  redis.call('HINCRBY', measures, name .. ':' .. kind_of(ref) .. ':' .. what .. ':' .. label, 1)
+end
+
+-- Add what a process has counted since it last said so: ARGV from `first` on is a measure with its
+-- kind and what, the name of a product, and how often, again and again.
+local function add_measures(first)
+  for at = first, #ARGV, 3 do
+    redis.call('HINCRBY', measures, ARGV[at] .. ':' .. ARGV[at + 1], ARGV[at + 2])
+  end
 end
 
 local function key_of(ref)
@@ -134,15 +169,36 @@ local function remember(key, to, began, past, owner)
   redis.call('HSET', key, 'y', past)
 end
 
+-- Count how long a settled visit took; `processing/durations.py` has the same bounds.
+local function count_duration(kind, took)
+  local bounds, bound = {
+    10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 60000, 120000, 300000, 600000, 1800000,
+    3600000, 7200000, 21600000, 43200000, 86400000, 259200000, 604800000,
+  }, 'more'
+  for _, one in ipairs(bounds) do
+    if took <= one then
+      bound = text(one)
+      break
+    end
+  end
+  local hour = base .. 'settled:' .. text(math.floor(now / HOUR_MS))
+  if redis.call('HINCRBY', hour, kind .. ':' .. bound, 1) == 1 then
+    redis.call('PEXPIRE', hour, 2 * DAY_MS)
+  end
+end
+
 -- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
 -- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
-local function move(ref, from, to, look)
-  local kind, key = string.match(ref, '^[^:]+'), key_of(ref)
-  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n')
+-- `counted_as` is the name under which its product was counted, where the record has another one by now;
+-- the name that it has is returned.
+local function move(ref, from, to, look, counted_as)
+  local kind, key = kind_of(ref), key_of(ref)
+  local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p', 'm')
+  local label = label_of({ f[6], f[7] })
   if from and not FINAL[from] then
-    redis.call('HINCRBY', counts, kind .. ':' .. from, -1)
+    count(kind, from, counted_as or label, -1)
   end
-  redis.call('HINCRBY', counts, kind .. ':' .. to, 1)
+  count(kind, to, label, 1)
   leave_place(ref, f[4], f[5])
   if look then
     redis.call('ZADD', due, text(look), ref)
@@ -159,8 +215,12 @@ local function move(ref, from, to, look)
   elseif to == 'queued' or from == 'parked' then
     redis.call('ZADD', waiting_of(kind), f[1], ref)
   end
+  if to == 'settled' then
+    count_duration(kind, now - number(f[1]))
+  end
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
   remember(key, to, f[1], f[2], is_claimed and f[3])
+  return label
 end
 
 -- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when
@@ -203,17 +263,17 @@ local function finish(ref, record, state, outcome, keep, call)
   local key = key_of(ref)
   redis.call('HSET', key, 's', state, 't', text(now), 'k', keep, 'x', call)
   redis.call('HDEL', key, 'r', 'w', 'c')
-  if outcome ~= '' then
-    redis.call('HSET', key, 'u', outcome)
-    local name, today = string.match(ref, '^[^:]+') .. ':' .. outcome, math.floor(now / DAY_MS)
-    redis.call('HINCRBY', outcomes, name, 1)
-    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
-      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
-    end
-  end
   if state == 'settled' then
     redis.call('HDEL', key, 'e')
   end
   redis.call('PEXPIRE', key, keep)
-  move(ref, record.s, state, nil)
+  local label = move(ref, record.s, state, nil)
+  if outcome ~= '' then
+    redis.call('HSET', key, 'u', outcome)
+    local name, today = kind_of(ref) .. ':' .. outcome, math.floor(now / DAY_MS)
+    redis.call('HINCRBY', outcomes, name .. ':' .. label, 1)
+    if redis.call('HINCRBY', outcomes .. ':' .. text(today), name, 1) == 1 then
+      redis.call('PEXPIRE', outcomes .. ':' .. text(today), 2 * DAY_MS)
+    end
+  end
 end

@@ -122,8 +122,11 @@ redis.call('HDEL', key, 'x', 'w', 'c')
 if to == 'running' then
   redis.call('HSET', key, 'a', text(record.a + 1), 'c', '1')
 end
-move(ref, state, to, now + lease)
+local label = move(ref, state, to, now + lease)
 if limit then
   take_slot(limit)
+end
+if to == 'running' then
+  measure('attempts', ref, '', label)
 end
 return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }

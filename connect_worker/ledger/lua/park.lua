@@ -1,4 +1,5 @@
 -- Give a claim up for a person. ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] error
+-- ARGV[6...] measures
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner = ARGV[2], ARGV[4]
@@ -10,5 +11,6 @@ if stands == 'ok' then
   redis.call('HDEL', key, 'r', 'c')
   move(ref, record.s, 'parked', nil)
   release_probe(owner)
+  add_measures(6)
 end
 return stands

@@ -17,6 +17,6 @@ redis.call('PERSIST', key)
 move(ref, record.s, 'queued', now)
 if record.s == 'discarded' then
   -- A final state counts for ever; this one is taken back.
-  redis.call('HINCRBY', counts, string.match(ref, '^[^:]+') .. ':discarded', -1)
+  count(kind_of(ref), 'discarded', label_of(redis.call('HMGET', key, 'p', 'm')), -1)
 end
 return 1

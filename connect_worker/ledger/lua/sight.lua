@@ -7,6 +7,22 @@
 
 local seen, requeue = tonumber(ARGV[2]), tonumber(ARGV[3])
 local MAX_NAMES = 20
+local MAX_PRODUCTS = 200
+
+local named = { [''] = true }
+
+-- Whether a product is counted by its name. A set that is full takes no more: it is so for ever.
+local function is_named(product)
+  if named[product] == nil then
+    local products = base .. 'products'
+    named[product] = redis.call('SISMEMBER', products, product) == 1
+    if not named[product] and redis.call('SCARD', products) < MAX_PRODUCTS then
+      redis.call('SADD', products, product)
+      named[product] = true
+    end
+  end
+  return named[product]
+end
 
 local function is_earlier_name(key, name)
   local names = redis.call('HGET', key, 'h')
@@ -44,6 +60,7 @@ local function begin(ref, key, state, last_visit, name, product)
   local visit = name ~= '' and name or text(number(string.match(last_visit or '', '^%d+$')) + 1)
   local fields = { 's', 'queued', 'v', visit, 'b', text(now), 't', text(now), 'r', text(now),
                    'w', '1' }
+  local counted_as
   local function keep(field, value)
     if value and value ~= '' then
       fields[#fields + 1] = field
@@ -52,22 +69,23 @@ local function begin(ref, key, state, last_visit, name, product)
   end
   if state then
     -- The fence goes on growing, and the last call of the old visit can still be repeated.
-    local old = redis.call('HMGET', key, 'f', 'o', 'x', 'p', 'h')
+    local old = redis.call('HMGET', key, 'f', 'o', 'x', 'p', 'h', 'm')
     keep('f', old[1])
     keep('o', old[2])
     keep('x', old[3])
-    keep('p', product ~= '' and product or old[4])
+    counted_as = label_of({ old[4], old[6] })
+    product = product ~= '' and product or old[4] or ''
     keep('h', name ~= '' and append_name(old[5], last_visit) or old[5])
     leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then
-      redis.call('HINCRBY', counts, string.match(ref, '^[^:]+') .. ':superseded', 1)
+      count(kind_of(ref), 'superseded', counted_as, 1)
     end
-  else
-    keep('p', product)
   end
+  keep('p', product)
+  keep('m', not is_named(product) and '1')
   redis.call('HSET', key, unpack(fields))
-  move(ref, state, 'queued', now + requeue)
+  move(ref, state, 'queued', now + requeue, counted_as)
 end
 
 local begun = {}

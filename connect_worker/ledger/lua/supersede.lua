@@ -1,5 +1,5 @@
 -- End the visit: Connect shows a status that somebody else decided.
--- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] status   ARGV[6] keep, ms
+-- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] status   ARGV[6] keep, ms   ARGV[7...] measures
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner, status = ARGV[2], ARGV[4], ARGV[5]
@@ -9,5 +9,6 @@ local stands = standing(record, tonumber(ARGV[3]), owner, call)
 if stands == 'ok' then
   finish(ref, record, 'superseded', status, ARGV[6], call)
   release_probe(owner)
+  add_measures(7)
 end
 return stands

@@ -34,6 +34,9 @@ local function rescue(ref, key, record)
   expired[#expired + 1] = ref
   local attempts = text(record.a) .. ' of ' .. text(max_attempts)
   redis.call('HDEL', key, 'c')
+  if record.s == 'posting' or record.a < max_attempts then
+    measure('retries', ref, 'worker died', label_of(redis.call('HMGET', key, 'p', 'm')))
+  end
   if record.s == 'posting' then
     redis.call('HSET', key, 's', 'decided', 'r', text(now), 't', text(now),
       'e', 'the worker died while it posted the decision')

@@ -20,6 +20,7 @@ from connect_worker.exceptions import (
     Forbidden,
     InvalidDecision,
     InvalidResponse,
+    KeyMissing,
     LeaseLost,
     NotFound,
     RateLimited,
@@ -36,6 +37,7 @@ from connect_worker.processing.retry import (
     AccountTrouble,
     RetryPolicy,
     account_trouble,
+    cause_of,
     pause_met,
 )
 
@@ -163,3 +165,23 @@ def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once(
     waits = [RetryPolicy().after_pause(10.0, Random(seed)) for seed in range(50)]
     assert all(10.0 <= wait <= 10.0 + SPREAD_SECONDS for wait in waits)
     assert len({round(wait, 1) for wait in waits}) > 10
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (AccountPaused("busy", retry_after_seconds=1), "paused"),
+        (RateLimited(status=429), "rate limited"),
+        (Unauthorized(status=401), "key refused"),
+        (Forbidden(status=403), "key refused"),
+        (ServerFault(status=503), "Connect down"),
+        (KeyMissing("no key"), "key missing"),
+        (ConnectionError("the vendor's system"), "processor"),
+        (BadRequest(status=400), "processor"),
+    ],
+)
+def test_each_error_is_counted_under_a_cause(error: Exception, cause: str) -> None:
+    assert cause_of(error) == cause
+    outer = FileCreationError("not uploaded")
+    outer.__cause__ = error
+    assert cause_of(outer) == cause

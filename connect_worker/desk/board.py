@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connect_worker.cli.documents import document_of_poll, documents_of_pauses
-from connect_worker.cli.tally import Row, count_rows
-from connect_worker.cli.words import clean, span, stamp
+from connect_worker.desk.documents import document_of_poll, documents_of_pauses
+from connect_worker.desk.rows import Row, count_rows
+from connect_worker.desk.words import clean, span, stamp
 from connect_worker.engine.ports import Ledger
 from connect_worker.processing.states import Gate, Kind, Pause, Poll
 
@@ -26,6 +26,17 @@ class Workers:
     names: tuple[str, ...] = ()
     #: Why they can't be asked; "" when they were.
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that needs a person."""
+
+    said: str
+    #: What to do, or why it is so.
+    remedy: str = ""
+    #: The kind whose parked requests it is about.
+    parked: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +77,32 @@ class Board:
 
     def problems(self) -> list[str]:
         """Return what needs a person, a sentence each with what to do."""
-        return list(self._problems())
+        return [f"{one.said}: {one.remedy}" if one.remedy else one.said for one in self.troubles()]
 
-    def _problems(self) -> Iterator[str]:
+    def troubles(self) -> Iterator[Trouble]:
+        """Give the same in its parts."""
         if self.gate.failures and self.is_paused:
-            yield f"{self.account_line()}: connect-worker doctor says what is wrong"
+            yield Trouble(self.account_line(), "connect-worker doctor says what is wrong")
         if self.workers and self.workers.problem:
-            yield self.workers.problem
+            yield Trouble(self.workers.problem)
         elif self.workers and not self.workers.names:
-            yield "No worker answers: start one, or look at its log"
+            yield Trouble("No worker answers", "start one, or look at its log")
         for kind, row in self.rows.items():
-            yield from self._problems_of(kind, row)
+            yield from self._troubles_of(kind, row)
 
-    def _problems_of(self, kind: Kind, row: Row) -> Iterator[str]:
+    def _troubles_of(self, kind: Kind, row: Row) -> Iterator[Trouble]:
         if row.parked:
             what = "request is" if row.parked == 1 else "requests are"
-            yield (
-                f"{row.parked} {kind} {what} parked: "
-                f"connect-worker list --state parked --kind {kind}"
-            )
+            command = f"connect-worker list --state parked --kind {kind}"
+            yield Trouble(f"{row.parked} {kind} {what} parked", command, parked=kind)
         poll = self.polls.get(kind)
+        asked = "does beat run, and a worker that takes `control`?"
         if poll is None:
-            yield f"{kind} was not polled yet: does beat run, and a worker that takes `control`?"
-            return
-        if self.is_late(kind):
-            yield (
-                f"{kind} was polled {span(self.at - poll.at)} ago: does beat run, and a worker "
-                "that takes `control`?"
-            )
+            yield Trouble(f"{kind} was not polled yet", asked)
+        elif self.is_late(kind):
+            yield Trouble(f"{kind} was polled {span(self.at - poll.at)} ago", asked)
         elif poll.problem and self.is_covered(kind) and not self.is_paused:
-            yield f"The last poll of {kind} broke off: {clean(poll.problem)}"
+            yield Trouble(f"The last poll of {kind} broke off", clean(poll.problem))
 
     def account_line(self) -> str:
         """Say whether Connect may be called, and why not."""

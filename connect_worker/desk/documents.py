@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connect_worker.cli.words import clean, stamp
+from connect_worker.desk.words import clean, stamp
 from connect_worker.processing.states import JSON, Entry, Pause, Poll
 
 HIDDEN = "***"

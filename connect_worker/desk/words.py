@@ -1,25 +1,10 @@
-"""How the operator's commands write times, ages and texts that others wrote."""
+"""How the operator's views write times, ages and texts that others wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from connect_worker.masking import mask_secrets
-from connect_worker.processing.states import State
-
-STYLES: Mapping[State, str] = {
-    State.QUEUED: "",
-    State.RUNNING: "cyan",
-    State.POSTING: "cyan",
-    State.RETRY: "yellow",
-    State.WAITING: "blue",
-    State.DECIDED: "yellow",
-    State.PARKED: "bold red",
-    State.SETTLED: "green",
-    State.SUPERSEDED: "magenta",
-    State.DISCARDED: "dim",
-}
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 

@@ -1,0 +1,89 @@
+"""Who has signed in; in memory, so that a restart signs everybody out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from connect_worker.desk.acts import Act, Result
+from connect_worker.processing.states import Entry
+
+T = TypeVar("T")
+
+#: A working day and its evening.
+SESSION_SECONDS: Final = 12 * 3600.0
+MOST_SESSIONS: Final = 200
+#: Of its questions and answers a session remembers the last ones.
+MOST_PAPERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a person was asked to confirm: exactly this is done."""
+
+    account: str
+    act: Act
+    entries: list[Entry]
+    #: Holds those already that it can't be done to.
+    result: Result
+    #: The page from which it was asked for.
+    back: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a plan."""
+
+    plan: Plan
+    #: Why it broke off; "" when it did not.
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Session:
+    """One person's browser."""
+
+    who: str
+    until: float
+    plans: dict[str, Plan] = field(default_factory=dict)
+    reports: dict[str, Report] = field(default_factory=dict)
+
+
+class Sessions:
+    """The open sessions, by a random id that only the cookie has.
+
+    Args:
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._open: dict[str, Session] = {}
+
+    def begin(self, who: str) -> str:
+        """Open a session; of too many the oldest ends."""
+        name = secrets.token_urlsafe(32)
+        keep(self._open, name, Session(who, self._clock() + SESSION_SECONDS), MOST_SESSIONS)
+        return name
+
+    def find(self, name: str) -> Session | None:
+        """Return an open session."""
+        session = self._open.get(name)
+        if session is None or session.until <= self._clock():
+            self.end(name)
+            return None
+        return session
+
+    def end(self, name: str) -> None:
+        """Close a session, wherever its cookie is."""
+        self._open.pop(name, None)
+
+
+def keep(papers: dict[str, T], name: str, paper: T, most: int = MOST_PAPERS) -> None:
+    """Put a paper on the pile; the oldest goes when there are too many."""
+    papers[name] = paper
+    while len(papers) > most:
+        del papers[next(iter(papers))]

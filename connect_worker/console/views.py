@@ -1,0 +1,133 @@
+"""The pages for looking: the board, the list, and one request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tornado.web import HTTPError
+
+from connect_worker.console.deployment import Account
+from connect_worker.console.page import Page, utc
+from connect_worker.console.plots import Day, day_of
+from connect_worker.console.sheet import GROUPS, Query, Sheet, read_sheet
+from connect_worker.desk.acts import ACTS
+from connect_worker.desk.board import Board, read_board
+from connect_worker.desk.choice import find
+from connect_worker.desk.documents import decision_of, without_values
+from connect_worker.desk.story import facts
+from connect_worker.processing.states import Entry, Kind, Moment
+
+#: The hour that goes on included.
+HOURS = 24
+#: A shorter time between two moments is not told.
+WORTH_TELLING_SECONDS = 0.05
+
+
+class ShowBoard(Page):
+    """How the work stands, kind by kind, and how the last day was."""
+
+    tab = "board"
+
+    async def get(self) -> None:
+        """Show it."""
+        account = self.deployment.accounts[self.account]
+        board, days = await self.read(lambda _: look(account))
+        self.show("board", board=board, days=days)
+
+
+def look(account: Account) -> tuple[Board, dict[Kind, Day]]:
+    """Read how an account stands, and draw its last day."""
+    board = read_board(
+        account.ledger,
+        poll_seconds=account.poll_seconds,
+        max_calls_per_second=account.max_calls_per_second,
+    )
+    hours = account.ledger.settled_by_hour(HOURS)
+    return board, {kind: day_of(kind, hours) for kind in Kind}
+
+
+class ShowList(Page):
+    """Requests that have something in common, a page at a time."""
+
+    tab = "list"
+
+    async def get(self) -> None:
+        """Show one page."""
+        query = query_of(self)
+        sheet: Sheet = await self.read(lambda ledger: read_sheet(ledger, query))
+        self.show("list", sheet=sheet, query=sheet.query, groups=GROUPS, kinds=list(Kind))
+
+
+class ShowStory(Page):
+    """One request: its facts, its timeline, its decision."""
+
+    tab = "list"
+
+    async def get(self) -> None:
+        """Show it; of a listing, the latest period."""
+        name = self.get_query_argument("id", "")
+        entries, now = await self.read(lambda ledger: (find(ledger, name), ledger.now()))
+        if not entries:
+            self.set_status(404)
+            self.render(
+                "unknown.html",
+                name=name,
+                keep_days=self.deployment.accounts[self.account].keep_days,
+            )
+            return
+        entry = entries[-1]
+        decision = None
+        if entry.decision is not None:
+            shown = without_values(decision_of(entry))
+            decision = json.dumps(shown, ensure_ascii=False, indent=2)
+        self.show(
+            "story",
+            entry=entry,
+            others=entries[:-1],
+            facts=list(facts(entry, now, when=utc)),
+            steps=list(timeline_of(entry)),
+            decision=decision,
+            acts=[act for act in ACTS.values() if not act.objection(entry)],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a timeline."""
+
+    moment: Moment
+    #: Seconds since the one before; None when that is not worth telling.
+    waited: float | None
+
+
+def timeline_of(entry: Entry) -> list[Step]:
+    """Return the changes of a request's state, each with how long it took to come."""
+    last: float | None = None
+    steps = []
+    for one in entry.history:
+        waited = None if last is None else one.at - last
+        steps.append(Step(one, waited if waited and waited >= WORTH_TELLING_SECONDS else None))
+        last = one.at
+    return steps
+
+
+def query_of(page: Page) -> Query:
+    """Read from an address or a form what a person asks to see.
+
+    Raises:
+        HTTPError: There is no such state or kind.
+    """
+    group, kind = page.get_argument("state", "parked") or "parked", page.get_argument("kind", "")
+    if group not in GROUPS or kind not in ("", *Kind):
+        raise HTTPError(400, reason="There is no such state or kind")
+    number = page.get_argument("page", "1")
+    return Query(
+        group=group,
+        kind=Kind(kind) if kind else None,
+        product=page.get_argument("product", ""),
+        prefix=page.get_argument("id", ""),
+        error=page.get_argument("error", ""),
+        newest=page.get_argument("order", "") == "newest",
+        page=int(number) if number.isascii() and number.isdigit() and int(number[:9]) > 0 else 1,
+    )

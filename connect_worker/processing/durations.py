@@ -1,0 +1,77 @@
+"""How long visits took, from the first sight to the end: counted by size, hour by hour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+from connect_worker.processing.states import Kind
+
+_MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
+
+#: What is counted together: all that took as long as this, in milliseconds, and longer than the
+#: bound before. `ledger/lua/_prelude.lua` has the same. Longer ones count under infinity.
+BOUNDS_MS: Final = (
+    *(10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
+    *(_MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE),
+    *(_HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY),
+)
+_BOUNDS: Final = tuple(bound / 1000 for bound in BOUNDS_MS)
+#: Bound → the one before.
+_BEFORE: Final = {later: earlier for earlier, later in pairwise((0.0, *_BOUNDS, math.inf))}
+
+
+def bound_of(milliseconds: int) -> float:
+    """Return the bound, in seconds, under which a length of time counts."""
+    seconds = milliseconds / 1000
+    return next((bound for bound in _BOUNDS if seconds <= bound), math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How many visits were how long."""
+
+    #: Upper bound in seconds → how many; those with none are left out.
+    counts: Mapping[float, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many they are."""
+        return sum(self.counts.values())
+
+    def quantile(self, share: float) -> float | None:
+        """Return the seconds that this share of the visits did not exceed; None without visits.
+
+        Between two bounds it is interpolated; beyond the last one it is that bound.
+        """
+        left = share * self.total
+        for bound in sorted(self.counts):
+            number = self.counts[bound]
+            if number >= left:
+                earlier = _BEFORE[bound]
+                if math.isinf(bound):
+                    return earlier
+                return earlier + (bound - earlier) * left / number
+            left -= number
+        return None
+
+    @classmethod
+    def sum(cls, several: Iterable[Durations]) -> Durations:
+        """Return all of them together."""
+        counts: dict[float, int] = {}
+        for one in several:
+            for bound, number in one.counts.items():
+                counts[bound] = counts.get(bound, 0) + number
+        return cls(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What was settled within one hour of the clock."""
+
+    #: When it began, in seconds since the epoch.
+    began: float
+    settled: Mapping[Kind, Durations]

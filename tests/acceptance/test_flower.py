@@ -1,0 +1,268 @@
+"""`celery -A tasks flower` as a real process: who may see what, and what there is to be read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from faults.stack import FaultStack
+
+from connect_worker.cli.embedded import embedded_redis
+from connect_worker.cli.ports import free_port
+from connect_worker.processing.states import Kind, Ref, State
+
+from .stack import ROOT
+
+pytestmark = pytest.mark.acceptance
+
+PROCESSOR = ROOT / "tests/acceptance/processors/told.py"
+CUSTOMER = "canary.customer@example.com"
+AUTH = ("operator", "a password, of the tests")
+PAGES = ("", "workers", "tasks", "broker", "metrics", "tasks/datatable", "worker/x", "task/x")
+CALLS = ("workers", "tasks", "task/info/x", "task/types", "queues/length", "task/result/x")
+CHANGES = (
+    "worker/shutdown/x", "worker/pool/restart/x", "worker/pool/grow/x", "worker/pool/shrink/x",
+    "worker/pool/autoscale/x", "worker/queue/add-consumer/x", "worker/queue/cancel-consumer/x",
+    "task/apply/sweep", "task/async-apply/sweep", "task/send-task/sweep", "task/abort/x",
+    "task/timeout/x", "task/rate-limit/x", "task/revoke/x",
+)  # fmt: skip
+#: As DataTables asks for the table's rows.
+ROWS = {"draw": 1, "start": 0, "length": 100, "search[value]": "", "order[0][column]": 0}
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with embedded_redis() as url:
+        yield url
+
+
+@pytest.fixture
+def stack(tmp_path: Path, redis_url: str) -> Iterator[FaultStack]:
+    """A deployment that says nothing of Flower, and no process of it yet."""
+    stack = FaultStack(tmp_path, redis_url, CONNECT_PROCESSORS=str(PROCESSOR))
+    for name in [name for name in stack.environment if name.startswith("FLOWER_")]:
+        del stack.environment[name]
+    stack.environment |= {
+        "CONNECT_API_URL": "http://127.0.0.1:9/public/v1",
+        "CONNECT_API_KEY": "SU-000-000-000:canary-key-0123456789",
+    }
+    yield stack
+    stack.stop()
+
+
+def start_flower(stack: FaultStack, **variables: str) -> str:
+    """Start it as the README does, at a free port, and return its address."""
+    port = free_port()
+    stack.environment |= variables
+    stack.celery("flower", "flower", f"--port={port}")
+    url = f"http://127.0.0.1:{port}"
+    stack.until(lambda: answers(f"{url}/healthcheck"), "Flower answers", seconds=30)
+    return url
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.ConnectionError:
+        return False
+
+
+def listening_addresses(port: int) -> set[str]:
+    """The addresses on which this machine listens at a port, as the kernel writes them."""
+    lines = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return {
+        address
+        for _, local, _, state, *_ in lines
+        for address, _, at in [local.partition(":")]
+        if state == "0A" and int(at, 16) == port
+    }
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A directory that holds nothing of the project, as after `pip install`."""
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere"
+
+
+def run_flower(
+    stack: FaultStack, *arguments: str, directory: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Start a Flower that is expected to end by itself."""
+    path = os.pathsep.join([str(ROOT), stack.environment["PYTHONPATH"]])
+    return subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "tasks", "flower", *arguments],
+        cwd=directory,
+        env={**stack.environment, "PYTHONPATH": path, **variables},
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def test_without_a_word_said_it_is_for_this_machine_and_for_looking_only(stack: FaultStack) -> None:
+    url = start_flower(stack)
+    assert listening_addresses(int(url.rpartition(":")[2])) == {"0100007F"}
+    assert requests.get(f"{url}/tasks", timeout=10).ok
+    assert {requests.get(f"{url}/api/{call}", timeout=10).status_code for call in CALLS} == {401}
+    assert changes(url, auth=None) == {401}
+
+
+def changes(url: str, *, auth: tuple[str, str] | None) -> set[int]:
+    return {
+        requests.post(f"{url}/api/{call}", auth=auth, timeout=10).status_code for call in CHANGES
+    }
+
+
+def test_even_an_api_without_a_password_is_for_looking_only(stack: FaultStack) -> None:
+    url = start_flower(stack, FLOWER_UNAUTHENTICATED_API="true")
+    assert requests.get(f"{url}/api/tasks", timeout=10).ok
+    assert changes(url, auth=None) == {403}
+
+
+@pytest.mark.parametrize("given", ["FLOWER_BASIC_AUTH", "CONNECT_FLOWER_AUTH_FILE"])
+def test_a_password_is_asked_for_before_every_page_and_every_call(
+    stack: FaultStack, given: str
+) -> None:
+    # A comma would part two users in Flower's own variable.
+    auth = AUTH if given.endswith("FILE") else ("operator", "a password of the tests")
+    text, file = ":".join(auth), stack.directory / "auth"
+    file.write_text(f"{text}\n")
+    value = str(file) if given.endswith("FILE") else text
+    url = start_flower(stack, **{given: value, "FLOWER_ADDRESS": "0.0.0.0"})
+    paths = [*PAGES, *(f"api/{call}" for call in CALLS)]
+    for wrong in (None, ("operator", "wrong"), ("operator", ""), ("", "")):
+        asked = {
+            requests.get(f"{url}/{path}", auth=wrong, timeout=10).status_code for path in paths
+        }
+        assert asked == {401}
+        # What can't be done by anybody is refused before the question who asks.
+        assert changes(url, auth=wrong) <= {401, 403}
+    assert requests.get(f"{url}/tasks", auth=auth, timeout=10).ok
+    assert requests.get(f"{url}/api/tasks", auth=auth, timeout=10).ok
+    assert "python_info" in requests.get(f"{url}/metrics", auth=auth, timeout=10).text
+    assert changes(url, auth=auth) == {403}
+
+
+def test_who_asks_for_it_and_has_the_password_may_change_things(stack: FaultStack) -> None:
+    url = start_flower(stack, FLOWER_BASIC_AUTH="operator:secret", FLOWER_READ_ONLY="false")
+    assert changes(url, auth=None) == {401}
+    sent = requests.post(
+        f"{url}/api/task/async-apply/sweep", auth=("operator", "secret"), timeout=10
+    )
+    assert sent.ok
+    assert sent.json()["task-id"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "file", "why"),
+    [
+        ({"FLOWER_ADDRESS": "0.0.0.0"}, (), "", "everybody who reaches 0.0.0.0"),
+        ({}, ("--address=192.0.2.1",), "", "everybody who reaches 192.0.2.1"),
+        ({}, ("--address=",), "", "everybody who reaches any address"),
+        ({}, (), "address = '::'", "everybody who reaches ::"),
+        ({"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": ""}, (), "", "everybody who reaches"),
+        ({"FLOWER_READ_ONLY": "false"}, (), "", "everybody on this machine"),
+        ({}, ("--read_only=false",), "", "everybody on this machine"),
+        ({"FLOWER_BASIC_AUTH": "operator:"}, (), "", "user:password"),
+        ({"FLOWER_BASIC_AUTH": "secret"}, (), "", "user:password"),
+        ({"CONNECT_FLOWER_AUTH": "operator:pässword"}, (), "", "in ASCII"),
+    ],
+)
+def test_it_refuses_to_start_where_it_would_be_open(
+    stack: FaultStack,
+    elsewhere: Path,
+    variables: Mapping[str, str],
+    arguments: tuple[str, ...],
+    file: str,
+    why: str,
+) -> None:
+    if file:
+        (elsewhere / "flowerconfig.py").write_text(file)
+    port = free_port()
+    ended = run_flower(stack, f"--port={port}", *arguments, directory=elsewhere, **variables)
+    assert ended.returncode == 1
+    [line] = [one for one in ended.stderr.splitlines() if one.startswith("connect-worker:")]
+    assert "Flower does not start" in line
+    assert why in line
+    assert "secret" not in ended.stderr
+    assert "FLOWER_BASIC_AUTH" in line
+
+
+def test_each_job_shows_its_request_its_product_and_how_it_ended_in_words(
+    stack: FaultStack,
+) -> None:
+    stack.seed()
+    ids = {word: order(stack, word) for word in ("approve", "raise", "skip")}
+    stack.environment |= {
+        "CONNECT_MAX_ATTEMPTS": "2",
+        "CONNECT_RETRY_BASE_SECONDS": "1",
+    }
+    url = start_flower(stack, FLOWER_UNAUTHENTICATED_API="true")
+    stack.work()
+    raised = Ref(Kind.FULFILLMENT, ids["raise"])
+    stack.until_soon(
+        lambda: (found := stack.ledger().entry(raised)) and found.state is State.PARKED, "parked"
+    )
+    stack.until_soon(lambda: len(ended(url)) >= 4, "Flower knows of all jobs")
+    rows = ended(url)
+    told = {(row["uuid"].partition(".")[0], row["state"], row["result"]) for row in rows}
+    product = {word: stack.entry(request_id)["product"] for word, request_id in ids.items()}
+    sentence = "RuntimeError: no tenant for *** (plan ***)"
+    assert told == {
+        (ids["approve"], "SUCCESS", f"{product['approve']}: approved"),
+        (ids["raise"], "RETRY", f"{product['raise']}: {sentence}"),
+        (ids["raise"], "SUCCESS", f"{product['raise']}: parked: {sentence}"),
+        (ids["skip"], "SUCCESS", f"{product['skip']}: skipped"),
+    }
+    assert {row["name"] for row in rows} == {"process.fulfillment"}
+    [retried] = [row["uuid"] for row in rows if row["state"] == "RETRY"]
+    page = requests.get(f"{url}/task/{retried}", timeout=10).text
+    assert sentence in page
+    everything = shown(url, [row["uuid"] for row in rows])
+    assert not [path for path, text in everything.items() if "canary" in text]
+
+
+def order(stack: FaultStack, word: str) -> str:
+    params = [
+        {"id": "email", "type": "email", "value": CUSTOMER, "value_error": ""},
+        {"id": "plan", "type": "text", "value": "canary-gold", "value_error": ""},
+        {"id": "what", "type": "text", "value": word, "value_error": ""},
+    ]
+    [request_id] = stack.control("POST", "requests", {"body": {"asset": {"params": params}}})["ids"]
+    return str(request_id)
+
+
+def ended(url: str) -> list[dict[str, Any]]:
+    """The rows of Flower's table whose jobs have ended, without polls and sweeps."""
+    columns = {f"columns[{at}][data]": name for at, name in enumerate(["name", "uuid"])}
+    rows = requests.get(f"{url}/tasks/datatable?{urlencode({**ROWS, **columns})}", timeout=10)
+    return [
+        row
+        for row in rows.json()["data"]
+        if row["name"].startswith("process.") and row["state"] in ("SUCCESS", "RETRY", "FAILURE")
+    ]
+
+
+def shown(url: str, tasks: list[str]) -> dict[str, str]:
+    """All that Flower shows, by where."""
+    [worker] = requests.get(f"{url}/api/workers?refresh=1", timeout=10).json()
+    paths = [
+        *("", "workers", "tasks", "broker", "metrics", f"worker/{worker}", "api/workers"),
+        *("api/tasks", "api/task/types", "api/queues/length"),
+        *(f"{page}/{task}" for task in tasks for page in ("task", "api/task/info")),
+    ]
+    answers = {path: requests.get(f"{url}/{path}", timeout=10) for path in paths}
+    assert all(answer.ok for answer in answers.values())
+    return {path: answer.text for path, answer in answers.items()}

@@ -1,0 +1,145 @@
+"""What people do here: asked first, done as agreed, told, and written down."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from connect_worker.processing.states import Kind, Ref, State
+
+from .scene import Scene
+from .visitor import Served, Visitor, text_of
+
+PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
+OTHER = Ref(Kind.FULFILLMENT, "PR-5852-1608-0002")
+UF = Ref(Kind.USAGE_FILE, "UF-2018-11-9878764342")
+
+
+def state(scene: Scene, ref: Ref = PR) -> State:
+    entry = scene.ledger.entry(ref)
+    assert entry is not None
+    return entry.state
+
+
+def park(scene: Scene, *refs: Ref, error: str = "broken", decision: object = None) -> None:
+    for ref in refs:
+        scene.park(ref, error, at=scene.now - 60, decision=decision)
+
+
+def told(served: Served, event: str) -> list[dict[str, Any]]:
+    lines = [line for line in served.log().splitlines() if line.startswith("{")]
+    return [line for line in map(json.loads, lines) if line["event"] == event]
+
+
+def test_a_person_is_asked_before_and_told_after(
+    operator: Visitor, served: Served, scene: Scene
+) -> None:
+    park(scene, PR)
+    question = operator.ask("rerun", PR)
+    assert "Rerun 1 request?" in question
+    assert f"{PR.id} broken" in text_of(question)
+    assert state(scene) is State.PARKED
+    answer = operator.agree(question)
+    assert answer.history[0].status_code == 303
+    assert "1 request queued: the next sweep sends them" in text_of(answer.text)
+    assert state(scene) is State.QUEUED
+    assert told(served, "rerun")[-1] | {"time": ""} == {
+        "time": "",
+        "level": "INFO",
+        "logger": "connect_worker.console",
+        "event": "rerun",
+        "request": PR.id,
+        "kind": "fulfillment",
+        "by": "anna",
+        "address": "127.0.0.1",
+    }
+    # The page of the answer may be loaded again; what it tells is not done again.
+    assert "1 request queued" in operator.page(answer.url)
+
+
+def test_what_was_agreed_to_is_done_once(operator: Visitor, scene: Scene) -> None:
+    park(scene, PR)
+    question = operator.ask("discard", PR)
+    operator.agree(question)
+    assert state(scene) is State.DISCARDED
+    again = operator.agree(question)
+    assert again.status_code == 409
+    assert "choose again" in again.text
+
+
+def test_a_stored_decision_is_posted_again(operator: Visitor, scene: Scene) -> None:
+    park(scene, PR, decision={"type": "approve"})
+    park(scene, OTHER)
+    question = operator.ask("repost", PR, OTHER)
+    assert "Repost 1 request?" in question
+    assert f"Not possible for 1 request {OTHER.id} no decision is stored" in text_of(question)
+    operator.agree(question)
+    assert (state(scene), state(scene, OTHER)) == (State.DECIDED, State.PARKED)
+
+
+def test_a_discarded_request_is_taken_back_on_its_own_page(operator: Visitor, scene: Scene) -> None:
+    park(scene, PR)
+    operator.agree(operator.ask("discard", PR))
+    page = operator.page(f"/request?id={PR.id}")
+    assert 'value="rerun"' in page
+    assert 'value="discard"' not in page
+    operator.agree(operator.ask("rerun", PR))
+    assert state(scene) is State.QUEUED
+
+
+def test_all_that_match_are_done_over_all_pages(operator: Visitor, scene: Scene) -> None:
+    refs = [Ref(Kind.FULFILLMENT, f"PR-{number:03}") for number in range(70)]
+    park(scene, *refs, error="VendorDown: no answer")
+    park(scene, PR, error="KeyError")
+    park(scene, UF, error="VendorDown: no answer")
+    fields = {"scope": "all", "kind": "fulfillment", "error": "vendordown"}
+    question = operator.ask("rerun", **fields)
+    assert "Rerun 70 requests?" in question
+    assert "… and 50 more." in question
+    # One that comes after the question was not agreed to.
+    park(scene, OTHER, error="VendorDown: no answer")
+    assert "70 requests queued" in operator.agree(question).text
+    assert {state(scene, ref) for ref in refs} == {State.QUEUED}
+    assert {state(scene, ref) for ref in (PR, UF, OTHER)} == {State.PARKED}
+
+
+def test_what_changed_since_the_question_is_told(
+    operator: Visitor, served: Served, scene: Scene
+) -> None:
+    park(scene, PR, OTHER)
+    question = operator.ask("discard", PR, OTHER)
+    scene.ledger.rerun(PR)
+    text = text_of(operator.agree(question).text)
+    assert "1 request discarded" in text
+    assert f"{PR.id} it is queued meanwhile" in text
+    assert told(served, "discard")[-2]["refused"] == "it is queued meanwhile"
+
+
+def test_nothing_chosen_changes_nothing(operator: Visitor, scene: Scene) -> None:
+    park(scene, PR)
+    assert "No request was chosen." in operator.ask("rerun")
+    gone = operator.ask("rerun", Ref(Kind.FULFILLMENT, "PR-0"))
+    assert "Nothing to rerun" in gone
+    assert "The ledger has none of these PR-0" in text_of(gone)
+    for fields in ([("act", "explode"), ("ref", str(PR))], [("act", "rerun"), ("ref", "x:y")]):
+        assert operator.post("/ask", fields).status_code == 400
+    assert operator.post("/act", {"plan": "guessed"}).status_code == 409
+    assert state(scene) is State.PARKED
+
+
+def test_a_plan_is_of_the_session_that_was_asked(served: Served, scene: Scene) -> None:
+    park(scene, PR)
+    anna, boris = served.operator("anna"), served.operator("boris")
+    question = anna.ask("rerun", PR)
+    boris.page("/requests")
+    assert boris.agree(question).status_code == 409
+    assert state(scene) is State.PARKED
+    assert anna.agree(question).status_code == 200
+
+
+def test_a_list_leads_back_to_itself(operator: Visitor, scene: Scene) -> None:
+    park(scene, PR)
+    question = operator.ask("rerun", PR, back="/requests?kind=fulfillment&page=2")
+    assert 'href="/requests?kind=fulfillment&amp;page=2"' in question
+    elsewhere = operator.ask("rerun", PR, back="https://elsewhere.example/")
+    assert "elsewhere" not in elsewhere

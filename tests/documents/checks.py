@@ -1,0 +1,117 @@
+"""What is checked of a block, by its language. A language that is not here fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Mapping
+from unittest import mock
+
+import yaml
+from dotenv import dotenv_values
+from flower.options import default_options
+
+from connect_worker.described import descriptions
+from connect_worker.environment import PREFIX
+from connect_worker.settings import Settings
+from documents.blocks import ROOT, Block
+from documents.programs import COMPOSE, understand
+
+OURS = {PREFIX + name for one in descriptions(Settings) for name in one.variables}
+COMPOSES = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+FLOWERS = {f"FLOWER_{name.upper()}" for name in default_options}
+KNOWN = OURS | COMPOSES | FLOWERS | {"COMPOSE_PROFILES", "VENDOR_URL"}
+#: Stands for what only the reader knows.
+ELLIPSIS = "…"
+DOCKERFILE = frozenset({"COPY", "ENV", "FROM", "RUN", "USER", "WORKDIR"})
+
+
+def _shell(block: Block) -> None:
+    for command in understand(block.text):
+        _variables(command.variables)
+
+
+def _environment(block: Block) -> None:
+    values = dotenv_values(stream=io.StringIO(block.text), interpolate=False)
+    assert values
+    _variables({name: value or "" for name, value in values.items()})
+
+
+def _variables(values: Mapping[str, str]) -> None:
+    """Each is one that something reads, and the settings take the values of theirs."""
+    assert set(values) <= KNOWN, set(values) - KNOWN
+    ours = {
+        name: value
+        for name, value in values.items()
+        # Files are on the reader's machine.
+        if name in OURS and ELLIPSIS not in value and not name.endswith("_FILE")
+    }
+    with mock.patch.dict("os.environ", ours, clear=True):
+        Settings.from_env(dotenv=None)
+
+
+def _json(block: Block) -> None:
+    json.loads(block.text)
+
+
+def _yaml(block: Block) -> None:
+    document = yaml.safe_load(block.text)
+    assert isinstance(document, dict)
+    # What the pages show is laid over this project's Compose file.
+    assert set(document.get("services", {})) <= set(COMPOSE["services"])
+
+
+def _dockerfile(block: Block) -> None:
+    lines = block.text.replace("\\\n", " ").splitlines()
+    assert lines[0].startswith("FROM ")
+    assert {line.partition(" ")[0] for line in lines} <= DOCKERFILE
+
+
+def _python(block: Block) -> None:
+    """Its grammar; tests/documents/test_python.py runs it."""
+    compile(block.text, str(block), "exec")
+
+
+def _acl(block: Block) -> None:
+    """One user's line; tests/security/test_redis_acl.py gives it to a Redis and a whole run."""
+    assert block.page == "docs/security.md"
+    assert block.text.startswith("connect-worker on >PASSWORD ")
+
+
+def _rooms(block: Block) -> None:
+    """The order of imports, as import-linter holds it."""
+    config = (ROOT / ".importlinter").read_text(encoding="utf-8")
+    layers = config.partition("layers =")[2].partition("\n\n")[0]
+    named = re.findall(r"\w+", block.text)
+    places = [_place(layers, room) for room in named]
+    assert places == sorted(places), block.text
+
+
+def _place(layers: str, room: str) -> int:
+    found = re.search(rf"(^|\s|\.){room}\b", layers)
+    assert found, f"import-linter knows no room {room}"
+    return layers.count("\n", 0, found.start() + 1)
+
+
+CHECKS: Mapping[str, Callable[[Block], None]] = {
+    "acl": _acl,
+    "dockerfile": _dockerfile,
+    "ini": _environment,
+    "json": _json,
+    "python": _python,
+    "rooms": _rooms,
+    "sh": _shell,
+    "yaml": _yaml,
+}
+
+
+def check(block: Block) -> None:
+    """Check one block.
+
+    Raises:
+        AssertionError: It is wrong, or nothing checks blocks of its language.
+    """
+    assert block.language, "a block without a language: nothing can check it"
+    assert block.language in CHECKS, f"nothing checks blocks of {block.language}"
+    CHECKS[block.language](block)
