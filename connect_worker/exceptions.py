@@ -631,6 +631,10 @@ class KeyMissing(Retryable):
     """A value in the ledger is encrypted with a key that this process does not have.
 
     The request waits, with all that is stored of it, for a worker that has the key.
+
+    Example:
+        >>> issubclass(KeyMissing, Retryable)
+        True
     """
 
 
