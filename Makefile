@@ -103,7 +103,8 @@ clean:  ## Remove what the other targets made
 	$(INSTALL) --require-hashes -r requirements-docs.lock
 	@touch $@
 
-.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+# An editable installation has a copy of celeryconfig.py.
+.venv/.dev: requirements-dev.lock pyproject.toml celeryconfig.py | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements-dev.lock
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.demo

@@ -6,12 +6,14 @@ are acknowledged early, none is prefetched, none carries an ETA, and no result i
 
 from kombu import Queue
 
+from connect_worker.accounts import accounts_of, at, settings_of
 from connect_worker.exceptions import SettingsError
 from connect_worker.processing.states import Kind
 from connect_worker.settings import Settings
 
 try:
     settings = Settings.from_env()
+    settings_by_account = {name: settings_of(name) for name in accounts_of(settings)}
 except SettingsError as error:
     raise SystemExit(f"connect-worker: {error}") from None
 
@@ -49,8 +51,13 @@ worker_enable_prefetch_count_reduction = False
 
 #: Polls and sweeps have a queue of their own, so that a backlog of jobs does not hold them up.
 CONTROL_QUEUE = "control"
-task_default_queue = CONTROL_QUEUE
-task_queues = [Queue(CONTROL_QUEUE), *(Queue(kind.value) for kind in Kind)]
+#: And each account its own ones, so that its backlog does not stand before another's.
+task_queues = [
+    Queue(at(name, account))
+    for account in settings_by_account
+    for name in (CONTROL_QUEUE, *(kind.value for kind in Kind))
+]
+task_default_queue = task_queues[0].name
 task_create_missing_queues = False
 
 # Flower shows what these events tell.
@@ -62,10 +69,12 @@ worker_redirect_stdouts = False
 # Polls are due every few seconds: a schedule file would only remember what the next poll finds
 # anyway.
 beat_scheduler = "tasks.schedule:TerseScheduler"
-beat_schedule = {
-    **{
-        f"poll {kind}": {"task": "poll", "schedule": seconds, "args": [kind]}
-        for kind, seconds in settings.poll_seconds.items()
-    },
-    "sweep": {"task": "sweep", "schedule": settings.sweep_seconds},
-}
+beat_schedule = {}
+for account, chosen in settings_by_account.items():
+    # Without a name an entry says no queue: it is the default one.
+    options = {"options": {"queue": at(CONTROL_QUEUE, account)}} if account else {}
+    for kind, seconds in chosen.poll_seconds.items():
+        entry = {"task": at("poll", account), "schedule": seconds, "args": [kind], **options}
+        beat_schedule[at(f"poll {kind}", account)] = entry
+    entry = {"task": at("sweep", account), "schedule": chosen.sweep_seconds, **options}
+    beat_schedule[at("sweep", account)] = entry

@@ -45,7 +45,7 @@ def told(
     A field with `repr=False` holds a secret: `NAME_FILE` may name a file with its value.
 
     Args:
-        meaning: Markdown, in one line.
+        meaning: Markdown, in one line; a link names a file from this project's root.
         unset: What to say of the default, where its value does not say it.
         also: Further variables that set it, without their prefix.
     """

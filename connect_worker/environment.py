@@ -20,12 +20,14 @@ PREFIX: Final = "CONNECT_"
 #: A number that has a default, or one that may be left out.
 N = TypeVar("N", float, float | None)
 
+#: So that no two have one variable, `EU` and `_API_KEY` beside `EU_` and `API_KEY`.
+_ACCOUNT = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 _MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
 
 
 def text(env: Env, name: str, *, validate: Regexp | OneOf | None = None) -> str:
     """Return a text; "" when there is none."""
-    if _is_blank(env, name):
+    if is_blank(env, name):
         return ""
     value: str = env.str(name, "", validate=validate)
     return (value or "").strip()
@@ -43,7 +45,7 @@ def secret(env: Env, name: str, *, validate: Regexp | None = None) -> str:
     file = text(env, f"{name}_FILE")
     if not file:
         return text(env, name, validate=validate)
-    if not _is_blank(env, name):
+    if not is_blank(env, name):
         raise _refused(f"{variable}_FILE", f"{variable} is given too: leave one of them out")
     try:
         value = Path(file).read_text("utf-8").strip()
@@ -101,7 +103,7 @@ def encryption_keys(listed: str) -> tuple[str, ...]:
 
 def number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTHING) -> N:
     """Return a number, with or without a fraction."""
-    if _is_blank(env, name):
+    if is_blank(env, name):
         return default
     value: N = env.float(name, default, validate=validate)
     return value
@@ -109,7 +111,7 @@ def number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTH
 
 def whole(env: Env, name: str, default: int, *, validate: Range) -> int:
     """Return a whole number."""
-    if _is_blank(env, name):
+    if is_blank(env, name):
         return default
     value: int = env.int(name, default, validate=validate)
     return value
@@ -117,7 +119,7 @@ def whole(env: Env, name: str, default: int, *, validate: Range) -> int:
 
 def switch(env: Env, name: str, *, default: bool) -> bool:
     """Return yes or no."""
-    if _is_blank(env, name):
+    if is_blank(env, name):
         return default
     value: bool = env.bool(name, default)
     return value
@@ -125,14 +127,33 @@ def switch(env: Env, name: str, *, default: bool) -> bool:
 
 def names(env: Env, name: str) -> tuple[str, ...]:
     """Return what is listed with commas between."""
-    if _is_blank(env, name):
+    if is_blank(env, name):
         return ()
     listed: list[str] = env.list(name, [])
     return tuple(part.strip() for part in listed if part.strip())
 
 
-def _is_blank(env: Env, name: str) -> bool:
-    """A variable that is empty is one that a compose file or a shell script left unset."""
+def account_names(env: Env, name: str) -> tuple[str, ...]:
+    """Return the listed names of accounts, in small letters.
+
+    Raises:
+        SettingsError: One of them can't be a part of a variable's name, or is there twice.
+    """
+    found = tuple(one.lower() for one in names(env, name))
+    for one in found:
+        if not _ACCOUNT.fullmatch(one):
+            raise _refused(
+                f"{PREFIX}{name}",
+                f"{one[:40]!r} is no name of an account: up to 30 letters, digits and single "
+                "underscores, beginning with a letter",
+            )
+    if len(set(found)) < len(found):
+        raise _refused(f"{PREFIX}{name}", "it has a name twice")
+    return found
+
+
+def is_blank(env: Env, name: str) -> bool:
+    """Whether it is not there, or empty: one that a compose file or a shell script left unset."""
     value: str | None = env.str(name, "")
     return not (value or "").strip()
 

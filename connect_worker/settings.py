@@ -4,14 +4,15 @@ Every setting is an environment variable that starts with `CONNECT_`; a `.env` f
 working directory may hold them too (the environment wins). A blank value counts as none; a
 malformed one is refused with the name of its variable. What holds a secret may be given as a file
 instead, by the variable's name and `_FILE`. What is said of a setting here is what README.md and
-docs/configuration.md say of it.
+docs/configuration.md say of it. What each of several accounts has of its own, `accounts.py` reads.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +24,10 @@ from connect_worker.config import Config
 from connect_worker.described import told
 from connect_worker.environment import (
     PREFIX,
+    account_names,
     encryption_keys,
     hide_passwords,
+    is_blank,
     names,
     number,
     secret,
@@ -46,6 +49,9 @@ _REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 DEFAULT_POLL_SECONDS = 30.0
 LOG_FORMATS = ("auto", "text", "json")
+
+#: What each of several accounts has of its own only: an account must not get another one's.
+NEVER_SHARED = ("API_KEY", "API_KEY_FILE", "CONFIG_FILE", "PRODUCTS")
 
 #: The poll variable of each kind: `CONNECT_POLL_<NAME>_SECONDS`.
 POLL_VARIABLES: Mapping[str, str] = {
@@ -168,7 +174,7 @@ class Settings:
         repr=False,
         metadata=told(
             "keys with commas between: the first one encrypts what the ledger keeps of decisions, "
-            "each opens it",
+            "each opens it; [how](docs/security.md#encryption-of-the-ledger)",
             unset="none",
         ),
     )
@@ -189,6 +195,14 @@ class Settings:
         default="",
         metadata=told("where people find Flower; the console then leads to it", unset="none"),
     )
+    accounts: tuple[str, ...] = field(
+        default=(),
+        metadata=told(
+            "names of several accounts, with commas between; each has variables of its own, "
+            "such as `CONNECT_<NAME>_API_KEY`",
+            unset="the one above",
+        ),
+    )
 
     @classmethod
     def from_env(cls, *, dotenv: str | None = ".env") -> Settings:
@@ -197,19 +211,15 @@ class Settings:
         Raises:
             SettingsError: Naming every malformed variable and what is wrong with it.
         """
-        env = Env(prefix=PREFIX, eager=False)
-        if dotenv is not None and Path(dotenv).is_file():
-            env.read_env(dotenv, recurse=False)
-        values = _read(env)
-        try:
-            env.seal()
-        except EnvValidationError as exc:
-            messages = cast("Mapping[str, list[str]]", exc.error_messages)
-            problems = "; ".join(f"{name}: {' '.join(said)}" for name, said in messages.items())
-            raise SettingsError(
-                f"settings refused: {problems}", setting=next(iter(messages), "")
-            ) from None
+        with reading(dotenv) as env:
+            if account_names(env, "ACCOUNTS"):
+                _refuse_ownerless(env)
+            values = _read(env)
         return cls(**values)
+
+    def variable(self, setting: str) -> str:
+        """Return the variable that says it: `CONNECT_API_URL` for `API_URL`."""
+        return f"{PREFIX}{setting}"
 
     def config(self) -> Config:
         """Return the account's `Config`, from the variables or from `CONNECT_CONFIG_FILE`.
@@ -217,12 +227,12 @@ class Settings:
         Raises:
             SettingsError: When the URL or the key is missing, or the file can't be used.
         """
-        required = (("CONNECT_API_URL", self.api_url), ("CONNECT_API_KEY", self.api_key))
-        missing = [name for name, value in required if not value]
+        url, key, file = map(self.variable, ("API_URL", "API_KEY", "CONFIG_FILE"))
+        missing = [name for name, value in ((url, self.api_url), (key, self.api_key)) if not value]
         if missing and not self.config_file:
             raise SettingsError(
                 f"{' and '.join(missing)} not set: give your account's API URL (…/public/v1) and "
-                "service-user key, or name a config.json in CONNECT_CONFIG_FILE",
+                f"service-user key, or name a config.json in {file}",
                 setting=missing[0],
             )
         try:
@@ -233,10 +243,10 @@ class Settings:
                 file=self.config_file or None,
             )
         except (OSError, TypeError, ValueError) as exc:
-            name = "CONNECT_CONFIG_FILE" if self.config_file else "CONNECT_API_URL, CONNECT_API_KEY"
+            name = file if self.config_file else f"{url}, {key}"
             said = f"{self.config_file} can't be used: {exc}" if self.config_file else str(exc)
             raise SettingsError(f"{name}: {said}", setting=name) from exc
-        _require_usable(config)
+        _require_usable(config, url=url, key=key)
         return config
 
     @property
@@ -245,16 +255,11 @@ class Settings:
         return account_name(self.config())
 
 
-def _require_usable(config: Config) -> None:
+def _require_usable(config: Config, *, url: str, key: str) -> None:
     if not _HTTP_URL.match(config.api_url):
-        raise SettingsError(
-            "CONNECT_API_URL is no http:// or https:// address",
-            setting="CONNECT_API_URL",
-        )
+        raise SettingsError(f"{url} is no http:// or https:// address", setting=url)
     if not config.api_key.isascii():
-        raise SettingsError(
-            "CONNECT_API_KEY: the key has characters that no key has", setting="CONNECT_API_KEY"
-        )
+        raise SettingsError(f"{key}: the key has characters that no key has", setting=key)
 
 
 def account_name(config: Config) -> str:
@@ -264,8 +269,41 @@ def account_name(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _read(env: Env) -> dict[str, Any]:
-    poll = number(env, "POLL_SECONDS", DEFAULT_POLL_SECONDS)
+@contextmanager
+def reading(dotenv: str | None) -> Iterator[Env]:
+    """Give the environment to read, the `.env` file loaded into it where one exists.
+
+    Raises:
+        SettingsError: At the end, naming what was read and is malformed.
+    """
+    env = Env(prefix=PREFIX, eager=False)
+    if dotenv is not None and Path(dotenv).is_file():
+        env.read_env(dotenv, recurse=False)
+    yield env
+    try:
+        env.seal()
+    except EnvValidationError as exc:
+        messages = cast("Mapping[str, list[str]]", exc.error_messages)
+        problems = "; ".join(f"{name}: {' '.join(said)}" for name, said in messages.items())
+        raise SettingsError(
+            f"settings refused: {problems}", setting=next(iter(messages), "")
+        ) from None
+
+
+def _refuse_ownerless(env: Env) -> None:
+    """Refuse a key or a restriction that no account would heed."""
+    for name in NEVER_SHARED:
+        if not is_blank(env, name):
+            raise SettingsError(
+                f"settings refused: {PREFIX}{name} is nobody's beside {PREFIX}ACCOUNTS: name the "
+                f"account that it is for, {PREFIX}<ACCOUNT>_{name}",
+                setting=f"{PREFIX}{name}",
+            )
+
+
+def _read(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
+    """Read the variables; `own` names the one that says a setting which accounts may differ in."""
+    poll = number(env, own("POLL_SECONDS"), DEFAULT_POLL_SECONDS)
     redis_url = secret(env, "REDIS_URL", validate=_REDIS) or DEFAULT_REDIS_URL
     broker_url = secret(env, "BROKER_URL") or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
@@ -275,25 +313,27 @@ def _read(env: Env) -> dict[str, Any]:
     console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
     hide(console_password)
     return {
-        "api_url": text(env, "API_URL"),
-        "api_key": secret(env, "API_KEY"),
-        "products": names(env, "PRODUCTS"),
-        "config_file": text(env, "CONFIG_FILE"),
-        "processors": names(env, "PROCESSORS"),
+        "api_url": text(env, own("API_URL")),
+        "api_key": secret(env, own("API_KEY")),
+        "products": names(env, own("PRODUCTS")),
+        "config_file": text(env, own("CONFIG_FILE")),
+        "processors": names(env, own("PROCESSORS")),
         "redis_url": redis_url,
         "broker_url": broker_url,
-        "poll_seconds": {kind: number(env, name, poll) for kind, name in POLL_VARIABLES.items()},
-        "sweep_seconds": number(env, "SWEEP_SECONDS", 10.0),
-        "lease_seconds": number(env, "LEASE_SECONDS", 60.0, validate=Range(min=1)),
-        "max_attempts": whole(env, "MAX_ATTEMPTS", 8, validate=Range(min=1)),
-        "retry_base_seconds": number(env, "RETRY_BASE_SECONDS", 5.0),
-        "retry_max_seconds": number(env, "RETRY_MAX_SECONDS", 900.0),
-        "skip_seconds": number(env, "SKIP_SECONDS", 300.0),
-        "timeout_seconds": number(env, "TIMEOUT_SECONDS", 30.0),
-        "page_size": whole(env, "PAGE_SIZE", 500, validate=Range(min=1, max=1000)),
-        "max_calls_per_second": number(env, "MAX_CALLS_PER_SECOND", None),
-        "say_activated": switch(env, "SAY_ACTIVATED", default=True),
-        "keep_days": number(env, "KEEP_DAYS", 7.0),
+        "poll_seconds": {
+            kind: number(env, own(name), poll) for kind, name in POLL_VARIABLES.items()
+        },
+        "sweep_seconds": number(env, own("SWEEP_SECONDS"), 10.0),
+        "lease_seconds": number(env, own("LEASE_SECONDS"), 60.0, validate=Range(min=1)),
+        "max_attempts": whole(env, own("MAX_ATTEMPTS"), 8, validate=Range(min=1)),
+        "retry_base_seconds": number(env, own("RETRY_BASE_SECONDS"), 5.0),
+        "retry_max_seconds": number(env, own("RETRY_MAX_SECONDS"), 900.0),
+        "skip_seconds": number(env, own("SKIP_SECONDS"), 300.0),
+        "timeout_seconds": number(env, own("TIMEOUT_SECONDS"), 30.0),
+        "page_size": whole(env, own("PAGE_SIZE"), 500, validate=Range(min=1, max=1000)),
+        "max_calls_per_second": number(env, own("MAX_CALLS_PER_SECOND"), None),
+        "say_activated": switch(env, own("SAY_ACTIVATED"), default=True),
+        "keep_days": number(env, own("KEEP_DAYS"), 7.0),
         "heartbeat_file": text(env, "HEARTBEAT_FILE"),
         "log_format": text(env, "LOG_FORMAT", validate=OneOf(LOG_FORMATS)) or "auto",
         "flower_auth": flower_auth,
@@ -301,4 +341,5 @@ def _read(env: Env) -> dict[str, Any]:
         "console_url": text(env, "CONSOLE_URL", validate=_HTTP),
         "flower_url": text(env, "FLOWER_URL", validate=_HTTP),
         "encryption_key": encryption_keys(secret(env, "ENCRYPTION_KEY")),
+        "accounts": account_names(env, "ACCOUNTS"),
     }

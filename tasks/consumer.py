@@ -18,8 +18,10 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from redis.exceptions import RedisError
 
+from connect_worker.accounts import account_at
 from connect_worker.ledger.unavailable import remedy
 from connect_worker.logger import LogEvent, logger
+from tasks.bulkheads import AccountConsumers
 from tasks.waker import Waker
 
 #: Between two tries of a broker that answers and refuses.
@@ -28,6 +30,8 @@ PAUSE_SECONDS = 5
 FLUSH_SECONDS = 0.1
 #: For so long a worker whose greenlets are all busy waits for one of them; then it looks up.
 FULL_SECONDS = 2
+#: So often a worker of greenlets looks whether an account that had its share has room again.
+LOOK_SECONDS = 0.05
 
 
 class PatientConsumer(Consumer):
@@ -40,6 +44,7 @@ class PatientConsumer(Consumer):
     hub: Any
     pool: Any
     amqheartbeat: Any
+    task_consumer: Any
     channel_errors: tuple[type[Exception], ...]
     _flush_events: Callable[[], None]
 
@@ -72,6 +77,24 @@ class PatientConsumer(Consumer):
         """Let the loop be woken too."""
         super().register_with_event_loop(hub)
         self._waker.watch(hub)
+
+    def loop_args(self) -> Any:
+        """Give the loop what it works with: of several accounts, a consumer of each."""
+        queues = self.app.amqp.queues.consume_from
+        if self.app.conf.worker_disable_prefetch and len(set(map(account_at, queues))) > 1:
+            self.task_consumer = AccountConsumers(self, queues.values())
+            if self.pool.is_green:
+                self._look_often()
+        return super().loop_args()
+
+    def _look_often(self) -> None:
+        """Let no wait for messages be long: the end of a greenlet's job does not wake the loop."""
+        drain_events = self.connection.drain_events
+
+        def drain_soon(timeout: float | None = None, **kwargs: Any) -> Any:
+            return drain_events(timeout=min(timeout or LOOK_SECONDS, LOOK_SECONDS), **kwargs)
+
+        self.connection.drain_events = drain_soon
 
     def _plan_flush(self) -> None:
         self.hub.call_later(FLUSH_SECONDS, self._flush_events)

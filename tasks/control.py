@@ -8,6 +8,7 @@ from typing import Any
 
 from kombu.exceptions import ChannelError, OperationalError
 
+from connect_worker.accounts import at
 from connect_worker.masking import mask_secrets
 from connect_worker.processing.states import Kind
 from tasks import queues
@@ -25,18 +26,16 @@ def workers(*, seconds: float) -> list[str]:
     return [name for answer in answers or () for name in answer]
 
 
-def send_polls(kinds: Sequence[Kind]) -> None:
-    """Ask the workers to poll these kinds now.
+def send_polls(kinds: Sequence[Kind], account: str = "") -> None:
+    """Ask the workers to poll these kinds of an account now.
 
     Raises:
         ConnectionError: The broker can't be reached.
     """
-    queue = app.conf.task_default_queue
+    task, queue = at("poll.now", account), at("control", account)
     with _broker() as connection:
         for kind in kinds:
-            app.send_task(
-                "poll.now", (kind.value,), queue=queue, connection=connection, retry=False
-            )
+            app.send_task(task, (kind.value,), queue=queue, connection=connection, retry=False)
 
 
 def queue_lengths() -> dict[str, int]:

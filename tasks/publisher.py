@@ -12,6 +12,7 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
     OperationalError,
 )
 
+from connect_worker.accounts import at
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
@@ -22,7 +23,15 @@ BATCH = 500
 
 
 class CeleryPublisher:
-    """Publishes wake-up calls: one task per request, on the queue of its kind."""
+    """Publishes wake-up calls: one task per request, on the queue of its kind and account.
+
+    Args:
+        account: As `CONNECT_ACCOUNTS` has it; "" for the only one.
+    """
+
+    def __init__(self, account: str = "") -> None:
+        self._tasks = {kind: at(f"process.{kind}", account) for kind in Kind}
+        self._queues = {kind: at(kind.value, account) for kind in Kind}
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send the messages; when the broker is away they are lost, and the sweep sends others."""
@@ -36,8 +45,9 @@ class CeleryPublisher:
                 producer.batch(BATCH),  # type: ignore[attr-defined]  # likewise
             ):
                 for ref in waiting:
+                    task = self._tasks[ref.kind]
                     app.amqp.send_task_message(
-                        producer, _task(ref), _message(ref), queue=ref.kind.value
+                        producer, task, _message(task, ref), queue=self._queues[ref.kind]
                     )
         except (BatchPublishError, OperationalError) as error:
             logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
@@ -46,18 +56,14 @@ class CeleryPublisher:
         """Return the kinds whose queues hold messages; all of them while the broker is away."""
         try:
             with app.connection_or_acquire() as connection:
-                waiting = lengths(connection)
+                waiting = lengths(connection, self._queues.values())
         except OperationalError as error:
             logger.warning(LogEvent("broker not reachable", error=error))
             return list(Kind)
-        return [kind for kind in Kind if waiting[kind.value]]
+        return [kind for kind in Kind if waiting[self._queues[kind]]]
 
 
-def _task(ref: Ref) -> str:
-    return f"process.{ref.kind}"
-
-
-def _message(ref: Ref) -> Any:
+def _message(task: str, ref: Ref) -> Any:
     """Return the message for one request: Celery's protocol 2, without what is at its default.
 
     Half as large as what `apply_async` sends: of a backlog Redis holds one for each request.
@@ -69,7 +75,7 @@ def _message(ref: Ref) -> Any:
     return task_message(
         headers={
             "lang": "py",
-            "task": _task(ref),
+            "task": task,
             "id": task_id,
             "argsrepr": arguments,
             "ignore_result": True,
@@ -79,7 +85,7 @@ def _message(ref: Ref) -> Any:
         body=((ref.id,), {}, {}),
         sent_event={
             "uuid": task_id,
-            "name": _task(ref),
+            "name": task,
             "args": arguments,
             "kwargs": "{}",
             **shown,

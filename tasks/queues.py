@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from kombu.exceptions import ChannelError
@@ -9,13 +10,13 @@ from kombu.exceptions import ChannelError
 from tasks.app import app
 
 
-def lengths(connection: Any) -> dict[str, int]:
-    """Return how many messages wait in each queue.
+def lengths(connection: Any, queues: Iterable[str] = ()) -> dict[str, int]:
+    """Return how many messages wait in each of these queues; in each that there is, without any.
 
     A connection that the broker's restart has broken is noticed here: RabbitMQ's client does not
     connect anew by itself.
     """
-    names = [queue.name for queue in app.conf.task_queues]
+    names = list(queues) or [queue.name for queue in app.conf.task_queues]
 
     def count(*, channel: Any) -> list[int]:
         return [_length(channel, name) for name in names]

@@ -7,12 +7,14 @@ from typing import Any
 from celery.signals import beat_init, worker_init, worker_ready
 from kombu.transport.redis import Channel
 
+from connect_worker.accounts import account_at, require_distinct
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import inspect, inspect_broker
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, logger
 from tasks.app import app
-from tasks.wiring import engine, settings
+from tasks.facts import of_account
+from tasks.wiring import accounts, engine, settings
 
 #: kombu's default: after so long Redis hands out a message again that nobody has acknowledged.
 VISIBILITY_SECONDS = Channel.visibility_timeout
@@ -21,20 +23,34 @@ VISIBILITY_SECONDS = Channel.visibility_timeout
 @worker_init.connect
 def check_worker(**_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
+    for account in accounts_served():
+        try:
+            engine(account)
+        except Message as error:
+            whose = f"account {account}: " if account else ""
+            raise SystemExit(f"connect-worker: {whose}{error}") from None
     try:
-        engine()
+        require_distinct(settings(account) for account in accounts_served())
     except Message as error:
         raise SystemExit(f"connect-worker: {error}") from None
     _check_redis()
     _check_broker()
 
 
+def accounts_served() -> tuple[str, ...]:
+    """Return the accounts of whose queues this worker takes one: the others may be broken."""
+    taken = {account_at(queue) for queue in app.amqp.queues.consume_from}
+    return tuple(account for account in accounts() if account in taken)
+
+
 @worker_ready.connect
 def tell_processors(**_: Any) -> None:
     """Log what this worker processes."""
-    for kind, names in engine().registry.coverage.items():
-        for name in names:
-            logger.info(LogEvent("processor", kind=kind, automation=name))
+    for account in accounts_served():
+        with of_account(account):
+            for kind, names in engine(account).registry.coverage.items():
+                for name in names:
+                    logger.info(LogEvent("processor", kind=kind, automation=name))
 
 
 def _check_redis() -> None:
@@ -55,9 +71,10 @@ def _check_broker() -> None:
             return
         options = connection.transport_options or {}
         visible_after = options.get("visibility_timeout", VISIBILITY_SECONDS)
-        warning = check_lease(settings().lease_seconds, visible_after=float(visible_after))
-        if warning:
-            logger.warning(warning)
+        for account in accounts_served():
+            lease_seconds = settings(account).lease_seconds
+            if warning := check_lease(lease_seconds, visible_after=float(visible_after)):
+                logger.warning(warning)
         if settings().broker_url != settings().redis_url:
             _check_broker_redis(connection)
 
@@ -91,4 +108,5 @@ def check_lease(lease_seconds: float, *, visible_after: float) -> str:
 def poll_now(**_: Any) -> None:
     """Send the first polls at once instead of after a first interval."""
     for entry in app.conf.beat_schedule.values():
-        app.send_task(entry["task"], entry.get("args", ()), queue=app.conf.task_default_queue)
+        queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
+        app.send_task(entry["task"], entry.get("args", ()), queue=queue)

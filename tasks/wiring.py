@@ -1,16 +1,21 @@
-"""The engine of this process: the real ledger, client, publisher and automations."""
+"""The engines of this process, one an account: the real ledger, client, publisher, automations.
+
+`account` is a name of `CONNECT_ACCOUNTS`, or "" where there is none.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from functools import lru_cache
+from functools import cache
 
+from connect_worker.accounts import accounts_of, settings_of
 from connect_worker.api import client_for
 from connect_worker.engine.context import Engine
 from connect_worker.engine.heart import Heart
 from connect_worker.engine.meter import Meter
 from connect_worker.engine.turnstile import KnownPause, Turnstile
+from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.processing.retry import RetryPolicy
 from connect_worker.processing.states import Kind
@@ -19,15 +24,29 @@ from connect_worker.settings import Settings
 from tasks.publisher import CeleryPublisher
 
 
-@lru_cache(maxsize=1)
-def settings() -> Settings:
-    """Return the settings of this process."""
-    return Settings.from_env()
+def settings(account: str = "") -> Settings:
+    """Return an account's settings; without a name those of the whole deployment.
+
+    Raises:
+        SettingsError: They are malformed, or there is no such account.
+    """
+    return _settings(account)
 
 
-@lru_cache(maxsize=1)
-def engine() -> Engine:
-    """Return the engine; made by the worker's main process, inherited by its children.
+def accounts() -> tuple[str, ...]:
+    """Return the names of the deployment's accounts; ("",) for one without a name.
+
+    Raises:
+        SystemExit: The settings are malformed. This is asked while tasks are defined.
+    """
+    try:
+        return accounts_of(settings())
+    except SettingsError as error:
+        raise SystemExit(f"connect-worker: {error}") from None
+
+
+def engine(account: str = "") -> Engine:
+    """Return an account's engine; made by the worker's main process, inherited by its children.
 
     The parts are fork-safe: the Redis pool, the HTTP sessions and the heartbeat thread notice a
     fork.
@@ -36,7 +55,17 @@ def engine() -> Engine:
         SettingsError: The account's URL or key is missing or malformed.
         RegistrationError: The automations can't be loaded.
     """
-    chosen = settings()
+    return _engine(account)
+
+
+@cache
+def _settings(account: str) -> Settings:
+    return settings_of(account)
+
+
+@cache
+def _engine(account: str) -> Engine:
+    chosen = settings(account)
     config = chosen.config()
     meter = Meter()
     ledger = RedisLedger.from_url(
@@ -55,7 +84,7 @@ def engine() -> Engine:
     return Engine(
         ledger=ledger,
         connect=client,
-        publisher=CeleryPublisher(),
+        publisher=CeleryPublisher(account),
         registry=registry,
         heart=Heart(ledger),
         account=chosen.account,

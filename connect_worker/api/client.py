@@ -80,7 +80,9 @@ class Client:
         self.url = url.rstrip("/")
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._pool = pool or SessionPool(key, url=self.url, turnstile=turnstile)
+        self._pool = pool or SessionPool(
+            key, url=self.url, turnstile=turnstile, timeout_seconds=timeout_seconds
+        )
         # Downloads are no calls to Connect: nothing paces them.
         self._plain = pool or SessionPool()
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
@@ -29,18 +30,28 @@ class _PoliteRetry(Retry):
     """Waits between attempts as urllib3 does, and then passes the turnstile for the next one."""
 
     turnstile: Turnstile = staticmethod(always_open)
+    asks_silence_again: bool = True
 
-    def behind(self, turnstile: Turnstile) -> Self:
+    def behind(self, turnstile: Turnstile, *, asks_silence_again: bool) -> Self:
         """Return the same rules for calls that pass this turnstile."""
         made = self.new()
-        made.turnstile = turnstile
+        made.turnstile, made.asks_silence_again = turnstile, asks_silence_again
         return made
 
     def new(self, **kw: Any) -> Self:
         """Return the rules that are left for the attempts to come; urllib3 makes them anew."""
         made = super().new(**kw)
-        made.turnstile = self.turnstile
+        made.turnstile, made.asks_silence_again = self.turnstile, self.asks_silence_again
         return made
+
+    def increment(
+        self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any
+    ) -> Self:
+        """Return the rules that are left after a failure, or raise it."""
+        error = kwargs.get("error")
+        if isinstance(error, ReadTimeoutError) and not self.asks_silence_again:
+            raise error
+        return super().increment(method, url, *args, **kwargs)
 
     def sleep(self, response: BaseHTTPResponse | None = None) -> None:
         """Wait for the time of the next attempt."""
@@ -50,6 +61,10 @@ class _PoliteRetry(Retry):
 
 #: Seconds to wait for a TCP connection; the wait for the answer is the client's `timeout_seconds`.
 CONNECT_TIMEOUT_SECONDS = 5.0
+
+#: A call that was not answered for so long is not sent again at once: a Connect that hangs would
+#: hold up each job four times as long.
+SILENCE_SECONDS = 10.0
 
 #: A GET is asked four times at most: again at once, and 0.6 and 1.2 s later. A 429 is not retried
 #: here: the whole account has to pause, which only the caller can arrange.
@@ -88,18 +103,27 @@ class SessionPool:
         url: Where all calls go; the environment's proxies and certificates for it are then looked
             up once a session. "" looks them up for each call, as `requests` does.
         turnstile: Asked before each attempt of each call.
+        timeout_seconds: How long its callers wait for an answer.
 
     Raises:
         SettingsError: The key can't be sent in a header.
     """
 
-    def __init__(self, key: str = "", *, url: str = "", turnstile: Turnstile = always_open) -> None:
+    def __init__(
+        self,
+        key: str = "",
+        *,
+        url: str = "",
+        turnstile: Turnstile = always_open,
+        timeout_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         if not (key.isascii() and key.isprintable()):
             # The HTTP library's own error about it would show the key.
             raise SettingsError("the API key has characters that no key has (non-ASCII ones)")
         self._auth = _KeyAuth(key) if key else _NoAuth()
         self._url = url
         self._turnstile = turnstile
+        self._asks_silence_again = timeout_seconds < SILENCE_SECONDS
         self._idle: deque[Session] = deque()
         self._pid = os.getpid()
 
@@ -125,7 +149,8 @@ class SessionPool:
             self._idle.pop().close()
 
     def _open(self) -> Session:
-        session = Session(_Adapter(self._turnstile))
+        adapter = _Adapter(self._turnstile, asks_silence_again=self._asks_silence_again)
+        session = Session(adapter)
         if isinstance(self._auth, _KeyAuth):
             session.headers["Accept"] = "application/json"
         session.auth = self._auth
@@ -219,11 +244,11 @@ class _NoAuth(AuthBase):
 class _Adapter(HTTPAdapter):
     """Retries GETs; sends everything else once; passes the turnstile before every attempt."""
 
-    def __init__(self, turnstile: Turnstile) -> None:
+    def __init__(self, turnstile: Turnstile, *, asks_silence_again: bool) -> None:
         super().__init__(pool_connections=2, pool_maxsize=2)
         self.turnstile = turnstile
-        self._get_retries = GET_RETRIES.behind(turnstile)
-        self._no_retries = NO_RETRIES.behind(turnstile)
+        self._get_retries = GET_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)
+        self._no_retries = NO_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)
 
     def retries_of(self, method: str | None) -> Retry:
         """Return how often a call may be sent."""

@@ -22,8 +22,8 @@ class Control(Protocol):
     def workers(self, *, seconds: float) -> Sequence[str]:
         """Return the names of the workers that answer within this time."""
 
-    def send_polls(self, kinds: Sequence[Kind]) -> None:
-        """Ask the workers to poll these kinds now."""
+    def send_polls(self, kinds: Sequence[Kind], account: str = "") -> None:
+        """Ask the workers to poll these kinds of an account now."""
 
     def queue_lengths(self) -> Mapping[str, int]:
         """Return how many messages wait in each queue."""

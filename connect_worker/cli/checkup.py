@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from connect_worker.accounts import settings_of
 from connect_worker.api import Client
 from connect_worker.cli.broker import see_workers
 from connect_worker.config import Config
@@ -33,6 +35,9 @@ from connect_worker.processing.registry import Registry
 from connect_worker.processing.states import FINAL_STATES, Kind, State
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
 
 #: A person waits for the answer.
 PATIENCE_SECONDS = 10.0
@@ -68,20 +73,33 @@ class Finding:
 
 
 class Checkup:
-    """Looks at a deployment from where it is run; changes nothing, posts nothing."""
+    """Looks at a deployment from where it is run; changes nothing, posts nothing.
 
-    def __init__(self) -> None:
+    Args:
+        account: Which of several; "" for the only one.
+        is_whole: Whether to look also at what all accounts have in common.
+    """
+
+    def __init__(self, account: str = "", *, is_whole: bool = True) -> None:
+        self._account = account
+        self._is_whole = is_whole
         self._settings: Settings | None = None
         self._config: Config | None = None
         self._registry: Registry[Processor] | None = None
 
     def findings(self) -> Iterator[Finding]:
         """Yield each finding as soon as it is made; parts that need a broken one are left out."""
-        yield from self.of_versions()
+        if self._is_whole:
+            yield from self.of_versions()
         yield from self.of_settings()
         yield from self.of_processors()
         yield from self.of_connect()
         yield from self.of_ledger()
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the account's settings can be used, so that Redis was looked at."""
+        return self._config is not None
 
     def of_versions(self) -> Iterator[Finding]:
         """Name the versions of the libraries."""
@@ -94,7 +112,7 @@ class Checkup:
     def of_settings(self) -> Iterator[Finding]:
         """Look at the settings of this environment."""
         try:
-            self._settings = Settings.from_env()
+            self._settings = settings_of(self._account)
             self._config = self._settings.config()
         except SettingsError as error:
             remedy = "set it in this environment or its .env; the README lists all settings"
@@ -121,14 +139,14 @@ class Checkup:
 
     def of_connect(self) -> Iterator[Finding]:
         """Call Connect as the polls do, once for each kind that has a processor."""
-        if self._config is None:
+        if self._settings is None or self._config is None:
             return
         client = Client(
             self._config.api_url, self._config.api_key, timeout_seconds=PATIENCE_SECONDS
         )
         kinds = [kind for kind in Kind if self._registry and self._registry.of_kind(kind)]
         for kind in kinds or [Kind.FULFILLMENT]:
-            problem = self._call(client, KINDS[kind].path)
+            problem = self._call(client, KINDS[kind].path, self._settings)
             if problem is not None:
                 yield problem
                 return
@@ -137,22 +155,23 @@ class Checkup:
         for product in dict.fromkeys(products):
             yield from self._product(client, product)
 
-    def _call(self, client: Client, path: str) -> Finding | None:
+    def _call(self, client: Client, path: str, settings: Settings) -> Finding | None:
+        url, key = settings.variable("API_URL"), settings.variable("API_KEY")
         try:
             client.get(path, {"limit": "1"})
         except Unauthorized as error:
-            text, remedy = f"the key is refused ({error})", "set CONNECT_API_KEY to a valid one"
+            text, remedy = f"the key is refused ({error})", f"set {key} to a valid one"
         except Forbidden as error:
             text = f"the key may not read {path} ({error})"
             remedy = "give its service user the permission, in Connect"
         except ConnectionFailed as error:
             text = f"no answer ({error})"
-            remedy = "check CONNECT_API_URL, the network and its proxy"
+            remedy = f"check {url}, the network and its proxy"
         except NotFound as error:
             text = f"{path} is not there ({error})"
-            remedy = "CONNECT_API_URL ends in /public/v1: check it"
+            remedy = f"{url} ends in /public/v1: check it"
         except Message as error:
-            text, remedy = f"GET {path} failed ({error})", "check CONNECT_API_URL; try again later"
+            text, remedy = f"GET {path} failed ({error})", f"check {url}; try again later"
         else:
             return None
         return Finding("Connect", Level.FAIL, text, remedy)
@@ -177,10 +196,8 @@ class Checkup:
             return
         try:
             with connect(self._settings.redis_url) as client:
-                yield Finding("Redis", Level.OK, name_server(client))
-                for found in inspect(client):
-                    level = Level.FAIL if found.level == "refuse" else Level.WARN
-                    yield failed("Redis", found.message, level)
+                if self._is_whole:
+                    yield from self._of_redis(client)
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
@@ -192,7 +209,8 @@ class Checkup:
         except SettingsError as error:
             yield failed("encryption", str(error))
             return
-        yield from self._of_workers()
+        if self._is_whole:
+            yield from self._of_workers()
         yield from self._of_polls(board)
         if board.gate.failures or board.is_paused:
             yield Finding(
@@ -201,6 +219,12 @@ class Checkup:
                 board.account_line(),
                 "the workers try again by themselves; mend what is said under Connect",
             )
+
+    def _of_redis(self, client: redis.Redis) -> Iterator[Finding]:
+        yield Finding("Redis", Level.OK, name_server(client))
+        for found in inspect(client):
+            level = Level.FAIL if found.level == "refuse" else Level.WARN
+            yield failed("Redis", found.message, level)
 
     def _of_encryption(self, ledger: RedisLedger) -> Finding:
         """Tell whether what open requests have stored can be read with this environment's keys."""

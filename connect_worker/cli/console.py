@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from connect_worker.cli.desk import Exit, Refused
+from connect_worker.accounts import settings_of
+from connect_worker.cli.desk import Exit, Refused, account_option, choose_accounts
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.log_lines import prepare_handler
@@ -27,7 +28,8 @@ TIMEOUT_SECONDS = 2.0
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: a free one."
 )
-def console(*, address: str, port: int) -> None:
+@account_option
+def console(*, address: str, port: int, account: str) -> None:
     """Serve a web page of what `status`, `list` and `show` tell, read from the ledger.
 
     With CONNECT_CONSOLE_PASSWORD people sign in, and may rerun, repost and discard; without, it is
@@ -45,27 +47,23 @@ def console(*, address: str, port: int) -> None:
 
     try:
         settings = Settings.from_env()
-        account = settings.account
-        ledger = RedisLedger.from_url(
-            settings.redis_url,
-            account=account,
-            timeout_seconds=TIMEOUT_SECONDS,
-            keys=settings.encryption_key,
-        )
+        served = {}
+        for name in choose_accounts(settings, account):
+            chosen = settings_of(name)
+            served[name or chosen.account] = Account(
+                _ledger_of(chosen),
+                poll_seconds=chosen.poll_seconds,
+                max_calls_per_second=chosen.max_calls_per_second,
+                keep_days=chosen.keep_days,
+            )
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from None
     if not settings.console_password and not is_loopback(address):
         raise click.UsageError(
             f"Everybody who reaches {address} could look: set CONNECT_CONSOLE_PASSWORD."
         )
-    own = Account(
-        ledger,
-        poll_seconds=settings.poll_seconds,
-        max_calls_per_second=settings.max_calls_per_second,
-        keep_days=settings.keep_days,
-    )
     deployment = Deployment(
-        {account: own},
+        served,
         password=settings.console_password,
         console_url=settings.console_url,
         flower_url=settings.flower_url,
@@ -75,6 +73,15 @@ def console(*, address: str, port: int) -> None:
         serve(deployment, address=address, port=port, ready=lambda at: _say(address, at))
     except OSError as error:
         raise click.ClickException(f"{address}:{port}: {error.strerror}") from None
+
+
+def _ledger_of(settings: Settings) -> RedisLedger:
+    return RedisLedger.from_url(
+        settings.redis_url,
+        account=settings.account,
+        timeout_seconds=TIMEOUT_SECONDS,
+        keys=settings.encryption_key,
+    )
 
 
 def _log_to_standard_error(log_format: str) -> None:

@@ -13,12 +13,12 @@ from connect_worker.cli.desk import example
     short_help="Run all parts while you write; reload on change.",
     epilog=example(
         "connect-worker dev my_vendor.processors",
-        "connect-worker dev ./processors.py --account",
+        "connect-worker dev ./processors.py --own-account",
     ),
 )
 @click.argument("processors", nargs=-1, required=True, metavar="MODULE...")
 @click.option(
-    "--account",
+    "--own-account",
     is_flag=True,
     help="Process requests of the account in the environment or .env, instead of a sandbox's: "
     "what your processors decide is posted.",
@@ -48,7 +48,7 @@ from connect_worker.cli.desk import example
 def dev(
     *,
     processors: tuple[str, ...],
-    account: bool,
+    own_account: bool,
     requests: int,
     concurrency: int,
     watch: tuple[Path, ...],
@@ -59,7 +59,7 @@ def dev(
     When a Python file below the working directory changes, the worker finishes its jobs and is
     started anew. What is broken is shown, and the next change tried.
 
-    The ledger is an embedded Redis that is empty at the start: also with --account, which then
+    The ledger is an embedded Redis that is empty at the start: also with --own-account, which then
     processes all that waits there, beside any other worker of the account.
     """
     # Drawing and finding the processors take a moment; `--help` needs neither.
@@ -69,7 +69,7 @@ def dev(
 
     plan = Plan(
         processors,
-        is_account=account,
+        is_account=own_account,
         requests=requests,
         concurrency=concurrency,
         is_verbose=verbose,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
@@ -10,10 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.cli.checkup import Checkup, Finding, Level
-from connect_worker.cli.desk import Exit, example, write_json
+from connect_worker.cli.desk import Exit, account_option, choose_accounts, example, write_json
 from connect_worker.desk.words import clean
+from connect_worker.exceptions import SettingsError
+from connect_worker.settings import Settings
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
+
+#: What is one for all accounts.
+SHARED_PARTS = ("versions", "Redis", "workers")
 
 
 @click.command(
@@ -21,29 +27,49 @@ _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL:
     epilog=example("connect-worker doctor", "connect-worker doctor --json"),
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
-def doctor(*, as_json: bool) -> None:
+@account_option
+def doctor(*, as_json: bool, account: str) -> None:
     """Look at the settings, the processors, Connect, Redis, workers and beat.
 
     Run it with the workers' environment. It changes nothing; it sends a few GETs to Connect.
     Exits with 1 when something fails; a warning is no failure.
     """
     console = Console()
-    findings = []
-    for finding in Checkup().findings():
-        findings.append(finding)
+    findings, headed = [], ""
+    for name, finding in _findings(account):
+        findings.append((name, finding))
         if not as_json:
+            if name not in ("", headed):
+                console.print(Text(f"Account {name}", style="bold underline"))
+                headed = name
             _draw(console, finding)
+    is_well = all(finding.level is not Level.FAIL for _, finding in findings)
     if as_json:
-        write_json({"ok": _is_well(findings), "findings": [_document(one) for one in findings]})
-    sys.exit(Exit.DONE if _is_well(findings) else Exit.NEEDS_ATTENTION)
+        documents = [_document(name, finding) for name, finding in findings]
+        write_json({"ok": is_well, "findings": documents})
+    sys.exit(Exit.DONE if is_well else Exit.NEEDS_ATTENTION)
 
 
-def _is_well(findings: list[Finding]) -> bool:
-    return all(finding.level is not Level.FAIL for finding in findings)
+def _findings(account: str) -> Iterator[tuple[str, Finding]]:
+    """Yield the findings, with the name of the account that each is about; "" for all."""
+    try:
+        names = choose_accounts(Settings.from_env(), account)
+    except SettingsError:
+        # That is the first finding.
+        names = ("",)
+    is_whole = True
+    for name in names:
+        checkup = Checkup(name, is_whole=is_whole)
+        for finding in checkup.findings():
+            if finding.part != "versions" or name == names[0]:
+                yield "" if finding.part in SHARED_PARTS else name, finding
+        # What all have in common was looked at with the first one whose settings can be used.
+        is_whole = is_whole and not checkup.has_settings
 
 
-def _document(finding: Finding) -> dict[str, str]:
+def _document(account: str, finding: Finding) -> dict[str, str]:
     return {
+        **({"account": account} if account else {}),
         "part": finding.part,
         "level": finding.level.value,
         "text": clean(finding.text),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connect_worker.accounts import settings_of
 from connect_worker.cli.broker import control
-from connect_worker.cli.desk import Exit, Refused
+from connect_worker.cli.desk import Exit, Refused, account_option, choose_accounts
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings import Settings
 
@@ -32,11 +33,12 @@ TIMEOUT_SECONDS = 1.0
     "--port", type=click.IntRange(0, 65535), default=9808, show_default=True, help="0: a free one."
 )
 @click.option("--once", is_flag=True, help="Print the metrics and end.")
-def metrics(*, address: str, port: int, once: bool) -> None:
+@account_option
+def metrics(*, address: str, port: int, once: bool, account: str) -> None:
     """Serve Prometheus metrics, read from the ledger and the broker at each scrape.
 
-    One exporter is enough for an account, wherever its workers are. It calls no Connect, so that of
-    CONNECT_API_KEY it needs the part before the colon only.
+    One exporter is enough for all accounts, wherever their workers are. It calls no Connect, so
+    that of CONNECT_API_KEY it needs the part before the colon only.
 
     \b
     Example:
@@ -46,7 +48,8 @@ def metrics(*, address: str, port: int, once: bool) -> None:
     from prometheus_client import generate_latest, start_http_server
 
     try:
-        registry = make_registry(Settings.from_env())
+        names = choose_accounts(Settings.from_env(), account)
+        registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from None
     if once:
@@ -66,24 +69,38 @@ def metrics(*, address: str, port: int, once: bool) -> None:
     thread.join()
 
 
-def make_registry(settings: Settings) -> CollectorRegistry:
-    """Return the metrics of one account, and none of this process.
+def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
+    """Return the metrics of these accounts, and none of this process.
+
+    Args:
+        accounts: The settings of each by its name, which is its label; "" for the only one.
 
     Raises:
-        SettingsError: The account can't be told.
+        SettingsError: An account can't be told.
     """
     from prometheus_client import CollectorRegistry
 
     from connect_worker.cli.exporter import Exporter
+    from connect_worker.cli.exporters import Exporters
     from connect_worker.ledger import RedisLedger
 
-    account = settings.account
-    ledger = RedisLedger.from_url(
-        settings.redis_url, account=account, timeout_seconds=TIMEOUT_SECONDS
-    )
+    exporters: list[Exporter] = []
+    for name, settings in accounts.items():
+        ledger = RedisLedger.from_url(
+            settings.redis_url, account=settings.account, timeout_seconds=TIMEOUT_SECONDS
+        )
+        # The broker is one for all of them: the first one asks it.
+        ask = no_lengths if exporters else queue_lengths
+        label = name or settings.account
+        exporters.append(Exporter(ledger, account=label, queue_lengths=ask))
     registry = CollectorRegistry()
-    registry.register(Exporter(ledger, account=account, queue_lengths=queue_lengths))
+    registry.register(Exporters(exporters))
     return registry
+
+
+def no_lengths() -> Mapping[str, int]:
+    """Return nothing: another one asks the broker."""
+    return {}
 
 
 def queue_lengths() -> Mapping[str, int] | None:

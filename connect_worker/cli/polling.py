@@ -37,7 +37,7 @@ def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
     kinds = [Kind(name) for name in dict.fromkeys(names)] or list(Kind)
     before = desk.ledger.polls()
     try:
-        control().send_polls(kinds)
+        control().send_polls(kinds, desk.account)
     except ConnectionError as error:
         raise Refused(str(error), Exit.NO_ANSWER) from error
     found = _await(desk, kinds, before, patience)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from connect_worker.cli.desk import Exit, Refused, example, write_json
+from connect_worker.cli.desk import Exit, Refused, account_option, example, write_json
 from connect_worker.processing.states import JSON, Kind
 
 
@@ -37,6 +37,7 @@ from connect_worker.processing.states import JSON, Kind
     help="Keep what was read and what would be sent in this file, for a test; secrets are masked.",
 )
 @click.option("--verbose", is_flag=True, help="Show the log, and the traceback of an error.")
+@account_option
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
 def try_out(
     *,
@@ -45,6 +46,7 @@ def try_out(
     file: Path | None,
     record_file: Path | None,
     verbose: bool,
+    account: str,
     as_json: bool,
 ) -> None:
     """Run a processor over one request, and show what it decides and what it would post.
@@ -56,7 +58,7 @@ def try_out(
     Exit code 0 when it decided, 1 when it raised an error.
     """
     # Connect's client and the models take a moment to load; `--help` needs none of them.
-    from connect_worker.cli.subject import account, automation_for, kind_of, quiet
+    from connect_worker.cli.subject import automation_for, config_of, kind_of, quiet
     from connect_worker.resources.automation import Automation
     from connect_worker.trial.account import Account
     from connect_worker.trial.record import Record, Recording
@@ -70,7 +72,7 @@ def try_out(
     chosen: type[Automation[Any]] = automation_for(automation, kind)
     is_online = file is None or _has_account()
     if is_online:
-        config = account()
+        config = config_of(account)
         reads: Any = Account(config)
     else:
         from connect_worker.config import Config
@@ -120,7 +122,7 @@ def _has_account() -> bool:
         settings = Settings.from_env()
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from error
-    return bool(settings.api_url or settings.config_file)
+    return bool(settings.api_url or settings.config_file or settings.accounts)
 
 
 def _fetch(config: Any, kind: Kind, request_id: str) -> dict[str, JSON]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from connect_worker.cli.desk import Exit, Refused, example, write_json
+from connect_worker.cli.desk import Exit, Refused, account_option, example, write_json
 from connect_worker.processing.states import JSON
 
 
@@ -25,8 +25,9 @@ from connect_worker.processing.states import JSON
     show_default=True,
     help="How many requests of each kind, the newest first.",
 )
+@account_option
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
-def replay(*, automation: str, last: int, as_json: bool) -> None:
+def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     """Run a processor over the last settled requests, and show where it would decide otherwise.
 
     They are read from the account of the environment and processed as if they waited again, with
@@ -36,14 +37,14 @@ def replay(*, automation: str, last: int, as_json: bool) -> None:
     Exit code 0 when it decides as before, 1 when it differs somewhere.
     """
     from connect_worker.api import client_for
-    from connect_worker.cli.subject import account, automations_in, quiet
+    from connect_worker.cli.subject import automations_in, config_of, quiet
     from connect_worker.exceptions import Message
     from connect_worker.trial.settled import SETTLED, latest
 
     chosen = [one for one in automations_in(automation) if one.kind in SETTLED]
     if not chosen:
         raise Refused("usage listings are never settled: there is nothing to compare", Exit.USAGE)
-    config = account()
+    config = config_of(account)
     rows: list[dict[str, JSON]] = []
     for one in chosen:
         products = [one.products] if isinstance(one.products, str) else list(one.products or ())

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from connect_worker.cli.board_picture import BoardPicture
 from connect_worker.cli.broker import see_workers
-from connect_worker.cli.desk import Desk, Exit, at_desk, example
+from connect_worker.cli.desk import Desk, Exit, at_desks, example
 from connect_worker.cli.signals import Interrupted, StopSignals
 from connect_worker.desk.board import Board, Workers, read_board
 from connect_worker.desk.words import clean, moment
@@ -33,33 +34,44 @@ LOOK_SECONDS = 2.0
     "--workers/--no-workers", "ask", default=True, help="Ask the workers too, which takes a second."
 )
 @click.option("--watch", is_flag=True, help="Go on, and draw it anew every two seconds.")
-@at_desk
-def status(desk: Desk, *, check: bool, ask: bool, watch: bool) -> Exit:
+@at_desks
+def status(desks: Sequence[Desk], *, check: bool, ask: bool, watch: bool) -> Exit:
     """Show how the work stands, kind by kind, and what needs attention.
 
     All but the workers is read from the ledger. "Today" begins at midnight, UTC.
     """
     if watch:
-        if desk.as_json or check or not desk.console.is_terminal:
+        if desks[0].as_json or check or not desks[0].console.is_terminal:
             raise click.UsageError("--watch is for a terminal, without --json and --check.")
-        return _watch(desk, ask=ask)
-    board = look(desk)
-    if ask:
-        board = replace(board, workers=see_workers())
-    desk.answer(board.document(), BoardPicture(board))
-    return Exit.NEEDS_ATTENTION if check and board.problems() else Exit.DONE
+        return _watch(desks, ask=ask)
+    workers = see_workers() if ask else None
+    boards = [replace(look(desk), workers=workers) for desk in desks]
+    for desk, board in zip(desks, boards, strict=True):
+        desk.answer(board.document(), _headed(desks, desk, BoardPicture(board)))
+    is_sick = any(board.problems() for board in boards)
+    return Exit.NEEDS_ATTENTION if check and is_sick else Exit.DONE
 
 
-def _watch(desk: Desk, *, ask: bool) -> Exit:
+def _headed(desks: Sequence[Desk], desk: Desk, picture: RenderableType) -> RenderableType:
+    """Put the account's name above its picture, where there are several."""
+    if len(desks) == 1:
+        return picture
+    end = () if desk is desks[-1] else (Text(),)
+    return Group(desk.head(), picture, *end)
+
+
+def _watch(desks: Sequence[Desk], *, ask: bool) -> Exit:
     """Draw the board in place until Ctrl-C; the workers are asked for all the while."""
     seen: list[Workers] = []
     stopped = threading.Event()
     if ask:
         threading.Thread(target=_ask_on, args=(seen, stopped), daemon=True).start()
-    with StopSignals() as signals, Live(console=desk.console, auto_refresh=False) as live:
+    with StopSignals() as signals, Live(console=desks[0].console, auto_refresh=False) as live:
         try:
             while True:
-                live.update(_draw(desk, seen[-1] if seen else None), refresh=True)
+                workers = seen[-1] if seen else None
+                drawn = (_headed(desks, desk, _draw(desk, workers)) for desk in desks)
+                live.update(Group(*drawn), refresh=True)
                 signals.wait(LOOK_SECONDS)
         except Interrupted:
             stopped.set()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from connect_worker.cli.desk import Exit, Refused
+from connect_worker.accounts import settings_of
+from connect_worker.cli.desk import Exit, Refused, choose_accounts
 from connect_worker.config import Config
 from connect_worker.exceptions import RegistrationError, SettingsError
 from connect_worker.processing.states import Kind
@@ -67,14 +68,18 @@ def automation_for(name: str, kind: Kind) -> type[Automation[Any]]:
     return found[0]
 
 
-def account() -> Config:
-    """Return the account of the environment.
+def config_of(account: str) -> Config:
+    """Return an account of the environment; "" for the only one.
 
     Raises:
-        Refused: It names none.
+        Refused: It names none, or several of which one is to be chosen.
+        BadParameter: There is none of this name.
     """
     try:
-        return Settings.from_env().config()
+        names = choose_accounts(Settings.from_env(), account)
+        if len(names) > 1:
+            raise Refused(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
+        return settings_of(names[0]).config()
     except SettingsError as error:
         raise Refused(str(error), Exit.NO_LEDGER) from error
 

@@ -13,6 +13,7 @@ import click
 from dotenv import dotenv_values
 from rich.console import Console
 
+from connect_worker.accounts import accounts_of, settings_of
 from connect_worker.cli import surroundings
 from connect_worker.cli.changes import Changes
 from connect_worker.cli.embedded import NoServer, answers_ping, find_server, server_command
@@ -193,7 +194,8 @@ def _of_account(
         ClickException: It names no account.
     """
     try:
-        Settings.from_env().config()
+        for name in accounts_of(Settings.from_env()):
+            settings_of(name).config()
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
     given = {**dotenv_values(".env"), **os.environ}

@@ -12,6 +12,7 @@ import yaml
 from dotenv import dotenv_values
 from flower.options import default_options
 
+from connect_worker.accounts import settings_of
 from connect_worker.described import descriptions
 from connect_worker.environment import PREFIX
 from connect_worker.settings import Settings
@@ -22,8 +23,10 @@ OURS = {PREFIX + name for one in descriptions(Settings) for name in one.variable
 COMPOSES = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 FLOWERS = {f"FLOWER_{name.upper()}" for name in default_options}
 KNOWN = OURS | COMPOSES | FLOWERS | {"COMPOSE_PROFILES", "VENDOR_URL"}
-#: Stands for what only the reader knows.
-ELLIPSIS = "…"
+#: What pages call accounts.
+EXAMPLES = ("eu", "us")
+#: Stand for what only the reader knows, and for what only a shell does.
+UNKNOWN = ("…", "$(")
 DOCKERFILE = frozenset({"COPY", "ENV", "FROM", "RUN", "USER", "WORKDIR"})
 
 
@@ -40,15 +43,32 @@ def _environment(block: Block) -> None:
 
 def _variables(values: Mapping[str, str]) -> None:
     """Each is one that something reads, and the settings take the values of theirs."""
-    assert set(values) <= KNOWN, set(values) - KNOWN
+    settings = {name: _of_all(name) for name in values}
+    assert set(settings.values()) <= KNOWN, set(settings.values()) - KNOWN
     ours = {
         name: value
         for name, value in values.items()
         # Files are on the reader's machine.
-        if name in OURS and ELLIPSIS not in value and not name.endswith("_FILE")
+        if settings[name] in OURS
+        and not any(mark in value for mark in UNKNOWN)
+        and not name.endswith("_FILE")
     }
-    with mock.patch.dict("os.environ", ours, clear=True):
+    accounts = ",".join(sorted(set(EXAMPLES) & {_account(name) for name in values}))
+    with mock.patch.dict("os.environ", {"CONNECT_ACCOUNTS": accounts} | ours, clear=True):
         Settings.from_env(dotenv=None)
+        for account in filter(None, accounts.split(",")):
+            settings_of(account, dotenv=None)
+
+
+def _account(name: str) -> str:
+    """The account whose own variable it is; "" for none of those in examples."""
+    return next((one for one in EXAMPLES if name.startswith(f"{PREFIX}{one.upper()}_")), "")
+
+
+def _of_all(name: str) -> str:
+    """The variable that says for all accounts what this one says for one."""
+    account = _account(name)
+    return name.replace(f"{PREFIX}{account.upper()}_", PREFIX, 1) if account else name
 
 
 def _json(block: Block) -> None:

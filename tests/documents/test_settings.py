@@ -12,6 +12,7 @@ from connect_worker import settings
 from connect_worker.described import Description, descriptions, told
 from connect_worker.environment import PREFIX
 from connect_worker.settings import Settings
+from tasks.flower import COLUMNS
 from tools.site import tables
 
 
@@ -30,10 +31,25 @@ def test_a_page_says_what_is_described(page: str) -> None:
     assert written == tables.renewed(page), "run `make tables`"
 
 
+def test_links_lead_to_the_same_from_both_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass
+    class Linked:
+        key: str = field(default="", metadata=told("a key; [how](docs/security.md#secrets)"))
+
+    monkeypatch.setattr(tables, "Settings", Linked)
+    assert "a key; [how](docs/security.md#secrets)" in tables.table()
+    assert "A key; [how](security.md#secrets)." in tables.sections()
+
+
 def test_a_page_without_a_place_for_them_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "PAGES", {"CHANGELOG.md": tables.table})
     with pytest.raises(ValueError, match=r"CHANGELOG\.md has no place for the settings"):
         tables.renewed("CHANGELOG.md")
+
+
+def test_the_columns_of_flower_are_those_that_it_starts_with() -> None:
+    text = (tables.ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert f"| `FLOWER_TASKS_COLUMNS` | `{COLUMNS}` |" in text
 
 
 @dataclass(frozen=True)

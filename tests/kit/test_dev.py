@@ -109,7 +109,7 @@ def test_an_account_of_the_environment_is_used_when_asked_for(desk: Desk, sandbo
     (desk.folder / ".env").write_text(f"CONNECT_API_KEY={sandbox.api_key}\n")
     desk.dev(
         "mine.py",
-        "--account",
+        "--own-account",
         CONNECT_API_URL=sandbox.api_url,
         CONNECT_REDIS_URL="redis://127.0.0.1:1/0",
         CONNECT_POLL_SECONDS="1",
@@ -124,7 +124,7 @@ def test_an_account_of_the_environment_is_used_when_asked_for(desk: Desk, sandbo
     ("options", "says"),
     [
         (["no_such_module"], "no_such_module can't be imported"),
-        (["mine.py", "--account"], "CONNECT_API_URL"),
+        (["mine.py", "--own-account"], "CONNECT_API_URL"),
     ],
 )
 def test_what_cannot_work_is_told_at_once(desk: Desk, options: list[str], says: str) -> None:

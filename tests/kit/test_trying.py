@@ -149,6 +149,20 @@ def test_it_works_as_a_program_from_a_file_of_the_vendors(account: Sandbox, tmp_
     assert done.stderr == ""
 
 
+def test_one_of_several_accounts_is_chosen(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = account.add(purchase())
+    monkeypatch.delenv("CONNECT_API_KEY")
+    monkeypatch.setenv("CONNECT_ACCOUNTS", "eu,us")
+    monkeypatch.setenv("CONNECT_EU_API_KEY", account.api_key)
+    monkeypatch.setenv("CONNECT_US_API_KEY", "SU-000-000-002:unknown")
+    assert "--account eu or us" in said("try", ORDERS, name, code=2).stderr
+    assert answered("try", ORDERS, name, "--account", "eu")["result"] == "approved"
+    assert "401" in said("try", ORDERS, name, "--account", "us", code=5).stderr
+    assert answered("replay", ORDERS, "-a", "eu") == {"replayed": 0, "differing": []}
+
+
 # ---- records
 
 

@@ -105,13 +105,14 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     # Compose gives Flower its password as Flower itself reads it.
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
-    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL", name)}
+    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS", name)}
     assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
     of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
     assert connect_variables("worker") == known - of_the_schedule - of_the_console
     assert connect_variables("flower") == of_redis | {"CONNECT_CONSOLE_URL"}
     told = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
-    ledger = {"CONNECT_API_URL", "CONNECT_API_KEY", "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
+    account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
+    ledger = {*account, "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
     polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | told | ledger | polls | encryption

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ACCOUNTS = "tests/accounts/test_one_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
@@ -145,8 +146,9 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/api/session.py",
-                "NO_RETRIES.behind(turnstile)",
-                "_PoliteRetry(total=3, allowed_methods=None).behind(turnstile)",
+                "NO_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)",
+                "_PoliteRetry(total=3, allowed_methods=None).behind("
+                "turnstile, asks_silence_again=True)",
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
@@ -172,5 +174,20 @@ MUTANTS = (
             ),
         ),
         (OTHERS + "test_what_a_person_decides_while_the_processor_runs_is_not_overwritten",),
+    ),
+    Mutant(
+        "an account may have all processes of a worker",
+        (
+            Edit(
+                "tasks/shares.py",
+                "        return free > kept and (under_way",
+                "        return free > 0 or (under_way",
+            ),
+        ),
+        (
+            ACCOUNTS
+            + "test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_other",
+        ),
+        waits=True,
     ),
 )

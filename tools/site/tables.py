@@ -64,7 +64,8 @@ def _names(one: Description) -> str:
 
 def _section(one: Description) -> str:
     first, *others = (f"{PREFIX}{name}" for name in one.variables)
-    meaning = f"{one.meaning[0].upper()}{one.meaning[1:]}"
+    # This page lies in docs/, and a description's links begin at the root.
+    meaning = f"{one.meaning[0].upper()}{one.meaning[1:]}".replace("](docs/", "](")
     lines = [f"### {first}", "", f"{meaning}.", "", f"- Default: {one.default or 'none'}"]
     if one.unit:
         lines.append(f"- Unit: {one.unit}")

@@ -9,8 +9,10 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import requests
 
 from connect_worker.api import Client
+from connect_worker.api.session import SILENCE_SECONDS, SessionPool
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse, ServerFault
 
 from .scripted import KEY, Call, Reply, error_document, serving
@@ -118,6 +120,15 @@ def test_a_change_that_times_out_may_have_been_made(change: str) -> None:
 def test_a_get_that_times_out_is_repeated() -> None:
     with serving(Reply(action="hang"), FINE) as server:
         assert server.client(timeout_seconds=0.2).get("requests/PR-1") == {"id": "PR-1"}
+
+
+def test_a_get_that_was_silent_for_long_is_not_asked_again_at_once() -> None:
+    """A client whose answers may take long waits for each of them once."""
+    with serving(Reply(action="hang"), FINE) as server:
+        pool = SessionPool("ApiKey x", url=server.url, timeout_seconds=SILENCE_SECONDS)
+        with pool.session() as session, pytest.raises(requests.ReadTimeout):
+            session.call("GET", f"{server.url}/requests/PR-1", timeout=(1, 0.2))
+        assert len(server.calls) == 1
 
 
 #: Nobody listens there.
