@@ -40,6 +40,12 @@ class Config:
         ValueError: Neither a file nor both of URL and key are there.
         TypeError: An entry has the wrong type, or the file holds no JSON object.
         OSError: The file can't be opened.
+
+    Example:
+        >>> url = "https://api.connect.cloudblue.com/public/v1"
+        >>> config = Config.local(url, "ApiKey SU-1:key", ["PRD-1"])
+        >>> config.products
+        ['PRD-1']
     """
 
     __slots__ = ("_api_key", "_api_url", "_products")
@@ -125,6 +131,12 @@ def use_config(config: Config) -> Iterator[Config]:
     """Make `Config.get_instance()` give this one inside the with-block, in this thread or task.
 
     The worker uses it around each job, so that a processor's calls go to the job's account.
+
+    Example:
+        >>> config = Config.local("https://api.connect.cloudblue.com/public/v1", "SU-1:key")
+        >>> with use_config(config):
+        ...     Config.get_instance() is config
+        True
     """
     token = _in_force.set(config)
     try:

@@ -74,6 +74,11 @@ class Message(Exception):
         message: What happened; `str(error)` gives it back.
         code: The case in short, such as ``fail`` or an ``error_code`` of Connect.
         obj: More about it, of any shape.
+
+    Example:
+        >>> error = Message("Too late", "late")
+        >>> str(error), error.code
+        ('Too late', 'late')
     """
 
     # The documented defaults, for a subclass whose constructor never calls this one.
@@ -103,7 +108,14 @@ class Message(Exception):
 
 
 class FailRequest(Message):
-    """Fail the request being processed; the message becomes the reason that is shown."""
+    """Fail the request being processed; the message becomes the reason that is shown.
+
+    Example:
+        >>> raise FailRequest("We sell 1,000 seats at most")
+        Traceback (most recent call last):
+            ...
+        connect_worker.exceptions.FailRequest: We sell 1,000 seats at most
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or "Request failed", "fail")
@@ -115,6 +127,13 @@ class InquireRequest(Message):
     Args:
         message: What goes into the request's conversation.
         params: The parameters to correct, each with its `value_error` set.
+
+    Example:
+        >>> email = Param(id="email", value_error="Please give an address")
+        >>> raise InquireRequest("We need an email address", params=[email])
+        Traceback (most recent call last):
+            ...
+        connect_worker.exceptions.InquireRequest: We need an email address
     """
 
     params: list[Param] = None  # type: ignore[assignment]  # as with `Message.code`
@@ -125,7 +144,14 @@ class InquireRequest(Message):
 
 
 class SkipRequest(Message):
-    """Leave the request pending; it is looked at again later."""
+    """Leave the request pending; it is looked at again later.
+
+    Example:
+        >>> raise SkipRequest("The contract is not signed yet")
+        Traceback (most recent call last):
+            ...
+        connect_worker.exceptions.SkipRequest: The contract is not signed yet
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or "Request skipped", "skip")
@@ -138,6 +164,10 @@ class UsageFileAction(Message):
         message: What `str(error)` says.
         code: The action, which is the last segment of the path that is posted to.
         data: The body that is posted; None posts none.
+
+    Example:
+        >>> UsageFileAction("Fine", "accept", {"acceptance_note": "Fine"}).data
+        {'acceptance_note': 'Fine'}
     """
 
     data: dict[str, Any] | None = None
@@ -148,7 +178,12 @@ class UsageFileAction(Message):
 
 
 class AcceptUsageFile(UsageFileAction):
-    """Accept the file, as the provider, with a note."""
+    """Accept the file, as the provider, with a note.
+
+    Example:
+        >>> AcceptUsageFile("All is right").data
+        {'acceptance_note': 'All is right'}
+    """
 
     def __init__(self, acceptance_note: str) -> None:
         super().__init__(
@@ -157,21 +192,36 @@ class AcceptUsageFile(UsageFileAction):
 
 
 class CloseUsageFile(UsageFileAction):
-    """Close the file. Connect takes no note with it: the message is for the log."""
+    """Close the file. Connect takes no note with it: the message is for the log.
+
+    Example:
+        >>> str(CloseUsageFile())
+        'Usage file closed'
+    """
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or "Usage file closed", "close")
 
 
 class DeleteUsageFile(UsageFileAction):
-    """Delete the file. Connect takes no note with it: the message is for the log."""
+    """Delete the file. Connect takes no note with it: the message is for the log.
+
+    Example:
+        >>> str(DeleteUsageFile("Reported twice"))
+        'Reported twice'
+    """
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or "Usage file deleted", "delete")
 
 
 class RejectUsageFile(UsageFileAction):
-    """Reject the file, as the provider; the message is the note that the vendor reads."""
+    """Reject the file, as the provider; the message is the note that the vendor reads.
+
+    Example:
+        >>> RejectUsageFile("March is missing").data
+        {'rejection_note': 'March is missing'}
+    """
 
     def __init__(self, message: str | None = None) -> None:
         note = message or "Usage file rejected"
@@ -183,6 +233,10 @@ class SubmitUsageFile(UsageFileAction):
 
     Args:
         rejection_note: The note posted with it; None posts an empty body.
+
+    Example:
+        >>> SubmitUsageFile().data
+        {}
     """
 
     def __init__(self, rejection_note: str | None = None) -> None:
@@ -191,17 +245,31 @@ class SubmitUsageFile(UsageFileAction):
 
 
 class Retryable(Message):
-    """The same thing may succeed when it is tried again."""
+    """The same thing may succeed when it is tried again.
+
+    Example:
+        >>> issubclass(RateLimited, Retryable), issubclass(NotFound, Retryable)
+        (True, False)
+    """
 
 
 class Permanent(Message):
-    """Trying again won't help: a person has to look at it."""
+    """Trying again won't help: a person has to look at it.
+
+    Example:
+        >>> issubclass(NotFound, Permanent), issubclass(RateLimited, Permanent)
+        (True, False)
+    """
 
 
 class FileCreationError(Message):
     """A usage file could not be created, or its records not be uploaded.
 
     Whether to try again is a matter of its cause (`__cause__`), the error of the call that failed.
+
+    Example:
+        >>> str(FileCreationError("Connect did not take the file"))
+        'Connect did not take the file'
     """
 
     def __init__(self, message: str) -> None:
@@ -213,6 +281,10 @@ class InvalidUsage(FileCreationError, Permanent):
 
     Args:
         problems: What is wrong, a sentence each, by record and field; long lists are cut off.
+
+    Example:
+        >>> InvalidUsage(["record 1: quantity is missing"]).problems
+        ['record 1: quantity is missing']
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -221,14 +293,25 @@ class InvalidUsage(FileCreationError, Permanent):
 
 
 class FileRetrievalError(Retryable):
-    """A usage template could not be fetched."""
+    """A usage template could not be fetched.
+
+    Example:
+        >>> str(FileRetrievalError("the template is gone"))
+        'the template is gone'
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "fileretrieval")
 
 
 class ErrorDocument(Protocol):
-    """What Connect says about an error; `models.ServerErrorResponse` is one."""
+    """What Connect says about an error; `models.ServerErrorResponse` is one.
+
+    Example:
+        >>> document: ErrorDocument = ErrorFacts(error_code="VAL_001", errors=["Wrong status."])
+        >>> document.errors
+        ['Wrong status.']
+    """
 
     @property
     def error_code(self) -> str:
@@ -245,7 +328,12 @@ class ErrorDocument(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorFacts:
-    """The plain form of an `ErrorDocument`."""
+    """The plain form of an `ErrorDocument`.
+
+    Example:
+        >>> ErrorFacts(error_code="VAL_001").error_code
+        'VAL_001'
+    """
 
     error_code: str = ""
     errors: list[str] = field(default_factory=list)
@@ -253,7 +341,12 @@ class ErrorFacts:
 
 
 class ServerError(Message):
-    """Connect answered with an error document, which is at hand as `obj` and `error`."""
+    """Connect answered with an error document, which is at hand as `obj` and `error`.
+
+    Example:
+        >>> str(ServerError(ErrorFacts(error_code="VAL_001", errors=["Wrong status."])))
+        'VAL_001: Wrong status.'
+    """
 
     def __init__(self, error: ErrorDocument) -> None:
         sentences = "; ".join(str(sentence) for sentence in error.errors or ())
@@ -276,6 +369,11 @@ class ApiError(ServerError):
         params: What Connect adds to them.
         method: HTTP method of the call.
         path: Path of the call, from the API's base.
+
+    Example:
+        >>> call = {"method": "POST", "path": "requests/PR-1/fail/"}
+        >>> str(ApiError(status=400, errors=["Wrong status."], **call))
+        'POST requests/PR-1/fail/ answered 400: Wrong status.'
     """
 
     def __init__(
@@ -305,19 +403,39 @@ class ApiError(ServerError):
 
 
 class BadRequest(ApiError, Permanent):
-    """400, 409, 422 and the other 4xx: Connect does not take this call, now or later."""
+    """400, 409, 422 and the other 4xx: Connect does not take this call, now or later.
+
+    Example:
+        >>> BadRequest(status=409).status
+        409
+    """
 
 
 class Unauthorized(ApiError, Retryable):
-    """401: Connect does not know the key. Every call fails alike until it is mended."""
+    """401: Connect does not know the key. Every call fails alike until it is mended.
+
+    Example:
+        >>> Unauthorized(status=401).status
+        401
+    """
 
 
 class Forbidden(ApiError, Retryable):
-    """403: the key's account may not do this. A person grants it, then it works."""
+    """403: the key's account may not do this. A person grants it, then it works.
+
+    Example:
+        >>> Forbidden(status=403).status
+        403
+    """
 
 
 class NotFound(ApiError, Permanent):
-    """404: there is no such object, or not for this account."""
+    """404: there is no such object, or not for this account.
+
+    Example:
+        >>> str(NotFound(status=404, method="GET", path="assets/AS-1"))
+        'GET assets/AS-1 answered 404: The server returned an error'
+    """
 
 
 class RateLimited(ApiError, Retryable):
@@ -326,6 +444,10 @@ class RateLimited(ApiError, Retryable):
     Args:
         retry_after_seconds: How long Connect asks to wait; None where it did not say.
         **facts: As `ApiError` takes them.
+
+    Example:
+        >>> RateLimited(status=429, retry_after_seconds=30.0).retry_after_seconds
+        30.0
     """
 
     def __init__(self, *, retry_after_seconds: float | None = None, **facts: Any) -> None:
@@ -334,7 +456,12 @@ class RateLimited(ApiError, Retryable):
 
 
 class ServerFault(ApiError, Retryable):
-    """5xx: Connect broke. Whether a POST had its effect is unknown."""
+    """5xx: Connect broke. Whether a POST had its effect is unknown.
+
+    Example:
+        >>> ServerFault(status=502).status
+        502
+    """
 
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -346,7 +473,12 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def api_error_class(status: int) -> type[ApiError]:
-    """Give the class for an HTTP status that is no success."""
+    """Give the class for an HTTP status that is no success.
+
+    Example:
+        >>> [api_error_class(status).__name__ for status in (404, 422, 503)]
+        ['NotFound', 'BadRequest', 'ServerFault']
+    """
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status >= 500:
@@ -360,6 +492,10 @@ class ConnectionFailed(Retryable):
     Args:
         message: What happened.
         sent: Whether the request may have reached Connect; None where that can't be known.
+
+    Example:
+        >>> str(ConnectionFailed("no answer within 30 s", sent=True))
+        'no answer within 30 s'
     """
 
     def __init__(self, message: str, *, sent: bool | None = None) -> None:
@@ -373,6 +509,10 @@ class AccountPaused(Retryable):
     Args:
         reason: What ails the account, in a sentence.
         retry_after_seconds: When the pause ends.
+
+    Example:
+        >>> str(AccountPaused("Connect asked for a pause (429)", retry_after_seconds=9))
+        'nothing is sent for 9.0 s: Connect asked for a pause (429)'
     """
 
     def __init__(self, reason: str, *, retry_after_seconds: float) -> None:
@@ -382,7 +522,12 @@ class AccountPaused(Retryable):
 
 
 class InvalidResponse(Retryable):
-    """Connect (or something in between) answered a success whose body isn't the JSON expected."""
+    """Connect (or something in between) answered a success whose body isn't the JSON expected.
+
+    Example:
+        >>> str(InvalidResponse(method="GET", path="assets", body="<html>Maintenance</html>"))
+        "GET assets answered no usable JSON: '<html>Maintenance</html>'"
+    """
 
     def __init__(self, *, method: str, path: str, body: str) -> None:
         self.method = method
@@ -400,7 +545,15 @@ def _cut(body: str) -> str:
 
 
 class InvalidDecision(Permanent):
-    """What a processor returned or raised decides nothing for this kind of request."""
+    """What a processor returned or raised decides nothing for this kind of request.
+
+    Example:
+        >>> class Orders(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> str:
+        ...         return "approved"
+        >>> run(Orders, purchase()).state.value
+        'parked'
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "decision")
@@ -412,6 +565,10 @@ class InvalidDocument(Permanent, TypeError):
     Args:
         model: The model's name, and the document's id where it has one.
         errors: What is wrong, by path (``asset.items[0].quantity``); an empty path is the document.
+
+    Example:
+        >>> str(InvalidDocument("Asset", {"items[0].quantity": "not a number"}))
+        "Asset can't be loaded: items[0].quantity: not a number"
     """
 
     def __init__(self, model: str, errors: Mapping[str, str]) -> None:
@@ -422,7 +579,12 @@ class InvalidDocument(Permanent, TypeError):
 
 
 class SettingsError(Permanent):
-    """A setting is missing or malformed; `setting` is its name."""
+    """A setting is missing or malformed; `setting` is its name.
+
+    Example:
+        >>> SettingsError("CONNECT_API_URL not set", setting="CONNECT_API_URL").setting
+        'CONNECT_API_URL'
+    """
 
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message, "settings")
@@ -430,21 +592,36 @@ class SettingsError(Permanent):
 
 
 class RegistrationError(Permanent):
-    """Processors can't be registered: none found, two for one product, or a broken module."""
+    """Processors can't be registered: none found, two for one product, or a broken module.
+
+    Example:
+        >>> str(RegistrationError("no automation in my_vendor.processors"))
+        'no automation in my_vendor.processors'
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "registration")
 
 
 class AliasRefused(Permanent):
-    """`connect` can't be made a name of connect_worker: a real package of that name is there."""
+    """`connect` can't be made a name of connect_worker: a real package of that name is there.
+
+    Example:
+        >>> str(AliasRefused("connect-sdk is installed"))
+        'connect-sdk is installed'
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "alias")
 
 
 class LedgerUnavailable(Retryable):
-    """The ledger did not answer. Nothing may be posted without it."""
+    """The ledger did not answer. Nothing may be posted without it.
+
+    Example:
+        >>> str(LedgerUnavailable("Redis does not answer"))
+        'Redis does not answer'
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "ledger")
@@ -454,11 +631,20 @@ class KeyMissing(Retryable):
     """A value in the ledger is encrypted with a key that this process does not have.
 
     The request waits, with all that is stored of it, for a worker that has the key.
+
+    Example:
+        >>> issubclass(KeyMissing, Retryable)
+        True
     """
 
 
 class LeaseLost(Message):
-    """The job's lease ran out and somebody else owns it: the writes of this one are refused."""
+    """The job's lease ran out and somebody else owns it: the writes of this one are refused.
+
+    Example:
+        >>> issubclass(LeaseLost, Retryable)
+        False
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "lease")

@@ -25,6 +25,11 @@ def bind_log(**facts: object) -> Iterator[None]:
     """Add facts to every line logged inside the with-block, in this thread or task only.
 
     Inner blocks add to outer ones. The worker binds `request`, `product`, `visit` and `attempt`.
+
+    Example:
+        >>> with bind_log(request="PR-1"):
+        ...     dict(bound_facts())
+        {'request': 'PR-1'}
     """
     token = _bound.set(MappingProxyType({**_bound.get(), **facts}))
     try:
@@ -34,7 +39,12 @@ def bind_log(**facts: object) -> Iterator[None]:
 
 
 def bound_facts() -> Mapping[str, object]:
-    """Give the facts that `bind_log` holds here."""
+    """Give the facts that `bind_log` holds here.
+
+    Example:
+        >>> dict(bound_facts())
+        {}
+    """
     return _bound.get()
 
 
@@ -43,6 +53,10 @@ class LogEvent:
 
     It becomes text only if the line is really written, and a formatter that wants the parts finds
     them as `record.msg.name` and `record.msg.facts`.
+
+    Example:
+        >>> str(LogEvent("tenant created", tenant="TEN-1", seconds=3))
+        'tenant created tenant=TEN-1 seconds=3'
     """
 
     __slots__ = ("facts", "name")
@@ -56,7 +70,12 @@ class LogEvent:
 
 
 def pairs(facts: Mapping[str, object]) -> list[str]:
-    """Give ``key=value`` texts; a value with spaces, quotes or nothing in it is quoted."""
+    """Give ``key=value`` texts; a value with spaces, quotes or nothing in it is quoted.
+
+    Example:
+        >>> list(pairs({"tenant": "TEN-1", "note": "two words"}))
+        ['tenant=TEN-1', "note='two words'"]
+    """
     texts = ((key, str(value)) for key, value in facts.items())
     return [f"{key}={value if _is_plain(value) else repr(value)}" for key, value in texts]
 

@@ -34,6 +34,10 @@ class Query:
     Raises:
         ValueError: As each method does, when RQL has no form for what is asked: an empty list, or a
             value with both kinds of quotation marks.
+
+    Example:
+        >>> str(Query().in_("status", ["pending", "approved"]).limit(10))
+        '?in(status,(pending,approved))&limit=10'
     """
 
     def __init__(self, properties: Mapping[str, object] | None = None) -> None:

@@ -95,7 +95,10 @@ class Settings:
     )
     processors: tuple[str, ...] = field(
         default=(),
-        metadata=told("your modules: dotted names or `.py` paths, with commas between"),
+        metadata=told(
+            "your modules: dotted names or `.py` paths, with commas between; `:Class` behind one "
+            "takes that automation of it alone"
+        ),
     )
     redis_url: str = field(
         default=DEFAULT_REDIS_URL, repr=False, metadata=told("the ledger, and the broker")

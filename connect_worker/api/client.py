@@ -6,6 +6,7 @@ import json as json_module
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
 from typing import IO, Any, Final
@@ -60,6 +61,7 @@ class Client:
             raises is passed on, and nothing is sent.
         observe: Told of each call that was sent, its repetitions included: the method, what went
             wrong ("", a status, `no answer`), and the seconds that it took.
+        pool: Carries the calls, downloads too, instead of sessions of the client's own.
     """
 
     def __init__(
@@ -71,16 +73,17 @@ class Client:
         page_size: int = PAGE_SIZE,
         turnstile: Turnstile = always_open,
         observe: Observer | None = None,
+        pool: SessionPool | None = None,
     ) -> None:
         self._observe = observe
         self.url = url.rstrip("/")
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._pool = SessionPool(
+        self._pool = pool or SessionPool(
             key, url=self.url, turnstile=turnstile, timeout_seconds=timeout_seconds
         )
         # Downloads are no calls to Connect: nothing paces them.
-        self._plain = SessionPool()
+        self._plain = pool or SessionPool()
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -241,6 +244,23 @@ def client_for(
                 observe=observe,
             )
         return _clients[account]
+
+
+@contextmanager
+def using_client(config: Config, client: Client) -> Iterator[Client]:
+    """Have `client_for` give this client for the config's account inside the with-block."""
+    account = config.api_url, config.api_key
+    with _making:
+        former = _clients.get(account)
+        _clients[account] = client
+    try:
+        yield client
+    finally:
+        with _making:
+            if former is None:
+                del _clients[account]
+            else:
+                _clients[account] = former
 
 
 #: One client an account, with its pooled sessions, for the whole process.

@@ -10,12 +10,16 @@ import click
 from connect_worker.cli.completion import completion
 from connect_worker.cli.console import console
 from connect_worker.cli.demo import demo
+from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.listing import list_requests
 from connect_worker.cli.metrics import metrics
 from connect_worker.cli.pausing import pause, resume
 from connect_worker.cli.polling import poll
+from connect_worker.cli.rehearsing import try_out
 from connect_worker.cli.repair import discard, repost, rerun
+from connect_worker.cli.replaying import replay
+from connect_worker.cli.starting import new
 from connect_worker.cli.status import status
 from connect_worker.cli.story import show
 from connect_worker.cli.webhook import webhook
@@ -62,6 +66,10 @@ _COMMANDS = (
     console,
     webhook,
     completion,
+    new,
+    dev,
+    try_out,
+    replay,
     demo,
 )
 for _command in _COMMANDS:

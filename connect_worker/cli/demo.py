@@ -11,6 +11,13 @@ _PORT = click.IntRange(0, 65535)
 
 @click.command()
 @click.option(
+    "--processors",
+    default="",
+    metavar="MODULES",
+    help="Yours, with commas between; the sandbox then has requests of their kinds only.  "
+    "[default: this project's examples]",
+)
+@click.option(
     "--requests",
     type=click.IntRange(min=1),
     default=200,
@@ -69,6 +76,7 @@ _PORT = click.IntRange(0, 65535)
 )
 def demo(
     *,
+    processors: str,
     requests: int,
     exit_when_done: bool,
     timeout_seconds: float,
@@ -90,8 +98,10 @@ def demo(
 
     from connect_worker.cli.run import run
     from connect_worker.cli.stage import Wishes
+    from connect_worker.cli.surroundings import absolute
 
     wishes = Wishes(
+        processors=absolute(processors.split(",")) if processors else (),
         requests=requests,
         workers=workers,
         concurrency=concurrency,

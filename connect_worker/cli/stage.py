@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,6 +35,8 @@ class Wishes:
     sandbox_port: int = 0
     seed: int = 1
     latency_ms: float = 0.0
+    #: Modules or `.py` paths; none: the project's examples.
+    processors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,21 @@ def set_up(
         ClickException: Something did not start; one sentence and the end of its log.
         Interrupted: A signal came meanwhile.
     """
-    base = surroundings.base_environment(surroundings.find_root(), processes.directory)
+    # The user's modules are where the command is given.
+    folders = [Path.cwd()] if wishes.processors else []
+    base = surroundings.base_environment(surroundings.find_root(), processes.directory, *folders)
     try:
         program = find_redis()
     except NoServer as error:
         raise click.ClickException(str(error)) from error
     start = _Start(wishes, processes, signals)
     redis_url, ready = start.servers(program, base)
-    environment = surroundings.worker_environment(base, redis_url=redis_url, ready=ready)
+    environment = surroundings.worker_environment(
+        base,
+        redis_url=redis_url,
+        ready=ready,
+        processors=wishes.processors or surroundings.PROCESSORS,
+    )
     return Stage(ready, redis_url, start.celery(environment))
 
 
@@ -128,7 +136,7 @@ class _Start:
         )
         self._await(redis, lambda: answers_ping(port))
         self._await(sandbox, ready_file.exists)
-        return f"redis://{HOST}:{port}/0", _read(ready_file)
+        return f"redis://{HOST}:{port}/0", surroundings.read_ready(ready_file)
 
     def celery(self, environment: Mapping[str, str]) -> str:
         """Start Flower, the workers, and at last beat; return Flower's address."""
@@ -174,9 +182,5 @@ def _sandbox_command(wishes: Wishes, ready_file: Path) -> list[str]:
         seed=wishes.seed,
         latency_ms=wishes.latency_ms,
         ready_file=ready_file,
+        without=surroundings.kinds_without(wishes.processors),
     )
-
-
-def _read(ready_file: Path) -> surroundings.Ready:
-    document = json.loads(ready_file.read_text())
-    return surroundings.Ready(document["url"], document["api_url"], document["api_key"])

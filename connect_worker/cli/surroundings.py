@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import click
 
 import connect_worker
 from connect_worker.cli.ports import HOST
+from connect_worker.exceptions import RegistrationError
+from connect_worker.processing.states import Kind
+from connect_worker.resources.loading import find_automations, parted
 
 PROCESSORS = (
     "examples.purchases",
@@ -19,6 +23,14 @@ PROCESSORS = (
     "examples.usage_reports",
     "examples.usage_reviews",
 )
+
+#: The sandbox's options that say how many requests it has.
+_COUNTS = {
+    Kind.FULFILLMENT: "--fulfillment",
+    Kind.TIER_CONFIG: "--tier-config",
+    Kind.USAGE_FILE: "--usage-files",
+    Kind.USAGE: "--listings",
+}
 
 #: Of the user's environment: settings of a real account, of Celery and of Flower.
 _FOREIGN = ("CONNECT_", "CELERY_", "FLOWER_", "VENDOR_URL")
@@ -31,6 +43,12 @@ class Ready:
     url: str
     api_url: str
     api_key: str
+
+
+def read_ready(ready_file: Path) -> Ready:
+    """Read what a sandbox has written once it listens."""
+    document = json.loads(ready_file.read_text())
+    return Ready(document["url"], document["api_url"], document["api_key"])
 
 
 def find_root() -> Path:
@@ -49,14 +67,39 @@ def find_root() -> Path:
     )
 
 
-def base_environment(root: Path, directory: Path) -> dict[str, str]:
+def absolute(processors: Iterable[str]) -> tuple[str, ...]:
+    """Return modules as they are, and paths so that they are found from any directory."""
+    parts = (parted(one.strip()) for one in processors)
+    return tuple(
+        (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
+        for name, only in parts
+    )
+
+
+def kinds_without(processors: Sequence[str]) -> list[Kind]:
+    """Return the kinds that none of these processors is for; all have one when none is named.
+
+    Raises:
+        ClickException: A module can't be imported.
+    """
+    if not processors:
+        return []
+    try:
+        found = {automation.kind for automation in find_automations(processors)}
+    except RegistrationError as error:
+        raise click.ClickException(str(error).removeprefix("CONNECT_PROCESSORS: ")) from error
+    return [kind for kind in Kind if kind not in found]
+
+
+def base_environment(root: Path, directory: Path, *modules: Path) -> dict[str, str]:
     """Return the user's environment without what belongs to another account.
 
     The processes work in a directory of their own, so that no `.env` and no `flowerconfig.py` of
-    the project's folder reaches them either; they find its modules by PYTHONPATH.
+    the project's folder reaches them either; they find its modules, and those in the folders
+    `modules`, by PYTHONPATH.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    paths = [str(root), *filter(None, [kept.get("PYTHONPATH")])]
+    paths = [*map(str, modules), str(root), *filter(None, [kept.get("PYTHONPATH")])]
     # What is on this machine is not behind a proxy.
     hosts = [HOST, *filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy")])]
     no_proxy = ",".join(hosts)
@@ -70,14 +113,16 @@ def base_environment(root: Path, directory: Path) -> dict[str, str]:
     }
 
 
-def worker_environment(base: Mapping[str, str], *, redis_url: str, ready: Ready) -> dict[str, str]:
+def worker_environment(
+    base: Mapping[str, str], *, redis_url: str, ready: Ready, processors: Sequence[str] = PROCESSORS
+) -> dict[str, str]:
     """Return the environment of beat, the workers and Flower: the sandbox's account, in a hurry."""
     return {
         **base,
         "CONNECT_API_URL": ready.api_url,
         "CONNECT_API_KEY": ready.api_key,
         "CONNECT_REDIS_URL": redis_url,
-        "CONNECT_PROCESSORS": ",".join(PROCESSORS),
+        "CONNECT_PROCESSORS": ",".join(processors),
         "CONNECT_POLL_SECONDS": "2",
         "CONNECT_SWEEP_SECONDS": "1",
         "CONNECT_RETRY_BASE_SECONDS": "1",
@@ -92,15 +137,22 @@ def worker_environment(base: Mapping[str, str], *, redis_url: str, ready: Ready)
 
 
 def sandbox_command(
-    *, port: int, requests: int, seed: int, latency_ms: float, ready_file: Path
+    *,
+    port: int,
+    requests: int,
+    seed: int,
+    latency_ms: float,
+    ready_file: Path,
+    without: Iterable[Kind] = (),
 ) -> list[str]:
-    """Return the command that starts the sandbox."""
+    """Return the command that starts the sandbox, with no requests of some kinds."""
     options = {
         "--port": port,
         "--requests": requests,
         "--seed": seed,
         "--latency-ms": latency_ms,
         "--ready-file": ready_file,
+        **dict.fromkeys((_COUNTS[kind] for kind in without), 0),
     }
     words = (str(word) for option in options.items() for word in option)
     return [sys.executable, "-m", "connect_worker.sandbox", *words]

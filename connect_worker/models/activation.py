@@ -14,7 +14,12 @@ DEFAULT_TILE: Final = "Activation succeeded"
 
 
 class Activation(BaseModel):
-    """The activation of a contract or of a tier configuration."""
+    """The activation of a contract or of a tier configuration.
+
+    Example:
+        >>> Activation.deserialize_json({"link": "https://portal.example/activate"}).link
+        'https://portal.example/activate'
+    """
 
     date: datetime | None = absent
     #: Where the activation's form is.
@@ -28,6 +33,10 @@ class ActivationTemplateResponse:
 
     Attributes:
         template_id: Id of a template that is defined in the Vendor Portal.
+
+    Example:
+        >>> ActivationTemplateResponse("TL-497-535-242").template_id
+        'TL-497-535-242'
     """
 
     template_id: str
@@ -39,6 +48,10 @@ class ActivationTileResponse:
 
     Attributes:
         markdown: The contents, in Markdown; None counts as none.
+
+    Example:
+        >>> ActivationTileResponse("# Welcome!").tile
+        '# Welcome!'
     """
 
     markdown: str | None = ""

@@ -11,14 +11,24 @@ from connect_worker.models.user import User
 
 
 class AgreementStats(BaseModel):
-    """Numbers about an agreement."""
+    """Numbers about an agreement.
+
+    Example:
+        >>> AgreementStats.deserialize_json({"contracts": 3}).contracts
+        3
+    """
 
     contracts: int | None = absent
     versions: int = absent
 
 
 class Agreement(BaseModel):
-    """The terms that contracts are made on."""
+    """The terms that contracts are made on.
+
+    Example:
+        >>> Agreement.deserialize_json({"id": "AGP-1", "title": "Terms"}).title
+        'Terms'
+    """
 
     #: Whether this version is in force.
     active: bool = absent

@@ -28,6 +28,13 @@ class Asset(BaseModel):
     """A subscription or a one-time purchase: items, quantities, parameters, and who is concerned.
 
     It is made by a purchase request and altered by the later ones.
+
+    Example:
+        >>> asset = purchase(params={"email": "ada@customer.example"}).asset
+        >>> asset.get_param_by_id("email").value
+        'ada@customer.example'
+        >>> asset.get_item_by_mpn("TEAM-USERS").display_name
+        'Team users'
     """
 
     configuration: Configuration = absent

@@ -25,6 +25,13 @@ class BaseModel(Document):
     All arguments are injected as attributes, and so are the fields of a loaded document, those
     that the model does not declare included (a type checker only knows the declared ones; reach
     the others by `getattr`).
+
+    Example:
+        >>> model = BaseModel.deserialize_json({"id": "PR-1", "odd": [1, 2]})
+        >>> model.id, model.odd
+        ('PR-1', [1, 2])
+        >>> model.json
+        {'id': 'PR-1', 'odd': [1, 2]}
     """
 
     #: Globally unique id.

@@ -11,6 +11,11 @@ class Configuration(BaseModel):
     """The parameters that product, marketplace or item were configured with.
 
     It is part of assets, fulfillment requests, tier configurations and their requests.
+
+    Example:
+        >>> params = [{"id": "region", "value": "eu"}]
+        >>> Configuration.deserialize_json({"params": params}).get_param_by_id("region").value
+        'eu'
     """
 
     params: list[Param] = absent

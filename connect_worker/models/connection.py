@@ -11,7 +11,12 @@ from connect_worker.models.product import Product
 
 
 class Connection(BaseModel):
-    """The way on which a provider orders one product through one hub."""
+    """The way on which a provider orders one product through one hub.
+
+    Example:
+        >>> purchase().asset.connection.provider.name
+        'Northwind Distribution'
+    """
 
     hub: Hub = absent
     product: Product = absent

@@ -6,7 +6,12 @@ from connect_worker.models.base import BaseModel, absent, spelled
 
 
 class ValueChoice(BaseModel):
-    """One of the values that a parameter can take."""
+    """One of the values that a parameter can take.
+
+    Example:
+        >>> purchase().asset.get_param_by_id("plan").value_choices[0].label
+        'Basic'
+    """
 
     #: What people see.
     label: str = absent
@@ -14,7 +19,12 @@ class ValueChoice(BaseModel):
 
 
 class Constraints(BaseModel):
-    """The constraints on a parameter."""
+    """The constraints on a parameter.
+
+    Example:
+        >>> purchase().asset.get_param_by_id("email").constraints.required
+        True
+    """
 
     #: The values to choose from; Connect sends objects, or the values alone.
     choices: list[ValueChoice] = spelled(bare="value")

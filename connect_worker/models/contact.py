@@ -6,7 +6,12 @@ from connect_worker.models.base import BaseModel, absent
 
 
 class PhoneNumber(BaseModel):
-    """A phone number, in parts."""
+    """A phone number, in parts.
+
+    Example:
+        >>> PhoneNumber.deserialize_json({"country_code": "+34"}).country_code
+        '+34'
+    """
 
     area_code: str | None = absent
     #: With its plus sign: ``+1``.
@@ -17,7 +22,12 @@ class PhoneNumber(BaseModel):
 
 
 class Contact(BaseModel):
-    """A person to contact."""
+    """A person to contact.
+
+    Example:
+        >>> Contact.deserialize_json({"email": "ada@customer.example"}).email
+        'ada@customer.example'
+    """
 
     email: str = absent
     first_name: str | None = absent
@@ -26,7 +36,12 @@ class Contact(BaseModel):
 
 
 class ContactInfo(BaseModel):
-    """An address, and the person to contact there."""
+    """An address, and the person to contact there.
+
+    Example:
+        >>> purchase().asset.tiers.customer.contact_info.city
+        'Madrid'
+    """
 
     #: Street address, first line.
     address_line1: str = absent

@@ -13,7 +13,12 @@ from connect_worker.models.user import User
 
 
 class Contract(BaseModel):
-    """A contract between two accounts."""
+    """A contract between two accounts.
+
+    Example:
+        >>> Contract(id="CRD-1").json
+        {'id': 'CRD-1'}
+    """
 
     activation: Activation = absent
     agreement: Agreement = absent

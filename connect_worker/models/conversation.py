@@ -13,7 +13,12 @@ from connect_worker.models.user import User
 
 
 class ConversationMessage(BaseModel):
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    Example:
+        >>> ConversationMessage.deserialize_json({"text": "Hello"}).text
+        'Hello'
+    """
 
     #: Id of the conversation.
     conversation: str = absent
@@ -28,7 +33,13 @@ class ConversationMessage(BaseModel):
 
 
 class Conversation(BaseModel):
-    """What people and programs wrote about an object."""
+    """What people and programs wrote about an object.
+
+    Example:
+        >>> talk = Conversation.deserialize_json({"id": "CO-1", "messages": [{"text": "Hello"}]})
+        >>> [message.text for message in talk.messages]
+        ['Hello']
+    """
 
     created: datetime = absent
     creator: User = absent

@@ -4,7 +4,12 @@ from connect_worker.models.base import BaseModel, absent
 
 
 class Country(BaseModel):
-    """A country."""
+    """A country.
+
+    Example:
+        >>> Country.deserialize_json({"id": "ES", "name": "Spain"}).name
+        'Spain'
+    """
 
     #: Path of its icon.
     icon: str = absent

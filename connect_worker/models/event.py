@@ -9,7 +9,12 @@ from connect_worker.models.user import User
 
 
 class Event(BaseModel):
-    """The moment and the cause of an event."""
+    """The moment and the cause of an event.
+
+    Example:
+        >>> Event.deserialize_json({"at": "2026-01-15T09:30:00+00:00"}).at.year
+        2026
+    """
 
     #: When it happened.
     at: datetime | None = absent
@@ -18,7 +23,12 @@ class Event(BaseModel):
 
 
 class Events(BaseModel):
-    """The events that an object can have."""
+    """The events that an object can have.
+
+    Example:
+        >>> tier_setup().events.pended.at.isoformat()
+        '2026-01-15T09:30:00+00:00'
+    """
 
     created: Event = absent
     inquired: Event = absent

@@ -18,7 +18,15 @@ from connect_worker.models.user import User
 
 
 class Fulfillment(BaseModel):
-    """What has been asked for an asset, and how far it is."""
+    """What has been asked for an asset, and how far it is.
+
+    Example:
+        >>> request = purchase(items={"TEAM-USERS": 10})
+        >>> request.type, request.status
+        ('purchase', 'pending')
+        >>> [item.quantity for item in request.new_items]
+        [10]
+    """
 
     #: What the customer was shown on approval, in Markdown.
     activation_key: str = absent

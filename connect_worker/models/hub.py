@@ -8,14 +8,24 @@ from connect_worker.models.event import Events
 
 
 class HubInstance(BaseModel):
-    """An instance of a hub."""
+    """An instance of a hub.
+
+    Example:
+        >>> HubInstance.deserialize_json({"id": "7", "type": "OA"}).type
+        'OA'
+    """
 
     #: Kind of the commerce system.
     type: str = absent
 
 
 class HubStats(BaseModel):
-    """Numbers about a hub."""
+    """Numbers about a hub.
+
+    Example:
+        >>> HubStats.deserialize_json({"connections": 2, "marketplaces": 1}).connections
+        2
+    """
 
     #: Active connections.
     connections: int = absent
@@ -23,7 +33,12 @@ class HubStats(BaseModel):
 
 
 class Hub(BaseModel):
-    """A hub."""
+    """A hub.
+
+    Example:
+        >>> Hub.deserialize_json({"id": "HB-1", "name": "Production"}).name
+        'Production'
+    """
 
     #: The company that it belongs to.
     company: Company = absent
@@ -36,7 +51,12 @@ class Hub(BaseModel):
 
 
 class ExtIdHub(BaseModel):
-    """A hub, and the id that something has in it."""
+    """A hub, and the id that something has in it.
+
+    Example:
+        >>> ExtIdHub.deserialize_json({"hub": {"id": "HB-1"}, "external_id": "7"}).external_id
+        '7'
+    """
 
     #: The id; it may come as a number.
     external_id: str = absent

@@ -9,7 +9,14 @@ from connect_worker.models.renewal import Renewal
 
 
 class Item(BaseModel):
-    """An item that can be bought, and how much of it is."""
+    """An item that can be bought, and how much of it is.
+
+    Example:
+        >>> request = change(items={"TEAM-USERS": {"old_quantity": "5", "quantity": "8"}})
+        >>> [item] = request.asset.items
+        >>> item.mpn, item.old_quantity, item.quantity
+        ('TEAM-USERS', 5, 8)
+    """
 
     display_name: str = absent
     global_id: str = absent

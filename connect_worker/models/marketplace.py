@@ -9,7 +9,12 @@ from connect_worker.models.hub import ExtIdHub
 
 
 class Marketplace(BaseModel):
-    """Where products are offered: regions, and the hubs that provision what is ordered there."""
+    """Where products are offered: regions, and the hubs that provision what is ordered there.
+
+    Example:
+        >>> purchase().marketplace.name
+        'France and territories'
+    """
 
     #: How many active contracts were signed on it.
     active_contracts: int = absent

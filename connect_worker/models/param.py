@@ -11,7 +11,13 @@ from connect_worker.models.marketplace import Marketplace
 
 
 class Param(BaseModel):
-    """A parameter of a product, an item, an asset or a configuration."""
+    """A parameter of a product, an item, an asset or a configuration.
+
+    Example:
+        >>> param = Param(id="purchase_id", value="TEN-1")
+        >>> param.json
+        {'id': 'purchase_id', 'value': 'TEN-1'}
+    """
 
     constraints: Constraints | None = absent
     description: str = absent

@@ -8,7 +8,13 @@ from connect_worker.models.base import BaseModel, absent, same_as, spelled
 
 
 class Period(BaseModel):
-    """From when to when something counts; not in the 2019 SDK."""
+    """From when to when something counts; not in the 2019 SDK.
+
+    Example:
+        >>> period = {"from": "2026-01-01T00:00:00+00:00"}
+        >>> Period.deserialize_json(period).from_.month
+        1
+    """
 
     #: When it begins; ``from`` in the document. A date alone is its midnight.
     from_: datetime = spelled("from")

@@ -21,21 +21,37 @@ if TYPE_CHECKING:
 
 
 class ProductConfiguration(BaseModel):
-    """What a product supports."""
+    """What a product supports.
+
+    Example:
+        >>> supported = {"suspend_resume_supported": True}
+        >>> ProductConfiguration.deserialize_json(supported).suspend_resume_supported
+        True
+    """
 
     requires_reseller_information: bool = absent
     suspend_resume_supported: bool = absent
 
 
 class Document(BaseModel):
-    """A document that comes with a product."""
+    """A document that comes with a product.
+
+    Example:
+        >>> Document.deserialize_json({"title": "Manual", "url": "https://x.example"}).title
+        'Manual'
+    """
 
     title: str = absent
     url: str = absent
 
 
 class DownloadLink(BaseModel):
-    """A download that comes with a product."""
+    """A download that comes with a product.
+
+    Example:
+        >>> DownloadLink.deserialize_json({"title": "Setup", "url": "https://x.example"}).url
+        'https://x.example'
+    """
 
     title: str = absent
     url: str = absent
@@ -44,7 +60,13 @@ class DownloadLink(BaseModel):
 
 
 class CustomerUiSettings(BaseModel):
-    """What customers see of a product."""
+    """What customers see of a product.
+
+    Example:
+        >>> settings = {"getting_started": "Open the mail."}
+        >>> CustomerUiSettings.deserialize_json(settings).getting_started
+        'Open the mail.'
+    """
 
     description: str = absent
     documents: list[Document] = absent
@@ -53,13 +75,23 @@ class CustomerUiSettings(BaseModel):
 
 
 class ProductFamily(BaseModel):
-    """A family of products."""
+    """A family of products.
+
+    Example:
+        >>> ProductFamily.deserialize_json({"name": "Collaboration"}).name
+        'Collaboration'
+    """
 
     name: str = absent
 
 
 class ProductCategory(BaseModel):
-    """A category of products."""
+    """A category of products.
+
+    Example:
+        >>> ProductCategory.deserialize_json({"name": "Cloud Services"}).name
+        'Cloud Services'
+    """
 
     children: list[ProductCategory] | None = absent
     family: ProductFamily | None = absent
@@ -68,14 +100,24 @@ class ProductCategory(BaseModel):
 
 
 class ProductStatsInfo(BaseModel):
-    """How many contracts or agreements of either kind a product has."""
+    """How many contracts or agreements of either kind a product has.
+
+    Example:
+        >>> ProductStatsInfo.deserialize_json({"distribution": 1, "sourcing": 0}).distribution
+        1
+    """
 
     distribution: int = absent
     sourcing: int = absent
 
 
 class ProductStats(BaseModel):
-    """Numbers about a product; they depend on who asks."""
+    """Numbers about a product; they depend on who asks.
+
+    Example:
+        >>> ProductStats.deserialize_json({"listings": 4}).listings
+        4
+    """
 
     agreements: ProductStatsInfo = absent
     contracts: ProductStatsInfo = absent
@@ -84,7 +126,13 @@ class ProductStats(BaseModel):
 
 
 class ProductConfigurationParameter(BaseModel):
-    """The value of a configuration parameter, for a product, marketplace or item."""
+    """The value of a configuration parameter, for a product, marketplace or item.
+
+    Example:
+        >>> found = {"value": "eu-west", "parameter": {"id": "region"}}
+        >>> ProductConfigurationParameter.deserialize_json(found).parameter.id
+        'region'
+    """
 
     constraints: Constraints = absent
     events: Events = absent
@@ -98,7 +146,12 @@ class ProductConfigurationParameter(BaseModel):
 
 
 class Product(BaseModel):
-    """A product, in its latest published version."""
+    """A product, in its latest published version.
+
+    Example:
+        >>> purchase().asset.product.name
+        'Fallball Awesome'
+    """
 
     category: ProductCategory | None = absent
     configurations: ProductConfiguration = absent

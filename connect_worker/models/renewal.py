@@ -8,7 +8,12 @@ from connect_worker.models.base import BaseModel, absent, spelled
 
 
 class Renewal(BaseModel):
-    """For how long an item is renewed."""
+    """For how long an item is renewed.
+
+    Example:
+        >>> Renewal.deserialize_json({"period_delta": 1, "period_uom": "monthly"}).period_uom
+        'monthly'
+    """
 
     #: When the renewed period begins; ``from`` in the document.
     from_: datetime = spelled("from")

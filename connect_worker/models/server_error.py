@@ -8,7 +8,13 @@ from connect_worker.models.base import BaseModel, absent
 
 
 class ServerErrorResponse(BaseModel):
-    """The body of an answer that is no success."""
+    """The body of an answer that is no success.
+
+    Example:
+        >>> refusal = {"error_code": "VAL_001", "errors": ["Wrong status."]}
+        >>> ServerErrorResponse.deserialize_json(refusal).errors
+        ['Wrong status.']
+    """
 
     #: Such as ``VAL_001``.
     error_code: str = absent

@@ -6,7 +6,12 @@ from connect_worker.models.base import BaseModel, absent
 
 
 class Template(BaseModel):
-    """What a customer or reseller is shown."""
+    """What a customer or reseller is shown.
+
+    Example:
+        >>> Template.deserialize_json({"id": "TL-497-535-242", "name": "Welcome"}).name
+        'Welcome'
+    """
 
     #: Its source.
     body: str = absent

@@ -7,7 +7,12 @@ from connect_worker.models.contact import ContactInfo
 
 
 class TierAccount(BaseModel):
-    """A customer or a reseller."""
+    """A customer or a reseller.
+
+    Example:
+        >>> purchase().asset.tiers.tier1.name
+        'Blue Heron LLC'
+    """
 
     contact_info: ContactInfo = absent
     #: Its id in the commerce system; it may come as a number.
@@ -23,7 +28,13 @@ class TierAccount(BaseModel):
 
 
 class TierAccounts(BaseModel):
-    """The accounts that stand between the provider and what was bought."""
+    """The accounts that stand between the provider and what was bought.
+
+    Example:
+        >>> tiers = purchase().asset.tiers
+        >>> tiers.customer.id, tiers.tier1.id
+        ('TA-0-1365-0671-4071', 'TA-1-9316-1671-4071')
+    """
 
     customer: TierAccount = absent
     #: The customer's reseller.

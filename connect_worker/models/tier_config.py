@@ -18,7 +18,13 @@ from connect_worker.models.tier_account import TierAccount
 
 
 class TierConfig(BaseModel):
-    """The setup of one account for one product."""
+    """The setup of one account for one product.
+
+    Example:
+        >>> config = tier_setup().configuration
+        >>> config.account.name, config.tier_level
+        ('Blue Heron LLC', 1)
+    """
 
     account: TierAccount = absent
     configuration: Configuration = absent

@@ -19,7 +19,13 @@ from connect_worker.models.user import User
 
 
 class TierConfigRequest(BaseModel):
-    """What has been asked for a tier configuration, and how far it is."""
+    """What has been asked for a tier configuration, and how far it is.
+
+    Example:
+        >>> request = tier_setup()
+        >>> request.type, request.get_param_by_id("discount_group").value
+        ('setup', 'B')
+    """
 
     account: TierAccount = absent
     #: Only where there are ordering parameters, and while inquiring.

@@ -9,7 +9,12 @@ from connect_worker.models.product import Product
 
 
 class UsageListing(BaseModel):
-    """A product on a marketplace, under a contract."""
+    """A product on a marketplace, under a contract.
+
+    Example:
+        >>> usage_listing().contract.id
+        'CRD-51799-24837-13800'
+    """
 
     contract: Contract = absent
     #: ISO 8601, as text.

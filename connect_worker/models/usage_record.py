@@ -6,7 +6,12 @@ from connect_worker.models.base import BaseModel, absent, same_as, spelled
 
 
 class UsageRecord(BaseModel):
-    """How much of one item one asset used in a period."""
+    """How much of one item one asset used in a period.
+
+    Example:
+        >>> UsageRecord(record_id="1", item_search_value="SKUA", quantity=7.5).quantity
+        7.5
+    """
 
     #: Unique among all records of a product; `record_id` in the 2019 SDK's examples.
     usage_record_id: str = spelled("usage_record_id", "record_id")
@@ -41,7 +46,12 @@ class UsageRecord(BaseModel):
 
 
 class UsageRecords(BaseModel):
-    """How many records of a usage file are right."""
+    """How many records of a usage file are right.
+
+    Example:
+        >>> usage_file(invalid=2).records.invalid
+        2
+    """
 
     invalid: int = absent
     valid: int = absent
@@ -51,7 +61,12 @@ class UsageRecords(BaseModel):
 
 
 class UsageStats(BaseModel):
-    """How many records of a usage file have come how far; not in the 2019 SDK."""
+    """How many records of a usage file have come how far; not in the 2019 SDK.
+
+    Example:
+        >>> UsageStats.deserialize_json({"uploaded": 5}).uploaded
+        5
+    """
 
     uploaded: int = absent
     validated: int = absent

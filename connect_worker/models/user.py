@@ -4,7 +4,12 @@ from connect_worker.models.base import BaseModel, absent
 
 
 class User(BaseModel):
-    """A user of the platform."""
+    """A user of the platform.
+
+    Example:
+        >>> User.deserialize_json({"id": "UR-1", "name": "Mara"}).name
+        'Mara'
+    """
 
     #: Email.
     email: str = absent

@@ -16,7 +16,12 @@ from connect_worker.processing.states import JSON
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Approve, with a template's id or with the activation tile itself: Markdown or a document."""
+    """Approve, with a template's id or with the activation tile itself: Markdown or a document.
+
+    Example:
+        >>> Approve(template_id="TL-111-222-333")
+        Approve(template_id='TL-111-222-333', tile=None)
+    """
 
     template_id: str | None = None
     tile: str | dict[str, JSON] | None = None
@@ -24,7 +29,12 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Inquire:
-    """Ask the customer: store the parameters with their errors, then inquire."""
+    """Ask the customer: store the parameters with their errors, then inquire.
+
+    Example:
+        >>> Inquire("An email, please", [{"id": "email", "value_error": "Which one?"}]).message
+        'An email, please'
+    """
 
     message: str
     params: list[dict[str, JSON]] = field(default_factory=list)
@@ -32,26 +42,46 @@ class Inquire:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Refuse the request, with the reason that the customer sees."""
+    """Refuse the request, with the reason that the customer sees.
+
+    Example:
+        >>> Fail("No more of these").reason
+        'No more of these'
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Leave the request as it is and look again later; says so in the conversation once a visit."""
+    """Leave the request as it is and look again later; says so in the conversation once a visit.
+
+    Example:
+        >>> Skip("Not yet").message
+        'Not yet'
+    """
 
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Nothing was decided (a falsy result): post nothing and look again later."""
+    """Nothing was decided (a falsy result): post nothing and look again later.
+
+    Example:
+        >>> Leave()
+        Leave()
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class FileAction:
-    """Move a usage file: `accept`, `reject`, `submit`, `close` or `delete`, with a body."""
+    """Move a usage file: `accept`, `reject`, `submit`, `close` or `delete`, with a body.
+
+    Example:
+        >>> FileAction("submit", {})
+        FileAction(action='submit', body={})
+    """
 
     action: str
     body: dict[str, JSON] | None = None
@@ -59,7 +89,12 @@ class FileAction:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A listing's usage was dealt with for this period; the note is what the processor returned."""
+    """A listing's usage was dealt with for this period; the note is what the processor returned.
+
+    Example:
+        >>> Report("reported as UF-1").note
+        'reported as UF-1'
+    """
 
     note: str = ""
 

@@ -24,7 +24,12 @@ JSON = Any
 
 
 class Kind(StrEnum):
-    """The four kinds of work Connect has for a vendor; the value names the Celery queue too."""
+    """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
+
+    Example:
+        >>> [kind.value for kind in Kind]
+        ['fulfillment', 'tier-config', 'usage-file', 'usage']
+    """
 
     FULFILLMENT = "fulfillment"
     TIER_CONFIG = "tier-config"
@@ -33,7 +38,12 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a visit stands."""
+    """Where a visit stands.
+
+    Example:
+        >>> State.PARKED.is_final, State.SETTLED.is_final
+        (False, True)
+    """
 
     #: Seen pending; a message is (or was) on its way to a worker.
     QUEUED = "queued"
@@ -72,7 +82,14 @@ FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The name of one request in the ledger."""
+    """The name of one request in the ledger.
+
+    Example:
+        >>> str(Ref(Kind.FULFILLMENT, "PR-5852-1608-0000"))
+        'fulfillment:PR-5852-1608-0000'
+        >>> Ref(Kind.USAGE, "LST-066-644-910@2026-11").request_id
+        'LST-066-644-910'
+    """
 
     kind: Kind
     #: Connect's id, such as `PR-5852-1608-0000`; of a usage listing with the period to report,

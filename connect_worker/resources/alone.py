@@ -14,6 +14,7 @@ from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.handle import Handled, handle
 from connect_worker.engine.heart import Heart, Pulse
 from connect_worker.engine.job import Job
+from connect_worker.engine.ports import Connect
 from connect_worker.exceptions import RateLimited
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger
@@ -50,25 +51,47 @@ def dispatch_alone(automation: Automation[Any], request: Any) -> str:
     return loop.handle(sighting.ref)
 
 
+def lone_engine(
+    processor: Processor,
+    *,
+    name: str,
+    connect: Connect,
+    ledger: MemoryLedger,
+    products: Iterable[str] | None = None,
+) -> Engine:
+    """Return an engine for one processor, with nobody beside it and nothing outside this process.
+
+    Args:
+        processor: What it runs.
+        name: The processor's name, for people.
+        connect: Where it reads and posts.
+        ledger: What it remembers in; its account's name becomes part of the idempotency keys.
+        products: The products that the processor is for; None for all.
+    """
+    claimed = frozenset(products) if products else None
+    registration = Registration(processor.kind, claimed, name, processor)
+    return Engine(
+        ledger=ledger,
+        connect=connect,
+        publisher=_Silence(),
+        registry=Registry([registration]),
+        heart=_Still(ledger),
+        account=ledger.account,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        lease_seconds=LEASE_SECONDS,
+    )
+
+
 class _Loop:
     """An engine for one automation, without anybody beside it."""
 
     def __init__(self, automation: Automation[Any]) -> None:
-        account = account_name(automation.config)
-        ledger = MemoryLedger(account=account)
         self.processor = _Processor(automation.kind, lambda: automation, automation.config)
-        registration: Registration[Processor] = Registration(
-            automation.kind, None, type(automation).__name__, self.processor
-        )
-        self.engine = Engine(
-            ledger=ledger,
+        self.engine = lone_engine(
+            self.processor,
+            name=type(automation).__name__,
             connect=automation.client,
-            publisher=_Silence(),
-            registry=Registry([registration]),
-            heart=_Still(ledger),
-            account=account,
-            worker=f"{socket.gethostname()}:{os.getpid()}",
-            lease_seconds=LEASE_SECONDS,
+            ledger=MemoryLedger(account=account_name(automation.config)),
         )
         #: Why no request can be dealt with (a refused key, Connect down); "" while they can.
         self.broken = ""

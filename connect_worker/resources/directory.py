@@ -24,6 +24,15 @@ class Directory:
 
     Args:
         config: The account; None means the configuration in force.
+
+    Example:
+        >>> class Counts(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
+        ...         filters = {"product.id": request.asset.product.id, "status": "active"}
+        ...         assets = Directory(self.config).list_assets(filters)
+        ...         return ActivationTileResponse(f"You are number {len(assets) + 1}.")
+        >>> run(Counts, purchase(), answers={"assets": [{"id": "AS-1"}]}).outcome.tile
+        'You are number 2.'
     """
 
     def __init__(self, config: Config | None = None) -> None:

@@ -17,6 +17,13 @@ class FulfillmentAutomation(Automation[Fulfillment]):
 
     Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
     raise `InquireRequest`, `FailRequest` or `SkipRequest`. Any other exception is retried.
+
+    Example:
+        >>> class Purchases(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
+        ...         return ActivationTileResponse(f"Your {request.type} is done.")
+        >>> run(Purchases, purchase()).outcome
+        Approve(template_id=None, tile='Your purchase is done.')
     """
 
     kind = Kind.FULFILLMENT

@@ -28,7 +28,7 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
     """Import the modules and register every automation in them.
 
     Args:
-        names: Dotted module names, or paths that end in `.py`.
+        names: Dotted module names, or paths that end in `.py`; with `:Name` behind it, one class.
         config: The account that the automations work for.
 
     Raises:
@@ -54,11 +54,15 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
     """Return the automations in the modules, each once, in their order.
 
     Raises:
-        RegistrationError: A module can't be imported.
+        RegistrationError: A module can't be imported, or has no automation of the name given.
     """
     found: dict[type[Automation[Any]], None] = {}
-    for name in names:
-        for value in vars(_module(name)).values():
+    for given in names:
+        name, only = parted(given)
+        contents = vars(_module(name))
+        if only and not _is_automation(contents.get(only)):
+            raise RegistrationError(f"CONNECT_PROCESSORS: {name} has no automation {only}")
+        for value in [contents[only]] if only else contents.values():
             if _is_automation(value):
                 found[value] = None
             elif _is_foreign(value):
@@ -67,6 +71,15 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
                     f"`connect` of {compat.real_connect()}"
                 )
     return list(found)
+
+
+def parted(given: str) -> tuple[str, str]:
+    """Part `module:Name`; "" is the name where none is given.
+
+    The colon behind a drive's letter parts nothing.
+    """
+    name, colon, only = given.rpartition(":")
+    return (name, only) if colon and only.isidentifier() else (given, "")
 
 
 def _is_automation(value: object) -> bool:
@@ -98,24 +111,31 @@ def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[An
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
-    name = _name(automation)
     products = automation.products
     if isinstance(products, str):
         products = [products]
+    return Registration(
+        automation.kind,
+        frozenset(products) if products else None,
+        _name(automation),
+        processor_of(automation, config),
+        max_concurrency=_max_concurrency(automation),
+    )
+
+
+def processor_of(automation: type[Automation[Any]], config: Config) -> AutomationProcessor:
+    """Return the processor that makes an automation of this class, for an account.
+
+    Raises:
+        RegistrationError: Its constructor takes what nobody gives it.
+    """
     takes_config = "config" in inspect.signature(automation).parameters
     _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:
         return automation(config=config) if takes_config else automation()
 
-    processor = AutomationProcessor(automation.kind, make, config)
-    return Registration(
-        automation.kind,
-        frozenset(products) if products else None,
-        name,
-        processor,
-        max_concurrency=_max_concurrency(automation),
-    )
+    return AutomationProcessor(automation.kind, make, config)
 
 
 def _max_concurrency(automation: type[Automation[Any]]) -> int | None:

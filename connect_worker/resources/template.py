@@ -12,6 +12,13 @@ class TemplateResource:
 
     Args:
         config: The account; None means the configuration in force.
+
+    Example:
+        >>> class Purchases(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
+        ...         return TemplateResource(self.config).render("TL-497-535-242", request.id)
+        >>> run(Purchases, purchase()).outcome.tile.splitlines()[0]
+        '# Fallball Awesome'
     """
 
     def __init__(self, config: Config | None = None) -> None:

@@ -16,6 +16,13 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
 
     Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
     raise `InquireRequest`, `FailRequest` or `SkipRequest`. Any other exception is retried.
+
+    Example:
+        >>> class Resellers(TierConfigAutomation):
+        ...     def process_request(self, request: TierConfigRequest) -> ActivationTemplateResponse:
+        ...         return ActivationTemplateResponse("TL-111-222-333")
+        >>> run(Resellers, tier_setup()).calls[0].body
+        {'template': {'id': 'TL-111-222-333'}}
     """
 
     kind = Kind.TIER_CONFIG

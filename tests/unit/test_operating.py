@@ -1,4 +1,4 @@
-"""docs/operating.md tells every command and exit code; tests/documents checks the commands."""
+"""The pages tell every command and exit code; tests/documents checks the commands."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from documents.shell import commands
 from connect_worker.cli import main
 from connect_worker.cli.desk import Exit
 
+#: For those who write processors, told in docs/testing.md.
+OF_WRITERS = {"new", "dev", "try", "replay"}
 
-def test_every_command_and_exit_code_is_told() -> None:
-    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+
+def commands_in(page: str) -> set[str]:
     typed = [
         command.words
-        for block in blocks("docs/operating.md")
+        for block in blocks(page)
         if block.language == "sh"
         for command in commands(block.text)
     ]
-    told = {words[1] for words in typed if words[0] == "connect-worker"} | {"completion"}
-    assert told == set(main.commands) - {"demo", "sandbox"}
+    return {words[1] for words in typed if words[0] == "connect-worker"}
+
+
+def test_every_command_and_exit_code_is_told() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    told = commands_in("docs/operating.md") | {"completion"}
+    assert told == set(main.commands) - {"demo", "sandbox"} - OF_WRITERS
+    assert commands_in("docs/testing.md") == OF_WRITERS
     codes = {int(code) for code in re.findall(r"^\| (\d) \|", page, flags=re.MULTILINE)}
     assert codes == {code.value for code in Exit}

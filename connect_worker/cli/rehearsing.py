@@ -1,0 +1,139 @@
+"""``connect-worker try``: what a processor would make of a request, and nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from connect_worker.cli.desk import Exit, Refused, account_option, example, write_json
+from connect_worker.processing.states import JSON, Kind
+
+
+@click.command(
+    "try",
+    short_help="Run a processor over a request, and send nothing.",
+    epilog=example(
+        "connect-worker try my_vendor.processors:Purchases PR-5852-1608-0000",
+        "connect-worker try ./processors.py PR-5852-1608-0000 --record tests/order.json",
+        "connect-worker try ./processors.py --file request.json",
+    ),
+)
+@click.argument("automation", metavar="MODULE[:CLASS]")
+@click.argument("request_id", metavar="[REQUEST]", required=False)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take the request from a JSON file; without an account, reads find an empty one.",
+)
+@click.option(
+    "--record",
+    "record_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep what was read and what would be sent in this file, for a test; secrets are masked.",
+)
+@click.option("--verbose", is_flag=True, help="Show the log, and the traceback of an error.")
+@account_option
+@click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
+def try_out(
+    *,
+    automation: str,
+    request_id: str | None,
+    file: Path | None,
+    record_file: Path | None,
+    verbose: bool,
+    account: str,
+    as_json: bool,
+) -> None:
+    """Run a processor over one request, and show what it decides and what it would post.
+
+    The request is fetched from the account of the environment. What the processor reads in Connect
+    is read there; what it would change is caught: NOTHING IS SENT TO CONNECT. But its calls to
+    your own systems are made, under the idempotency key of the request's first visit.
+
+    Exit code 0 when it decided, 1 when it raised an error.
+    """
+    # Connect's client and the models take a moment to load; `--help` needs none of them.
+    from connect_worker.cli.subject import automation_for, config_of, kind_of, quiet
+    from connect_worker.resources.automation import Automation
+    from connect_worker.trial.account import Account
+    from connect_worker.trial.record import Record, Recording
+    from connect_worker.trial.rehearsal import rehearse
+    from connect_worker.trial.standin import URL, StandIn
+
+    if (file is None) == (request_id is None):
+        raise click.UsageError("Give either the id of a request or --file.")
+    document = _read(file) if file else None
+    kind = kind_of(str(document.get("id")) if document else str(request_id))
+    chosen: type[Automation[Any]] = automation_for(automation, kind)
+    is_online = file is None or _has_account()
+    if is_online:
+        config = config_of(account)
+        reads: Any = Account(config)
+    else:
+        from connect_worker.config import Config
+
+        config = Config.local(URL, "SU-000-000-000:key-of-no-account")
+        reads = StandIn(kind, str(document and document.get("id")))
+    if document is None:
+        document = _fetch(config, kind, str(request_id))
+    recording = Recording(reads)
+    with nullcontext() if verbose else quiet():
+        run = rehearse(chosen, document, config=config, reads=recording)
+    if record_file:
+        Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
+    if as_json:
+        from connect_worker.cli.rehearsed import document_of
+
+        write_json(document_of(chosen.__name__, document, run))
+    else:
+        from rich.console import Console
+
+        from connect_worker.cli.rehearsed import picture_of
+
+        Console().print(picture_of(chosen.__name__, document, run, is_online=is_online))
+    if verbose and run.error is not None:
+        click.echo("".join(traceback.format_exception(run.error)), err=True)
+    raise SystemExit(Exit.DONE if run.error is None else Exit.NEEDS_ATTENTION)
+
+
+def _read(file: Path) -> dict[str, JSON]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Refused(f"{file} holds no JSON: {error}", Exit.USAGE) from error
+    if isinstance(document, dict) and "record" in document:
+        # One that this command has written.
+        document = document.get("request")
+    if not isinstance(document, dict) or not document.get("id"):
+        raise Refused(f"{file} holds no request: it must be an object with an id", Exit.USAGE)
+    return document
+
+
+def _has_account() -> bool:
+    from connect_worker.exceptions import SettingsError
+    from connect_worker.settings import Settings
+
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        raise Refused(str(error), Exit.NO_LEDGER) from error
+    return bool(settings.api_url or settings.config_file or settings.accounts)
+
+
+def _fetch(config: Any, kind: Kind, request_id: str) -> dict[str, JSON]:
+    from connect_worker.api import client_for
+    from connect_worker.exceptions import Message, NotFound
+    from connect_worker.processing.kinds import KINDS
+
+    try:
+        found: dict[str, JSON] = client_for(config).get(f"{KINDS[kind].path}/{request_id}")
+    except NotFound as error:
+        raise Refused(f"the account has no request {request_id}", Exit.NOT_DONE) from error
+    except Message as error:
+        raise Refused(f"{request_id} can't be fetched: {error}", Exit.NO_ANSWER) from error
+    return found

@@ -1,0 +1,94 @@
+"""``connect-worker new``: a small project whose commands work at once."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from keyword import iskeyword
+from pathlib import Path
+
+import click
+
+from connect_worker.cli.desk import example
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+#: Top-level names that the project, or what it stands on, has already.
+_TAKEN = {"celery", "celeryconfig", "connect", "connect_worker", "requests", "tasks", "tests"}
+_SUFFIX = ".tmpl"
+#: Names that would mean something where the templates lie.
+_DOTTED = {"gitignore", "dockerignore", "env.example"}
+
+
+@click.command(
+    "new",
+    short_help="Write a small project of your own.",
+    epilog=example("connect-worker new my-vendor && cd my-vendor && make test"),
+)
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where it is written.  [default: a folder of its name]",
+)
+@click.option(
+    "--connect-worker",
+    "source",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Depend on connect-worker in this folder.  [default: by its name, from the index]",
+)
+def new(*, name: str, directory: Path | None, source: Path | None) -> None:
+    """Write a small project: processors, their tests, settings, a compose file, a README.
+
+    Its `make test` and `make demo` pass as they are.
+    """
+    package = _package(name)
+    folder = directory or Path(name)
+    if folder.exists() and any(folder.iterdir()):
+        raise click.ClickException(f"{folder} is there already, and not empty.")
+    values = {
+        "name": name,
+        "package": package,
+        "requirement": _requirement(source),
+        "testing_requirement": _requirement(source, "[testing]"),
+    }
+    for path, text in _written(files("connect_worker.cli") / "template", values):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        click.echo(f"  {file}")
+    click.echo(f"\nNow:  cd {folder} && make test && make demo")
+
+
+def _package(name: str) -> str:
+    package = name.replace("-", "_")
+    if not _NAME.fullmatch(name):
+        raise click.BadParameter(f"{name!r}: lower-case letters, digits and hyphens make a name.")
+    if package in _TAKEN | sys.stdlib_module_names or iskeyword(package):
+        raise click.BadParameter(f"{name!r}: there is a module {package} already.")
+    return package
+
+
+def _requirement(source: Path | None, extra: str = "") -> str:
+    if source is None:
+        return f"connect-worker{extra}>={version('connect-worker')}"
+    return f"connect-worker{extra} @ {source.resolve().as_uri()}"
+
+
+def _written(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yield the files under a folder of templates, each with its text."""
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.is_dir():
+            # The one folder that is named after the project.
+            name = values["package"] if entry.name == "package" else entry.name
+            for path, text in _written(entry, values):
+                yield Path(name) / path, text
+        elif entry.name.endswith(_SUFFIX):
+            name = entry.name.removesuffix(_SUFFIX)
+            text = entry.read_text(encoding="utf-8")
+            for key, value in values.items():
+                text = text.replace(f"{{{{{key}}}}}", value)
+            yield Path(f".{name}" if name in _DOTTED else name), text

@@ -1,0 +1,60 @@
+"""For the tests of those who write processors: requests, runs without network, fixtures.
+
+`docs/testing.md` shows a whole test file. The fixtures come by themselves where pytest is.
+"""
+
+from connect_worker.processing.outcome import (
+    Approve,
+    Fail,
+    FileAction,
+    Inquire,
+    Leave,
+    Outcome,
+    Report,
+    Skip,
+)
+from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.testing.builders import (
+    cancel,
+    change,
+    purchase,
+    resume,
+    suspend,
+    tier_setup,
+    tier_update,
+    usage_file,
+    usage_listing,
+)
+from connect_worker.testing.running import recorded, run
+from connect_worker.trial.catch import Call
+from connect_worker.trial.record import NotRecorded, Record
+from connect_worker.trial.rehearsal import Run
+
+__all__ = [
+    "Approve",
+    "Call",
+    "Fail",
+    "FileAction",
+    "Inquire",
+    "Kind",
+    "Leave",
+    "NotRecorded",
+    "Outcome",
+    "Record",
+    "Ref",
+    "Report",
+    "Run",
+    "Skip",
+    "State",
+    "cancel",
+    "change",
+    "purchase",
+    "recorded",
+    "resume",
+    "run",
+    "suspend",
+    "tier_setup",
+    "tier_update",
+    "usage_file",
+    "usage_listing",
+]
