@@ -33,6 +33,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ AccountPaused          R    nothing was sent: the account pauses, for all its workers
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
      ├─ InvalidDecision        P    what the processor returned or raised decides nothing
+     ├─ InvalidStep            P    a durable step that can't be run or journaled
      ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
      ├─ SettingsError          P    a setting is missing or malformed
      ├─ RegistrationError      P    the processors can't be registered
@@ -404,6 +405,18 @@ class InvalidDecision(Permanent):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "decision")
+
+
+class InvalidStep(Permanent):
+    """A durable step can't be run, or its result not be journaled; what is journaled stays.
+
+    Two steps have one name, the order is another than it was when the visit's first steps were
+    done, a result is no JSON, or holds a password. The request is parked: mend the processor, then
+    `connect-worker rerun` goes on at the first step without a result.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "step")
 
 
 class InvalidDocument(Permanent, TypeError):

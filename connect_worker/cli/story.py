@@ -16,11 +16,9 @@ from connect_worker.cli.styles import STYLES
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, story_of, without_values
 from connect_worker.desk.story import facts
+from connect_worker.desk.timeline import timeline
 from connect_worker.desk.words import clean, moment, span
 from connect_worker.processing.states import Entry, State
-
-#: A shorter time between two moments is not told.
-WORTH_TELLING_SECONDS = 0.05
 
 
 @click.command(
@@ -86,10 +84,10 @@ def _timeline(entry: Entry) -> Table:
     grid.add_column(no_wrap=True, justify="right", style="dim")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", style="dim")
-    last = entry.history[0].at
-    for one in entry.history:
-        waited = f"+{span(one.at - last)}" if one.at - last >= WORTH_TELLING_SECONDS else ""
-        state = Text(one.state, style=STYLES[one.state])
-        grid.add_row(moment(one.at), waited, state, Text(clean(one.worker)))
-        last = one.at
+    for one in timeline(entry):
+        waited = "" if one.waited is None else f"+{span(one.waited)}"
+        what = (
+            Text(f"  {clean(one.step)}") if one.step else Text(one.state, style=STYLES[one.state])
+        )
+        grid.add_row(moment(one.at), waited, what, Text(clean(one.worker)))
     return grid

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from tornado.web import HTTPError
 
@@ -16,12 +15,11 @@ from connect_worker.desk.board import Board, read_board
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, without_values
 from connect_worker.desk.story import facts
-from connect_worker.processing.states import Entry, Kind, Moment
+from connect_worker.desk.timeline import timeline
+from connect_worker.processing.states import Kind
 
 #: The hour that goes on included.
 HOURS = 24
-#: A shorter time between two moments is not told.
-WORTH_TELLING_SECONDS = 0.05
 
 
 class ShowBoard(Page):
@@ -86,30 +84,10 @@ class ShowStory(Page):
             entry=entry,
             others=entries[:-1],
             facts=list(facts(entry, now, when=utc)),
-            steps=list(timeline_of(entry)),
+            lines=timeline(entry),
             decision=decision,
             acts=[act for act in ACTS.values() if not act.objection(entry)],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a timeline."""
-
-    moment: Moment
-    #: Seconds since the one before; None when that is not worth telling.
-    waited: float | None
-
-
-def timeline_of(entry: Entry) -> list[Step]:
-    """Return the changes of a request's state, each with how long it took to come."""
-    last: float | None = None
-    steps = []
-    for one in entry.history:
-        waited = None if last is None else one.at - last
-        steps.append(Step(one, waited if waited and waited >= WORTH_TELLING_SECONDS else None))
-        last = one.at
-    return steps
 
 
 def query_of(page: Page) -> Query:

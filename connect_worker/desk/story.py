@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from connect_worker.desk.documents import worker_of
+from connect_worker.desk.timeline import steps_of
 from connect_worker.desk.words import clean, moment, span
 from connect_worker.processing.states import Entry, State
 
@@ -27,7 +28,7 @@ def facts(
     elif due := _due(entry, now):
         yield due
     if entry.steps:
-        yield "Steps done", clean(", ".join(entry.steps))
+        yield "Steps done", clean(", ".join(steps_of(entry)))
     if entry.outcome:
         yield "Outcome", clean(entry.outcome)
     if entry.error:

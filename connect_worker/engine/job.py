@@ -95,6 +95,11 @@ class Job:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
         self._pulse.confirm()
 
+    @property
+    def document(self) -> JSON:
+        """The request as Connect showed it at the job's beginning."""
+        return self._document
+
     def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
         """Run an effect once per visit and journal its JSON result; a rerun gets that result."""
         if name not in self.steps:

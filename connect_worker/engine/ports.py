@@ -98,7 +98,7 @@ class Ledger(Protocol):
         """
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
-        """Journal one step as done; a step's first result stays."""
+        """Journal one step as done, and when; a step's first result stays."""
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`; the record is kept for `keep_seconds`."""
@@ -164,8 +164,11 @@ class Ledger(Protocol):
         the worker that takes it up compares them.
         """
 
-    def rerun(self, ref: Ref) -> bool:
-        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay."""
+    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
+        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay.
+
+        `forget_steps` drops the results of the processor's own steps; those of the engine stay.
+        """
 
     def repost(self, ref: Ref) -> bool:
         """Parked with a decision → decided, due now."""

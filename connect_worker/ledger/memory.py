@@ -56,6 +56,7 @@ from connect_worker.processing.states import (
     Turn,
     Woken,
 )
+from connect_worker.processing.steps import is_own
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -289,7 +290,9 @@ class MemoryLedger:
     @_atomic
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
-        self._current(claim).steps.setdefault(step, to_text(result))
+        record, text = self._current(claim), to_text(result)
+        if step not in record.steps:
+            record.steps[step], record.step_times[step] = text, self._now()
 
     @_atomic
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
@@ -434,7 +437,7 @@ class MemoryLedger:
     # ---- a person's word
 
     @_atomic
-    def rerun(self, ref: Ref) -> bool:
+    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same visit."""
         record = self._find(ref)
         if record is None or record.state not in (State.PARKED, State.DISCARDED):
@@ -443,6 +446,9 @@ class MemoryLedger:
             # A final state counts for ever; this one is taken back.
             self._ended[ref.kind, State.DISCARDED, self._label_of(record.product)] -= 1
         record.attempt, record.decision, record.expires = 0, None, None
+        if forget_steps:
+            for name in filter(is_own, list(record.steps)):
+                del record.steps[name], record.step_times[name]
         record.given_up_by = "rerun"
         self._move(record, State.QUEUED, due=self._now())
         return True

@@ -39,6 +39,7 @@ class Record:
     #: JSON text, so that a caller who changes the document does not change the decision.
     decision: str | None = None
     steps: dict[str, str] = field(default_factory=dict)
+    step_times: dict[str, int] = field(default_factory=dict)
     #: The limit in whose slots (while running) or line (else) it is.
     limit: str = ""
     error: str = ""
@@ -96,6 +97,7 @@ class Record:
             due=self.due / 1000,
             decision=self._decision(),
             steps=self._steps(),
+            step_times={name: at / 1000 for name, at in self.step_times.items()},
             outcome=self.outcome,
             error=self.error,
             first_seen=self.first_seen / 1000,

@@ -49,6 +49,7 @@ from connect_worker.processing.states import (
     Turn,
     Woken,
 )
+from connect_worker.processing.steps import OWN
 
 T = TypeVar("T")
 
@@ -243,9 +244,9 @@ class RedisLedger(Numbers):
 
     # ---- a person's word
 
-    def rerun(self, ref: Ref) -> bool:
+    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same visit."""
-        return self._changed("rerun", str(ref), _token())
+        return self._changed("rerun", str(ref), _token(), OWN if forget_steps else "")
 
     def repost(self, ref: Ref) -> bool:
         """Parked with a decision → decided, due now."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from connect_worker.ledger.cipher import STEP
+from connect_worker.ledger.cipher import STEP, STEP_TIME
 from connect_worker.processing.durations import Durations
 from connect_worker.processing.limits import Limits
 from connect_worker.processing.measures import OTHER, Measures
@@ -113,6 +113,7 @@ def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
         due=int(fields.get("r", 0)) / 1000,
         decision=_decision(fields),
         steps=_steps(fields),
+        step_times=_step_times(fields),
         outcome=fields.get("u", ""),
         error=fields.get("e", ""),
         first_seen=int(fields["b"]) / 1000,
@@ -172,4 +173,13 @@ def _steps(fields: Mapping[str, str]) -> dict[str, JSON]:
         name.removeprefix(STEP): json.loads(result)
         for name, result in fields.items()
         if name.startswith(STEP)
+    }
+
+
+def _step_times(fields: Mapping[str, str]) -> dict[str, float]:
+    began = int(fields["b"])
+    return {
+        name.removeprefix(STEP_TIME): (began + int(since)) / 1000
+        for name, since in fields.items()
+        if name.startswith(STEP_TIME)
     }

@@ -9,22 +9,25 @@ from __future__ import annotations
 import builtins
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging import Logger
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
 from connect_worker.api.rql import Filters
 from connect_worker.config import Config
 from connect_worker.engine.job import Job
+from connect_worker.engine.steps import Steps
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models import BaseModel
 from connect_worker.processing.judge import judge
 from connect_worker.processing.kinds import KINDS, KindFacts
 from connect_worker.processing.outcome import Report
 from connect_worker.processing.states import Kind
+from connect_worker.processing.steps import as_json, require_name
 
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
 
 
 class Automation(Generic[M]):
@@ -49,6 +52,7 @@ class Automation(Generic[M]):
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.
     _job: Job | None = None
+    _steps: Steps | None = None
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config.get_instance()
@@ -68,6 +72,62 @@ class Automation(Generic[M]):
         when it becomes pending again. "" outside of `process_request`.
         """
         return self._job.key if self._job else ""
+
+    def step(
+        self, name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Any:
+        """Run a function once a visit and keep its result; a rerun gets that result.
+
+        A rerun after a crash, an error, a retry or a deploy passes the steps that are done and goes
+        on at the first one without a result. A function that is killed midway, or whose result
+        could not be kept, is run again: give `step_key` to the system that it changes.
+
+        The steps of a visit come one after the other, each with a name of its own, and in the same
+        order in each run; new ones may be added behind them. In `process()`, without the worker,
+        results are kept for that one run. Outside of `process_request` the function is just called.
+
+        Args:
+            name: Its name in the visit, 1 to 100 characters; people read it.
+            function: What is run, with the arguments that follow. Its result is JSON (texts,
+                numbers, booleans, None, lists and dicts of them) of 64 KiB at most, and holds no
+                password: it is stored in the ledger until the record of the request is forgotten.
+            *args: For the function.
+            **kwargs: For the function.
+
+        Returns:
+            The result, as JSON has it: a tuple comes back as a list.
+
+        Raises:
+            InvalidStep: Another step of this visit has the name, the order has changed, or the
+                result can't be kept. The request is parked, with what to do; nothing is lost.
+
+        Example:
+            >>> class Purchases(FulfillmentAutomation):
+            ...     def process_request(self, request):
+            ...         tenant = self.step("tenant", self.create_tenant, request.asset.id)
+            ...         box = self.step("mailbox", lambda: f"box-of-{tenant}")
+            ...         return ActivationTileResponse(f"{tenant} with {box}")
+            ...
+            ...     def create_tenant(self, asset_id):
+            ...         # Your system creates one tenant for a key, however often it is asked.
+            ...         return f"tenant-{asset_id}"
+        """
+        if self._steps is None:
+            require_name(name)
+            return as_json(name, function(*args, **kwargs))
+        return self._steps.run(name, lambda: function(*args, **kwargs))
+
+    @property
+    def step_key(self) -> str:
+        """The key of the step that is running: made of the visit's key and the step's name.
+
+        Ask for it inside of the step's function: `self.step("tenant", lambda:
+        my_system.create(idempotency_key=self.step_key))`. "" outside of `process_request`.
+
+        Raises:
+            InvalidStep: No step is running; the request is parked.
+        """
+        return self._steps.key if self._steps else ""
 
     @property
     def attempt(self) -> int:
@@ -131,6 +191,9 @@ class Automation(Generic[M]):
 
             return dispatch_alone(self, request)
         outcome = judge(self.kind, lambda: self.process_request(request))
+        if self._steps and self._steps.refused:
+            # The processor has caught it; what it makes of half of its steps is no decision.
+            raise self._steps.refused
         job.decide(outcome)
         if isinstance(outcome, Report) and outcome.note:
             self.logger.info(LogEvent("reported", result=outcome.note))
@@ -168,6 +231,7 @@ class Automation(Generic[M]):
         """
         bound = copy.copy(self)
         bound._job = job
+        bound._steps = Steps(job)
         return bound
 
     @property

@@ -81,6 +81,16 @@ def test_a_steps_first_result_stays(ledger: Ledger) -> None:
     assert look(ledger).steps == {"create": {"id": "UF-1"}, "s": None}
 
 
+def test_a_step_is_noted_with_its_time(ledger: Ledger) -> None:
+    claim = running(ledger)
+    ledger.record(claim, "create", 1)
+    before = look(ledger).step_times["create"]
+    ledger.record(claim, "create", 2)
+    entry = look(ledger)
+    assert entry.step_times == {"create": before}
+    assert entry.first_seen <= before <= ledger.now()
+
+
 def test_settling_ends_the_visit_with_its_outcome(ledger: Ledger) -> None:
     claim = posting(ledger)
     ledger.settle(claim, "approved", keep_seconds=LONG)

@@ -5,6 +5,8 @@
 local key = key_of(ARGV[2])
 local stands = standing(read(key), tonumber(ARGV[3]), ARGV[4], '')
 if stands == 'ok' then
-  redis.call('HSETNX', key, 'j:' .. ARGV[5], ARGV[6])
+  if redis.call('HSETNX', key, 'j:' .. ARGV[5], ARGV[6]) == 1 then
+    redis.call('HSET', key, 'i:' .. ARGV[5], text(now - number(redis.call('HGET', key, 'b'))))
+  end
 end
 return stands
