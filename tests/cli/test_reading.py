@@ -192,13 +192,21 @@ def test_show_tells_the_whole_story(office: Office) -> None:
     )
     assert story["decision"]["outcome"] == "inquire"
     assert story["steps"] == ["store the parameters"]
-    states = [one["state"] for one in story["timeline"]]
-    assert states == ["queued", "running", "retry", "running", "posting", "parked"]
+    told = [one["step"] or one["state"] for one in story["timeline"]]
+    states = ["queued", "running", "retry", "running", "posting"]
+    assert told == [*states, "store the parameters", "parked"]
     assert story["timeline"][1]["worker"] == "host:17"
 
     for width in (80, 120):
         said = office.said("show", PR.id, width=width)
-        for word in ("PRD-1", "other:18, the last one", "PostRefused: no", "rerun", "Timeline"):
+        for word in (
+            "PRD-1",
+            "other:18, the last one",
+            "PostRefused: no",
+            "rerun",
+            "Timeline",
+            "  store the",
+        ):
             assert word in said
 
 
