@@ -32,7 +32,11 @@ def facts(
     if entry.outcome:
         yield "Outcome", clean(entry.outcome)
     if entry.error:
-        yield "Last error", clean(entry.error)
+        is_waiting = entry.state is State.WAITING
+        yield "Waits for" if is_waiting else "Last error", clean(entry.error)
+    if entry.not_yet_since and not entry.state.is_final:
+        since = entry.not_yet_since
+        yield "Not yet", f"since {when(since)}, {span(now - since)} ago"
     if entry.sealed:
         yield "Not shown", clean(entry.sealed)
 

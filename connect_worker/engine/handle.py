@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 from connect_worker.engine.context import Engine, Processor
-from connect_worker.engine.failure import after_error
+from connect_worker.engine.failure import after_error, last_word
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.line import hand_on
 from connect_worker.engine.meter import measuring
@@ -130,6 +130,11 @@ def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
 def _decide(engine: Engine, processor: Processor, job: Job, document: JSON) -> Decision:
     try:
         processor.run(document, job)
+    except Exception as error:
+        outcome = last_word(engine, job, error)
+        if outcome is None:
+            raise
+        job.decide(outcome)
     finally:
         if job.decision is not None:
             # The next one may be inside the processor while this one's decision is posted.

@@ -12,6 +12,7 @@ from connect_worker.masking import hide_here, mask_values
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.outcome import Outcome, from_json, to_json
 from connect_worker.processing.passwords import given_passwords, without_passwords
+from connect_worker.processing.rules import NO_RULES, Rules
 from connect_worker.processing.states import JSON, Claim, Ref
 from connect_worker.processing.values import values_in
 
@@ -60,6 +61,8 @@ class Job:
         self.steps: dict[str, JSON] = dict(claim.steps)
         #: What was decided in this visit, here or by an earlier run.
         self.decision: Decision | None = None
+        #: What its processor says of errors, from the moment in which it begins.
+        self.rules = NO_RULES
         self._ledger = ledger
         self._pulse = pulse
         self._document: JSON = None
@@ -115,6 +118,10 @@ class Job:
     def open(self, document: JSON) -> None:
         """Take note of the request as Connect shows it at the job's beginning."""
         self._document = document
+
+    def begin(self, rules: Rules) -> None:
+        """Take note of the processor's rules: from here on it is the user's code that runs."""
+        self.rules = rules
 
     def without_values(self, text: str) -> str:
         """Return a text for all who see Flower: no value of the request's parameters is in it."""

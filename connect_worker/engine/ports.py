@@ -115,12 +115,13 @@ class Ledger(Protocol):
         error: str = "",
         attempt_used: bool = True,
         cause: str = "",
+        not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay. With a cause it counts as a retry for it.
 
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
-        of a stored decision counted none).
+        of a stored decision counted none). The time of a visit's first `not_yet` is remembered.
 
         Raises:
             ValueError: Another state than these three, or `decided` without a stored decision.

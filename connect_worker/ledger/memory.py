@@ -319,6 +319,7 @@ class MemoryLedger:
         error: str = "",
         attempt_used: bool = True,
         cause: str = "",
+        not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
@@ -331,6 +332,8 @@ class MemoryLedger:
                 record.attempt = max(0, record.attempt - 1)
             if state is not State.DECIDED:
                 record.decision = None
+            if not_yet:
+                record.not_yet_since = record.not_yet_since or self._now()
             record.counted, record.error = False, clip(error)
             self._move(record, state, due=self._now() + milliseconds(delay_seconds))
             if cause:
@@ -446,6 +449,7 @@ class MemoryLedger:
             # A final state counts for ever; this one is taken back.
             self._ended[ref.kind, State.DISCARDED, self._label_of(record.product)] -= 1
         record.attempt, record.decision, record.expires = 0, None, None
+        record.not_yet_since = 0
         if forget_steps:
             for name in filter(is_own, list(record.steps)):
                 del record.steps[name], record.step_times[name]

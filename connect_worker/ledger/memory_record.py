@@ -42,6 +42,8 @@ class Record:
     step_times: dict[str, int] = field(default_factory=dict)
     #: The limit in whose slots (while running) or line (else) it is.
     limit: str = ""
+    #: The processor's first "not yet"; 0 for none.
+    not_yet_since: int = 0
     error: str = ""
     outcome: str = ""
     #: The call that took it out of the last owner's hands; repeated, that call changes nothing.
@@ -82,6 +84,7 @@ class Record:
             probe=probe,
             limit=self.limit,
             counted_as=counted_as,
+            not_yet_since=self.not_yet_since / 1000,
         )
 
     def to_entry(self, ref: Ref) -> Entry:
@@ -104,6 +107,7 @@ class Record:
             changed=self.changed / 1000,
             earlier=tuple(self.names),
             history=tuple(self.history),
+            not_yet_since=self.not_yet_since / 1000,
             held_by=self.held_by,
         )
 

@@ -189,13 +189,14 @@ class RedisLedger(Numbers):
         error: str = "",
         attempt_used: bool = True,
         cause: str = "",
+        not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         delay, text = milliseconds(delay_seconds), self._error(error)
-        used = int(attempt_used)
-        verdict = self._give_up("put_back", claim, state, delay, text, used, cause)
+        flags = int(attempt_used), cause, int(not_yet)
+        verdict = self._give_up("put_back", claim, state, delay, text, *flags)
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
 

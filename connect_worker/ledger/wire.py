@@ -96,6 +96,7 @@ def to_claim(
         limit=fields.get("l", ""),
         sealed=sealed,
         counted_as=OTHER if "m" in fields else fields.get("p", ""),
+        not_yet_since=int(fields.get("z", 0)) / 1000,
     )
 
 
@@ -120,6 +121,7 @@ def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
         changed=int(fields["t"]) / 1000,
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
+        not_yet_since=int(fields.get("z", 0)) / 1000,
         held_by=fields.get("n", ""),
         sealed=sealed,
     )

@@ -11,23 +11,28 @@ import copy
 import re
 from collections.abc import Callable, Sequence
 from logging import Logger
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
 from connect_worker.api.rql import Filters
 from connect_worker.config import Config
 from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
+from connect_worker.exceptions import Message
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models import BaseModel
 from connect_worker.processing.judge import judge
 from connect_worker.processing.kinds import KINDS, KindFacts
 from connect_worker.processing.outcome import Report
+from connect_worker.processing.rules import PATIENCE_SECONDS
 from connect_worker.processing.states import Kind
 from connect_worker.processing.steps import as_json, require_name
 
 M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
+
+#: Leave it to a person.
+PARK: Final = "park"
 
 
 class Automation(Generic[M]):
@@ -48,6 +53,19 @@ class Automation(Generic[M]):
     #: How many of its requests may be inside `process_request` at once, over all workers; None for
     #: as many as there are processes. For a vendor's system that can't take more.
     max_concurrency: ClassVar[int | None] = None
+    #: Exceptions that are transient for this processor: another try may help. Those that are not
+    #: declared are so, too, but for the permanent ones of `connect_worker.exceptions`.
+    retry_on: ClassVar[tuple[type[Exception], ...]] = ()
+    #: Exceptions that are permanent for this processor: no other try is made. Of two declared
+    #: classes the one nearest to the exception's own decides.
+    give_up_on: ClassVar[tuple[type[Exception], ...]] = ()
+    #: What becomes of a request when its attempts are used up, an exception of `give_up_on` was
+    #: raised, or "not yet" lasted too long: `"park"` it for a person, or the decision itself, as it
+    #: would be raised: `FailRequest("We could not set it up")`. It must be one that the kind has.
+    when_exhausted: ClassVar[Literal["park"] | Message] = PARK
+    #: Seconds from a visit's first `RetryRequest` after which "not yet" is no answer any more; None
+    #: for no limit.
+    give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
     #: The logger of the processor's lines; each carries the request's id, visit and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.

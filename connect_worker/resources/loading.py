@@ -19,6 +19,7 @@ from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.resources.rules import rules_of
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
 _FILE_PREFIX = "connect_processors_"
@@ -33,7 +34,7 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
 
     Raises:
         RegistrationError: A module can't be imported, two automations claim the same kind and
-            product, one has an impossible `max_concurrency`, or there is none at all; names them.
+            product, one has an attribute that can't be, or there is none at all; names them.
     """
     if not names:
         raise RegistrationError(
@@ -103,6 +104,7 @@ def _registration(automation: type[Automation[Any]], config: Config) -> Registra
     if isinstance(products, str):
         products = [products]
     takes_config = "config" in inspect.signature(automation).parameters
+    rules_of(automation, name)
     _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:

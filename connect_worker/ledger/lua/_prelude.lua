@@ -48,6 +48,7 @@
 --   l the limit in whose slots (while running) or line (else) it is
 --   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--   z the processor's first "not yet"
 --   m 1: its product is counted as `other`
 --   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --

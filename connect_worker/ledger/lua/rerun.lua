@@ -13,7 +13,7 @@ if record.s ~= 'parked' and record.s ~= 'discarded' then
   return 0
 end
 redis.call('HSET', key, 's', 'queued', 'r', text(now), 't', text(now), 'x', ARGV[3])
-redis.call('HDEL', key, 'a', 'd', 'w', 'k')
+redis.call('HDEL', key, 'a', 'd', 'w', 'k', 'z')
 if ARGV[4] ~= '' then
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.find(field, '^[ij]:') and string.sub(field, 3, 2 + #ARGV[4]) == ARGV[4] then
