@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from connect_worker.processing.states import Entry, State
-from connect_worker.processing.steps import is_own, shown_name
+from connect_worker.processing.steps import shown_name
 
 #: A shorter time between two moments is not told.
 WORTH_TELLING_SECONDS = 0.05
@@ -13,7 +14,7 @@ WORTH_TELLING_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a timeline: a change of state, or a step that was done."""
+    """One line of a timeline: a change of state, or a step of the processor's that was done."""
 
     at: float
     #: The state from then on; of a step, the one in which it was done.
@@ -27,28 +28,27 @@ class Line:
 
 
 def timeline(entry: Entry) -> list[Line]:
-    """Return the changes of a visit's state, with the steps that were done between them."""
+    """Return the changes of a visit's state, with the processor's steps between them."""
     found = [
         (one.at, 2 * index, Line(one.at, one.state, one.worker))
         for index, one in enumerate(entry.history)
     ]
     for name, at in entry.step_times.items():
-        # Of moments in one millisecond the clock tells no order, and the states do.
-        state = State.RUNNING if is_own(name) else State.POSTING
+        # Of moments in one millisecond the clock tells no order, and a step runs in `running`.
         during = [
             2 * index + 1
             for index, one in enumerate(entry.history)
-            if one.state is state and one.at <= at
+            if one.state is State.RUNNING and one.at <= at
         ]
         # The first changes of a long visit are forgotten; its steps are not.
-        line = Line(at, state, step=shown_name(name))
+        line = Line(at, State.RUNNING, step=shown_name(name))
         found.append((at, during[-1] if during else -1, line))
     return _with_waits([line for _, _, line in sorted(found, key=lambda one: one[:2])])
 
 
 def steps_of(entry: Entry) -> list[str]:
-    """Return the names of the steps that are done, in their order as far as it is known."""
-    names = sorted(entry.steps, key=lambda name: (entry.step_times.get(name, 0.0), name))
+    """Return the names of the steps that are done: the processor's in their order, then others."""
+    names = sorted(entry.steps, key=lambda name: (entry.step_times.get(name, inf), name))
     return [shown_name(name) for name in names]
 
 

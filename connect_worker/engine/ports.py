@@ -98,7 +98,7 @@ class Ledger(Protocol):
         """
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
-        """Journal one step as done, and when; a step's first result stays."""
+        """Journal one step as done; a step's first result stays, and of a processor's its time."""
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`; the record is kept for `keep_seconds`."""

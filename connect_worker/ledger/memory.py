@@ -292,7 +292,9 @@ class MemoryLedger:
         """Journal one step as done; a step's first result stays."""
         record, text = self._current(claim), to_text(result)
         if step not in record.steps:
-            record.steps[step], record.step_times[step] = text, self._now()
+            record.steps[step] = text
+            if is_own(step):
+                record.step_times[step] = self._now()
 
     @_atomic
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:

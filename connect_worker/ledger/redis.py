@@ -49,7 +49,7 @@ from connect_worker.processing.states import (
     Turn,
     Woken,
 )
-from connect_worker.processing.steps import OWN
+from connect_worker.processing.steps import OWN, is_own
 
 T = TypeVar("T")
 
@@ -170,7 +170,8 @@ class RedisLedger(Numbers):
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
-        _demand(self._by_claim("record", claim, step, self._cipher.seal(to_text(result))), claim)
+        text, with_time = self._cipher.seal(to_text(result)), int(is_own(step))
+        _demand(self._by_claim("record", claim, step, text, with_time), claim)
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""

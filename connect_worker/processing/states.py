@@ -244,7 +244,7 @@ class Entry:
     due: float = 0.0
     decision: JSON = None
     steps: dict[str, JSON] = field(default_factory=dict)
-    #: When each of them was done; those of an older version have no time.
+    #: When each of the processor's own was done.
     step_times: dict[str, float] = field(default_factory=dict)
     #: How it ended (`approved`, `failed`, …) once settled.
     outcome: str = ""

@@ -81,13 +81,14 @@ def test_a_steps_first_result_stays(ledger: Ledger) -> None:
     assert look(ledger).steps == {"create": {"id": "UF-1"}, "s": None}
 
 
-def test_a_step_is_noted_with_its_time(ledger: Ledger) -> None:
+def test_a_processors_step_is_noted_with_its_time(ledger: Ledger) -> None:
     claim = running(ledger)
     ledger.record(claim, "create", 1)
-    before = look(ledger).step_times["create"]
-    ledger.record(claim, "create", 2)
+    ledger.record(claim, "step:1:tenant", 1)
+    before = look(ledger).step_times["step:1:tenant"]
+    ledger.record(claim, "step:1:tenant", 2)
     entry = look(ledger)
-    assert entry.step_times == {"create": before}
+    assert entry.step_times == {"step:1:tenant": before}
     assert entry.first_seen <= before <= ledger.now()
 
 
