@@ -207,7 +207,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
             "PostRefused: no",
             "rerun",
             "Timeline",
-            "  store the",
+            "  create-tenant",
         ):
             assert word in said
 
