@@ -36,7 +36,7 @@ def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: 
             estate.stop()
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize("pool", ["threads", pytest.param("prefork", marks=pytest.mark.long)])
 def test_a_worker_of_two_accounts_that_is_told_to_stop_ends_its_jobs(
     estate: Estate, pool: str
 ) -> None:

@@ -21,6 +21,8 @@ ORDERS = 60
 LATENCY_MS = 60
 #: How much longer than alone it may take beside the other: alone it has 7 processes, beside it 4.
 FACTOR = 1.75
+#: For so long a call waits whose account begins to hang midway.
+HANG_SECONDS = 25
 #: On a machine that others use too one of them may be disturbed.
 ROUNDS = 3
 
@@ -78,7 +80,7 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
     tmp_path: Path,
 ) -> None:
     """The other one had nothing to do till then; and in the end all is decided once."""
-    with running_estate(tmp_path, CONNECT_EU_TIMEOUT_SECONDS="15") as estate:
+    with running_estate(tmp_path, CONNECT_EU_TIMEOUT_SECONDS=f"{HANG_SECONDS}") as estate:
         eu, us = estate.open("eu", latency_ms=20), estate.open("us", latency_ms=20)
         estate.worker("one", "--pool", "threads", "-c", str(SLOTS))
         estate.beat()
@@ -86,8 +88,8 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
         eu.add(150)
         estate.until_soon(lambda: eu.waiting() < 120, "it is busy")
         eu.misbehave("hang", path="^/public/")
-        assert latency(estate, us) < 5
-        assert seconds_to_decide(estate, us, 20) < 15
+        # All that it had under way waits now; the other one's first order does not.
+        assert seconds_to_decide(estate, us, 1) < HANG_SECONDS / 2
         assert eu.waiting()
         estate.until_soon(lambda: eu.ledger.gate().failures, "its calls have timed out")
         eu.behave()

@@ -19,7 +19,14 @@ pytestmark = pytest.mark.acceptance
 ORDERS = 30
 
 
-@pytest.mark.parametrize(("pool", "concurrency"), [("prefork", 3), ("threads", 8), ("gevent", 8)])
+@pytest.mark.parametrize(
+    ("pool", "concurrency"),
+    [
+        ("prefork", 3),
+        pytest.param("threads", 8, marks=pytest.mark.long),
+        pytest.param("gevent", 8, marks=pytest.mark.long),
+    ],
+)
 def test_equal_ids_are_each_decided_once_in_their_own_account(
     estate: Estate, pool: str, concurrency: int
 ) -> None:

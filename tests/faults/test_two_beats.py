@@ -22,7 +22,9 @@ PAGE_SIZE = 10
 SECONDS_PER_PAGE = 0.8
 
 RECEIVED = re.compile(r"Task process\.fulfillment\[(PR-[\d-]+)\.\w+\] received")
-WORKED = re.compile(r"Task process\.fulfillment\[(PR-[\d-]+)\.\w+\] succeeded in [^:]+: '(\w+)'")
+WORKED = re.compile(
+    r"Task process\.fulfillment\[(PR-[\d-]+)\.\w+\] succeeded in [^:]+: 'PRD-[\d-]+: (\w+)'"
+)
 SWEPT = re.compile(r"Task sweep\[.*\] succeeded in [^:]+: '(\d+) woken")
 
 

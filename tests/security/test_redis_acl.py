@@ -38,6 +38,7 @@ def used(client: redis.Redis) -> set[str]:
     return {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
 
 
+@pytest.mark.long
 def test_a_whole_run_needs_no_more_than_the_user_may(tmp_path: Path) -> None:
     with embedded_redis() as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         tell(admin, "ACL", "SETUSER", *rules())

@@ -33,6 +33,7 @@ def answers(url: str) -> bool:
             return False
 
 
+@pytest.mark.long
 def test_everything_is_done_over_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     with tls_redis(authority) as bare:
