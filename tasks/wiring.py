@@ -22,6 +22,7 @@ from connect_worker.processing.states import Kind
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 from tasks.publisher import CeleryPublisher
+from tasks.reaper import ChildReaper
 
 
 def settings(account: str = "") -> Settings:
@@ -100,5 +101,6 @@ def _engine(account: str) -> Engine:
         say_activated=chosen.say_activated,
         keep_seconds=chosen.keep_days * 86_400,
         poll_seconds={Kind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
+        reaper=ChildReaper(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from connect_worker.engine.deadline import Deadline
 from connect_worker.engine.heart import Pulse
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import InvalidDecision, KeyMissing
@@ -63,6 +64,8 @@ class Job:
         self.decision: Decision | None = None
         #: What its processor says of errors, from the moment in which it begins.
         self.rules = NO_RULES
+        #: The end of its time inside the processor.
+        self.deadline: Deadline | None = None
         self._ledger = ledger
         self._pulse = pulse
         self._document: JSON = None
@@ -122,6 +125,12 @@ class Job:
     def begin(self, rules: Rules) -> None:
         """Take note of the processor's rules: from here on it is the user's code that runs."""
         self.rules = rules
+        if rules.time_limit is not None and self.deadline:
+            self.deadline.start(rules.time_limit)
+
+    def lose(self) -> None:
+        """Let this run write nothing more, and its lease end."""
+        self._pulse.lost = True
 
     def without_values(self, text: str) -> str:
         """Return a text for all who see Flower: no value of the request's parameters is in it."""
@@ -137,6 +146,8 @@ class Job:
             InvalidDecision: When the run has decided something else already.
             LeaseLost: When another worker owns the request by now; nothing is stored.
         """
+        if self.deadline:
+            self.deadline.end()
         hide_here(given_passwords(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self._document))

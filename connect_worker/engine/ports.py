@@ -285,6 +285,19 @@ class Publisher(Protocol):
         """Return the kinds whose queues hold messages that no worker has taken yet."""
 
 
+class Reaper(Protocol):
+    """Ends the process of a run that takes too long, where it has one of its own."""
+
+    def arm(self, seconds: float) -> None:
+        """End it some time after so many seconds, even if it lets no thread of its own in."""
+
+    def disarm(self) -> None:
+        """Forget what `arm` was told."""
+
+    def end(self) -> None:
+        """End it now."""
+
+
 class Connect(Protocol):
     """Connect's REST API, as JSON; `connect_worker.api.Client` is the adapter.
 

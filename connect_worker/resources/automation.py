@@ -66,6 +66,10 @@ class Automation(Generic[M]):
     #: Seconds from a visit's first `RetryRequest` after which "not yet" is no answer any more; None
     #: for no limit.
     give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
+    #: Seconds that a run may be inside `process_request`; None for no limit. In a pool of processes
+    #: the run is killed then; in one of threads it goes on, and nothing that it does or decides is
+    #: written any more. Either way it was an attempt, and the request is run again or parked.
+    time_limit: ClassVar[float | None] = None
     #: The logger of the processor's lines; each carries the request's id, visit and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.

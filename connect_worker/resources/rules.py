@@ -28,6 +28,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> Rules:
         give_up_on=_exceptions(automation, name, "give_up_on"),
         when_exhausted=_last_word(automation, name),
         give_up_after=_seconds(automation, name, "give_up_after"),
+        time_limit=_seconds(automation, name, "time_limit"),
     )
     if both := set(rules.retry_on) & set(rules.give_up_on):
         names = ", ".join(sorted(one.__name__ for one in both))

@@ -27,6 +27,7 @@ PATIENCE_SECONDS = 60.0
 PURCHASES = ROOT / "tests/faults/processors/purchases.py"
 WEAK = ROOT / "tests/faults/processors/weak.py"
 LISTINGS = ROOT / "tests/faults/processors/listings.py"
+SLOW = ROOT / "tests/faults/processors/slow.py"
 STEPS = ROOT / "tests/faults/processors/steps.py"
 REVIEWS = ROOT / "tests/faults/processors/reviews.py"
 
