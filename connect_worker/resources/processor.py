@@ -96,7 +96,7 @@ class AutomationProcessor:
         automation, request_id = self.automation, str(document["id"])
         visit = visit_of(self.kind, document)
         if isinstance(automation, UsageAutomation):
-            visit = automation.period_name(now)
+            visit = automation.due_period(now)
             request_id = f"{request_id}@{visit}"
         return Sighting(Ref(self.kind, request_id), visit, product_of(self.kind, document))
 

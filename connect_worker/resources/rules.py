@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import time
+from typing import Any, cast
 
 from connect_worker.exceptions import InvalidDecision, Message, RegistrationError, RetryRequest
 from connect_worker.processing.judge import judge
 from connect_worker.processing.outcome import Outcome, Skip
 from connect_worker.processing.rules import Rules
+from connect_worker.processing.states import Kind
 from connect_worker.resources.automation import PARK, Automation
+from connect_worker.resources.schedule import Crontab, is_crontab, last_time
 
 
 def rules_of(automation: type[Automation[Any]], name: str = "") -> Rules:
@@ -30,6 +33,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> Rules:
         give_up_after=_seconds(automation, name, "give_up_after"),
         time_limit=_seconds(automation, name, "time_limit"),
     )
+    _require_schedule(automation, name)
     if both := set(rules.retry_on) & set(rules.give_up_on):
         names = ", ".join(sorted(one.__name__ for one in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
@@ -64,6 +68,24 @@ def _seconds(automation: type[Automation[Any]], name: str, attribute: str) -> fl
             f"{name} has {attribute} = {given!r}: give seconds, more than 0, or None for no limit"
         )
     return float(given)
+
+
+def _require_schedule(automation: type[Automation[Any]], name: str) -> None:
+    given: object = getattr(automation, "schedule", None)
+    if automation.kind is not Kind.USAGE:
+        if is_crontab(given):
+            raise RegistrationError(
+                f"{name} has a schedule, which is for usage listings: {automation.kind} requests "
+                "are processed as they come"
+            )
+        return
+    if given is not None and not is_crontab(given):
+        raise RegistrationError(
+            f"{name} has schedule = {given!r}: give a celery.schedules.crontab, such as "
+            "crontab(hour=3, minute=0), or None"
+        )
+    if given is not None and last_time(cast("Crontab", given), time.time()) is None:
+        raise RegistrationError(f"{name} has schedule = {given!r}, which never comes")
 
 
 def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
