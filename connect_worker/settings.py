@@ -30,6 +30,7 @@ from connect_worker.environment import (
     is_blank,
     names,
     number,
+    queue_names,
     secret,
     switch,
     text,
@@ -88,6 +89,13 @@ class Settings:
     processors: tuple[str, ...] = field(
         default=(),
         metadata=told("your modules: dotted names or `.py` paths, with commas between"),
+    )
+    queues: tuple[str, ...] = field(
+        default=(),
+        metadata=told(
+            "queues that automations have beside those of the kinds, with commas between",
+            unset="none",
+        ),
     )
     redis_url: str = field(
         default=DEFAULT_REDIS_URL, repr=False, metadata=told("the ledger, and the broker")
@@ -315,6 +323,7 @@ def _read(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
         "products": names(env, own("PRODUCTS")),
         "config_file": text(env, own("CONFIG_FILE")),
         "processors": names(env, own("PROCESSORS")),
+        "queues": queue_names(env, own("QUEUES")),
         "redis_url": redis_url,
         "broker_url": broker_url,
         "poll_seconds": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from celery.app.amqp import task_message
@@ -14,6 +14,14 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
 
 from connect_worker.accounts import at
 from connect_worker.logger import LogEvent, logger
+from connect_worker.processing.routes import (
+    NO_ROUTES,
+    OWN_QUEUE,
+    Backlog,
+    Route,
+    Routes,
+    route_for,
+)
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
 from tasks.queues import lengths
@@ -23,44 +31,89 @@ BATCH = 500
 
 
 class CeleryPublisher:
-    """Publishes wake-up calls: one task per request, on the queue of its kind and account.
+    """Publishes wake-up calls: one task per request, on the queue of its automation.
 
     Args:
         account: As `CONNECT_ACCOUNTS` has it; "" for the only one.
+        routes: Of the automations that have a queue or a priority of their own.
+        products: Tells the product of each request; asked only where there are such automations.
     """
 
-    def __init__(self, account: str = "") -> None:
+    def __init__(
+        self,
+        account: str = "",
+        *,
+        routes: Routes = NO_ROUTES,
+        products: Callable[[Sequence[Ref]], Sequence[str]] | None = None,
+    ) -> None:
+        self._account = account
         self._tasks = {kind: at(f"process.{kind}", account) for kind in Kind}
-        self._queues = {kind: at(kind.value, account) for kind in Kind}
+        self._routes = routes
+        self._products = products
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send the messages; when the broker is away they are lost, and the sweep sends others."""
         waiting = list(refs)
         if not waiting:
             return
+        routes = self._routes_of(waiting)
         try:
             # In one pipeline: a round trip for each would take the larger part of a poll's time.
             with (
                 app.producer_pool.acquire(block=True) as producer,
                 producer.batch(BATCH),  # type: ignore[attr-defined]  # likewise
             ):
-                for ref in waiting:
+                for ref, route in zip(waiting, routes, strict=True):
                     task = self._tasks[ref.kind]
                     app.amqp.send_task_message(
-                        producer, task, _message(task, ref), queue=self._queues[ref.kind]
+                        producer,
+                        task,
+                        _message(task, ref),
+                        queue=self._queue(ref.kind, route),
+                        **_priority(route),
                     )
         except (BatchPublishError, OperationalError) as error:
             logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
 
-    def backlogged(self) -> list[Kind]:
-        """Return the kinds whose queues hold messages; all of them while the broker is away."""
+    def backlogged(self) -> Backlog:
+        """Tell of whose requests messages wait; of all while the broker is away."""
+        own = {kind: self._queue(kind, route_for(self._routes, kind, "")) for kind in Kind}
+        others = {
+            (kind, product): self._queue(kind, route)
+            for (kind, product), route in self._routes.items()
+            if product
+        }
         try:
             with app.connection_or_acquire() as connection:
-                waiting = lengths(connection, self._queues.values())
+                waiting = lengths(connection, {*own.values(), *others.values()})
         except OperationalError as error:
             logger.warning(LogEvent("broker not reachable", error=error))
-            return list(Kind)
-        return [kind for kind in Kind if waiting[self._queues[kind]]]
+            return Backlog(kinds=list(Kind))
+        return Backlog(
+            kinds=[kind for kind, queue in own.items() if waiting[queue]],
+            products={name: waiting[queue] > 0 for name, queue in others.items()},
+        )
+
+    def _routes_of(self, refs: Sequence[Ref]) -> list[Route]:
+        """Return where each message goes: a product is read only of kinds that have routes."""
+        kinds = {kind for kind, _ in self._routes}
+        routed = [ref for ref in refs if ref.kind in kinds]
+        if not routed or self._products is None:
+            return [OWN_QUEUE] * len(refs)
+        products = dict(zip(routed, self._products(routed), strict=True))
+        return [route_for(self._routes, ref.kind, products.get(ref, "")) for ref in refs]
+
+    def _queue(self, kind: Kind, route: Route) -> str:
+        return at(route.queue or kind.value, self._account)
+
+
+def _priority(route: Route) -> dict[str, int]:
+    """Return what tells the broker of a priority: Redis only.
+
+    RabbitMQ has to be told when a queue is declared, and takes the higher number first.
+    """
+    on_redis = app.conf.broker_url.startswith(("redis", "sentinel"))
+    return {"priority": route.priority} if route.priority and on_redis else {}
 
 
 def _message(task: str, ref: Ref) -> Any:

@@ -82,10 +82,11 @@ def _engine(account: str) -> Engine:
         observe=meter,
     )
     registry = load_registry(chosen.processors, config)
+    registry.require_queues(chosen.queues)
     return Engine(
         ledger=ledger,
         connect=client,
-        publisher=CeleryPublisher(account),
+        publisher=CeleryPublisher(account, routes=registry.routes, products=ledger.products),
         registry=registry,
         heart=Heart(ledger),
         account=chosen.account,

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from connect_worker.processing.durations import Hour
 from connect_worker.processing.limits import NO_LIMITS, Limits
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -136,7 +137,7 @@ class Ledger(Protocol):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] = (),
+        backlogged: Collection[Kind] | Backlog = (),
     ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
@@ -144,8 +145,8 @@ class Ledger(Protocol):
         `posting` one `decided`; both are published at once. A published record is looked at, and
         published again, each `requeue_seconds` until somebody claims it; one in line for a slot
         ever more rarely, up to once an hour.
-        Of a kind in `backlogged` an unanswered message is taken to be in the queue still, and only
-        each 64th look publishes another one. So a message that a dead worker took along is replaced
+        Of a kind or product in `backlogged` an unanswered message is taken to be in the queue
+        still, and only each 64th look publishes another one. So a message that a dead worker took along is replaced
         as soon as the queue is empty.
         """
 
@@ -230,6 +231,9 @@ class Ledger(Protocol):
     def polls(self) -> Mapping[Kind, Poll]:
         """Return how the last poll of each kind ended that was polled yet."""
 
+    def products(self, refs: Sequence[Ref]) -> list[str]:
+        """Return the product of each request; "" where none is known."""
+
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
 
@@ -281,8 +285,8 @@ class Publisher(Protocol):
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send one message per request to its kind's queue."""
 
-    def backlogged(self) -> Collection[Kind]:
-        """Return the kinds whose queues hold messages that no worker has taken yet."""
+    def backlogged(self) -> Collection[Kind] | Backlog:
+        """Tell of whose requests messages wait that no worker has taken yet."""
 
 
 class Reaper(Protocol):

@@ -40,6 +40,7 @@ from connect_worker.processing.measures import (
     NoTally,
     Tally,
 )
+from connect_worker.processing.routes import Backlog, backlog_of
 from connect_worker.processing.states import (
     ALL,
     JSON,
@@ -359,10 +360,11 @@ class MemoryLedger:
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] = (),
+        backlogged: Collection[Kind] | Backlog = (),
     ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
+        backlog = backlog_of(backlogged)
         waiting = [
             (record.look, str(ref), ref, record)
             for ref, record in self._records.items()
@@ -377,7 +379,8 @@ class MemoryLedger:
                 woken.parked.append(ref)
                 continue
             # A very long backlog may hide that a message was lost: now and then comes another one.
-            if not (ref.kind in backlogged and record.unanswered % PATIENCE):
+            may_wait = backlog.holds(ref.kind, record.product)
+            if not (may_wait and record.unanswered % PATIENCE):
                 woken.publish.append(ref)
             # In line for a slot, it is told by whoever frees one; and else ever more rarely.
             times = record.unanswered if record.limit else 0
@@ -568,6 +571,12 @@ class MemoryLedger:
             del self._holders[name]
 
     # ---- for people and dashboards
+
+    @_atomic
+    def products(self, refs: Sequence[Ref]) -> list[str]:
+        """Return the product of each request."""
+        found = map(self._find, refs)
+        return [record.product if record else "" for record in found]
 
     @_atomic
     def entry(self, ref: Ref) -> Entry | None:

@@ -21,6 +21,7 @@ from connect_worker.ledger.numbers import Numbers
 from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
     clip,
+    flat_backlog,
     flat_limits,
     flat_measures,
     microseconds_between,
@@ -33,6 +34,7 @@ from connect_worker.ledger.wire import (
 )
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.measures import NoTally, Tally
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import (
     FINAL_STATES,
     JSON,
@@ -216,17 +218,17 @@ class RedisLedger(Numbers):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] = (),
+        backlogged: Collection[Kind] | Backlog = (),
     ) -> Woken:
         """Find what is due; in batches, so that Redis serves others in between."""
-        requeue, kinds = milliseconds(requeue_seconds), ",".join(backlogged)
+        requeue, waiting = milliseconds(requeue_seconds), flat_backlog(backlogged)
         publish: list[Ref] = []
         expired: list[Ref] = []
         parked: list[Ref] = []
         total = 0
         while total < limit:
             size = min(limit - total, BATCH)
-            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, kinds)
+            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, waiting)
             for refs, texts in zip((publish, expired, parked), found, strict=True):
                 refs += map(Ref.parse, texts)
             total += looked
@@ -309,6 +311,13 @@ class RedisLedger(Numbers):
         self._scripts.run("release", owner, key=f"lock:{name}")
 
     # ---- for people and dashboards
+
+    def products(self, refs: Sequence[Ref]) -> list[str]:
+        """Return the product of each request, in one round trip."""
+        found: list[str] = []
+        for batch in _batches(refs):
+            found += self._scripts.values((f"request:{ref}" for ref in batch), "p")
+        return found
 
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""

@@ -66,6 +66,12 @@ class Automation(Generic[M]):
     #: Seconds from a visit's first `RetryRequest` after which "not yet" is no answer any more; None
     #: for no limit.
     give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
+    #: The queue in which messages about its requests wait, one that `CONNECT_QUEUES` names; None
+    #: for the kind's own. `celery -A tasks worker -Q slow` takes this one alone.
+    queue: ClassVar[str | None] = None
+    #: 0 to 9, in steps of three: those of 0 are taken before those of 3 and those before 6 and 9.
+    #: Redis heeds it; RabbitMQ does not.
+    priority: ClassVar[int] = 0
     #: Seconds that a run may be inside `process_request`; None for no limit. In a pool of processes
     #: the run is killed then; in one of threads it goes on, and nothing that it does or decides is
     #: written any more. Either way it was an attempt, and the request is run again or parked.

@@ -19,7 +19,7 @@ from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
-from connect_worker.resources.rules import rules_of
+from connect_worker.resources.rules import route_of, rules_of
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
 _FILE_PREFIX = "connect_processors_"
@@ -117,6 +117,7 @@ def _registration(automation: type[Automation[Any]], config: Config) -> Registra
         name,
         processor,
         max_concurrency=_max_concurrency(automation),
+        route=route_of(automation, name),
     )
 
 

@@ -6,9 +6,11 @@ import math
 import time
 from typing import Any, cast
 
+from connect_worker.environment import QUEUE_NAME
 from connect_worker.exceptions import InvalidDecision, Message, RegistrationError, RetryRequest
 from connect_worker.processing.judge import judge
 from connect_worker.processing.outcome import Outcome, Skip
+from connect_worker.processing.routes import PRIORITIES, Route
 from connect_worker.processing.rules import Rules
 from connect_worker.processing.states import Kind
 from connect_worker.resources.automation import PARK, Automation
@@ -114,3 +116,23 @@ def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
             f"{name}: when_exhausted: to skip decides nothing, and the tries would begin anew"
         )
     return outcome
+
+
+def route_of(automation: type[Automation[Any]], name: str) -> Route:
+    """Return where messages about an automation's requests wait.
+
+    Raises:
+        RegistrationError: There can be no such queue or priority.
+    """
+    queue: object = automation.queue
+    priority: object = automation.priority
+    if queue is not None and not (isinstance(queue, str) and QUEUE_NAME.fullmatch(queue)):
+        raise RegistrationError(
+            f"{name} has queue = {queue!r}: give a name of letters, digits, '-', '_' and '.', or "
+            "None for the kind's own"
+        )
+    if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:
+        raise RegistrationError(
+            f"{name} has priority = {priority!r}: give a whole number from 0, first, to 9, last"
+        )
+    return Route("" if queue in (None, automation.kind.value) else str(queue), priority)

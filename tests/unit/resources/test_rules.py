@@ -18,6 +18,7 @@ from connect_worker.exceptions import (
     SkipRequest,
 )
 from connect_worker.processing.outcome import Fail, FileAction, Inquire
+from connect_worker.processing.routes import Route
 from connect_worker.processing.rules import NO_RULES, Rules
 from connect_worker.processing.states import Kind
 from connect_worker.resources import (
@@ -27,7 +28,7 @@ from connect_worker.resources import (
     UsageFileAutomation,
 )
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.rules import rules_of
+from connect_worker.resources.rules import route_of, rules_of
 
 BASES: dict[Kind, type[Automation[Any]]] = {
     base.kind: base
@@ -109,3 +110,29 @@ def test_the_nearest_declared_class_decides_and_a_cause_when_a_file_error_says_n
     assert rules.gives_up_on(error) is None
     error.__cause__ = TimeoutError()
     assert rules.gives_up_on(error) is True
+
+
+@pytest.mark.parametrize("attributes", [{}, {"queue": "fulfillment"}, {"queue": None}])
+def test_without_a_word_about_it_messages_wait_in_the_kinds_queue(
+    attributes: dict[str, object],
+) -> None:
+    automation = type("Orders", (FulfillmentAutomation,), attributes)
+    assert route_of(automation, "Orders") == Route()
+
+
+def test_a_queue_and_a_priority_are_a_route() -> None:
+    automation = type("Orders", (FulfillmentAutomation,), {"queue": "slow.1", "priority": 9})
+    assert route_of(automation, "Orders") == Route("slow.1", 9)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "given"),
+    [
+        *(("queue", given) for given in ("", "a b", "a@eu", "-Q", 3, "x" * 65)),
+        *(("priority", given) for given in (-1, 10, True, 1.5, "3", None)),
+    ],
+)
+def test_a_queue_or_priority_that_can_not_be_is_refused(attribute: str, given: object) -> None:
+    automation = type("Orders", (FulfillmentAutomation,), {attribute: given})
+    with pytest.raises(RegistrationError, match=f"Orders has {attribute} = "):
+        route_of(automation, "Orders")
