@@ -54,8 +54,8 @@ CONTROL_QUEUE = "control"
 #: And each account its own ones, so that its backlog does not stand before another's.
 task_queues = [
     Queue(at(name, account))
-    for account in settings_by_account
-    for name in (CONTROL_QUEUE, *(kind.value for kind in Kind))
+    for account, chosen in settings_by_account.items()
+    for name in (CONTROL_QUEUE, *(kind.value for kind in Kind), *chosen.queues)
 ]
 task_default_queue = task_queues[0].name
 task_create_missing_queues = False

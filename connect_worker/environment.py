@@ -22,6 +22,8 @@ N = TypeVar("N", float, float | None)
 
 #: So that no two have one variable, `EU` and `_API_KEY` beside `EU_` and `API_KEY`.
 _ACCOUNT = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
+#: What a queue may be called: kombu and Redis take more, a command line and an ACL do not.
+QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
 
 
@@ -131,6 +133,23 @@ def names(env: Env, name: str) -> tuple[str, ...]:
         return ()
     listed: list[str] = env.list(name, [])
     return tuple(part.strip() for part in listed if part.strip())
+
+
+def queue_names(env: Env, name: str) -> tuple[str, ...]:
+    """Return the listed names of queues, each once.
+
+    Raises:
+        SettingsError: One of them can't be the name of a queue.
+    """
+    found = names(env, name)
+    for one in found:
+        if not QUEUE_NAME.fullmatch(one) or one == "control":
+            raise _refused(
+                f"{PREFIX}{name}",
+                f"{one[:40]!r} is no name of a queue: up to 64 letters, digits, '-', '_' and '.', "
+                "and not `control`",
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def account_names(env: Env, name: str) -> tuple[str, ...]:

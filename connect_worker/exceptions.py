@@ -8,6 +8,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ FailRequest                 decision: fail the request
      ├─ InquireRequest              decision: ask for (better) parameters
      ├─ SkipRequest                 decision: leave it pending, look again later
+     ├─ RetryRequest                not yet: run the processor again after a delay
      ├─ UsageFileAction             decision about a usage file
      │   ├─ AcceptUsageFile
      │   ├─ CloseUsageFile
@@ -33,6 +34,8 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ AccountPaused          R    nothing was sent: the account pauses, for all its workers
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
      ├─ InvalidDecision        P    what the processor returned or raised decides nothing
+     ├─ GaveUp                 P    it was "not yet" for longer than the processor waits
+     ├─ InvalidStep            P    a durable step that can't be run or journaled
      ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
      ├─ SettingsError          P    a setting is missing or malformed
      ├─ RegistrationError      P    the processors can't be registered
@@ -48,6 +51,7 @@ All of them survive pickling with their attributes, and none shows a secret.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,6 +159,41 @@ class SkipRequest(Message):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or "Request skipped", "skip")
+
+
+class RetryRequest(Message):
+    """Not yet: what the request waits for is not ready; run the processor again after a delay.
+
+    The request waits, and does not fail: no attempt is used up, nothing is said in its
+    conversation. The limit in time counts from the visit's first `RetryRequest`; when it is over,
+    `when_exhausted` of the automation says what becomes of the request.
+
+    Args:
+        message: What it waits for; people see it in `connect-worker list` and Flower.
+        delay: Seconds until the next run; None for `CONNECT_SKIP_SECONDS`.
+        give_up_after: Seconds since the visit's first "not yet" after which to wait no longer; None
+            for the automation's own `give_up_after`, a day unless it says otherwise.
+
+    Raises:
+        ValueError: The delay is negative or endless, or the limit is not above 0.
+
+    Example:
+        >>> raise RetryRequest("the tenant is being made", delay=60, give_up_after=3600)
+        Traceback (most recent call last):
+            ...
+        connect_worker.exceptions.RetryRequest: the tenant is being made
+    """
+
+    def __init__(
+        self, message: str = "", *, delay: float | None = None, give_up_after: float | None = None
+    ) -> None:
+        if delay is not None and not 0 <= delay < math.inf:
+            raise ValueError(f"a delay is a number of seconds, 0 or more, not {delay!r}")
+        if give_up_after is not None and not give_up_after > 0:
+            raise ValueError(f"give_up_after is a number of seconds above 0, not {give_up_after!r}")
+        super().__init__(message or "not yet", "retry")
+        self.delay = delay
+        self.give_up_after = give_up_after
 
 
 class UsageFileAction(Message):
@@ -557,6 +596,34 @@ class InvalidDecision(Permanent):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "decision")
+
+
+class GaveUp(Permanent):
+    """A request was "not yet" for longer than its processor is willing to wait.
+
+    Example:
+        >>> str(GaveUp("not yet for 3600 s: the tenant is being made"))
+        'not yet for 3600 s: the tenant is being made'
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "gave-up")
+
+
+class InvalidStep(Permanent):
+    """A durable step can't be run, or its result not be journaled; what is journaled stays.
+
+    Two steps have one name, the order is another than it was when the visit's first steps were
+    done, a result is no JSON, or holds a password. The request is parked: mend the processor, then
+    `connect-worker rerun` goes on at the first step without a result.
+
+    Example:
+        >>> str(InvalidStep("two steps are named 'tenant'"))
+        "two steps are named 'tenant'"
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "step")
 
 
 class InvalidDocument(Permanent, TypeError):

@@ -30,6 +30,7 @@ from connect_worker.environment import (
     is_blank,
     names,
     number,
+    queue_names,
     secret,
     switch,
     text,
@@ -98,6 +99,13 @@ class Settings:
         metadata=told(
             "your modules: dotted names or `.py` paths, with commas between; `:Class` behind one "
             "takes that automation of it alone"
+        ),
+    )
+    queues: tuple[str, ...] = field(
+        default=(),
+        metadata=told(
+            "queues that automations have beside those of the kinds, with commas between",
+            unset="none",
         ),
     )
     redis_url: str = field(
@@ -340,6 +348,7 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
         "products": names(env, own("PRODUCTS")),
         "config_file": text(env, own("CONFIG_FILE")),
         "processors": names(env, own("PROCESSORS")),
+        "queues": queue_names(env, own("QUEUES")),
         "redis_url": redis_url,
         "broker_url": broker_url,
         "poll_seconds": {

@@ -27,6 +27,17 @@ def workers(*, seconds: float) -> list[str]:
     return [name for answer in answers or () for name in answer]
 
 
+def queues_taken(*, seconds: float) -> dict[str, list[str]]:
+    """Return the queues of which the workers that answer in time take messages, by worker.
+
+    Raises:
+        ConnectionError: The broker can't be reached.
+    """
+    with _broker() as connection:
+        found = app.control.inspect(timeout=seconds, connection=connection).active_queues()
+    return {worker: [queue["name"] for queue in taken] for worker, taken in (found or {}).items()}
+
+
 def send_polls(kinds: Sequence[Kind], account: str = "") -> None:
     """Ask the workers to poll these kinds of an account now.
 

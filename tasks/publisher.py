@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from celery.app.amqp import task_message
@@ -15,6 +15,14 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
 from connect_worker.accounts import at
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.notices import Notice
+from connect_worker.processing.routes import (
+    NO_ROUTES,
+    OWN_QUEUE,
+    Backlog,
+    Route,
+    Routes,
+    route_for,
+)
 from connect_worker.processing.states import Kind, Ref
 from tasks.app import app
 from tasks.queues import lengths
@@ -24,27 +32,43 @@ BATCH = 500
 
 
 class CeleryPublisher:
-    """Publishes wake-up calls: one task per request, on the queue of its kind and account.
+    """Publishes wake-up calls: one task per request, on the queue of its automation.
 
     Args:
         account: As `CONNECT_ACCOUNTS` has it; "" for the only one.
+        routes: Of the automations that have a queue or a priority of their own.
+        products: Tells the product of each request; asked only where there are such automations.
     """
 
-    def __init__(self, account: str = "") -> None:
+    def __init__(
+        self,
+        account: str = "",
+        *,
+        routes: Routes = NO_ROUTES,
+        products: Callable[[Sequence[Ref]], Sequence[str]] | None = None,
+    ) -> None:
+        self._account = account
         self._tasks = {kind: at(f"process.{kind}", account) for kind in Kind}
-        self._queues = {kind: at(kind.value, account) for kind in Kind}
         self._look, self._control = at("look", account), at("control", account)
+        self._routes = routes
+        self._products = products
 
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send the messages; when the broker is away they are lost, and the sweep sends others."""
-        self._send([(self._tasks[ref.kind], ref.id, self._queues[ref.kind]) for ref in refs])
+        waiting = list(refs)
+        self._send(
+            [
+                (self._tasks[ref.kind], ref.id, self._queue(ref.kind, route), _priority(route))
+                for ref, route in zip(waiting, self._routes_of(waiting), strict=True)
+            ]
+        )
 
     def notify(self, notices: Iterable[Notice]) -> None:
         """Send the messages; a lost one, too, the sweep replaces."""
-        self._send([(self._look, str(notice), self._control) for notice in notices])
+        self._send([(self._look, str(notice), self._control, {}) for notice in notices])
 
-    def _send(self, waiting: Sequence[tuple[str, str, str]]) -> None:
-        """Send messages: of each the task, its argument and the queue."""
+    def _send(self, waiting: Sequence[tuple[str, str, str, dict[str, int]]]) -> None:
+        """Send messages: of each the task, its argument, the queue and options."""
         if not waiting:
             return
         try:
@@ -53,21 +77,51 @@ class CeleryPublisher:
                 app.producer_pool.acquire(block=True) as producer,
                 producer.batch(BATCH),  # type: ignore[attr-defined]  # likewise
             ):
-                for task, argument, queue in waiting:
+                for task, argument, queue, options in waiting:
                     message = _message(task, argument)
-                    app.amqp.send_task_message(producer, task, message, queue=queue)
+                    app.amqp.send_task_message(producer, task, message, queue=queue, **options)
         except (BatchPublishError, OperationalError) as error:
             logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
 
-    def backlogged(self) -> list[Kind]:
-        """Return the kinds whose queues hold messages; all of them while the broker is away."""
+    def backlogged(self) -> Backlog:
+        """Tell of whose requests messages wait; of all while the broker is away."""
+        own = {kind: self._queue(kind, route_for(self._routes, kind, "")) for kind in Kind}
+        others = {
+            (kind, product): self._queue(kind, route)
+            for (kind, product), route in self._routes.items()
+            if product
+        }
         try:
             with app.connection_or_acquire() as connection:
-                waiting = lengths(connection, self._queues.values())
+                waiting = lengths(connection, {*own.values(), *others.values()})
         except OperationalError as error:
             logger.warning(LogEvent("broker not reachable", error=error))
-            return list(Kind)
-        return [kind for kind in Kind if waiting[self._queues[kind]]]
+            return Backlog(kinds=list(Kind))
+        return Backlog(
+            kinds=[kind for kind, queue in own.items() if waiting[queue]],
+            products={name: waiting[queue] > 0 for name, queue in others.items()},
+        )
+
+    def _routes_of(self, refs: Sequence[Ref]) -> list[Route]:
+        """Return where each message goes: a product is read only of kinds that have routes."""
+        kinds = {kind for kind, _ in self._routes}
+        routed = [ref for ref in refs if ref.kind in kinds]
+        if not routed or self._products is None:
+            return [OWN_QUEUE] * len(refs)
+        products = dict(zip(routed, self._products(routed), strict=True))
+        return [route_for(self._routes, ref.kind, products.get(ref, "")) for ref in refs]
+
+    def _queue(self, kind: Kind, route: Route) -> str:
+        return at(route.queue or kind.value, self._account)
+
+
+def _priority(route: Route) -> dict[str, int]:
+    """Return what tells the broker of a priority: Redis only.
+
+    RabbitMQ has to be told when a queue is declared, and takes the higher number first.
+    """
+    on_redis = app.conf.broker_url.startswith(("redis", "sentinel"))
+    return {"priority": route.priority} if route.priority and on_redis else {}
 
 
 def _message(task: str, argument: str) -> Any:

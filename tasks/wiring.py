@@ -22,6 +22,7 @@ from connect_worker.processing.states import Kind
 from connect_worker.resources.loading import load_registry
 from connect_worker.settings import Settings
 from tasks.publisher import CeleryPublisher
+from tasks.reaper import ChildReaper
 
 
 def settings(account: str = "") -> Settings:
@@ -81,10 +82,11 @@ def _engine(account: str) -> Engine:
         observe=meter,
     )
     registry = load_registry(chosen.processors, config)
+    registry.require_queues(chosen.queues)
     return Engine(
         ledger=ledger,
         connect=client,
-        publisher=CeleryPublisher(account),
+        publisher=CeleryPublisher(account, routes=registry.routes, products=ledger.products),
         registry=registry,
         heart=Heart(ledger),
         account=chosen.account,
@@ -100,5 +102,6 @@ def _engine(account: str) -> Engine:
         say_activated=chosen.say_activated,
         keep_seconds=chosen.keep_days * 86_400,
         poll_seconds={Kind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
+        reaper=ChildReaper(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

@@ -23,6 +23,9 @@ class Control(Protocol):
     def workers(self, *, seconds: float) -> Sequence[str]:
         """Return the names of the workers that answer within this time."""
 
+    def queues_taken(self, *, seconds: float) -> Mapping[str, Sequence[str]]:
+        """Return the queues of which workers take messages, by worker."""
+
     def send_polls(self, kinds: Sequence[Kind], account: str = "") -> None:
         """Ask the workers to poll these kinds of an account now."""
 

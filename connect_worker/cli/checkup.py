@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from connect_worker.accounts import settings_of
+from connect_worker.accounts import at, settings_of
 from connect_worker.api import Client
-from connect_worker.cli.broker import see_workers
+from connect_worker.cli.broker import control, see_workers
 from connect_worker.config import Config
 from connect_worker.desk.board import Board, read_board
 from connect_worker.desk.choice import OPEN_STATES
@@ -129,7 +130,9 @@ class Checkup:
         try:
             # What a vendor's module prints is no part of the answer.
             with contextlib.redirect_stdout(sys.stderr):
-                self._registry = load_registry(self._settings.processors, self._config)
+                registry = load_registry(self._settings.processors, self._config)
+            registry.require_queues(self._settings.queues)
+            self._registry = registry
         except RegistrationError as error:
             remedy = "mend it: with this, a worker refuses to start"
             yield Finding("processors", Level.FAIL, str(error), remedy)
@@ -240,6 +243,7 @@ class Checkup:
             return
         if self._is_whole:
             yield from self._of_workers()
+        yield from self._of_queues()
         yield from self._of_polls(board)
         if board.gate.failures or board.is_paused:
             yield Finding(
@@ -282,6 +286,36 @@ class Checkup:
             yield Finding("workers", Level.FAIL, "none answers", remedy)
         else:
             yield Finding("workers", Level.OK, ", ".join(workers.names))
+
+    def _of_queues(self) -> Iterator[Finding]:
+        """Tell of each queue that has requests, and of which no worker takes any."""
+        try:
+            taken = set(chain.from_iterable(control().queues_taken(seconds=1.0).values()))
+        except ConnectionError:
+            # What is wrong with the broker is told under workers.
+            return
+        if not taken:
+            return
+        missed = {name: of for name, of in self._queues().items() if name not in taken}
+        for name, waiting in missed.items():
+            yield Finding(
+                "queues",
+                Level.FAIL,
+                f"no worker takes {name}: {waiting} wait there until one does",
+                f"start one: celery -A tasks worker -l info -Q {name}",
+            )
+        if not missed:
+            yield Finding("queues", Level.OK, f"workers take {', '.join(sorted(taken))}")
+
+    def _queues(self) -> dict[str, str]:
+        """Return what waits in each queue that the processors and the schedule need."""
+        found = {at("control", self._account): "polls and sweeps"}
+        for one in self._registry.registrations if self._registry else ():
+            name = at(one.route.queue or one.kind.value, self._account)
+            found[name] = (
+                f"{found[name]}, {one.name}" if name in found else f"requests of {one.name}"
+            )
+        return found
 
     def _of_polls(self, board: Board) -> Iterator[Finding]:
         """Tell by the last polls whether beat runs: it answers no question itself."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import click
 from rich.console import Console
@@ -15,6 +16,7 @@ from connect_worker.desk.acts import (
     DISCARD,
     REPOST,
     RERUN,
+    RERUN_ALL_STEPS,
     Act,
     Result,
     carry_out,
@@ -24,6 +26,8 @@ from connect_worker.desk.acts import (
 from connect_worker.desk.choice import Choice, find
 from connect_worker.desk.words import clean
 from connect_worker.processing.states import Entry, Kind, Ref, State
+
+F = TypeVar("F", bound=Callable[..., object])
 
 #: So many are shown before the question.
 SHOWN = 10
@@ -35,6 +39,7 @@ def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
     @click.option("--all", "everything", is_flag=True, help="All that are parked.")
     @filters
     @click.option("--yes", is_flag=True, help="Do not ask.")
+    @_forgetful(act)
     @at_desk
     def command(
         desk: Desk,
@@ -45,6 +50,7 @@ def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
         product: str,
         error: str,
         yes: bool,
+        forget_steps: bool = False,
     ) -> Exit:
         choice = Choice(
             Kind(kind) if kind else None, frozenset({State.PARKED}), product=product, error=error
@@ -56,9 +62,21 @@ def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
             )
         result = Result()
         entries = _named(desk, request_ids, result) if request_ids else list(choice.of(desk.ledger))
-        return _carry_out(desk, act, entries, result, is_sure=yes)
+        chosen = RERUN_ALL_STEPS if forget_steps else act
+        return _carry_out(desk, chosen, entries, result, is_sure=yes)
 
     return command
+
+
+def _forgetful(act: Act) -> Callable[[F], F]:
+    """Give `rerun` the option that the others don't have."""
+    if act is not RERUN:
+        return lambda command: command
+    return click.option(
+        "--forget-steps",
+        is_flag=True,
+        help="Run the processor's own steps again, too: those that are done are forgotten.",
+    )
 
 
 def _named(desk: Desk, request_ids: Sequence[str], result: Result) -> list[Entry]:

@@ -16,7 +16,8 @@ from connect_worker.cli.styles import STYLES
 from connect_worker.desk.acts import ACTS
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, story_of, without_values
-from connect_worker.desk.story import facts, timeline_of
+from connect_worker.desk.story import facts
+from connect_worker.desk.timeline import timeline
 from connect_worker.desk.words import clean, moment, span
 from connect_worker.processing.states import Entry
 
@@ -80,8 +81,10 @@ def _timeline(entry: Entry) -> Table:
     grid.add_column(no_wrap=True, justify="right", style="dim")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", style="dim")
-    for step in timeline_of(entry):
-        one, waited = step.moment, "" if step.waited is None else f"+{span(step.waited)}"
-        state = Text(one.state, style=STYLES[one.state])
-        grid.add_row(moment(one.at), waited, state, Text(clean(one.worker)))
+    for one in timeline(entry):
+        waited = "" if one.waited is None else f"+{span(one.waited)}"
+        what = (
+            Text(f"  {clean(one.step)}") if one.step else Text(one.state, style=STYLES[one.state])
+        )
+        grid.add_row(moment(one.at), waited, what, Text(clean(one.worker)))
     return grid

@@ -15,7 +15,8 @@ from connect_worker.desk.board import Board, read_board
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, without_values
 from connect_worker.desk.rows import GROUPS
-from connect_worker.desk.story import facts, timeline_of
+from connect_worker.desk.story import facts
+from connect_worker.desk.timeline import timeline
 from connect_worker.processing.states import Kind
 
 #: The hour that goes on included.
@@ -84,7 +85,7 @@ class ShowStory(Page):
             entry=entry,
             others=entries[:-1],
             facts=list(facts(entry, now, when=utc)),
-            steps=list(timeline_of(entry)),
+            lines=timeline(entry),
             decision=decision,
             acts=[act for act in ACTS.values() if not act.objection(entry)],
         )

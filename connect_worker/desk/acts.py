@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connect_worker.engine.ports import Ledger
@@ -70,6 +70,13 @@ RERUN = Act(
     "begin anew, a stored decision is dropped, and steps that are done stay done.",
     lambda ledger, ref, _: ledger.rerun(ref),
     states=frozenset({State.PARKED, State.DISCARDED}),
+)
+#: The same, and not one of `ACTS`: only who has changed a processor's steps has a use for it.
+RERUN_ALL_STEPS = replace(
+    RERUN,
+    meaning="The processor runs again, in the same visit and with the same idempotency keys. The "
+    "attempts begin anew, a stored decision and the results of the processor's steps are dropped.",
+    change=lambda ledger, ref, _: ledger.rerun(ref, forget_steps=True),
 )
 REPOST = Act(
     "repost",

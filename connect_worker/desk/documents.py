@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connect_worker.desk.timeline import steps_of, timeline
 from connect_worker.desk.words import clean, stamp
 from connect_worker.processing.states import JSON, Entry, Pause, Poll
 
@@ -31,7 +32,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
 
 
 def story_of(entry: Entry) -> dict[str, Any]:
-    """Return all that the ledger has of a request."""
+    """Return all that the ledger has of a request, but for the results of its steps."""
     return {
         **row_of(entry),
         "earlier_visits": list(entry.earlier),
@@ -39,10 +40,15 @@ def story_of(entry: Entry) -> dict[str, Any]:
         "held_by": clean(entry.held_by) or None,
         "lease_until": stamp(entry.due) if entry.state.is_leased else None,
         "decision": without_values(decision_of(entry)),
-        "steps": sorted(entry.steps),
+        "steps": [clean(name) for name in steps_of(entry)],
         "timeline": [
-            {"at": stamp(one.at), "state": one.state.value, "worker": clean(one.worker)}
-            for one in entry.history
+            {
+                "at": stamp(one.at),
+                "state": one.state.value,
+                "worker": clean(one.worker),
+                "step": clean(one.step),
+            }
+            for one in timeline(entry)
         ],
     }
 

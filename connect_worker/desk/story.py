@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from connect_worker.desk.documents import worker_of
+from connect_worker.desk.timeline import steps_of
 from connect_worker.desk.words import clean, moment, span
-from connect_worker.processing.states import Entry, Moment, State
-
-#: A shorter time between two moments is not told.
-WORTH_TELLING_SECONDS = 0.05
+from connect_worker.processing.states import Entry, State
 
 
 def facts(
@@ -31,11 +28,15 @@ def facts(
     elif due := _due(entry, now):
         yield due
     if entry.steps:
-        yield "Steps done", clean(", ".join(entry.steps))
+        yield "Steps done", clean(", ".join(steps_of(entry)))
     if entry.outcome:
         yield "Outcome", clean(entry.outcome)
     if entry.error:
-        yield "Last error", clean(entry.error)
+        is_waiting = entry.state is State.WAITING
+        yield "Waits for" if is_waiting else "Last error", clean(entry.error)
+    if entry.not_yet_since and not entry.state.is_final:
+        since = entry.not_yet_since
+        yield "Not yet", f"since {when(since)}, {span(now - since)} ago"
     if entry.sealed:
         yield "Not shown", clean(entry.sealed)
 
@@ -53,23 +54,3 @@ def _due(entry: Entry, now: float) -> tuple[str, str] | None:
     if entry.state in (State.RETRY, State.WAITING, State.DECIDED):
         return "Next look", f"in {span(left)}" if left > 0 else "now: a worker takes it next"
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a timeline."""
-
-    moment: Moment
-    #: Seconds since the one before; None when that is not worth telling.
-    waited: float | None
-
-
-def timeline_of(entry: Entry) -> list[Step]:
-    """Return the changes of a request's state, each with how long it took to come."""
-    last: float | None = None
-    steps = []
-    for one in entry.history:
-        waited = None if last is None else one.at - last
-        steps.append(Step(one, waited if waited and waited >= WORTH_TELLING_SECONDS else None))
-        last = one.at
-    return steps

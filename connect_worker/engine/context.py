@@ -8,7 +8,7 @@ from typing import Protocol
 
 from connect_worker.engine.heart import Heart
 from connect_worker.engine.job import Job
-from connect_worker.engine.ports import Connect, Ledger, Publisher
+from connect_worker.engine.ports import Connect, Ledger, Publisher, Reaper
 from connect_worker.engine.turnstile import KnownPause
 from connect_worker.processing.registry import Registry
 from connect_worker.processing.retry import RetryPolicy
@@ -37,6 +37,19 @@ class Processor(Protocol):
         """Process one request; what it decides is stored with `job.decide`."""
 
 
+class Nobody:
+    """A reaper where no process can be ended: threads, greenlets, the single-process loop."""
+
+    def arm(self, seconds: float) -> None:
+        """Do nothing."""
+
+    def disarm(self) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The ports and the numbers."""
@@ -62,6 +75,9 @@ class Engine:
     poll_seconds: Mapping[Kind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
+
+    #: Ends the process of a run that takes longer than its `time_limit`.
+    reaper: Reaper = field(default_factory=Nobody)
 
     @property
     def requeue_seconds(self) -> float:

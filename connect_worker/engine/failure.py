@@ -9,15 +9,25 @@ from connect_worker.engine.job import Job
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
+    GaveUp,
     KeyMissing,
     LeaseLost,
     LedgerUnavailable,
     Message,
     Permanent,
+    RetryRequest,
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.masking import mask_secrets
-from connect_worker.processing.retry import AccountTrouble, account_trouble, cause_of, pause_met
+from connect_worker.processing.outcome import Outcome
+from connect_worker.processing.retry import (
+    AccountTrouble,
+    Cause,
+    account_trouble,
+    cause_of,
+    pause_met,
+)
+from connect_worker.processing.rules import Rules
 from connect_worker.processing.states import State
 
 
@@ -36,9 +46,58 @@ def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float 
         return f"stopped: {lost}", None
 
 
+def last_word(engine: Engine, job: Job, error: Exception) -> Outcome | None:
+    """Return what is decided instead of a processor that has no try left; None while it has one.
+
+    None as well when a person shall look at it, and for trouble that is not the processor's.
+
+    Raises:
+        GaveUp: It was "not yet" for too long, and a person shall look at it.
+    """
+    given_up = _given_up(engine, job, error)
+    if given_up is None:
+        return None
+    outcome = job.rules.when_exhausted
+    if outcome is None:
+        if given_up is error:
+            return None
+        raise given_up from error
+    logger.error(
+        LogEvent("gave up", attempts=job.claim.attempt, error=describe(given_up)),
+        exc_info=None if isinstance(given_up, GaveUp) else error,
+    )
+    return outcome
+
+
+def _given_up(engine: Engine, job: Job, error: Exception) -> Exception | None:
+    """Return why the processor gets no other try; None when it does, or something else is wrong."""
+    if job.is_decided:
+        return None
+    if isinstance(error, RetryRequest):
+        limit = _patience(job, error)
+        lasted = engine.ledger.now() - job.claim.not_yet_since if job.claim.not_yet_since else 0.0
+        if limit is None or lasted < limit:
+            return None
+        return GaveUp(f"not yet for {lasted:.0f} s, and {limit:g} are allowed: {error}")
+    if isinstance(error, (LeaseLost, LedgerUnavailable)) or cause_of(error) is not Cause.PROCESSOR:
+        return None
+    declared = job.rules.gives_up_on(error)
+    if declared or (
+        job.claim.attempt >= engine.policy.max_attempts and not _is_permanent(job.rules, error)
+    ):
+        return error
+    return None
+
+
+def _patience(job: Job, error: RetryRequest) -> float | None:
+    return job.rules.give_up_after if error.give_up_after is None else error.give_up_after
+
+
 def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
     if isinstance(error, (LeaseLost, LedgerUnavailable)):
         raise error
+    if isinstance(error, RetryRequest) and not job.is_decided:
+        return _not_yet(engine, job, error)
     if isinstance(error, KeyMissing):
         # For another worker to take, or for this one when it has been given the key.
         return _later(engine, job, error, engine.lease_seconds, attempt_used=False)
@@ -52,7 +111,7 @@ def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float |
         seconds = pause_account(engine, trouble)
         if seconds > 0:
             return _later(engine, job, error, seconds, attempt_used=False)
-    if _is_permanent(error):
+    if _is_permanent(job.rules, error):
         return _park(engine, job, error)
     if job.decision is None and job.claim.attempt >= engine.policy.max_attempts:
         return _park(engine, job, error)
@@ -63,10 +122,35 @@ def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float |
     return _later(engine, job, error, engine.policy.delay(failures))
 
 
-def _is_permanent(error: BaseException | None) -> bool:
+def _not_yet(engine: Engine, job: Job, error: RetryRequest) -> tuple[str, None]:
+    """Let the request wait, at most until its patience ends: then it has a last look."""
+    seconds = engine.skip_seconds if error.delay is None else error.delay
+    limit = _patience(job, error)
+    if limit is not None:
+        now = engine.ledger.now()
+        seconds = min(seconds, max(0.0, (job.claim.not_yet_since or now) + limit - now))
+    why = " ".join(mask_secrets(str(error)).split())
+    engine.ledger.put_back(
+        job.claim,
+        State.WAITING,
+        delay_seconds=seconds,
+        error=why,
+        attempt_used=False,
+        not_yet=True,
+    )
+    logger.info(LogEvent("waits", seconds=round(seconds, 1), why=why))
+    return f"not yet, again in {seconds:.0f} s: {job.without_values(why)}"[:500], None
+
+
+def _is_permanent(rules: Rules, error: BaseException | None) -> bool:
     """Whether another try can't help; a usage file that Connect refused stays refused."""
+    declared = rules.gives_up_on(error) if error is not None else None
+    return _is_permanent_by_itself(error) if declared is None else declared
+
+
+def _is_permanent_by_itself(error: BaseException | None) -> bool:
     if isinstance(error, (FileCreationError, FileRetrievalError)) and error.__cause__ is not None:
-        return _is_permanent(error.__cause__)
+        return _is_permanent_by_itself(error.__cause__)
     return isinstance(error, (Permanent, NotImplementedError))
 
 

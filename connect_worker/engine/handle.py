@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from connect_worker.engine.context import Engine, Processor
-from connect_worker.engine.failure import after_error
+from connect_worker.engine.deadline import Deadline
+from connect_worker.engine.failure import after_error, last_word
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.line import hand_on
 from connect_worker.engine.meter import measuring
+from connect_worker.engine.overrun import overrun
 from connect_worker.engine.post import Finished, finish
 from connect_worker.engine.reading import read
 from connect_worker.engine.turnstile import calling_under
@@ -129,12 +134,30 @@ def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
 
 def _decide(engine: Engine, processor: Processor, job: Job, document: JSON) -> Decision:
     try:
-        processor.run(document, job)
+        with _timed(engine, job):
+            processor.run(document, job)
+    except Exception as error:
+        outcome = last_word(engine, job, error)
+        if outcome is None:
+            raise
+        job.decide(outcome)
     finally:
         if job.decision is not None:
             # The next one may be inside the processor while this one's decision is posted.
             hand_on(engine, job.claim)
     return job.decision or Decision(Leave())
+
+
+@contextmanager
+def _timed(engine: Engine, job: Job) -> Iterator[None]:
+    """Have the request taken from this run if it is inside for longer than its rules allow."""
+    job.deadline = Deadline(partial(overrun, engine, job), engine.reaper)
+    try:
+        yield
+    except BaseException:
+        job.deadline.end()
+        raise
+    job.deadline.end()
 
 
 def _end(engine: Engine, job: Job, finished: Finished) -> Handled:

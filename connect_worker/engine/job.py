@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from connect_worker.engine.deadline import Deadline
 from connect_worker.engine.heart import Pulse
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import InvalidDecision, KeyMissing
@@ -12,6 +13,7 @@ from connect_worker.masking import hide_here, mask_values
 from connect_worker.processing.kinds import status_of
 from connect_worker.processing.outcome import Outcome, from_json, to_json
 from connect_worker.processing.passwords import given_passwords, without_passwords
+from connect_worker.processing.rules import NO_RULES, Rules
 from connect_worker.processing.states import JSON, Claim, Ref
 from connect_worker.processing.values import values_in
 
@@ -60,6 +62,10 @@ class Job:
         self.steps: dict[str, JSON] = dict(claim.steps)
         #: What was decided in this visit, here or by an earlier run.
         self.decision: Decision | None = None
+        #: What its processor says of errors, from the moment in which it begins.
+        self.rules = NO_RULES
+        #: The end of its time inside the processor.
+        self.deadline: Deadline | None = None
         self._ledger = ledger
         self._pulse = pulse
         self._document: JSON = None
@@ -95,6 +101,11 @@ class Job:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
         self._pulse.confirm()
 
+    @property
+    def document(self) -> JSON:
+        """The request as Connect showed it at the job's beginning."""
+        return self._document
+
     def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
         """Run an effect once per visit and journal its JSON result; a rerun gets that result."""
         if name not in self.steps:
@@ -111,6 +122,16 @@ class Job:
         """Take note of the request as Connect shows it at the job's beginning."""
         self._document = document
 
+    def begin(self, rules: Rules) -> None:
+        """Take note of the processor's rules: from here on it is the user's code that runs."""
+        self.rules = rules
+        if rules.time_limit is not None and self.deadline:
+            self.deadline.start(rules.time_limit)
+
+    def lose(self) -> None:
+        """Let this run write nothing more, and its lease end."""
+        self._pulse.lost = True
+
     def without_values(self, text: str) -> str:
         """Return a text for all who see Flower: no value of the request's parameters is in it."""
         return mask_values(text, values_in(self._document))
@@ -125,6 +146,8 @@ class Job:
             InvalidDecision: When the run has decided something else already.
             LeaseLost: When another worker owns the request by now; nothing is stored.
         """
+        if self.deadline:
+            self.deadline.end()
         hide_here(given_passwords(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self._document))

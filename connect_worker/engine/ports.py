@@ -12,6 +12,7 @@ from typing import Protocol
 from connect_worker.processing.durations import Hour
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.notices import Heard, Notice
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -99,7 +100,7 @@ class Ledger(Protocol):
         """
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
-        """Journal one step as done; a step's first result stays."""
+        """Journal one step as done; a step's first result stays, and of a processor's its time."""
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`; the record is kept for `keep_seconds`."""
@@ -116,12 +117,13 @@ class Ledger(Protocol):
         error: str = "",
         attempt_used: bool = True,
         cause: str = "",
+        not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay. With a cause it counts as a retry for it.
 
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
-        of a stored decision counted none).
+        of a stored decision counted none). The time of a visit's first `not_yet` is remembered.
 
         Raises:
             ValueError: Another state than these three, or `decided` without a stored decision.
@@ -136,7 +138,7 @@ class Ledger(Protocol):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] = (),
+        backlogged: Collection[Kind] | Backlog = (),
     ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
@@ -144,8 +146,8 @@ class Ledger(Protocol):
         `posting` one `decided`; both are published at once. A published record is looked at, and
         published again, each `requeue_seconds` until somebody claims it; one in line for a slot
         ever more rarely, up to once an hour.
-        Of a kind in `backlogged` an unanswered message is taken to be in the queue still, and only
-        each 64th look publishes another one. So a message that a dead worker took along is replaced
+        Of a kind or product in `backlogged` an unanswered message is taken to be in the queue
+        still, and only each 64th look publishes another one. So a message that a dead worker took along is replaced
         as soon as the queue is empty.
         """
 
@@ -165,8 +167,11 @@ class Ledger(Protocol):
         the worker that takes it up compares them.
         """
 
-    def rerun(self, ref: Ref) -> bool:
-        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay."""
+    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
+        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay.
+
+        `forget_steps` drops the results of the processor's own steps; those of the engine stay.
+        """
 
     def repost(self, ref: Ref) -> bool:
         """Parked with a decision → decided, due now."""
@@ -255,6 +260,9 @@ class Ledger(Protocol):
     def polls(self) -> Mapping[Kind, Poll]:
         """Return how the last poll of each kind ended that was polled yet."""
 
+    def products(self, refs: Sequence[Ref]) -> list[str]:
+        """Return the product of each request; "" where none is known."""
+
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""
 
@@ -309,8 +317,21 @@ class Publisher(Protocol):
     def notify(self, notices: Iterable[Notice]) -> None:
         """Send one message per notice to the queue of polls and sweeps."""
 
-    def backlogged(self) -> Collection[Kind]:
-        """Return the kinds whose queues hold messages that no worker has taken yet."""
+    def backlogged(self) -> Collection[Kind] | Backlog:
+        """Tell of whose requests messages wait that no worker has taken yet."""
+
+
+class Reaper(Protocol):
+    """Ends the process of a run that takes too long, where it has one of its own."""
+
+    def arm(self, seconds: float) -> None:
+        """End it some time after so many seconds, even if it lets no thread of its own in."""
+
+    def disarm(self) -> None:
+        """Forget what `arm` was told."""
+
+    def end(self) -> None:
+        """End it now."""
 
 
 class Connect(Protocol):

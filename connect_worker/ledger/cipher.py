@@ -17,6 +17,8 @@ MARK: Final = "fernet:"
 HIDDEN: Final = "encrypted"
 #: Put before the name of a step, so that steps can't collide with the other fields.
 STEP: Final = "j:"
+#: And before it, of the time at which it was done.
+STEP_TIME: Final = "i:"
 
 
 class Cipher(Protocol):

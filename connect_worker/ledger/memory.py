@@ -42,6 +42,7 @@ from connect_worker.processing.states import (
     Turn,
     Woken,
 )
+from connect_worker.processing.steps import is_own
 
 MAX_WAIT_MS = 3_600_000
 MAX_NAMES = 20
@@ -243,7 +244,11 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     @atomic
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
-        self._current(claim).steps.setdefault(step, to_text(result))
+        record, text = self._current(claim), to_text(result)
+        if step not in record.steps:
+            record.steps[step] = text
+            if is_own(step):
+                record.step_times[step] = self._now()
 
     @atomic
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
@@ -270,6 +275,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         error: str = "",
         attempt_used: bool = True,
         cause: str = "",
+        not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
@@ -282,6 +288,8 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
                 record.attempt = max(0, record.attempt - 1)
             if state is not State.DECIDED:
                 record.decision = None
+            if not_yet:
+                record.not_yet_since = record.not_yet_since or self._now()
             record.counted, record.error = False, clip(error)
             self._move(record, state, due=self._now() + milliseconds(delay_seconds))
             if cause:
@@ -305,10 +313,11 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] = (),
+        backlogged: Collection[Kind] | Backlog = (),
     ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
+        backlog = backlog_of(backlogged)
         waiting = [
             (record.look, str(ref), ref, record)
             for ref, record in self._records.items()
@@ -323,7 +332,8 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
                 woken.parked.append(ref)
                 continue
             # A very long backlog may hide that a message was lost: now and then comes another one.
-            if not (ref.kind in backlogged and record.unanswered % PATIENCE):
+            may_wait = backlog.holds(ref.kind, record.product)
+            if not (may_wait and record.unanswered % PATIENCE):
                 woken.publish.append(ref)
             # In line for a slot, it is told by whoever frees one; and else ever more rarely.
             times = record.unanswered if record.limit else 0
@@ -388,7 +398,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- a person's word
 
     @atomic
-    def rerun(self, ref: Ref) -> bool:
+    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same visit."""
         record = self._find(ref)
         if record is None or record.state not in (State.PARKED, State.DISCARDED):
@@ -397,6 +407,10 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             # A final state counts for ever; this one is taken back.
             self._ended[ref.kind, State.DISCARDED, self._label_of(record.product)] -= 1
         record.attempt, record.decision, record.expires = 0, None, None
+        record.not_yet_since = 0
+        if forget_steps:
+            for name in filter(is_own, list(record.steps)):
+                del record.steps[name], record.step_times[name]
         record.given_up_by = "rerun"
         self._move(record, State.QUEUED, due=self._now())
         return True
@@ -510,6 +524,12 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             del self._holders[name]
 
     # ---- for people and dashboards
+
+    @atomic
+    def products(self, refs: Sequence[Ref]) -> list[str]:
+        """Return the product of each request."""
+        found = map(self._find, refs)
+        return [record.product if record else "" for record in found]
 
     @atomic
     def entry(self, ref: Ref) -> Entry | None:

@@ -39,8 +39,11 @@ class Record:
     #: JSON text, so that a caller who changes the document does not change the decision.
     decision: str | None = None
     steps: dict[str, str] = field(default_factory=dict)
+    step_times: dict[str, int] = field(default_factory=dict)
     #: The limit in whose slots (while running) or line (else) it is.
     limit: str = ""
+    #: The processor's first "not yet"; 0 for none.
+    not_yet_since: int = 0
     error: str = ""
     outcome: str = ""
     #: The call that took it out of the last owner's hands; repeated, that call changes nothing.
@@ -81,6 +84,7 @@ class Record:
             probe=probe,
             limit=self.limit,
             counted_as=counted_as,
+            not_yet_since=self.not_yet_since / 1000,
         )
 
     def to_entry(self, ref: Ref) -> Entry:
@@ -96,12 +100,14 @@ class Record:
             due=self.due / 1000,
             decision=self._decision(),
             steps=self._steps(),
+            step_times={name: at / 1000 for name, at in self.step_times.items()},
             outcome=self.outcome,
             error=self.error,
             first_seen=self.first_seen / 1000,
             changed=self.changed / 1000,
             earlier=tuple(self.names),
             history=tuple(self.history),
+            not_yet_since=self.not_yet_since / 1000,
             held_by=self.held_by,
         )
 

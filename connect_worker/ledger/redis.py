@@ -22,6 +22,7 @@ from connect_worker.ledger.numbers import Numbers
 from connect_worker.ledger.scripts import Scripts, escaped
 from connect_worker.ledger.wire import (
     clip,
+    flat_backlog,
     flat_limits,
     flat_measures,
     microseconds_between,
@@ -34,6 +35,7 @@ from connect_worker.ledger.wire import (
 )
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.measures import NoTally, Tally
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import (
     FINAL_STATES,
     JSON,
@@ -50,6 +52,7 @@ from connect_worker.processing.states import (
     Turn,
     Woken,
 )
+from connect_worker.processing.steps import OWN, is_own
 
 T = TypeVar("T")
 
@@ -170,7 +173,8 @@ class RedisLedger(Numbers, Notices):
 
     def record(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
-        _demand(self._by_claim("record", claim, step, self._cipher.seal(to_text(result))), claim)
+        text, with_time = self._cipher.seal(to_text(result)), int(is_own(step))
+        _demand(self._by_claim("record", claim, step, text, with_time), claim)
 
     def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
@@ -189,13 +193,14 @@ class RedisLedger(Numbers, Notices):
         error: str = "",
         attempt_used: bool = True,
         cause: str = "",
+        not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
         if state not in (State.RETRY, State.WAITING, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         delay, text = milliseconds(delay_seconds), self._error(error)
-        used = int(attempt_used)
-        verdict = self._give_up("put_back", claim, state, delay, text, used, cause)
+        flags = int(attempt_used), cause, int(not_yet)
+        verdict = self._give_up("put_back", claim, state, delay, text, *flags)
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
 
@@ -214,17 +219,17 @@ class RedisLedger(Numbers, Notices):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] = (),
+        backlogged: Collection[Kind] | Backlog = (),
     ) -> Woken:
         """Find what is due; in batches, so that Redis serves others in between."""
-        requeue, kinds = milliseconds(requeue_seconds), ",".join(backlogged)
+        requeue, waiting = milliseconds(requeue_seconds), flat_backlog(backlogged)
         publish: list[Ref] = []
         expired: list[Ref] = []
         parked: list[Ref] = []
         total = 0
         while total < limit:
             size = min(limit - total, BATCH)
-            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, kinds)
+            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, waiting)
             for refs, texts in zip((publish, expired, parked), found, strict=True):
                 refs += map(Ref.parse, texts)
             total += looked
@@ -244,9 +249,9 @@ class RedisLedger(Numbers, Notices):
 
     # ---- a person's word
 
-    def rerun(self, ref: Ref) -> bool:
+    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same visit."""
-        return self._changed("rerun", str(ref), _token())
+        return self._changed("rerun", str(ref), _token(), OWN if forget_steps else "")
 
     def repost(self, ref: Ref) -> bool:
         """Parked with a decision → decided, due now."""
@@ -307,6 +312,13 @@ class RedisLedger(Numbers, Notices):
         self._scripts.run("release", owner, key=f"lock:{name}")
 
     # ---- for people and dashboards
+
+    def products(self, refs: Sequence[Ref]) -> list[str]:
+        """Return the product of each request, in one round trip."""
+        found: list[str] = []
+        for batch in _batches(refs):
+            found += self._scripts.values((f"request:{ref}" for ref in batch), "p")
+        return found
 
     def entry(self, ref: Ref) -> Entry | None:
         """Return the record of one request, or None."""

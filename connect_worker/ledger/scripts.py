@@ -91,6 +91,13 @@ class Scripts:
                 pipeline.hgetall(self.key(name))
             return cast("list[Mapping[str, str]]", pipeline.execute())
 
+    def values(self, names: Iterable[str], field: str) -> list[str]:
+        """Return one field of several hashes in one round trip; "" where there is none."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for name in names:
+                pipeline.hget(self.key(name), field)
+            return [value or "" for value in pipeline.execute()]
+
     def members(self, name: str) -> list[str]:
         """Return a sorted set's members, lowest score first."""
         with translated():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from connect_worker.ledger.cipher import STEP
+from connect_worker.ledger.cipher import STEP, STEP_TIME
 from connect_worker.processing.durations import Durations
 from connect_worker.processing.limits import Limits
 from connect_worker.processing.measures import OTHER, Measures
+from connect_worker.processing.routes import Backlog, backlog_of
 from connect_worker.processing.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
@@ -66,6 +67,15 @@ def flat_limits(limits: Limits) -> Iterator[str | int]:
         yield from (product, limit.name, limit.most) if limit else (product, "", 0)
 
 
+def flat_backlog(found: Collection[Kind] | Backlog) -> str:
+    """Give a backlog as the sweep's script reads it: `,usage,fulfillment/PRD-1+,…-,`."""
+    backlog = backlog_of(found)
+    names = [kind.value for kind in backlog.kinds]
+    for (kind, product), waits in backlog.products.items():
+        names.append(f"{kind}/{product}{'+' if waits else '-'}")
+    return f",{','.join(names)},"
+
+
 def to_text(document: JSON) -> str:
     """Write JSON so that equal documents are equal texts; ValueError for NaN and infinity."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -96,6 +106,7 @@ def to_claim(
         limit=fields.get("l", ""),
         sealed=sealed,
         counted_as=OTHER if "m" in fields else fields.get("p", ""),
+        not_yet_since=int(fields.get("z", 0)) / 1000,
     )
 
 
@@ -113,12 +124,14 @@ def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
         due=int(fields.get("r", 0)) / 1000,
         decision=_decision(fields),
         steps=_steps(fields),
+        step_times=_step_times(fields),
         outcome=fields.get("u", ""),
         error=fields.get("e", ""),
         first_seen=int(fields["b"]) / 1000,
         changed=int(fields["t"]) / 1000,
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
+        not_yet_since=int(fields.get("z", 0)) / 1000,
         held_by=fields.get("n", ""),
         sealed=sealed,
     )
@@ -172,4 +185,13 @@ def _steps(fields: Mapping[str, str]) -> dict[str, JSON]:
         name.removeprefix(STEP): json.loads(result)
         for name, result in fields.items()
         if name.startswith(STEP)
+    }
+
+
+def _step_times(fields: Mapping[str, str]) -> dict[str, float]:
+    began = int(fields["b"])
+    return {
+        name.removeprefix(STEP_TIME): (began + int(since)) / 1000
+        for name, since in fields.items()
+        if name.startswith(STEP_TIME)
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits
+from connect_worker.processing.routes import OWN_QUEUE, Route, Routes
 from connect_worker.processing.states import Kind
 
 T = TypeVar("T")
@@ -25,6 +26,8 @@ class Registration(Generic[T]):
     automation: T
     #: How many of its requests may be inside its processor at once; None for any number.
     max_concurrency: int | None = None
+    #: Where messages about its requests wait.
+    route: Route = OWN_QUEUE
 
     @property
     def limit(self) -> Limit | None:
@@ -53,6 +56,29 @@ class Registry(Generic[T]):
             }
             for kind in {entry.kind for entry in self._all if entry.limit}
         }
+
+    @property
+    def routes(self) -> Routes:
+        """The routes by kind and product, of the kinds that have one beside their own queue."""
+        kinds = {entry.kind for entry in self._all if entry.route != OWN_QUEUE}
+        return {
+            (kind, product or ""): entry.route
+            for (kind, product), entry in self._by_product.items()
+            if kind in kinds
+        }
+
+    def require_queues(self, known: Collection[str]) -> None:
+        """Return if there is each queue that an automation names.
+
+        Raises:
+            RegistrationError: Messages for one would be lost.
+        """
+        for entry in self._all:
+            if entry.route.queue and entry.route.queue not in known:
+                raise RegistrationError(
+                    f"{entry.name} has queue = {entry.route.queue!r}, which CONNECT_QUEUES does "
+                    "not name: name it there, for all workers, beat and the exporter"
+                )
 
     def find(self, kind: Kind, product: str) -> T | None:
         """Return the automation for a request; one that names the product comes first."""

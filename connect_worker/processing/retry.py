@@ -119,6 +119,8 @@ class Cause(StrEnum):
     #: 5xx, no answer, or one that can't be read.
     CONNECT_DOWN = "Connect down"
     KEY_MISSING = "key missing"
+    #: A run was inside its processor for longer than the `time_limit`.
+    TIME_LIMIT = "time limit"
     #: Whatever else the user's code raised.
     PROCESSOR = "processor"
 

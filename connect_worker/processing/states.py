@@ -51,7 +51,7 @@ class State(StrEnum):
     RUNNING = "running"
     #: The last attempt failed; runs again when it is due.
     RETRY = "retry"
-    #: The processor said "not now" (a skip); runs again when it is due, no attempt used.
+    #: The processor said "not now" (a skip) or "not yet"; runs again when due, no attempt used.
     WAITING = "waiting"
     #: The decision is stored and not wholly posted; a worker posts it when it is due.
     DECIDED = "decided"
@@ -149,6 +149,8 @@ class Claim:
     sealed: str = ""
     #: The name under which its product is counted.
     counted_as: str = ""
+    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
+    not_yet_since: float = 0.0
 
 
 class Refusal(StrEnum):
@@ -259,6 +261,8 @@ class Entry:
     due: float = 0.0
     decision: JSON = None
     steps: dict[str, JSON] = field(default_factory=dict)
+    #: When each of the processor's own was done.
+    step_times: dict[str, float] = field(default_factory=dict)
     #: How it ended (`approved`, `failed`, …) once settled.
     outcome: str = ""
     error: str = ""
@@ -270,6 +274,8 @@ class Entry:
     earlier: tuple[str, ...] = ()
     #: This visit's last changes of state, oldest first; the last 24.
     history: tuple[Moment, ...] = ()
+    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
+    not_yet_since: float = 0.0
     #: The pause for whose end it waits; "" for none.
     held_by: str = ""
     #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.

@@ -9,22 +9,30 @@ from __future__ import annotations
 import builtins
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging import Logger
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
 from connect_worker.api.rql import Filters
 from connect_worker.config import Config
 from connect_worker.engine.job import Job
+from connect_worker.engine.steps import Steps
+from connect_worker.exceptions import Message
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models import BaseModel
 from connect_worker.processing.judge import judge
 from connect_worker.processing.kinds import KINDS, KindFacts
 from connect_worker.processing.outcome import Report
+from connect_worker.processing.rules import PATIENCE_SECONDS
 from connect_worker.processing.states import Kind
+from connect_worker.processing.steps import as_json, require_name
 
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
+
+#: Leave it to a person.
+PARK: Final = "park"
 
 
 class Automation(Generic[M]):
@@ -45,10 +53,34 @@ class Automation(Generic[M]):
     #: How many of its requests may be inside `process_request` at once, over all workers; None for
     #: as many as there are processes. For a vendor's system that can't take more.
     max_concurrency: ClassVar[int | None] = None
+    #: Exceptions that are transient for this processor: another try may help. Those that are not
+    #: declared are so, too, but for the permanent ones of `connect_worker.exceptions`.
+    retry_on: ClassVar[tuple[type[Exception], ...]] = ()
+    #: Exceptions that are permanent for this processor: no other try is made. Of two declared
+    #: classes the one nearest to the exception's own decides.
+    give_up_on: ClassVar[tuple[type[Exception], ...]] = ()
+    #: What becomes of a request when its attempts are used up, an exception of `give_up_on` was
+    #: raised, or "not yet" lasted too long: `"park"` it for a person, or the decision itself, as it
+    #: would be raised: `FailRequest("We could not set it up")`. It must be one that the kind has.
+    when_exhausted: ClassVar[Literal["park"] | Message] = PARK
+    #: Seconds from a visit's first `RetryRequest` after which "not yet" is no answer any more; None
+    #: for no limit.
+    give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
+    #: The queue in which messages about its requests wait, one that `CONNECT_QUEUES` names; None
+    #: for the kind's own. `celery -A tasks worker -Q slow` takes this one alone.
+    queue: ClassVar[str | None] = None
+    #: 0 to 9, in steps of three: those of 0 are taken before those of 3 and those before 6 and 9.
+    #: Redis heeds it; RabbitMQ does not.
+    priority: ClassVar[int] = 0
+    #: Seconds that a run may be inside `process_request`; None for no limit. In a pool of processes
+    #: the run is killed then; in one of threads it goes on, and nothing that it does or decides is
+    #: written any more. Either way it was an attempt, and the request is run again or parked.
+    time_limit: ClassVar[float | None] = None
     #: The logger of the processor's lines; each carries the request's id, visit and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.
     _job: Job | None = None
+    _steps: Steps | None = None
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config.get_instance()
@@ -68,6 +100,62 @@ class Automation(Generic[M]):
         when it becomes pending again. "" outside of `process_request`.
         """
         return self._job.key if self._job else ""
+
+    def step(
+        self, name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Any:
+        """Run a function once a visit and keep its result; a rerun gets that result.
+
+        A rerun after a crash, an error, a retry or a deploy passes the steps that are done and goes
+        on at the first one without a result. A function that is killed midway, or whose result
+        could not be kept, is run again: give `step_key` to the system that it changes.
+
+        The steps of a visit come one after the other, each with a name of its own, and in the same
+        order in each run; new ones may be added behind them. In `process()`, without the worker,
+        results are kept for that one run. Outside of `process_request` the function is just called.
+
+        Args:
+            name: Its name in the visit, 1 to 100 characters; people read it.
+            function: What is run, with the arguments that follow. Its result is JSON (texts,
+                numbers, booleans, None, lists and dicts of them) of 64 KiB at most, and holds no
+                password: it is stored in the ledger until the record of the request is forgotten.
+            *args: For the function.
+            **kwargs: For the function.
+
+        Returns:
+            The result, as JSON has it: a tuple comes back as a list.
+
+        Raises:
+            InvalidStep: Another step of this visit has the name, the order has changed, or the
+                result can't be kept. The request is parked, with what to do; nothing is lost.
+
+        Example:
+            >>> class Purchases(FulfillmentAutomation):
+            ...     def process_request(self, request):
+            ...         tenant = self.step("tenant", self.create_tenant, request.asset.id)
+            ...         box = self.step("mailbox", lambda: f"box-of-{tenant}")
+            ...         return ActivationTileResponse(f"{tenant} with {box}")
+            ...
+            ...     def create_tenant(self, asset_id):
+            ...         # Your system creates one tenant for a key, however often it is asked.
+            ...         return f"tenant-{asset_id}"
+        """
+        if self._steps is None:
+            require_name(name)
+            return as_json(name, function(*args, **kwargs))
+        return self._steps.run(name, lambda: function(*args, **kwargs))
+
+    @property
+    def step_key(self) -> str:
+        """The key of the step that is running: made of the visit's key and the step's name.
+
+        Ask for it inside of the step's function: `self.step("tenant", lambda:
+        my_system.create(idempotency_key=self.step_key))`. "" outside of `process_request`.
+
+        Raises:
+            InvalidStep: No step is running; the request is parked.
+        """
+        return self._steps.key if self._steps else ""
 
     @property
     def attempt(self) -> int:
@@ -131,6 +219,9 @@ class Automation(Generic[M]):
 
             return dispatch_alone(self, request)
         outcome = judge(self.kind, lambda: self.process_request(request))
+        if self._steps and self._steps.refused:
+            # The processor has caught it; what it makes of half of its steps is no decision.
+            raise self._steps.refused
         job.decide(outcome)
         if isinstance(outcome, Report) and outcome.note:
             self.logger.info(LogEvent("reported", result=outcome.note))
@@ -168,6 +259,7 @@ class Automation(Generic[M]):
         """
         bound = copy.copy(self)
         bound._job = job
+        bound._steps = Steps(job)
         return bound
 
     @property

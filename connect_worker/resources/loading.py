@@ -19,6 +19,7 @@ from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.resources.rules import route_of, rules_of
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
 _FILE_PREFIX = "connect_processors_"
@@ -33,7 +34,7 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
 
     Raises:
         RegistrationError: A module can't be imported, two automations claim the same kind and
-            product, one has an impossible `max_concurrency`, or there is none at all; names them.
+            product, one has an attribute that can't be, or there is none at all; names them.
     """
     if not names:
         raise RegistrationError(
@@ -111,15 +112,16 @@ def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[An
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
-    products = automation.products
+    name, products = _name(automation), automation.products
     if isinstance(products, str):
         products = [products]
     return Registration(
         automation.kind,
         frozenset(products) if products else None,
-        _name(automation),
+        name,
         processor_of(automation, config),
         max_concurrency=_max_concurrency(automation),
+        route=route_of(automation, name),
     )
 
 
@@ -127,9 +129,11 @@ def processor_of(automation: type[Automation[Any]], config: Config) -> Automatio
     """Return the processor that makes an automation of this class, for an account.
 
     Raises:
-        RegistrationError: Its constructor takes what nobody gives it.
+        RegistrationError: It has an attribute that can't be, or its constructor takes what nobody
+            gives it.
     """
     takes_config = "config" in inspect.signature(automation).parameters
+    rules_of(automation, _name(automation))
     _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:

@@ -15,8 +15,10 @@ from connect_worker.engine.ports import Connect
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.kinds import KINDS, product_of, status_of, visit_of
 from connect_worker.processing.names import is_nameable
+from connect_worker.processing.rules import Rules
 from connect_worker.processing.states import JSON, Kind, Ref, Sighting
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.rules import rules_of
 from connect_worker.resources.usage import UsageAutomation
 
 
@@ -36,6 +38,7 @@ class AutomationProcessor:
         self._config = config
         self._made: tuple[int, Automation[Any]] | None = None
         self._lock = threading.Lock()
+        self._rules: Rules | None = None
 
     def __str__(self) -> str:
         return type(self.automation).__name__
@@ -48,6 +51,13 @@ class AutomationProcessor:
                 with use_config(self._config):
                     self._made = (os.getpid(), self._make())
             return self._made[1]
+
+    @property
+    def rules(self) -> Rules:
+        """What the automation says of its errors, its patience and its time."""
+        if self._rules is None:
+            self._rules = rules_of(type(self.automation))
+        return self._rules
 
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the automation's filters ask for."""
@@ -91,12 +101,13 @@ class AutomationProcessor:
         automation, request_id = self.automation, str(document["id"])
         visit = visit_of(self.kind, document)
         if isinstance(automation, UsageAutomation):
-            visit = automation.period_name(now)
+            visit = automation.due_period(now)
             request_id = f"{request_id}@{visit}"
         return Sighting(Ref(self.kind, request_id), visit, product_of(self.kind, document))
 
     def run(self, document: JSON, job: Job) -> None:
         """Process one request with a copy of the automation that is bound to the job."""
+        job.begin(self.rules)
         with use_config(self._config):
             automation = self.automation._for_job(job)
             automation.dispatch(automation.load(document))

@@ -25,6 +25,7 @@ from connect_worker.models import (
 )
 from connect_worker.processing.states import JSON, Kind
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.schedule import Crontab, last_time
 from connect_worker.resources.spreadsheet import spreadsheet
 
 #: How each period is named; the name is the listing's visit.
@@ -53,6 +54,10 @@ class UsageAutomation(Automation[UsageListing]):
     request_class: ClassVar[type[BaseModel]] = UsageListing
     #: `hour`, `day`, `week` (ISO 8601) or `month`, by UTC.
     period: ClassVar[str] = "day"
+    #: When a period's report is due, by UTC: `celery.schedules.crontab(day_of_month=2, hour=3,
+    #: minute=0)`. Each of its times begins a report that is named by the period it falls in, unless
+    #: that one has been made. None: due as soon as the period begins.
+    schedule: ClassVar[Crontab | None] = None
 
     #: How many files this run of the processor has submitted: numbers the steps.
     _submitted: int = 0
@@ -77,10 +82,18 @@ class UsageAutomation(Automation[UsageListing]):
             ) from None
         return datetime.fromtimestamp(now, UTC).strftime(pattern)
 
+    def due_period(self, now: float) -> str:
+        """Return the name of the period whose report is due (`now`: seconds since the epoch).
+
+        It is the one in which the schedule's last time was.
+        """
+        at = last_time(self.schedule, now) if self.schedule else now
+        return self.period_name(now if at is None else at)
+
     @property
     def reporting_period(self) -> str:
         """The name of the period to report, such as `2026-11`; it stays when a report is late."""
-        return self._job.claim.visit if self._job else self.period_name(time.time())
+        return self._job.claim.visit if self._job else self.due_period(time.time())
 
     def submit_usage(
         self, usage_file: UsageFile, usage_records: Iterable[UsageRecord]

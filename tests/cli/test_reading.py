@@ -179,6 +179,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
     claim = take(ledger, owner="host:17:0123456789ab")
     ledger.put_back(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
     claim = take(ledger, owner="other:18:0123456789ab")
+    ledger.record(claim, "step:1:create-tenant", {"login": "a canary"})
     ledger.decide(claim, DECISION)
     ledger.record(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: no")
@@ -191,14 +192,23 @@ def test_show_tells_the_whole_story(office: Office) -> None:
         "PostRefused: no",
     )
     assert story["decision"]["outcome"] == "inquire"
-    assert story["steps"] == ["store the parameters"]
-    states = [one["state"] for one in story["timeline"]]
-    assert states == ["queued", "running", "retry", "running", "posting", "parked"]
+    assert story["steps"] == ["create-tenant", "store the parameters"]
+    assert "a canary" not in str(story)
+    told = [one["step"] or one["state"] for one in story["timeline"]]
+    states = ["queued", "running", "retry", "running"]
+    assert told == [*states, "create-tenant", "posting", "parked"]
     assert story["timeline"][1]["worker"] == "host:17"
 
     for width in (80, 120):
         said = office.said("show", PR.id, width=width)
-        for word in ("PRD-1", "other:18, the last one", "PostRefused: no", "rerun", "Timeline"):
+        for word in (
+            "PRD-1",
+            "other:18, the last one",
+            "PostRefused: no",
+            "rerun",
+            "Timeline",
+            "  create-tenant",
+        ):
             assert word in said
 
 

@@ -70,7 +70,7 @@ class Orders:
     def give(
         self,
         order: Order,
-        point: Point,
+        point: str,
         request_id: str,
         *,
         always: bool = False,
@@ -80,11 +80,11 @@ class Orders:
         text = json.dumps({"order": order, "always": always, "seconds": seconds})
         self._path("order", point, request_id).write_text(text)
 
-    def reached(self, point: Point, request_id: str) -> bool:
+    def reached(self, point: str, request_id: str) -> bool:
         """Whether a run got to the point and obeys its order."""
         return self._path("reached", point, request_id).exists()
 
-    def release(self, point: Point, request_id: str) -> None:
+    def release(self, point: str, request_id: str) -> None:
         """Let the run that is held at the point go on."""
         self._path("released", point, request_id).touch()
 
@@ -116,7 +116,7 @@ class Orders:
         with self._path("stays", "all", request_id).open("a") as file:
             file.write(json.dumps(asdict(Stay(begin, end))) + "\n")
 
-    def obey(self, point: Point, request_id: str) -> None:
+    def obey(self, point: str, request_id: str) -> None:
         """Do what was ordered for this point, if anything was."""
         given = self._path("order", point, request_id)
         reached = self._path("reached", point, request_id)

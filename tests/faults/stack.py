@@ -27,6 +27,9 @@ PATIENCE_SECONDS = 60.0
 PURCHASES = ROOT / "tests/faults/processors/purchases.py"
 WEAK = ROOT / "tests/faults/processors/weak.py"
 LISTINGS = ROOT / "tests/faults/processors/listings.py"
+QUEUED = ROOT / "tests/faults/processors/queued.py"
+SLOW = ROOT / "tests/faults/processors/slow.py"
+STEPS = ROOT / "tests/faults/processors/steps.py"
 REVIEWS = ROOT / "tests/faults/processors/reviews.py"
 
 

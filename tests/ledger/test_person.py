@@ -31,6 +31,20 @@ def test_rerun_starts_the_same_visit_over_and_keeps_its_steps(ledger: Ledger) ->
     assert (claim.decision, claim.steps) == (None, {"params": {"status": 200}})
 
 
+@pytest.mark.parametrize(("forget_steps", "kept"), [(False, 2), (True, 1)])
+def test_rerun_forgets_the_processors_steps_only_when_it_is_told_to(
+    ledger: Ledger, forget_steps: bool, kept: int
+) -> None:
+    claim = running(ledger)
+    ledger.record(claim, "params", 1)
+    ledger.record(claim, "step:1:tenant", 2)
+    ledger.park(claim, "InvalidStep")
+    assert ledger.rerun(PR, forget_steps=forget_steps)
+    entry = look(ledger)
+    assert (len(entry.steps), len(entry.step_times)) == (kept, kept - 1)
+    assert "params" in entry.steps
+
+
 def test_a_rerun_request_is_published_by_the_next_sweep(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     ledger.rerun(PR)

@@ -8,6 +8,7 @@ import pytest
 
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import Kind, Ref, Refusal, State, Woken
 
 from .world import APPROVE, LONG, OTHER, PR, TCR, Clock, look, posting, running, see, take
@@ -155,6 +156,31 @@ def test_the_message_of_a_backlogged_kind_is_taken_to_be_in_its_queue_63_times(
     ]
     assert all(TCR in refs for refs in found)
     assert [look for look, refs in enumerate(found, 1) if PR in refs] == [64, 128]
+
+
+def test_a_product_with_a_queue_of_its_own_is_backlogged_by_itself(ledger: Ledger) -> None:
+    waits, free, others = (Ref(Kind.FULFILLMENT, f"PR-000-000-00{n}") for n in range(3))
+    for ref, product in ((waits, "PRD-1"), (free, "PRD-1-2"), (others, "PRD-3")):
+        see(ledger, ref, product=product, requeue_seconds=0)
+    see(ledger, TCR, product="PRD-1", requeue_seconds=0)
+
+    def published(backlog: Backlog) -> set[Ref]:
+        woken = ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=backlog)
+        return set(woken.publish)
+
+    kind = Kind.FULFILLMENT
+    own = {(kind, "PRD-1"): True, (kind, "PRD-1-2"): False}
+    assert published(Backlog(products=own)) == {free, others, TCR}
+    assert published(Backlog(kinds=[kind], products=own)) == {free, TCR}
+    assert published(Backlog(kinds=[kind])) == {TCR}
+    assert published(Backlog()) == {waits, free, others, TCR}
+
+
+def test_the_products_of_requests_are_told_in_their_order(ledger: Ledger) -> None:
+    see(ledger, PR, product="PRD-1")
+    see(ledger, OTHER, product="PRD-2")
+    assert ledger.products([OTHER, TCR, PR]) == ["PRD-2", "", "PRD-1"]
+    assert ledger.products([]) == []
 
 
 def test_the_first_message_of_a_backlogged_kind_is_published(

@@ -81,6 +81,37 @@ def test_a_steps_first_result_stays(ledger: Ledger) -> None:
     assert look(ledger).steps == {"create": {"id": "UF-1"}, "s": None}
 
 
+def test_a_processors_step_is_noted_with_its_time(ledger: Ledger) -> None:
+    claim = running(ledger)
+    ledger.record(claim, "create", 1)
+    ledger.record(claim, "step:1:tenant", 1)
+    before = look(ledger).step_times["step:1:tenant"]
+    ledger.record(claim, "step:1:tenant", 2)
+    entry = look(ledger)
+    assert entry.step_times == {"step:1:tenant": before}
+    assert entry.first_seen <= before <= ledger.now()
+
+
+def test_the_first_not_yet_of_a_visit_is_remembered_until_a_person_reruns_it(
+    ledger: Ledger, elapse: Callable[[float], None]
+) -> None:
+    claim = running(ledger)
+    assert claim.not_yet_since == look(ledger).not_yet_since == 0
+    ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False, not_yet=True)
+    first = look(ledger).not_yet_since
+    assert claim.ref == PR
+    assert 0 < first <= ledger.now()
+    elapse(0.005)
+    for name in ("w2", "w3"):
+        claim = take(ledger, owner=name)
+        assert (claim.not_yet_since, claim.attempt) == (first, 1)
+        ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False, not_yet=True)
+    ledger.park(take(ledger, owner="w4"), "GaveUp")
+    assert look(ledger).not_yet_since == first
+    ledger.rerun(PR)
+    assert look(ledger).not_yet_since == 0
+
+
 def test_settling_ends_the_visit_with_its_outcome(ledger: Ledger) -> None:
     claim = posting(ledger)
     ledger.settle(claim, "approved", keep_seconds=LONG)

@@ -283,3 +283,14 @@ def test_an_account_is_named_by_its_address_and_the_public_part_of_its_key() -> 
     assert name == account_name(Config.local(URL, "SU-111-222-333:a-new-secret")), "a rotated key"
     assert name != account_name(Config.local(URL, "SU-999-222-333:x"))
     assert name != account_name(Config.local("https://other.test/v1", KEY))
+
+
+def test_queues_are_named_once_each() -> None:
+    assert given(API_URL=URL, API_KEY=KEY, QUEUES="slow, big.1,slow").queues == ("slow", "big.1")
+    assert given(QUEUES="").queues == ()
+
+
+@pytest.mark.parametrize("name", ["control", "a b", "a@eu", "-Q", "x" * 65])
+def test_what_is_no_name_of_a_queue_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="CONNECT_QUEUES"):
+        given(API_URL=URL, API_KEY=KEY, QUEUES=name)

@@ -48,10 +48,12 @@
 --   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
 --   r lease end, or the time from which it may be claimed                w publishes nobody answered
 --   d decision (JSON text)  j:<step> its result (JSON text)              p product
+--   i:<step> of the processor's own: when it was done, ms since the visit began
 --   e last error            u outcome          b visit first seen        t last change of state
 --   l the limit in whose slots (while running) or line (else) it is
 --   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
+--   z the processor's first "not yet"
 --   m 1: its product is counted as `other`
 --   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
 --

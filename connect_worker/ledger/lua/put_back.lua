@@ -1,7 +1,7 @@
 -- Give a claim up; the request waits for its time.
 -- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] retry|waiting|decided   ARGV[6] delay, ms
 -- ARGV[7] error   ARGV[8] 1: the attempt is used   ARGV[9] the cause of a retry, or ''
--- ARGV[10...] measures
+-- ARGV[10] 1: it is "not yet", whose first time in the visit is kept   ARGV[11...] measures
 -- Returns 'ok', 'done', 'lost', or 'undecided' when `decided` is asked for and nothing is stored.
 
 local ref, owner, to, delay = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -26,10 +26,13 @@ end
 if ARGV[8] ~= '1' and record.c and record.a > 0 then
   redis.call('HSET', key, 'a', text(record.a - 1))
 end
+if ARGV[10] == '1' then
+  redis.call('HSETNX', key, 'z', text(now))
+end
 local label = move(ref, record.s, to, now + delay)
 release_probe(owner)
 if ARGV[9] ~= '' then
   measure('retries', ref, ARGV[9], label)
 end
-add_measures(10)
+add_measures(11)
 return 'ok'

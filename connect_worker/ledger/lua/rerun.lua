@@ -1,5 +1,6 @@
 -- A person sends a parked or discarded request to the processor again, in the same visit.
 -- ARGV[2] ref   ARGV[3] this call's token
+-- ARGV[4] how the steps begin whose results are dropped, or ''
 -- Returns 1 when it was queued by this call, else 0.
 
 local ref = ARGV[2]
@@ -12,7 +13,14 @@ if record.s ~= 'parked' and record.s ~= 'discarded' then
   return 0
 end
 redis.call('HSET', key, 's', 'queued', 'r', text(now), 't', text(now), 'x', ARGV[3])
-redis.call('HDEL', key, 'a', 'd', 'w', 'k')
+redis.call('HDEL', key, 'a', 'd', 'w', 'k', 'z')
+if ARGV[4] ~= '' then
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.find(field, '^[ij]:') and string.sub(field, 3, 2 + #ARGV[4]) == ARGV[4] then
+      redis.call('HDEL', key, field)
+    end
+  end
+end
 redis.call('PERSIST', key)
 move(ref, record.s, 'queued', now)
 if record.s == 'discarded' then

@@ -1,5 +1,6 @@
 -- Find what is due. ARGV[2] limit   ARGV[3] requeue, ms   ARGV[4] max attempts
--- ARGV[5] kinds whose queues hold messages, with commas between
+-- ARGV[5] whose messages wait in a queue, between commas: kinds, and `kind/product+` or `-` for the
+-- products that are not as their kind
 -- Returns {how many were looked at, {published}, {expired}, {parked}}, the latter as refs.
 --
 -- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
@@ -7,14 +8,25 @@
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 -- From one message about a request of a backlogged kind to the next, in looks at it.
 local PATIENCE = 64
-local backlogged = ',' .. ARGV[5] .. ','
+local backlogged = ARGV[5]
 local publish, expired, gave_up = {}, {}, {}
 
 -- Whether an unanswered message may wait in its queue: then another would only be one more. A very
 -- long backlog may hide that one was lost, so now and then another is sent all the same.
-local function may_wait_in_queue(ref, unanswered)
-  local kind = string.match(ref, '^[^:]+')
-  return unanswered % PATIENCE ~= 0 and string.find(backlogged, ',' .. kind .. ',', 1, true)
+local function may_wait_in_queue(ref, key, unanswered)
+  if unanswered % PATIENCE == 0 then
+    return false
+  end
+  local kind = kind_of(ref)
+  if string.find(backlogged, ',' .. kind .. '/', 1, true) then
+    local name = ',' .. kind .. '/' .. (redis.call('HGET', key, 'p') or '')
+    if string.find(backlogged, name .. '+,', 1, true) then
+      return true
+    elseif string.find(backlogged, name .. '-,', 1, true) then
+      return false
+    end
+  end
+  return string.find(backlogged, ',' .. kind .. ',', 1, true)
 end
 
 local function published(ref, key, unanswered)
@@ -24,7 +36,7 @@ local function published(ref, key, unanswered)
     wait = math.min(requeue * 2 ^ unanswered, math.max(requeue, MAX_WAIT_MS))
   end
   redis.call('HSET', key, 'w', text(unanswered + 1))
-  if not may_wait_in_queue(ref, unanswered) then
+  if not may_wait_in_queue(ref, key, unanswered) then
     publish[#publish + 1] = ref
   end
   return now + wait

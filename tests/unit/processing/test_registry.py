@@ -9,6 +9,7 @@ import pytest
 from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.limits import Limit, limit_for
 from connect_worker.processing.registry import Registration, Registry
+from connect_worker.processing.routes import Route, route_for
 from connect_worker.processing.states import Kind
 
 
@@ -94,3 +95,29 @@ def test_a_products_limit_is_its_automations() -> None:
     assert limit_for(limits, "PRD-1") is None
     assert limit_for(limits, "PRD-2") == limit_for(limits, "") == Limit("general", 1)
     assert limit_for({"PRD-1": None}, "PRD-2") is None
+
+
+def test_routes_are_those_of_kinds_that_have_one_with_every_product_that_is_named() -> None:
+    slow = Route(queue="slow", priority=3)
+    registry = Registry(
+        [
+            replace(entry("general"), route=slow),
+            entry("special", "PRD-1"),
+            entry("other", kind=Kind.USAGE),
+        ]
+    )
+    assert registry.routes == {
+        (Kind.FULFILLMENT, ""): slow,
+        (Kind.FULFILLMENT, "PRD-1"): Route(),
+    }
+    assert route_for(registry.routes, Kind.FULFILLMENT, "PRD-2") == slow
+    assert route_for(registry.routes, Kind.FULFILLMENT, "PRD-1") == Route()
+    assert route_for(registry.routes, Kind.USAGE, "PRD-2") == Route()
+    assert Registry([entry("general")]).routes == {}
+
+
+def test_a_queue_that_nobody_has_named_is_refused_before_messages_are_lost_in_it() -> None:
+    registry = Registry([replace(entry("mine.Slow"), route=Route(queue="slow")), entry("b", "P")])
+    registry.require_queues(["slow", "other"])
+    with pytest.raises(RegistrationError, match=r"mine\.Slow has queue = 'slow', which CONNECT_"):
+        registry.require_queues(["other"])

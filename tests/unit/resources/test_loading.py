@@ -317,3 +317,9 @@ def test_a_limit_that_makes_no_sense_is_refused(write: Write, most: str) -> None
         load("odd")
     assert "odd.Odd" in str(raised.value)
     assert f"max_concurrency = {most}" in str(raised.value)
+
+
+def test_a_word_about_errors_that_makes_no_sense_is_refused_at_the_start(write: Write) -> None:
+    write("late.py", automation("Late", "UsageAutomation", "when_exhausted = 'fail'"))
+    with pytest.raises(RegistrationError, match=r"late\.Late has when_exhausted = 'fail'"):
+        load("late")

@@ -1,0 +1,245 @@
+"""`RetryRequest`: it comes back later, uses no attempt, is not failing, and ends in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connect_worker.desk.story import facts
+from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest
+from connect_worker.models import ActivationTileResponse
+from connect_worker.processing.states import Kind, Ref, State
+
+from .conftest import Open
+from .workplace import MAX_ATTEMPTS, SKIP_SECONDS, Workplace
+
+ACCOUNT = "test"
+
+
+def purchase(workplace: Workplace) -> Ref:
+    return workplace.only(workplace.sandbox.with_scenario("purchase"))
+
+
+def not_yet(self: Any, request: Any) -> Any:
+    raise RetryRequest("the tenant is being made", delay=60)
+
+
+def test_it_comes_back_after_its_delay_and_uses_no_attempt(open_for: Open) -> None:
+    attempts: list[int] = []
+
+    def process(self: Any, request: Any) -> Any:
+        attempts.append(self.attempt)
+        if len(attempts) <= 3 * MAX_ATTEMPTS:
+            raise RetryRequest("the tenant is being made", delay=60)
+        return ActivationTileResponse("x")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text == "not yet, again in 60 s: the tenant is being made"
+    for _ in range(3 * MAX_ATTEMPTS - 1):
+        assert workplace.handle(ref).text == "nothing to do: not due"
+        workplace.later(ref, 60)
+        entry = workplace.entry(ref)
+        assert (entry.state, entry.attempt) == (State.WAITING, 0)
+    assert workplace.later(ref, 60).text == "approved"
+    assert set(attempts) == {1}
+    assert workplace.said(ref) == ["Activated using custom activation tile."]
+
+
+def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
+    workplace = open_for(not_yet)
+    ref = purchase(workplace)
+    handled = workplace.handle(ref)
+    assert handled.retry_seconds is None, "Flower shows RETRY for a failure"
+    entry = workplace.entry(ref)
+    assert (entry.state, entry.error) == (State.WAITING, "the tenant is being made")
+    told = dict(facts(entry, workplace.clock()))
+    assert told["Waits for"] == "the tenant is being made"
+    assert "Last error" not in told
+    assert told["Not yet"].startswith("since")
+    measured = workplace.engine.ledger.measures()  # type: ignore[attr-defined]
+    assert not [one for one in measured if one.name == "retries"]
+
+
+def test_without_a_delay_it_comes_back_as_a_skip_does(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        raise RetryRequest
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text == f"not yet, again in {SKIP_SECONDS:.0f} s: not yet"
+    assert workplace.entry(ref).due == workplace.clock() + SKIP_SECONDS
+
+
+def test_a_customers_words_are_not_told_to_flower(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        email = request.asset.get_param_by_id("email").value
+        raise RetryRequest(f"no mailbox for {email}", delay=5)
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text == "not yet, again in 5 s: no mailbox for ***"
+
+
+@pytest.mark.parametrize("by", ["class", "exception"])
+def test_after_its_time_it_has_a_last_look_and_is_parked(open_for: Open, by: str) -> None:
+    runs: list[str] = []
+
+    def process(self: Any, request: Any) -> Any:
+        runs.append(request.id)
+        limit = {"give_up_after": 100} if by == "exception" else {}
+        raise RetryRequest("the tenant is being made", delay=60, **limit)
+
+    workplace = open_for(process, give_up_after=100 if by == "class" else 86_400)
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    workplace.later(ref, 60)
+    assert workplace.entry(ref).due == workplace.clock() + 40
+    told = workplace.later(ref, 40).text
+    assert told == (
+        "parked: GaveUp: not yet for 100 s, and 100 are allowed: the tenant is being made"
+    )
+    assert (workplace.entry(ref).state, len(runs)) == (State.PARKED, 3)
+
+
+def test_a_rerun_has_all_its_patience_again(open_for: Open) -> None:
+    workplace = open_for(not_yet, give_up_after=100)
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    workplace.clock.step(1000)
+    assert workplace.handle(ref).text.startswith("parked")
+    workplace.engine.ledger.rerun(ref)
+    assert workplace.handle(ref).text.startswith("not yet")
+
+
+def test_none_waits_for_ever(open_for: Open) -> None:
+    workplace = open_for(not_yet, give_up_after=None)
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    assert workplace.later(ref, 400 * 86_400).text.startswith("not yet")
+
+
+def test_what_is_decided_after_its_time_is_the_processors_choice(open_for: Open) -> None:
+    workplace = open_for(not_yet, give_up_after=100, when_exhausted=FailRequest("Too late"))
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    assert workplace.later(ref, 100).text == "failed"
+    assert workplace.seen(ref)["status"] == "failed"
+
+
+def test_errors_between_two_not_yets_use_their_attempts(open_for: Open) -> None:
+    runs: list[int] = []
+
+    def process(self: Any, request: Any) -> Any:
+        runs.append(self.attempt)
+        if len(runs) % 2:
+            raise RetryRequest("not yet", delay=60)
+        raise OSError("away")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    while workplace.entry(ref).state is not State.PARKED:
+        workplace.later(ref, 1000)
+    assert runs == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_automation_can_say_not_yet(open_for: Open, kind: Kind) -> None:
+    workplace = open_for(not_yet, kind)
+    workplace.poll()
+    ref = workplace.messages.popleft()
+    assert workplace.handle(ref).text.startswith("not yet, again in 60 s")
+    assert workplace.later(ref, 60).text.startswith("not yet, again in 60 s")
+
+
+@pytest.mark.parametrize("wrong", [{"delay": -1}, {"delay": float("inf")}, {"give_up_after": 0}])
+def test_a_time_that_can_not_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        RetryRequest("not yet", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("decision", "ended"), [(FailRequest("No"), "failed"), (InquireRequest("Which?"), "inquired")]
+)
+def test_attempts_used_up_lead_to_what_the_processor_chose(
+    open_for: Open, decision: Exception, ended: str
+) -> None:
+    def process(self: Any, request: Any) -> Any:
+        raise OSError("away")
+
+    workplace = open_for(process, when_exhausted=decision)
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    for _ in range(MAX_ATTEMPTS - 2):
+        assert workplace.later(ref, 1000).retry_seconds is not None
+    assert workplace.later(ref, 1000).text == ended
+    assert len(workplace.accepted(ref)) == 1
+
+
+class Refused(Exception):
+    pass
+
+
+class RefusedForNow(Refused):
+    pass
+
+
+def test_an_exception_that_is_given_up_on_has_one_try(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        raise Refused("no such plan")
+
+    workplace = open_for(process, give_up_on=(Refused,))
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text == "parked: Refused: no such plan"
+
+    workplace = open_for(process, give_up_on=(Refused,), when_exhausted=FailRequest("No such plan"))
+    other = workplace.only(workplace.sandbox.with_scenario("purchase", 1))
+    assert workplace.handle(other).text == "failed"
+
+
+def test_the_nearer_class_decides(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        raise RefusedForNow("later")
+
+    workplace = open_for(process, give_up_on=(Refused,), retry_on=(RefusedForNow, OSError))
+    assert workplace.handle(purchase(workplace)).retry_seconds is not None
+
+
+def test_what_connect_does_not_have_yet_may_be_tried_again(open_for: Open) -> None:
+    from connect_worker.exceptions import NotFound
+
+    def process(self: Any, request: Any) -> Any:
+        return self.client.get("assets/AS-000-000-000-0")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text.startswith("parked: NotFound")
+
+    workplace = open_for(process, retry_on=(NotFound,))
+    other = workplace.only(workplace.sandbox.with_scenario("purchase", 1))
+    assert workplace.handle(other).retry_seconds is not None
+
+
+def test_trouble_of_connects_is_never_the_processors_last_word(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        return self.client.get("assets")
+
+    rules = {"give_up_on": (Exception,), "when_exhausted": FailRequest("No")}
+    workplace = open_for(process, **rules)
+    ref = purchase(workplace)
+    for _ in range(MAX_ATTEMPTS):
+        with workplace.fault("html", method="GET", path="/assets"):
+            workplace.handle(ref)
+        workplace.clock.step(1000)
+    assert workplace.accepted(ref) == []
+
+
+def test_a_processor_that_is_wrong_is_parked_and_not_failed(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        return "approved"
+
+    workplace = open_for(process, when_exhausted=FailRequest("No"))
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text.startswith("parked: InvalidDecision")

@@ -1,0 +1,389 @@
+"""Durable steps, by the engine: what a rerun finds, and what the journal refuses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ledger.world import Clock
+
+from connect_worker.desk.timeline import timeline
+from connect_worker.engine.heart import Heart
+from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, LedgerUnavailable
+from connect_worker.ledger import MemoryLedger
+from connect_worker.models import ActivationTileResponse
+from connect_worker.processing.states import JSON, Claim, Kind, Ref, State
+
+from .conftest import Open
+from .workplace import MAX_ATTEMPTS, Workplace
+
+NAMES = ["tenant", "domain", "mailbox"]
+#: Longer than any pause after an error here.
+LATER_SECONDS = 1000.0
+
+
+class Vendor:
+    """A system that counts its calls, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.fails_at = ""
+
+    def create(self, name: str, *, key: str) -> dict[str, str]:
+        if name == self.fails_at:
+            self.fails_at = ""
+            raise OSError("away")
+        self.calls.append((name, key))
+        return {"id": f"{name}-{len(self.calls)}"}
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+def making(vendor: Vendor, names: list[str]) -> Callable[[Any, Any], Any]:
+    """A processor with these steps; the list may be changed between two runs."""
+
+    def process(self: Any, request: Any) -> Any:
+        def create(name: str) -> str:
+            return str(vendor.create(name, key=self.step_key)["id"])
+
+        return ActivationTileResponse(", ".join(self.step(name, create, name) for name in names))
+
+    return process
+
+
+def purchase(workplace: Workplace) -> Ref:
+    return workplace.only(workplace.sandbox.with_scenario("purchase"))
+
+
+def test_a_rerun_goes_on_at_the_first_step_without_a_result(open_for: Open, vendor: Vendor) -> None:
+    workplace = open_for(making(vendor, NAMES))
+    ref = purchase(workplace)
+    vendor.fails_at = "mailbox"
+    assert workplace.handle(ref).retry_seconds is not None
+    assert vendor.names == ["tenant", "domain"]
+    assert workplace.later(ref, LATER_SECONDS).text == "approved"
+    assert vendor.names == NAMES
+    [outcome] = workplace.seen(ref)["accepted"]
+    assert "tenant-1, domain-2, mailbox-3" in str(outcome)
+
+
+def test_each_step_has_a_key_of_its_own_the_same_in_each_run(
+    open_for: Open, vendor: Vendor
+) -> None:
+    keys: list[str] = []
+
+    def process(self: Any, request: Any) -> Any:
+        self.step("tenant", lambda: vendor.create("tenant", key=self.step_key))
+        self.step("mailbox", self.create_mailbox, "large", owner="ada")
+        return ActivationTileResponse("x")
+
+    def create_mailbox(self: Any, size: str, *, owner: str) -> str:
+        assert (size, owner) == ("large", "ada")
+        keys.append(self.step_key)
+        if len(keys) == 1:
+            raise OSError("away")
+        return str(self.idempotency_key)
+
+    workplace = open_for(process, create_mailbox=create_mailbox)
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    workplace.later(ref, LATER_SECONDS)
+    [(_, tenant_key)] = vendor.calls
+    assert keys[0] == keys[1]
+    entry = workplace.entry(ref)
+    assert len({tenant_key, keys[0], entry.steps["step:2:mailbox"]}) == 3
+
+
+def test_the_next_visit_begins_without_results(open_for: Open, vendor: Vendor) -> None:
+    asked: list[str] = []
+
+    def process(self: Any, request: Any) -> Any:
+        self.step("tenant", lambda: vendor.create("tenant", key=self.step_key))
+        if not asked:
+            asked.append(request.id)
+            raise InquireRequest("Which one?")
+        return ActivationTileResponse("x")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text == "inquired"
+    answer = {"params": {"email": "someone@example.com"}}
+    workplace.sandbox.control("POST", f"requests/{ref.id}/answer", answer)
+    workplace.only(ref.id)
+    assert workplace.handle(ref).text == "approved"
+    assert vendor.names == ["tenant", "tenant"]
+    assert len(set(vendor.calls)) == 2
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [(object(), "no JSON"), ({"a": {1}}, "'a' of its result is a set"), (float("inf"), "inf")],
+)
+def test_a_result_that_is_no_json_parks_and_a_mended_processor_goes_on(
+    open_for: Open, vendor: Vendor, result: object, told: str
+) -> None:
+    results: list[object] = [result, "T-1"]
+
+    def process(self: Any, request: Any) -> Any:
+        self.step("domain", lambda: vendor.create("domain", key=self.step_key))
+        tenant = self.step("tenant", lambda: results.pop(0))
+        return ActivationTileResponse(tenant)
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert told in workplace.handle(ref).text
+    entry = workplace.entry(ref)
+    assert (entry.state, set(entry.steps)) == (State.PARKED, {"step:1:domain"})
+    assert workplace.engine.ledger.rerun(ref)
+    assert workplace.handle(ref).text == "approved"
+    assert vendor.names == ["domain"]
+
+
+def test_two_steps_with_one_name_park_with_a_sentence(open_for: Open, vendor: Vendor) -> None:
+    workplace = open_for(making(vendor, ["tenant", "tenant"]))
+    ref = purchase(workplace)
+    assert "two steps are named 'tenant'" in workplace.handle(ref).text
+    assert workplace.entry(ref).state is State.PARKED
+    assert vendor.names == ["tenant"]
+
+
+@pytest.mark.parametrize(
+    "changed", [["domain", "tenant", "mailbox"], ["new", *NAMES], ["tenant", "new", "mailbox"]]
+)
+def test_a_changed_order_parks_and_nothing_is_run_until_a_person_says_how(
+    open_for: Open, vendor: Vendor, changed: list[str]
+) -> None:
+    names = list(NAMES)
+    workplace = open_for(making(vendor, names))
+    ref = purchase(workplace)
+    vendor.fails_at = "mailbox"
+    workplace.handle(ref)
+    names[:] = changed
+    told = workplace.later(ref, LATER_SECONDS).text
+    assert "Done are 'tenant', 'domain'." in told
+    assert f"connect-worker rerun --forget-steps {ref.id}" in workplace.entry(ref).error
+    assert (workplace.entry(ref).state, vendor.names) == (State.PARKED, ["tenant", "domain"])
+
+    # Back to the old order: nothing is run twice.
+    names[:] = NAMES
+    workplace.engine.ledger.rerun(ref)
+    assert workplace.handle(ref).text == "approved"
+    assert vendor.names == NAMES
+
+
+def test_forgotten_steps_run_again_under_the_same_keys(open_for: Open, vendor: Vendor) -> None:
+    names = list(NAMES)
+    workplace = open_for(making(vendor, names))
+    ref = purchase(workplace)
+    vendor.fails_at = "mailbox"
+    workplace.handle(ref)
+    names.reverse()
+    assert "parked" in workplace.later(ref, LATER_SECONDS).text
+    workplace.engine.ledger.rerun(ref, forget_steps=True)
+    assert workplace.handle(ref).text == "approved"
+    assert vendor.names == ["tenant", "domain", "mailbox", "domain", "tenant"]
+    assert len(set(vendor.calls)) == 3
+
+
+def test_steps_may_be_added_behind_those_that_are_done(open_for: Open, vendor: Vendor) -> None:
+    names = NAMES[:2]
+    workplace = open_for(making(vendor, names))
+    ref = purchase(workplace)
+    vendor.fails_at = "domain"
+    workplace.handle(ref)
+    names[:] = ["tenant", "new", "domain"]
+    assert workplace.later(ref, LATER_SECONDS).text == "approved"
+    assert vendor.names == names
+
+
+def test_an_error_of_the_journals_can_not_be_caught_away(open_for: Open, vendor: Vendor) -> None:
+    def process(self: Any, request: Any) -> Any:
+        for name in ("tenant", "tenant", "mailbox"):
+            try:
+                self.step(name, lambda n=name: vendor.create(n, key=self.step_key))
+            except InvalidStep:
+                continue
+        raise FailRequest("no")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text.startswith("parked: InvalidStep")
+    assert (vendor.names, workplace.accepted(ref)) == (["tenant"], [])
+
+
+def test_a_step_that_failed_may_be_tried_again_and_no_other_one_begin(
+    open_for: Open, vendor: Vendor
+) -> None:
+    def process(self: Any, request: Any) -> Any:
+        def create(name: str) -> Any:
+            return self.step(name, lambda: vendor.create(name, key=self.step_key))
+
+        for _ in range(2):
+            vendor.fails_at = "tenant" if not vendor.calls and self.attempt == 1 else ""
+            try:
+                create("tenant" if self.attempt == 1 else "mailbox")
+            except OSError:
+                create(then)
+        return ActivationTileResponse("x")
+
+    then = "tenant"
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    # Tried again at once it is done; the loop's second round asks for it a second time.
+    assert "two steps are named 'tenant'" in workplace.handle(ref).text
+    assert vendor.names == ["tenant"]
+
+    vendor.calls.clear()
+    then = "mailbox"
+    other = workplace.only(workplace.sandbox.with_scenario("purchase", 1))
+    assert "'mailbox' begins after 'tenant' has failed" in workplace.handle(other).text
+    assert vendor.names == []
+
+
+def test_a_step_inside_of_another_is_refused(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        return self.step("outer", lambda: self.step("inner", lambda: 1))
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert "'inner' begins while 'outer' is running" in workplace.handle(ref).text
+
+
+def test_a_step_beside_another_is_refused(open_for: Open) -> None:
+    caught: list[BaseException] = []
+
+    def process(self: Any, request: Any) -> Any:
+        def beside() -> None:
+            try:
+                self.step("second", lambda: 2)
+            except InvalidStep as error:
+                caught.append(error)
+
+        def first() -> int:
+            thread = threading.Thread(target=beside)
+            thread.start()
+            thread.join()
+            return 1
+
+        self.step("first", first)
+        return ActivationTileResponse("x")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert workplace.handle(ref).text.startswith("parked: InvalidStep")
+    assert len(caught) == 1
+
+
+def test_a_key_that_is_asked_for_too_early_is_refused_with_the_remedy(
+    open_for: Open, vendor: Vendor
+) -> None:
+    def process(self: Any, request: Any) -> Any:
+        return self.step("tenant", vendor.create, "tenant", key=self.step_key)
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert "hand over a function" in workplace.handle(ref).text
+    assert vendor.calls == []
+
+
+def test_a_result_with_the_customers_password_is_not_stored(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        param = {"id": "secret", "type": "password", "value": "correct horse"}
+        self._job.document["asset"]["params"].append(param)
+        self.step("tenant", lambda: {"id": "T-1", "login": "ada:correct horse"})
+        return ActivationTileResponse("x")
+
+    workplace = open_for(process)
+    ref = purchase(workplace)
+    assert "value of a password parameter" in workplace.handle(ref).text
+    assert workplace.entry(ref).steps == {}
+
+
+class Replaced(MemoryLedger):
+    """A ledger in which another worker takes the request over while a step runs."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.stepped_clock = clock
+
+    def record(self, claim: Claim, step: str, result: JSON) -> None:
+        self.stepped_clock.step(claim.lease_seconds + 1)
+        self.wake(limit=1000, requeue_seconds=60, max_attempts=8)
+        assert isinstance(self.claim(claim.ref, owner="other", lease_seconds=60), Claim)
+        super().record(claim, step, result)
+
+
+def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
+    open_for: Open, vendor: Vendor
+) -> None:
+    workplace = open_for(making(vendor, NAMES))
+    ledger = Replaced(workplace.clock)
+    workplace.engine = replace(workplace.engine, ledger=ledger, heart=Heart(ledger))
+    ref = purchase(workplace)
+
+    assert workplace.handle(ref).text.startswith("stopped: ")
+    entry = workplace.entry(ref)
+    assert (entry.steps, entry.owner, entry.state) == ({}, "other", State.RUNNING)
+
+
+class Away(MemoryLedger):
+    """A ledger that can't be reached when a step is to be journaled."""
+
+    def record(self, claim: Claim, step: str, result: JSON) -> None:
+        raise LedgerUnavailable("Redis can't be reached")
+
+
+def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
+    open_for: Open, vendor: Vendor
+) -> None:
+    workplace = open_for(making(vendor, NAMES))
+    away = Away(clock=workplace.clock)
+    whole = workplace.engine
+    workplace.engine = replace(whole, ledger=away, heart=Heart(away))
+    ref = purchase(workplace)
+    with pytest.raises(LedgerUnavailable):
+        workplace.handle(ref)
+    assert away.entry(ref).steps == {}  # type: ignore[union-attr]
+    workplace.engine = whole
+    purchase(workplace)
+    assert workplace.handle(ref).text == "approved"
+    assert vendor.names == ["tenant", *NAMES]
+    assert len(set(vendor.calls)) == 3
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_automation_has_steps(open_for: Open, kind: Kind) -> None:
+    runs: list[str] = []
+    done: list[object] = []
+
+    def process(self: Any, request: Any) -> Any:
+        runs.append(request.id)
+        done.append(self.step("first", lambda: len(runs)))
+        raise OSError("away")
+
+    workplace = open_for(process, kind)
+    workplace.poll()
+    ref = workplace.messages.popleft()
+    workplace.handle(ref)
+    workplace.later(ref, LATER_SECONDS)
+    assert done == [1, 1]
+    assert len(runs) == 2 < MAX_ATTEMPTS
+
+
+def test_the_timeline_has_the_steps_between_the_states(open_for: Open, vendor: Vendor) -> None:
+    workplace = open_for(making(vendor, NAMES))
+    ref = purchase(workplace)
+    workplace.handle(ref)
+    told = [line.step or line.state.value for line in timeline(workplace.entry(ref))]
+    assert told[:6] == ["queued", "running", *NAMES, "posting"]
+    assert told[-1] == "settled"

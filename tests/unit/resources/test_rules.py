@@ -1,0 +1,138 @@
+"""What a class says of its errors and its patience, read at the start."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from connect_worker.exceptions import (
+    AcceptUsageFile,
+    FailRequest,
+    FileCreationError,
+    InquireRequest,
+    RegistrationError,
+    RejectUsageFile,
+    RetryRequest,
+    SkipRequest,
+)
+from connect_worker.processing.outcome import Fail, FileAction, Inquire
+from connect_worker.processing.routes import Route
+from connect_worker.processing.rules import NO_RULES, Rules
+from connect_worker.processing.states import Kind
+from connect_worker.resources import (
+    FulfillmentAutomation,
+    TierConfigAutomation,
+    UsageAutomation,
+    UsageFileAutomation,
+)
+from connect_worker.resources.automation import Automation
+from connect_worker.resources.rules import route_of, rules_of
+
+BASES: dict[Kind, type[Automation[Any]]] = {
+    base.kind: base
+    for base in (FulfillmentAutomation, TierConfigAutomation, UsageAutomation, UsageFileAutomation)
+}
+
+
+def read(kind: Kind = Kind.FULFILLMENT, **attributes: object) -> Rules:
+    return rules_of(type("Orders", (BASES[kind],), attributes), "my_vendor.Orders")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_class_that_says_nothing_has_the_rules_of_all(kind: Kind) -> None:
+    assert read(kind) == NO_RULES
+
+
+@pytest.mark.parametrize(
+    ("kind", "decision", "outcome"),
+    [
+        (Kind.FULFILLMENT, FailRequest("No"), Fail("No")),
+        (Kind.TIER_CONFIG, InquireRequest("Which?"), Inquire("Which?")),
+        (Kind.USAGE_FILE, RejectUsageFile("No"), FileAction("reject", {"rejection_note": "No"})),
+    ],
+)
+def test_the_last_word_is_one_that_the_kind_has(
+    kind: Kind, decision: Exception, outcome: object
+) -> None:
+    assert read(kind, when_exhausted=decision).when_exhausted == outcome
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        (Kind.USAGE, FailRequest("No"), "FailRequest decides nothing for a usage request; 'park'"),
+        (Kind.USAGE_FILE, InquireRequest("?"), "InquireRequest decides nothing for a usage-file"),
+        (Kind.FULFILLMENT, AcceptUsageFile("x"), "AcceptUsageFile decides nothing"),
+        (Kind.FULFILLMENT, SkipRequest("x"), "to skip decides nothing"),
+        (Kind.FULFILLMENT, RetryRequest("x"), "give 'park', or the decision itself"),
+        (Kind.FULFILLMENT, FileCreationError("x"), "give 'park', or the decision itself"),
+        (Kind.FULFILLMENT, FailRequest, "give 'park', or the decision itself"),
+        (Kind.FULFILLMENT, "fail", "give 'park', or the decision itself"),
+        (Kind.FULFILLMENT, None, "give 'park', or the decision itself"),
+    ],
+)
+def test_a_last_word_that_the_kind_has_not_is_refused(kind: Kind, given: object, told: str) -> None:
+    with pytest.raises(RegistrationError, match=re.escape(told)) as caught:
+        read(kind, when_exhausted=given)
+    assert str(caught.value).startswith("my_vendor.Orders")
+
+
+def test_one_exception_may_be_declared_without_a_tuple() -> None:
+    assert read(retry_on=OSError).retry_on == (OSError,)
+
+
+@pytest.mark.parametrize("attribute", ["retry_on", "give_up_on"])
+@pytest.mark.parametrize("given", ["OSError", (OSError()), (KeyboardInterrupt,), 3, None])
+def test_what_is_no_exception_class_is_refused(attribute: str, given: object) -> None:
+    with pytest.raises(RegistrationError, match=rf"my_vendor\.Orders has {attribute} = "):
+        rules_of(type("Orders", (FulfillmentAutomation,), {attribute: given}), "my_vendor.Orders")
+
+
+def test_an_exception_that_is_declared_both_ways_is_refused() -> None:
+    with pytest.raises(RegistrationError, match="has OSError in both retry_on and give_up_on"):
+        read(retry_on=(OSError, KeyError), give_up_on=(OSError,))
+
+
+@pytest.mark.parametrize("given", [0, -1, True, "60", float("inf"), float("nan")])
+def test_seconds_that_can_not_be_are_refused(given: object) -> None:
+    with pytest.raises(RegistrationError, match=r"my_vendor\.Orders has give_up_after = "):
+        read(give_up_after=given)
+
+
+def test_the_nearest_declared_class_decides_and_a_cause_when_a_file_error_says_nothing() -> None:
+    rules = read(retry_on=(ConnectionError,), give_up_on=(OSError,))
+    assert rules.gives_up_on(ConnectionResetError()) is False
+    assert rules.gives_up_on(PermissionError()) is True
+    assert rules.gives_up_on(KeyError()) is None
+    error = FileCreationError("x")
+    assert rules.gives_up_on(error) is None
+    error.__cause__ = TimeoutError()
+    assert rules.gives_up_on(error) is True
+
+
+@pytest.mark.parametrize("attributes", [{}, {"queue": "fulfillment"}, {"queue": None}])
+def test_without_a_word_about_it_messages_wait_in_the_kinds_queue(
+    attributes: dict[str, object],
+) -> None:
+    automation = type("Orders", (FulfillmentAutomation,), attributes)
+    assert route_of(automation, "Orders") == Route()
+
+
+def test_a_queue_and_a_priority_are_a_route() -> None:
+    automation = type("Orders", (FulfillmentAutomation,), {"queue": "slow.1", "priority": 9})
+    assert route_of(automation, "Orders") == Route("slow.1", 9)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "given"),
+    [
+        *(("queue", given) for given in ("", "a b", "a@eu", "-Q", 3, "x" * 65)),
+        *(("priority", given) for given in (-1, 10, True, 1.5, "3", None)),
+    ],
+)
+def test_a_queue_or_priority_that_can_not_be_is_refused(attribute: str, given: object) -> None:
+    automation = type("Orders", (FulfillmentAutomation,), {attribute: given})
+    with pytest.raises(RegistrationError, match=f"Orders has {attribute} = "):
+        route_of(automation, "Orders")
