@@ -14,7 +14,7 @@ from connect_worker.desk.words import clean
 from connect_worker.masking import hide_here, hiding
 from connect_worker.processing.outcome import Outcome, to_json
 from connect_worker.processing.passwords import passwords_in
-from connect_worker.processing.states import JSON
+from connect_worker.processing.states import JSON, State
 from connect_worker.trial.catch import Call
 from connect_worker.trial.record import without_secrets
 from connect_worker.trial.rehearsal import Run
@@ -48,6 +48,7 @@ def picture_of(automation: str, document: JSON, run: Run, *, is_online: bool) ->
         parts: list[RenderableType] = [
             Text.assemble((name, "bold"), "  ", clean(what)),
             Text(),
+            *_steps(run),
             *_decision(run),
             Text(),
             *_calls(run.calls),
@@ -55,6 +56,11 @@ def picture_of(automation: str, document: JSON, run: Run, *, is_online: bool) ->
         if not is_online:
             parts += [Text(), Text("No account is set: reads found an empty one.", "dim")]
     return Group(*parts)
+
+
+def _steps(run: Run) -> Iterator[RenderableType]:
+    for name, result in run.steps.items():
+        yield Text.assemble("Step      ", clean(name), (f"  {_json(result)}", "dim"))
 
 
 def _decision(run: Run) -> Iterator[RenderableType]:
@@ -69,7 +75,7 @@ def _decision(run: Run) -> Iterator[RenderableType]:
 
 
 def _then(run: Run) -> str:
-    if run.error is not None and run.decided is None:
+    if run.error is not None and run.decided is None and run.state is not State.PARKED:
         return f"{run.state.value}: the worker would run it again later"
     return run.result
 

@@ -147,7 +147,8 @@ class Ledger(Protocol):
         published again, each `requeue_seconds` until somebody claims it; one in line for a slot
         ever more rarely, up to once an hour.
         Of a kind or product in `backlogged` an unanswered message is taken to be in the queue
-        still, and only each 64th look publishes another one. So a message that a dead worker took along is replaced
+        still, and only each 64th look publishes another one. So a message that a dead worker took
+        along is replaced
         as soon as the queue is empty.
         """
 

@@ -26,6 +26,7 @@ from connect_worker.ledger.wire import (
 )
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.measures import ATTEMPTS, RETRIES, WORKER_DIED, Tally
+from connect_worker.processing.routes import Backlog, backlog_of
 from connect_worker.processing.states import (
     ALL,
     JSON,

@@ -24,6 +24,7 @@ def run(
     request: BaseModel | Mapping[str, JSON] | Record,
     *,
     answers: Mapping[str, JSON] | None = None,
+    steps: Mapping[str, JSON] | None = None,
     at: datetime | None = None,
 ) -> Run:
     """Run a processor over a request as a worker does, without network, Redis or Celery.
@@ -39,6 +40,8 @@ def run(
         answers: What Connect answers, by path: a document, or a list for a collection, such as
             `{"assets": [...], "tier/configs/TC-1": {...}}`. Filters are not heeded. A text is a
             template that was rendered: `{"templates/TL-1/render": "Welcome!"}`.
+        steps: The results of the processor's first steps, by name, as if an earlier run had been
+            broken off behind them: `{"create-tenant": "T-1"}`. Those are not run again.
         at: When it is run; it names the reporting period of a usage listing.
 
     Returns:
@@ -47,6 +50,7 @@ def run(
 
     Raises:
         RegistrationError: The class can't be made.
+        InvalidStep: A result of `steps` is no JSON.
         NotRecorded: A record has no answer to what the processor reads by now.
 
     Example:
@@ -78,6 +82,7 @@ def run(
             config=_config(),
             reads=reads,
             answers=answers,
+            steps=steps,
             clock=None if moment is None else lambda: moment,
         )
     if isinstance(reads, Replaying) and reads.missed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,8 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.processing.outcome import Outcome
-from connect_worker.processing.states import JSON, Kind, Sighting, State
+from connect_worker.processing.states import JSON, Claim, Kind, Ref, Sighting, State
+from connect_worker.processing.steps import as_json, entry_name, own_steps
 from connect_worker.resources.alone import lone_engine
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.loading import processor_of
@@ -33,7 +34,7 @@ class Run:
         state: What the ledger remembers: `settled`, `waiting`, `retry`, `parked`, ….
         calls: What would change something in Connect, in order: the processor's own calls, then
             those for its decision.
-        steps: The results of the visit's journaled steps, by name.
+        steps: The results of the processor's own steps (`self.step`), by name, in their order.
         error: What the processor raised that decides nothing; None when it decided.
 
     Example:
@@ -82,6 +83,7 @@ def rehearse(
     config: Config,
     reads: Carrier,
     answers: Mapping[str, JSON] | None = None,
+    steps: Mapping[str, JSON] | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Run:
     """Run a processor over a request, and send nothing to Connect.
@@ -94,6 +96,7 @@ def rehearse(
         config: The account that the class is made for.
         reads: Answers what the processor reads.
         answers: What is answered before `reads` is asked, by path.
+        steps: The results that an earlier run of the visit has journaled, by name, in their order.
         clock: Seconds since the epoch; the machine's by default.
 
     Raises:
@@ -112,6 +115,8 @@ def rehearse(
         )
         sighting = processor.sighting(document, now=ledger.now())
         ledger.sight([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
+        if steps:
+            _journal(ledger, sighting.ref, steps)
         handled = handle(engine, sighting.ref)
     entry = ledger.entry(sighting.ref)
     assert entry is not None  # noqa: S101 - it was sighted
@@ -119,10 +124,19 @@ def rehearse(
         handled.text,
         entry.state,
         tuple(caught.calls),
-        entry.steps,
+        {step.name: step.result for step in own_steps(entry.steps)},
         watched.error,
         watched.decided,
     )
+
+
+def _journal(ledger: MemoryLedger, ref: Ref, steps: Mapping[str, JSON]) -> None:
+    """Let the ledger remember steps, as of a run that was broken off behind them."""
+    claim = ledger.claim(ref, owner="an earlier run", lease_seconds=60)
+    assert isinstance(claim, Claim)  # noqa: S101 - it was sighted
+    for number, (name, result) in enumerate(steps.items(), start=1):
+        ledger.record(claim, entry_name(number, name), as_json(name, result))
+    ledger.put_back(claim, State.RETRY, delay_seconds=0, attempt_used=False)
 
 
 def _processor(
@@ -153,9 +167,11 @@ class _Watched:
         """Whether the document is in a status that the processor wants to see."""
         return self._processor.awaits(document)
 
-    def sightings(self, connect: Connect, *, now: float) -> Any:
-        """List the requests that wait for it."""
-        return self._processor.sightings(connect, now=now)
+    def sightings(
+        self, connect: Connect, *, now: float, request_id: str = ""
+    ) -> Iterator[Sighting]:
+        """List the requests that wait for it, or of them one."""
+        return self._processor.sightings(connect, now=now, request_id=request_id)
 
     def sighting(self, document: JSON, *, now: float) -> Sighting:
         """Name the request and its visit."""

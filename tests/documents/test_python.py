@@ -25,6 +25,12 @@ class MySystem:
     def create_tenant(self, email: str, *, idempotency_key: str) -> str:
         return vendor.create_tenant(request_id="", email=email, key=idempotency_key)
 
+    def create_mailbox(self, tenant: str, *, key: str) -> str:
+        return vendor.create_tenant(request_id="", email=f"box@{tenant}", key=key)
+
+    def is_ready(self, tenant: str) -> bool:
+        return tenant.startswith("TEN-")
+
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
@@ -65,7 +71,7 @@ def test_processors_are_among_them() -> None:
     with_processors = {
         block.page for block in PYTHON if re.search(r"def process_request", block.text)
     }
-    assert {"README.md", "docs/quickstart.md"} <= with_processors
+    assert {"README.md", "docs/quickstart.md", "docs/processors.md"} <= with_processors
 
 
 def test_only_the_page_about_testing_has_tests() -> None:

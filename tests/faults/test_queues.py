@@ -1,4 +1,4 @@
-"""An automation's `queue` and `priority`: who takes its requests, and that none is lost; row 34."""
+"""An automation's `queue` and `priority`: who takes its requests, and that none is lost; row 35."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from acceptance.stack import assert_each_resolved_once
 from connect_worker.cli.desk import Exit
 
 from .stack import QUEUED, FaultStack, running_fault_stack
-from .test_operating import run
 
 pytestmark = [pytest.mark.faults]
 
@@ -61,7 +60,7 @@ def test_what_no_worker_takes_waits_and_is_told_of_and_is_done_as_soon_as_one_do
     with redis.Redis.from_url(stack.redis_url) as client:
         assert client.llen("slow") == len(slow)
 
-    doctor = run(stack, "doctor", "--json")
+    doctor = stack.run("doctor", "--json")
     assert doctor.returncode == Exit.NEEDS_ATTENTION
     (finding,) = [one for one in json.loads(doctor.stdout)["findings"] if one["part"] == "queues"]
     assert finding["level"] == "fail"
@@ -74,7 +73,7 @@ def test_what_no_worker_takes_waits_and_is_told_of_and_is_done_as_soon_as_one_do
     assert {run.attempt for name in slow for run in stack.orders.runs(name)} == {1}
     log = stack.whole_log("one")
     assert not [name for name in slow if name in log]
-    assert run(stack, "doctor").returncode == Exit.DONE
+    assert stack.run("doctor").returncode == Exit.DONE
 
 
 def test_messages_that_are_lost_from_a_queue_of_an_automations_are_sent_again(

@@ -1,4 +1,4 @@
-"""A processor of five steps, killed between every two of them and inside of each; row 32."""
+"""A processor of five steps, killed between every two of them and inside of each; row 33."""
 
 from __future__ import annotations
 

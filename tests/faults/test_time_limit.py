@@ -1,4 +1,4 @@
-"""An automation's `time_limit`: runs that hang are ended, and their requests go on; row 33."""
+"""An automation's `time_limit`: runs that hang are ended, and their requests go on; row 34."""
 
 from __future__ import annotations
 

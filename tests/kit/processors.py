@@ -7,7 +7,7 @@ import time
 
 import requests
 
-from connect_worker.exceptions import FailRequest, InquireRequest, SkipRequest
+from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest, SkipRequest
 from connect_worker.models import (
     ActivationTemplateResponse,
     ActivationTileResponse,
@@ -78,3 +78,15 @@ class Readers(FulfillmentAutomation):
         return ActivationTileResponse(
             f"{group.value if group else 'no group'}, {len(others)} assets, {again.value}"
         )
+
+
+class Stepwise(FulfillmentAutomation):
+    """Makes a tenant and a mailbox, each once; the mailbox is not ready for a plan called slow."""
+
+    def process_request(self, request: Fulfillment) -> Response:
+        plan = request.asset.get_param_by_id("plan")
+        tenant = self.step("tenant", lambda: f"T-{self.step_key[:4]}")
+        if plan is not None and plan.value == "slow":
+            raise RetryRequest("the mailbox is not ready", delay=60)
+        box = self.step("mailbox", lambda: {"address": f"box@{tenant}"})
+        return ActivationTileResponse(f"{tenant} with {box['address']}")

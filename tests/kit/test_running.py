@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connect_worker.config import Config
-from connect_worker.exceptions import RegistrationError
+from connect_worker.exceptions import InvalidStep, RegistrationError, RetryRequest
 from connect_worker.models import Fulfillment, UsageFile, UsageRecord
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
 from connect_worker.testing import (
@@ -26,7 +26,7 @@ from connect_worker.testing import (
     usage_listing,
 )
 
-from .processors import Orders, Readers
+from .processors import Orders, Readers, Stepwise
 
 
 def order(plan: str, **fields: Any) -> Run:
@@ -59,7 +59,38 @@ def test_an_inquiry_stores_its_params_first() -> None:
         ("POST", "requests/PR-1-2-3/inquire/", {}),
     ]
     assert done.messages == ["An email, please"]
-    assert set(done.steps) == {"params", "inquire"}
+    assert done.steps == {}
+
+
+def test_the_processors_steps_are_told() -> None:
+    done = run(Stepwise, purchase(params={"plan": "small"}))
+    assert list(done.steps) == ["tenant", "mailbox"]
+    tenant = done.steps["tenant"]
+    assert done.steps["mailbox"] == {"address": f"box@{tenant}"}
+    assert done.outcome == Approve(tile=f"{tenant} with box@{tenant}")
+
+
+def test_a_run_goes_on_behind_given_steps() -> None:
+    done = run(Stepwise, purchase(params={"plan": "small"}), steps={"tenant": "T-1"})
+    assert done.steps == {"tenant": "T-1", "mailbox": {"address": "box@T-1"}}
+    assert done.outcome == Approve(tile="T-1 with box@T-1")
+
+
+def test_steps_in_another_order_are_told_as_a_worker_tells() -> None:
+    done = run(Stepwise, purchase(params={"plan": "small"}), steps={"mailbox": {"address": "b"}})
+    assert done.state.value == "parked"
+    with pytest.raises(InvalidStep, match="step 1 of this visit was 'mailbox', and now"):
+        done.outcome  # noqa: B018 - asking for it raises
+    with pytest.raises(InvalidStep, match="'tenant' can't be journaled"):
+        run(Stepwise, purchase(), steps={"tenant": object()})
+
+
+def test_not_yet_waits() -> None:
+    done = run(Stepwise, purchase(params={"plan": "slow"}))
+    assert (done.state.value, list(done.steps)) == ("waiting", ["tenant"])
+    assert done.result == "not yet, again in 60 s: the mailbox is not ready"
+    assert isinstance(done.error, RetryRequest)
+    assert posted(done) == []
 
 
 def test_a_refusal() -> None:
@@ -200,7 +231,6 @@ def test_usage_that_is_submitted_can_be_read_row_by_row() -> None:
     assert uploaded.path.endswith("/upload/")
     [row] = uploaded.records
     assert (row["item_search_value"], row["quantity"]) == ("SKUA", 7)
-    assert list(done.steps) == ["usage-file-1-create", "usage-file-1-upload"]
     assert created.records == []
     assert str(done.outcome).startswith("Report(note='2026-02: UF-")
     assert " ready" in str(done.outcome)

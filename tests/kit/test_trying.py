@@ -70,6 +70,17 @@ def test_calls_of_the_processors_own_are_caught_too(account: Sandbox) -> None:
     assert vendor["keys"] == [document["calls"][0]["idempotency_key"]]
 
 
+def test_steps_and_not_yet_are_shown(account: Sandbox) -> None:
+    name = account.add(purchase(params={"plan": "slow"}))
+    shown = said("try", "kit.processors:Stepwise", name).stdout
+    assert "Step      tenant" in shown
+    assert "No decision  RetryRequest: the mailbox is not ready" in shown
+    assert "waiting: the worker would run it again later" in shown
+    document = answered("try", "kit.processors:Stepwise", name)
+    assert list(document["steps"]) == ["tenant"]
+    assert_untouched(account, name)
+
+
 def test_reads_go_to_the_account(account: Sandbox) -> None:
     name = account.add(purchase())
     account.add(purchase())
