@@ -31,6 +31,7 @@ def empty_world() -> World:
         Options(Spread(0, 0, 0, 0), product_count=PRODUCTS),
         clock=lambda: CREATED,
         later=lambda seconds, function: None,  # noqa: ARG005 - nobody waits here
+        post=lambda url, headers, body, told: None,  # noqa: ARG005 - nobody is notified
         restart=lambda: None,
     )
 
