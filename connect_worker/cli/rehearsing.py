@@ -55,10 +55,11 @@ def try_out(
     is read there; what it would change is caught: NOTHING IS SENT TO CONNECT. But its calls to
     your own systems are made, under the idempotency key of the request's first visit.
 
-    Exit code 0 when it decided, 1 when it raised an error.
+    Exit code 0 when it decided, or said "not yet"; 1 when it raised an error.
     """
     # Connect's client and the models take a moment to load; `--help` needs none of them.
     from connect_worker.cli.subject import automation_for, config_of, kind_of, quiet
+    from connect_worker.exceptions import RetryRequest
     from connect_worker.resources.automation import Automation
     from connect_worker.trial.account import Account
     from connect_worker.trial.record import Record, Recording
@@ -98,7 +99,8 @@ def try_out(
         Console().print(picture_of(chosen.__name__, document, run, is_online=is_online))
     if verbose and run.error is not None:
         click.echo("".join(traceback.format_exception(run.error)), err=True)
-    raise SystemExit(Exit.DONE if run.error is None else Exit.NEEDS_ATTENTION)
+    is_told = run.error is None or isinstance(run.error, RetryRequest)
+    raise SystemExit(Exit.DONE if is_told else Exit.NEEDS_ATTENTION)
 
 
 def _read(file: Path) -> dict[str, JSON]:

@@ -12,6 +12,14 @@ class Purchases(FulfillmentAutomation):
         return ActivationTileResponse("x")
 
 
+class Steps(FulfillmentAutomation):
+    def process_request(self, request: Fulfillment) -> None:
+        self.step("tenant", self.create, request.id, seats="many")  # mistake
+
+    def create(self, request_id: str, *, seats: int) -> str:
+        return f"{request_id} {seats}"
+
+
 def check(request: Fulfillment) -> None:
     print(request.asset.prodct)  # mistake
     print(request.statsu)  # mistake

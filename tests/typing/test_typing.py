@@ -52,7 +52,7 @@ def test_every_mistake_is_found_and_nothing_else(check: type, folder: Path) -> N
     done = check(folder, "mistakes.py")
     found = re.findall(r"mistakes\.py:(\d+):[\d:]*(?: -)? error", done.stdout)
     assert {int(number) for number in found} == lines_with_mistakes(), done.stdout
-    assert len(lines_with_mistakes()) == 9
+    assert len(lines_with_mistakes()) == 10
 
 
 def test_what_users_install_has_it_all(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
+from celery.schedules import crontab
+
 from connect_worker.config import Config
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,
     InquireRequest,
     RejectUsageFile,
+    RetryRequest,
     SkipRequest,
     SubmitUsageFile,
 )
@@ -103,6 +106,31 @@ class Purchases(FulfillmentAutomation):
         return ActivationTileResponse("Welcome!")
 
 
+class Provisioning(FulfillmentAutomation):
+    """Several effects, hours of waiting, limits, and rules for what goes wrong."""
+
+    queue = "slow"
+    priority = 3
+    time_limit = 120
+    give_up_after = 4 * 3600
+    retry_on = (ConnectionError,)
+    give_up_on = (LookupError, ValueError)
+    when_exhausted = FailRequest("We could not set it up")
+
+    def process_request(self, request: Fulfillment) -> ActivationTileResponse:
+        """Decide one request."""
+        tenant: str = self.step("tenant", self.create, request.asset.id, seats=3)
+        ready: bool = self.step("ready", lambda: bool(tenant))
+        if not ready:
+            raise RetryRequest("The tenant is being set up", delay=60, give_up_after=3600)
+        return ActivationTileResponse(tenant)
+
+    def create(self, asset_id: str, *, seats: int) -> str:
+        """Create a tenant."""
+        assert_type(self.step_key, str)
+        return f"{asset_id} with {seats}"
+
+
 class Resellers(TierConfigAutomation):
     """The same for resellers."""
 
@@ -120,6 +148,7 @@ class Reports(UsageAutomation):
     """Usage is reported with models, too."""
 
     period = "month"
+    schedule = crontab(day_of_month=2, hour=3, minute=0)
 
     def process_request(self, request: UsageListing) -> str:
         """Report one listing."""
@@ -173,5 +202,6 @@ def tests() -> None:
             assert_type(reason, str)
         case _:
             pass
+    assert_type(run(Provisioning, request, steps={"tenant": "T-1"}).steps["tenant"], Any)
     document: dict[str, Any] = request.json
     assert document["id"]

@@ -106,7 +106,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     # Compose gives Flower its password as Flower itself reads it.
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
-    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS", name)}
+    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS|_QUEUES", name)}
     assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
     of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
     assert connect_variables("worker") == known - of_the_schedule - of_the_console

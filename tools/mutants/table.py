@@ -12,6 +12,7 @@ ACCOUNTS = "tests/accounts/test_one_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
+STEPS = "tests/faults/test_steps.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
 FOREIGN = "tests/webhook/test_accounts.py::"
@@ -226,5 +227,19 @@ MUTANTS = (
         ),
         (UNTOLD + "test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing",),
         waits=True,
+    ),
+    Mutant(
+        "a step that is done runs again",
+        (
+            Edit(
+                "connect_worker/engine/steps.py",
+                "        if number <= len(self._journal):\n",
+                "        if False:\n",
+            ),
+        ),
+        (
+            STEPS + "test_a_death_between_two_steps_repeats_no_step_and_one_inside_repeats_it_with_"
+            "its_key",
+        ),
     ),
 )
