@@ -12,6 +12,7 @@ from .stack import POOLS, Stack, running_stack
 
 pytestmark = pytest.mark.acceptance
 
+SOME_POOLS = [*POOLS[:2], *(pytest.param(*pool, marks=pytest.mark.long) for pool in POOLS[2:])]
 POOLS_WITH_KILL = [*POOLS[:1], *(pytest.param(*pool, marks=pytest.mark.long) for pool in POOLS[1:])]
 
 
@@ -21,7 +22,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.mark.parametrize(("pool", "concurrency"), POOLS)
+@pytest.mark.parametrize(("pool", "concurrency"), SOME_POOLS)
 def test_three_hundred_requests_are_resolved_once_each(
     stack: Stack, pool: str, concurrency: int
 ) -> None:

@@ -125,6 +125,7 @@ def changes(url: str, *, auth: tuple[str, str] | None) -> set[int]:
     }
 
 
+@pytest.mark.long
 def test_even_an_api_without_a_password_is_for_looking_only(stack: FaultStack) -> None:
     url = start_flower(stack, FLOWER_UNAUTHENTICATED_API="true")
     assert requests.get(f"{url}/api/tasks", timeout=10).ok
@@ -155,6 +156,7 @@ def test_a_password_is_asked_for_before_every_page_and_every_call(
     assert changes(url, auth=auth) == {403}
 
 
+@pytest.mark.long
 def test_who_asks_for_it_and_has_the_password_may_change_things(stack: FaultStack) -> None:
     url = start_flower(stack, FLOWER_BASIC_AUTH="operator:secret", FLOWER_READ_ONLY="false")
     assert changes(url, auth=None) == {401}

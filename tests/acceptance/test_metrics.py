@@ -43,6 +43,7 @@ def served(stack: FaultStack) -> dict[tuple[str, frozenset[str]], float]:
     }
 
 
+@pytest.mark.long
 def test_attempts_retries_posts_and_refusals_are_counted_by_product(stack: FaultStack) -> None:
     stack.seed(fulfillment=1)
     [request_id] = stack.ids("purchase")

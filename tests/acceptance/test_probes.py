@@ -57,6 +57,7 @@ def test_a_worker_that_is_silent_though_its_broker_answers_is_dead(stack: Stack)
     assert not probe(stack, "liveness")
 
 
+@pytest.mark.long
 def test_a_worker_whose_broker_is_away_is_not_ready_and_not_killed(
     stack: Stack, tmp_path: Path
 ) -> None:

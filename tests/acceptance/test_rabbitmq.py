@@ -35,6 +35,7 @@ def test_three_hundred_requests_are_resolved_once_each(
     run_undisturbed(stack, pool, concurrency)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("pool", "concurrency"), SEVERAL_AT_ONCE)
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     stack: Stack, pool: str, concurrency: int
@@ -42,6 +43,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     run_with_a_kill(stack, pool, concurrency)
 
 
+@pytest.mark.long
 def test_rabbitmq_is_no_reason_for_a_warning(stack: Stack) -> None:
     configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
     stack.environment |= ACCOUNT

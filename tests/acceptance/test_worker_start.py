@@ -103,6 +103,7 @@ def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None
         assert "broker not reachable yet" in stack.log("worker")
 
 
+@pytest.mark.long
 def test_a_redis_as_it_should_be_is_not_warned_of(tmp_path: Path) -> None:
     with running_stack(tmp_path, **ACCOUNT) as stack:
         configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")

@@ -13,7 +13,8 @@ from .stack import Estate
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 
-@pytest.mark.parametrize("pool", ["threads", pytest.param("prefork", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: str) -> None:
     with running_server(tmp_path) as server:
         estate = Estate(tmp_path, server.url, CONNECT_LEASE_SECONDS="4")
@@ -36,7 +37,8 @@ def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: 
             estate.stop()
 
 
-@pytest.mark.parametrize("pool", ["threads", pytest.param("prefork", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_worker_of_two_accounts_that_is_told_to_stop_ends_its_jobs(
     estate: Estate, pool: str
 ) -> None:

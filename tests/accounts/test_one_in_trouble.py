@@ -26,7 +26,7 @@ HANG_SECONDS = 25
 #: On a machine that others use too one of them may be disturbed.
 ROUNDS = 3
 
-POOLS = ["threads", "prefork", pytest.param("gevent", marks=pytest.mark.long)]
+POOLS = ["threads", *(pytest.param(pool, marks=pytest.mark.long) for pool in ("prefork", "gevent"))]
 
 
 def seconds_to_decide(estate: Estate, account: Account, orders: int = ORDERS) -> float:
@@ -102,8 +102,10 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
     "rule",
     [
         {"action": "status", "status": 401},
-        {"action": "status", "status": 500},
-        {"action": "status", "status": 429, "retry_after": 600},
+        pytest.param({"action": "status", "status": 500}, marks=pytest.mark.long),
+        pytest.param(
+            {"action": "status", "status": 429, "retry_after": 600}, marks=pytest.mark.long
+        ),
         {"action": "reset_before"},
     ],
     ids=lambda rule: str(rule.get("status", rule["action"])),

@@ -87,6 +87,7 @@ def test_each_account_has_its_products_processors_and_pace(tmp_path: Path) -> No
         assert re.search(r"automation='Others in .*other.py' account=us", log)
 
 
+@pytest.mark.long
 def test_workers_of_one_account_need_nothing_of_the_other(estate: Estate) -> None:
     """A worker with `-Q` has no key of the other account, whose messages wait for its own."""
     eu, us = estate.open("eu", orders=5), estate.open("us", orders=5)

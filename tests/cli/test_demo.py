@@ -44,6 +44,7 @@ def test_ends_by_itself_when_every_request_is_resolved_once(start: Start) -> Non
     assert demo.alive() == {}
 
 
+@pytest.mark.long
 def test_says_what_was_left_when_the_time_limit_is_over(start: Start, tmp_path: Path) -> None:
     limits = ("--timeout", "1", "--requests", "300", "--latency-ms", "200")
 
@@ -83,6 +84,7 @@ def test_leaves_nothing_behind_when_it_is_killed_while_it_starts(start: Start) -
     assert await_that(lambda: demo.alive() == {}), demo.alive()
 
 
+@pytest.mark.long
 def test_leaves_the_terminal_as_it_was(start: Start) -> None:
     terminal, slave = pty.openpty()
     demo = start("--requests", "24", stdout=slave, environment={"TERM": "xterm"})
@@ -97,6 +99,7 @@ def test_leaves_the_terminal_as_it_was(start: Start) -> None:
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l"), "the cursor is hidden"
 
 
+@pytest.mark.long
 def test_names_the_process_that_ended_and_shows_its_log(start: Start, tmp_path: Path) -> None:
     demo = start("--requests", "24")
     demo.read_until("settled")

@@ -120,6 +120,7 @@ def test_another_sites_form_changes_nothing(window: Window, scene: Scene) -> Non
     window.complaints.clear()
 
 
+@pytest.mark.long
 def test_a_ledger_that_goes_away_leaves_the_page_and_comes_back(
     browser: Browser, tmp_path: Path
 ) -> None:

@@ -41,9 +41,9 @@ def stack(tmp_path: Path) -> Iterator[FaultStack]:
 @pytest.mark.parametrize(
     ("fault", "sent"),
     [
-        pytest.param({"action": "reset_after"}, 1, id="reset, committed"),
+        pytest.param({"action": "reset_after"}, 1, id="reset, committed", marks=pytest.mark.long),
         pytest.param({"action": "reset_before"}, 2, id="reset, lost"),
-        pytest.param({"action": "hang"}, 1, id="never answered, committed"),
+        pytest.param({"action": "hang"}, 1, id="never answered, committed", marks=pytest.mark.long),
         pytest.param(
             *({"action": "hang", "commit": False}, 2),
             id="never answered, lost",

@@ -47,6 +47,7 @@ def test_no_more_than_two_of_twelve_processes_are_inside_and_no_sweep_is_waited_
         assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_inside_frees_its_slot_when_its_lease_ends_and_not_before(
     tmp_path: Path,
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) ->
     assert parked(stack) == []
 
 
+@pytest.mark.long
 def test_a_parked_decision_is_posted_without_a_second_run(stack: FaultStack) -> None:
     stack.seed(fulfillment=4)
     stack.misbehave("status", status=400, method="POST", path="/approve", times=1)
@@ -55,6 +56,7 @@ def test_a_parked_decision_is_posted_without_a_second_run(stack: FaultStack) -> 
     assert len(stack.orders.runs(request_id)) == 1
 
 
+@pytest.mark.long
 def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) -> None:
     stack.seed(fulfillment=6)
     stack.answer("pause", "fulfillment", "--reason", "the vendor is down")
@@ -77,6 +79,7 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
         assert stack.record(request_id, Kind.FULFILLMENT).attempt <= 1
 
 
+@pytest.mark.long
 def test_poll_doctor_and_status_see_the_workers(stack: FaultStack) -> None:
     stack.environment |= {"CONNECT_POLL_SECONDS": "3600"}
     stack.seed(fulfillment=4)

@@ -66,7 +66,11 @@ def pending(stack: FaultStack) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "by_hand"), [("purchase", "failed"), ("absurd-quantity", "approved")]
+    ("scenario", "by_hand"),
+    [
+        ("purchase", "failed"),
+        pytest.param("absurd-quantity", "approved", marks=pytest.mark.long),
+    ],
 )
 def test_what_a_person_decides_while_the_processor_runs_is_not_overwritten(
     stack: FaultStack, scenario: str, by_hand: str

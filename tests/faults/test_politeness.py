@@ -73,6 +73,7 @@ def test_after_a_429_an_idle_fleet_sends_nothing_until_the_window_ends(stack: Fa
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_after_a_429_a_busy_fleet_falls_silent_until_the_window_ends(tmp_path: Path) -> None:
     """Row 14: jobs are under way in 8 processes, and each of their calls is refused from now on.
 

@@ -46,6 +46,7 @@ def pending(stack: FaultStack) -> set[str]:
     return {name for name, row in rows if row["status"] == "pending"}
 
 
+@pytest.mark.long
 def test_what_no_worker_takes_waits_and_is_told_of_and_is_done_as_soon_as_one_does(
     stack: FaultStack,
 ) -> None:
@@ -90,12 +91,14 @@ def test_messages_that_are_lost_from_a_queue_of_an_automations_are_sent_again(
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_a_worker_without_a_word_takes_them_too(stack: FaultStack) -> None:
     stack.work("one")
     stack.until_done()
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_those_of_priority_9_are_taken_last(stack: FaultStack) -> None:
     slow, others = parts(stack)
     stack.worker("poller", "--pool", "solo", "-Q", "control")

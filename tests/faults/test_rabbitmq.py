@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.rabbitmq, needs_rabbitmq]
 IMPATIENT = {"consumer_timeout": "2000", "channel_tick_interval": "1000"}
 #: Until it has looked, a few times over.
 HELD_SECONDS = 3 * LEASE_SECONDS
-TWO_POOLS = [POOLS[0], pytest.param(*POOLS[1], marks=pytest.mark.long)]
+TWO_POOLS = POOLS[:2]
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def stack(tmp_path: Path, broker: RabbitMQ) -> Iterator[FaultStack]:
         yield stack
 
 
+@pytest.mark.long
 def test_queues_that_no_worker_has_declared_stop_no_sweep(stack: FaultStack) -> None:
     """To ask RabbitMQ for a queue that does not exist closes the channel it was asked on."""
     stack.seed(fulfillment=3)
@@ -47,6 +48,7 @@ def test_queues_that_no_worker_has_declared_stop_no_sweep(stack: FaultStack) -> 
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("pool", "concurrency"), TWO_POOLS)
 def test_a_killed_rabbitmq_strands_no_job_and_doubles_none(
     stack: FaultStack, broker: RabbitMQ, pool: str, concurrency: int
@@ -69,7 +71,8 @@ def test_a_killed_rabbitmq_strands_no_job_and_doubles_none(
     assert_each_resolved_once(stack.report())
 
 
-@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_what_is_held_behind_a_long_job_is_done_elsewhere(stack: FaultStack, pool: str) -> None:
     """A worker holds messages behind its jobs; the sweep sends others, and RabbitMQ gives up."""
     stack.seed(fulfillment=8)

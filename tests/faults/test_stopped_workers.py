@@ -73,6 +73,7 @@ def test_a_worker_told_to_stop_finishes_its_job_and_claims_no_other(
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_it_finishes_its_job_is_replaced(stack: FaultStack) -> None:
     """Row 6, then SIGKILL."""
     request_id = stopping_with_a_job(stack)

@@ -55,6 +55,7 @@ def test_a_run_that_hangs_is_killed_and_the_request_runs_again_before_its_lease_
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_one_that_hangs_at_every_attempt_is_parked_and_says_why(stack: FaultStack) -> None:
     stack.seed(fulfillment=6)
     slow = stack.ids("purchase")[0]

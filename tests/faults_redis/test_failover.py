@@ -47,6 +47,7 @@ def is_resolved_once(entry: Any) -> bool:
     return len(entry["accepted"]) == 1 and vendor["effects"] == len(vendor["keys"]) <= 1
 
 
+@pytest.mark.long
 def test_a_replica_without_the_last_writes_still_lets_each_request_be_resolved_once(
     deployment: Deployment, replica: RedisServer
 ) -> None:

@@ -23,6 +23,7 @@ SICKNESSES = {
 }
 
 
+@pytest.mark.long
 def test_a_frozen_redis_lets_at_most_one_outcome_through(deployment: Deployment) -> None:
     """Row 9: the lease ends while nobody can renew it; a second run overlaps the first."""
     held = deployment.begin()
@@ -93,6 +94,7 @@ def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
     assert more < 4
 
 
+@pytest.mark.long
 def test_a_worker_can_be_stopped_while_redis_refuses_writes(deployment: Deployment) -> None:
     """Row 12: an operator who stops the deployment to mend Redis need not kill it."""
     held = deployment.begin()

@@ -55,6 +55,7 @@ def die_under_a_message(deployment: Deployment) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_a_worker_outlives_a_redis_that_dies_under_an_unacknowledged_message(
     deployment: Deployment,
 ) -> None:

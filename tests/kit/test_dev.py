@@ -101,6 +101,7 @@ def test_a_change_is_taken_up_and_a_broken_one_survived(desk: Desk) -> None:
     assert subprocess.run(["curl", "-s", report], capture_output=True).returncode != 0
 
 
+@pytest.mark.long
 @pytest.mark.acceptance
 def test_an_account_of_the_environment_is_used_when_asked_for(desk: Desk, sandbox: Sandbox) -> None:
     desk.write(PROCESSOR.format("hello", "hello"))

@@ -40,6 +40,7 @@ def test_a_worker_decides_what_the_sandbox_is_given(
     assert entry.state in (State.SETTLED, State.POSTING)
 
 
+@pytest.mark.long
 def test_a_killed_workers_request_is_taken_over(sandbox: Sandbox, worker: Workers) -> None:
     first = worker(Tenants, SECONDS_BEFORE_DECISION="60")
     name = sandbox.add(purchase())

@@ -55,6 +55,7 @@ def test_its_tests_pass_at_once(project: Path) -> None:
     assert "6 passed" in make(project, "test", *HERE)
 
 
+@pytest.mark.long
 @pytest.mark.acceptance
 def test_its_demo_resolves_every_request_once(project: Path) -> None:
     said = make(project, "demo", UNTIL_DONE, *HERE)
@@ -68,6 +69,7 @@ def test_both_commands_pass_in_an_environment_of_its_own(tmp_path: Path) -> None
     assert "resolved exactly once" in make(project, "demo", UNTIL_DONE)
 
 
+@pytest.mark.long
 def test_its_code_is_typed_and_tidy(project: Path) -> None:
     for command in (
         ["mypy", "--strict", "my_vendor", "tests"],

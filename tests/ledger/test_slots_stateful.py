@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import uuid4
 
+import pytest
 import redis
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -254,17 +255,21 @@ def answer(ledger: Ledger, call: Call) -> Any:
         return LeaseLost
 
 
-def test_random_histories_in_memory() -> None:
+@pytest.mark.parametrize("examples", [20, pytest.param(200, marks=pytest.mark.long)])
+def test_random_histories_in_memory(examples: int) -> None:
     run_state_machine_as_test(
         MemoryMachine,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None),
+        settings=settings(max_examples=examples, stateful_step_count=40, deadline=None),
     )
 
 
-def test_random_histories_are_the_same_in_memory_and_in_redis(redis_url: str) -> None:
+@pytest.mark.parametrize("examples", [6, pytest.param(60, marks=pytest.mark.long)])
+def test_random_histories_are_the_same_in_memory_and_in_redis(
+    redis_url: str, examples: int
+) -> None:
     with connect(redis_url) as client:
         machine = type("Twins", (TwinMachine,), {"client": client})
         run_state_machine_as_test(
             machine,
-            settings=settings(max_examples=15, stateful_step_count=40, deadline=None),
+            settings=settings(max_examples=examples, stateful_step_count=40, deadline=None),
         )

@@ -455,11 +455,16 @@ def run(*, examples: int, **ledgers: Any) -> None:
     run_state_machine_as_test(machine, settings=chosen)
 
 
-def test_the_memory_keeps_its_promises() -> None:
-    run(examples=80, in_memory=True)
+FEW_OR_MANY = pytest.mark.parametrize("examples", [15, pytest.param(150, marks=pytest.mark.long)])
 
 
+@FEW_OR_MANY
+def test_the_memory_keeps_its_promises(examples: int) -> None:
+    run(examples=2 * examples, in_memory=True)
+
+
+@FEW_OR_MANY
 def test_the_scripts_keep_their_promises_and_answer_as_the_memory_does(
-    stepped: SteppedRedis,
+    stepped: SteppedRedis, examples: int
 ) -> None:
-    run(examples=50, in_memory=True, stepped=stepped)
+    run(examples=examples, in_memory=True, stepped=stepped)

@@ -51,6 +51,7 @@ def finding(stack: FaultStack) -> dict[str, str]:
     return dict(found)
 
 
+@pytest.mark.long
 def test_a_decision_without_its_key_waits_and_is_posted_once_by_who_has_it(
     stack: FaultStack,
 ) -> None:

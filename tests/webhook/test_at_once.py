@@ -35,6 +35,7 @@ def test_an_order_is_posted_although_no_poll_is_made(working: WebhookStack) -> N
     assert [run.attempt for run in working.orders.runs(request_id)] == [1]
 
 
+@pytest.mark.long
 def test_an_answered_inquiry_is_told_too(working: WebhookStack) -> None:
     before = working.ledger().polls()
     request_id = working.order(scenario="missing-email")
@@ -47,6 +48,7 @@ def test_an_answered_inquiry_is_told_too(working: WebhookStack) -> None:
     assert len({run.key for run in working.orders.runs(request_id)}) == 2
 
 
+@pytest.mark.long
 def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> None:
     request_id = working.order(scenario="purchase")
     working.until_approved(request_id)
@@ -59,6 +61,7 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
     assert working.record(request_id).state.value == "settled"
 
 
+@pytest.mark.long
 def test_two_hundred_orders_with_polls_beside_them_are_resolved_once_each(
     stack: WebhookStack,
 ) -> None:
@@ -80,7 +83,14 @@ def test_two_hundred_orders_with_polls_beside_them_are_resolved_once_each(
     assert all(len(stack.orders.runs(one)) == 1 for one in ids)
 
 
-@pytest.mark.parametrize("body", [{}, {"data": {}}, {"id": "elsewhere"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        pytest.param({"data": {}}, marks=pytest.mark.long),
+        pytest.param({"id": "elsewhere"}, marks=pytest.mark.long),
+    ],
+)
 def test_a_notification_without_an_id_has_the_kind_polled(
     stack: WebhookStack, body: dict[str, object]
 ) -> None:
@@ -110,6 +120,7 @@ def test_what_does_not_wait_is_looked_at_and_left_alone(working: WebhookStack) -
     assert working.record(request_id).state is record.state
 
 
+@pytest.mark.long
 def test_a_product_that_nobody_looks_after_is_left_alone(working: WebhookStack) -> None:
     working.kill("one")
     report = working.report(summary=True)

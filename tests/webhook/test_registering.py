@@ -108,6 +108,7 @@ def test_the_list_tells_which_of_them_point_here_and_no_secret(office: WebhookSt
     assert {row["points"] for row in rows} == {"here", "elsewhere"}
 
 
+@pytest.mark.long
 def test_doctor_tells_whether_they_point_here(office: WebhookStack) -> None:
     assert finding(office)["level"] == "warn"
     assert finding(office)["remedy"] == "connect-worker webhook register"

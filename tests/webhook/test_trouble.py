@@ -20,6 +20,7 @@ from .stack import WebhookStack, signed
 pytestmark = [pytest.mark.faults]
 
 
+@pytest.mark.long
 def test_while_redis_is_away_connect_is_told_to_come_again(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
@@ -78,6 +79,7 @@ def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: Webh
     assert len(stack.orders.runs(request_id)) == 1
 
 
+@pytest.mark.long
 def test_a_receiver_that_is_told_to_stop_sends_what_is_noted_and_ends(stack: WebhookStack) -> None:
     stack.seed(fulfillment=0)
     stack.receive()
@@ -111,6 +113,7 @@ def test_a_worker_killed_while_it_looks_is_replaced_by_a_sweep(stack: WebhookSta
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_a_look_that_connect_does_not_answer_is_taken_again(stack: WebhookStack) -> None:
     stack.seed(fulfillment=0)
     stack.receive()
