@@ -26,7 +26,7 @@ HANG_SECONDS = 25
 #: On a machine that others use too one of them may be disturbed.
 ROUNDS = 3
 
-POOLS = ["threads", *(pytest.param(pool, marks=pytest.mark.long) for pool in ("prefork", "gevent"))]
+POOLS = ["threads", "prefork", "gevent"]
 
 
 def seconds_to_decide(estate: Estate, account: Account, orders: int = ORDERS) -> float:
@@ -44,6 +44,7 @@ def both_polled(estate: Estate, *accounts: Account) -> None:
     estate.until_soon(lambda: all(account.calls() for account in accounts), "both are polled")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pool", POOLS)
 def test_an_account_whose_calls_hang_slows_no_other(tmp_path: Path, pool: str) -> None:
     """Its jobs wait for Connect all the while, and a hundred more wait for a process."""
