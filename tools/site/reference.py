@@ -18,6 +18,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "connect_worker.resources": (),
     "connect_worker.exceptions": (),
     "connect_worker.models": (),
+    "connect_worker.testing": (),
     "connect_worker.config": (),
     "connect_worker.rql": (),
     "connect_worker.logger": ("bind_log",),
