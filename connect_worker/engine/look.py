@@ -11,7 +11,7 @@ from typing import Final
 from connect_worker.engine.context import Engine
 from connect_worker.engine.failure import describe, pause_account
 from connect_worker.engine.meter import measuring
-from connect_worker.engine.poll import NO_PROCESSOR, UNDER_WAY, poll, sight
+from connect_worker.engine.poll import NO_PROCESSOR, UNDER_WAY, Listed, poll, sight
 from connect_worker.exceptions import Message
 from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.notices import Notice
@@ -76,7 +76,7 @@ def _look_at_one(engine: Engine, notice: Notice) -> tuple[str, bool]:
         return f"paused: {gate.reason}", False
     try:
         with measuring(notice.kind):
-            new, problems = sight(engine, notice.kind, set(), seen_at, notice.request_id)
+            new, problems = sight(engine, notice.kind, Listed(), seen_at, notice.request_id)
     except Message as error:
         trouble = account_trouble(error)
         if trouble is None and pause_met(error) is None:

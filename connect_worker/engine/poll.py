@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from connect_worker.engine.context import Engine
@@ -37,6 +37,22 @@ class Polled:
 
     def __str__(self) -> str:
         return self.problem or f"{self.seen} waiting, {self.new} new"
+
+
+@dataclass(slots=True)
+class Listed:
+    """What is remembered of the lists that were read."""
+
+    count: int = 0
+    #: The parked requests that no list has had, by id.
+    parked: dict[str, Ref] = field(default_factory=dict)
+
+    def noting(self, rows: Iterable[Sighting]) -> Iterator[Sighting]:
+        """Pass on what is listed. The ledger knows what comes twice."""
+        for sighting in rows:
+            self.count += 1
+            self.parked.pop(sighting.ref.id, None)
+            yield sighting
 
 
 def poll(engine: Engine, kind: Kind, *, is_asked_for: bool = False) -> Polled:
@@ -102,15 +118,16 @@ def _try(engine: Engine, kind: Kind) -> Polled:
 
 def _poll(engine: Engine, kind: Kind) -> Polled:
     seen_at = engine.ledger.now()
-    listed: set[str] = set()
+    # Of what is listed only these are remembered: a list may be long.
+    listed = Listed(parked={ref.id: ref for ref in engine.ledger.parked(kind)})
     new, problems = sight(engine, kind, listed, seen_at)
     if engine.ledger.gate().failures:
         # Connect can be read; where posts wait, one of them tells whether it takes them too.
         engine.ledger.open_gate(forget=not _posts_wait(engine))
-    _look_after_parked(engine, kind, listed, seen_at)
+    _look_after_parked(engine, listed.parked.values(), seen_at)
     check_products(engine)
-    logger.info(LogEvent("polled", kind=kind, seen=len(listed), new=new))
-    return Polled(seen=len(listed), new=new, problem="; ".join(problems))
+    logger.info(LogEvent("polled", kind=kind, seen=listed.count, new=new))
+    return Polled(seen=listed.count, new=new, problem="; ".join(problems))
 
 
 def _posts_wait(engine: Engine) -> bool:
@@ -118,12 +135,12 @@ def _posts_wait(engine: Engine) -> bool:
 
 
 def sight(
-    engine: Engine, kind: Kind, listed: set[str], seen_at: float, request_id: str = ""
+    engine: Engine, kind: Kind, listed: Listed, seen_at: float, request_id: str = ""
 ) -> tuple[int, list[str]]:
     """Enqueue what is new of what waits for this kind's processors, or the request with this id.
 
-    Returns how many are new, and what was wrong with the list of some processor. `listed` collects
-    the ids.
+    Returns how many are new, and what was wrong with the list of some processor. `listed` takes
+    note of all.
     """
     new, problems = 0, []
     for processor in engine.registry.of_kind(kind):
@@ -141,22 +158,14 @@ def sight(
     return new, problems
 
 
-def _enqueue(engine: Engine, rows: Iterable[Sighting], listed: set[str], seen_at: float) -> int:
+def _enqueue(engine: Engine, rows: Iterable[Sighting], listed: Listed, seen_at: float) -> int:
     """Enqueue what is new of one processor's list; return how many that are."""
     new = 0
-    for batch in _batches(_unlisted(rows, listed)):
+    for batch in _batches(listed.noting(rows)):
         refs = engine.ledger.sight(batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds)
         engine.publisher.publish(refs)
         new += len(refs)
     return new
-
-
-def _unlisted(rows: Iterable[Sighting], listed: set[str]) -> Iterator[Sighting]:
-    """Drop what another processor's list has had; `listed` collects the ids."""
-    for sighting in rows:
-        if sighting.ref.id not in listed:
-            listed.add(sighting.ref.id)
-            yield sighting
 
 
 def _batches(sightings: Iterator[Sighting]) -> Iterator[list[Sighting]]:
@@ -164,11 +173,9 @@ def _batches(sightings: Iterator[Sighting]) -> Iterator[list[Sighting]]:
         yield batch
 
 
-def _look_after_parked(engine: Engine, kind: Kind, listed: set[str], seen_at: float) -> None:
+def _look_after_parked(engine: Engine, unlisted: Iterable[Ref], seen_at: float) -> None:
     """End the visits of parked requests that somebody has decided in Connect meanwhile."""
-    for ref in engine.ledger.parked(kind):
-        if ref.id in listed:
-            continue
+    for ref in unlisted:
         status = status_of(read(engine.connect, ref))
         if _may_wait(engine, ref, status):
             continue

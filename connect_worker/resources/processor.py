@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from connect_worker.api import to_query
@@ -68,8 +68,10 @@ class AutomationProcessor:
 
         The filters see to that; this is for the ones that a subclass has written anew.
         """
-        named = self.automation.product_ids
-        product = product_of(self.kind, document)
+        return self._is_covered(product_of(self.kind, document), self.automation.product_ids)
+
+    @staticmethod
+    def _is_covered(product: str, named: Collection[str]) -> bool:
         return not named or not product or product in named
 
     def sightings(
@@ -79,17 +81,20 @@ class AutomationProcessor:
 
         An overridden `list` is asked; otherwise the rows are read without making models of them.
         """
+        automation = self.automation
         with use_config(self._config):
-            rows = self._rows(self.automation, connect, request_id)
-            asked = self._asked()
+            rows = self._rows(automation, connect, request_id)
+            asked = {*self._asked(), ""}
+        named, period = frozenset(automation.product_ids), self._period(now)
+        # A list may have a hundred thousand rows, which is why little is asked anew for each.
         for row in rows:
             if not row.get("id"):
                 logger.error(LogEvent("row without id", kind=self.kind, path=KINDS[self.kind].path))
             elif request_id and row["id"] != request_id:
                 # An overridden list has all of them.
                 continue
-            elif self.covers(row) and status_of(row) in (*asked, ""):
-                sighting = self.sighting(row, now=now)
+            elif self._is_covered(product_of(self.kind, row), named) and status_of(row) in asked:
+                sighting = self._sighting(row, period)
                 if is_nameable(sighting.ref):
                     yield sighting
                 else:
@@ -98,11 +103,17 @@ class AutomationProcessor:
 
     def sighting(self, document: JSON, *, now: float) -> Sighting:
         """Name the request and its visit; `now` in seconds since the epoch."""
-        automation, request_id = self.automation, str(document["id"])
-        visit = visit_of(self.kind, document)
-        if isinstance(automation, UsageAutomation):
-            visit = automation.due_period(now)
-            request_id = f"{request_id}@{visit}"
+        return self._sighting(document, self._period(now))
+
+    def _period(self, now: float) -> str:
+        """Return the period whose report is due; "" for a kind that has none."""
+        automation = self.automation
+        return automation.due_period(now) if isinstance(automation, UsageAutomation) else ""
+
+    def _sighting(self, document: JSON, period: str) -> Sighting:
+        request_id, visit = str(document["id"]), visit_of(self.kind, document)
+        if period:
+            request_id, visit = f"{request_id}@{period}", period
         return Sighting(Ref(self.kind, request_id), visit, product_of(self.kind, document))
 
     def run(self, document: JSON, job: Job) -> None:
