@@ -116,7 +116,7 @@ def main(passes: str, *depths: str) -> None:
     taken: dict[str, Any] = {"costs": costs}
     for _ in range(int(passes)):
         for depth in costs:
-            client.flushall()
+            _flush(client)
             empty = client.info("memory")["used_memory"]
             _sight(here, [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(depth)])
             taken["ledger_bytes"] = (client.info("memory")["used_memory"] - empty) / depth
@@ -127,13 +127,18 @@ def main(passes: str, *depths: str) -> None:
                 _work(here, ref)
             costs[depth].append(1e6 * (time.perf_counter() - begun) / MARGIN)
     broker = redis.Redis.from_url(settings().broker_url)
-    broker.flushall()
+    _flush(broker)
     empty = broker.info("memory")["used_memory"]
     messages = [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(2_000)]
     here.publisher.publish(messages)
     used = broker.info("memory")["used_memory"] - empty
     taken["message_bytes"] = used / len(messages)
     print(json.dumps(taken))
+
+
+def _flush(client: Any) -> None:
+    """Empty Redis, and wait: memory that is still being freed would hide what comes next."""
+    client.execute_command("FLUSHALL", "SYNC")
 
 
 def _sight(engine: Any, refs: Sequence[Any]) -> None:
