@@ -41,7 +41,7 @@ class Config:
         TypeError: An entry has the wrong type, or the file holds no JSON object.
         OSError: The file can't be opened.
 
-    Example:
+    Examples:
         >>> url = "https://api.connect.cloudblue.com/public/v1"
         >>> config = Config.local(url, "ApiKey SU-1:key", ["PRD-1"])
         >>> config.products
@@ -132,7 +132,7 @@ def use_config(config: Config) -> Iterator[Config]:
 
     The worker uses it around each job, so that a processor's calls go to the job's account.
 
-    Example:
+    Examples:
         >>> config = Config.local("https://api.connect.cloudblue.com/public/v1", "SU-1:key")
         >>> with use_config(config):
         ...     Config.get_instance() is config

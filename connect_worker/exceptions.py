@@ -79,7 +79,7 @@ class Message(Exception):
         code: The case in short, such as ``fail`` or an ``error_code`` of Connect.
         obj: More about it, of any shape.
 
-    Example:
+    Examples:
         >>> error = Message("Too late", "late")
         >>> str(error), error.code
         ('Too late', 'late')
@@ -114,7 +114,7 @@ class Message(Exception):
 class FailRequest(Message):
     """Fail the request being processed; the message becomes the reason that is shown.
 
-    Example:
+    Examples:
         >>> raise FailRequest("We sell 1,000 seats at most")
         Traceback (most recent call last):
             ...
@@ -132,7 +132,7 @@ class InquireRequest(Message):
         message: What goes into the request's conversation.
         params: The parameters to correct, each with its `value_error` set.
 
-    Example:
+    Examples:
         >>> email = Param(id="email", value_error="Please give an address")
         >>> raise InquireRequest("We need an email address", params=[email])
         Traceback (most recent call last):
@@ -150,7 +150,7 @@ class InquireRequest(Message):
 class SkipRequest(Message):
     """Leave the request pending; it is looked at again later.
 
-    Example:
+    Examples:
         >>> raise SkipRequest("The contract is not signed yet")
         Traceback (most recent call last):
             ...
@@ -177,7 +177,7 @@ class RetryRequest(Message):
     Raises:
         ValueError: The delay is negative or endless, or the limit is not above 0.
 
-    Example:
+    Examples:
         >>> raise RetryRequest("the tenant is being made", delay=60, give_up_after=3600)
         Traceback (most recent call last):
             ...
@@ -204,7 +204,7 @@ class UsageFileAction(Message):
         code: The action, which is the last segment of the path that is posted to.
         data: The body that is posted; None posts none.
 
-    Example:
+    Examples:
         >>> UsageFileAction("Fine", "accept", {"acceptance_note": "Fine"}).data
         {'acceptance_note': 'Fine'}
     """
@@ -219,7 +219,7 @@ class UsageFileAction(Message):
 class AcceptUsageFile(UsageFileAction):
     """Accept the file, as the provider, with a note.
 
-    Example:
+    Examples:
         >>> AcceptUsageFile("All is right").data
         {'acceptance_note': 'All is right'}
     """
@@ -233,7 +233,7 @@ class AcceptUsageFile(UsageFileAction):
 class CloseUsageFile(UsageFileAction):
     """Close the file. Connect takes no note with it: the message is for the log.
 
-    Example:
+    Examples:
         >>> str(CloseUsageFile())
         'Usage file closed'
     """
@@ -245,7 +245,7 @@ class CloseUsageFile(UsageFileAction):
 class DeleteUsageFile(UsageFileAction):
     """Delete the file. Connect takes no note with it: the message is for the log.
 
-    Example:
+    Examples:
         >>> str(DeleteUsageFile("Reported twice"))
         'Reported twice'
     """
@@ -257,7 +257,7 @@ class DeleteUsageFile(UsageFileAction):
 class RejectUsageFile(UsageFileAction):
     """Reject the file, as the provider; the message is the note that the vendor reads.
 
-    Example:
+    Examples:
         >>> RejectUsageFile("March is missing").data
         {'rejection_note': 'March is missing'}
     """
@@ -273,7 +273,7 @@ class SubmitUsageFile(UsageFileAction):
     Args:
         rejection_note: The note posted with it; None posts an empty body.
 
-    Example:
+    Examples:
         >>> SubmitUsageFile().data
         {}
     """
@@ -286,7 +286,7 @@ class SubmitUsageFile(UsageFileAction):
 class Retryable(Message):
     """The same thing may succeed when it is tried again.
 
-    Example:
+    Examples:
         >>> issubclass(RateLimited, Retryable), issubclass(NotFound, Retryable)
         (True, False)
     """
@@ -295,7 +295,7 @@ class Retryable(Message):
 class Permanent(Message):
     """Trying again won't help: a person has to look at it.
 
-    Example:
+    Examples:
         >>> issubclass(NotFound, Permanent), issubclass(RateLimited, Permanent)
         (True, False)
     """
@@ -306,7 +306,7 @@ class FileCreationError(Message):
 
     Whether to try again is a matter of its cause (`__cause__`), the error of the call that failed.
 
-    Example:
+    Examples:
         >>> str(FileCreationError("Connect did not take the file"))
         'Connect did not take the file'
     """
@@ -321,7 +321,7 @@ class InvalidUsage(FileCreationError, Permanent):
     Args:
         problems: What is wrong, a sentence each, by record and field; long lists are cut off.
 
-    Example:
+    Examples:
         >>> InvalidUsage(["record 1: quantity is missing"]).problems
         ['record 1: quantity is missing']
     """
@@ -334,7 +334,7 @@ class InvalidUsage(FileCreationError, Permanent):
 class FileRetrievalError(Retryable):
     """A usage template could not be fetched.
 
-    Example:
+    Examples:
         >>> str(FileRetrievalError("the template is gone"))
         'the template is gone'
     """
@@ -346,7 +346,7 @@ class FileRetrievalError(Retryable):
 class ErrorDocument(Protocol):
     """What Connect says about an error; `models.ServerErrorResponse` is one.
 
-    Example:
+    Examples:
         >>> document: ErrorDocument = ErrorFacts(error_code="VAL_001", errors=["Wrong status."])
         >>> document.errors
         ['Wrong status.']
@@ -369,7 +369,7 @@ class ErrorDocument(Protocol):
 class ErrorFacts:
     """The plain form of an `ErrorDocument`.
 
-    Example:
+    Examples:
         >>> ErrorFacts(error_code="VAL_001").error_code
         'VAL_001'
     """
@@ -382,7 +382,7 @@ class ErrorFacts:
 class ServerError(Message):
     """Connect answered with an error document, which is at hand as `obj` and `error`.
 
-    Example:
+    Examples:
         >>> str(ServerError(ErrorFacts(error_code="VAL_001", errors=["Wrong status."])))
         'VAL_001: Wrong status.'
     """
@@ -409,7 +409,7 @@ class ApiError(ServerError):
         method: HTTP method of the call.
         path: Path of the call, from the API's base.
 
-    Example:
+    Examples:
         >>> call = {"method": "POST", "path": "requests/PR-1/fail/"}
         >>> str(ApiError(status=400, errors=["Wrong status."], **call))
         'POST requests/PR-1/fail/ answered 400: Wrong status.'
@@ -444,7 +444,7 @@ class ApiError(ServerError):
 class BadRequest(ApiError, Permanent):
     """400, 409, 422 and the other 4xx: Connect does not take this call, now or later.
 
-    Example:
+    Examples:
         >>> BadRequest(status=409).status
         409
     """
@@ -453,7 +453,7 @@ class BadRequest(ApiError, Permanent):
 class Unauthorized(ApiError, Retryable):
     """401: Connect does not know the key. Every call fails alike until it is mended.
 
-    Example:
+    Examples:
         >>> Unauthorized(status=401).status
         401
     """
@@ -462,7 +462,7 @@ class Unauthorized(ApiError, Retryable):
 class Forbidden(ApiError, Retryable):
     """403: the key's account may not do this. A person grants it, then it works.
 
-    Example:
+    Examples:
         >>> Forbidden(status=403).status
         403
     """
@@ -471,7 +471,7 @@ class Forbidden(ApiError, Retryable):
 class NotFound(ApiError, Permanent):
     """404: there is no such object, or not for this account.
 
-    Example:
+    Examples:
         >>> str(NotFound(status=404, method="GET", path="assets/AS-1"))
         'GET assets/AS-1 answered 404: The server returned an error'
     """
@@ -484,7 +484,7 @@ class RateLimited(ApiError, Retryable):
         retry_after_seconds: How long Connect asks to wait; None where it did not say.
         **facts: As `ApiError` takes them.
 
-    Example:
+    Examples:
         >>> RateLimited(status=429, retry_after_seconds=30.0).retry_after_seconds
         30.0
     """
@@ -497,7 +497,7 @@ class RateLimited(ApiError, Retryable):
 class ServerFault(ApiError, Retryable):
     """5xx: Connect broke. Whether a POST had its effect is unknown.
 
-    Example:
+    Examples:
         >>> ServerFault(status=502).status
         502
     """
@@ -514,7 +514,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 def api_error_class(status: int) -> type[ApiError]:
     """Give the class for an HTTP status that is no success.
 
-    Example:
+    Examples:
         >>> [api_error_class(status).__name__ for status in (404, 422, 503)]
         ['NotFound', 'BadRequest', 'ServerFault']
     """
@@ -532,7 +532,7 @@ class ConnectionFailed(Retryable):
         message: What happened.
         sent: Whether the request may have reached Connect; None where that can't be known.
 
-    Example:
+    Examples:
         >>> str(ConnectionFailed("no answer within 30 s", sent=True))
         'no answer within 30 s'
     """
@@ -549,7 +549,7 @@ class AccountPaused(Retryable):
         reason: What ails the account, in a sentence.
         retry_after_seconds: When the pause ends.
 
-    Example:
+    Examples:
         >>> str(AccountPaused("Connect asked for a pause (429)", retry_after_seconds=9))
         'nothing is sent for 9.0 s: Connect asked for a pause (429)'
     """
@@ -563,7 +563,7 @@ class AccountPaused(Retryable):
 class InvalidResponse(Retryable):
     """Connect (or something in between) answered a success whose body isn't the JSON expected.
 
-    Example:
+    Examples:
         >>> str(InvalidResponse(method="GET", path="assets", body="<html>Maintenance</html>"))
         "GET assets answered no usable JSON: '<html>Maintenance</html>'"
     """
@@ -586,7 +586,7 @@ def _cut(body: str) -> str:
 class InvalidDecision(Permanent):
     """What a processor returned or raised decides nothing for this kind of request.
 
-    Example:
+    Examples:
         >>> class Orders(FulfillmentAutomation):
         ...     def process_request(self, request: Fulfillment) -> str:
         ...         return "approved"
@@ -601,7 +601,7 @@ class InvalidDecision(Permanent):
 class GaveUp(Permanent):
     """A request was "not yet" for longer than its processor is willing to wait.
 
-    Example:
+    Examples:
         >>> str(GaveUp("not yet for 3600 s: the tenant is being made"))
         'not yet for 3600 s: the tenant is being made'
     """
@@ -617,7 +617,7 @@ class InvalidStep(Permanent):
     done, a result is no JSON, or holds a password. The request is parked: mend the processor, then
     `connect-worker rerun` goes on at the first step without a result.
 
-    Example:
+    Examples:
         >>> str(InvalidStep("two steps are named 'tenant'"))
         "two steps are named 'tenant'"
     """
@@ -633,7 +633,7 @@ class InvalidDocument(Permanent, TypeError):
         model: The model's name, and the document's id where it has one.
         errors: What is wrong, by path (``asset.items[0].quantity``); an empty path is the document.
 
-    Example:
+    Examples:
         >>> str(InvalidDocument("Asset", {"items[0].quantity": "not a number"}))
         "Asset can't be loaded: items[0].quantity: not a number"
     """
@@ -648,7 +648,7 @@ class InvalidDocument(Permanent, TypeError):
 class SettingsError(Permanent):
     """A setting is missing or malformed; `setting` is its name.
 
-    Example:
+    Examples:
         >>> SettingsError("CONNECT_API_URL not set", setting="CONNECT_API_URL").setting
         'CONNECT_API_URL'
     """
@@ -661,7 +661,7 @@ class SettingsError(Permanent):
 class RegistrationError(Permanent):
     """Processors can't be registered: none found, two for one product, or a broken module.
 
-    Example:
+    Examples:
         >>> str(RegistrationError("no automation in my_vendor.processors"))
         'no automation in my_vendor.processors'
     """
@@ -673,7 +673,7 @@ class RegistrationError(Permanent):
 class AliasRefused(Permanent):
     """`connect` can't be made a name of connect_worker: a real package of that name is there.
 
-    Example:
+    Examples:
         >>> str(AliasRefused("connect-sdk is installed"))
         'connect-sdk is installed'
     """
@@ -685,7 +685,7 @@ class AliasRefused(Permanent):
 class LedgerUnavailable(Retryable):
     """The ledger did not answer. Nothing may be posted without it.
 
-    Example:
+    Examples:
         >>> str(LedgerUnavailable("Redis does not answer"))
         'Redis does not answer'
     """
@@ -699,7 +699,7 @@ class KeyMissing(Retryable):
 
     The request waits, with all that is stored of it, for a worker that has the key.
 
-    Example:
+    Examples:
         >>> issubclass(KeyMissing, Retryable)
         True
     """
@@ -708,7 +708,7 @@ class KeyMissing(Retryable):
 class LeaseLost(Message):
     """The job's lease ran out and somebody else owns it: the writes of this one are refused.
 
-    Example:
+    Examples:
         >>> issubclass(LeaseLost, Retryable)
         False
     """

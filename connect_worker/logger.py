@@ -26,7 +26,7 @@ def bind_log(**facts: object) -> Iterator[None]:
 
     Inner blocks add to outer ones. The worker binds `request`, `product`, `visit` and `attempt`.
 
-    Example:
+    Examples:
         >>> with bind_log(request="PR-1"):
         ...     dict(bound_facts())
         {'request': 'PR-1'}
@@ -41,7 +41,7 @@ def bind_log(**facts: object) -> Iterator[None]:
 def bound_facts() -> Mapping[str, object]:
     """Give the facts that `bind_log` holds here.
 
-    Example:
+    Examples:
         >>> dict(bound_facts())
         {}
     """
@@ -54,7 +54,7 @@ class LogEvent:
     It becomes text only if the line is really written, and a formatter that wants the parts finds
     them as `record.msg.name` and `record.msg.facts`.
 
-    Example:
+    Examples:
         >>> str(LogEvent("tenant created", tenant="TEN-1", seconds=3))
         'tenant created tenant=TEN-1 seconds=3'
     """
@@ -72,7 +72,7 @@ class LogEvent:
 def pairs(facts: Mapping[str, object]) -> list[str]:
     """Give ``key=value`` texts; a value with spaces, quotes or nothing in it is quoted.
 
-    Example:
+    Examples:
         >>> list(pairs({"tenant": "TEN-1", "note": "two words"}))
         ['tenant=TEN-1', "note='two words'"]
     """

@@ -35,7 +35,7 @@ class Query:
         ValueError: As each method does, when RQL has no form for what is asked: an empty list, or a
             value with both kinds of quotation marks.
 
-    Example:
+    Examples:
         >>> str(Query().in_("status", ["pending", "approved"]).limit(10))
         '?in(status,(pending,approved))&limit=10'
     """

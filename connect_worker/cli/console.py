@@ -36,7 +36,7 @@ def console(*, address: str, port: int, account: str) -> None:
     the colon only.
 
     \b
-    Example:
+    Examples:
       CONNECT_CONSOLE_PASSWORD=… connect-worker console --port 8765
     """
     # Tornado takes a moment to load; `--help` needs it not.

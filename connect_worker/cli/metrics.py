@@ -41,7 +41,7 @@ def metrics(*, address: str, port: int, once: bool, account: str) -> None:
     that of CONNECT_API_KEY it needs the part before the colon only.
 
     \b
-    Example:
+    Examples:
       connect-worker metrics --port 9808 & curl --silent http://127.0.0.1:9808/metrics
     """
     # The client takes a moment to load; `--help` needs it not.

@@ -16,7 +16,7 @@ DEFAULT_TILE: Final = "Activation succeeded"
 class Activation(BaseModel):
     """The activation of a contract or of a tier configuration.
 
-    Example:
+    Examples:
         >>> Activation.deserialize_json({"link": "https://portal.example/activate"}).link
         'https://portal.example/activate'
     """
@@ -34,7 +34,7 @@ class ActivationTemplateResponse:
     Attributes:
         template_id: Id of a template that is defined in the Vendor Portal.
 
-    Example:
+    Examples:
         >>> ActivationTemplateResponse("TL-497-535-242").template_id
         'TL-497-535-242'
     """
@@ -49,7 +49,7 @@ class ActivationTileResponse:
     Attributes:
         markdown: The contents, in Markdown; None counts as none.
 
-    Example:
+    Examples:
         >>> ActivationTileResponse("# Welcome!").tile
         '# Welcome!'
     """

@@ -13,7 +13,7 @@ from connect_worker.models.user import User
 class AgreementStats(BaseModel):
     """Numbers about an agreement.
 
-    Example:
+    Examples:
         >>> AgreementStats.deserialize_json({"contracts": 3}).contracts
         3
     """
@@ -25,7 +25,7 @@ class AgreementStats(BaseModel):
 class Agreement(BaseModel):
     """The terms that contracts are made on.
 
-    Example:
+    Examples:
         >>> Agreement.deserialize_json({"id": "AGP-1", "title": "Terms"}).title
         'Terms'
     """

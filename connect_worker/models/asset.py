@@ -29,7 +29,7 @@ class Asset(BaseModel):
 
     It is made by a purchase request and altered by the later ones.
 
-    Example:
+    Examples:
         >>> asset = purchase(params={"email": "ada@customer.example"}).asset
         >>> asset.get_param_by_id("email").value
         'ada@customer.example'

@@ -26,7 +26,7 @@ class BaseModel(Document):
     that the model does not declare included (a type checker only knows the declared ones; reach
     the others by `getattr`).
 
-    Example:
+    Examples:
         >>> model = BaseModel.deserialize_json({"id": "PR-1", "odd": [1, 2]})
         >>> model.id, model.odd
         ('PR-1', [1, 2])

@@ -6,7 +6,7 @@ from connect_worker.models.base import BaseModel, absent
 class Company(BaseModel):
     """A company on the platform: a vendor, a provider, or the owner of something.
 
-    Example:
+    Examples:
         >>> Company.deserialize_json({"id": "VA-1", "name": "Largo"}).name
         'Largo'
     """

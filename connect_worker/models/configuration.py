@@ -12,7 +12,7 @@ class Configuration(BaseModel):
 
     It is part of assets, fulfillment requests, tier configurations and their requests.
 
-    Example:
+    Examples:
         >>> params = [{"id": "region", "value": "eu"}]
         >>> Configuration.deserialize_json({"params": params}).get_param_by_id("region").value
         'eu'

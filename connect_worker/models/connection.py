@@ -13,7 +13,7 @@ from connect_worker.models.product import Product
 class Connection(BaseModel):
     """The way on which a provider orders one product through one hub.
 
-    Example:
+    Examples:
         >>> purchase().asset.connection.provider.name
         'Northwind Distribution'
     """

@@ -8,7 +8,7 @@ from connect_worker.models.base import BaseModel, absent, spelled
 class ValueChoice(BaseModel):
     """One of the values that a parameter can take.
 
-    Example:
+    Examples:
         >>> purchase().asset.get_param_by_id("plan").value_choices[0].label
         'Basic'
     """
@@ -21,7 +21,7 @@ class ValueChoice(BaseModel):
 class Constraints(BaseModel):
     """The constraints on a parameter.
 
-    Example:
+    Examples:
         >>> purchase().asset.get_param_by_id("email").constraints.required
         True
     """

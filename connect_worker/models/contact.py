@@ -8,7 +8,7 @@ from connect_worker.models.base import BaseModel, absent
 class PhoneNumber(BaseModel):
     """A phone number, in parts.
 
-    Example:
+    Examples:
         >>> PhoneNumber.deserialize_json({"country_code": "+34"}).country_code
         '+34'
     """
@@ -24,7 +24,7 @@ class PhoneNumber(BaseModel):
 class Contact(BaseModel):
     """A person to contact.
 
-    Example:
+    Examples:
         >>> Contact.deserialize_json({"email": "ada@customer.example"}).email
         'ada@customer.example'
     """
@@ -38,7 +38,7 @@ class Contact(BaseModel):
 class ContactInfo(BaseModel):
     """An address, and the person to contact there.
 
-    Example:
+    Examples:
         >>> purchase().asset.tiers.customer.contact_info.city
         'Madrid'
     """

@@ -15,7 +15,7 @@ from connect_worker.models.user import User
 class Contract(BaseModel):
     """A contract between two accounts.
 
-    Example:
+    Examples:
         >>> Contract(id="CRD-1").json
         {'id': 'CRD-1'}
     """

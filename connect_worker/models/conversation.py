@@ -15,7 +15,7 @@ from connect_worker.models.user import User
 class ConversationMessage(BaseModel):
     """One message of a conversation.
 
-    Example:
+    Examples:
         >>> ConversationMessage.deserialize_json({"text": "Hello"}).text
         'Hello'
     """
@@ -35,7 +35,7 @@ class ConversationMessage(BaseModel):
 class Conversation(BaseModel):
     """What people and programs wrote about an object.
 
-    Example:
+    Examples:
         >>> talk = Conversation.deserialize_json({"id": "CO-1", "messages": [{"text": "Hello"}]})
         >>> [message.text for message in talk.messages]
         ['Hello']

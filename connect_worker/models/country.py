@@ -6,7 +6,7 @@ from connect_worker.models.base import BaseModel, absent
 class Country(BaseModel):
     """A country.
 
-    Example:
+    Examples:
         >>> Country.deserialize_json({"id": "ES", "name": "Spain"}).name
         'Spain'
     """

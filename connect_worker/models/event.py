@@ -11,7 +11,7 @@ from connect_worker.models.user import User
 class Event(BaseModel):
     """The moment and the cause of an event.
 
-    Example:
+    Examples:
         >>> Event.deserialize_json({"at": "2026-01-15T09:30:00+00:00"}).at.year
         2026
     """
@@ -25,7 +25,7 @@ class Event(BaseModel):
 class Events(BaseModel):
     """The events that an object can have.
 
-    Example:
+    Examples:
         >>> tier_setup().events.pended.at.isoformat()
         '2026-01-15T09:30:00+00:00'
     """

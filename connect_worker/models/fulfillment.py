@@ -20,7 +20,7 @@ from connect_worker.models.user import User
 class Fulfillment(BaseModel):
     """What has been asked for an asset, and how far it is.
 
-    Example:
+    Examples:
         >>> request = purchase(items={"TEAM-USERS": 10})
         >>> request.type, request.status
         ('purchase', 'pending')

@@ -10,7 +10,7 @@ from connect_worker.models.event import Events
 class HubInstance(BaseModel):
     """An instance of a hub.
 
-    Example:
+    Examples:
         >>> HubInstance.deserialize_json({"id": "7", "type": "OA"}).type
         'OA'
     """
@@ -22,7 +22,7 @@ class HubInstance(BaseModel):
 class HubStats(BaseModel):
     """Numbers about a hub.
 
-    Example:
+    Examples:
         >>> HubStats.deserialize_json({"connections": 2, "marketplaces": 1}).connections
         2
     """
@@ -35,7 +35,7 @@ class HubStats(BaseModel):
 class Hub(BaseModel):
     """A hub.
 
-    Example:
+    Examples:
         >>> Hub.deserialize_json({"id": "HB-1", "name": "Production"}).name
         'Production'
     """
@@ -53,7 +53,7 @@ class Hub(BaseModel):
 class ExtIdHub(BaseModel):
     """A hub, and the id that something has in it.
 
-    Example:
+    Examples:
         >>> ExtIdHub.deserialize_json({"hub": {"id": "HB-1"}, "external_id": "7"}).external_id
         '7'
     """

@@ -11,7 +11,7 @@ from connect_worker.models.renewal import Renewal
 class Item(BaseModel):
     """An item that can be bought, and how much of it is.
 
-    Example:
+    Examples:
         >>> request = change(items={"TEAM-USERS": {"old_quantity": "5", "quantity": "8"}})
         >>> [item] = request.asset.items
         >>> item.mpn, item.old_quantity, item.quantity

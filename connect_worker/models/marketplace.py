@@ -11,7 +11,7 @@ from connect_worker.models.hub import ExtIdHub
 class Marketplace(BaseModel):
     """Where products are offered: regions, and the hubs that provision what is ordered there.
 
-    Example:
+    Examples:
         >>> purchase().marketplace.name
         'France and territories'
     """

@@ -13,7 +13,7 @@ from connect_worker.models.marketplace import Marketplace
 class Param(BaseModel):
     """A parameter of a product, an item, an asset or a configuration.
 
-    Example:
+    Examples:
         >>> param = Param(id="purchase_id", value="TEN-1")
         >>> param.json
         {'id': 'purchase_id', 'value': 'TEN-1'}

@@ -10,7 +10,7 @@ from connect_worker.models.base import BaseModel, absent, same_as, spelled
 class Period(BaseModel):
     """From when to when something counts; not in the 2019 SDK.
 
-    Example:
+    Examples:
         >>> period = {"from": "2026-01-01T00:00:00+00:00"}
         >>> Period.deserialize_json(period).from_.month
         1

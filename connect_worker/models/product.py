@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class ProductConfiguration(BaseModel):
     """What a product supports.
 
-    Example:
+    Examples:
         >>> supported = {"suspend_resume_supported": True}
         >>> ProductConfiguration.deserialize_json(supported).suspend_resume_supported
         True
@@ -36,7 +36,7 @@ class ProductConfiguration(BaseModel):
 class Document(BaseModel):
     """A document that comes with a product.
 
-    Example:
+    Examples:
         >>> Document.deserialize_json({"title": "Manual", "url": "https://x.example"}).title
         'Manual'
     """
@@ -48,7 +48,7 @@ class Document(BaseModel):
 class DownloadLink(BaseModel):
     """A download that comes with a product.
 
-    Example:
+    Examples:
         >>> DownloadLink.deserialize_json({"title": "Setup", "url": "https://x.example"}).url
         'https://x.example'
     """
@@ -62,7 +62,7 @@ class DownloadLink(BaseModel):
 class CustomerUiSettings(BaseModel):
     """What customers see of a product.
 
-    Example:
+    Examples:
         >>> settings = {"getting_started": "Open the mail."}
         >>> CustomerUiSettings.deserialize_json(settings).getting_started
         'Open the mail.'
@@ -77,7 +77,7 @@ class CustomerUiSettings(BaseModel):
 class ProductFamily(BaseModel):
     """A family of products.
 
-    Example:
+    Examples:
         >>> ProductFamily.deserialize_json({"name": "Collaboration"}).name
         'Collaboration'
     """
@@ -88,7 +88,7 @@ class ProductFamily(BaseModel):
 class ProductCategory(BaseModel):
     """A category of products.
 
-    Example:
+    Examples:
         >>> ProductCategory.deserialize_json({"name": "Cloud Services"}).name
         'Cloud Services'
     """
@@ -102,7 +102,7 @@ class ProductCategory(BaseModel):
 class ProductStatsInfo(BaseModel):
     """How many contracts or agreements of either kind a product has.
 
-    Example:
+    Examples:
         >>> ProductStatsInfo.deserialize_json({"distribution": 1, "sourcing": 0}).distribution
         1
     """
@@ -114,7 +114,7 @@ class ProductStatsInfo(BaseModel):
 class ProductStats(BaseModel):
     """Numbers about a product; they depend on who asks.
 
-    Example:
+    Examples:
         >>> ProductStats.deserialize_json({"listings": 4}).listings
         4
     """
@@ -128,7 +128,7 @@ class ProductStats(BaseModel):
 class ProductConfigurationParameter(BaseModel):
     """The value of a configuration parameter, for a product, marketplace or item.
 
-    Example:
+    Examples:
         >>> found = {"value": "eu-west", "parameter": {"id": "region"}}
         >>> ProductConfigurationParameter.deserialize_json(found).parameter.id
         'region'
@@ -148,7 +148,7 @@ class ProductConfigurationParameter(BaseModel):
 class Product(BaseModel):
     """A product, in its latest published version.
 
-    Example:
+    Examples:
         >>> purchase().asset.product.name
         'Fallball Awesome'
     """

@@ -10,7 +10,7 @@ from connect_worker.models.base import BaseModel, absent, spelled
 class Renewal(BaseModel):
     """For how long an item is renewed.
 
-    Example:
+    Examples:
         >>> Renewal.deserialize_json({"period_delta": 1, "period_uom": "monthly"}).period_uom
         'monthly'
     """

@@ -10,7 +10,7 @@ from connect_worker.models.base import BaseModel, absent
 class ServerErrorResponse(BaseModel):
     """The body of an answer that is no success.
 
-    Example:
+    Examples:
         >>> refusal = {"error_code": "VAL_001", "errors": ["Wrong status."]}
         >>> ServerErrorResponse.deserialize_json(refusal).errors
         ['Wrong status.']

@@ -8,7 +8,7 @@ from connect_worker.models.base import BaseModel, absent
 class Template(BaseModel):
     """What a customer or reseller is shown.
 
-    Example:
+    Examples:
         >>> Template.deserialize_json({"id": "TL-497-535-242", "name": "Welcome"}).name
         'Welcome'
     """

@@ -9,7 +9,7 @@ from connect_worker.models.contact import ContactInfo
 class TierAccount(BaseModel):
     """A customer or a reseller.
 
-    Example:
+    Examples:
         >>> purchase().asset.tiers.tier1.name
         'Blue Heron LLC'
     """
@@ -30,7 +30,7 @@ class TierAccount(BaseModel):
 class TierAccounts(BaseModel):
     """The accounts that stand between the provider and what was bought.
 
-    Example:
+    Examples:
         >>> tiers = purchase().asset.tiers
         >>> tiers.customer.id, tiers.tier1.id
         ('TA-0-1365-0671-4071', 'TA-1-9316-1671-4071')

@@ -20,7 +20,7 @@ from connect_worker.models.tier_account import TierAccount
 class TierConfig(BaseModel):
     """The setup of one account for one product.
 
-    Example:
+    Examples:
         >>> config = tier_setup().configuration
         >>> config.account.name, config.tier_level
         ('Blue Heron LLC', 1)

@@ -21,7 +21,7 @@ from connect_worker.models.user import User
 class TierConfigRequest(BaseModel):
     """What has been asked for a tier configuration, and how far it is.
 
-    Example:
+    Examples:
         >>> request = tier_setup()
         >>> request.type, request.get_param_by_id("discount_group").value
         ('setup', 'B')

@@ -15,7 +15,7 @@ from connect_worker.models.usage_record import UsageRecords, UsageStats
 class UsageFile(BaseModel):
     """A usage report on its way from vendor to provider.
 
-    Example:
+    Examples:
         >>> product, contract = Product(id="PRD-1"), Contract(id="CRD-1")
         >>> UsageFile(name="Usage of January", product=product, contract=contract).json
         {'name': 'Usage of January', 'product': {'id': 'PRD-1'}, 'contract': {'id': 'CRD-1'}}

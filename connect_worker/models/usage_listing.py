@@ -11,7 +11,7 @@ from connect_worker.models.product import Product
 class UsageListing(BaseModel):
     """A product on a marketplace, under a contract.
 
-    Example:
+    Examples:
         >>> usage_listing().contract.id
         'CRD-51799-24837-13800'
     """

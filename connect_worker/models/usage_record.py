@@ -8,7 +8,7 @@ from connect_worker.models.base import BaseModel, absent, same_as, spelled
 class UsageRecord(BaseModel):
     """How much of one item one asset used in a period.
 
-    Example:
+    Examples:
         >>> UsageRecord(record_id="1", item_search_value="SKUA", quantity=7.5).quantity
         7.5
     """
@@ -48,7 +48,7 @@ class UsageRecord(BaseModel):
 class UsageRecords(BaseModel):
     """How many records of a usage file are right.
 
-    Example:
+    Examples:
         >>> usage_file(invalid=2).records.invalid
         2
     """
@@ -63,7 +63,7 @@ class UsageRecords(BaseModel):
 class UsageStats(BaseModel):
     """How many records of a usage file have come how far; not in the 2019 SDK.
 
-    Example:
+    Examples:
         >>> UsageStats.deserialize_json({"uploaded": 5}).uploaded
         5
     """

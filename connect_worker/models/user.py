@@ -6,7 +6,7 @@ from connect_worker.models.base import BaseModel, absent
 class User(BaseModel):
     """A user of the platform.
 
-    Example:
+    Examples:
         >>> User.deserialize_json({"id": "UR-1", "name": "Mara"}).name
         'Mara'
     """

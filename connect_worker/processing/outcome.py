@@ -18,7 +18,7 @@ from connect_worker.processing.states import JSON
 class Approve:
     """Approve, with a template's id or with the activation tile itself: Markdown or a document.
 
-    Example:
+    Examples:
         >>> Approve(template_id="TL-111-222-333")
         Approve(template_id='TL-111-222-333', tile=None)
     """
@@ -31,7 +31,7 @@ class Approve:
 class Inquire:
     """Ask the customer: store the parameters with their errors, then inquire.
 
-    Example:
+    Examples:
         >>> Inquire("An email, please", [{"id": "email", "value_error": "Which one?"}]).message
         'An email, please'
     """
@@ -44,7 +44,7 @@ class Inquire:
 class Fail:
     """Refuse the request, with the reason that the customer sees.
 
-    Example:
+    Examples:
         >>> Fail("No more of these").reason
         'No more of these'
     """
@@ -56,7 +56,7 @@ class Fail:
 class Skip:
     """Leave the request as it is and look again later; says so in the conversation once a visit.
 
-    Example:
+    Examples:
         >>> Skip("Not yet").message
         'Not yet'
     """
@@ -68,7 +68,7 @@ class Skip:
 class Leave:
     """Nothing was decided (a falsy result): post nothing and look again later.
 
-    Example:
+    Examples:
         >>> Leave()
         Leave()
     """
@@ -78,7 +78,7 @@ class Leave:
 class FileAction:
     """Move a usage file: `accept`, `reject`, `submit`, `close` or `delete`, with a body.
 
-    Example:
+    Examples:
         >>> FileAction("submit", {})
         FileAction(action='submit', body={})
     """
@@ -91,7 +91,7 @@ class FileAction:
 class Report:
     """A listing's usage was dealt with for this period; the note is what the processor returned.
 
-    Example:
+    Examples:
         >>> Report("reported as UF-1").note
         'reported as UF-1'
     """

@@ -26,7 +26,7 @@ JSON = Any
 class Kind(StrEnum):
     """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
 
-    Example:
+    Examples:
         >>> [kind.value for kind in Kind]
         ['fulfillment', 'tier-config', 'usage-file', 'usage']
     """
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 class State(StrEnum):
     """Where a visit stands.
 
-    Example:
+    Examples:
         >>> State.PARKED.is_final, State.SETTLED.is_final
         (False, True)
     """
@@ -84,7 +84,7 @@ FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
 class Ref:
     """The name of one request in the ledger.
 
-    Example:
+    Examples:
         >>> str(Ref(Kind.FULFILLMENT, "PR-5852-1608-0000"))
         'fulfillment:PR-5852-1608-0000'
         >>> Ref(Kind.USAGE, "LST-066-644-910@2026-11").request_id

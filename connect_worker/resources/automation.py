@@ -129,7 +129,7 @@ class Automation(Generic[M]):
             InvalidStep: Another step of this visit has the name, the order has changed, or the
                 result can't be kept. The request is parked, with what to do; nothing is lost.
 
-        Example:
+        Examples:
             >>> class Purchases(FulfillmentAutomation):
             ...     def process_request(self, request):
             ...         tenant = self.step("tenant", self.create_tenant, request.asset.id)

@@ -25,7 +25,7 @@ class Directory:
     Args:
         config: The account; None means the configuration in force.
 
-    Example:
+    Examples:
         >>> class Counts(FulfillmentAutomation):
         ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
         ...         filters = {"product.id": request.asset.product.id, "status": "active"}

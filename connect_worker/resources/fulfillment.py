@@ -18,7 +18,7 @@ class FulfillmentAutomation(Automation[Fulfillment]):
     Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
     raise `InquireRequest`, `FailRequest` or `SkipRequest`. Any other exception is retried.
 
-    Example:
+    Examples:
         >>> class Purchases(FulfillmentAutomation):
         ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
         ...         return ActivationTileResponse(f"Your {request.type} is done.")

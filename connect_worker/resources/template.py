@@ -13,7 +13,7 @@ class TemplateResource:
     Args:
         config: The account; None means the configuration in force.
 
-    Example:
+    Examples:
         >>> class Purchases(FulfillmentAutomation):
         ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
         ...         return TemplateResource(self.config).render("TL-497-535-242", request.id)

@@ -17,7 +17,7 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
     Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
     raise `InquireRequest`, `FailRequest` or `SkipRequest`. Any other exception is retried.
 
-    Example:
+    Examples:
         >>> class Resellers(TierConfigAutomation):
         ...     def process_request(self, request: TierConfigRequest) -> ActivationTemplateResponse:
         ...         return ActivationTemplateResponse("TL-111-222-333")

@@ -39,7 +39,7 @@ class UsageAutomation(Automation[UsageListing]):
     with `submit_usage`. What it returns is logged. An exception is retried; the usage files that
     were created and uploaded before it are not made again.
 
-    Example:
+    Examples:
         >>> class Reports(UsageAutomation):
         ...     period = "month"
         ...     def process_request(self, request: UsageListing) -> str:

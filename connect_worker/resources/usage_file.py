@@ -18,7 +18,7 @@ class UsageFileAutomation(Automation[UsageFile]):
     to return is an error. Files are polled in the status that `filters` asks for, `ready` by
     default.
 
-    Example:
+    Examples:
         >>> class Reviews(UsageFileAutomation):
         ...     def process_request(self, request: UsageFile) -> None:
         ...         raise SubmitUsageFile()

@@ -50,7 +50,7 @@ def purchase(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
         **fields: `id`, `status`, `product`, `asset_id`, `params`, `items`, `override`: see
             `FulfillmentFields`.
 
-    Example:
+    Examples:
         >>> request = purchase(params={"email": ""}, items={"TEAM-USERS": 10})
         >>> request.asset.items[0].quantity
         10
@@ -63,7 +63,7 @@ def purchase(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 def change(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
     """Return a change of an asset's quantities; arguments as for `purchase`.
 
-    Example:
+    Examples:
         >>> request = change(items={"TEAM-USERS": {"old_quantity": 5, "quantity": 8}})
         >>> [item.mpn for item in request.changed_items]
         ['TEAM-USERS']
@@ -74,7 +74,7 @@ def change(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 def cancel(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
     """Return the cancellation of an asset; arguments as for `purchase`.
 
-    Example:
+    Examples:
         >>> cancel(asset_id="AS-1111-2222-3333").asset.id
         'AS-1111-2222-3333'
     """
@@ -84,7 +84,7 @@ def cancel(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 def suspend(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
     """Return the suspension of an active asset; arguments as for `purchase`.
 
-    Example:
+    Examples:
         >>> suspend().asset.status
         'active'
     """
@@ -94,7 +94,7 @@ def suspend(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 def resume(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
     """Return the end of an asset's suspension; arguments as for `purchase`.
 
-    Example:
+    Examples:
         >>> resume().asset.status
         'suspended'
     """
@@ -124,7 +124,7 @@ def tier_setup(**fields: Unpack[TierFields]) -> TierConfigRequest:
     Args:
         **fields: `id`, `status`, `product`, `params`, `override`: see `TierFields`.
 
-    Example:
+    Examples:
         >>> request = tier_setup(params={"discount_group": "A"})
         >>> request.get_param_by_id("discount_group").value
         'A'
@@ -135,7 +135,7 @@ def tier_setup(**fields: Unpack[TierFields]) -> TierConfigRequest:
 def tier_update(**fields: Unpack[TierFields]) -> TierConfigRequest:
     """Return a change of a reseller's configuration; arguments as for `tier_setup`.
 
-    Example:
+    Examples:
         >>> tier_update().configuration.status
         'active'
     """
@@ -165,7 +165,7 @@ def usage_file(**fields: Unpack[FileFields]) -> UsageFile:
     Args:
         **fields: `id`, `status`, `product`, `valid`, `invalid`, `override`: see `FileFields`.
 
-    Example:
+    Examples:
         >>> usage_file(invalid=2).records.invalid
         2
     """
@@ -196,7 +196,7 @@ def usage_listing(**fields: Unpack[ListingFields]) -> UsageListing:
     Args:
         **fields: `id`, `status`, `product`, `contract`, `override`: see `ListingFields`.
 
-    Example:
+    Examples:
         >>> usage_listing(contract="CRD-1").contract.id
         'CRD-1'
     """

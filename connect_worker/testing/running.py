@@ -53,7 +53,7 @@ def run(
         InvalidStep: A result of `steps` is no JSON.
         NotRecorded: A record has no answer to what the processor reads by now.
 
-    Example:
+    Examples:
         >>> from connect_worker.models import ActivationTileResponse
         >>> from connect_worker.resources import FulfillmentAutomation
         >>> class Purchases(FulfillmentAutomation):
@@ -97,7 +97,7 @@ def recorded(path: str | Path) -> Record:
         ValueError: The file is no record.
         OSError: It can't be read.
 
-    Example:
+    Examples:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     Record(Kind.FULFILLMENT, purchase(id="PR-1").json).save(f"{folder}/order.json")

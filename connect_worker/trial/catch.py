@@ -41,7 +41,7 @@ _CREATED: Final[Mapping[str, tuple[str, str]]] = {
 class Call:
     """One call that changes something in Connect.
 
-    Example:
+    Examples:
         >>> Call("POST", "requests/PR-1/fail/", {"reason": "Too many"})
         Call(method='POST', path='requests/PR-1/fail/', body={'reason': 'Too many'}, by='decision')
     """

@@ -25,7 +25,7 @@ _KEPT: Final = ("Content-Type", "Content-Range", "Retry-After")
 class NotRecorded(Exception):  # noqa: N818 - what is asked for, not a fault of the file
     """A read that the record has no answer for: the processor asks for something else by now.
 
-    Example:
+    Examples:
         >>> str(NotRecorded("the record has no answer to GET assets: record it anew"))
         'the record has no answer to GET assets: record it anew'
     """
@@ -41,7 +41,7 @@ class Record:
         reads: Each read with its answer, in order, as JSON.
         calls: What would have changed something in Connect.
 
-    Example:
+    Examples:
         >>> record = Record(Kind.FULFILLMENT, purchase(id="PR-1").json)
         >>> record.request["id"]
         'PR-1'

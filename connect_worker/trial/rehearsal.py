@@ -37,7 +37,7 @@ class Run:
         steps: The results of the processor's own steps (`self.step`), by name, in their order.
         error: What the processor raised that decides nothing; None when it decided.
 
-    Example:
+    Examples:
         >>> class Orders(FulfillmentAutomation):
         ...     def process_request(self, request: Fulfillment) -> None:
         ...         raise FailRequest("Sold out")
