@@ -167,17 +167,22 @@ def test_who_asks_for_it_and_has_the_password_may_change_things(stack: FaultStac
     assert sent.json()["task-id"]
 
 
+def long(*values: object) -> object:
+    """One of several that are told alike."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments", "file", "why"),
     [
         ({"FLOWER_ADDRESS": "0.0.0.0"}, (), "", "everybody who reaches 0.0.0.0"),
-        ({}, ("--address=192.0.2.1",), "", "everybody who reaches 192.0.2.1"),
-        ({}, ("--address=",), "", "everybody who reaches any address"),
-        ({}, (), "address = '::'", "everybody who reaches ::"),
+        long({}, ("--address=192.0.2.1",), "", "everybody who reaches 192.0.2.1"),
+        long({}, ("--address=",), "", "everybody who reaches any address"),
+        long({}, (), "address = '::'", "everybody who reaches ::"),
         ({"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": ""}, (), "", "everybody who reaches"),
         ({"FLOWER_READ_ONLY": "false"}, (), "", "everybody on this machine"),
-        ({}, ("--read_only=false",), "", "everybody on this machine"),
-        ({"FLOWER_BASIC_AUTH": "operator:"}, (), "", "user:password"),
+        long({}, ("--read_only=false",), "", "everybody on this machine"),
+        long({"FLOWER_BASIC_AUTH": "operator:"}, (), "", "user:password"),
         ({"FLOWER_BASIC_AUTH": "secret"}, (), "", "user:password"),
         ({"CONNECT_FLOWER_AUTH": "operator:pässword"}, (), "", "in ASCII"),
     ],

@@ -28,6 +28,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("pool", "concurrency"), SEVERAL_AT_ONCE)
 def test_three_hundred_requests_are_resolved_once_each(
     stack: Stack, pool: str, concurrency: int

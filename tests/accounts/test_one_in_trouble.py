@@ -77,6 +77,8 @@ def is_near(beside: tuple[float, float], alone: tuple[float, float]) -> bool:
     return all(one < FACTOR * other + 1 for one, other in zip(beside, alone, strict=True))
 
 
+@pytest.mark.long
+@pytest.mark.mutant
 def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_other(
     tmp_path: Path,
 ) -> None:
@@ -102,7 +104,7 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
 @pytest.mark.parametrize(
     "rule",
     [
-        {"action": "status", "status": 401},
+        pytest.param({"action": "status", "status": 401}, marks=pytest.mark.long),
         pytest.param({"action": "status", "status": 500}, marks=pytest.mark.long),
         pytest.param(
             {"action": "status", "status": 429, "retry_after": 600}, marks=pytest.mark.long

@@ -13,6 +13,7 @@ from .stack import Estate
 pytestmark = pytest.mark.acceptance
 
 
+@pytest.mark.long
 def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: Estate) -> None:
     estate.environment["CONNECT_POLL_SECONDS"] = "3600"
     eu, us = estate.open("eu", orders=4), estate.open("us", orders=4)

@@ -52,6 +52,7 @@ def test_equal_ids_are_each_decided_once_in_their_own_account(
         assert not any(other.url in line for line in own)
 
 
+@pytest.mark.long
 def test_each_account_has_its_products_processors_and_pace(tmp_path: Path) -> None:
     """The one takes orders of one product; the other is served by another module, and slowly."""
     rate = 10.0

@@ -153,6 +153,7 @@ def test_the_worker_says_that_automations_are_the_real_sdks(sdk: Path, tmp_path:
         )
 
 
+@pytest.mark.long
 def test_the_worker_says_that_the_real_sdk_broke_the_import(sdk: Path, tmp_path: Path) -> None:
     (tmp_path / "breaks.py").write_text("import connect.broken\n")
     (tmp_path / "lacks.py").write_text("from connect.models import Fulfillment\n")

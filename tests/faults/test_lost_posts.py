@@ -68,7 +68,7 @@ def test_a_post_without_a_reply_is_settled_by_looking(
 
 
 @pytest.mark.parametrize(
-    "action", ["reset_after", pytest.param("reset_before", marks=pytest.mark.long)]
+    "action", ["reset_before", pytest.param("reset_after", marks=pytest.mark.long)]
 )
 def test_parameters_whose_reply_is_lost_are_stored_again_and_the_request_inquired_once(
     stack: FaultStack, action: str

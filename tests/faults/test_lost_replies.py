@@ -73,6 +73,7 @@ def test_a_message_whose_reply_is_lost_is_said_once(stack: FaultStack) -> None:
     assert_said_once(stack, request_id)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("committed", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_a_message_whose_sender_is_killed_is_said_once(stack: FaultStack, committed: bool) -> None:
     """Row 25: Connect took the message, or lost it; the worker dies without a reply."""

@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.faults]
 MANY = 100
 
 
-@pytest.mark.parametrize("action", ["html", pytest.param("broken_json", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("action", ["html", "broken_json"])
 def test_one_unreadable_request_among_many_is_parked_with_the_reason(
     tmp_path: Path, action: str
 ) -> None:

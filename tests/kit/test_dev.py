@@ -73,6 +73,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         desk.process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.acceptance
 def test_a_change_is_taken_up_and_a_broken_one_survived(desk: Desk) -> None:
     desk.write(PROCESSOR.format("one", "one"))

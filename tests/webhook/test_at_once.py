@@ -104,6 +104,7 @@ def test_a_notification_without_an_id_has_the_kind_polled(
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.long
 def test_what_does_not_wait_is_looked_at_and_left_alone(working: WebhookStack) -> None:
     request_id = working.order(scenario="purchase")
     working.until_approved(request_id)

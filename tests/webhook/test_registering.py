@@ -141,9 +141,16 @@ def finding(stack: WebhookStack) -> dict[str, str]:
     ("variable", "value", "said"),
     [
         ("CONNECT_WEBHOOK_SECRET", "", "CONNECT_WEBHOOK_SECRET not set"),
-        ("CONNECT_WEBHOOK_URL", "", "CONNECT_WEBHOOK_URL not set"),
-        ("CONNECT_WEBHOOK_SECRET", "short", "32 to 100 characters"),
-        ("CONNECT_WEBHOOK_URL", "hooks.example", "must begin with http"),
+        pytest.param(
+            *("CONNECT_WEBHOOK_URL", "", "CONNECT_WEBHOOK_URL not set"), marks=pytest.mark.long
+        ),
+        pytest.param(
+            *("CONNECT_WEBHOOK_SECRET", "short", "32 to 100 characters"), marks=pytest.mark.long
+        ),
+        pytest.param(
+            *("CONNECT_WEBHOOK_URL", "hooks.example", "must begin with http"),
+            marks=pytest.mark.long,
+        ),
         ("CONNECT_API_KEY", "ApiKey SU-1:wrong", "Connect did not do it"),
     ],
 )

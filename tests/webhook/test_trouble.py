@@ -96,6 +96,7 @@ def test_a_receiver_that_is_told_to_stop_sends_what_is_noted_and_ends(stack: Web
         assert stack.until_ended("receiver") == 0
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_it_looks_is_replaced_by_a_sweep(stack: WebhookStack) -> None:
     stack.seed(fulfillment=0)
     stack.receive()

@@ -85,7 +85,14 @@ def _run(tree: Copied, mutant: Mutant, jobs: str) -> tuple[Verdict, list[Told], 
     ran = subprocess.run(  # noqa: S603 - this Python, and tests from the table
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-m", "faults and not long", "-n", jobs, f"--junitxml={report}", *mutant.tests),
+            *(
+                "-m",
+                "faults and (not long or mutant)",
+                "-n",
+                jobs,
+                f"--junitxml={report}",
+                *mutant.tests,
+            ),
         ],
         cwd=tree.directory,
         env=tree.environment(),
