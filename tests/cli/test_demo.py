@@ -59,6 +59,7 @@ def test_says_what_was_left_when_the_time_limit_is_over(start: Start, tmp_path: 
     assert demo.alive() == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
 )

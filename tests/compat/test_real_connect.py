@@ -142,6 +142,7 @@ def test_the_worker_loads_modules_under_the_alias_by_itself(tmp_path: Path) -> N
     assert found == ["orders.Orders", f"Resellers in {file}"]
 
 
+@pytest.mark.long
 def test_the_worker_says_that_automations_are_the_real_sdks(sdk: Path, tmp_path: Path) -> None:
     write(tmp_path / "orders.py")
     (tmp_path / "exported.py").write_text("from orders import Orders\n")
