@@ -49,9 +49,9 @@ def test_a_run_that_hangs_is_killed_and_the_request_runs_again_before_its_lease_
     first, second = stack.orders.runs(slow)
     assert (first.attempt, second.attempt, first.key) == (1, 2, second.key)
     assert TIME_LIMIT_SECONDS <= second.at - first.at < HANG_SECONDS
-    log = stack.whole_log("one")
-    assert "purchases.py, line" in log
-    assert "signal 9 (SIGKILL)" in log
+    assert "purchases.py, line" in stack.whole_log("one")
+    # The other process may be done with the second run before the pool looks after its children.
+    stack.until_soon(lambda: "signal 9 (SIGKILL)" in stack.whole_log("one"), "the first was killed")
     assert_each_resolved_once(stack.report())
 
 
