@@ -56,11 +56,14 @@ class CeleryPublisher:
     def publish(self, refs: Iterable[Ref]) -> None:
         """Send the messages; when the broker is away they are lost, and the sweep sends others."""
         waiting = list(refs)
+        routed = list(zip(waiting, self._routes_of(waiting), strict=True))
+        # A poll's thousands of messages go a few ways.
+        ways = {
+            (kind, route): (self._queue(kind, route), _priority(route))
+            for kind, route in {(ref.kind, route) for ref, route in routed}
+        }
         self._send(
-            [
-                (self._tasks[ref.kind], ref.id, self._queue(ref.kind, route), _priority(route))
-                for ref, route in zip(waiting, self._routes_of(waiting), strict=True)
-            ]
+            [(self._tasks[ref.kind], ref.id, *ways[ref.kind, route]) for ref, route in routed]
         )
 
     def notify(self, notices: Iterable[Notice]) -> None:

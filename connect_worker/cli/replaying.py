@@ -39,6 +39,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     from connect_worker.api import client_for
     from connect_worker.cli.subject import automations_in, config_of, quiet
     from connect_worker.exceptions import Message
+    from connect_worker.resources.automation import listed
     from connect_worker.trial.settled import SETTLED, latest
 
     chosen = [one for one in automations_in(automation) if one.kind in SETTLED]
@@ -47,8 +48,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     config = config_of(account)
     rows: list[dict[str, JSON]] = []
     for one in chosen:
-        products = [one.products] if isinstance(one.products, str) else list(one.products or ())
-        wanted = products or config.products
+        wanted = listed(one.products) or config.products
         try:
             with quiet():
                 found = latest(client_for(config), one.kind, products=wanted, last=last)

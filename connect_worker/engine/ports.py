@@ -12,7 +12,7 @@ from typing import Protocol
 from connect_worker.processing.durations import Hour
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.notices import Heard, Notice
-from connect_worker.processing.routes import Backlog
+from connect_worker.processing.routes import NO_BACKLOG, Backlog
 from connect_worker.processing.states import (
     JSON,
     Claim,
@@ -138,7 +138,7 @@ class Ledger(Protocol):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] | Backlog = (),
+        backlogged: Backlog = NO_BACKLOG,
     ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
@@ -318,7 +318,7 @@ class Publisher(Protocol):
     def notify(self, notices: Iterable[Notice]) -> None:
         """Send one message per notice to the queue of polls and sweeps."""
 
-    def backlogged(self) -> Collection[Kind] | Backlog:
+    def backlogged(self) -> Backlog:
         """Tell of whose requests messages wait that no worker has taken yet."""
 
 

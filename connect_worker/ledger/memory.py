@@ -26,7 +26,7 @@ from connect_worker.ledger.wire import (
 )
 from connect_worker.processing.limits import NO_LIMITS, Limit, Limits, limit_for
 from connect_worker.processing.measures import ATTEMPTS, RETRIES, WORKER_DIED, Tally
-from connect_worker.processing.routes import Backlog, backlog_of
+from connect_worker.processing.routes import NO_BACKLOG, Backlog
 from connect_worker.processing.states import (
     ALL,
     JSON,
@@ -314,11 +314,10 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] | Backlog = (),
+        backlogged: Backlog = NO_BACKLOG,
     ) -> Woken:
         """Find what is due: what to publish, whose worker died, what is parked for it."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
-        backlog = backlog_of(backlogged)
         waiting = [
             (record.look, str(ref), ref, record)
             for ref, record in self._records.items()
@@ -333,7 +332,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
                 woken.parked.append(ref)
                 continue
             # A very long backlog may hide that a message was lost: now and then comes another one.
-            may_wait = backlog.holds(ref.kind, record.product)
+            may_wait = backlogged.holds(ref.kind, record.product)
             if not (may_wait and record.unanswered % PATIENCE):
                 woken.publish.append(ref)
             # In line for a slot, it is told by whoever frees one; and else ever more rarely.

@@ -35,7 +35,7 @@ from connect_worker.ledger.wire import (
 )
 from connect_worker.processing.limits import NO_LIMITS, Limits
 from connect_worker.processing.measures import NoTally, Tally
-from connect_worker.processing.routes import Backlog
+from connect_worker.processing.routes import NO_BACKLOG, Backlog
 from connect_worker.processing.states import (
     FINAL_STATES,
     JSON,
@@ -219,7 +219,7 @@ class RedisLedger(Numbers, Notices):
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
-        backlogged: Collection[Kind] | Backlog = (),
+        backlogged: Backlog = NO_BACKLOG,
     ) -> Woken:
         """Find what is due; in batches, so that Redis serves others in between."""
         requeue, waiting = milliseconds(requeue_seconds), flat_backlog(backlogged)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from connect_worker.ledger.cipher import STEP, STEP_TIME
 from connect_worker.processing.durations import Durations
 from connect_worker.processing.limits import Limits
 from connect_worker.processing.measures import OTHER, Measures
-from connect_worker.processing.routes import Backlog, backlog_of
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
@@ -67,9 +67,8 @@ def flat_limits(limits: Limits) -> Iterator[str | int]:
         yield from (product, limit.name, limit.most) if limit else (product, "", 0)
 
 
-def flat_backlog(found: Collection[Kind] | Backlog) -> str:
+def flat_backlog(backlog: Backlog) -> str:
     """Give a backlog as the sweep's script reads it: `,usage,fulfillment/PRD-1+,…-,`."""
-    backlog = backlog_of(found)
     names = [kind.value for kind in backlog.kinds]
     for (kind, product), waits in backlog.products.items():
         names.append(f"{kind}/{product}{'+' if waits else '-'}")

@@ -53,6 +53,4 @@ class Backlog:
         return bool(self.kinds) or any(self.products.values())
 
 
-def backlog_of(found: Collection[Kind] | Backlog) -> Backlog:
-    """Return a backlog; of a publisher whose queues are the kinds' own, from these kinds."""
-    return found if isinstance(found, Backlog) else Backlog(kinds=found)
+NO_BACKLOG: Final = Backlog()

@@ -21,7 +21,8 @@ from connect_worker.logger import LogEvent, logger
 from connect_worker.processing.notices import Notice
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.processing.retry import PAUSE_ASKED_FOR, account_trouble
-from connect_worker.processing.states import JSON, Claim, Kind, Ref, Sighting
+from connect_worker.processing.routes import NO_BACKLOG, Backlog
+from connect_worker.processing.states import JSON, Claim, Ref, Sighting
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
 from connect_worker.settings import account_name
@@ -164,8 +165,8 @@ class _Silence:
     def notify(self, notices: Iterable[Notice]) -> None:
         """Do nothing: no notification comes here."""
 
-    def backlogged(self) -> set[Kind]:
-        return set()
+    def backlogged(self) -> Backlog:
+        return NO_BACKLOG
 
 
 class _Still(Heart):

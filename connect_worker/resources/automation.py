@@ -35,6 +35,11 @@ P = ParamSpec("P")
 PARK: Final = "park"
 
 
+def listed(products: str | Sequence[str] | None) -> list[str]:
+    """Return the ids that an automation's `products` names: one may stand there by itself."""
+    return [products] if isinstance(products, str) else list(products or ())
+
+
 class Automation(Generic[M]):
     """Base of all automations.
 
@@ -88,9 +93,7 @@ class Automation(Generic[M]):
     @property
     def product_ids(self) -> builtins.list[str]:
         """The products that are asked for: this automation's, else the account's; empty for all."""
-        if isinstance(self.products, str):
-            return [self.products]
-        return builtins.list(self.products or self.config.products)
+        return listed(self.products) or builtins.list(self.config.products)
 
     @property
     def idempotency_key(self) -> str:

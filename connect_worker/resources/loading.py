@@ -17,7 +17,7 @@ from connect_worker.config import Config
 from connect_worker.engine.context import Processor
 from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.registry import Registration, Registry
-from connect_worker.resources.automation import Automation
+from connect_worker.resources.automation import Automation, listed
 from connect_worker.resources.processor import AutomationProcessor
 from connect_worker.resources.rules import route_of, rules_of
 
@@ -112,12 +112,10 @@ def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[An
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
-    name, products = _name(automation), automation.products
-    if isinstance(products, str):
-        products = [products]
+    name, products = _name(automation), frozenset(listed(automation.products))
     return Registration(
         automation.kind,
-        frozenset(products) if products else None,
+        products or None,
         name,
         processor_of(automation, config),
         max_concurrency=_max_concurrency(automation),

@@ -16,6 +16,7 @@ from connect_worker.engine.heart import Heart
 from connect_worker.engine.poll import poll
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.processing.notices import Notice
+from connect_worker.processing.routes import NO_BACKLOG, Backlog
 from connect_worker.processing.states import Kind, Ref
 from connect_worker.resources.loading import load_registry
 
@@ -30,8 +31,8 @@ class Publisher:
     def notify(self, notices: Iterable[Notice]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
-    def backlogged(self) -> set[Kind]:
-        return set()
+    def backlogged(self) -> Backlog:
+        return NO_BACKLOG
 
 
 def main(modules: list[str]) -> None:

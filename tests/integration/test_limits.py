@@ -15,7 +15,8 @@ from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
 from connect_worker.processing.notices import Notice
 from connect_worker.processing.registry import Registry
-from connect_worker.processing.states import Claim, Kind, Ref, State
+from connect_worker.processing.routes import NO_BACKLOG, Backlog
+from connect_worker.processing.states import Claim, Ref, State
 
 from .conftest import Open
 from .workplace import MAX_ATTEMPTS, Workplace
@@ -85,8 +86,8 @@ class Noting:
     def notify(self, notices: Iterable[Notice]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
-    def backlogged(self) -> set[Kind]:
-        return set()
+    def backlogged(self) -> Backlog:
+        return NO_BACKLOG
 
 
 def test_the_next_is_called_before_the_decision_is_posted(open_for: Open) -> None:

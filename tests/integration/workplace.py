@@ -22,6 +22,7 @@ from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.processing.notices import Notice
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.processing.retry import RetryPolicy
+from connect_worker.processing.routes import Backlog
 from connect_worker.processing.states import Entry, Kind, Ref
 from connect_worker.resources import (
     FulfillmentAutomation,
@@ -79,8 +80,8 @@ class Workplace:
     def notify(self, notices: Iterable[Notice]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
-    def backlogged(self) -> set[Kind]:
-        return {ref.kind for ref in self.messages}
+    def backlogged(self) -> Backlog:
+        return Backlog(kinds={ref.kind for ref in self.messages})
 
     def poll(self) -> Polled:
         self.clock.step(1)

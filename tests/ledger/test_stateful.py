@@ -17,7 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 
-from connect_worker.processing.states import JSON, Claim, Entry, Kind, Ref, Sighting, State, Woken
+from connect_worker.processing.routes import Backlog
+from connect_worker.processing.states import JSON, Claim, Entry, Ref, Sighting, State, Woken
 
 from .machine import REFS, Call, Ledgers
 from .stepped import SteppedRedis, stepped_redis
@@ -144,9 +145,9 @@ class LedgerMachine(Ledgers):
     @rule(
         requeue=st.sampled_from([1.0, 3.0, 100.0]),
         max_attempts=st.integers(1, 4),
-        backlogged=st.sampled_from([(), (PR.kind,), (PR.kind, TCR.kind)]),
+        backlogged=st.sampled_from([Backlog(), Backlog((PR.kind,)), Backlog((PR.kind, TCR.kind))]),
     )
-    def sweep(self, requeue: float, max_attempts: int, backlogged: tuple[Kind, ...]) -> None:
+    def sweep(self, requeue: float, max_attempts: int, backlogged: Backlog) -> None:
         found: Woken = self.ask(
             "wake",
             lambda ledger: ledger.wake(
@@ -291,7 +292,7 @@ class LedgerMachine(Ledgers):
         self.set_clock(old.lease_seconds + 1)
         self.claim(ref, 30.0)
         if anew:
-            self.sweep(requeue=1.0, max_attempts=4, backlogged=())
+            self.sweep(requeue=1.0, max_attempts=4, backlogged=Backlog())
             self.claim_again(old)
         for name, number in work:
             self.go_on(old, name, number)

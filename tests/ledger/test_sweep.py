@@ -68,7 +68,7 @@ def test_a_lost_message_is_replaced_as_soon_as_the_queue_is_empty(
     for _ in range(30):
         clock.step(10)
         found = memory_ledger.wake(
-            limit=9, requeue_seconds=10, max_attempts=8, backlogged=[PR.kind]
+            limit=9, requeue_seconds=10, max_attempts=8, backlogged=Backlog([PR.kind])
         )
         assert found.publish == []
     clock.step(10)
@@ -139,7 +139,9 @@ def test_a_sweep_takes_more_than_one_batch(ledger: Ledger) -> None:
 
 def test_a_sweep_says_how_many_records_were_due(ledger: Ledger) -> None:
     see(ledger, PR, OTHER, TCR, requeue_seconds=0)
-    found = ledger.wake(limit=2, requeue_seconds=LONG, max_attempts=8, backlogged=[PR.kind])
+    found = ledger.wake(
+        limit=2, requeue_seconds=LONG, max_attempts=8, backlogged=Backlog([PR.kind])
+    )
     assert found.looked_at == 2
     assert found.publish == []
     assert sweep(ledger).looked_at == 1
@@ -151,7 +153,9 @@ def test_the_message_of_a_backlogged_kind_is_taken_to_be_in_its_queue_63_times(
 ) -> None:
     see(ledger, PR, TCR, requeue_seconds=0)
     found = [
-        ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=[PR.kind]).publish
+        ledger.wake(
+            limit=9, requeue_seconds=0, max_attempts=8, backlogged=Backlog([PR.kind])
+        ).publish
         for _ in range(128)
     ]
     assert all(TCR in refs for refs in found)
@@ -186,7 +190,7 @@ def test_the_products_of_requests_are_told_in_their_order(ledger: Ledger) -> Non
 def test_the_first_message_of_a_backlogged_kind_is_published(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    kinds = [PR.kind]
+    kinds = Backlog([PR.kind])
     claim = running(ledger, lease_seconds=0.01)
     elapse(0.02)
     woken = ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=kinds)

@@ -81,6 +81,13 @@ class WebhookStack(FaultStack):
         self.until_soon(lambda: self.status(request_id) == "approved", f"{request_id} is approved")
         self.until_soon(self.is_idle, "its job has ended")
 
+    def take_orders(self) -> None:
+        """Start a receiver and a worker, without an order yet and without a poll to come."""
+        self.seed(fulfillment=0)
+        self.receive()
+        self.work("one")
+        self.ready()
+
     def ready(self) -> None:
         """Have the worker's first polls over and done, so that no later one is to come."""
         self.until_soon(lambda: len(self.ledger().polls()) == 4, "the first polls are made")

@@ -94,10 +94,7 @@ def test_two_hundred_orders_with_polls_beside_them_are_resolved_once_each(
 def test_a_notification_without_an_id_has_the_kind_polled(
     stack: WebhookStack, body: dict[str, object]
 ) -> None:
-    stack.seed(fulfillment=0)
-    stack.receive()
-    stack.work("one")
-    stack.ready()
+    stack.take_orders()
     request_id = stack.order(scenario="purchase")
     assert stack.post(body).status_code == 202
     stack.until_approved(request_id)

@@ -98,10 +98,7 @@ def test_a_receiver_that_is_told_to_stop_sends_what_is_noted_and_ends(stack: Web
 
 @pytest.mark.long
 def test_a_worker_killed_while_it_looks_is_replaced_by_a_sweep(stack: WebhookStack) -> None:
-    stack.seed(fulfillment=0)
-    stack.receive()
-    stack.work("one")
-    stack.ready()
+    stack.take_orders()
     stack.misbehave("delay", method="GET", path="/v1/requests/?$", seconds=60, times=1)
     request_id = stack.order(scenario="purchase")
     before = stack.ledger().polls()
@@ -116,10 +113,7 @@ def test_a_worker_killed_while_it_looks_is_replaced_by_a_sweep(stack: WebhookSta
 
 @pytest.mark.long
 def test_a_look_that_connect_does_not_answer_is_taken_again(stack: WebhookStack) -> None:
-    stack.seed(fulfillment=0)
-    stack.receive()
-    stack.work("one")
-    stack.ready()
+    stack.take_orders()
     stack.misbehave("status", method="GET", path="/v1/requests/?$", status=500, times=12)
     request_id = stack.order(scenario="purchase")
     before = stack.ledger().polls()
