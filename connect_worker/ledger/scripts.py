@@ -48,8 +48,9 @@ class Scripts:
     Args:
         client: With `decode_responses=True`.
         account: A text without braces.
-        clock: Lua that sets `now`, for a test that steps it; by default the server's `TIME`. How
-            long an ended record is kept is the server's own business all the same (`PEXPIRE`).
+        clock: Lua that sets `exact` and `now`, in micro- and milliseconds, for a test that steps
+            them; by default the server's `TIME`. How long an ended record is kept is the server's
+            own business all the same (`PEXPIRE`).
 
     Raises:
         ValueError: The account can't be a cluster hash tag, or the client answers bytes.

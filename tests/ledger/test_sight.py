@@ -66,10 +66,10 @@ def test_a_page_older_than_the_end_begins_nothing(ledger: Ledger, elapse: Elapse
 
 
 def test_a_new_visit_does_not_expire_with_the_old_one(ledger: Ledger, elapse: Elapse) -> None:
-    ledger.settle(running(ledger), "approved", keep_seconds=0.05)
+    ledger.settle(running(ledger), "approved", keep_seconds=1)
     elapse(0.002)
     assert see(ledger) == [PR]
-    elapse(0.06)
+    elapse(1.1)
     assert look(ledger).visit == "2"
 
 
@@ -85,9 +85,9 @@ def test_an_ended_visit_that_is_still_listed_is_not_forgotten(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     see(ledger, TCR, visit="a")
-    ledger.settle(take(ledger, TCR), "approved", keep_seconds=0.2)
-    for _ in range(4):
-        elapse(0.08)
+    ledger.settle(take(ledger, TCR), "approved", keep_seconds=2)
+    for _ in range(3):
+        elapse(0.8)
         assert see(ledger, TCR, visit="a") == []
     assert look(ledger, TCR).state is State.SETTLED
 

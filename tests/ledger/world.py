@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import redis
@@ -22,15 +22,18 @@ LONG = 3600.0
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is stepped."""
+    """A clock that stands still until it is stepped; others are told of each step."""
 
     time: float = 1_700_000_000.0
+    told: list[Callable[[float], None]] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.time
 
     def step(self, seconds: float) -> None:
         self.time += seconds
+        for tell in self.told:
+            tell(self.time)
 
 
 def see(

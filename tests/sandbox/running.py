@@ -45,7 +45,7 @@ class Client:
             json=json,
             files={"usage_file": ("usage_file.xlsx", upload)} if upload is not None else None,
             headers={"Authorization": f"ApiKey {self.key}", **(headers or {})},
-            timeout=20,
+            timeout=60,
         )
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
         document = response.json() if is_json and response.content else None
@@ -75,7 +75,7 @@ class Client:
     def control(self, method: str, path: str, json: Json = None) -> Json:
         """Call the sandbox's own control part."""
         response = self.session.request(
-            method, f"{self.root}/sandbox/{path}", json=json, timeout=20
+            method, f"{self.root}/sandbox/{path}", json=json, timeout=60
         )
         assert response.ok, response.text
         return response.json() if response.content else None

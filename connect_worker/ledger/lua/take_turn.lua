@@ -17,9 +17,6 @@ end
 if interval == 0 then
   return { 0, '', 0 }
 end
--- Turns are finer than `now`.
-local clock = redis.call('TIME')
-local exact = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local turn = math.max(number(redis.call('GET', KEYS[6])), exact)
 if turn - exact > interval * MOST_TURNS then
   turn = exact
