@@ -15,6 +15,7 @@ import requests
 
 from connect_worker.api.answers import read_json, require_success, to_connection_error
 from connect_worker.api.multipart import MultipartFile
+from connect_worker.api.names import Names
 from connect_worker.api.rql import Filters, to_query, without_paging
 from connect_worker.api.session import (
     CONNECT_TIMEOUT_SECONDS,
@@ -106,13 +107,13 @@ class Client:
         text, asked = without_paging(to_query(query))
         size = min(asked or self.page_size, LARGEST_PAGE)
         rows, total = self._page(path, text, offset=0, limit=size)
-        seen: set[str] = set()
+        seen = Names()
         first = len(rows)
         step = first or size
         yield from _new(rows, seen)
         if total is None and first:
             total = step
-            for more in self._onwards(path, text, offset=step, limit=step, known=set(seen)):
+            for more in self._onwards(path, text, offset=step, limit=step, known=seen.copy()):
                 total += len(more)
                 yield from _new(more, seen)
             first = 0
@@ -162,7 +163,7 @@ class Client:
         return read_json(response, method="POST", path=path)
 
     def _onwards(
-        self, path: str, query: str, *, offset: int, limit: int, known: set[str]
+        self, path: str, query: str, *, offset: int, limit: int, known: Names
     ) -> Iterator[list[Row]]:
         """Read on, page by page, where the answers do not tell how many rows there are."""
         while True:
@@ -268,7 +269,7 @@ _clients: Final[dict[tuple[str, str], Client]] = {}
 _making: Final = threading.Lock()
 
 
-def _new(rows: list[Row], seen: set[str]) -> Iterator[Row]:
+def _new(rows: list[Row], seen: Names) -> Iterator[Row]:
     """Yield the rows that were not seen yet; without an id the content tells them apart.
 
     Takes them out of the list: a page is large, and need not be there while the next is read.
@@ -277,6 +278,5 @@ def _new(rows: list[Row], seen: set[str]) -> Iterator[Row]:
     while rows:
         row = rows.pop()
         name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
-        if name not in seen:
-            seen.add(name)
+        if seen.add(name):
             yield row
