@@ -27,6 +27,7 @@ from connect_worker.processing.outcome import Report
 from connect_worker.processing.rules import PATIENCE_SECONDS
 from connect_worker.processing.states import Kind
 from connect_worker.processing.steps import as_json, require_name
+from connect_worker.resources.importing import is_left_to_the_worker, require_imported
 
 M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
@@ -220,6 +221,7 @@ class Automation(Generic[M]):
         if job is None or job.ref.request_id != request.id:
             from connect_worker.resources.alone import dispatch_alone
 
+            require_imported()
             return dispatch_alone(self, request)
         outcome = judge(self.kind, lambda: self.process_request(request))
         if self._steps and self._steps.refused:
@@ -234,14 +236,15 @@ class Automation(Generic[M]):
         """Process every waiting request here, one after the other; needs no Celery, no Redis.
 
         All pages are read. An error is logged and confined to its request, which stays as it is
-        for the next run.
+        for the next run. Called by a module that a worker imports, it does nothing but say so.
 
         Raises:
             NotImplementedError: The subclass has no `process_request`.
         """
         from connect_worker.resources.alone import process_alone
 
-        process_alone(self)
+        if not is_left_to_the_worker():
+            process_alone(self)
 
     @property
     def client(self) -> Client:
@@ -252,6 +255,8 @@ class Automation(Generic[M]):
         """Change something for the user's code: under the job's lease, with the visit's key."""
         if self._job:
             self._job.confirm()
+        else:
+            require_imported()
         return self.client.send(method, path, body, key=self.idempotency_key)
 
     def _for_job(self, job: Job) -> Automation[M]:

@@ -18,6 +18,7 @@ from connect_worker.engine.context import Processor
 from connect_worker.exceptions import RegistrationError
 from connect_worker.processing.registry import Registration, Registry
 from connect_worker.resources.automation import Automation, listed
+from connect_worker.resources.importing import importing
 from connect_worker.resources.processor import AutomationProcessor
 from connect_worker.resources.rules import route_of, rules_of
 
@@ -173,7 +174,8 @@ def _name(automation: type[Automation[Any]]) -> str:
 
 def _module(name: str) -> ModuleType:
     try:
-        return _from_path(Path(name)) if name.endswith(".py") else _from_name(name)
+        with importing(name):
+            return _from_path(Path(name)) if name.endswith(".py") else _from_name(name)
     except RegistrationError:
         raise
     except (Exception, SystemExit) as exc:

@@ -25,6 +25,7 @@ from connect_worker.models import (
 )
 from connect_worker.processing.states import JSON, Kind
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.importing import require_imported
 from connect_worker.resources.schedule import Crontab, last_time
 from connect_worker.resources.spreadsheet import spreadsheet
 
@@ -163,6 +164,7 @@ class UsageAutomation(Automation[UsageListing]):
     def _create(self, usage_file: UsageFile) -> JSON:
         body = dict(usage_file.json)
         if self._job is None:
+            require_imported()
             return self.client.post("usage/files/", body)
         job = self._job
         body.setdefault("external_id", f"{job.key}-{self._submitted}")

@@ -20,6 +20,18 @@ from .processors import Orders, Readers
 
 ORDERS = "kit.processors:Orders"
 
+SCRIPT = """
+from connect_worker.config import Config
+from connect_worker.models import ActivationTileResponse
+from connect_worker.resources import FulfillmentAutomation
+
+class Orders(FulfillmentAutomation):
+    def process_request(self, request):
+        return ActivationTileResponse("Hello")
+
+Orders(Config(file="config.json")).process()
+"""
+
 
 @pytest.fixture
 def account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
@@ -68,6 +80,19 @@ def test_calls_of_the_processors_own_are_caught_too(account: Sandbox) -> None:
     vendor = account.entry(name)["vendor"]
     assert vendor["effects"] == 1
     assert vendor["keys"] == [document["calls"][0]["idempotency_key"]]
+
+
+def test_a_script_that_processes_all_when_it_is_run_does_not_when_it_is_tried(
+    account: Sandbox, tmp_path: Path
+) -> None:
+    """Its configuration is its own, as in 2019, and not that of the rehearsal."""
+    names = [account.add(purchase()) for _ in range(2)]
+    config = {"apiEndpoint": account.api_url, "apiKey": account.api_key, "products": []}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    assert "Hello" in said("try", "./script.py", names[0]).stdout
+    for name in names:
+        assert_untouched(account, name)
 
 
 def test_steps_and_not_yet_are_shown(account: Sandbox) -> None:

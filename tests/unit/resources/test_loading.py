@@ -10,7 +10,7 @@ import pytest
 
 from connect_worker.config import Config, use_config
 from connect_worker.engine.context import Processor
-from connect_worker.exceptions import RegistrationError
+from connect_worker.exceptions import ConnectionFailed, RegistrationError
 from connect_worker.processing.limits import Limit
 from connect_worker.processing.registry import Registry
 from connect_worker.processing.states import Kind
@@ -323,3 +323,33 @@ def test_a_word_about_errors_that_makes_no_sense_is_refused_at_the_start(write: 
     write("late.py", automation("Late", "UsageAutomation", "when_exhausted = 'fail'"))
     with pytest.raises(RegistrationError, match=r"late\.Late has when_exhausted = 'fail'"):
         load("late")
+
+
+def test_a_module_that_processes_when_it_is_imported_is_not_let(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing listens at `CONFIG`: a call there would be an error."""
+    lines = [automation("A"), "A().process()"]
+    with use_config(CONFIG):
+        registry = load(str(write("bare.py", *lines)))
+    assert [name.split(" in ")[0] for name in names_of(registry)] == ["A"]
+    assert "process() not run" in caplog.text
+    assert "__main__" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "call", ["A().update_parameters('PR-1', [])", "A().dispatch(Fulfillment(id='PR-1'))"]
+)
+def test_a_module_that_changes_something_when_it_is_imported_is_refused(
+    write: Write, call: str
+) -> None:
+    lines = [automation("A"), "from connect_worker.models import Fulfillment", call]
+    with use_config(CONFIG), pytest.raises(RegistrationError, match=r"it is imported.*__main__"):
+        load(str(write("rash.py", *lines)))
+
+
+def test_after_the_import_the_module_is_as_any_other(write: Write) -> None:
+    load(str(write("quiet.py", automation("A"))))
+    (found,) = find_automations([str(Path("quiet.py"))])
+    with use_config(CONFIG), pytest.raises(ConnectionFailed):
+        found().process()
