@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from keyword import iskeyword
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import click
 
@@ -38,7 +41,8 @@ _DOTTED = {"gitignore", "dockerignore", "env.example"}
     "--connect-worker",
     "source",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Depend on connect-worker in this folder.  [default: by its name, from the index]",
+    help="Depend on connect-worker in this folder.  [default: on what is installed here: the same "
+    "folder, archive or git commit, or its version on the index]",
 )
 def new(*, name: str, directory: Path | None, source: Path | None) -> None:
     """Write a small project: processors, their tests, settings, a compose file, a README.
@@ -49,11 +53,12 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
     folder = directory or Path(name)
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is there already, and not empty.")
+    address = source.resolve().as_uri() if source else installed_from()
     values = {
         "name": name,
         "package": package,
-        "requirement": _requirement(source),
-        "testing_requirement": _requirement(source, "[testing]"),
+        "requirement": _requirement(address),
+        "testing_requirement": _requirement(address, "[testing]"),
     }
     for path, text in _written(files("connect_worker.cli") / "template", values):
         file = folder / path
@@ -61,6 +66,30 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
         file.write_text(text, encoding="utf-8")
         click.echo(f"  {file}")
     click.echo(f"\nNow:  cd {folder} && make test && make demo")
+    if address.startswith("file:"):
+        click.echo(
+            f"It depends on {address}: before you build its image, put an address that Docker "
+            "reaches into requirements.txt, such as git+https://….",
+            err=True,
+        )
+
+
+def installed_from() -> str:
+    """Return the address that this package was installed from; "" when that is an index.
+
+    That is what pip notes beside it (PEP 610): a folder, an archive, or a commit of a repository.
+    """
+    try:
+        origin = json.loads(distribution("connect-worker").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return ""
+    address = str(origin.get("url", ""))
+    if vcs := origin.get("vcs_info"):
+        return f"{vcs['vcs']}+{address}@{vcs['commit_id']}"
+    local = urlsplit(address)
+    if local.scheme == "file" and not Path(url2pathname(local.path)).exists():
+        return ""
+    return address
 
 
 def _package(name: str) -> str:
@@ -68,14 +97,14 @@ def _package(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise click.BadParameter(f"{name!r}: lower-case letters, digits and hyphens make a name.")
     if package in _TAKEN | sys.stdlib_module_names or iskeyword(package):
-        raise click.BadParameter(f"{name!r}: there is a module {package} already.")
+        raise click.BadParameter(f"{name!r}: {package} is the name of a module already.")
     return package
 
 
-def _requirement(source: Path | None, extra: str = "") -> str:
-    if source is None:
-        return f"connect-worker{extra}>={version('connect-worker')}"
-    return f"connect-worker{extra} @ {source.resolve().as_uri()}"
+def _requirement(address: str, extra: str = "") -> str:
+    if address:
+        return f"connect-worker{extra} @ {address}"
+    return f"connect-worker{extra}>={version('connect-worker')}"
 
 
 def _written(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:

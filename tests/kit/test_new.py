@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from connect_worker.cli import main
+from connect_worker.cli.starting import installed_from
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -26,7 +28,7 @@ def made(folder: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("new") / "my-vendor", "--connect-worker", str(ROOT))
+    return made(tmp_path_factory.mktemp("new") / "my-vendor")
 
 
 def make(project: Path, *words: str, seconds: float = 240) -> str:
@@ -64,7 +66,7 @@ def test_its_demo_resolves_every_request_once(project: Path) -> None:
 
 @pytest.mark.long
 def test_both_commands_pass_in_an_environment_of_its_own(tmp_path: Path) -> None:
-    project = made(tmp_path / "my-vendor", "--connect-worker", str(ROOT))
+    project = made(tmp_path / "my-vendor")
     assert "6 passed" in make(project, "test", f"PYTHON={sys.executable}", seconds=1200)
     assert "resolved exactly once" in make(project, "demo", UNTIL_DONE)
 
@@ -103,12 +105,42 @@ def test_no_place_is_left_unfilled(project: Path) -> None:
     assert not list(project.rglob("*.tmpl"))
 
 
-def test_it_depends_on_the_index_unless_told(tmp_path: Path) -> None:
-    plain = made(tmp_path / "plain")
-    assert (plain / "requirements.txt").read_text().splitlines()[0].startswith("connect-worker>=")
-    assert "connect-worker[testing]>=" in (plain / "requirements-dev.txt").read_text()
-    pinned = made(tmp_path / "pinned", "--connect-worker", str(ROOT))
-    assert f"connect-worker @ {ROOT.as_uri()}" in (pinned / "requirements.txt").read_text()
+def test_it_depends_on_the_folder_it_was_told_of(tmp_path: Path) -> None:
+    told = made(tmp_path / "told", "--connect-worker", str(tmp_path))
+    assert f"connect-worker @ {tmp_path.as_uri()}\n" in (told / "requirements.txt").read_text()
+    testing = (told / "requirements-dev.txt").read_text()
+    assert f"connect-worker[testing] @ {tmp_path.as_uri()}\n" in testing
+
+
+@pytest.mark.parametrize(
+    ("note", "address"),
+    [
+        ({"url": ROOT.as_uri(), "dir_info": {"editable": True}}, ROOT.as_uri()),
+        ({"url": "file:///no/such/folder", "dir_info": {}}, ""),
+        (
+            {
+                "url": "https://git.example/a.git",
+                "vcs_info": {"vcs": "git", "commit_id": "ab12", "requested_revision": "main"},
+            },
+            "git+https://git.example/a.git@ab12",
+        ),
+        ({"url": "https://x.example/a.whl", "archive_info": {}}, "https://x.example/a.whl"),
+        (None, ""),
+    ],
+)
+def test_it_depends_on_what_is_installed(
+    note: dict[str, object] | None, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`note` is what pip writes beside the package."""
+    info = tmp_path / "connect_worker-1.2.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: connect-worker\nVersion: 1.2.3\n")
+    if note is not None:
+        (info / "direct_url.json").write_text(json.dumps(note))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed_from() == address
+    first, *_ = (made(tmp_path / "project") / "requirements.txt").read_text().splitlines()
+    assert first == (f"connect-worker @ {address}" if address else "connect-worker>=1.2.3")
 
 
 @pytest.mark.parametrize(
@@ -116,9 +148,9 @@ def test_it_depends_on_the_index_unless_told(tmp_path: Path) -> None:
     [
         ("My Vendor", "lower-case letters"),
         ("../up", "lower-case letters"),
-        ("tasks", "there is a module tasks already"),
-        ("json", "there is a module json already"),
-        ("connect-worker", "there is a module connect_worker already"),
+        ("tasks", "tasks is the name of a module"),
+        ("json", "json is the name of a module"),
+        ("connect-worker", "connect_worker is the name of a module"),
     ],
 )
 def test_impossible_names_are_refused(
