@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from connect_worker.earlier import earlier
 
 if not TYPE_CHECKING:  # A type checker that saw this would let misspelt names pass.
-
-    def __getattr__(name: str) -> Any:
-        # `connect_worker.compat` makes this package the SDK's `connect`, whose import brought these
-        # modules along, and which had these classes itself until its release 16.
-        if name in ("config", "exceptions", "logger", "models", "resources"):
-            return importlib.import_module(f"{__name__}.{name}")
-        if name in ("FulfillmentAutomation", "TierConfigAutomation"):
-            warnings.warn(
-                f"{name} is in {__name__}.resources now", DeprecationWarning, stacklevel=2
-            )
-            return getattr(importlib.import_module(f"{__name__}.resources"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # `connect_worker.compat` makes this package the SDK's `connect`, whose import brought these
+    # modules along, and which had these classes itself until its release 16.
+    __getattr__ = earlier(
+        __name__,
+        {
+            "FulfillmentAutomation": "resources.FulfillmentAutomation",
+            "TierConfigAutomation": "resources.TierConfigAutomation",
+        },
+        submodules=("config", "exceptions", "logger", "models", "resources"),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,6 +36,7 @@ class Config:
         api_key: The service user's key, with or without its ``ApiKey `` prefix.
         products: Ids of the products to look after; none means all.
         file: Name of the configuration file.
+        filename: The same, as the SDK's first releases called it.
 
     Raises:
         ValueError: Neither a file nor both of URL and key are there.
@@ -56,8 +58,12 @@ class Config:
         api_key: str | None = None,
         products: str | list[str] | None = None,
         file: str | None = None,
+        *,
+        filename: str | None = None,
     ) -> None:
-        self._fill(api_url, api_key, products, file)
+        if filename:
+            warnings.warn("Config's filename is file now", DeprecationWarning, stacklevel=2)
+        self._fill(api_url, api_key, products, file or filename)
         _first.offer(self)
 
     @classmethod

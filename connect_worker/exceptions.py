@@ -57,10 +57,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from connect_worker.earlier import earlier
 from connect_worker.masking import mask_secrets
 
 if TYPE_CHECKING:
     from connect_worker.models import Param
+else:
+    __getattr__ = earlier(
+        __name__,
+        {
+            "FulfillmentFail": "exceptions.FailRequest",
+            "FulfillmentInquire": "exceptions.InquireRequest",
+            "Skip": "exceptions.SkipRequest",
+        },
+    )
 
 
 def _revive(kind: type[Message], args: tuple[Any, ...], state: dict[str, Any]) -> Message:

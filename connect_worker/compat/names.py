@@ -49,6 +49,7 @@ _RENAMED: Final = {
     "rql.query": "rql",
     # What the package was called until release 16; its reference still says so in places.
     "resource": "resources",
+    "models.exception": "exceptions",
 }
 
 

@@ -5,6 +5,11 @@ changed by attribute, and gives its document back as `json`: equal to the one th
 what has been changed.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connect_worker.earlier import earlier
 from connect_worker.models.activation import (
     Activation,
     ActivationTemplateResponse,
@@ -50,6 +55,19 @@ from connect_worker.models.usage_file import UsageFile
 from connect_worker.models.usage_listing import UsageListing
 from connect_worker.models.usage_record import UsageRecord, UsageRecords, UsageStats
 from connect_worker.models.user import User
+
+if not TYPE_CHECKING:
+    _DECISIONS = (
+        "AcceptUsageFile",
+        "CloseUsageFile",
+        "DeleteUsageFile",
+        "FailRequest",
+        "InquireRequest",
+        "RejectUsageFile",
+        "SkipRequest",
+        "SubmitUsageFile",
+    )
+    __getattr__ = earlier(__name__, {name: f"exceptions.{name}" for name in _DECISIONS})
 
 __all__ = [
     "Activation",

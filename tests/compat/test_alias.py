@@ -142,6 +142,30 @@ def test_every_form_of_import_leads_there(tmp_path: Path) -> None:
     assert evaluate(code, cwd=tmp_path) == expected
 
 
+def test_names_of_the_first_releases_are_known_and_told_to_be_old(tmp_path: Path) -> None:
+    code = """
+    import json, warnings
+    from connect_worker import compat, exceptions
+    compat.install()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        from connect.models.exception import FulfillmentFail, FulfillmentInquire, Skip
+        from connect.models import FailRequest, SubmitUsageFile
+    new = [exceptions.FailRequest, exceptions.InquireRequest, exceptions.SkipRequest]
+    same = [FulfillmentFail, FulfillmentInquire, Skip] == new
+    same = same and [FailRequest, SubmitUsageFile] == [new[0], exceptions.SubmitUsageFile]
+    try:
+        from connect.models import Nonsense
+    except ImportError as error:
+        said = {str(one.message) for one in said}
+        print(json.dumps([same, "Nonsense" in str(error), sorted(said)]))
+    """
+    same, refused, said = evaluate(code, cwd=tmp_path)
+    assert (same, refused) == (True, True)
+    assert "FulfillmentFail is connect_worker.exceptions.FailRequest now" in said
+    assert len(said) == 5
+
+
 def test_errors_are_caught_and_models_known_by_both_names(tmp_path: Path) -> None:
     code = """
     import json

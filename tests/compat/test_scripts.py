@@ -52,7 +52,7 @@ def sandbox(sandbox_process: Client) -> Client:
 @pytest.fixture
 def home(sandbox: Client, tmp_path: Path) -> Path:
     """A folder with the scripts and their `config.json`."""
-    for name in NAMES:
+    for name in (*NAMES, "earliest"):
         (tmp_path / f"{name}.py").write_text((SCRIPTS / f"{name}.py.txt").read_text())
     products = sorted({entry["product"] for entry in entries(sandbox)})
     account = {"apiEndpoint": f"{sandbox.root}/public/v1", "apiKey": API_KEY, "products": products}
@@ -87,6 +87,14 @@ def test_run_as_scripts_each_in_one_process(sandbox: Client, home: Path) -> None
         assert status == 0, errors
         assert "INFO connect_worker done request=" in errors
         assert API_KEY not in errors
+    assert_decided(sandbox)
+
+
+def test_one_written_for_the_first_releases_decides_the_same(sandbox: Client, home: Path) -> None:
+    """With the names and arguments that they had."""
+    for name in ("earliest", *NAMES[1:]):
+        status, _, errors = python("-m", "connect_worker.compat", f"{name}.py", cwd=home)
+        assert status == 0, errors
     assert_decided(sandbox)
 
 
