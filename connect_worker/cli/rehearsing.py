@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from contextlib import nullcontext
 from pathlib import Path
@@ -68,6 +69,8 @@ def try_out(
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
+    if record_file and not os.access(record_file.parent, os.W_OK):
+        raise click.UsageError(f"--record: no file can be written into {record_file.parent}.")
     document = _read(file) if file else None
     kind = kind_of(str(document.get("id")) if document else str(request_id))
     chosen: type[Automation[Any]] = automation_for(automation, kind)

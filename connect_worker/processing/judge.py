@@ -41,6 +41,7 @@ def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
 
     Raises:
         InvalidDecision: When the result or the exception decides nothing for this kind.
+        RuntimeError: The processor called `sys.exit`, which would end the whole process.
     """
     try:
         result = process()
@@ -55,7 +56,19 @@ def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
     except UsageFileAction as exc:
         _allow(kind, exc, Kind.USAGE_FILE)
         return _file_action(exc)
+    except SystemExit as exc:
+        if _ends_process(exc):
+            raise
+        raise RuntimeError(
+            f"the processor called sys.exit({exc.code!r}), which decides nothing: raise "
+            "FailRequest, SkipRequest or RetryRequest"
+        ) from exc
     return _judge_result(kind, result)
+
+
+def _ends_process(exc: SystemExit) -> bool:
+    """Whether this came of a signal to the process: billiard then exits with signal - 256."""
+    return isinstance(exc.code, int) and -256 < exc.code < -128
 
 
 def _judge_result(kind: Kind, result: object) -> Outcome:

@@ -95,6 +95,20 @@ def test_a_script_that_processes_all_when_it_is_run_does_not_when_it_is_tried(
         assert_untouched(account, name)
 
 
+def test_a_processor_that_exits_is_shown_as_one_in_error(account: Sandbox, tmp_path: Path) -> None:
+    name = account.add(purchase())
+    exits = SCRIPT.partition("        return")[0] + "        raise SystemExit(3)\n"
+    (tmp_path / "exits.py").write_text(exits)
+    assert "sys.exit(3)" in said("try", "./exits.py", name, code=1).stdout
+
+
+def test_a_record_that_can_not_be_written_is_refused_before_the_run(account: Sandbox) -> None:
+    name = account.add(purchase())
+    refused = said("try", ORDERS, name, "--record", "no/such/folder/x.json", code=2)
+    assert "--record: no file can be written into no/such/folder." in refused.output
+    assert account.entry(name)["calls"] == {}
+
+
 def test_steps_and_not_yet_are_shown(account: Sandbox) -> None:
     name = account.add(purchase(params={"plan": "slow"}))
     shown = said("try", "kit.processors:Stepwise", name).stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -134,6 +135,19 @@ def test_any_other_exception_is_no_decision(kind: Kind, error: BaseException) ->
     with pytest.raises(type(error)) as raised:
         judge(kind, raising(error))
     assert raised.value is error
+
+
+@pytest.mark.parametrize("code", [None, 0, 3, "API down"])
+def test_a_processor_that_exits_is_one_in_error(code: int | str | None) -> None:
+    """Else it would take the worker's process with it."""
+    with pytest.raises(RuntimeError, match="RetryRequest") as raised:
+        judge(Kind.FULFILLMENT, raising(SystemExit(code)))
+    assert f"sys.exit({code!r})" in str(raised.value)
+
+
+def test_a_signal_ends_the_process_inside_of_a_processor_too() -> None:
+    with pytest.raises(SystemExit):
+        judge(Kind.FULFILLMENT, raising(SystemExit(signal.SIGTERM - 256)))
 
 
 def test_a_refused_result_is_named() -> None:
