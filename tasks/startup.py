@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery.signals import beat_init, worker_init, worker_ready
+from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 
 from connect_worker.accounts import account_at, require_distinct
-from connect_worker.exceptions import LedgerUnavailable, Message
+from connect_worker.exceptions import LedgerUnavailable, Message, SettingsError
 from connect_worker.ledger.checks import inspect, inspect_broker
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, logger
+from connect_worker.misspelt import misspelt
 from tasks.app import app
 from tasks.facts import of_account
 from tasks.wiring import accounts, engine, settings
@@ -23,6 +26,7 @@ VISIBILITY_SECONDS = Channel.visibility_timeout
 @worker_init.connect
 def check_worker(**_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
+    _tell_misspelt()
     for account in accounts_served():
         try:
             engine(account)
@@ -107,6 +111,22 @@ def check_lease(lease_seconds: float, *, visible_after: float) -> str:
 @beat_init.connect
 def poll_now(**_: Any) -> None:
     """Send the first polls at once instead of after a first interval."""
-    for entry in app.conf.beat_schedule.values():
+    _tell_misspelt()
+    for account in accounts():
+        try:
+            settings(account).config()
+        except SettingsError as error:
+            # Beat itself needs none of it, and need not know the key.
+            logger.warning(LogEvent("no account here; the workers need it", error=error))
+    for name, entry in app.conf.beat_schedule.items():
         queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
-        app.send_task(entry["task"], entry.get("args", ()), queue=queue)
+        try:
+            app.send_task(entry["task"], entry.get("args", ()), queue=queue)
+        except OperationalError as error:
+            logger.error(LogEvent("not sent", entry=name, error=error))
+            return
+
+
+def _tell_misspelt() -> None:
+    for one in misspelt(os.environ, accounts()):
+        logger.warning(str(one))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.ledger.checks import inspect, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
+from connect_worker.misspelt import misspelt
 from connect_worker.processing.kinds import KINDS
 from connect_worker.processing.registry import Registry
 from connect_worker.processing.states import Kind
@@ -113,6 +115,7 @@ class Checkup:
 
     def of_settings(self) -> Iterator[Finding]:
         """Look at the settings of this environment."""
+        yield from self._of_misspelt()
         try:
             self._settings = settings_of(self._account)
             self._config = self._settings.config()
@@ -122,6 +125,15 @@ class Checkup:
             return
         account = self._settings.account
         yield Finding("settings", Level.OK, f"{self._config.api_url}, account {account}")
+
+    def _of_misspelt(self) -> Iterator[Finding]:
+        try:
+            accounts = Settings.from_env().accounts
+        except SettingsError:
+            accounts = ()
+        for one in misspelt(os.environ, accounts):
+            remedy = f"call it {one.meant}, if that is meant"
+            yield Finding("settings", Level.WARN, f"{one.name} is no setting", remedy)
 
     def of_processors(self) -> Iterator[Finding]:
         """Load the automations and tell which kinds and products they cover."""

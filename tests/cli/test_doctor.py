@@ -66,6 +66,13 @@ def test_a_missing_setting_ends_what_needs_it(office: Office) -> None:
     assert "CONNECT_API_URL not set" in parts["settings"][0]["text"]
 
 
+def test_a_misspelt_setting_is_told(office: Office) -> None:
+    office.set(CONNECT_MAX_ATTEMPT="3")
+    told, _ = examine(office)["settings"]
+    assert (told["level"], told["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
+    assert "CONNECT_MAX_ATTEMPTS" in told["remedy"]
+
+
 def test_processors_that_can_not_be_loaded_are_told_and_the_rest_is_looked_at(
     deployed: Office, tmp_path: Path
 ) -> None:

@@ -1,0 +1,44 @@
+"""Variables that look like a setting are told; a vendor's own are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from connect_worker.misspelt import misspelt
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CONNECT_PROCESOR", "CONNECT_PROCESSORS"),
+        ("CONNECT_MAX_ATTEMPT", "CONNECT_MAX_ATTEMPTS"),
+        ("CONNECT_REDISURL", "CONNECT_REDIS_URL"),
+        ("CONNECT_APIKEY_FILE", "CONNECT_API_KEY_FILE"),
+        ("CONNECT_POLL_FULFILMENT_SECONDS", "CONNECT_POLL_FULFILLMENT_SECONDS"),
+        ("CONNECT_EU_API_KEYS", "CONNECT_EU_API_KEY"),
+    ],
+)
+def test_what_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+    (found,) = misspelt({name: "x"}, ("eu",))
+    assert str(found) == f"{name} is no setting: is {meant} meant?"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CONNECT_PROCESSORS",
+        "CONNECT_API_KEY_FILE",
+        "CONNECT_EU_API_KEY",
+        "CONNECT_FLOWER_AUTH",
+        "CONNECT_TIMEOUT_OF_OURS",
+        "CONNECT_",
+        "CONNECT_BILLING_HOST",
+        "MAX_ATTEMPT",
+    ],
+)
+def test_a_setting_and_what_is_something_else_are_left_alone(name: str) -> None:
+    assert list(misspelt({name: "x"}, ("eu",))) == []
+
+
+def test_a_blank_one_is_none() -> None:
+    assert list(misspelt({"CONNECT_PROCESOR": " "})) == []
