@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from environs import Env, EnvValidationError
 from marshmallow.validate import OneOf, Range, Regexp
@@ -51,6 +52,10 @@ _REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss:// or unix://"
 _REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
+_BROKER = Regexp(
+    re.compile(r"(?:rediss?|redis\+socket|unix|sentinel|amqps?|pyamqp|memory)://\S*"),
+    error="must begin with redis://, rediss://, unix://, sentinel://, amqp:// or amqps://",
+)
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 DEFAULT_POLL_SECONDS = 30.0
@@ -329,11 +334,26 @@ def _refuse_ownerless(env: Env) -> None:
             )
 
 
+def as_kombu_says(url: str) -> str:
+    """Return a broker's URL with kombu's name for a socket file; redis-py's is ``unix://``.
+
+    Examples:
+        >>> as_kombu_says("unix:///run/redis.sock?db=1")
+        'redis+socket:///run/redis.sock?virtual_host=1'
+    """
+    if not url.startswith("unix://"):
+        return url
+    parts = urlsplit(url)
+    query = {"virtual_host" if k == "db" else k: v for k, v in parse_qsl(parts.query)}
+    address = f"redis+socket://{parts.netloc}{parts.path}"
+    return f"{address}?{urlencode(query)}" if query else address
+
+
 def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     """Read the variables; `own` names the one that says a setting which accounts may differ in."""
     poll = number(env, own("POLL_SECONDS"), DEFAULT_POLL_SECONDS)
     redis_url = secret(env, "REDIS_URL", validate=_REDIS) or DEFAULT_REDIS_URL
-    broker_url = secret(env, "BROKER_URL") or redis_url
+    broker_url = secret(env, "BROKER_URL", validate=_BROKER) or redis_url
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
     flower_auth = secret(env, "FLOWER_AUTH")
@@ -350,7 +370,7 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
         "processors": names(env, own("PROCESSORS")),
         "queues": queue_names(env, own("QUEUES")),
         "redis_url": redis_url,
-        "broker_url": broker_url,
+        "broker_url": as_kombu_says(broker_url),
         "poll_seconds": {
             kind: number(env, own(name), poll) for kind, name in POLL_VARIABLES.items()
         },

@@ -56,7 +56,7 @@ class Stack:
             *("-m", "connect_worker.sandbox", "--port", "0", "--ready-file", str(ready)),
             *options,
         )
-        self.until(ready.is_file, "the sandbox is ready", seconds=30)
+        self.until(ready.is_file, "the sandbox is ready", seconds=60)
         facts = json.loads(ready.read_text())
         self.sandbox_url = facts["url"]
         self.environment |= {
@@ -76,7 +76,7 @@ class Stack:
         port = free_port()
         self.flower_url = f"http://127.0.0.1:{port}"
         self.celery("flower", "flower", f"--port={port}", "--address=127.0.0.1", *options)
-        self.until(self._flower_answers, "Flower answers", seconds=30)
+        self.until(self._flower_answers, "Flower answers", seconds=60)
 
     def flower(self, path: str) -> Any:
         answer = requests.get(f"{self.flower_url}/api/{path}", auth=self.flower_auth, timeout=10)

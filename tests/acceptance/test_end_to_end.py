@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ledger.server import running_server
 
-from .runs import run_undisturbed, run_with_a_kill
+from .runs import run_all_parts, run_undisturbed, run_with_a_kill
 from .stack import POOLS, Stack, running_stack
 
 pytestmark = pytest.mark.acceptance
@@ -36,3 +37,13 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     stack: Stack, pool: str, concurrency: int
 ) -> None:
     run_with_a_kill(stack, pool, concurrency)
+
+
+def test_redis_may_be_a_socket_file(tmp_path: Path) -> None:
+    """Its URL is redis-py's, for the ledger and for the broker, which knows it by another."""
+    with running_server() as url:
+        stack = Stack(tmp_path, f"{url}?db=1")
+        try:
+            run_all_parts(stack, requests=30)
+        finally:
+            stack.stop()

@@ -51,7 +51,7 @@ def _installed(binary: str, socket: Path) -> Iterator[None]:
 
 
 def _await_answer(socket: Path) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     with redis.Redis(unix_socket_path=str(socket)) as client:
         while True:
             try:

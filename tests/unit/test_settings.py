@@ -57,6 +57,7 @@ def test_without_variables_there_are_defaults() -> None:
         ("REDIS_URL", "rediss://:pw@redis:6380/1", "redis_url", "rediss://:pw@redis:6380/1"),
         ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
         ("REDIS_URL", "redis://redis:6379/1", "broker_url", "redis://redis:6379/1"),
+        ("REDIS_URL", "unix:///r.sock?db=1", "broker_url", "redis+socket:///r.sock?virtual_host=1"),
         ("BROKER_URL", "amqp://mq", "broker_url", "amqp://mq"),
         ("SWEEP_SECONDS", "2.5", "sweep_seconds", 2.5),
         ("LEASE_SECONDS", "120", "lease_seconds", 120.0),
@@ -113,6 +114,12 @@ def test_a_malformed_number_is_refused_by_its_variables_name(variable: str, text
 )
 def test_a_value_out_of_bounds_is_refused(variable: str, text: str) -> None:
     assert f"CONNECT_{variable}: " in str(refused(**{variable: text}))
+
+
+def test_a_broker_of_another_kind_is_refused_without_being_shown() -> None:
+    error = refused(BROKER_URL=f"http://user:{SECRET}@mq:5672")
+    assert "CONNECT_BROKER_URL: must begin with redis://" in str(error)
+    assert SECRET not in repr(error)
 
 
 def test_a_redis_address_of_another_kind_is_refused_without_being_shown() -> None:
