@@ -28,6 +28,7 @@ __all__ = ["main"]
 
 
 @click.group(context_settings={"max_content_width": 100})
+@click.version_option(package_name="connect-worker", message="%(package)s %(version)s")
 def main() -> None:
     """Process the requests of CloudBlue Connect on as many machines as you like.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connect_worker.accounts import at, settings_of
@@ -112,6 +113,18 @@ class Checkup:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 found.append(f"{name} {importlib.metadata.version(name)}")
         yield Finding("versions", Level.OK, ", ".join(found))
+        yield from self._of_folder()
+
+    def _of_folder(self) -> Iterator[Finding]:
+        """Celery looks in the working directory first, for `tasks` and its settings alike."""
+        if Path("connect_worker", "__init__.py").is_file():
+            # A clone: these are the worker's.
+            return
+        for name in ("tasks", "celeryconfig"):
+            for path in (Path(f"{name}.py"), Path(name, "__init__.py")):
+                if path.is_file():
+                    text = f"{path} in this folder hides the worker's {name} from `celery -A tasks`"
+                    yield Finding("folder", Level.WARN, text, "start celery in another folder")
 
     def of_settings(self) -> Iterator[Finding]:
         """Look at the settings of this environment."""
@@ -150,7 +163,9 @@ class Checkup:
             yield Finding("processors", Level.FAIL, str(error), remedy)
             return
         for one in self._registry.registrations:
-            products = ", ".join(sorted(one.products)) if one.products else "all other products"
+            is_alone = len(self._registry.of_kind(one.kind)) == 1
+            rest = "all products" if is_alone else "all other products"
+            products = ", ".join(sorted(one.products)) if one.products else rest
             yield Finding("processors", Level.OK, f"{one.kind}: {one.name}, {products}")
 
     def of_connect(self) -> Iterator[Finding]:

@@ -77,6 +77,8 @@ def _picture(entries: list[Entry], total: int, now: float, width: int) -> Render
     if not total:
         return Text("No such requests.")
     more = f"{len(entries)} of {total}: --limit {total} shows all." if len(entries) < total else ""
+    if not entries:
+        return Text(more)
     table = table_of(entries, now, wide=width >= WIDE)
     return Group(table, Text(more)) if more else table
 

@@ -90,8 +90,12 @@ def resume(desk: Desk, *, names: Sequence[str]) -> Exit:
 def lines_of(pauses: Mapping[str, Pause], now: float) -> list[str]:
     """Return pauses for people, a line each."""
     return [
-        f"{clean(name)}, for {span(now - one.since)}"
+        f"{clean(name)}, {_since(now - one.since)}"
         + (f" ({clean(one.reason)})" if one.reason else "")
         + (f", {one.held} waiting" if one.held else "")
         for name, one in sorted(pauses.items())
     ]
+
+
+def _since(seconds: float) -> str:
+    return f"for {span(seconds)}" if seconds >= 1 else "from now on"

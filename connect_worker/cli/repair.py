@@ -56,9 +56,11 @@ def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
             Kind(kind) if kind else None, frozenset({State.PARKED}), product=product, error=error
         )
         is_narrowed = bool(kind or product or error)
-        if bool(request_ids) == (everything or is_narrowed):
+        is_chosen = everything or is_narrowed
+        if bool(request_ids) == is_chosen:
             raise click.UsageError(
-                "Name requests, or choose them by --kind, --product, --error or --all."
+                "Name requests or choose them by --kind, --product, --error or --all"
+                + (", not both." if is_chosen else ".")
             )
         result = Result()
         entries = _named(desk, request_ids, result) if request_ids else list(choice.of(desk.ledger))

@@ -132,6 +132,7 @@ def unregister(*, url: str, as_json: bool, account: str) -> None:
     rows = []
     for office in _offices(account, url):
         with _asking():
+            office.require_url()
             for hook in office.found():
                 if office.owns(hook):
                     office.delete(str(hook["id"]))
@@ -169,9 +170,11 @@ def _offices(account: str, url: str) -> Iterator[Office]:
 
 @contextlib.contextmanager
 def _asking() -> Iterator[None]:
-    """Tell what Connect refused in a sentence."""
+    """Tell in a sentence what is missing here, or what Connect refused."""
     try:
         yield
+    except SettingsError as error:
+        raise Refused(str(error), Exit.NO_LEDGER) from None
     except Message as error:
         raise Refused(f"Connect did not do it: {error}", Exit.NOT_DONE) from None
 

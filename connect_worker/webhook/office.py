@@ -53,9 +53,6 @@ class Office:
         client: Speaks to Connect.
         registry: The automations, for which notifications are wanted.
         url: The receiver's public address; by default the settings' one.
-
-    Raises:
-        SettingsError: There is no public address.
     """
 
     def __init__(
@@ -71,17 +68,17 @@ class Office:
         #: For the rows of an answer.
         self.named = {"account": account} if account else {}
         self.url = (url or settings.webhook_url).rstrip("/")
-        if not self.url:
-            raise SettingsError(
-                "CONNECT_WEBHOOK_URL not set: give the receiver's public address",
-                setting="CONNECT_WEBHOOK_URL",
-            )
         self._settings = settings
         self._client = client
         self._registry = registry
 
     def wanted(self) -> Sequence[Wanted]:
-        """Return a webhook for each kind with an automation and each of its products."""
+        """Return a webhook for each kind with an automation and each of its products.
+
+        Raises:
+            SettingsError: There is no public address, or no secret.
+        """
+        self.require_url()
         secret = secret_of(self._settings)
         return [
             Wanted(product, kind, self.url + place_of(self.account, kind), secret)
@@ -105,9 +102,21 @@ class Office:
         """Return the webhooks that the account has."""
         return list(self._client.get_all(PATH))
 
+    def require_url(self) -> None:
+        """Return if the receiver has a public address.
+
+        Raises:
+            SettingsError: It has none.
+        """
+        if not self.url:
+            raise SettingsError(
+                "CONNECT_WEBHOOK_URL not set: give the receiver's public address",
+                setting="CONNECT_WEBHOOK_URL",
+            )
+
     def owns(self, hook: Mapping[str, Any]) -> bool:
         """Whether a webhook sends its notifications here."""
-        return points_here(hook, self.url, self.account)
+        return bool(self.url) and points_here(hook, self.url, self.account)
 
     def carry_out(self, step: Step) -> str:
         """Create or change a webhook; return its id."""

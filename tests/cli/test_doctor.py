@@ -53,7 +53,7 @@ def test_what_is_well_is_named(deployed: Office) -> None:
     parts = examine(deployed)
     assert parts["Connect"][0]["text"] == "reachable, and the key is accepted"
     assert parts["processors"][0]["text"].startswith("fulfillment: Purchases in ")
-    assert "all other products" in parts["processors"][0]["text"]
+    assert parts["processors"][0]["text"].endswith(", all products")
     assert "celery 5.6" in parts["versions"][0]["text"]
     assert parts["Redis"][0]["level"] == "ok"
     assert "Redis " in parts["Redis"][0]["text"]
@@ -64,6 +64,24 @@ def test_a_missing_setting_ends_what_needs_it(office: Office) -> None:
     parts = examine(office)
     assert set(parts) == {"versions", "settings"}
     assert "CONNECT_API_URL not set" in parts["settings"][0]["text"]
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py", "celeryconfig.py"])
+def test_a_module_that_hides_the_workers_is_told(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "folder" not in examine(office)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).touch()
+    (found,) = examine(office)["folder"]
+    assert found["level"] == "warn"
+    assert found["text"].startswith(f"{name} in this folder hides")
+
+
+def test_a_clone_hides_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert "folder" not in examine(office)
 
 
 def test_a_misspelt_setting_is_told(office: Office) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: O
     assert "Account  Open" in office.said("status", "--no-workers")
     office.ledger.close_gate(seconds=100, reason="Connect asked for it", failed=False, asked=True)
     said = office.said("status", "--no-workers")
-    assert "Paused for 100 s (Connect asked for it)" in said or "Paused for 99 s" in said
+    assert re.search(r"Paused for \d+ s \(Connect asked for it\)", said)
     office.ledger.close_gate(seconds=0, reason="503", failed=True)
     office.ledger.close_gate(seconds=200, reason="503", failed=False)
     account = office.json("status", "--no-workers")["account"]

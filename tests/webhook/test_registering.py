@@ -106,6 +106,10 @@ def test_the_list_tells_which_of_them_point_here_and_no_secret(office: WebhookSt
     assert "theirs" not in text
     rows = json.loads(office.command("list", "--json"))["webhooks"]
     assert {row["points"] for row in rows} == {"here", "elsewhere"}
+    # Without an address of its own it lists all the same.
+    del office.environment["CONNECT_WEBHOOK_URL"]
+    text = office.command("list")
+    assert [line.split()[0] for line in text.splitlines()] == ["elsewhere"] * 4
 
 
 @pytest.mark.long
