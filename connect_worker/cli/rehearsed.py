@@ -77,7 +77,8 @@ def _decision(run: Run) -> Iterator[RenderableType]:
 def _then(run: Run) -> str:
     if run.error is not None and run.decided is None and run.state is not State.PARKED:
         return f"{run.state.value}: the worker would run it again later"
-    return run.result
+    # A template that does not exist, say, is refused when it is posted.
+    return f"{run.result}, if Connect takes it" if run.calls else run.result
 
 
 def _calls(calls: tuple[Call, ...]) -> Iterator[RenderableType]:
