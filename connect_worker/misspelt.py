@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import NamedTuple
 
 from connect_worker.described import descriptions
 from connect_worker.environment import PREFIX
@@ -14,7 +14,8 @@ from connect_worker.settings import Settings
 _ALIKE = 0.8
 
 
-class Misspelt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Misspelt:
     """A variable that nobody reads, and the one that is probably meant."""
 
     name: str

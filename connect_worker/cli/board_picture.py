@@ -8,8 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.pausing import lines_of
 from connect_worker.desk.board import Board
+from connect_worker.desk.pauses import lines_of
 from connect_worker.desk.words import clean, span
 from connect_worker.processing.states import Kind
 

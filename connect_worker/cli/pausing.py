@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import click
 
 from connect_worker.cli.desk import Desk, Exit, at_desk, example
 from connect_worker.desk.documents import documents_of_pauses
-from connect_worker.desk.words import clean, span
-from connect_worker.processing.states import ALL, Kind, Pause
-
-_KINDS = [kind.value for kind in Kind]
-_PRODUCT = "PRD-"
+from connect_worker.desk.pauses import NAMES, PRODUCT, lines_of, may_pause
 
 
 def _known(
@@ -20,15 +16,15 @@ def _known(
 ) -> Sequence[str]:
     """Refuse a name with a slip in it: it would pause nothing."""
     for name in names:
-        if name not in (ALL, *_KINDS) and not name.startswith(_PRODUCT):
+        if not may_pause(name):
             raise click.BadParameter(
-                f"{name!r} is none of {ALL}, {', '.join(_KINDS)}, and no product ({_PRODUCT}…)"
+                f"{name!r} is none of {', '.join(NAMES)}, and no product ({PRODUCT}…)"
             )
     return list(dict.fromkeys(names))
 
 
 def _completed(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    return [name for name in (ALL, *_KINDS, _PRODUCT) if name.startswith(begun)]
+    return [name for name in (*NAMES, PRODUCT) if name.startswith(begun)]
 
 
 _names = click.argument(
@@ -85,17 +81,3 @@ def resume(desk: Desk, *, names: Sequence[str]) -> Exit:
     for line in lines_of(left, desk.ledger.now()):
         desk.say(f"Still paused: {line}")
     return Exit.NOT_DONE if unknown else Exit.DONE
-
-
-def lines_of(pauses: Mapping[str, Pause], now: float) -> list[str]:
-    """Return pauses for people, a line each."""
-    return [
-        f"{clean(name)}, {_since(now - one.since)}"
-        + (f" ({clean(one.reason)})" if one.reason else "")
-        + (f", {one.held} waiting" if one.held else "")
-        for name, one in sorted(pauses.items())
-    ]
-
-
-def _since(seconds: float) -> str:
-    return f"for {span(seconds)}" if seconds >= 1 else "from now on"

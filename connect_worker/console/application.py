@@ -13,6 +13,7 @@ from connect_worker.console.actions import Ask, Carry, Done
 from connect_worker.console.deployment import Deployment
 from connect_worker.console.page import HEADERS, House, Missing
 from connect_worker.console.password import Throttle
+from connect_worker.console.pausing import Pause, Resume
 from connect_worker.console.sessions import Sessions
 from connect_worker.console.signing import SignIn, SignOut
 from connect_worker.console.views import ShowBoard, ShowList, ShowStory
@@ -61,6 +62,8 @@ def make_application(deployment: Deployment, *, port: int) -> Application:
             url(r"/ask", Ask, shared),
             url(r"/act", Carry, shared),
             url(r"/done", Done, shared),
+            url(r"/pause", Pause, shared),
+            url(r"/resume", Resume, shared),
             url(r"/login", SignIn, shared),
             url(r"/logout", SignOut, shared),
             url(r"/healthcheck", Healthcheck),

@@ -14,6 +14,7 @@ from connect_worker.desk.acts import ACTS
 from connect_worker.desk.board import Board, read_board
 from connect_worker.desk.choice import find
 from connect_worker.desk.documents import decision_of, without_values
+from connect_worker.desk.pauses import NAMES, line_of
 from connect_worker.desk.rows import GROUPS
 from connect_worker.desk.story import facts
 from connect_worker.desk.timeline import timeline
@@ -32,7 +33,7 @@ class ShowBoard(Page):
         """Show it."""
         account = self.deployment.accounts[self.account]
         board, days = await self.read(lambda _: look(account))
-        self.show("board", board=board, days=days)
+        self.show("board", board=board, days=days, pausable=NAMES, line_of=line_of)
 
 
 def look(account: Account) -> tuple[Board, dict[Kind, Day]]:

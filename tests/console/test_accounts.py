@@ -56,6 +56,9 @@ def test_each_account_has_its_pages_and_its_requests(
     states = [account.ledger.entry(PR) for account in (north, south)]
     assert [one and one.state for one in states] == [State.PARKED, State.QUEUED]
 
+    operator.post("/pause", {"name": "usage", "account": "south & co"})
+    assert [set(account.ledger.pauses()) for account in (north, south)] == [set(), {"usage"}]
+
 
 def test_an_account_that_there_is_not_is_told(several: Served) -> None:
     answer = several.operator().get("/?account=west")

@@ -143,3 +143,39 @@ def test_a_list_leads_back_to_itself(operator: Visitor, scene: Scene) -> None:
     assert 'href="/requests?kind=fulfillment&amp;page=2"' in question
     elsewhere = operator.ask("rerun", PR, back="https://elsewhere.example/")
     assert "elsewhere" not in elsewhere
+
+
+def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scene: Scene) -> None:
+    operator.page("/")
+    answer = operator.post("/pause", {"name": "usage", "reason": "<down> until 9"})
+    assert answer.history[0].status_code == 303
+    assert "Paused by a person usage" in text_of(answer.text)
+    assert "(<down> until 9)" in text_of(answer.text)
+    assert {name: one.reason for name, one in scene.ledger.pauses().items()} == {
+        "usage": "<down> until 9"
+    }
+    line = told(served, "pause")[-1]
+    assert (line["name"], line["reason"], line["by"]) == ("usage", "<down> until 9", "anna")
+    assert operator.live("/").count("<form") == 1
+    answer = operator.post("/resume", {"name": "usage"})
+    assert "Paused by a person" not in text_of(answer.text)
+    assert scene.ledger.pauses() == {}
+    assert told(served, "resume")[-1]["name"] == "usage"
+
+
+def test_a_product_can_be_paused_and_what_is_none_can_not(operator: Visitor, scene: Scene) -> None:
+    operator.page("/")
+    for name in ("", "usages", "prd-1", "*"):
+        answer = operator.post("/pause", {"name": name})
+        assert answer.status_code == 400
+        assert "Name all, a kind of request or a product" in answer.text
+    assert operator.post("/pause", {"name": "PRD-000-000-001"}).status_code == 200
+    assert set(scene.ledger.pauses()) == {"PRD-000-000-001"}
+    # What is not paused may be told to go on.
+    assert operator.post("/resume", {"name": "usage"}).status_code == 200
+
+
+def test_of_a_reason_without_an_end_the_beginning_is_kept(operator: Visitor, scene: Scene) -> None:
+    operator.page("/")
+    operator.post("/pause", {"name": "all", "reason": "x" * 5000})
+    assert scene.ledger.pauses()["all"].reason == "x" * 200

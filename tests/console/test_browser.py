@@ -153,3 +153,21 @@ def test_the_token_is_no_secret_of_the_address(window: Window) -> None:
     links = window.page.locator("a").evaluate_all("all => all.map((one) => one.href)")
     assert not any(re.search("xsrf|plan", link) for link in links)
     assert requests.get(window.url, timeout=30).url.endswith("/login?next=%2F")
+
+
+def test_what_is_paused_on_the_board_goes_on_from_there(window: Window, scene: Scene) -> None:
+    window.go("/")
+    page = window.page
+    page.get_by_label("Hold back").fill("usages")
+    page.get_by_role("button", name="Pause").click()
+    # The browser refuses it before it is sent.
+    assert page.evaluate("document.querySelector('[name=name]').validity.patternMismatch")
+    page.get_by_label("Hold back").fill("PRD-000-000-001")
+    page.get_by_label("Why").fill("the vendor is down")
+    page.get_by_role("button", name="Pause").click()
+    resume = page.get_by_role("button", name="Resume PRD-000-000-001")
+    expect(resume).to_be_visible()
+    assert set(scene.ledger.pauses()) == {"PRD-000-000-001"}
+    resume.click()
+    expect(resume).to_have_count(0)
+    assert scene.ledger.pauses() == {}

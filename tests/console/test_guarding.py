@@ -58,11 +58,13 @@ def test_without_a_password_nothing_is_changed(visitor: Visitor, scene: Scene) -
     park(scene, PR)
     for path in ("/", "/requests", f"/request?id={PR.id}"):
         assert "<button name=" not in visitor.page(path)
-    for path in ("/ask", "/act", "/login", "/logout"):
-        answer = visitor.post(path, {"act": "rerun", "ref": str(PR), "password": ""})
+    for path in ("/ask", "/act", "/login", "/logout", "/pause", "/resume"):
+        fields = {"act": "rerun", "ref": str(PR), "password": "", "name": "all"}
+        answer = visitor.post(path, fields)
         assert answer.status_code == 403
         assert "read-only" in answer.text
     assert state(scene) is State.PARKED
+    assert scene.ledger.pauses() == {}
 
 
 def test_with_a_password_nobody_looks_without_it(served: Served, scene: Scene) -> None:
@@ -74,6 +76,8 @@ def test_with_a_password_nobody_looks_without_it(served: Served, scene: Scene) -
         assert PR.id not in answer.text.replace(f"?id={PR.id}", "")
         assert stranger.get(f"{path}{'&' if '?' in path else '?'}part=live").status_code == 401
     assert stranger.post("/ask", {"act": "rerun", "ref": str(PR)}).status_code == 401
+    assert stranger.post("/pause", {"name": "all"}).status_code == 401
+    assert scene.ledger.pauses() == {}
     assert state(scene) is State.PARKED
 
 
@@ -149,9 +153,11 @@ def test_another_site_changes_nothing(
     park(scene, PR)
     operator.page("/requests")
     fields = {"act": "rerun", "ref": str(PR)}
-    answer = operator.post("/ask", fields, headers=headers)
-    assert answer.status_code == 403
-    assert "This came from another site" in answer.text
+    for path in ("/ask", "/pause"):
+        answer = operator.post(path, {**fields, "name": "all"}, headers=headers)
+        assert answer.status_code == 403
+        assert "This came from another site" in answer.text
+    assert scene.ledger.pauses() == {}
     own = {"Origin": operator.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
     assert operator.post("/ask", fields, headers=own).status_code == 200
 

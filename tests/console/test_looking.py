@@ -59,7 +59,7 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
     assert "tier-config was not polled yet: does beat run" in text
     assert "1,234 seen" in text
     assert "oldest waits 5 min" in text
-    assert re.search(r"Paused by a person usage, for \d+ s \(until 9\)", text)
+    assert re.search(r"Paused by a person usage, (from now on|for \d+ s) \(until 9\)", text)
 
 
 def test_the_last_day_is_plotted_and_is_a_table_too(visitor: Visitor, scene: Scene) -> None:
