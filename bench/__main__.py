@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -50,7 +51,8 @@ FIGURES: dict[str, Callable[[Place], Iterator[Row]]] = {
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the report goes.  [default: docs; build/bench for a quick or partial run]",
+    help="Where the report goes; some figures are put into the one of the same machine that is "
+    "there.  [default: docs; build/bench for a quick or partial run]",
 )
 def main(how: str, only: tuple[str, ...], into: Path | None) -> None:
     """Measure the worker against its peers; exits with 1 when a figure could not be taken."""
@@ -58,13 +60,17 @@ def main(how: str, only: tuple[str, ...], into: Path | None) -> None:
     whole = not (quick or only)
     folder = into or (ROOT / "docs" if whole else ROOT / "build/bench")
     results = Results(machine.facts(), quick)
+    apart = ""
+    if only and into and (earlier := _earlier(into)):
+        _require_same(earlier, results)
+        results, apart = earlier, results.machine["date"]
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
         place(Path(directory), quick=quick) as here,
     ):
         for name, measure in FIGURES.items():
             if not only or name in only:
-                _take(name, measure, here, results)
+                _take(name, measure, here, results, apart=apart)
                 # At once: a run that is broken off has measured what it has.
                 write(results, folder)
         if not only or "curves" in only:
@@ -77,18 +83,38 @@ def main(how: str, only: tuple[str, ...], into: Path | None) -> None:
         raise SystemExit("Not every figure could be measured.")
 
 
+def _earlier(folder: Path) -> Results | None:
+    file = folder / "benchmarks.json"
+    return Results.from_json(file.read_text()) if file.exists() else None
+
+
+def _require_same(earlier: Results, now: Results) -> None:
+    """Refuse to put figures of one machine beside those of another."""
+    changing = {"date", "load before the run"}
+    names = [name for name in now.machine if name not in changing]
+    other = [name for name in names if earlier.machine.get(name) != now.machine[name]]
+    if other or earlier.quick != now.quick:
+        differs = ", ".join(other) or "its size"
+        raise click.UsageError(f"The report there is of another run ({differs}): measure all anew.")
+
+
 def _take(
-    name: str, measure: Callable[[Place], Iterator[Row]], here: Place, results: Results
+    name: str,
+    measure: Callable[[Place], Iterator[Row]],
+    here: Place,
+    results: Results,
+    *,
+    apart: str,
 ) -> None:
     """Take one figure's rows; one that fails says so in its place, and the next one is taken."""
     begun = time.monotonic()
     try:
         for row in measure(here):
-            results.rows.append(row)
+            results.put(replace(row, apart=apart))
             _tell(row)
     except Exception as error:  # noqa: BLE001 - whatever ails one figure concerns no other one
         row = Row(what=name, measured=None, unit="", missing=f"{type(error).__name__}: {error}")
-        results.rows.append(row)
+        results.put(row)
         _tell(row)
     click.echo(f"  {name}: {time.monotonic() - begun:.0f} s")
 
@@ -96,7 +122,7 @@ def _take(
 def _draw(here: Place, results: Results) -> None:
     begun = time.monotonic()
     try:
-        results.curves.extend(curves.measure(here))
+        results.curves = list(curves.measure(here))
     except Exception as error:  # noqa: BLE001 - as above
         missing = f"{type(error).__name__}: {error}"
         results.rows.append(Row(what="curves", measured=None, unit="", missing=missing))

@@ -88,6 +88,8 @@ class Row:
     side_unit: str = ""
     #: Why there is no measurement.
     missing: str = ""
+    #: When it was measured, where that is not when the others were.
+    apart: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from bench.report import BEGIN, END, Results, markdown, replaced
-from bench.sample import Pairs, Row, Sample, Target, in_turns, ratio_row
+from bench.sample import Curve, Pairs, Row, Sample, Target, in_turns, ratio_row
 
 
 def test_sides_are_measured_in_turns() -> None:
@@ -61,3 +64,27 @@ def test_the_pages_own_text_stays() -> None:
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="needs the lines"):
         replaced("text", "")
+
+
+def test_a_report_is_read_as_it_was_written() -> None:
+    pairs = Pairs(Sample((1.0, 8.0)), Sample((2.0, 4.0)))
+    rows = [
+        ratio_row("rate", pairs, peer="it", side_unit="s", target=Target(2.0), calls=[4.0]),
+        Row(what="memory", measured=None, unit="MB", missing="no /proc here"),
+    ]
+    curves = [Curve("one", "One", "x", {"a": [(1.0, Sample((2.0,)))]})]
+    results = Results({"python": "3"}, quick=False, rows=rows, curves=curves)
+    assert Results.from_json(results.to_json()) == results
+    written = Path(__file__).parents[2] / "docs" / "benchmarks.json"
+    assert json.loads(Results.from_json(written.read_text()).to_json()) == json.loads(
+        written.read_text()
+    )
+
+
+def test_a_figure_that_is_taken_anew_stands_in_its_place_with_its_date() -> None:
+    old = [Row(what=name, measured=Sample((1.0,)), unit="s") for name in ("a", "b", "c")]
+    results = Results({}, quick=False, rows=old)
+    results.put(Row(what="b", measured=Sample((2.0,)), unit="s", peer="it", apart="today"))
+    results.put(Row(what="d", measured=Sample((3.0,)), unit="s"))
+    assert [row.what for row in results.rows] == ["a", "b", "c", "d"]
+    assert "| b | 2 s |  |  |  |  | it; taken today |" in markdown(results)
