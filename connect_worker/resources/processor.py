@@ -93,8 +93,10 @@ class AutomationProcessor:
             elif request_id and row["id"] != request_id:
                 # An overridden list has all of them.
                 continue
-            elif self._is_covered(product_of(self.kind, row), named) and status_of(row) in asked:
+            elif status_of(row) in asked:
                 sighting = self._sighting(row, period)
+                if not self._is_covered(sighting.product, named):
+                    continue
                 if is_nameable(sighting.ref):
                     yield sighting
                 else:
