@@ -29,7 +29,7 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      │       ├─ Forbidden      R    403: likewise
      │       ├─ NotFound       P    404
      │       ├─ RateLimited    R    429
-     │       └─ ServerFault    R    5xx
+     │       └─ ServerFault    R    5xx, and what a proxy says that has lost the call
      ├─ ConnectionFailed       R    no answer at all
      ├─ AccountPaused          R    nothing was sent: the account pauses, for all its workers
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
@@ -507,6 +507,8 @@ class RateLimited(ApiError, Retryable):
 class ServerFault(ApiError, Retryable):
     """5xx: Connect broke. Whether a POST had its effect is unknown.
 
+    So is what a proxy says that has lost the call: 408, 425, 499, and a redirection.
+
     Examples:
         >>> ServerFault(status=502).status
         502
@@ -517,7 +519,10 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    408: ServerFault,
+    425: ServerFault,
     429: RateLimited,
+    499: ServerFault,
 }
 
 
@@ -530,9 +535,7 @@ def api_error_class(status: int) -> type[ApiError]:
     """
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    if status >= 500:
-        return ServerFault
-    return BadRequest if status >= 400 else ApiError
+    return BadRequest if 400 <= status < 500 else ServerFault
 
 
 class ConnectionFailed(Retryable):

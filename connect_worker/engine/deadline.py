@@ -53,9 +53,12 @@ class Deadline:
             LeaseLost: Its time was over before.
         """
         with self._lock:
-            if self.is_over:
-                raise LeaseLost("its time_limit is over: the request was taken from this run")
-            self._has_ended = True
+            self._has_ended = not self.is_over
+        if self.is_over and self._timer:
+            # Until the request is given back and, under processes, this one is ended: the next job
+            # must not begin in it.
+            self._timer.join()
+            raise LeaseLost("its time_limit is over: the request was taken from this run")
         if self._timer:
             self._timer.cancel()
             self.reaper.disarm()

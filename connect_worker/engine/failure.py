@@ -15,7 +15,9 @@ from connect_worker.exceptions import (
     LedgerUnavailable,
     Message,
     Permanent,
+    RateLimited,
     RetryRequest,
+    Unauthorized,
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.masking import mask_secrets
@@ -25,10 +27,14 @@ from connect_worker.processing.retry import (
     Cause,
     account_trouble,
     cause_of,
+    is_forbidden,
     pause_met,
 )
 from connect_worker.processing.rules import Rules
 from connect_worker.processing.states import State
+
+#: So often a decision is posted before a person is asked to look at it: for most of a day.
+MOST_POSTS = 100
 
 
 def after_error(engine: Engine, job: Job, error: Exception) -> tuple[str, float | None]:
@@ -109,17 +115,39 @@ def _give_back(engine: Engine, job: Job, error: Exception) -> tuple[str, float |
     trouble = account_trouble(error)
     if trouble is not None:
         seconds = pause_account(engine, trouble)
-        if seconds > 0:
-            return _later(engine, job, error, seconds, attempt_used=False)
-    if _is_permanent(job.rules, error):
+        is_own = _is_its_own(job, error)
+        if seconds > 0 and not (is_own and _is_exhausted(engine, job)):
+            # Behind the pause's end, and spread: else the one that fails is the next probe as well.
+            seconds = engine.policy.after_pause(seconds)
+            if is_own:
+                seconds = max(seconds, engine.policy.delay(_failures(job)))
+            is_used = is_own and not job.is_decided
+            return _later(engine, job, error, seconds, attempt_used=is_used)
+    if _is_permanent(job.rules, error) or _is_exhausted(engine, job):
         return _park(engine, job, error)
-    if job.decision is None and job.claim.attempt >= engine.policy.max_attempts:
-        return _park(engine, job, error)
-    # Of a stored decision every claim counted a fence and no attempt: the difference is its tries.
-    failures = job.claim.attempt
+    return _later(engine, job, error, engine.policy.delay(_failures(job)))
+
+
+def _failures(job: Job) -> int:
+    return job.tries if job.decision is not None else job.claim.attempt
+
+
+def _is_its_own(job: Job, error: Exception) -> bool:
+    """Whether trouble that looks like the account's may be this request's alone.
+
+    The request itself could be read: then a 403 is an answer to what its processor wants there, or
+    to its decision, and so is any failure of a decision that was tried very often.
+    """
     if job.decision is not None:
-        failures = max(1, job.claim.fence - job.claim.attempt)
-    return _later(engine, job, error, engine.policy.delay(failures))
+        return job.is_posting and not isinstance(error, (Unauthorized, RateLimited))
+    return job.document is not None and is_forbidden(error)
+
+
+def _is_exhausted(engine: Engine, job: Job) -> bool:
+    """Whether its tries are used up: a stored decision has many, and is kept when it is parked."""
+    if job.decision is not None:
+        return job.is_posting and job.tries >= MOST_POSTS
+    return job.claim.attempt >= engine.policy.max_attempts
 
 
 def _not_yet(engine: Engine, job: Job, error: RetryRequest) -> tuple[str, None]:

@@ -12,6 +12,7 @@ from connect_worker.engine.context import Engine, Processor
 from connect_worker.engine.deadline import Deadline
 from connect_worker.engine.failure import after_error, last_word
 from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.keeping import keep_seconds
 from connect_worker.engine.line import hand_on
 from connect_worker.engine.meter import measuring
 from connect_worker.engine.overrun import overrun
@@ -25,13 +26,7 @@ from connect_worker.processing.key import idempotency_key
 from connect_worker.processing.kinds import product_of, status_of, visit_of
 from connect_worker.processing.outcome import Leave
 from connect_worker.processing.passwords import passwords_in
-from connect_worker.processing.states import JSON, Claim, Kind, Ref, Refusal, State
-
-#: How long the record of a visit is kept whose request may come back: it holds the count of visits.
-LONG_SECONDS = 400 * 86_400.0
-
-#: How long a listing's report is remembered: longer than any period that is polled again.
-REPORT_SECONDS = 62 * 86_400.0
+from connect_worker.processing.states import JSON, Claim, Ref, Refusal, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +95,9 @@ def _work(engine: Engine, job: Job) -> Handled:
     processor = engine.registry.find(kind, product)
     status = status_of(document)
     if status == "deleted" or (processor and not _awaited(processor, job.claim, document)):
-        engine.ledger.supersede(job.claim, status, keep_seconds=_keep(engine, job, status))
+        engine.ledger.supersede(
+            job.claim, status, keep_seconds=keep_seconds(engine, job.ref, status)
+        )
         return Handled(f"nothing to do: Connect shows {status}")
     if processor is None:
         return _wait(engine, job, f"left alone: no processor for product {product}")
@@ -167,7 +164,7 @@ def _end(engine: Engine, job: Job, finished: Finished) -> Handled:
         return _supersede(engine, job, found, decision=result)
     if finished.plan.again:
         return _wait(engine, job, result)
-    keep = _keep(engine, job, finished.plan.becomes)
+    keep = keep_seconds(engine, job.ref, finished.plan.becomes)
     engine.ledger.settle(job.claim, result, keep_seconds=keep)
     logger.info(LogEvent("settled", outcome=result))
     return Handled(result)
@@ -176,7 +173,7 @@ def _end(engine: Engine, job: Job, finished: Finished) -> Handled:
 def _supersede(engine: Engine, job: Job, status: str, *, decision: str = "none") -> Handled:
     """End the visit with what somebody else decided while the processor ran."""
     logger.warning(LogEvent("superseded", status=status, decision=decision))
-    engine.ledger.supersede(job.claim, status, keep_seconds=_keep(engine, job, status))
+    engine.ledger.supersede(job.claim, status, keep_seconds=keep_seconds(engine, job.ref, status))
     return Handled(f"superseded: Connect shows {status}")
 
 
@@ -190,10 +187,3 @@ def _wait(engine: Engine, job: Job, why: str) -> Handled:
     )
     logger.info(LogEvent("waits", seconds=engine.skip_seconds, why=why))
     return Handled(job.without_values(why))
-
-
-def _keep(engine: Engine, job: Job, status: str) -> float:
-    """Seconds to keep the record: long when the request can come back, or its period runs."""
-    if status == "inquiring":
-        return LONG_SECONDS
-    return REPORT_SECONDS if job.ref.kind is Kind.USAGE else engine.keep_seconds

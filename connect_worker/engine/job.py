@@ -29,6 +29,8 @@ class Decision:
     #: The status in which the request waited: while Connect still shows it, nobody else has
     #: decided.
     waited_as: str = ""
+    #: Of the claim that decided: each later one has tried to post it. 0 where it is not known.
+    fence: int = 0
 
     def dump(self) -> dict[str, JSON]:
         """Return the document that is stored."""
@@ -36,6 +38,7 @@ class Decision:
             "decision": to_json(self.outcome),
             "seen": self.seen,
             "waited_as": self.waited_as,
+            "fence": self.fence,
         }
 
     @classmethod
@@ -45,6 +48,7 @@ class Decision:
             from_json(document.get("decision")),
             str(document.get("seen") or ""),
             str(document.get("waited_as") or ""),
+            int(document.get("fence") or 0),
         )
 
 
@@ -64,6 +68,8 @@ class Job:
         self.decision: Decision | None = None
         #: What its processor says of errors, from the moment in which it begins.
         self.rules = NO_RULES
+        #: Whether something of the decision was on its way to Connect.
+        self.is_posting = False
         #: The end of its time inside the processor.
         self.deadline: Deadline | None = None
         self._ledger = ledger
@@ -96,6 +102,11 @@ class Job:
     def is_decided(self) -> bool:
         """Whether a decision is stored, though it may be one that can't be read here."""
         return self.decision is not None or self.claim.decision is not None
+
+    @property
+    def tries(self) -> int:
+        """How often the decision was posted, this time included; 0 without one."""
+        return self.claim.fence - self.decision.fence + 1 if self.decision else 0
 
     def confirm(self) -> None:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
@@ -150,7 +161,7 @@ class Job:
             self.deadline.end()
         hide_here(given_passwords(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
-        decision = Decision(outcome, seen, status_of(self._document))
+        decision = Decision(outcome, seen, status_of(self._document), self.claim.fence)
         if self.decision is not None and self.decision.outcome != outcome:
             raise InvalidDecision(
                 f"{self.ref}: decided twice, first {self.decision.outcome!r}, then {outcome!r}"

@@ -9,6 +9,7 @@ from itertools import islice
 
 from connect_worker.engine.context import Engine
 from connect_worker.engine.failure import describe, pause_account
+from connect_worker.engine.keeping import keep_seconds
 from connect_worker.engine.meter import measuring
 from connect_worker.engine.products import check_products
 from connect_worker.engine.reading import read
@@ -176,10 +177,18 @@ def _batches(sightings: Iterator[Sighting]) -> Iterator[list[Sighting]]:
 def _look_after_parked(engine: Engine, unlisted: Iterable[Ref], seen_at: float) -> None:
     """End the visits of parked requests that somebody has decided in Connect meanwhile."""
     for ref in unlisted:
-        status = status_of(read(engine.connect, ref))
+        try:
+            status = status_of(read(engine.connect, ref))
+        except Message as error:
+            if account_trouble(error) is not None or pause_met(error) is not None:
+                raise
+            # One that can't be read concerns no other one.
+            logger.warning(LogEvent("not looked after", request=ref.id, error=describe(error)))
+            continue
         if _may_wait(engine, ref, status):
             continue
-        if engine.ledger.leave(ref, status, seen_at=seen_at, keep_seconds=engine.keep_seconds):
+        keep = keep_seconds(engine, ref, status)
+        if engine.ledger.leave(ref, status, seen_at=seen_at, keep_seconds=keep):
             logger.info(LogEvent("decided elsewhere", request=ref.id, status=status))
 
 

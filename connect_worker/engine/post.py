@@ -17,6 +17,7 @@ from connect_worker.engine.reading import read
 from connect_worker.exceptions import (
     BadRequest,
     ConnectionFailed,
+    Forbidden,
     InvalidResponse,
     NotFound,
     Permanent,
@@ -98,6 +99,7 @@ def _shows_for_ever(step: Step) -> bool:
 
 def _run(posting: _Posting, step: Step) -> JSON:
     """Make sure that one step is done; return what the journal keeps of it."""
+    posting.job.is_posting = True
     match step:
         case Change():
             return _change(posting, step)
@@ -152,7 +154,7 @@ def _say(posting: _Posting, step: Say) -> JSON:
         connect.send(
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )
-    except (BadRequest, NotFound) as error:
+    except (BadRequest, Forbidden, NotFound) as error:
         logger.warning(LogEvent("message refused", error=error))
         return {"said": None}
     return {"said": conversation}

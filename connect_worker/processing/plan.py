@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -137,7 +138,8 @@ def _inquire(ref: Ref, outcome: Inquire) -> Plan:
     body: JSON = (
         {"params": params} if ref.kind is Kind.TIER_CONFIG else {"asset": {"params": params}}
     )
-    store = (Change("params", "PUT", _path(ref), body),) if params else ()
+    # By what they are: where a refused inquiry is decided anew, other ones are stored too.
+    store = (Change(f"params-{_digest(params)}", "PUT", _path(ref), body),) if params else ()
     change = _change(ref, "inquire", {}, "inquiring")
     message = _message(ref, "message", outcome.message)
     return Plan((*store, change, *message), result="inquired", becomes="inquiring")
@@ -158,8 +160,12 @@ def _message(ref: Ref, name: str, text: str) -> tuple[Step, ...]:
     """A step per text: the same words are said once a visit, other words are said too."""
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return (Say(f"{name}-{digest}", ref.request_id, text),)
+    return (Say(f"{name}-{_digest(text)}", ref.request_id, text),)
+
+
+def _digest(what: JSON) -> str:
+    text = what if isinstance(what, str) else json.dumps(what, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _path(ref: Ref) -> str:

@@ -109,6 +109,15 @@ def pause_met(error: BaseException) -> AccountPaused | None:
             return None
 
 
+def is_forbidden(error: BaseException) -> bool:
+    """Whether Connect says that the key may not do this (403)."""
+    match error:
+        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
+            return is_forbidden(error.__cause__)
+        case _:
+            return isinstance(error, Forbidden)
+
+
 class Cause(StrEnum):
     """Why a request is tried again, as it is counted; that a worker died, a sweep finds out."""
 

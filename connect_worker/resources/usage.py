@@ -153,13 +153,19 @@ class UsageAutomation(Automation[UsageListing]):
             link = answer.get("template_link") if isinstance(answer, dict) else None
             if not link:
                 raise FileRetrievalError(f"product {product.id} has no usage template")
-            return self.client.download(link)
         except FileRetrievalError:
             raise
         except Message as exc:
             raise FileRetrievalError(
                 f"the usage template of product {product.id} can't be fetched: {exc}"
             ) from exc
+        try:
+            return self.client.download(link)
+        except Message as exc:
+            # It lies elsewhere: what that storage refuses says nothing of the account in Connect.
+            raise FileRetrievalError(
+                f"the usage template of product {product.id} can't be downloaded: {exc}"
+            ) from None
 
     def _create(self, usage_file: UsageFile) -> JSON:
         body = dict(usage_file.json)

@@ -231,7 +231,10 @@ def test_an_api_error_names_the_call_and_the_answer() -> None:
         (429, RateLimited, Retryable),
         (500, ServerFault, Retryable),
         (503, ServerFault, Retryable),
-        (302, ApiError, ServerError),
+        (302, ServerFault, Retryable),
+        (408, ServerFault, Retryable),
+        (425, ServerFault, Retryable),
+        (499, ServerFault, Retryable),
     ],
 )
 def test_a_status_has_a_class_which_says_whether_to_try_again(

@@ -163,7 +163,6 @@ def test_a_product_without_a_template_is_told(body: Any) -> None:
     [
         (Reply(404), NotFound),
         (Reply(body=b"<html>"), InvalidResponse),
-        (Reply(body={"template_link": "no address"}), Message),
     ],
 )
 def test_a_template_that_cannot_be_fetched_is_a_retrieval_error(
@@ -172,3 +171,14 @@ def test_a_template_that_cannot_be_fetched_is_a_retrieval_error(
     with pytest.raises(FileRetrievalError, match="PRD-1 can't be fetched") as raised:
         fetch(reply)
     assert isinstance(raised.value.__cause__, cause)
+
+
+@pytest.mark.parametrize("reply", [Reply(403), Reply(401), Reply(429), Reply(503)])
+def test_what_a_template_s_storage_refuses_says_nothing_of_the_account(reply: Reply) -> None:
+    def play(call: Call) -> Reply:
+        return reply if "template" not in call.path else linked(call)
+
+    with pytest.raises(FileRetrievalError, match="PRD-1 can't be downloaded") as raised:
+        fetch(play)
+    assert account_trouble(raised.value) is None
+    assert cause_of(raised.value) is Cause.PROCESSOR
