@@ -49,6 +49,26 @@ def test_a_run_that_takes_longer_is_told_so_when_it_ends() -> None:
         deadline.end()
 
 
+def test_a_late_run_ends_when_its_request_is_given_back_and_not_before() -> None:
+    """Else the next job would begin in a process that is about to be killed."""
+    has_begun, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def give_back(seconds: float, place: str) -> None:
+        has_begun.set()
+        assert may_end.wait(20)
+        order.append("given back")
+
+    deadline = Deadline(give_back, Nobody())
+    deadline.start(0.01)
+    assert has_begun.wait(20)
+    threading.Timer(0.2, may_end.set).start()
+    with pytest.raises(LeaseLost):
+        deadline.end()
+    order.append("ended")
+    assert order == ["given back", "ended"]
+
+
 def test_a_run_without_a_limit_may_end_whenever_it_likes() -> None:
     reaper = Noting()
     Deadline(lambda seconds, place: None, reaper).end()

@@ -22,7 +22,7 @@ from connect_worker.exceptions import (
     SkipRequest,
 )
 from connect_worker.models import Product, UsageFile, UsageRecord
-from connect_worker.processing.retry import account_trouble
+from connect_worker.processing.retry import Cause, account_trouble, cause_of
 from connect_worker.resources import UsageAutomation
 
 
@@ -176,7 +176,9 @@ def test_a_template_that_cannot_be_fetched_is_a_retrieval_error(
 @pytest.mark.parametrize("reply", [Reply(403), Reply(401), Reply(429), Reply(503)])
 def test_what_a_template_s_storage_refuses_says_nothing_of_the_account(reply: Reply) -> None:
     def play(call: Call) -> Reply:
-        return reply if "template" not in call.path else linked(call)
+        if call.path.endswith("/template/"):
+            return Reply(body={"template_link": f"http://{call.headers['Host']}/storage/x.xlsx"})
+        return reply
 
     with pytest.raises(FileRetrievalError, match="PRD-1 can't be downloaded") as raised:
         fetch(play)
