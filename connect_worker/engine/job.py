@@ -105,8 +105,13 @@ class Job:
 
     @property
     def tries(self) -> int:
-        """How often the decision was posted, this time included; 0 without one."""
-        return self.claim.fence - self.decision.fence + 1 if self.decision else 0
+        """How often the decision was posted, this time included; 0 without one.
+
+        1 for one that an earlier version has stored, which did not say when.
+        """
+        if self.decision is None:
+            return 0
+        return self.claim.fence - self.decision.fence + 1 if self.decision.fence else 1
 
     def confirm(self) -> None:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
