@@ -334,7 +334,9 @@ def test_a_429_pauses_everybody_and_costs_no_attempt(opened: Workplace, counted:
     ref = purchase(opened)
     other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=429, retry_after=30, method="GET", path=ref.id):
-        assert opened.handle(ref).retry_seconds == pytest.approx(30, abs=1)
+        seconds = opened.handle(ref).retry_seconds
+    assert seconds is not None
+    assert 30 <= seconds <= 30 + SPREAD_SECONDS
     before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
     assert opened.handle(other).text == "nothing to do: paused"
     assert opened.poll().problem.startswith("paused")
