@@ -283,6 +283,11 @@ class Settings:
         return config
 
     @property
+    def has_own_broker(self) -> bool:
+        """Whether the broker is another one than the ledger's Redis."""
+        return self.broker_url != as_kombu_says(self.redis_url)
+
+    @property
     def account(self) -> str:
         """A short name for the account in the ledger's keys, made without its secret."""
         return account_name(self.config())

@@ -11,7 +11,6 @@ from kombu.exceptions import ChannelError, OperationalError
 from connect_worker.accounts import at
 from connect_worker.masking import mask_secrets
 from connect_worker.processing.states import Kind
-from connect_worker.settings import as_kombu_says
 from tasks import queues
 from tasks.app import app
 from tasks.publisher import CeleryPublisher
@@ -77,6 +76,5 @@ def _broker() -> Iterator[Any]:
     except (OperationalError, ChannelError, OSError, KeyError) as error:
         # kombu's word for a scheme that it does not know is a KeyError.
         said = mask_secrets(str(error))
-        is_redis = app.conf.broker_url == as_kombu_says(settings().redis_url)
-        variable = "CONNECT_REDIS_URL" if is_redis else "CONNECT_BROKER_URL"
+        variable = "CONNECT_BROKER_URL" if settings().has_own_broker else "CONNECT_REDIS_URL"
         raise ConnectionError(f"The broker can't be reached: check {variable} ({said})") from error

@@ -15,7 +15,6 @@ from connect_worker.ledger.checks import inspect, inspect_broker
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, logger
 from connect_worker.misspelt import misspelt
-from connect_worker.settings import as_kombu_says
 from tasks.app import app
 from tasks.facts import of_account
 from tasks.wiring import accounts, engine, settings
@@ -80,7 +79,7 @@ def _check_broker() -> None:
             lease_seconds = settings(account).lease_seconds
             if warning := check_lease(lease_seconds, visible_after=float(visible_after)):
                 logger.warning(warning)
-        if settings().broker_url != as_kombu_says(settings().redis_url):
+        if settings().has_own_broker:
             _check_broker_redis(connection)
 
 

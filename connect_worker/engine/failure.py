@@ -7,8 +7,6 @@ from collections.abc import Callable
 from connect_worker.engine.context import Engine
 from connect_worker.engine.job import Job
 from connect_worker.exceptions import (
-    FileCreationError,
-    FileRetrievalError,
     GaveUp,
     KeyMissing,
     LeaseLost,
@@ -28,6 +26,7 @@ from connect_worker.processing.retry import (
     account_trouble,
     cause_of,
     is_forbidden,
+    origin,
     pause_met,
 )
 from connect_worker.processing.rules import Rules
@@ -135,8 +134,8 @@ def _failures(job: Job) -> int:
 def _is_its_own(job: Job, error: Exception) -> bool:
     """Whether trouble that looks like the account's may be this request's alone.
 
-    The request itself could be read: then a 403 is an answer to what its processor wants there, or
-    to its decision, and so is any failure of a decision that was tried very often.
+    The request itself could be read: then a 403 is an answer to what its processor wants, and any
+    failure but that of the key, or a pause that was asked for, one to its decision.
     """
     if job.decision is not None:
         return job.is_posting and not isinstance(error, (Unauthorized, RateLimited))
@@ -177,9 +176,7 @@ def _is_permanent(rules: Rules, error: BaseException | None) -> bool:
 
 
 def _is_permanent_by_itself(error: BaseException | None) -> bool:
-    if isinstance(error, (FileCreationError, FileRetrievalError)) and error.__cause__ is not None:
-        return _is_permanent_by_itself(error.__cause__)
-    return isinstance(error, (Permanent, NotImplementedError))
+    return error is not None and isinstance(origin(error), (Permanent, NotImplementedError))
 
 
 def pause_account(engine: Engine, trouble: AccountTrouble) -> float:

@@ -77,11 +77,19 @@ class AccountTrouble:
     strikes: int = 1
 
 
+def origin(error: BaseException) -> BaseException:
+    """Return the error behind one that says which usage file or template met it; else itself."""
+    reports = (FileCreationError, FileRetrievalError)
+    while isinstance(error, reports) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def account_trouble(error: BaseException) -> AccountTrouble | None:
     """Return what the error says of the account; None when it is the request's own matter."""
-    match error:
+    match met := origin(error):
         case RateLimited():
-            seconds = error.retry_after_seconds
+            seconds = met.retry_after_seconds
             asked = RATE_LIMIT_SECONDS if seconds is None else max(LEAST_PAUSE_SECONDS, seconds)
             return AccountTrouble(PAUSE_ASKED_FOR, asked, strikes=0)
         case Unauthorized():
@@ -90,32 +98,21 @@ def account_trouble(error: BaseException) -> AccountTrouble | None:
             return AccountTrouble(
                 "the API key may not do this (403): check the service user's permissions in Connect"
             )
-        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
-            return account_trouble(error.__cause__)
         case ServerFault() | ConnectionFailed():
-            return AccountTrouble(f"Connect does not work: {error}", strikes=STRIKES_BEFORE_PAUSE)
+            return AccountTrouble(f"Connect does not work: {met}", strikes=STRIKES_BEFORE_PAUSE)
         case _:
             return None
 
 
 def pause_met(error: BaseException) -> AccountPaused | None:
     """Return the pause for which a call was not sent, when that is what the error tells."""
-    match error:
-        case AccountPaused():
-            return error
-        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
-            return pause_met(error.__cause__)
-        case _:
-            return None
+    met = origin(error)
+    return met if isinstance(met, AccountPaused) else None
 
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether Connect says that the key may not do this (403)."""
-    match error:
-        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
-            return is_forbidden(error.__cause__)
-        case _:
-            return isinstance(error, Forbidden)
+    return isinstance(origin(error), Forbidden)
 
 
 class Cause(StrEnum):
@@ -136,9 +133,7 @@ class Cause(StrEnum):
 
 def cause_of(error: BaseException) -> Cause:
     """Return what kind of trouble an error is."""
-    match error:
-        case FileCreationError() | FileRetrievalError() if error.__cause__ is not None:
-            return cause_of(error.__cause__)
+    match origin(error):
         case AccountPaused():
             return Cause.PAUSED
         case RateLimited():
