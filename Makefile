@@ -51,7 +51,7 @@ docs: .venv/.docs  ## Build the documentation's site in build/site, and check al
 docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pages are written
 	$(BIN)/python -m tools.site serve $(ARGS)
 
-tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings.py
+tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings/model.py
 	$(BIN)/python -m tools.site tables
 
 lint: .venv/.dev  ## Check style, format and the order of the rooms

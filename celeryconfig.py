@@ -1,4 +1,4 @@
-"""The deployment's Celery settings; everything else is in `connect_worker.settings`.
+"""The deployment's Celery settings; everything else is in `connect_worker.settings.model`.
 
 Connect's pending list and the ledger are the truth, a message is only a wake-up call: so messages
 are acknowledged early, none is prefetched, none carries an ETA, and no result is stored.
@@ -6,10 +6,10 @@ are acknowledged early, none is prefetched, none carries an ETA, and no result i
 
 from kombu import Queue
 
-from connect_worker.accounts import accounts_of, at, settings_of
+from connect_worker.domain.states import Kind
 from connect_worker.exceptions import SettingsError
-from connect_worker.processing.states import Kind
-from connect_worker.settings import Settings
+from connect_worker.settings.accounts import accounts_of, at, settings_of
+from connect_worker.settings.model import Settings
 
 try:
     settings = Settings.from_env()
@@ -23,7 +23,7 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # A Redis that is full or read-only answers, and refuses: no reason to exit either.
 broker_channel_error_retry = True
-worker_consumer = "tasks.consumer:PatientConsumer"
+worker_consumer = "tasks.celery_support.consumer:PatientConsumer"
 # Read off the URL: to ask kombu would import sockets before gevent has put its own in their place.
 ON_REDIS = broker_url.startswith(("redis", "sentinel"))
 if ON_REDIS:
@@ -68,7 +68,7 @@ worker_redirect_stdouts = False
 
 # Polls are due every few seconds: a schedule file would only remember what the next poll finds
 # anyway.
-beat_scheduler = "tasks.schedule:TerseScheduler"
+beat_scheduler = "tasks.celery_support.beat:TerseScheduler"
 beat_schedule = {}
 for account, chosen in settings_by_account.items():
     # Without a name an entry says no queue: it is the default one.

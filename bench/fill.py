@@ -8,9 +8,9 @@ import sys
 def main(what: str, count: str) -> None:
     """Enqueue everything that waits in the stand-in, or so many of a bare task."""
     if what == "ours":
-        from connect_worker.engine.poll import poll
-        from connect_worker.processing.states import Kind
-        from tasks.wiring import engine
+        from connect_worker.domain.states import Kind
+        from connect_worker.engine.poller import poll
+        from tasks.celery_support.bootstrap import engine
 
         polled = poll(engine(), Kind.FULFILLMENT)
         if polled.problem:

@@ -17,7 +17,7 @@ from bench.child import run_child
 from bench.jobs import KIND, start_beat
 from bench.place import Place, await_condition
 from bench.sample import NotMeasured, Row, Sample, Target, sample
-from connect_worker.cli.embedded import embedded_redis
+from connect_worker.devtools.embedded_redis import embedded_redis
 
 #: So many requests are sighted and worked through at each depth.
 MARGIN = 100
@@ -107,8 +107,8 @@ def main(passes: str, *depths: str) -> None:
     """Measure each depth, over and over; print the costs as JSON."""
     import redis
 
-    from connect_worker.processing.states import Ref
-    from tasks.wiring import engine, settings
+    from connect_worker.domain.states import Ref
+    from tasks.celery_support.bootstrap import engine, settings
 
     here = engine()
     client = redis.Redis.from_url(settings().redis_url)
@@ -142,7 +142,7 @@ def _flush(client: Any) -> None:
 
 
 def _sight(engine: Any, refs: Sequence[Any]) -> None:
-    from connect_worker.processing.states import Sighting
+    from connect_worker.domain.states import Sighting
 
     seen_at = engine.ledger.now()
     sightings = [Sighting(ref, None, "PRD-000-000-000") for ref in refs]

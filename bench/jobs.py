@@ -21,7 +21,7 @@ import redis
 
 from bench.place import Place, await_condition
 from bench.sample import NotMeasured
-from connect_worker.processing.states import Kind
+from connect_worker.domain.states import Kind
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from connect_worker.cli.embedded import find_server
+from connect_worker.devtools.embedded_redis import find_server
 
 PACKAGES = ("celery", "kombu", "redis", "requests", "urllib3", "marshmallow", "openpyxl")
 

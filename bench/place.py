@@ -16,9 +16,9 @@ import requests
 
 from bench.sample import NotMeasured
 from bench.standin import API, API_KEY
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.processes import Child, Processes
-from connect_worker.cli.surroundings import base_environment, find_root
+from connect_worker.devtools.embedded_redis import embedded_redis
+from connect_worker.devtools.environment import base_environment, find_root
+from connect_worker.devtools.processes import Child, Processes
 
 #: More than anything needs that works.
 PATIENCE_SECONDS = 600.0

@@ -62,8 +62,8 @@ def main(count: str, pairs: str) -> None:
     """Measure polls and bare publishing in turns; print the seconds as JSON."""
     from bench import bare
     from bench.backlog import PAYLOAD, Backlog
-    from connect_worker.engine.poll import poll
-    from tasks.wiring import engine
+    from connect_worker.engine.poller import poll
+    from tasks.celery_support.bootstrap import engine
 
     real = engine()
     document = json.loads(PAYLOAD.read_text("utf-8"))[0] | {"status": "pending"}
@@ -113,7 +113,7 @@ def _require_messages(queue: str, count: int) -> None:
 def _redis() -> Any:
     import redis
 
-    from tasks.wiring import settings
+    from tasks.celery_support.bootstrap import settings
 
     return redis.Redis.from_url(settings().redis_url)
 

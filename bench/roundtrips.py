@@ -17,7 +17,7 @@ from bench.child import Timed, run_child
 from bench.jobs import KIND
 from bench.place import Place
 from bench.sample import Row, Sample, Target
-from connect_worker.cli.embedded import embedded_redis
+from connect_worker.devtools.embedded_redis import embedded_redis
 
 
 def measure(place: Place) -> Iterator[Row]:
@@ -66,10 +66,10 @@ def main(count: str) -> None:
     import redis
 
     from bench.backlog import Backlog
-    from connect_worker.engine.handle import handle
-    from connect_worker.engine.poll import poll
-    from connect_worker.processing.states import Ref
-    from tasks.wiring import engine, settings
+    from connect_worker.domain.states import Ref
+    from connect_worker.engine.job_runner import handle
+    from connect_worker.engine.poller import poll
+    from tasks.celery_support.bootstrap import engine, settings
 
     real = engine()
     ledger = Timed(real.ledger)

@@ -72,7 +72,7 @@ def main(writer: str, count: str) -> None:
 
 
 def _write_ours(records: Iterable[UsageRecord]) -> None:
-    from connect_worker.resources.spreadsheet import spreadsheet
+    from connect_worker.resources.usage_sheet import spreadsheet
 
     with spreadsheet(records) as file:
         assert file.read(2) == b"PK"

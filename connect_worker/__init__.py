@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connect_worker.earlier import earlier
+from connect_worker._deprecated import earlier
 
 if not TYPE_CHECKING:  # A type checker that saw this would let misspelt names pass.
     # `connect_worker.compat` makes this package the SDK's `connect`, whose import brought these

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, Self
 
-from connect_worker.masking import hide
+from connect_worker.observability.masking import hide
 
 #: Where `Config.get_instance` looks when nobody made a configuration.
 DEFAULT_FILE: Final = "config.json"

@@ -57,12 +57,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connect_worker.earlier import earlier
-from connect_worker.masking import mask_secrets
+from connect_worker._deprecated import earlier
+from connect_worker.observability.masking import mask_secrets
 
-if TYPE_CHECKING:
-    from connect_worker.models import Param
-else:
+if not TYPE_CHECKING:
     __getattr__ = earlier(
         __name__,
         {
@@ -135,6 +133,23 @@ class FailRequest(Message):
         super().__init__(message or "Request failed", "fail")
 
 
+class ParamLike(Protocol):
+    """What `InquireRequest` takes as a parameter; `models.Param` is one.
+
+    Examples:
+        >>> email: ParamLike = Param(id="email", value_error="Please give an address")
+        >>> email.json
+        {'id': 'email', 'value_error': 'Please give an address'}
+    """
+
+    id: str
+    value_error: str | None
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The parameter's document."""
+
+
 class InquireRequest(Message):
     """Ask the customer or reseller to correct parameters of the request.
 
@@ -150,9 +165,9 @@ class InquireRequest(Message):
         connect_worker.exceptions.InquireRequest: We need an email address
     """
 
-    params: list[Param] = None  # type: ignore[assignment]  # as with `Message.code`
+    params: list[ParamLike] = None  # type: ignore[assignment]  # as with `Message.code`
 
-    def __init__(self, message: str = "", params: Sequence[Param] | None = None) -> None:
+    def __init__(self, message: str = "", params: Sequence[ParamLike] | None = None) -> None:
         super().__init__(message or "Correct user input required", "inquire")
         self.params = list(params or ())
 

@@ -28,7 +28,7 @@ def _connect_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandb
 
 @pytest.fixture(scope="session")
 def _connect_redis() -> Iterator[str]:
-    from connect_worker.cli.embedded import NoServer, embedded_redis
+    from connect_worker.devtools.embedded_redis import NoServer, embedded_redis
 
     try:
         with embedded_redis() as url:

@@ -3,18 +3,8 @@
 Each task is one call of the engine. Nothing else in the project imports Celery.
 """
 
-from tasks import alive, console_link, flower, lines, look, poll, process, startup, sweep
+from tasks import poll, process, refresh, sweep
 from tasks.app import app
+from tasks.celery_support import flower, liveness, signals
 
-__all__ = [
-    "alive",
-    "app",
-    "console_link",
-    "flower",
-    "lines",
-    "look",
-    "poll",
-    "process",
-    "startup",
-    "sweep",
-]
+__all__ = ["app", "flower", "liveness", "poll", "process", "refresh", "signals", "sweep"]

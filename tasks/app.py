@@ -3,6 +3,8 @@
 from celery import Celery
 
 app = Celery(
-    "connect-worker", events="tasks.events:LosslessEvents", task_cls="tasks.brief:BriefTask"
+    "connect-worker",
+    events="tasks.celery_support.consumer:LosslessEvents",
+    task_cls="tasks.celery_support.base_task:BriefTask",
 )
 app.config_from_object("celeryconfig")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from connect_worker.accounts import at
-from connect_worker.engine import poll as polling
-from connect_worker.processing.states import Kind
+from connect_worker.domain.states import Kind
+from connect_worker.engine import poller as polling
+from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.facts import of_account
-from tasks.messages import takes_kind
-from tasks.wiring import accounts, engine
+from tasks.celery_support.base_task import takes_kind
+from tasks.celery_support.bootstrap import accounts, engine
+from tasks.celery_support.signals import of_account
 
 
 def _define(account: str) -> None:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from celery.exceptions import Retry
 
-from connect_worker.accounts import at
-from connect_worker.engine.handle import Handled, handle
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.domain.states import Kind, Ref
+from connect_worker.engine.job_runner import Handled, handle
+from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.facts import of_account
-from tasks.messages import takes_name_of
-from tasks.wiring import accounts, engine
+from tasks.celery_support.base_task import takes_name_of
+from tasks.celery_support.bootstrap import accounts, engine
+from tasks.celery_support.signals import of_account
 
 
 class Later(Exception):  # noqa: N818 - a reason, which Flower shows by its `repr`

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from connect_worker.accounts import at
-from connect_worker.engine import sweep as sweeping
+from connect_worker.engine import sweeper as sweeping
+from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.facts import of_account
-from tasks.wiring import accounts, engine
+from tasks.celery_support.bootstrap import accounts, engine
+from tasks.celery_support.signals import of_account
 
 
 def _define(account: str) -> None:

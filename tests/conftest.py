@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker import masking
+from connect_worker.observability import masking
 
 
 @pytest.fixture(autouse=True)

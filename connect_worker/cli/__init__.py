@@ -7,22 +7,21 @@ import sys
 
 import click
 
+from connect_worker.cli.actions import discard, repost, rerun
 from connect_worker.cli.completion import completion
 from connect_worker.cli.console import console
-from connect_worker.cli.demo import demo
 from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
-from connect_worker.cli.listing import list_requests
 from connect_worker.cli.metrics import metrics
-from connect_worker.cli.pausing import pause, resume
-from connect_worker.cli.polling import poll
-from connect_worker.cli.rehearsing import try_out
-from connect_worker.cli.repair import discard, repost, rerun
-from connect_worker.cli.replaying import replay
-from connect_worker.cli.starting import new
+from connect_worker.cli.new import new
+from connect_worker.cli.pause import pause, resume
+from connect_worker.cli.poll import poll
+from connect_worker.cli.replay import replay
+from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
-from connect_worker.cli.story import show
+from connect_worker.cli.try_command import try_out
 from connect_worker.cli.webhook import webhook
+from connect_worker.devtools.demo import demo
 
 __all__ = ["main"]
 

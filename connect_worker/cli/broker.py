@@ -1,7 +1,7 @@
 """The way to the workers: through the broker, by the one room that knows Celery.
 
-`tasks.control` is loaded when it is needed. All other commands work without a broker, and start
-without the time that Celery takes to load.
+The remote control of `tasks` is loaded when it is needed. All other commands work without a broker,
+and start without the time that Celery takes to load.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from connect_worker.desk.board import Workers
+from connect_worker.domain.states import Kind
 from connect_worker.engine.ports import Publisher
-from connect_worker.processing.states import Kind
+from connect_worker.operations.status import Workers
 
 
 class Control(Protocol):
-    """What `tasks.control` offers; each raises ConnectionError when the broker is away."""
+    """What the remote control of `tasks` offers; each raises ConnectionError without a broker."""
 
     def workers(self, *, seconds: float) -> Sequence[str]:
         """Return the names of the workers that answer within this time."""
@@ -41,7 +41,7 @@ def control() -> Control:
     if str(Path.cwd()) not in sys.path:
         # A deployment's own `celeryconfig.py` comes first, as for `celery -A tasks`.
         sys.path.insert(0, str(Path.cwd()))
-    return cast("Control", importlib.import_module("tasks.control"))
+    return cast("Control", importlib.import_module("tasks.celery_support.remote_control"))
 
 
 def see_workers(*, seconds: float = 1.0) -> Workers:

@@ -7,11 +7,11 @@ import sys
 
 import click
 
-from connect_worker.accounts import settings_of
-from connect_worker.cli.desk import Exit, Refused, account_option, choose_accounts, ledger_of
+from connect_worker.cli.context import Exit, Refused, account_option, choose_accounts, ledger_of
 from connect_worker.exceptions import SettingsError
-from connect_worker.log_lines import prepare_handler
-from connect_worker.settings import Settings
+from connect_worker.observability.logging import prepare_handler
+from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.model import Settings
 
 #: A person waits for the page: Redis has to answer, or not, before.
 TIMEOUT_SECONDS = 2.0
@@ -40,9 +40,9 @@ def console(*, address: str, port: int, account: str) -> None:
       CONNECT_CONSOLE_PASSWORD=… connect-worker console --port 8765
     """
     # Tornado takes a moment to load; `--help` needs it not.
-    from connect_worker.console.deployment import Account, Deployment
-    from connect_worker.console.server import serve
-    from connect_worker.console.visitors import is_loopback
+    from connect_worker.console.application import serve
+    from connect_worker.console.origin_checks import is_loopback
+    from connect_worker.console.pages import Account, Deployment
 
     try:
         settings = Settings.from_env()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.desk import example
+from connect_worker.cli.context import example
 
 
 @click.command(
@@ -65,7 +65,7 @@ def dev(
     # Drawing and finding the processors take a moment; `--help` needs neither.
     from rich.console import Console
 
-    from connect_worker.cli.workshop import Plan, work
+    from connect_worker.devtools.dev_stack import Plan, work
 
     plan = Plan(
         processors,

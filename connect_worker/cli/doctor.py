@@ -1,20 +1,381 @@
-"""``connect-worker doctor``: what is wrong with a deployment, and what to do."""
+"""What `doctor` looks at: one generator of findings for each part of a deployment."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import os
+import platform
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.checkup import Checkup, Finding, Level
-from connect_worker.cli.desk import Exit, account_option, choose_accounts, example, write_json
-from connect_worker.desk.words import clean
-from connect_worker.exceptions import SettingsError
-from connect_worker.settings import Settings
+from connect_worker.api import Client
+from connect_worker.cli.broker import control, see_workers
+from connect_worker.cli.context import Exit, account_option, choose_accounts, example, write_json
+from connect_worker.config import Config
+from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.routing import Registry
+from connect_worker.domain.states import Kind
+from connect_worker.engine.runtime import Processor
+from connect_worker.exceptions import (
+    ConnectionFailed,
+    Forbidden,
+    LedgerUnavailable,
+    Message,
+    NotFound,
+    RegistrationError,
+    SettingsError,
+    Unauthorized,
+)
+from connect_worker.ledger.checks import inspect, name_server
+from connect_worker.ledger.redis import RedisLedger, connect
+from connect_worker.operations.filters import OPEN_STATES
+from connect_worker.operations.formatting import clean
+from connect_worker.operations.status import Board, read_board
+from connect_worker.resources.discovery import load_registry
+from connect_worker.settings.accounts import at, settings_of
+from connect_worker.settings.model import Settings
+from connect_worker.settings.typos import misspelt
+from connect_worker.webhook.subscriptions import Office, compare
+
+if TYPE_CHECKING:
+    import redis
+
+#: A person waits for the answer.
+PATIENCE_SECONDS = 10.0
+
+LIBRARIES = (
+    "connect-worker", "celery", "kombu", "redis", "requests", "marshmallow", "environs", "click",
+    "rich", "flower",
+)  # fmt: skip
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    #: It works, and something is not as it should be.
+    WARN = "warn"
+    #: Requests are not processed, or may be lost.
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    part: str
+    level: Level
+    text: str
+    #: What to do; "" when it is well.
+    remedy: str = ""
+
+
+class Checkup:
+    """Looks at a deployment from where it is run; changes nothing, posts nothing.
+
+    Args:
+        account: Which of several; "" for the only one.
+        is_whole: Whether to look also at what all accounts have in common.
+    """
+
+    def __init__(self, account: str = "", *, is_whole: bool = True) -> None:
+        self._account = account
+        self._is_whole = is_whole
+        self._settings: Settings | None = None
+        self._config: Config | None = None
+        self._registry: Registry[Processor] | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield each finding as soon as it is made; parts that need a broken one are left out."""
+        if self._is_whole:
+            yield from self.of_versions()
+        yield from self.of_settings()
+        yield from self.of_processors()
+        yield from self.of_connect()
+        yield from self.of_webhooks()
+        yield from self.of_ledger()
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the account's settings can be used, so that Redis was looked at."""
+        return self._config is not None
+
+    def of_versions(self) -> Iterator[Finding]:
+        """Name the versions of the libraries."""
+        found = [f"Python {platform.python_version()}"]
+        for name in LIBRARIES:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                found.append(f"{name} {importlib.metadata.version(name)}")
+        yield Finding("versions", Level.OK, ", ".join(found))
+        yield from self._of_folder()
+
+    def _of_folder(self) -> Iterator[Finding]:
+        """Celery looks in the working directory first, for `tasks` and its settings alike."""
+        if Path("connect_worker", "__init__.py").is_file():
+            # A clone: these are the worker's.
+            return
+        for name in ("tasks", "celeryconfig"):
+            for path in (Path(f"{name}.py"), Path(name, "__init__.py")):
+                if path.is_file():
+                    text = f"{path} in this folder hides the worker's {name} from `celery -A tasks`"
+                    yield Finding("folder", Level.WARN, text, "start celery in another folder")
+
+    def of_settings(self) -> Iterator[Finding]:
+        """Look at the settings of this environment."""
+        yield from self._of_misspelt()
+        try:
+            self._settings = settings_of(self._account)
+            self._config = self._settings.config()
+        except SettingsError as error:
+            remedy = "set it in this environment or its .env; the README lists all settings"
+            yield Finding("settings", Level.FAIL, str(error), remedy)
+            return
+        account = self._settings.account
+        yield Finding("settings", Level.OK, f"{self._config.api_url}, account {account}")
+
+    def _of_misspelt(self) -> Iterator[Finding]:
+        try:
+            accounts = Settings.from_env().accounts
+        except SettingsError:
+            accounts = ()
+        for one in misspelt(os.environ, accounts):
+            remedy = f"call it {one.meant}, if that is meant"
+            yield Finding("settings", Level.WARN, f"{one.name} is no setting", remedy)
+
+    def of_processors(self) -> Iterator[Finding]:
+        """Load the automations and tell which kinds and products they cover."""
+        if self._settings is None or self._config is None:
+            return
+        try:
+            # What a vendor's module prints is no part of the answer.
+            with contextlib.redirect_stdout(sys.stderr):
+                registry = load_registry(self._settings.processors, self._config)
+            registry.require_queues(self._settings.queues)
+            self._registry = registry
+        except RegistrationError as error:
+            remedy = "mend it: with this, a worker refuses to start"
+            yield Finding("processors", Level.FAIL, str(error), remedy)
+            return
+        for one in self._registry.registrations:
+            is_alone = len(self._registry.of_kind(one.kind)) == 1
+            rest = "all products" if is_alone else "all other products"
+            products = ", ".join(sorted(one.products)) if one.products else rest
+            yield Finding("processors", Level.OK, f"{one.kind}: {one.name}, {products}")
+
+    def of_connect(self) -> Iterator[Finding]:
+        """Call Connect as the polls do, once for each kind that has a processor."""
+        if self._settings is None or self._config is None:
+            return
+        client = Client(
+            self._config.api_url, self._config.api_key, timeout_seconds=PATIENCE_SECONDS
+        )
+        kinds = [kind for kind in Kind if self._registry and self._registry.of_kind(kind)]
+        for kind in kinds or [Kind.FULFILLMENT]:
+            problem = self._call(client, KINDS[kind].path, self._settings)
+            if problem is not None:
+                yield problem
+                return
+        yield Finding("Connect", Level.OK, "reachable, and the key is accepted")
+        products = [*self._config.products, *(self._registry.products if self._registry else ())]
+        for product in dict.fromkeys(products):
+            yield from self._product(client, product)
+
+    def _call(self, client: Client, path: str, settings: Settings) -> Finding | None:
+        url, key = settings.variable("API_URL"), settings.variable("API_KEY")
+        try:
+            client.get(path, {"limit": "1"})
+        except Unauthorized as error:
+            text, remedy = f"the key is refused ({error})", f"set {key} to a valid one"
+        except Forbidden as error:
+            text = f"the key may not read {path} ({error})"
+            remedy = "give its service user the permission, in Connect"
+        except ConnectionFailed as error:
+            text = f"no answer ({error})"
+            remedy = f"check {url}, the network and its proxy"
+        except NotFound as error:
+            text = f"{path} is not there ({error})"
+            remedy = f"{url} ends in /public/v1: check it"
+        except Message as error:
+            text, remedy = f"GET {path} failed ({error})", f"check {url}; try again later"
+        else:
+            return None
+        return Finding("Connect", Level.FAIL, text, remedy)
+
+    def _product(self, client: Client, product: str) -> Iterator[Finding]:
+        try:
+            client.get(f"products/{product}")
+        except NotFound:
+            yield Finding(
+                "Connect",
+                Level.WARN,
+                f"the account has no product {product}",
+                "check CONNECT_PRODUCTS and the automations' products",
+            )
+        except Message:
+            # Whatever ails the account, the calls before have said so.
+            return
+
+    def of_webhooks(self) -> Iterator[Finding]:
+        """Tell whether Connect's notifications come here, where they are wanted."""
+        settings, config = self._settings, self._config
+        if settings is None or config is None or self._registry is None:
+            return
+        if not settings.webhook_secret or not settings.webhook_url:
+            yield Finding("webhooks", Level.OK, "off: requests are found by polls")
+            return
+        client = Client(config.api_url, config.api_key, timeout_seconds=PATIENCE_SECONDS)
+        office = Office(self._account, settings, client, self._registry)
+        try:
+            steps = list(compare(office.wanted(), office.found()))
+        except Message as error:
+            yield failed("webhooks", f"they can't be listed ({error}): see what is said of Connect")
+            return
+        missing = [step for step in steps if step.action != "keep"]
+        if missing:
+            first = missing[0].wanted
+            yield Finding(
+                "webhooks",
+                Level.WARN,
+                f"{len(missing)} of {len(steps)} do not point to {office.url} as they should, such "
+                f"as that of {first.product} for {first.kind}: those requests wait for a poll",
+                "connect-worker webhook register",
+            )
+        else:
+            yield Finding("webhooks", Level.OK, f"{len(steps)} point to {office.url}")
+
+    def of_ledger(self) -> Iterator[Finding]:
+        """Look at Redis, and in the ledger at what workers and beat have left there."""
+        if self._settings is None or self._config is None:
+            return
+        try:
+            with connect(self._settings.redis_url) as client:
+                if self._is_whole:
+                    yield from self._of_redis(client)
+                ledger = RedisLedger(
+                    client, account=self._settings.account, keys=self._settings.encryption_key
+                )
+                board = read_board(ledger, poll_seconds=self._settings.poll_seconds)
+                yield self._of_encryption(ledger)
+        except LedgerUnavailable as error:
+            yield failed("Redis", str(error))
+            return
+        except SettingsError as error:
+            yield failed("encryption", str(error))
+            return
+        if self._is_whole:
+            yield from self._of_workers()
+        yield from self._of_queues()
+        yield from self._of_polls(board)
+        if board.gate.failures or board.is_paused:
+            yield Finding(
+                "account",
+                Level.WARN,
+                board.account_line(),
+                "the workers try again by themselves; mend what is said under Connect",
+            )
+
+    def _of_redis(self, client: redis.Redis) -> Iterator[Finding]:
+        yield Finding("Redis", Level.OK, name_server(client))
+        for found in inspect(client):
+            level = Level.FAIL if found.level == "refuse" else Level.WARN
+            yield failed("Redis", found.message, level)
+
+    def _of_encryption(self, ledger: RedisLedger) -> Finding:
+        """Tell whether what open requests have stored can be read with this environment's keys."""
+        keys = self._settings.encryption_key if self._settings else ()
+        closed = [entry for entry in ledger.entries(states=OPEN_STATES) if entry.sealed]
+        if closed:
+            names = ", ".join(entry.ref.id for entry in closed[:3])
+            return Finding(
+                "encryption",
+                Level.FAIL,
+                f"of {len(closed)} open requests ({names}{', …' if len(closed) > 3 else ''}) "
+                f"something can't be read here: {closed[0].sealed}",
+                "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
+            )
+        if not keys:
+            return Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
+        told = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
+        return Finding("encryption", Level.OK, f"{told}; all open requests can be read")
+
+    def _of_workers(self) -> Iterator[Finding]:
+        workers = see_workers()
+        if workers.problem:
+            yield failed("workers", workers.problem)
+        elif not workers.names:
+            remedy = "start one: celery -A tasks worker -l info"
+            yield Finding("workers", Level.FAIL, "none answers", remedy)
+        else:
+            yield Finding("workers", Level.OK, ", ".join(workers.names))
+
+    def _of_queues(self) -> Iterator[Finding]:
+        """Tell of each queue that has requests, and of which no worker takes any."""
+        try:
+            taken = set(chain.from_iterable(control().queues_taken(seconds=1.0).values()))
+        except ConnectionError:
+            # What is wrong with the broker is told under workers.
+            return
+        if not taken:
+            return
+        missed = {name: of for name, of in self._queues().items() if name not in taken}
+        for name, waiting in missed.items():
+            yield Finding(
+                "queues",
+                Level.FAIL,
+                f"no worker takes {name}: {waiting} wait there until one does",
+                f"start one: celery -A tasks worker -l info -Q {name}",
+            )
+        if not missed:
+            yield Finding("queues", Level.OK, f"workers take {', '.join(sorted(taken))}")
+
+    def _queues(self) -> dict[str, str]:
+        """Return what waits in each queue that the processors and the schedule need."""
+        found = {at("control", self._account): "polls and sweeps"}
+        for one in self._registry.registrations if self._registry else ():
+            name = at(one.route.queue or one.kind.value, self._account)
+            found[name] = (
+                f"{found[name]}, {one.name}" if name in found else f"requests of {one.name}"
+            )
+        return found
+
+    def _of_polls(self, board: Board) -> Iterator[Finding]:
+        """Tell by the last polls whether beat runs: it answers no question itself."""
+        late = [kind for kind in Kind if board.is_late(kind)]
+        if len(late) == len(Kind):
+            yield Finding(
+                "beat",
+                Level.FAIL,
+                "no kind was polled for a while",
+                "start it: celery -A tasks beat -l info; some worker has to take the queue control",
+            )
+            return
+        yield Finding("beat", Level.OK, "polls are made")
+        for kind in late:
+            text, remedy = (
+                f"{kind} was not polled for a while",
+                "see the logs of beat and the workers",
+            )
+            yield Finding("beat", Level.WARN, text, remedy)
+
+
+def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
+    """Make a finding of a message that names what is wrong, a colon, and the remedy."""
+    text, _, remedy = clean(message).rpartition(": ")
+    return Finding(part, level, text or remedy, remedy if text else "")
+
+
+# ``connect-worker doctor``: what is wrong with a deployment, and what to do.
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
 

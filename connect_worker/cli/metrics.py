@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connect_worker.accounts import settings_of
 from connect_worker.cli.broker import control
-from connect_worker.cli.desk import Exit, Refused, account_option, choose_accounts
+from connect_worker.cli.context import Exit, Refused, account_option, choose_accounts
 from connect_worker.exceptions import SettingsError
-from connect_worker.settings import Settings
+from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.model import Settings
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -80,9 +80,8 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
     """
     from prometheus_client import CollectorRegistry
 
-    from connect_worker.cli.exporter import Exporter
-    from connect_worker.cli.exporters import Exporters
     from connect_worker.ledger import RedisLedger
+    from connect_worker.operations.exporter import Exporter, Exporters
 
     exporters: list[Exporter] = []
     for name, settings in accounts.items():

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from connect_worker.accounts import settings_of
 from connect_worker.cli.broker import control
-from connect_worker.cli.desk import (
+from connect_worker.cli.context import (
     Exit,
     Refused,
     account_option,
@@ -20,14 +19,14 @@ from connect_worker.cli.desk import (
     example,
     write_json,
 )
-from connect_worker.desk.words import clean
+from connect_worker.domain.change_hints import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.log_lines import prepare_handler
-from connect_worker.processing.notices import OBJECT_CLASSES
-from connect_worker.settings import Settings
-from connect_worker.webhook.office import Office, open_office, secret_of
-from connect_worker.webhook.registration import compare, product_of
+from connect_worker.observability.logging import prepare_handler
+from connect_worker.operations.formatting import clean
+from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.model import Settings
+from connect_worker.webhook.subscriptions import Office, compare, open_office, product_of, secret_of
 
 #: Connect waits for the answer: Redis has to answer, or not, before.
 TIMEOUT_SECONDS = 1.0
@@ -76,7 +75,7 @@ def serve(*, address: str, port: int, account: str) -> None:
     enough: Connect is called by the workers only. Put a TLS proxy before it.
     """
     # Tornado takes a moment to load; `--help` needs it not.
-    from connect_worker.webhook.receiver import Account
+    from connect_worker.webhook.handler import Account
     from connect_worker.webhook.server import serve as listen
 
     try:

@@ -11,8 +11,15 @@ The worker does this by itself for the modules that it loads. A script needs no 
 A real `connect` is never hidden: where one can be imported, `install()` says so and does nothing.
 """
 
-from connect_worker.compat.alias import install, is_installed, uninstall
-from connect_worker.compat.real import RealConnect, comes_from_real, is_real, real_connect
+from connect_worker.compat.alias import (
+    RealConnect,
+    comes_from_real,
+    install,
+    is_installed,
+    is_real,
+    real_connect,
+    uninstall,
+)
 
 __all__ = [
     "RealConnect",

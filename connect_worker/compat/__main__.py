@@ -9,7 +9,7 @@ from pathlib import Path
 
 from connect_worker.compat import install
 from connect_worker.exceptions import AliasRefused
-from connect_worker.log_lines import prepare_handler
+from connect_worker.observability.logging import prepare_handler
 
 _USAGE = "usage: python -m connect_worker.compat SCRIPT [ARGUMENT …]"
 

@@ -7,16 +7,22 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from connect_worker.console.deployment import Account
-from connect_worker.console.page import Page
+from connect_worker.console.pages import Account, Page
+from connect_worker.console.request_list import read_all
 from connect_worker.console.sessions import Plan, Report, Session, keep
-from connect_worker.console.sheet import read_all
-from connect_worker.console.signing import local
+from connect_worker.console.sign_in import local
 from connect_worker.console.views import query_of
-from connect_worker.desk.acts import ACTS, Act, Result, carry_out, sort_out
-from connect_worker.desk.words import clean
+from connect_worker.domain.states import Entry, Ref
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.processing.states import Entry, Ref
+from connect_worker.operations.actions import ACTS, Act, Result, carry_out, sort_out
+from connect_worker.operations.formatting import clean
+from connect_worker.operations.pauses import may_pause
+
+# Pause and resume, as the commands of these names do.
+
+#: Longer reasons are no help to anybody.
+_LONGEST = 200
+
 
 #: So many are shown before and after.
 SHOWN = 20
@@ -116,3 +122,32 @@ class Done(Acting):
 def _plan(account: str, act: Act, entries: list[Entry], missing: list[str], back: str) -> Plan:
     result = Result(not_found=missing)
     return Plan(account, act, sort_out(act, entries, result), result, back)
+
+
+class Pause(Acting):
+    """Holds processors back, over all workers."""
+
+    tab = "board"
+
+    async def post(self) -> None:
+        """Do it, and lead to the board, which tells it."""
+        who, name = self.actor.who, self.get_body_argument("name", "")
+        if not may_pause(name):
+            raise HTTPError(400, reason="Name all, a kind of request or a product (PRD-000)")
+        reason = self.get_body_argument("reason", "")[:_LONGEST]
+        await self.read(lambda ledger: ledger.pause(name, reason=reason))
+        self.note("pause", name=name, reason=reason, by=who)
+        self.redirect(self.link("/"), status=303)
+
+
+class Resume(Acting):
+    """Ends a pause."""
+
+    tab = "board"
+
+    async def post(self) -> None:
+        """Do it, and lead to the board."""
+        who, name = self.actor.who, self.get_body_argument("name", "")
+        going_on = await self.read(lambda ledger: ledger.resume(name))
+        self.note("resume", name=name, waiting=going_on, by=who)
+        self.redirect(self.link("/"), status=303)

@@ -6,19 +6,15 @@ import json
 
 from tornado.web import HTTPError
 
-from connect_worker.console.deployment import Account
-from connect_worker.console.page import Page, utc
-from connect_worker.console.plots import Day, day_of
-from connect_worker.console.sheet import Query, Sheet, read_sheet
-from connect_worker.desk.acts import ACTS
-from connect_worker.desk.board import Board, read_board
-from connect_worker.desk.choice import find
-from connect_worker.desk.documents import decision_of, without_values
-from connect_worker.desk.pauses import NAMES, line_of
-from connect_worker.desk.rows import GROUPS
-from connect_worker.desk.story import facts
-from connect_worker.desk.timeline import timeline
-from connect_worker.processing.states import Kind
+from connect_worker.console.charts import Day, day_of
+from connect_worker.console.pages import Account, Page, utc
+from connect_worker.console.request_list import Query, Sheet, read_sheet
+from connect_worker.domain.states import Kind
+from connect_worker.operations.actions import ACTS
+from connect_worker.operations.filters import find
+from connect_worker.operations.pauses import NAMES, line_of
+from connect_worker.operations.request_details import decision_of, facts, timeline, without_values
+from connect_worker.operations.status import GROUPS, Board, read_board
 
 #: The hour that goes on included.
 HOURS = 24

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from connect_worker.domain.kinds import status_of
+from connect_worker.domain.outcomes import Outcome, from_json, to_json
+from connect_worker.domain.retry import NO_RULES, Rules
+from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
+from connect_worker.domain.states import JSON, Claim, Ref
 from connect_worker.engine.deadline import Deadline
-from connect_worker.engine.heart import Pulse
+from connect_worker.engine.lease import Pulse
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import InvalidDecision, KeyMissing
-from connect_worker.masking import hide_here, mask_values
-from connect_worker.processing.kinds import status_of
-from connect_worker.processing.outcome import Outcome, from_json, to_json
-from connect_worker.processing.passwords import given_passwords, without_passwords
-from connect_worker.processing.rules import NO_RULES, Rules
-from connect_worker.processing.states import JSON, Claim, Ref
-from connect_worker.processing.values import values_in
+from connect_worker.observability.masking import hide_here, mask_values
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from connect_worker.processing.durations import Hour
-from connect_worker.processing.limits import NO_LIMITS, Limits
-from connect_worker.processing.notices import Heard, Notice
-from connect_worker.processing.routes import NO_BACKLOG, Backlog
-from connect_worker.processing.states import (
+from connect_worker.domain.change_hints import Heard, Notice
+from connect_worker.domain.metrics import Hour
+from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
+from connect_worker.domain.states import (
     JSON,
     Claim,
     Entry,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from connect_worker.engine.job import Job
-from connect_worker.exceptions import InvalidStep
-from connect_worker.processing.passwords import passwords_in
-from connect_worker.processing.states import JSON
-from connect_worker.processing.steps import (
+from connect_worker.domain.secrets import passwords_in
+from connect_worker.domain.states import JSON
+from connect_worker.domain.steps import (
     as_json,
     entry_name,
     own_steps,
@@ -17,6 +15,8 @@ from connect_worker.processing.steps import (
     require_no_password,
     step_key,
 )
+from connect_worker.engine.job import Job
+from connect_worker.exceptions import InvalidStep
 
 
 class Steps:

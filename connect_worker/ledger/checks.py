@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 import redis
 
-from connect_worker.ledger.unavailable import translated
+from connect_worker.ledger.scripts import translated
 
 MIN_VERSION = (6, 2)
 MAX_CLOCK_DIFFERENCE_SECONDS = 5.0

@@ -8,35 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 from uuid import uuid4
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger.cipher import cipher_for, opened
-from connect_worker.ledger.notices import Notices
-from connect_worker.ledger.numbers import Numbers
-from connect_worker.ledger.scripts import Scripts, escaped
-from connect_worker.ledger.wire import (
-    clip,
-    flat_backlog,
-    flat_limits,
-    flat_measures,
-    microseconds_between,
-    milliseconds,
-    poll_to_text,
-    to_claim,
-    to_entry,
-    to_poll,
-    to_text,
-)
-from connect_worker.processing.limits import NO_LIMITS, Limits
-from connect_worker.processing.measures import NoTally, Tally
-from connect_worker.processing.routes import NO_BACKLOG, Backlog
-from connect_worker.processing.states import (
+from connect_worker.domain.change_hints import Heard, Notice
+from connect_worker.domain.metrics import NoTally, Tally
+from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
+from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
     Claim,
@@ -52,7 +34,65 @@ from connect_worker.processing.states import (
     Turn,
     Woken,
 )
-from connect_worker.processing.steps import OWN, is_own
+from connect_worker.domain.steps import OWN, is_own
+from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.codec import (
+    clip,
+    flat_backlog,
+    flat_limits,
+    flat_measures,
+    microseconds_between,
+    milliseconds,
+    poll_to_text,
+    to_claim,
+    to_entry,
+    to_poll,
+    to_text,
+)
+from connect_worker.ledger.encryption import cipher_for, opened
+from connect_worker.ledger.scripts import Scripts, escaped
+from connect_worker.ledger.statistics import Numbers
+
+# Notices in Redis: what notifications have said, until somebody has looked.
+
+#: So many notices are kept by request; of more, only the kinds.
+MOST: Final = 1000
+
+
+class Notices:
+    """The part of `RedisLedger` that receivers of notifications use."""
+
+    _scripts: Scripts
+
+    def notice(
+        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[Heard, Notice]:
+        """Note a notification down."""
+        times = max(1, milliseconds(remember_seconds)), milliseconds(requeue_seconds)
+        call = uuid4().hex[:16]
+        said, name = self._scripts.run(
+            "notice", str(notice), notice.kind, call, *times, MOST, key=f"heard:{digest}"
+        )
+        return Heard(said), Notice.parse(name)
+
+    def noticed(self, notice: Notice) -> str:
+        """Return the mark of the last notification that nobody has followed."""
+        mark: str = self._scripts.run("noticed", str(notice))
+        return mark
+
+    def answer(self, notice: Notice, mark: str) -> bool:
+        """Say that somebody has looked since the notification with this mark."""
+        return bool(self._scripts.run("answer", str(notice), mark))
+
+    def put_off(self, notice: Notice, *, seconds: float) -> None:
+        """Have another message sent about it after a while."""
+        self._scripts.run("put_off", str(notice), milliseconds(seconds))
+
+    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+        """Return the notices that nobody has followed for too long."""
+        names = self._scripts.run("unanswered", limit, milliseconds(requeue_seconds))
+        return [Notice.parse(name) for name in names]
+
 
 T = TypeVar("T")
 
@@ -87,7 +127,7 @@ class RedisLedger(Numbers, Notices):
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
-        keys: To encrypt decisions, results of steps and errors with; see `ledger/cipher.py`.
+        keys: To encrypt decisions, results of steps and errors with; see `ledger/encryption.py`.
         tally: What this process counts; told to the ledger with the end of a job or poll.
         clock: As `Scripts` takes it.
 

@@ -9,34 +9,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connect_worker.earlier import earlier
-from connect_worker.models.activation import (
-    Activation,
-    ActivationTemplateResponse,
-    ActivationTileResponse,
+from connect_worker._deprecated import earlier
+from connect_worker.models.accounts import (
+    Agreement,
+    AgreementStats,
+    Contract,
+    ExtIdHub,
+    Hub,
+    HubInstance,
+    HubStats,
+    Marketplace,
+    TierAccount,
+    TierAccounts,
 )
-from connect_worker.models.agreement import Agreement, AgreementStats
-from connect_worker.models.asset import Asset
 from connect_worker.models.base import BaseModel
-from connect_worker.models.company import Company
-from connect_worker.models.configuration import Configuration
-from connect_worker.models.connection import Connection
-from connect_worker.models.constraints import Constraints, ValueChoice
-from connect_worker.models.contact import Contact, ContactInfo, PhoneNumber
-from connect_worker.models.contract import Contract
-from connect_worker.models.conversation import Conversation, ConversationMessage
-from connect_worker.models.country import Country
-from connect_worker.models.event import Event, Events
-from connect_worker.models.fulfillment import AssetRequest, Fulfillment
-from connect_worker.models.hub import ExtIdHub, Hub, HubInstance, HubStats
-from connect_worker.models.item import Item
-from connect_worker.models.marketplace import Marketplace
-from connect_worker.models.param import Param
-from connect_worker.models.period import Period
-from connect_worker.models.product import (
+from connect_worker.models.common import (
+    Company,
+    Contact,
+    ContactInfo,
+    Country,
+    Event,
+    Events,
+    Period,
+    PhoneNumber,
+    ServerErrorResponse,
+    User,
+)
+from connect_worker.models.conversations import Conversation, ConversationMessage
+from connect_worker.models.products import (
+    Constraints,
     CustomerUiSettings,
     Document,
     DownloadLink,
+    Item,
+    Param,
     Product,
     ProductCategory,
     ProductConfiguration,
@@ -44,17 +50,31 @@ from connect_worker.models.product import (
     ProductFamily,
     ProductStats,
     ProductStatsInfo,
+    Renewal,
+    ValueChoice,
 )
-from connect_worker.models.renewal import Renewal
-from connect_worker.models.server_error import ServerErrorResponse
-from connect_worker.models.template import Template
-from connect_worker.models.tier_account import TierAccount, TierAccounts
-from connect_worker.models.tier_config import TierConfig
-from connect_worker.models.tier_config_request import TierConfigRequest
-from connect_worker.models.usage_file import UsageFile
-from connect_worker.models.usage_listing import UsageListing
-from connect_worker.models.usage_record import UsageRecord, UsageRecords, UsageStats
-from connect_worker.models.user import User
+from connect_worker.models.requests import (
+    Asset,
+    AssetRequest,
+    Configuration,
+    Connection,
+    Fulfillment,
+    TierConfig,
+    TierConfigRequest,
+)
+from connect_worker.models.templates import (
+    Activation,
+    ActivationTemplateResponse,
+    ActivationTileResponse,
+    Template,
+)
+from connect_worker.models.usage import (
+    UsageFile,
+    UsageListing,
+    UsageRecord,
+    UsageRecords,
+    UsageStats,
+)
 
 if not TYPE_CHECKING:
     _DECISIONS = (

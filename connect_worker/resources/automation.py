@@ -9,25 +9,67 @@ from __future__ import annotations
 import builtins
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from logging import Logger
 from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
-from connect_worker.api.rql import Filters
 from connect_worker.config import Config
+from connect_worker.domain.interpretation import judge
+from connect_worker.domain.kinds import KINDS, KindFacts
+from connect_worker.domain.outcomes import Report
+from connect_worker.domain.retry import PATIENCE_SECONDS
+from connect_worker.domain.states import Kind
+from connect_worker.domain.steps import as_json, require_name
 from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
-from connect_worker.exceptions import Message
+from connect_worker.exceptions import Message, RegistrationError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models import BaseModel
-from connect_worker.processing.judge import judge
-from connect_worker.processing.kinds import KINDS, KindFacts
-from connect_worker.processing.outcome import Report
-from connect_worker.processing.rules import PATIENCE_SECONDS
-from connect_worker.processing.states import Kind
-from connect_worker.processing.steps import as_json, require_name
-from connect_worker.resources.importing import is_left_to_the_worker, require_imported
+from connect_worker.rql import Filters
+
+# A module of processors that is being imported: whoever imports it wants its classes, and no work.
+#
+# A worker, `doctor` and `try` import the module; so a script that ends in a bare `process()` must
+# not
+# decide the whole account there.
+
+_module: ContextVar[str] = ContextVar("module", default="")
+
+
+@contextmanager
+def importing(name: str) -> Iterator[None]:
+    """Import a module of processors inside of this."""
+    token = _module.set(name)
+    try:
+        yield
+    finally:
+        _module.reset(token)
+
+
+def is_left_to_the_worker() -> bool:
+    """Whether `process()` was called by a module that is being imported; a warning says so."""
+    if not (name := _module.get()):
+        return False
+    remedy = "put it under `if __name__ == '__main__':`"
+    logger.warning(LogEvent("process() not run", module=name, because="imported", remedy=remedy))
+    return True
+
+
+def require_imported() -> None:
+    """Refuse a change of Connect by a module that is being imported.
+
+    Raises:
+        RegistrationError: There is one; it is named.
+    """
+    if name := _module.get():
+        raise RegistrationError(
+            f"CONNECT_PROCESSORS: {name} changes something in Connect when it is imported: put "
+            "what it runs there under `if __name__ == '__main__':`"
+        )
+
 
 M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
@@ -219,7 +261,7 @@ class Automation(Generic[M]):
         """
         job = self._job
         if job is None or job.ref.request_id != request.id:
-            from connect_worker.resources.alone import dispatch_alone
+            from connect_worker.resources.local_runner import dispatch_alone
 
             require_imported()
             return dispatch_alone(self, request)
@@ -241,7 +283,7 @@ class Automation(Generic[M]):
         Raises:
             NotImplementedError: The subclass has no `process_request`.
         """
-        from connect_worker.resources.alone import process_alone
+        from connect_worker.resources.local_runner import process_alone
 
         if not is_left_to_the_worker():
             process_alone(self)

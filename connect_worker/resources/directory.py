@@ -8,11 +8,10 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from connect_worker.api import client_for, to_query
-from connect_worker.api.rql import Filters
 from connect_worker.config import Config
 from connect_worker.exceptions import NotFound
 from connect_worker.models import Asset, BaseModel, Product, TierConfig
-from connect_worker.rql import Query
+from connect_worker.rql import Filters, Query
 
 M = TypeVar("M", bound=BaseModel)
 

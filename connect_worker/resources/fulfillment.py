@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from connect_worker.domain.states import Kind
 from connect_worker.models import BaseModel, Fulfillment, Param, TierConfig
-from connect_worker.processing.states import Kind
 from connect_worker.resources.automation import Automation
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from connect_worker.domain.states import Kind
 from connect_worker.models import BaseModel, Param, TierConfigRequest
-from connect_worker.processing.states import Kind
 from connect_worker.resources.automation import Automation
 
 

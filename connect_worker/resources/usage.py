@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar
 
+from connect_worker.domain.states import JSON, Kind
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
@@ -23,11 +24,9 @@ from connect_worker.models import (
     UsageListing,
     UsageRecord,
 )
-from connect_worker.processing.states import JSON, Kind
-from connect_worker.resources.automation import Automation
-from connect_worker.resources.importing import require_imported
+from connect_worker.resources.automation import Automation, require_imported
 from connect_worker.resources.schedule import Crontab, last_time
-from connect_worker.resources.spreadsheet import spreadsheet
+from connect_worker.resources.usage_sheet import spreadsheet
 
 #: How each period is named; the name is the listing's visit.
 PERIODS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from connect_worker.domain.states import Kind
 from connect_worker.models import BaseModel, UsageFile
-from connect_worker.processing.states import Kind
 from connect_worker.resources.automation import Automation
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from connect_worker.sandbox import server
-from connect_worker.sandbox.app import Sandbox
-from connect_worker.sandbox.options import DEFAULT_API_KEY, Options, spread_over
+from connect_worker.sandbox.faults import DEFAULT_API_KEY, Options, spread_over
 from connect_worker.sandbox.routing import API
+from connect_worker.sandbox.server import Sandbox
 
 _COUNT = click.IntRange(min=0)
 

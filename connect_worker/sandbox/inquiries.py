@@ -1,13 +1,13 @@
 """The customer's side of an inquiry."""
 
 from connect_worker.sandbox.catalog import CUSTOMER_USER
-from connect_worker.sandbox.clock import exact
-from connect_worker.sandbox.documents import Json
+from connect_worker.sandbox.collection import Json
 from connect_worker.sandbox.errors import BadRequestError
+from connect_worker.sandbox.fields import REQUEST_ACTIONS, require_status
 from connect_worker.sandbox.fulfillment import FulfillmentRequest
+from connect_worker.sandbox.simulation import exact
+from connect_worker.sandbox.state import Request, World
 from connect_worker.sandbox.tier_config import TierConfigRequest
-from connect_worker.sandbox.workflow import REQUEST_ACTIONS, require_status
-from connect_worker.sandbox.world import Request, World
 
 
 def expect_answer(world: World, record: Request) -> None:

@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from connect_worker.sandbox.clock import exact
 from connect_worker.sandbox.collection import Collection
+from connect_worker.sandbox.simulation import exact
+from connect_worker.sandbox.state import Request, World
 from connect_worker.sandbox.usage import Listing
-from connect_worker.sandbox.world import Request, World
 
 Json = dict[str, Any]
 

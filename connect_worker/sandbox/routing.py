@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from connect_worker.sandbox.calls import Call, Reply, Route
-from connect_worker.sandbox.clock import exact
 from connect_worker.sandbox.errors import ApiError, NotFoundError
 from connect_worker.sandbox.handlers import (
     catalog,
@@ -19,7 +17,9 @@ from connect_worker.sandbox.handlers import (
     vendor,
     webhooks,
 )
-from connect_worker.sandbox.world import World, kind_of
+from connect_worker.sandbox.http import Call, Reply, Route
+from connect_worker.sandbox.simulation import exact
+from connect_worker.sandbox.state import World, kind_of
 
 API = "/public/v1/"
 VENDOR = "/vendor/"

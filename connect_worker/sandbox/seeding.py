@@ -20,15 +20,14 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from connect_worker.sandbox.catalog import Product, build_catalog
-from connect_worker.sandbox.clock import Clock
-from connect_worker.sandbox.conversation import Conversation
-from connect_worker.sandbox.dice import Dice
+from connect_worker.sandbox.conversations import Conversation
+from connect_worker.sandbox.faults import Options
 from connect_worker.sandbox.fulfillment import Asset, FulfillmentRequest
-from connect_worker.sandbox.options import Options
+from connect_worker.sandbox.simulation import Clock, Dice
+from connect_worker.sandbox.state import Later, Request, World
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest, opening_events
 from connect_worker.sandbox.usage import Listing, UsageFile
 from connect_worker.sandbox.webhooks import Post
-from connect_worker.sandbox.world import Later, Request, World
 
 SEEDED_DAYS = 5
 

@@ -1,24 +1,221 @@
-"""Runs the sandbox until it is told to stop."""
+"""The Tornado application: sockets on one side, endpoints on the other, faults between them."""
 
 import asyncio
 import json
 import os
 import signal
+import socket
+import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from socket import socket
+from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
 
-from connect_worker.sandbox.app import Sandbox
-from connect_worker.sandbox.options import Options
-from connect_worker.sandbox.routing import API
+from connect_worker.sandbox.errors import ApiError, UnauthorizedError
+from connect_worker.sandbox.faults import Fault, Options
+from connect_worker.sandbox.http import Call, Reply, Upload
+from connect_worker.sandbox.routing import (
+    API,
+    CONTROL,
+    Match,
+    Router,
+    carry_out,
+    note_call,
+    refusal_reply,
+)
+from connect_worker.sandbox.seeding import build_world
+from connect_worker.sandbox.simulation import Clock, utc_now
+from connect_worker.sandbox.state import World
+from connect_worker.sandbox.webhooks import Sender
+
+_WEB_PAGE = (
+    b"<!doctype html><html><head><title>Maintenance</title></head><body>Back soon</body></html>"
+)
+
+
+class Sandbox:
+    """The world in use, and the connections that are left without an answer."""
+
+    def __init__(self, options: Options, clock: Clock = utc_now) -> None:
+        self.options = options
+        self.router = Router()
+        self.hung: set[IOStream] = set()
+        self._clock = clock
+        self._sender = Sender()
+        self.world = self._seed()
+
+    def _seed(self) -> World:
+        return build_world(
+            self.options,
+            clock=self._clock,
+            later=_call_later,
+            post=self._sender.post,
+            restart=self._restart,
+        )
+
+    def _restart(self) -> None:
+        self.world = self._seed()
+
+    def application(self) -> Application:
+        """The web application; every path goes to one handler."""
+        return Application([(r"/.*", _Handler, {"sandbox": self})], log_function=lambda _: None)
+
+
+def _call_later(seconds: float, function: Any) -> object:
+    return asyncio.get_running_loop().call_later(seconds, function)
+
+
+class _Handler(RequestHandler):
+    """Takes every call."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+    def initialize(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def compute_etag(self) -> None:
+        """No ETag: Connect sends none, and hashing large pages would cost more than making them."""
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """A fault of the sandbox itself, or of HTTP: Tornado has logged it to stderr."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(ApiError(status_code, "INT_001", self._reason).body()))
+
+    async def _serve(self) -> None:
+        world = self._sandbox.world
+        if world.options.latency_seconds and not self.request.path.startswith(CONTROL):
+            await asyncio.sleep(world.options.latency_seconds)
+        method = str(self.request.method)
+        try:
+            match = self._sandbox.router.match(method, self.request.path)
+        except ApiError as refusal:
+            self._send(refusal_reply(refusal))
+            return
+        fault = None
+        if match.prefix != CONTROL:
+            fault = world.faults.take(method, self.request.path, match.request_id)
+        if fault:
+            await self._misbehave(fault, match)
+        else:
+            self._send(self._answer(match))
+
+    get = head = post = put = patch = delete = options = _serve
+
+    def _answer(self, match: Match) -> Reply:
+        call = self._call(match)
+        if match.prefix == API and not (
+            call.by_provider or self._key_is(call.world.options.api_key)
+        ):
+            note_call(call.world, match, 401)
+            return refusal_reply(UnauthorizedError())
+        return carry_out(match, call)
+
+    def _call(self, match: Match) -> Call:
+        request = self.request
+        provider_key = self._sandbox.options.provider_key
+        return Call(
+            world=self._sandbox.world,
+            method=str(request.method),
+            path=request.path,
+            args=match.args,
+            query=request.query,
+            parameters={
+                name: values[-1].decode() for name, values in request.query_arguments.items()
+            },
+            body=request.body,
+            files={
+                name: Upload(files[0]["filename"], files[0]["body"])
+                for name, files in request.files.items()
+            },
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            base_url=f"{request.protocol}://{request.host}",
+            by_provider=provider_key is not None and self._key_is(provider_key),
+        )
+
+    def _key_is(self, key: str) -> bool:
+        return self.request.headers.get("Authorization") == f"ApiKey {key}"
+
+    async def _misbehave(self, fault: Fault, match: Match) -> None:
+        if fault.action == "delay":
+            await asyncio.sleep(fault.seconds)
+            self._send(self._answer(match))
+            return
+        if fault.commits:
+            reply = self._answer(match)
+        else:
+            reply = Reply(content={})
+            note_call(self._sandbox.world, match, _shown_status(fault))
+        if fault.action.startswith("reset"):
+            _reset(self.detach())
+        elif fault.action == "hang":
+            self._leave_hanging(self.detach())
+        elif fault.action == "echo":
+            self._send(replace(_distorted(fault, reply), content=self._echo()))
+        else:
+            self._send(_distorted(fault, reply))
+
+    def _echo(self) -> bytes:
+        """The call as debugging gateways show it, cut off in the middle of a document."""
+        body = self.request.body.decode("utf-8", "replace")
+        return json.dumps({"headers": dict(self.request.headers), "body": body})[:-1].encode()
+
+    def _leave_hanging(self, stream: IOStream) -> None:
+        hung = self._sandbox.hung
+        hung.add(stream)
+        stream.set_close_callback(lambda: hung.discard(stream))
+
+    def _send(self, reply: Reply) -> None:
+        self.set_status(reply.status)
+        for name, value in reply.headers.items():
+            self.set_header(name, value)
+        if reply.content is None:
+            self.clear_header("Content-Type")
+            self.finish()
+            return
+        self.set_header("Content-Type", reply.content_type)
+        content = reply.content
+        self.finish(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def _shown_status(fault: Fault) -> int:
+    """The status that the client gets from a call that was not carried out; 0: no answer."""
+    if fault.action in ("status", "echo"):
+        return fault.status
+    return 200 if fault.action in ("html", "broken_json") else 0
+
+
+def _distorted(fault: Fault, reply: Reply) -> Reply:
+    """The answer as the rule bends it."""
+    if fault.action == "html":
+        return Reply(content=_WEB_PAGE, content_type="text/html; charset=utf-8")
+    if fault.action == "broken_json":
+        whole = json.dumps(reply.content or {"id": "PR-0000"}).encode()
+        return replace(reply, status=200, content=whole[: max(1, len(whole) // 2)])
+    headers = {}
+    if fault.retry_after is not None:
+        headers["Retry-After"] = f"{fault.retry_after:g}"
+    failure = ApiError(fault.status, f"FAULT_{fault.status}", "The sandbox was told to fail here.")
+    return Reply(status=fault.status, content=failure.body(), headers=headers)
+
+
+def _reset(stream: IOStream) -> None:
+    """Close so that the client sees a reset and not an orderly end."""
+    if stream.socket is not None:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.close()
+
+
+# Runs the sandbox until it is told to stop.
 
 _MAX_UPLOAD_BYTES = 256 * 1024 * 1024
 
 
-def bind(host: str, port: int) -> list[socket]:
+def bind(host: str, port: int) -> list[socket.socket]:
     """Listening sockets; port 0 takes a free one.
 
     Raises:
@@ -27,14 +224,14 @@ def bind(host: str, port: int) -> list[socket]:
     return bind_sockets(port, address=host)
 
 
-def base_url(sockets: list[socket]) -> str:
+def base_url(sockets: list[socket.socket]) -> str:
     """``http://host:port`` of the first socket."""
     host, port = sockets[0].getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def serve(
-    options: Options, sockets: list[socket], *, on_ready: Callable[[Sandbox], None]
+    options: Options, sockets: list[socket.socket], *, on_ready: Callable[[Sandbox], None]
 ) -> None:
     """Seed, listen, call ``on_ready`` once, and return after SIGTERM or SIGINT."""
     stopped = asyncio.Event()

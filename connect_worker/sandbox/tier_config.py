@@ -12,10 +12,8 @@ from connect_worker.sandbox.catalog import (
     Product,
     tier_account,
 )
-from connect_worker.sandbox.clock import whole_seconds
-from connect_worker.sandbox.dice import Dice
-from connect_worker.sandbox.documents import change_params, merge
-from connect_worker.sandbox.matching import values_at
+from connect_worker.sandbox.collection import change_params, merge, values_at
+from connect_worker.sandbox.simulation import Dice, whole_seconds
 
 
 @dataclass(slots=True)

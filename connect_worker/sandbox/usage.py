@@ -6,10 +6,8 @@ from typing import Any, ClassVar
 
 from connect_worker.sandbox import identifiers
 from connect_worker.sandbox.catalog import PORTAL_USER, PROVIDER, VENDOR, Json, Product
-from connect_worker.sandbox.clock import whole_seconds
-from connect_worker.sandbox.dice import Dice
-from connect_worker.sandbox.documents import merge
-from connect_worker.sandbox.matching import values_at
+from connect_worker.sandbox.collection import merge, values_at
+from connect_worker.sandbox.simulation import Dice, whole_seconds
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from connect_worker.sandbox import identifiers
-from connect_worker.sandbox.clock import Clock, exact
 from connect_worker.sandbox.errors import NotFoundError
+from connect_worker.sandbox.simulation import Clock, exact
 
 Json = dict[str, Any]
 

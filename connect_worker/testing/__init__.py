@@ -3,7 +3,7 @@
 `docs/testing.md` shows a whole test file. The fixtures come by themselves where pytest is.
 """
 
-from connect_worker.processing.outcome import (
+from connect_worker.domain.outcomes import (
     Approve,
     Fail,
     FileAction,
@@ -13,7 +13,10 @@ from connect_worker.processing.outcome import (
     Report,
     Skip,
 )
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.dry_run.capturing_transport import Call
+from connect_worker.dry_run.record import NotRecorded, Record
+from connect_worker.dry_run.runner import Run
 from connect_worker.testing.builders import (
     cancel,
     change,
@@ -26,9 +29,6 @@ from connect_worker.testing.builders import (
     usage_listing,
 )
 from connect_worker.testing.running import recorded, run
-from connect_worker.trial.catch import Call
-from connect_worker.trial.record import NotRecorded, Record
-from connect_worker.trial.rehearsal import Run
 
 __all__ = [
     "Approve",

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
+from connect_worker.domain.states import JSON
+from connect_worker.dry_run.sandbox_transport import CREATED, empty_world
 from connect_worker.models import Fulfillment, TierConfigRequest, UsageFile, UsageListing
-from connect_worker.processing.states import JSON
 from connect_worker.sandbox import seeding
-from connect_worker.trial.standin import CREATED, empty_world
 
 Fields = Mapping[str, JSON]
 #: A parameter's value, or several of its fields: `{"value": "…", "value_error": "…"}`.

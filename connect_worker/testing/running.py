@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from connect_worker.config import Config
+from connect_worker.domain.states import JSON
+from connect_worker.dry_run.record import Record, Replaying
+from connect_worker.dry_run.runner import Run, rehearse
+from connect_worker.dry_run.sandbox_transport import URL, StandIn
+from connect_worker.dry_run.transport import Carrier
 from connect_worker.models import BaseModel
-from connect_worker.processing.states import JSON
 from connect_worker.resources.automation import Automation
-from connect_worker.trial.record import Record, Replaying
-from connect_worker.trial.rehearsal import Run, rehearse
-from connect_worker.trial.standin import URL, StandIn
-from connect_worker.trial.wire import Carrier
 
 
 def run(

@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import requests
 
-from connect_worker.cli.processes import Processes
-from connect_worker.cli.surroundings import (
+from connect_worker.config import Config
+from connect_worker.devtools.environment import (
     Ready,
     base_environment,
     find_root,
     read_ready,
     sandbox_command,
 )
-from connect_worker.config import Config
+from connect_worker.devtools.processes import Processes
+from connect_worker.domain.states import JSON, Kind
 from connect_worker.models import BaseModel, Fulfillment, TierConfigRequest, UsageFile, UsageListing
-from connect_worker.processing.states import JSON, Kind
 
 START_SECONDS: Final = 30.0
 TIMEOUT_SECONDS: Final = 20.0

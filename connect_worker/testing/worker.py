@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from connect_worker.cli.processes import Child, Processes
-from connect_worker.cli.surroundings import absolute, base_environment, celery_command, find_root
+from connect_worker.devtools.environment import (
+    absolute,
+    base_environment,
+    celery_command,
+    find_root,
+)
+from connect_worker.devtools.processes import Child, Processes
 from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.redis import connect
 from connect_worker.resources.automation import Automation
-from connect_worker.settings import Settings
+from connect_worker.settings.model import Settings
 from connect_worker.testing.sandbox import Sandbox
 
 START_SECONDS: Final = 60.0

@@ -12,8 +12,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, url
 
-from connect_worker.webhook.messenger import Messenger
-from connect_worker.webhook.receiver import Account, House, Receive
+from connect_worker.webhook.background_publisher import Messenger
+from connect_worker.webhook.handler import Account, House, Receive
 
 IDLE_SECONDS: Final = 30.0
 MOST_HEADER_BYTES: Final = 16 * 1024

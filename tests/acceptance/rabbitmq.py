@@ -15,7 +15,7 @@ from pathlib import Path
 import amqp
 import pytest
 
-from connect_worker.cli.ports import HOST, free_port
+from connect_worker.devtools.embedded_redis import HOST, free_port
 
 #: Packages put the programs here; what Debian has in the PATH is for root and `rabbitmq` only.
 PROGRAMS = f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', '')}"

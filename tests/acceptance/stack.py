@@ -15,8 +15,7 @@ from typing import Any
 
 import requests
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 
 ROOT = Path(__file__).parents[2]
 PROCESSORS = "examples.purchases,examples.resellers,examples.usage_reports,examples.usage_reviews"

@@ -14,9 +14,8 @@ import pytest
 import requests
 from faults.stack import FaultStack
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from connect_worker.domain.states import Kind, Ref, State
 
 from .stack import ROOT
 

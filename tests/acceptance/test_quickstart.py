@@ -16,8 +16,7 @@ import pytest
 import requests
 from documents.blocks import Block, blocks
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 
 pytestmark = pytest.mark.acceptance
 

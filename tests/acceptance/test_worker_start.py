@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 
 from .clocks import FAKETIME, needs_faketime, shifted_clock
 from .stack import Stack, running_stack

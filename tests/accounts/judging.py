@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.domain.states import Kind, Ref, State
 
 from .stack import Account, Estate
 

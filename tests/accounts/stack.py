@@ -12,10 +12,10 @@ from typing import Any
 import requests
 from acceptance.stack import ROOT, Stack
 
-from connect_worker.cli.embedded import embedded_redis
 from connect_worker.config import Config
+from connect_worker.devtools.embedded_redis import embedded_redis
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.settings import account_name
+from connect_worker.settings.model import account_name
 
 PROCESSORS = ROOT / "tests/accounts/processors/both.py"
 #: More than any test here needs on a machine that others use too.

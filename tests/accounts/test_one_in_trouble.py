@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.processing.states import Kind, State
+from connect_worker.domain.states import Kind, State
 
 from .judging import assert_each_decided_once, until_done
 from .stack import Account, Estate, running_estate

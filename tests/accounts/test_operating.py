@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connect_worker.cli.desk import Exit
-from connect_worker.processing.states import Kind
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import Kind
 
 from .judging import assert_each_decided_once, until_done
 from .stack import Estate

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.domain.states import Kind, Ref
 
 from .judging import assert_each_decided_once, keys, until_done
 from .stack import PROCESSORS, Estate, running_estate

@@ -13,10 +13,9 @@ from click.testing import CliRunner, Result
 from ledger.server import running_server
 
 from connect_worker.cli import main
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.ledger import RedisLedger
-from connect_worker.settings import Settings
+from connect_worker.settings.model import Settings
 
 from . import exporting
 

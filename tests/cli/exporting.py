@@ -16,11 +16,11 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from connect_worker.config import Config
-from connect_worker.engine.meter import Meter, measuring
-from connect_worker.engine.poll import NO_PROCESSOR
+from connect_worker.domain.states import Claim, Kind, Poll, Ref, Sighting, State
+from connect_worker.engine.metrics import Meter, measuring
+from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.ledger import RedisLedger
-from connect_worker.processing.states import Claim, Kind, Poll, Ref, Sighting, State
-from connect_worker.settings import account_name
+from connect_worker.settings.model import account_name
 
 ROOT = Path(__file__).parents[2]
 API_URL = "http://127.0.0.1:9/public/v1"

@@ -8,12 +8,11 @@ import pytest
 from ledger.world import OTHER, PR, look, running, see
 from prometheus_client.parser import text_string_to_metric_families
 
-from connect_worker.accounts import settings_of
-from connect_worker.cli.desk import Exit
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.cli.context import Exit
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from connect_worker.domain.states import Kind, Poll, State
 from connect_worker.ledger import RedisLedger
-from connect_worker.processing.states import Kind, Poll, State
+from connect_worker.settings.accounts import settings_of
 
 from .conftest import Office
 from .exporting import Samples

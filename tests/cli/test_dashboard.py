@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 import yaml
 
-from connect_worker.processing.states import State
+from connect_worker.domain.states import State
 
 from .exporting import ROOT, scrape
 

@@ -11,10 +11,10 @@ from acceptance.stack import ROOT
 from ledger.server import running_server
 from sandbox.running import API_KEY, Client, running_sandbox
 
-from connect_worker.cli.checkup import failed
-from connect_worker.cli.desk import Exit
+from connect_worker.cli.context import Exit
+from connect_worker.cli.doctor import failed
+from connect_worker.domain.states import Kind, Poll
 from connect_worker.ledger import connect
-from connect_worker.processing.states import Kind, Poll
 
 from .conftest import Office
 

@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from connect_worker.cli.embedded import NoServer, answers_ping, embedded_redis, find_server
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import (
+    NoServer,
+    answers_ping,
+    embedded_redis,
+    find_server,
+    free_port,
+)
 
 
 def program(folder: Path, name: str, said: str) -> Path:

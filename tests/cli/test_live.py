@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ledger.world import running
 
 from connect_worker.cli import main
-from connect_worker.cli.desk import Exit
+from connect_worker.cli.context import Exit
 
 from .conftest import Office
 

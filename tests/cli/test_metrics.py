@@ -8,9 +8,8 @@ import sys
 import pytest
 import requests
 
-from connect_worker.cli.desk import Exit
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.cli.context import Exit
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 
 from .exporting import ACCOUNT, PRODUCT, ROOT, environment, of, scrape, serving
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from ledger.world import LONG, PR, look, see, woken
 
-from connect_worker.cli.desk import Exit
-from connect_worker.processing.states import Kind, Poll, Refusal
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import Kind, Poll, Refusal
 
 from .conftest import Office
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from connect_worker.cli.pace import Pace
-from connect_worker.cli.picture import Scene, plain
-from connect_worker.cli.stage import Stage
-from connect_worker.cli.surroundings import Ready
-from connect_worker.cli.tally import Tally
-from connect_worker.desk.rows import Row, count_rows
+from connect_worker.devtools.dashboard import Pace, Scene, plain
+from connect_worker.devtools.environment import Ready
+from connect_worker.devtools.stack import Stage
+from connect_worker.devtools.verdict import Tally
+from connect_worker.domain.states import Kind, Ref, Sighting, State
 from connect_worker.ledger import MemoryLedger
-from connect_worker.processing.states import Kind, Ref, Sighting, State
+from connect_worker.operations.status import Row, count_rows
 
 AT_WORK = Tally(
     {

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.cli.processes import Processes
-from connect_worker.cli.signals import Interrupted, StopSignals
-from connect_worker.cli.watchdog import groups_left
+from connect_worker.devtools.processes import Interrupted, Processes, StopSignals
+from connect_worker.devtools.watchdog import groups_left
 
 #: Says so in a file and ends when asked to.
 POLITE = """

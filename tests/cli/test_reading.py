@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ledger.world import LONG, OTHER, PR, TCR, posting, running, see, take
 
-from connect_worker.cli.desk import Exit
-from connect_worker.processing.states import Kind, Poll, Ref, Sighting, State
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import Kind, Poll, Ref, Sighting, State
 
 from .conftest import Office
 

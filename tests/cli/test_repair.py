@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ledger.world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
 
-from connect_worker.cli.desk import Exit
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import Kind, Ref, State
 
 from .conftest import Office
 

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from connect_worker.cli import main
-from connect_worker.cli.embedded import find_server
-from connect_worker.cli.run import run
-from connect_worker.cli.stage import Wishes
-from connect_worker.cli.surroundings import find_root
+from connect_worker.devtools.demo import run
+from connect_worker.devtools.embedded_redis import find_server
+from connect_worker.devtools.environment import find_root
+from connect_worker.devtools.stack import Wishes
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.cli.surroundings import Ready, base_environment, worker_environment
-from connect_worker.settings import Settings
+from connect_worker.devtools.environment import Ready, base_environment, worker_environment
+from connect_worker.settings.model import Settings
 
 
 def test_nothing_of_the_users_account_reaches_the_demo(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.cli.verdict import judge, still_open
+from connect_worker.devtools.verdict import judge, still_open
 
 APPROVED = {"action": "approve"}
 

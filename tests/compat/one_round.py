@@ -10,15 +10,15 @@ from collections.abc import Iterable
 
 from connect_worker.api import Client
 from connect_worker.config import Config
-from connect_worker.engine.context import Engine
-from connect_worker.engine.handle import handle
-from connect_worker.engine.heart import Heart
-from connect_worker.engine.poll import poll
+from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.routing import NO_BACKLOG, Backlog
+from connect_worker.domain.states import Kind, Ref
+from connect_worker.engine.job_runner import handle
+from connect_worker.engine.lease import Heart
+from connect_worker.engine.poller import poll
+from connect_worker.engine.runtime import Engine
 from connect_worker.ledger.memory import MemoryLedger
-from connect_worker.processing.notices import Notice
-from connect_worker.processing.routes import NO_BACKLOG, Backlog
-from connect_worker.processing.states import Kind, Ref
-from connect_worker.resources.loading import load_registry
+from connect_worker.resources.discovery import load_registry
 
 
 class Publisher:

@@ -25,8 +25,8 @@ LOAD = """
     import json
     from connect_worker.config import Config
     from connect_worker.exceptions import RegistrationError
-    from connect_worker.processing.states import Kind
-    from connect_worker.resources.loading import load_registry
+    from connect_worker.domain.states import Kind
+    from connect_worker.resources.discovery import load_registry
     try:
         registry = load_registry({names!r}, Config.local("https://a.example", "key"))
         result = [name for names in registry.coverage.values() for name in names]

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 from acceptance.stack import PROCESSORS, ROOT, listings_are_reported, waiting
 
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import free_port
 
 PATIENCE_SECONDS = 300.0
 

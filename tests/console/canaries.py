@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from connect_worker.processing.states import Kind, Poll, Ref
+from connect_worker.domain.states import Kind, Poll, Ref
 
 from .scene import LONG, Scene, evil
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import redis
 from ledger.stepped import CLOCK, CLOCK_KEY
 
+from connect_worker.domain.states import Claim, Kind, Ref, Sighting, State
 from connect_worker.ledger import RedisLedger
-from connect_worker.ledger.wire import milliseconds
-from connect_worker.processing.states import Claim, Kind, Ref, Sighting, State
+from connect_worker.ledger.codec import milliseconds
 
 HOUR = 3600.0
 LONG = 86_400.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.domain.states import Kind, Ref, State
 
 from .scene import Scene, evil
 from .test_injection import Markup
@@ -17,8 +17,8 @@ from .visitor import PASSWORD, Served, serving
 PR = Ref(Kind.FULFILLMENT, "PR-1")
 PROGRAM = f"""
 import os, sys
-from connect_worker.console.deployment import Account, Deployment
-from connect_worker.console.server import serve
+from connect_worker.console.pages import Account, Deployment
+from connect_worker.console.application import serve
 from connect_worker.ledger import RedisLedger
 
 accounts = {{name: Account(RedisLedger.from_url(os.environ["CONNECT_REDIS_URL"], account=name[:5]))

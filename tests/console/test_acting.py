@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.domain.states import Kind, Ref, State
 
 from .scene import Scene
 from .visitor import Served, Visitor, text_of

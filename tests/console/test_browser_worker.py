@@ -9,7 +9,7 @@ import pytest
 from faults.stack import FaultStack, running_fault_stack
 from playwright.sync_api import Browser, expect
 
-from connect_worker.cli.ports import free_port, is_answering
+from connect_worker.devtools.embedded_redis import free_port, is_answering
 
 from .browser import Window, needs_chromium
 from .scene import evil

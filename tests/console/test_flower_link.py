@@ -11,7 +11,7 @@ import requests
 from acceptance.stack import running_stack
 from flower.urls import settings as of_flower
 
-from tasks.console_link import MENU, add_link
+from tasks.celery_support.flower import MENU, add_link
 
 from .visitor import serving
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
-from connect_worker.processing.states import Kind, Poll, Ref, State
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from connect_worker.domain.states import Kind, Poll, Ref, State
 
 from .scene import HOUR, Scene
 from .visitor import Visitor, serving, text_of

@@ -7,18 +7,21 @@ import math
 import pytest
 from ledger.world import Clock
 
-from connect_worker.console.password import (
+from connect_worker.console.charts import HEIGHT, TOP, WIDTH, day_of
+from connect_worker.console.origin_checks import is_known_host, is_loopback, is_own_origin
+from connect_worker.console.sessions import (
     MOST_OF_ALL,
     MOST_OF_ONE,
+    MOST_PAPERS,
+    SESSION_SECONDS,
     WINDOW_SECONDS,
+    Sessions,
     Throttle,
     is_right,
+    keep,
 )
-from connect_worker.console.plots import HEIGHT, TOP, WIDTH, day_of
-from connect_worker.console.sessions import MOST_PAPERS, SESSION_SECONDS, Sessions, keep
-from connect_worker.console.visitors import is_known_host, is_loopback, is_own_origin
-from connect_worker.processing.durations import BOUNDS_MS, Durations, Hour
-from connect_worker.processing.states import Kind
+from connect_worker.domain.metrics import BOUNDS_MS, Durations, Hour
+from connect_worker.domain.states import Kind
 
 HOURS = 24
 

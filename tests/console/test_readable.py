@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser
 
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.domain.states import Kind, Ref
 
 from .browser import Window, needs_chromium
 from .scene import Scene

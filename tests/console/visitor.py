@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from connect_worker.config import Config
-from connect_worker.settings import account_name
+from connect_worker.settings.model import account_name
 
 ROOT = Path(__file__).parents[2]
 API_URL = "http://127.0.0.1:9/public/v1"

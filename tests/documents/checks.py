@@ -12,10 +12,10 @@ import yaml
 from dotenv import dotenv_values
 from flower.options import default_options
 
-from connect_worker.accounts import settings_of
-from connect_worker.described import descriptions
-from connect_worker.environment import PREFIX
-from connect_worker.settings import Settings
+from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.docs import descriptions
+from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.model import Settings
 from documents.blocks import ROOT, Block
 from documents.programs import COMPOSE, understand
 

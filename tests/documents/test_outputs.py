@@ -7,8 +7,8 @@ import json
 import logging
 from datetime import datetime
 
-from connect_worker.log_lines import prepare_handler
 from connect_worker.logger import LogEvent, bind_log
+from connect_worker.observability.logging import prepare_handler
 from documents.blocks import blocks
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 from environs import Env
 
-from connect_worker import settings
-from connect_worker.described import Description, descriptions, told
-from connect_worker.environment import PREFIX
-from connect_worker.settings import Settings
-from tasks.flower import COLUMNS
+from connect_worker.settings import model
+from connect_worker.settings.docs import Description, descriptions, told
+from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.model import Settings
+from tasks.celery_support.flower import COLUMNS
 from tools.site import tables
 
 
@@ -20,7 +20,7 @@ def test_the_described_variables_are_those_that_are_read(monkeypatch: pytest.Mon
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     env = Env(prefix=PREFIX, eager=False)
-    settings.read_values(env)
+    model.read_values(env)
     described = {PREFIX + name for one in descriptions(Settings) for name in one.variables}
     assert described == set(env.dump())
 

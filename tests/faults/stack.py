@@ -11,11 +11,11 @@ from typing import Any
 import requests
 from acceptance.stack import ROOT, Stack
 
-from connect_worker.cli.embedded import embedded_redis
 from connect_worker.config import Config
+from connect_worker.devtools.embedded_redis import embedded_redis
+from connect_worker.domain.states import Entry, Kind, Ref
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.processing.states import Entry, Kind, Ref
-from connect_worker.settings import account_name
+from connect_worker.settings.model import account_name
 
 from .orders import Orders
 

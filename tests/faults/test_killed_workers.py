@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from acceptance.stack import assert_each_resolved_once
 
-from connect_worker.processing.states import State
+from connect_worker.domain.states import State
 
 from .orders import Order, Point, Run
 from .stack import LEASE_SECONDS, SWEEP_SECONDS, FaultStack, running_fault_stack

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from acceptance.stack import assert_each_resolved_once
 
-from connect_worker.cli.desk import Exit
-from connect_worker.processing.states import Kind
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import Kind
 
 from .stack import FaultStack
 

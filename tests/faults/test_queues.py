@@ -10,7 +10,7 @@ import pytest
 import redis
 from acceptance.stack import assert_each_resolved_once
 
-from connect_worker.cli.desk import Exit
+from connect_worker.cli.context import Exit
 
 from .stack import QUEUED, FaultStack, running_fault_stack
 

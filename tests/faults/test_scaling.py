@@ -10,8 +10,8 @@ import pytest
 import redis
 from acceptance.stack import assert_each_resolved_once
 
+from connect_worker.domain.states import Kind, State
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.processing.states import Kind, State
 
 from .stack import REVIEWS, FaultStack, running_fault_stack
 

@@ -12,8 +12,13 @@ from typing import Any
 
 import redis
 
-from connect_worker.cli.embedded import answers_ping, find_server, server_command
-from connect_worker.cli.ports import HOST, free_port
+from connect_worker.devtools.embedded_redis import (
+    HOST,
+    answers_ping,
+    find_server,
+    free_port,
+    server_command,
+)
 
 START_SECONDS = 20.0
 

@@ -14,8 +14,8 @@ import pytest
 from faults.orders import Order, Point
 from faults.stack import FaultStack
 
+from connect_worker.domain.states import Entry, Kind, Ref, State
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.processing.states import Entry, Kind, Ref, State
 
 from .conftest import Deployment
 from .server import RedisServer, running_server

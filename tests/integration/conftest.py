@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sandbox.running import Client, running_sandbox
 
-from connect_worker.processing.states import Kind
+from connect_worker.domain.states import Kind
 
 from .workplace import Workplace, automation
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from connect_worker.domain.routing import Registry
+from connect_worker.domain.states import Kind, State
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,
@@ -15,8 +17,6 @@ from connect_worker.exceptions import (
     SubmitUsageFile,
 )
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
-from connect_worker.processing.registry import Registry
-from connect_worker.processing.states import Kind, State
 
 from .conftest import Open
 from .workplace import SKIP_SECONDS

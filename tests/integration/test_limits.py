@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from connect_worker.engine.heart import Heart
-from connect_worker.engine.sweep import sweep
+from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.routing import NO_BACKLOG, Backlog, Registry
+from connect_worker.domain.states import Claim, Ref, State
+from connect_worker.engine.lease import Heart
+from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
-from connect_worker.processing.notices import Notice
-from connect_worker.processing.registry import Registry
-from connect_worker.processing.routes import NO_BACKLOG, Backlog
-from connect_worker.processing.states import Claim, Ref, State
 
 from .conftest import Open
 from .workplace import MAX_ATTEMPTS, Workplace

@@ -11,13 +11,13 @@ import pytest
 from sandbox.running import API_KEY, Client
 
 from connect_worker.config import Config
+from connect_worker.domain.api_calls import plan
+from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.outcomes import Fail, FileAction, Outcome
+from connect_worker.domain.states import Kind, Ref, State
 from connect_worker.exceptions import SkipRequest
 from connect_worker.logger import LogEvent
 from connect_worker.models import ActivationTileResponse
-from connect_worker.processing.kinds import KINDS
-from connect_worker.processing.outcome import Fail, FileAction, Outcome
-from connect_worker.processing.plan import plan
-from connect_worker.processing.states import Kind, Ref, State
 from connect_worker.rql import Query
 
 from .conftest import Open

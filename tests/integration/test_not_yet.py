@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from connect_worker.desk.story import facts
+from connect_worker.domain.states import Kind, Ref, State
 from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest
 from connect_worker.models import ActivationTileResponse
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.operations.request_details import facts
 
 from .conftest import Open
 from .workplace import MAX_ATTEMPTS, SKIP_SECONDS, Workplace

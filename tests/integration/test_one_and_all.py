@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from ledger.world import take
 
-from connect_worker.engine.failure import MOST_POSTS
-from connect_worker.engine.sweep import sweep
+from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.engine.error_handling import MOST_POSTS
+from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTileResponse, Param
-from connect_worker.processing.states import Kind, Ref, State
 
 from .conftest import Open
 from .workplace import MAX_ATTEMPTS, Workplace

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from ledger.world import Clock
 
-from connect_worker.desk.timeline import timeline
-from connect_worker.engine.heart import Heart
+from connect_worker.domain.states import JSON, Claim, Kind, Ref, State
+from connect_worker.engine.lease import Heart
 from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, LedgerUnavailable
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
-from connect_worker.processing.states import JSON, Claim, Kind, Ref, State
+from connect_worker.operations.request_details import timeline
 
 from .conftest import Open
 from .workplace import MAX_ATTEMPTS, Workplace

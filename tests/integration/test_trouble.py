@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from sandbox.running import Client
 
-from connect_worker.engine.job import Decision
-from connect_worker.engine.sweep import sweep
-from connect_worker.engine.turnstile import FRESH_SECONDS
-from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
-from connect_worker.processing.outcome import Approve
-from connect_worker.processing.registry import Registry
-from connect_worker.processing.retry import (
+from connect_worker.domain.outcomes import Approve
+from connect_worker.domain.retry import (
     LONGEST_PAUSE_SECONDS,
     PAUSE_ASKED_FOR,
     SPREAD_SECONDS,
     STRIKES_BEFORE_PAUSE,
 )
-from connect_worker.processing.states import Claim, Kind, Ref, State
+from connect_worker.domain.routing import Registry
+from connect_worker.domain.states import Claim, Kind, Ref, State
+from connect_worker.engine.job import Decision
+from connect_worker.engine.rate_limiter import FRESH_SECONDS
+from connect_worker.engine.sweeper import sweep
+from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
 
 from .conftest import Open
 from .workplace import MAX_ATTEMPTS, Workplace

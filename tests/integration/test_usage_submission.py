@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from connect_worker.domain.states import Kind, Ref, State
 from connect_worker.models import Contract, Product, UsageFile, UsageListing, UsageRecord
-from connect_worker.processing.states import Kind, Ref, State
 
 from .conftest import Open
 from .workplace import Workplace

@@ -12,18 +12,17 @@ from sandbox.running import API_KEY, Client
 
 from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
-from connect_worker.engine.context import Engine
-from connect_worker.engine.handle import Handled, handle
-from connect_worker.engine.heart import Heart
-from connect_worker.engine.poll import Polled, poll
-from connect_worker.engine.sweep import sweep
-from connect_worker.engine.turnstile import KnownPause, Turnstile
+from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.retry import RetryPolicy
+from connect_worker.domain.routing import Backlog, Registration, Registry
+from connect_worker.domain.states import Entry, Kind, Ref
+from connect_worker.engine.job_runner import Handled, handle
+from connect_worker.engine.lease import Heart
+from connect_worker.engine.poller import Polled, poll
+from connect_worker.engine.rate_limiter import KnownPause, Turnstile
+from connect_worker.engine.runtime import Engine
+from connect_worker.engine.sweeper import sweep
 from connect_worker.ledger.memory import MemoryLedger
-from connect_worker.processing.notices import Notice
-from connect_worker.processing.registry import Registration, Registry
-from connect_worker.processing.retry import RetryPolicy
-from connect_worker.processing.routes import Backlog
-from connect_worker.processing.states import Entry, Kind, Ref
 from connect_worker.resources import (
     FulfillmentAutomation,
     TierConfigAutomation,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.cli.changes import Changes
+from connect_worker.devtools.reload import Changes
 from connect_worker.testing import purchase
 from connect_worker.testing.sandbox import Sandbox
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from connect_worker.domain.outcomes import to_json
 from connect_worker.exceptions import ServerFault
 from connect_worker.ledger import RedisLedger
-from connect_worker.processing.outcome import to_json
 from connect_worker.testing import Approve, Kind, Ref, State, purchase, run, tier_setup
 from connect_worker.testing.sandbox import Sandbox
 from connect_worker.testing.worker import Workers

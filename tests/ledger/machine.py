@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from connect_worker.domain.states import JSON, Claim, Entry, Ref, Refusal, State, Woken
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
-from connect_worker.processing.states import JSON, Claim, Entry, Ref, Refusal, State, Woken
 
 from .promises import Promises, Records, is_current
 from .stepped import SteppedRedis

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from connect_worker.processing.key import idempotency_key
-from connect_worker.processing.states import Claim, Entry, Ref, State
+from connect_worker.domain.states import Claim, Entry, Ref, State, idempotency_key
 
 Records = Mapping[Ref, Entry | None]
 

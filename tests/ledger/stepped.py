@@ -11,9 +11,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connect_worker.domain.states import Ref, State
 from connect_worker.ledger import RedisLedger, connect
-from connect_worker.ledger.wire import milliseconds
-from connect_worker.processing.states import Ref, State
+from connect_worker.ledger.codec import milliseconds
 
 from .lossy import LossyRelay, lossy_relay
 from .world import assert_consistent

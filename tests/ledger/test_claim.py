@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from connect_worker.domain.states import Refusal, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
-from connect_worker.processing.states import Refusal, State
 
 from .world import APPROVE, LONG, PR, TCR, look, posting, running, see, take, woken
 

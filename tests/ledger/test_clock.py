@@ -7,9 +7,9 @@ import time
 import pytest
 import redis
 
+from connect_worker.domain.states import Refusal, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
-from connect_worker.processing.states import Refusal, State
 
 from .world import LONG, OTHER, PR, look, running, see, take, woken
 

@@ -6,10 +6,10 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 
+from connect_worker.domain.states import Claim, State
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import RedisLedger
-from connect_worker.ledger.cipher import HIDDEN, MARK
-from connect_worker.processing.states import Claim, State
+from connect_worker.ledger.encryption import HIDDEN, MARK
 
 from .world import LONG, PR, assert_consistent, look, posting, running, take
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from connect_worker.domain.states import Claim, Gate, Kind, Ref, Refusal, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.processing.states import Claim, Gate, Kind, Ref, Refusal, State
 
 from .world import LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
 

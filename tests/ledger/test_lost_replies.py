@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from connect_worker.domain.routing import Limit, Limits
+from connect_worker.domain.states import Claim, Kind, Poll, Sighting, State
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, source
-from connect_worker.processing.limits import Limit, Limits
-from connect_worker.processing.states import Claim, Kind, Poll, Sighting, State
 
 from .lossy import LossyRelay, lossy_relay
 from .world import APPROVE, LONG, OTHER, PR, assert_consistent, look, posting, running, see, take

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from connect_worker.engine.meter import Meter, measuring
+from connect_worker.domain.metrics import MAX_PRODUCTS, OTHER, Measure
+from connect_worker.domain.states import Kind, Poll, Ref, Sighting, State
+from connect_worker.engine.metrics import Meter, measuring
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger, RedisLedger
-from connect_worker.ledger.numbers import LOOKED_AT
-from connect_worker.processing.measures import MAX_PRODUCTS, OTHER, Measure
-from connect_worker.processing.states import Kind, Poll, Ref, Sighting, State
+from connect_worker.ledger.statistics import LOOKED_AT
 
 from .world import APPROVE, LONG, PR, TCR, Clock, assert_consistent, see, take
 from .world import OTHER as OTHER_REF

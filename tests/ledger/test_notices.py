@@ -8,10 +8,11 @@ from itertools import count
 import pytest
 import redis
 
+from connect_worker.domain.change_hints import Heard, Notice
+from connect_worker.domain.states import Kind
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import RedisLedger, notices
-from connect_worker.processing.notices import Heard, Notice
-from connect_worker.processing.states import Kind
+from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import MOST
 
 from .world import LONG
 
@@ -137,7 +138,7 @@ def test_putting_off_what_was_answered_does_nothing(ledger: Ledger, elapse: Elap
 def test_of_too_many_requests_only_the_kind_is_kept(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(notices.MOST):
+    for number in range(MOST):
         assert hear(ledger, Notice(Kind.FULFILLMENT, f"PR-{number}"))[0] is Heard.NEW
     assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-one-more")) == (Heard.NEW, WHOLE)
     assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-two-more")) == (Heard.KNOWN, WHOLE)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from connect_worker.domain.routing import Limit, Limits
+from connect_worker.domain.states import Claim, Ref, Refusal, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger
-from connect_worker.processing.limits import Limit, Limits
-from connect_worker.processing.states import Claim, Ref, Refusal, State
 
 from .world import (
     APPROVE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 
+from connect_worker.domain.states import Claim, Kind, Ref
 from connect_worker.ledger import RedisLedger, connect
-from connect_worker.processing.states import Claim, Kind, Ref
 
 from .world import LONG, see
 

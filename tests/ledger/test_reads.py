@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from connect_worker.domain.metrics import BOUNDS_MS, bound_of
+from connect_worker.domain.states import FINAL_STATES, Entry, Kind, Poll, Ref, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger
-from connect_worker.ledger.wire import milliseconds as milliseconds_of
-from connect_worker.processing.durations import BOUNDS_MS, bound_of
-from connect_worker.processing.states import FINAL_STATES, Entry, Kind, Poll, Ref, State
+from connect_worker.ledger.codec import milliseconds as milliseconds_of
 
 from .world import LONG, OTHER, PR, TCR, Clock, look, posting, running, see, take, woken
 

@@ -11,10 +11,10 @@ import pytest
 import redis
 from redis import exceptions as redis_errors
 
+from connect_worker.domain.states import Claim, Kind, Poll, Ref, State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger import RedisLedger, connect
-from connect_worker.ledger.unavailable import remedy
-from connect_worker.processing.states import Claim, Kind, Poll, Ref, State
+from connect_worker.ledger.scripts import remedy
 
 from .server import running_server
 from .world import (

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from connect_worker.domain.states import Kind, Ref, Sighting, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.processing.states import Kind, Ref, Sighting, State
 
 from .world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
 

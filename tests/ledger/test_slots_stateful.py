@@ -24,11 +24,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from connect_worker.domain.routing import Limit, Limits, limit_for
+from connect_worker.domain.states import Claim, Kind, Ref, Refusal, Sighting, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger, RedisLedger, connect
-from connect_worker.processing.limits import Limit, Limits, limit_for
-from connect_worker.processing.states import Claim, Kind, Ref, Refusal, Sighting, State
 
 from .world import APPROVE, LONG, Clock, assert_consistent
 

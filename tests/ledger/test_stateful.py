@@ -17,8 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 
-from connect_worker.processing.routes import Backlog
-from connect_worker.processing.states import JSON, Claim, Entry, Ref, Sighting, State, Woken
+from connect_worker.domain.routing import Backlog
+from connect_worker.domain.states import JSON, Claim, Entry, Ref, Sighting, State, Woken
 
 from .machine import REFS, Call, Ledgers
 from .stepped import SteppedRedis, stepped_redis

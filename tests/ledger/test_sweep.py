@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from connect_worker.domain.routing import Backlog
+from connect_worker.domain.states import Kind, Ref, Refusal, State, Woken
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger
-from connect_worker.processing.routes import Backlog
-from connect_worker.processing.states import Kind, Ref, Refusal, State, Woken
 
 from .world import APPROVE, LONG, OTHER, PR, TCR, Clock, look, posting, running, see, take
 

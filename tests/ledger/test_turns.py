@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 import redis
 
+from connect_worker.domain.states import Turn
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger, connect
-from connect_worker.processing.states import Turn
 
 from .world import Clock
 

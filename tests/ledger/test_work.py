@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from connect_worker.domain.states import Claim, Kind, Ref, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
-from connect_worker.processing.states import Claim, Kind, Ref, State
 
 from .world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, take
 

@@ -9,8 +9,8 @@ from typing import cast
 
 import redis
 
+from connect_worker.domain.states import Claim, Entry, Kind, Ref, Sighting, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.processing.states import Claim, Entry, Kind, Ref, Sighting, State
 
 PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0000")
 OTHER = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from connect_worker.sandbox.journal import RECENT_CALLS, Journal
+from connect_worker.sandbox.state import RECENT_CALLS, Journal
 
 from .running import Client, running_sandbox
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from connect_worker.sandbox import rql
+from connect_worker.sandbox.collection import satisfies, values_at
 from connect_worker.sandbox.errors import BadRequestError
-from connect_worker.sandbox.matching import satisfies, values_at
 
 DOCUMENT = {
     "id": "PR-1",

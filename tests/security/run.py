@@ -15,8 +15,8 @@ import requests
 from acceptance.stack import ROOT
 from faults.stack import FaultStack
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.processing.states import Kind, Ref, State
+from connect_worker.devtools.embedded_redis import embedded_redis
+from connect_worker.domain.states import Kind, Ref, State
 
 from .processors.careless import NEW_PASSWORD
 

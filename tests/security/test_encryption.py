@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from faults.orders import Order, Point
 from faults.stack import FaultStack, running_fault_stack
 
-from connect_worker.processing.states import State
+from connect_worker.domain.states import State
 
 from .run import dump
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from acceptance.stack import ROOT, Stack, running_stack
 
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import free_port
 
 pytestmark = [pytest.mark.acceptance]
 

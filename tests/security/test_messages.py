@@ -15,9 +15,9 @@ import redis
 from faults.stack import FaultStack, running_fault_stack
 
 import celeryconfig
-from connect_worker.processing.states import Kind
+from connect_worker.domain.states import Kind
 from tasks import app
-from tasks.brief import BriefTask
+from tasks.celery_support.base_task import BriefTask
 
 pytestmark = [pytest.mark.acceptance]
 

@@ -11,7 +11,7 @@ import redis
 from acceptance.runs import run_all_parts
 from acceptance.stack import ROOT, Stack
 
-from connect_worker.cli.embedded import embedded_redis
+from connect_worker.devtools.embedded_redis import embedded_redis
 
 pytestmark = [pytest.mark.acceptance]
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import HOST
+from connect_worker.devtools.embedded_redis import HOST, embedded_redis
 
 from .certificates import Authority
 

@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 
-from connect_worker.accounts import account_at, accounts_of, at, require_distinct, settings_of
 from connect_worker.exceptions import SettingsError
-from connect_worker.settings import Settings
+from connect_worker.settings.accounts import (
+    account_at,
+    accounts_of,
+    at,
+    require_distinct,
+    settings_of,
+)
+from connect_worker.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 EU, US = "https://eu.test/public/v1", "https://us.test/public/v1"
@@ -172,7 +178,7 @@ def called(**variables: str) -> dict[str, Any]:
     """What a process with these settings calls its queues, tasks and schedules."""
     code = """
 import json, celeryconfig, tasks
-from tasks.publisher import CeleryPublisher
+from tasks.celery_support.publisher import CeleryPublisher
 conf = tasks.app.conf
 print(json.dumps({
     "queues": [queue.name for queue in conf.task_queues],

@@ -14,7 +14,7 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
 from connect_worker.exceptions import LedgerUnavailable
-from tasks.brief import BriefTask
+from tasks.celery_support.base_task import BriefTask
 
 
 def run(body: Callable[[], object]) -> ExceptionInfo:

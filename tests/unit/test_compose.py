@@ -12,10 +12,10 @@ import yaml
 from environs import Env
 from flower.options import default_options
 
-from connect_worker import settings
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox_command
-from connect_worker.sandbox.options import DEFAULT_API_KEY
+from connect_worker.sandbox.faults import DEFAULT_API_KEY
+from connect_worker.settings import model
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {"worker", "beat", "flower", "console", "webhook", "sandbox"}
@@ -102,7 +102,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     for name in connect_variables("worker") | connect_variables("beat"):
         monkeypatch.delenv(name, raising=False)
     env = Env(prefix="CONNECT_", eager=False)
-    settings.read_values(env)
+    model.read_values(env)
     # Compose gives Flower its password as Flower itself reads it.
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}

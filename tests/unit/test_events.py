@@ -9,7 +9,7 @@ import pytest
 from celery.events.dispatcher import EventDispatcher
 
 from tasks.app import app
-from tasks.events import LosslessDispatcher
+from tasks.celery_support.consumer import LosslessDispatcher
 
 EVENTS_PER_THREAD = 400
 THREADS = 8
@@ -76,4 +76,6 @@ def test_an_event_that_the_broker_did_not_take_is_sent_again() -> None:
 
 def test_celerys_own_dispatcher_still_needs_the_replacement() -> None:
     if refused_and_sent_again(EventDispatcher) == ["PR-1"]:
-        pytest.fail("Celery keeps refused events by itself now: tasks/events.py can go")
+        pytest.fail(
+            "Celery keeps refused events by itself now: tasks/celery_support/consumer.py can go"
+        )

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from connect_worker.engine.handle import Handled
-from connect_worker.processing.values import values_in
-from tasks.flower import problem, readable
+from connect_worker.domain.secrets import values_in
+from connect_worker.engine.job_runner import Handled
+from tasks.celery_support.flower import problem, readable
 from tasks.process import Later, told
 
 

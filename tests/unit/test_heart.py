@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from connect_worker.engine.heart import Heart
+from connect_worker.domain.states import Claim, Kind, Ref, Sighting
+from connect_worker.engine.lease import Heart
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
-from connect_worker.processing.states import Claim, Kind, Ref, Sighting
 
 LEASE_SECONDS = 2.0
 

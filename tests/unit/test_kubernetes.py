@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from connect_worker.cli import main
-from connect_worker.processing.states import Kind
+from connect_worker.domain.states import Kind
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from connect_worker.log_lines import JsonFormatter, KeyValueFormatter, prepare_handler
 from connect_worker.logger import LogEvent, bind_log
-from connect_worker.masking import hide_here, hiding
+from connect_worker.observability.logging import JsonFormatter, KeyValueFormatter, prepare_handler
+from connect_worker.observability.masking import hide_here, hiding
 
 SECRET = "canary-0123456789"
 KEY = f"ApiKey SU-123-456-789:{SECRET}"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.log_lines import ContextFilter, prepare_handler
 from connect_worker.logger import LogEvent, bind_log, bound_facts, logger
-from connect_worker.masking import mask_secrets
+from connect_worker.observability.logging import ContextFilter, prepare_handler
+from connect_worker.observability.masking import mask_secrets
 
 SECRET = "SU-123-456-789:0123456789abcdef"
 REPOSITORY = Path(__file__).parents[2]

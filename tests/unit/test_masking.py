@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from connect_worker.masking import hide, hide_here, hiding, mask_secrets
+from connect_worker.observability.masking import hide, hide_here, hiding, mask_secrets
 
 SECRET = "canary-of-masking-0123456789"
 

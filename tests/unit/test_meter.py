@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from connect_worker.engine.meter import Meter, measuring
-from connect_worker.processing.measures import BUCKETS, MORE, Measure, bucket_of
-from connect_worker.processing.states import Kind
+from connect_worker.domain.metrics import BUCKETS, MORE, Measure, bucket_of
+from connect_worker.domain.states import Kind
+from connect_worker.engine.metrics import Meter, measuring
 
 
 @pytest.mark.parametrize(

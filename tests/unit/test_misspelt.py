@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connect_worker.misspelt import misspelt
+from connect_worker.settings.typos import misspelt
 
 
 @pytest.mark.parametrize(

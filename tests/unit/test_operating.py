@@ -8,7 +8,7 @@ from documents.blocks import ROOT, blocks
 from documents.shell import commands
 
 from connect_worker.cli import main
-from connect_worker.cli.desk import Exit
+from connect_worker.cli.context import Exit
 
 #: For those who write processors, told in docs/testing.md.
 OF_WRITERS = {"new", "dev", "try", "replay"}

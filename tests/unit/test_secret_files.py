@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from connect_worker.exceptions import SettingsError
-from connect_worker.masking import mask_secrets
-from connect_worker.settings import Settings
+from connect_worker.observability.masking import mask_secrets
+from connect_worker.settings.model import Settings
 
 SECRET = "canary-0123456789"
 VALUES = {

@@ -16,9 +16,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from connect_worker import config, exceptions, logger, models, resources
-from connect_worker.api.rql import Filters
+from connect_worker.compat.alias import counterparts
 from connect_worker.models import BaseModel
-from connect_worker.models._document import Alias, Attribute
+from connect_worker.models._model import Alias, Attribute
+from connect_worker.rql import Filters
 
 SURFACE: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "data" / "seed_surface.json").read_text(encoding="utf-8")
@@ -303,7 +304,7 @@ def test_a_method_is_one(owner: Class, name: str, facts: Any) -> None:
 @pytest.mark.parametrize(("owner", "name", "path"), members("aliases"))
 def test_an_alias_is_the_class_that_the_reference_names(owner: Class, name: str, path: str) -> None:
     module, _, target = path.rpartition(".")
-    named = getattr(importlib.import_module(f"connect_worker.{module}"), target)
+    named = getattr(importlib.import_module(counterparts()[f"connect.{module}"]), target)
 
     assert getattr(owner, name) is named is getattr(models, target)
 

@@ -14,7 +14,7 @@ import pytest
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
-from connect_worker.settings import DEFAULT_REDIS_URL, Settings, account_name
+from connect_worker.settings.model import DEFAULT_REDIS_URL, Settings, account_name
 
 REPOSITORY = Path(__file__).parents[2]
 SECRET = "canary-0123456789"
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_name(tmp_path: Path, tex
 def test_making_the_account_leaves_the_global_config_alone() -> None:
     code = f"""
 from connect_worker.config import Config
-from connect_worker.settings import Settings
+from connect_worker.settings.model import Settings
 Settings(api_url={URL!r}, api_key="SU-1:x").config()
 try:
     Config.get_instance()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.shares import BRISK_SECONDS, CREDIT_SECONDS, RECENT_SECONDS, Shares
+from tasks.celery_support.fair_share import BRISK_SECONDS, CREDIT_SECONDS, RECENT_SECONDS, Shares
 
 SLOTS = 8
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.startup import VISIBILITY_SECONDS, check_lease
+from tasks.celery_support.signals import VISIBILITY_SECONDS, check_lease
 
 
 def test_a_lease_longer_than_the_visibility_timeout_is_warned_of() -> None:

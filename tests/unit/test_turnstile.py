@@ -7,16 +7,11 @@ from collections.abc import Callable
 import pytest
 from ledger.world import Clock, running
 
-from connect_worker.engine.heart import Pulse
-from connect_worker.engine.turnstile import (
-    FRESH_SECONDS,
-    KnownPause,
-    Turnstile,
-    calling_under,
-)
+from connect_worker.domain.states import Turn
+from connect_worker.engine.lease import Pulse
+from connect_worker.engine.rate_limiter import FRESH_SECONDS, KnownPause, Turnstile, calling_under
 from connect_worker.exceptions import AccountPaused, LeaseLost, LedgerUnavailable
 from connect_worker.ledger import MemoryLedger
-from connect_worker.processing.states import Turn
 
 
 class CountingLedger(MemoryLedger):

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from kombu.asynchronous import Hub
 
-from tasks.waker import Waker
+from tasks.celery_support.consumer import Waker
 
 Loop = Generator[None, None, None]
 

@@ -9,11 +9,10 @@ from typing import Any
 import jwt
 import pytest
 
-from connect_worker.processing.notices import OBJECT_CLASSES, Notice, find_id, is_notice
-from connect_worker.processing.states import Kind
+from connect_worker.domain.change_hints import OBJECT_CLASSES, Notice, find_id, is_notice
+from connect_worker.domain.states import Kind
 from connect_worker.sandbox.webhooks import sign
-from connect_worker.webhook.places import place_of, read_place
-from connect_worker.webhook.quiet import MOST_PER_SECOND, Quiet
+from connect_worker.webhook.handler import MOST_PER_SECOND, Quiet, place_of, read_place
 from connect_worker.webhook.signature import DAY_SECONDS, NotSigned, verify
 
 SECRET = "a-secret-of-the-tests-" * 3

@@ -26,12 +26,11 @@ from sandbox.running import API_KEY, Client, running_sandbox
 import connect_worker
 from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
+from connect_worker.domain.states import Kind, State, idempotency_key
 from connect_worker.exceptions import SubmitUsageFile
-from connect_worker.log_lines import ContextFilter
 from connect_worker.logger import bound_facts
 from connect_worker.models import ActivationTileResponse, UsageFile, UsageRecord
-from connect_worker.processing.key import idempotency_key
-from connect_worker.processing.states import Kind, State
+from connect_worker.observability.logging import ContextFilter
 from connect_worker.resources import FulfillmentAutomation
 from connect_worker.resources.automation import Automation
 

@@ -14,8 +14,7 @@ import requests
 from acceptance.stack import ROOT
 from faults.stack import FaultStack
 
-from connect_worker.cli.embedded import embedded_redis
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.ledger.redis import connect
 
 #: Long enough for the algorithms that are refused, too.

@@ -7,7 +7,7 @@ import json
 import pytest
 from acceptance.stack import assert_each_resolved_once
 
-from connect_worker.cli.ports import free_port
+from connect_worker.devtools.embedded_redis import free_port
 
 from .stack import WebhookStack, signed
 

@@ -11,9 +11,9 @@ import pytest
 from acceptance.stack import assert_each_resolved_once
 from faults_redis.server import running_server
 
-from connect_worker.cli.ports import HOST
-from connect_worker.processing.notices import Notice
-from connect_worker.processing.states import Kind
+from connect_worker.devtools.embedded_redis import HOST
+from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.states import Kind
 
 from .stack import WebhookStack, signed
 

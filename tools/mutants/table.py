@@ -53,7 +53,7 @@ MUTANTS = (
                 "  if true then return 'ok' end\n",
             ),
             Edit(
-                "connect_worker/engine/heart.py",
+                "connect_worker/engine/lease.py",
                 "if self.lost or self.age_seconds > self.claim.lease_seconds:",
                 "if False:",
             ),
@@ -64,7 +64,7 @@ MUTANTS = (
         "no heartbeat: leases are never renewed",
         (
             Edit(
-                "connect_worker/engine/heart.py",
+                "connect_worker/engine/lease.py",
                 "                if not pulse.lost:\n                    pulse.renew()\n",
                 "                pass\n",
             ),
@@ -97,7 +97,7 @@ MUTANTS = (
         "the idempotency key is new for each attempt",
         (
             Edit(
-                "connect_worker/engine/handle.py",
+                "connect_worker/engine/job_runner.py",
                 "idempotency_key(engine.account, ref, claim.visit)",
                 'idempotency_key(engine.account, ref, f"{claim.visit} {claim.attempt}")',
             ),
@@ -111,7 +111,7 @@ MUTANTS = (
         "the idempotency key is the same for each visit",
         (
             Edit(
-                "connect_worker/engine/handle.py",
+                "connect_worker/engine/job_runner.py",
                 "idempotency_key(engine.account, ref, claim.visit)",
                 'idempotency_key(engine.account, ref, "1")',
             ),
@@ -137,7 +137,7 @@ MUTANTS = (
         "a stored decision is sent again without a look",
         (
             Edit(
-                "connect_worker/engine/post.py",
+                "connect_worker/engine/poster.py",
                 "    if posting.document is not None and _is_done(posting, posting.document):\n"
                 '        return {"seen": posting.plan.becomes}\n',
                 "",
@@ -149,7 +149,7 @@ MUTANTS = (
         "the HTTP layer repeats a POST",
         (
             Edit(
-                "connect_worker/api/session.py",
+                "connect_worker/api/transport.py",
                 "NO_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)",
                 "_PoliteRetry(total=3, allowed_methods=None).behind("
                 "turnstile, asks_silence_again=True)",
@@ -172,7 +172,7 @@ MUTANTS = (
         "what a person decided is not told from what waits",
         (
             Edit(
-                "connect_worker/engine/post.py",
+                "connect_worker/engine/poster.py",
                 "        raise _SupersededError(status)\n",
                 "        return False\n",
             ),
@@ -183,7 +183,7 @@ MUTANTS = (
         "an account may have all processes of a worker",
         (
             Edit(
-                "tasks/shares.py",
+                "tasks/celery_support/fair_share.py",
                 "        return free > kept and (under_way",
                 "        return free > 0 or (under_way",
             ),
@@ -220,7 +220,7 @@ MUTANTS = (
         "a notice whose message is lost is forgotten",
         (
             Edit(
-                "connect_worker/engine/sweep.py",
+                "connect_worker/engine/sweeper.py",
                 "    engine.publisher.notify(",
                 "    list(",
             ),

@@ -1,4 +1,4 @@
-"""Writes what pages say of the settings, from their descriptions in `connect_worker/settings.py`.
+"""Writes what pages say of the settings, from their descriptions in the settings' model.
 
 What is written stands between two comments; the rest of a page is a person's.
 """
@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from connect_worker.described import Description, descriptions
-from connect_worker.environment import PREFIX
-from connect_worker.settings import Settings
+from connect_worker.settings.docs import Description, descriptions
+from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.model import Settings
 
 ROOT: Final = Path(__file__).parents[2]
 _BEGIN: Final = "<!-- settings: written by `make tables` -->"

@@ -15,7 +15,7 @@
 --   settled:<hour>       hash    <kind>:<bound> -> visits settled in one hour (hours since the epoch) that
 --                                took as long as the bound, in ms, and longer than the one before; expires
 --   measures             hash    <measure>:<kind>:<what>:<product> -> how often since the start
---                                (`processing/measures.py` names them)
+--                                (`domain/metrics.py` names them)
 --   products             set     the products that are counted by name: the first 200; the others are
 --                                counted together as `other`
 --   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
@@ -176,7 +176,7 @@ local function remember(key, to, began, past, owner)
   redis.call('HSET', key, 'y', past)
 end
 
--- Count how long a settled visit took; `processing/durations.py` has the same bounds.
+-- Count how long a settled visit took; `domain/metrics.py` has the same bounds.
 local function count_duration(kind, took)
   local bounds, bound = {
     10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 60000, 120000, 300000, 600000, 1800000,

@@ -3,16 +3,16 @@
 from datetime import datetime
 
 from connect_worker.sandbox import inquiries, report
-from connect_worker.sandbox.calls import Call, Json, Reply, Route
 from connect_worker.sandbox.catalog import PORTAL_USER
-from connect_worker.sandbox.clock import exact
 from connect_worker.sandbox.errors import BadRequestError
 from connect_worker.sandbox.handlers.fulfillment import create_from
 from connect_worker.sandbox.handlers.usage import get_template
+from connect_worker.sandbox.http import Call, Json, Reply, Route
 from connect_worker.sandbox.seeding import ADDERS, add_listing
+from connect_worker.sandbox.simulation import exact
+from connect_worker.sandbox.state import Request, World
 from connect_worker.sandbox.tier_config import TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
-from connect_worker.sandbox.world import Request, World
 
 _DECIDABLE = {
     "fulfillment": ("pending", "inquiring", "approved", "failed"),

@@ -1,11 +1,11 @@
 """``conversations`` and their messages."""
 
 from connect_worker.sandbox import fields, identifiers
-from connect_worker.sandbox.calls import Call, Reply, Route
-from connect_worker.sandbox.clock import exact
-from connect_worker.sandbox.conversation import Conversation
+from connect_worker.sandbox.conversations import Conversation
 from connect_worker.sandbox.errors import BadRequestError
-from connect_worker.sandbox.handlers.pages import page_of, page_of_documents
+from connect_worker.sandbox.handlers.catalog import page_of, page_of_documents
+from connect_worker.sandbox.http import Call, Reply, Route
+from connect_worker.sandbox.simulation import exact
 
 _FIELDS = fields.names_of(fields.CONVERSATIONS)
 _MESSAGE_FIELDS = fields.names_of(fields.MESSAGES)

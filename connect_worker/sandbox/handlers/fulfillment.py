@@ -1,15 +1,20 @@
 """``requests`` and ``assets``."""
 
 from connect_worker.sandbox import fields, inquiries
-from connect_worker.sandbox.calls import Call, Json, Reply, Route
 from connect_worker.sandbox.errors import BadRequestError, ForbiddenError
+from connect_worker.sandbox.fields import CHANGEABLE, REQUEST_ACTIONS, require_status
 from connect_worker.sandbox.fulfillment import Asset, FulfillmentRequest
-from connect_worker.sandbox.handlers.outcomes import accept, reason_of
-from connect_worker.sandbox.handlers.pages import page_of, page_of_documents
-from connect_worker.sandbox.handlers.params import apply_changes, read_params, touched
+from connect_worker.sandbox.handlers.catalog import page_of, page_of_documents
+from connect_worker.sandbox.handlers.outcomes import (
+    accept,
+    apply_changes,
+    read_params,
+    reason_of,
+    touched,
+)
+from connect_worker.sandbox.http import Call, Json, Reply, Route
 from connect_worker.sandbox.seeding import add_fulfillment
-from connect_worker.sandbox.workflow import CHANGEABLE, REQUEST_ACTIONS, require_status
-from connect_worker.sandbox.world import World
+from connect_worker.sandbox.state import World
 
 _REQUEST_FIELDS = fields.names_of(fields.REQUESTS)
 _ASSET_FIELDS = fields.names_of(fields.ASSETS)

@@ -1,14 +1,19 @@
 """``tier/config-requests`` and ``tier/configs``."""
 
 from connect_worker.sandbox import fields, inquiries
-from connect_worker.sandbox.calls import Call, Json, Reply, Route
 from connect_worker.sandbox.catalog import PORTAL_USER
 from connect_worker.sandbox.errors import BadRequestError
-from connect_worker.sandbox.handlers.outcomes import accept, reason_of
-from connect_worker.sandbox.handlers.pages import page_of
-from connect_worker.sandbox.handlers.params import apply_changes, read_params, touched
+from connect_worker.sandbox.fields import CHANGEABLE, REQUEST_ACTIONS, require_status
+from connect_worker.sandbox.handlers.catalog import page_of
+from connect_worker.sandbox.handlers.outcomes import (
+    accept,
+    apply_changes,
+    read_params,
+    reason_of,
+    touched,
+)
+from connect_worker.sandbox.http import Call, Json, Reply, Route
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
-from connect_worker.sandbox.workflow import CHANGEABLE, REQUEST_ACTIONS, require_status
 
 _REQUEST_FIELDS = fields.names_of(fields.TIER_REQUESTS)
 _CONFIG_FIELDS = fields.names_of(fields.TIER_CONFIGS)

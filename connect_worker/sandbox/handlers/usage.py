@@ -1,15 +1,15 @@
 """``listings``, ``usage/files`` and the usage template of a product."""
 
 from connect_worker.sandbox import fields, spreadsheet
-from connect_worker.sandbox.calls import Call, Json, Reply, Route
 from connect_worker.sandbox.catalog import Product
-from connect_worker.sandbox.clock import exact
 from connect_worker.sandbox.errors import BadRequestError, NotFoundError
+from connect_worker.sandbox.fields import UPLOADABLE, USAGE_FILE_ACTIONS, require_status
+from connect_worker.sandbox.handlers.catalog import page_of
 from connect_worker.sandbox.handlers.outcomes import accept
-from connect_worker.sandbox.handlers.pages import page_of
+from connect_worker.sandbox.http import Call, Json, Reply, Route
+from connect_worker.sandbox.simulation import exact
+from connect_worker.sandbox.state import World
 from connect_worker.sandbox.usage import Listing, UsageFile
-from connect_worker.sandbox.workflow import UPLOADABLE, USAGE_FILE_ACTIONS, require_status
-from connect_worker.sandbox.world import World
 
 _FILE_FIELDS = fields.names_of(fields.USAGE_FILES)
 _LISTING_FIELDS = fields.names_of(fields.LISTINGS)

@@ -1,6 +1,6 @@
 """``/vendor/tenants``: the vendor's provisioning system."""
 
-from connect_worker.sandbox.calls import Call, Reply, Route
+from connect_worker.sandbox.http import Call, Reply, Route
 
 
 def create_tenant(call: Call) -> Reply:

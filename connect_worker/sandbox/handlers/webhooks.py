@@ -3,9 +3,9 @@
 from typing import Any
 
 from connect_worker.sandbox import fields
-from connect_worker.sandbox.calls import Call, Json, Reply, Route
 from connect_worker.sandbox.errors import BadRequestError, NotFoundError
-from connect_worker.sandbox.handlers.pages import page_of_documents
+from connect_worker.sandbox.handlers.catalog import page_of_documents
+from connect_worker.sandbox.http import Call, Json, Reply, Route
 from connect_worker.sandbox.webhooks import Webhook
 
 _FIELDS = fields.names_of(fields.WEBHOOKS)

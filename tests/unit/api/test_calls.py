@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from connect_worker.api import Client
-from connect_worker.api.session import SILENCE_SECONDS, SessionPool
+from connect_worker.api.transport import SILENCE_SECONDS, SessionPool
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse, ServerFault
 
 from .scripted import KEY, Call, Reply, error_document, serving

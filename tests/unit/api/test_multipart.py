@@ -8,7 +8,7 @@ from io import BytesIO
 
 import pytest
 
-from connect_worker.api.multipart import MultipartFile
+from connect_worker.api.client import MultipartFile
 
 from .scripted import Reply, serving
 

@@ -14,7 +14,7 @@ from hypothesis import assume, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from connect_worker.api.rql import OPERATORS, statuses_of, to_query, without_paging
+from connect_worker.rql import OPERATORS, statuses_of, to_query, without_paging
 from connect_worker.sandbox import rql
 from connect_worker.sandbox.rql import Comparison, Membership, Query, Term
 

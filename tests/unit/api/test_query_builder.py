@@ -12,10 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sandbox.running import API_KEY, running_sandbox
 
-from connect_worker.api.rql import statuses_of, to_query
 from connect_worker.config import Config
 from connect_worker.resources import Directory, FulfillmentAutomation
-from connect_worker.rql import Query
+from connect_worker.rql import Query, statuses_of, to_query
 from connect_worker.sandbox import rql
 from connect_worker.sandbox.rql import Comparison, Membership, Nothing
 

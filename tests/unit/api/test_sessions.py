@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from connect_worker.api import Client, client_for
-from connect_worker.api.session import SessionPool
+from connect_worker.api.transport import SessionPool
 from connect_worker.config import Config, use_config
 
 from .scripted import KEY, Call, Reply, serving

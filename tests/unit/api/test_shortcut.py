@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connect_worker.api import Client
-from connect_worker.api.shortcut import to_target
+from connect_worker.api.transport import to_target
 
 from .scripted import KEY, Call, Reply, serving
 

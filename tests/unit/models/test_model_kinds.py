@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from connect_worker.models import BaseModel, User, ValueChoice
-from connect_worker.models._check import fits
-from connect_worker.models._schema import problems
-from connect_worker.models.base import absent, spelled
+from connect_worker.models._model import problems
+from connect_worker.models.base import absent, fits, spelled
 
 
 class Every(BaseModel):

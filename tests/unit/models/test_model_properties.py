@@ -19,8 +19,7 @@ from connect_worker.models import (
     UsageListing,
     UsageRecord,
 )
-from connect_worker.models._check import fits
-from connect_worker.models._kinds import (
+from connect_worker.models._fields import (
     Flag,
     Kind,
     Many,
@@ -31,7 +30,8 @@ from connect_worker.models._kinds import (
     Text,
     Whole,
 )
-from connect_worker.models._schema import kinds_of, problems
+from connect_worker.models._model import kinds_of, problems
+from connect_worker.models.base import fits
 
 MODELS: list[type[BaseModel]] = [
     Conversation,

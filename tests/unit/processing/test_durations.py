@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from connect_worker.processing.durations import BOUNDS_MS, Durations, bound_of
+from connect_worker.domain.metrics import BOUNDS_MS, Durations, bound_of
 
 
 def test_without_visits_there_is_no_quantile() -> None:

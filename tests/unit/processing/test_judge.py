@@ -8,6 +8,19 @@ from typing import Any, NoReturn
 
 import pytest
 
+from connect_worker.domain.api_calls import plan
+from connect_worker.domain.interpretation import judge
+from connect_worker.domain.outcomes import (
+    Approve,
+    Fail,
+    FileAction,
+    Inquire,
+    Leave,
+    Outcome,
+    Report,
+    Skip,
+)
+from connect_worker.domain.states import Kind, Ref
 from connect_worker.exceptions import (
     AcceptUsageFile,
     CloseUsageFile,
@@ -21,19 +34,6 @@ from connect_worker.exceptions import (
     UsageFileAction,
 )
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse, Param
-from connect_worker.processing.judge import judge
-from connect_worker.processing.outcome import (
-    Approve,
-    Fail,
-    FileAction,
-    Inquire,
-    Leave,
-    Outcome,
-    Report,
-    Skip,
-)
-from connect_worker.processing.plan import plan
-from connect_worker.processing.states import Kind, Ref
 
 REQUESTS = (Kind.FULFILLMENT, Kind.TIER_CONFIG)
 

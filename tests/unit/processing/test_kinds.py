@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from connect_worker.processing.key import idempotency_key
-from connect_worker.processing.kinds import KINDS, product_of, status_of, visit_of
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.domain.kinds import KINDS, product_of, status_of, visit_of
+from connect_worker.domain.states import Kind, Ref, idempotency_key
 
 PAYLOADS = Path(__file__).parents[2] / "data" / "payloads"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.processing.names import is_name, is_nameable
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.domain.kinds import is_name, is_nameable
+from connect_worker.domain.states import Kind, Ref
 from connect_worker.sandbox import identifiers
 
 PAYLOADS = Path(__file__).parents[2] / "data" / "payloads"

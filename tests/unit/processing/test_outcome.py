@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from connect_worker.processing.outcome import (
+from connect_worker.domain.outcomes import (
     Approve,
     Fail,
     FileAction,

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from connect_worker.processing.outcome import Approve, Inquire
-from connect_worker.processing.passwords import (
-    given_passwords,
-    passwords_in,
-    without_passwords,
-)
+from connect_worker.domain.outcomes import Approve, Inquire
+from connect_worker.domain.secrets import given_passwords, passwords_in, without_passwords
 
 PASSWORD = {"id": "pw", "type": "password", "value": "one", "value_error": "too short"}
 TEXT = {"id": "email", "type": "text", "value": "a@b.example"}

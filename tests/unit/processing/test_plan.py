@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connect_worker.exceptions import Permanent
-from connect_worker.processing.outcome import (
+from connect_worker.domain.api_calls import FILE_ACTIONS, Change, Say, Step, plan
+from connect_worker.domain.outcomes import (
     Approve,
     Fail,
     FileAction,
@@ -17,8 +17,8 @@ from connect_worker.processing.outcome import (
     Report,
     Skip,
 )
-from connect_worker.processing.plan import FILE_ACTIONS, Change, Say, Step, plan
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.domain.states import Kind, Ref
+from connect_worker.exceptions import Permanent
 
 PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0000")
 TCR = Ref(Kind.TIER_CONFIG, "TCR-000-000-000")

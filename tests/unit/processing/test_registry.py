@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from connect_worker.domain.routing import Limit, Registration, Registry, Route, limit_for, route_for
+from connect_worker.domain.states import Kind
 from connect_worker.exceptions import RegistrationError
-from connect_worker.processing.limits import Limit, limit_for
-from connect_worker.processing.registry import Registration, Registry
-from connect_worker.processing.routes import Route, route_for
-from connect_worker.processing.states import Kind
 
 
 def entry(

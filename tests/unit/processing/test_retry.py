@@ -10,6 +10,19 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from connect_worker.domain.retry import (
+    LEAST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PAUSE_ASKED_FOR,
+    RATE_LIMIT_SECONDS,
+    SPREAD_SECONDS,
+    STRIKES_BEFORE_PAUSE,
+    AccountTrouble,
+    RetryPolicy,
+    account_trouble,
+    cause_of,
+    pause_met,
+)
 from connect_worker.exceptions import (
     AccountPaused,
     ApiError,
@@ -26,19 +39,6 @@ from connect_worker.exceptions import (
     RateLimited,
     ServerFault,
     Unauthorized,
-)
-from connect_worker.processing.retry import (
-    LEAST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
-    PAUSE_ASKED_FOR,
-    RATE_LIMIT_SECONDS,
-    SPREAD_SECONDS,
-    STRIKES_BEFORE_PAUSE,
-    AccountTrouble,
-    RetryPolicy,
-    account_trouble,
-    cause_of,
-    pause_met,
 )
 
 SECONDS = st.floats(0.01, 10_000)

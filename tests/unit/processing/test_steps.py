@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_worker.exceptions import InvalidStep, Permanent
-from connect_worker.processing.steps import (
+from connect_worker.domain.steps import (
     LARGEST,
     Done,
     as_json,
@@ -22,6 +21,7 @@ from connect_worker.processing.steps import (
     shown_name,
     step_key,
 )
+from connect_worker.exceptions import InvalidStep, Permanent
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False)
 JSONS = st.recursive(

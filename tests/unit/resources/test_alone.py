@@ -11,11 +11,10 @@ import pytest
 from sandbox.running import Client
 
 from connect_worker.config import Config
+from connect_worker.domain.states import Kind, Ref, idempotency_key
 from connect_worker.exceptions import FailRequest, RateLimited, SkipRequest, SubmitUsageFile
-from connect_worker.log_lines import ContextFilter
 from connect_worker.models import ActivationTileResponse, Fulfillment
-from connect_worker.processing.key import idempotency_key
-from connect_worker.processing.states import Kind, Ref
+from connect_worker.observability.logging import ContextFilter
 from connect_worker.resources import (
     FulfillmentAutomation,
     TierConfigAutomation,
@@ -23,7 +22,7 @@ from connect_worker.resources import (
     UsageFileAutomation,
 )
 from connect_worker.resources.automation import Automation
-from connect_worker.settings import account_name
+from connect_worker.settings.model import account_name
 
 Make = Callable[..., Automation[Any]]
 

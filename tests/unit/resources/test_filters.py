@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import pytest
 
 from connect_worker.config import Config
+from connect_worker.domain.kinds import KINDS
 from connect_worker.models import Fulfillment, TierConfigRequest, UsageFile, UsageListing
-from connect_worker.processing.kinds import KINDS
 from connect_worker.resources import (
     FulfillmentAutomation,
     TierConfigAutomation,

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from connect_worker.config import Config, use_config
-from connect_worker.engine.context import Processor
+from connect_worker.domain.routing import Limit, Registry
+from connect_worker.domain.states import Kind
+from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import ConnectionFailed, RegistrationError
-from connect_worker.processing.limits import Limit
-from connect_worker.processing.registry import Registry
-from connect_worker.processing.states import Kind
-from connect_worker.resources.loading import find_automations, load_registry
+from connect_worker.resources.discovery import find_automations, load_registry
 from connect_worker.resources.processor import AutomationProcessor
 
 CONFIG = Config.local("http://127.0.0.1:1/public/v1", "SU-1:test")

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from connect_worker.config import Config
-from connect_worker.engine.heart import Pulse
+from connect_worker.domain.outcomes import Approve
+from connect_worker.domain.states import Claim, Kind, Ref, Sighting
 from connect_worker.engine.job import Job
+from connect_worker.engine.lease import Pulse
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse, Fulfillment
-from connect_worker.processing.outcome import Approve
-from connect_worker.processing.states import Claim, Kind, Ref, Sighting
 from connect_worker.resources import (
     FulfillmentAutomation,
     TierConfigAutomation,

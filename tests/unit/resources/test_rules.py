@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from connect_worker.domain.outcomes import Fail, FileAction, Inquire
+from connect_worker.domain.retry import NO_RULES, Rules
+from connect_worker.domain.routing import Route
+from connect_worker.domain.states import Kind
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,
@@ -17,10 +21,6 @@ from connect_worker.exceptions import (
     RetryRequest,
     SkipRequest,
 )
-from connect_worker.processing.outcome import Fail, FileAction, Inquire
-from connect_worker.processing.routes import Route
-from connect_worker.processing.rules import NO_RULES, Rules
-from connect_worker.processing.states import Kind
 from connect_worker.resources import (
     FulfillmentAutomation,
     TierConfigAutomation,
@@ -28,7 +28,7 @@ from connect_worker.resources import (
     UsageFileAutomation,
 )
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.rules import route_of, rules_of
+from connect_worker.resources.processor import route_of, rules_of
 
 BASES: dict[Kind, type[Automation[Any]]] = {
     base.kind: base

@@ -17,8 +17,7 @@ from openpyxl import load_workbook
 
 from connect_worker.exceptions import InvalidUsage
 from connect_worker.models import UsageRecord
-from connect_worker.resources.spreadsheet import BYTES_IN_MEMORY, spreadsheet, write_workbook
-from connect_worker.resources.usage_cells import Cell
+from connect_worker.resources.usage_sheet import BYTES_IN_MEMORY, Cell, spreadsheet, write_workbook
 from connect_worker.sandbox import spreadsheet as connects
 from connect_worker.sandbox.catalog import Product
 

@@ -9,6 +9,7 @@ import pytest
 from api.scripted import KEY, Call, Reply, Server, serving
 
 from connect_worker.config import Config
+from connect_worker.domain.retry import Cause, account_trouble, cause_of
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
@@ -22,7 +23,6 @@ from connect_worker.exceptions import (
     SkipRequest,
 )
 from connect_worker.models import Product, UsageFile, UsageRecord
-from connect_worker.processing.retry import Cause, account_trouble, cause_of
 from connect_worker.resources import UsageAutomation
 
 

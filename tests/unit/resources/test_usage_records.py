@@ -13,7 +13,7 @@ import pytest
 
 from connect_worker.exceptions import FileCreationError, InvalidUsage, Permanent
 from connect_worker.models import UsageRecord
-from connect_worker.resources.usage_records import COLUMNS, MOST_PROBLEMS, UsageTable
+from connect_worker.resources.usage_sheet import COLUMNS, MOST_PROBLEMS, UsageTable
 
 from .usage import CELLS, problems, record, records, rows
 

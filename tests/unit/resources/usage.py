@@ -9,8 +9,7 @@ import pytest
 
 from connect_worker.exceptions import InvalidUsage
 from connect_worker.models import UsageRecord
-from connect_worker.resources.usage_cells import Cell
-from connect_worker.resources.usage_records import UsageTable
+from connect_worker.resources.usage_sheet import Cell, UsageTable
 
 CELLS: dict[str, Any] = {
     "record_id": "rec-1",

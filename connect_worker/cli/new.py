@@ -1,0 +1,123 @@
+"""``connect-worker new``: a small project whose commands work at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from keyword import iskeyword
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import click
+
+from connect_worker.cli.context import example
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+#: Top-level names that the project, or what it stands on, has already.
+_TAKEN = {"celery", "celeryconfig", "connect", "connect_worker", "requests", "tasks", "tests"}
+_SUFFIX = ".tmpl"
+#: Names that would mean something where the templates lie.
+_DOTTED = {"gitignore", "dockerignore", "env.example"}
+
+
+@click.command(
+    "new",
+    short_help="Write a small project of your own.",
+    epilog=example("connect-worker new my-vendor && cd my-vendor && make test"),
+)
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where it is written.  [default: a folder of its name]",
+)
+@click.option(
+    "--connect-worker",
+    "source",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Depend on connect-worker in this folder.  [default: on what is installed here: the same "
+    "folder, archive or git commit, or its version on the index]",
+)
+def new(*, name: str, directory: Path | None, source: Path | None) -> None:
+    """Write a small project: processors, their tests, settings, a compose file, a README.
+
+    Its `make test` and `make demo` pass as they are.
+    """
+    package = _package(name)
+    folder = directory or Path(name)
+    if folder.exists() and any(folder.iterdir()):
+        raise click.ClickException(f"{folder} is there already, and not empty.")
+    address = source.resolve().as_uri() if source else installed_from()
+    values = {
+        "name": name,
+        "package": package,
+        "requirement": _requirement(address),
+        "testing_requirement": _requirement(address, "[testing]"),
+    }
+    for path, text in _written(files("connect_worker.cli") / "template", values):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        click.echo(f"  {file}")
+    click.echo(f"\nNow:  cd {folder} && make test && make demo")
+    if address.startswith("file:"):
+        click.echo(
+            f"It depends on {address}: before you build its image, put an address that Docker "
+            "reaches into requirements.txt, such as git+https://….",
+            err=True,
+        )
+
+
+def installed_from() -> str:
+    """Return the address that this package was installed from; "" when that is an index.
+
+    That is what pip notes beside it (PEP 610): a folder, an archive, or a commit of a repository.
+    """
+    try:
+        origin = json.loads(distribution("connect-worker").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return ""
+    address = str(origin.get("url", ""))
+    if vcs := origin.get("vcs_info"):
+        return f"{vcs['vcs']}+{address}@{vcs['commit_id']}"
+    local = urlsplit(address)
+    if local.scheme == "file" and not Path(url2pathname(local.path)).exists():
+        return ""
+    return address
+
+
+def _package(name: str) -> str:
+    package = name.replace("-", "_")
+    if not _NAME.fullmatch(name):
+        raise click.BadParameter(f"{name!r}: lower-case letters, digits and hyphens make a name.")
+    if package in _TAKEN | sys.stdlib_module_names or iskeyword(package):
+        raise click.BadParameter(f"{name!r}: {package} is the name of a module already.")
+    return package
+
+
+def _requirement(address: str, extra: str = "") -> str:
+    if address:
+        return f"connect-worker{extra} @ {address}"
+    return f"connect-worker{extra}>={version('connect-worker')}"
+
+
+def _written(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yield the files under a folder of templates, each with its text."""
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.is_dir():
+            # The one folder that is named after the project.
+            name = values["package"] if entry.name == "package" else entry.name
+            for path, text in _written(entry, values):
+                yield Path(name) / path, text
+        elif entry.name.endswith(_SUFFIX):
+            name = entry.name.removesuffix(_SUFFIX)
+            text = entry.read_text(encoding="utf-8")
+            for key, value in values.items():
+                text = text.replace(f"{{{{{key}}}}}", value)
+            yield Path(f".{name}" if name in _DOTTED else name), text

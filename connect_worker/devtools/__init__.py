@@ -1,0 +1,1 @@
+"""Tools for people who develop processors: the demo, `dev`, and new projects."""

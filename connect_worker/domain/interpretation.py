@@ -1,0 +1,117 @@
+"""The one place where the 2019 SDK's ways to decide become values.
+
+A processor decides by what it returns (a template or tile response) or by what it raises
+(`InquireRequest`, `FailRequest`, `SkipRequest`, a usage file's action). Any other exception is no
+decision: it goes to the caller, who retries or parks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from connect_worker.domain.api_calls import FILE_ACTIONS
+from connect_worker.domain.outcomes import (
+    Approve,
+    Fail,
+    FileAction,
+    Inquire,
+    Leave,
+    Outcome,
+    Report,
+    Skip,
+)
+from connect_worker.domain.states import JSON, Kind
+from connect_worker.exceptions import (
+    FailRequest,
+    InquireRequest,
+    InvalidDecision,
+    SkipRequest,
+    UsageFileAction,
+)
+from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse, Param
+
+INQUIRE_TEXT = "Correct user input required"
+FAIL_TEXT = "Request failed"
+SKIP_TEXT = "Request skipped"
+
+
+def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
+    """Run the processor and return what it decided.
+
+    Raises:
+        InvalidDecision: When the result or the exception decides nothing for this kind.
+        RuntimeError: The processor called `sys.exit`, which would end the whole process.
+    """
+    try:
+        result = process()
+    except InquireRequest as exc:
+        _allow(kind, exc, Kind.FULFILLMENT, Kind.TIER_CONFIG)
+        return Inquire(str(exc) or INQUIRE_TEXT, [_param(param) for param in exc.params or ()])
+    except FailRequest as exc:
+        _allow(kind, exc, Kind.FULFILLMENT, Kind.TIER_CONFIG)
+        return Fail(str(exc) or FAIL_TEXT)
+    except SkipRequest as exc:
+        return Skip(str(exc) or SKIP_TEXT)
+    except UsageFileAction as exc:
+        _allow(kind, exc, Kind.USAGE_FILE)
+        return _file_action(exc)
+    except SystemExit as exc:
+        if _ends_process(exc):
+            raise
+        raise RuntimeError(
+            f"the processor called sys.exit({exc.code!r}), which decides nothing: raise "
+            "FailRequest, SkipRequest or RetryRequest"
+        ) from exc
+    return _judge_result(kind, result)
+
+
+def _ends_process(exc: SystemExit) -> bool:
+    """Whether this came of a signal to the process: billiard then exits with signal - 256."""
+    return isinstance(exc.code, int) and -256 < exc.code < -128
+
+
+def _judge_result(kind: Kind, result: object) -> Outcome:
+    if kind is Kind.USAGE:
+        return Report("" if result is None else str(result))
+    if kind is Kind.USAGE_FILE:
+        raise InvalidDecision(
+            "the processor of a usage file must raise AcceptUsageFile, RejectUsageFile, "
+            "SubmitUsageFile, CloseUsageFile, DeleteUsageFile or SkipRequest; "
+            f"it returned {result!r}"
+        )
+    if not result:
+        return Leave()
+    if isinstance(result, ActivationTemplateResponse):
+        if not result.template_id:
+            raise InvalidDecision("the ActivationTemplateResponse names no template")
+        return Approve(template_id=result.template_id)
+    if isinstance(result, ActivationTileResponse):
+        return Approve(tile=result.tile)
+    raise InvalidDecision(
+        "process_request must return an ActivationTemplateResponse or an "
+        f"ActivationTileResponse, or nothing; it returned {type(result).__name__}"
+    )
+
+
+def _file_action(exc: UsageFileAction) -> FileAction:
+    if exc.code not in FILE_ACTIONS:
+        raise InvalidDecision(
+            f"{type(exc).__name__} asks for {exc.code!r}; it must be one of "
+            f"{', '.join(FILE_ACTIONS)}"
+        ) from exc
+    return FileAction(exc.code, None if exc.data is None else dict(exc.data))
+
+
+def _allow(kind: Kind, exc: Exception, *kinds: Kind) -> None:
+    if kind not in kinds:
+        raise InvalidDecision(f"{type(exc).__name__} decides nothing for a {kind} request") from exc
+
+
+def _param(param: Any) -> dict[str, JSON]:
+    """The fields that Connect takes for a parameter: its id, value, error and structured value."""
+    if not isinstance(param, (dict, Param)):
+        raise InvalidDecision(f"InquireRequest takes parameters, not {type(param).__name__}")
+    document = dict(param if isinstance(param, dict) else param.json)
+    names = ("id", "value", "value_error", "structured_value")
+    return {name: document[name] for name in names if document.get(name) is not None}

@@ -1,0 +1,158 @@
+"""What tells the four kinds of work apart: paths, filters, products, visits. Facts only.
+
+Source of the paths and fields: Connect's OpenAPI description (37.0); of the default filters: the
+2019 SDK's `filters` methods.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connect_worker.domain.states import JSON, Kind, Ref
+
+# Which texts can be the name of a request: all that a message may say.
+
+_ID = r"-[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
+
+#: Connect's ids by their kind's letters; of a listing with its period, which a subclass may name.
+_PATTERNS: Final[Mapping[Kind, re.Pattern[str]]] = {
+    Kind.FULFILLMENT: re.compile(rf"PR{_ID}"),
+    Kind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
+    Kind.USAGE_FILE: re.compile(rf"UF{_ID}"),
+    Kind.USAGE: re.compile(rf"LST{_ID}@[\w .:/+-]{{1,64}}"),
+}
+
+#: A request's own id in Connect, where a listing has no period.
+_LISTING: Final = re.compile(rf"LST{_ID}")
+
+
+def is_request_id(kind: Kind, text: object) -> bool:
+    """Whether a text can be the id of a request of the kind in Connect."""
+    pattern = _LISTING if kind is Kind.USAGE else _PATTERNS[kind]
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
+
+
+def is_name(kind: Kind, text: object) -> bool:
+    """Whether a text can name a request of the kind in the ledger, in a path and in a message."""
+    return isinstance(text, str) and _PATTERNS[kind].fullmatch(text) is not None
+
+
+def is_nameable(ref: Ref) -> bool:
+    """Whether a message about the request would be taken."""
+    return is_name(ref.kind, ref.id)
+
+
+@dataclass(frozen=True, slots=True)
+class KindFacts:
+    """What the engine has to know of one kind."""
+
+    kind: Kind
+    #: The collection's path; one request is at `path/{id}`.
+    path: str
+    #: The status in which requests wait for the vendor, unless a processor's filters say otherwise.
+    waiting: str
+    #: The RQL field that holds the product's id.
+    product_field: str
+    #: The same, as a way through the document.
+    product_path: tuple[str, ...]
+    #: The field to order a collection by, oldest first.
+    created_field: str
+    #: Whether requests have a conversation in which messages are posted.
+    has_conversation: bool = False
+
+
+KINDS: Mapping[Kind, KindFacts] = {
+    facts.kind: facts
+    for facts in (
+        KindFacts(
+            Kind.FULFILLMENT,
+            path="requests",
+            waiting="pending",
+            product_field="asset.product.id",
+            product_path=("asset", "product", "id"),
+            created_field="created",
+            has_conversation=True,
+        ),
+        KindFacts(
+            Kind.TIER_CONFIG,
+            path="tier/config-requests",
+            waiting="pending",
+            product_field="configuration.product.id",
+            product_path=("configuration", "product", "id"),
+            created_field="created",
+        ),
+        KindFacts(
+            Kind.USAGE_FILE,
+            path="usage/files",
+            waiting="ready",
+            product_field="product.id",
+            product_path=("product", "id"),
+            created_field="created.at",
+        ),
+        KindFacts(
+            Kind.USAGE,
+            path="listings",
+            waiting="listed",
+            product_field="product.id",
+            product_path=("product", "id"),
+            created_field="created",
+        ),
+    )
+}
+
+
+def product_of(kind: Kind, document: JSON) -> str:
+    """Return the id of the document's product; "" when it names none."""
+    value: Any = document
+    for name in KINDS[kind].product_path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def status_of(document: JSON) -> str:
+    """Return the document's status in lower case (Connect sometimes sends capitals)."""
+    status = document.get("status") if isinstance(document, dict) else None
+    return status.lower() if isinstance(status, str) else ""
+
+
+def _visit_of_tier_config(document: JSON) -> str | None:
+    """`events.pended.at`: moves each time the request becomes pending."""
+    return _event_at(document, "pended")
+
+
+def _visit_of_usage_file(document: JSON) -> str | None:
+    """The status and the latest event that led there: `ready@2026-11-21T11:10:29+00:00`.
+
+    A file that is rejected and uploaded anew is `ready` a second time, with a later `uploaded`
+    event.
+    """
+    moments = (_event_at(document, name) for name in _FILE_EVENTS)
+    return "@".join((status_of(document), max((at for at in moments if at), default="")))
+
+
+_FILE_EVENTS = ("created", "uploaded", "submitted", "accepted", "rejected", "closed")
+
+_VISITS: Mapping[Kind, Callable[[JSON], str | None]] = {
+    Kind.TIER_CONFIG: _visit_of_tier_config,
+    Kind.USAGE_FILE: _visit_of_usage_file,
+}
+
+
+def visit_of(kind: Kind, document: JSON) -> str | None:
+    """Return the visit that the document itself tells, or None where the ledger has to count.
+
+    Fulfillment requests have no events, and `updated` moves with every change of a parameter, the
+    worker's own included. A listing's visit is its reporting period, which its processor chooses.
+    """
+    visit = _VISITS.get(kind)
+    return visit(document) if visit else None
+
+
+def _event_at(document: JSON, name: str) -> str | None:
+    events = document.get("events") if isinstance(document, dict) else None
+    event = events.get(name) if isinstance(events, dict) else None
+    at = event.get("at") if isinstance(event, dict) else None
+    return (at or None) if isinstance(at, str) else None

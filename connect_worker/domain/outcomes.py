@@ -1,0 +1,129 @@
+"""What can be decided about a request: a closed set of values.
+
+A processor returns a response or raises an exception, as the 2019 SDK has it; `judge` (beside this
+file) turns that into one of these values, the ledger stores it as JSON, and `plan` says what to
+post for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from connect_worker.domain.states import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Approve, with a template's id or with the activation tile itself: Markdown or a document.
+
+    Examples:
+        >>> Approve(template_id="TL-111-222-333")
+        Approve(template_id='TL-111-222-333', tile=None)
+    """
+
+    template_id: str | None = None
+    tile: str | dict[str, JSON] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """Ask the customer: store the parameters with their errors, then inquire.
+
+    Examples:
+        >>> Inquire("An email, please", [{"id": "email", "value_error": "Which one?"}]).message
+        'An email, please'
+    """
+
+    message: str
+    params: list[dict[str, JSON]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Refuse the request, with the reason that the customer sees.
+
+    Examples:
+        >>> Fail("No more of these").reason
+        'No more of these'
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Leave the request as it is and look again later; says so in the conversation once a visit.
+
+    Examples:
+        >>> Skip("Not yet").message
+        'Not yet'
+    """
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing was decided (a falsy result): post nothing and look again later.
+
+    Examples:
+        >>> Leave()
+        Leave()
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class FileAction:
+    """Move a usage file: `accept`, `reject`, `submit`, `close` or `delete`, with a body.
+
+    Examples:
+        >>> FileAction("submit", {})
+        FileAction(action='submit', body={})
+    """
+
+    action: str
+    body: dict[str, JSON] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A listing's usage was dealt with for this period; the note is what the processor returned.
+
+    Examples:
+        >>> Report("reported as UF-1").note
+        'reported as UF-1'
+    """
+
+    note: str = ""
+
+
+Outcome = Approve | Inquire | Fail | Skip | Leave | FileAction | Report
+
+_TYPES: Mapping[str, type[Outcome]] = {
+    "approve": Approve,
+    "inquire": Inquire,
+    "fail": Fail,
+    "skip": Skip,
+    "leave": Leave,
+    "file": FileAction,
+    "report": Report,
+}
+_NAMES: Mapping[type[Any], str] = {cls: name for name, cls in _TYPES.items()}
+
+
+def to_json(outcome: Outcome) -> dict[str, JSON]:
+    """Return the outcome as the document that the ledger stores."""
+    return {"outcome": _NAMES[type(outcome)], **asdict(outcome)}
+
+
+def from_json(document: JSON) -> Outcome:
+    """Read a stored outcome back; ValueError when it is none."""
+    if not isinstance(document, dict) or document.get("outcome") not in _TYPES:
+        raise ValueError(f"not a stored decision: {str(document)[:80]!r}")
+    fields = {name: value for name, value in document.items() if name != "outcome"}
+    try:
+        return _TYPES[document["outcome"]](**fields)
+    except TypeError as exc:
+        raise ValueError(f"a stored decision has unknown fields: {exc}") from exc

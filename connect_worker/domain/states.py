@@ -1,0 +1,295 @@
+"""What the ledger remembers of one request, as values.
+
+A request's stay in `pending` is a *visit*. One visit goes through these states::
+
+    queued ──> running ──> decided ──> posting ──> settled
+      ^           │            ^           │
+      │           ├─> retry    └───────────┤ reply lost, API down, 429
+      │           ├─> waiting              ├─> superseded
+      └───────────┴─> parked <─────────────┘
+
+`queued`, `retry`, `waiting` and `decided` wait in the ledger until their time has come;
+`running` and `posting` are owned by one worker under a lease and a fence. `settled`,
+`superseded` and `discarded` end the visit; `parked` waits for a person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+# The idempotency key of a visit.
+
+
+def idempotency_key(account: str, ref: Ref, visit: str) -> str:
+    """Return the key: the same over every retry, crash and rescue of a visit, new for the next one.
+
+    32 hexadecimal characters: a hash of the account, the kind, the id and the visit.
+    """
+    text = "\n".join((account, ref.kind, ref.id, visit))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+JSON = Any
+"""A JSON document: what `json.loads` returns."""
+
+
+class Kind(StrEnum):
+    """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
+
+    Examples:
+        >>> [kind.value for kind in Kind]
+        ['fulfillment', 'tier-config', 'usage-file', 'usage']
+    """
+
+    FULFILLMENT = "fulfillment"
+    TIER_CONFIG = "tier-config"
+    USAGE_FILE = "usage-file"
+    USAGE = "usage"
+
+
+class State(StrEnum):
+    """Where a visit stands.
+
+    Examples:
+        >>> State.PARKED.is_final, State.SETTLED.is_final
+        (False, True)
+    """
+
+    #: Seen pending; a message is (or was) on its way to a worker.
+    QUEUED = "queued"
+    #: A worker is inside the processor, under a lease.
+    RUNNING = "running"
+    #: The last attempt failed; runs again when it is due.
+    RETRY = "retry"
+    #: The processor said "not now" (a skip) or "not yet"; runs again when due, no attempt used.
+    WAITING = "waiting"
+    #: The decision is stored and not wholly posted; a worker posts it when it is due.
+    DECIDED = "decided"
+    #: A worker is posting the stored decision, under a lease.
+    POSTING = "posting"
+    #: Every step of the decision was accepted by Connect.
+    SETTLED = "settled"
+    #: Connect shows a status that somebody else decided; nothing was overwritten.
+    SUPERSEDED = "superseded"
+    #: Stopped for a person, with the error.
+    PARKED = "parked"
+    #: A person said that nothing is to be done.
+    DISCARDED = "discarded"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the visit has ended."""
+        return self in FINAL_STATES
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether one worker owns the request right now."""
+        return self in (State.RUNNING, State.POSTING)
+
+
+FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The name of one request in the ledger.
+
+    Examples:
+        >>> str(Ref(Kind.FULFILLMENT, "PR-5852-1608-0000"))
+        'fulfillment:PR-5852-1608-0000'
+        >>> Ref(Kind.USAGE, "LST-066-644-910@2026-11").request_id
+        'LST-066-644-910'
+    """
+
+    kind: Kind
+    #: Connect's id, such as `PR-5852-1608-0000`; of a usage listing with the period to report,
+    #: `LST-066-644-910@2026-11`: a late report of one period and the next period's are two things.
+    id: str
+
+    @property
+    def request_id(self) -> str:
+        """Connect's id alone, for paths."""
+        return self.id.partition("@")[0]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """Read `kind:id` back; ValueError when the kind is unknown."""
+        kind, _, request_id = text.partition(":")
+        return cls(Kind(kind), request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One request that a poll saw waiting."""
+
+    ref: Ref
+    #: The visit where Connect tells it (`events.pended.at`, a status, a period); `None` where
+    #: only the ledger can count the stays in `pending` (fulfillment requests).
+    visit: str | None = None
+    #: The product's id, for the people who look; "" when the document names none.
+    product: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one visit, until the lease ends or a higher fence exists."""
+
+    ref: Ref
+    visit: str
+    #: Grows with every claim of the request; a write with an older fence is refused.
+    fence: int
+    #: Unique to this claim: the worker's name and a random part.
+    owner: str
+    #: 1 for the first run of the processor in this visit.
+    attempt: int
+    lease_seconds: float
+    product: str = ""
+    #: The stored decision, when an earlier run of this visit got that far.
+    decision: JSON = None
+    #: Results of the steps that are done, by step name.
+    steps: dict[str, JSON] = field(default_factory=dict)
+    #: Whether failures of the account are counted: a success of this claim is worth telling.
+    probe: bool = False
+    #: The limit of which it holds a slot; "" when it needs none.
+    limit: str = ""
+    #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
+    sealed: str = ""
+    #: The name under which its product is counted.
+    counted_as: str = ""
+    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
+    not_yet_since: float = 0.0
+
+
+class Refusal(StrEnum):
+    """Why a claim was not given; each is normal and ends the job quietly."""
+
+    #: The ledger does not know the request (it was flushed); the next poll finds it again.
+    UNKNOWN = "unknown"
+    #: Another worker holds it under a lease, or died and no sweep has seen it yet.
+    BUSY = "busy"
+    #: It waits for its time.
+    NOT_DUE = "not due"
+    #: The visit has ended, or waits for a person.
+    ENDED = "ended"
+    #: The account is paused (429, a refused key, Connect down).
+    PAUSED = "paused"
+    #: As many as its automation allows are inside the processor; it is in line.
+    FULL = "full"
+    #: A person holds its processor back; `resume` wakes it.
+    HELD = "paused by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What one sweep of the ledger found due."""
+
+    #: Publish a message for each.
+    publish: list[Ref] = field(default_factory=list)
+    #: Their lease ended without a word: the worker died. They are in `publish` or `parked` too.
+    expired: list[Ref] = field(default_factory=list)
+    #: Used up their attempts by dying.
+    parked: list[Ref] = field(default_factory=list)
+    #: How many records were due, those included whose message is taken to be in its queue still.
+    looked_at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The account's shared pause: while closed, no worker calls Connect."""
+
+    #: Seconds (Redis time) until which it is closed; 0 when it is open, and in the past while
+    #: failures are counted.
+    closed_until: float = 0.0
+    reason: str = ""
+    #: Failed probes in a row; 0 when it is open or was closed by a 429.
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether, and when, one more call to Connect may be sent."""
+
+    #: Seconds until the account's pause ends; 0 when there is none.
+    paused_seconds: float = 0.0
+    reason: str = ""
+    #: Seconds until the call's turn in the shared rate; 0 without a rate.
+    wait_seconds: float = 0.0
+
+
+#: The name of the pause that holds everything back; others are named by a kind or a product.
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when, and why, a person holds processors back."""
+
+    since: float
+    reason: str = ""
+    #: How many requests wait for its end, as far as a worker has tried them.
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How the last poll of a kind ended."""
+
+    #: When, by the ledger's clock.
+    at: float = 0.0
+    seconds: float = 0.0
+    seen: int = 0
+    new: int = 0
+    #: Why it was not made, or broke off; "" when it is complete.
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One change of a visit's state."""
+
+    at: float
+    state: State
+    #: The worker that claimed it then, host and process id; "" when nobody did.
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that the ledger holds of one request; times are seconds of the Redis clock."""
+
+    ref: Ref
+    state: State
+    visit: str
+    fence: int
+    attempt: int
+    product: str = ""
+    owner: str = ""
+    #: Leased: when the lease ends. Waiting states: when it is, or was, due. Else 0.
+    due: float = 0.0
+    decision: JSON = None
+    steps: dict[str, JSON] = field(default_factory=dict)
+    #: When each of the processor's own was done.
+    step_times: dict[str, float] = field(default_factory=dict)
+    #: How it ended (`approved`, `failed`, …) once settled.
+    outcome: str = ""
+    error: str = ""
+    #: When this visit began.
+    first_seen: float = 0.0
+    #: The last change of state.
+    changed: float = 0.0
+    #: Names of the visits before this one, where Connect tells them; the last 20.
+    earlier: tuple[str, ...] = ()
+    #: This visit's last changes of state, oldest first; the last 24.
+    history: tuple[Moment, ...] = ()
+    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
+    not_yet_since: float = 0.0
+    #: The pause for whose end it waits; "" for none.
+    held_by: str = ""
+    #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
+    sealed: str = ""

@@ -1,0 +1,124 @@
+"""Requests that were decided: found in Connect, put back into waiting, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, assert_never
+
+from connect_worker.api.client import Client
+from connect_worker.domain.kinds import KINDS, status_of
+from connect_worker.domain.outcomes import (
+    Approve,
+    Fail,
+    FileAction,
+    Inquire,
+    Leave,
+    Outcome,
+    Report,
+    Skip,
+)
+from connect_worker.domain.states import JSON, Kind
+
+#: The statuses in which a request has been decided; a listing is never decided.
+SETTLED: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.FULFILLMENT: ("approved", "failed"),
+    Kind.TIER_CONFIG: ("approved", "failed"),
+    Kind.USAGE_FILE: ("pending", "accepted", "rejected", "closed"),
+}
+#: What the vendor decided of a file that the provider has dealt with since.
+_SUBMITTED: Final = frozenset({"pending", "accepted", "rejected", "closed"})
+
+
+def latest(client: Client, kind: Kind, *, products: list[str], last: int) -> Iterator[JSON]:
+    """Yield the documents of the last decided requests of a kind, the newest first.
+
+    Args:
+        client: The account.
+        kind: Any but usage.
+        products: Of these products; none for all.
+        last: How many at most.
+    """
+    facts = KINDS[kind]
+    terms = [f"in(status,({','.join(SETTLED[kind])}))"]
+    if products:
+        terms.append(f"in({facts.product_field},({','.join(products)}))")
+    terms += [f"ordering(-{facts.created_field})", f"limit={last}"]
+    return islice(client.get_all(facts.path, "&".join(terms)), last)
+
+
+def rewound(kind: Kind, document: Mapping[str, JSON]) -> dict[str, Any]:
+    """Return a decided request as it waits again; what the vendor stored in it stays."""
+    traces = ("reason", "template", "activation_key")
+    kept = {name: value for name, value in document.items() if name not in traces}
+    return {**kept, "status": KINDS[kind].waiting}
+
+
+def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:
+    """Say how a decision differs from what became of the request; "" when it does not.
+
+    A template is compared where Connect shows one, and a text where it shows it as it was sent.
+    """
+    was, now = _became(document), _would_become(outcome)
+    if was != now:
+        return f"was {was}, now {_in_words(outcome)}"
+    match outcome:
+        case Approve(template_id=template) if template:
+            former = _id_in(document.get("template"))
+            if former and former != template:
+                return f"was approved with template {former}, now with {template}"
+        case Approve(tile=str(tile)):
+            if _tile_in(document) not in ("", tile):
+                return "was approved with another text"
+        case Fail(reason):
+            said = document.get("reason")
+            if said and said != reason:
+                return f"was failed for {said!r}, now for {reason!r}"
+    return ""
+
+
+def _became(document: Mapping[str, JSON]) -> str:
+    status = status_of(dict(document))
+    is_file = "records" in document or str(document.get("id", "")).startswith("UF-")
+    return "submitted" if is_file and status in _SUBMITTED else status
+
+
+def _would_become(outcome: Outcome | None) -> str:
+    match outcome:
+        case Approve():
+            return "approved"
+        case Fail():
+            return "failed"
+        case Inquire():
+            return "inquiring"
+        case FileAction(action):
+            return "submitted" if action == "submit" else action
+        case Skip() | Leave() | Report() | None:
+            return "left as it is"
+        case _:
+            assert_never(outcome)
+
+
+def _in_words(outcome: Outcome | None) -> str:
+    match outcome:
+        case Fail(reason):
+            return f"failed: {reason}"
+        case Inquire(message):
+            return f"inquiring: {message}"
+        case Skip(message):
+            return f"left as it is: {message}"
+        case _:
+            return _would_become(outcome)
+
+
+def _tile_in(document: Mapping[str, JSON]) -> str:
+    template = document.get("template")
+    shown = template.get("representation") if isinstance(template, dict) else None
+    if _id_in(template):
+        # A rendered template is no text of the processor's.
+        return ""
+    return str(shown or document.get("activation_key") or "")
+
+
+def _id_in(template: JSON) -> str:
+    return str(template.get("id") or "") if isinstance(template, dict) else ""

@@ -1,0 +1,182 @@
+"""The HTTP exchange of a run, kept in a file and answered from there; secrets are masked."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from connect_worker.domain.secrets import passwords_in
+from connect_worker.domain.states import JSON, Kind
+from connect_worker.dry_run.capturing_transport import Call
+from connect_worker.dry_run.transport import Answer, Carrier, Sent
+from connect_worker.observability.masking import hide_here, hiding, mask_secrets
+
+FORMAT: Final = 1
+MASK: Final = "***"
+
+#: Of an answer's headers, the ones that the client reads.
+_KEPT: Final = ("Content-Type", "Content-Range", "Retry-After")
+
+
+class NotRecorded(Exception):  # noqa: N818 - what is asked for, not a fault of the file
+    """A read that the record has no answer for: the processor asks for something else by now.
+
+    Examples:
+        >>> str(NotRecorded("the record has no answer to GET assets: record it anew"))
+        'the record has no answer to GET assets: record it anew'
+    """
+
+
+@dataclass(frozen=True)
+class Record:
+    """A request, what was read while it was processed, and what would have been sent.
+
+    Attributes:
+        kind: The request's kind.
+        request: Its document.
+        reads: Each read with its answer, in order, as JSON.
+        calls: What would have changed something in Connect.
+
+    Examples:
+        >>> record = Record(Kind.FULFILLMENT, purchase(id="PR-1").json)
+        >>> record.request["id"]
+        'PR-1'
+    """
+
+    kind: Kind
+    request: dict[str, JSON]
+    reads: tuple[dict[str, JSON], ...] = ()
+    calls: tuple[Call, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the file that `connect-worker try --record` wrote.
+
+        Raises:
+            ValueError: It is no such file.
+            OSError: It can't be read.
+        """
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(document, dict) or document.get("record") != FORMAT:
+            raise ValueError(f"{path} is no record of `connect-worker try --record`")
+        return cls(
+            Kind(document["kind"]),
+            document["request"],
+            tuple(document["reads"]),
+            tuple(Call(**call) for call in document["calls"]),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, without the values of passwords and keys."""
+        document = {
+            "record": FORMAT,
+            "kind": self.kind.value,
+            "request": self.request,
+            "reads": list(self.reads),
+            "calls": [
+                {"method": one.method, "path": one.path, "body": one.body, "by": one.by}
+                for one in self.calls
+            ],
+        }
+        text = json.dumps(without_secrets(document), indent=1, ensure_ascii=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+class Recording:
+    """Keeps what another carrier answers.
+
+    Args:
+        carry: The one who answers.
+    """
+
+    def __init__(self, carry: Carrier) -> None:
+        self._carry = carry
+        self.reads: list[dict[str, JSON]] = []
+
+    def __call__(self, sent: Sent) -> Answer:
+        """Pass a call on, and keep its answer."""
+        answer = self._carry(sent)
+        text = answer.content.decode("utf-8", "replace")
+        kept = {name: text for name, text in answer.headers.items() if name.title() in _KEPT}
+        try:
+            content: dict[str, Any] = {"json": json.loads(text)}
+        except ValueError:
+            content = {"text": text}
+        self.reads.append(
+            {
+                "method": sent.method,
+                # What comes behind the address of a download is its signature.
+                "path": sent.path,
+                "query": sent.query,
+                "status": answer.status,
+                "headers": kept,
+                **content,
+            }
+        )
+        return answer
+
+
+class Replaying:
+    """Answers from a record: the same read gets the same answers in the same order.
+
+    The last answer to a read is given again as often as it is asked for.
+    """
+
+    def __init__(self, reads: Iterable[dict[str, JSON]]) -> None:
+        self._answers: dict[tuple[str, str], deque[dict[str, JSON]]] = defaultdict(deque)
+        for read in reads:
+            self._answers[read["path"], read["query"]].append(read)
+        #: The first read that had no answer; it was raised, but the processor may have caught it.
+        self.missed: NotRecorded | None = None
+
+    def __call__(self, sent: Sent) -> Answer:
+        """Answer one read.
+
+        Raises:
+            NotRecorded: There is no answer in the record; names what was asked for.
+        """
+        # An address may have had a secret in it when it was recorded.
+        known = self._answers.get((sent.path, sent.query)) or self._answers.get(
+            (mask_secrets(sent.path), mask_secrets(sent.query))
+        )
+        if not known:
+            asked = f"{sent.method} {sent.path}" + (f"?{sent.query}" if sent.query else "")
+            missed = NotRecorded(f"the record has no answer to {asked}: record it anew")
+            self.missed = self.missed or missed
+            raise missed
+        read = known.popleft() if len(known) > 1 else known[0]
+        content = json.dumps(read["json"]) if "json" in read else read["text"]
+        return Answer(read["status"], content.encode(), read["headers"])
+
+
+def without_secrets(document: JSON) -> JSON:
+    """Return a document without the values of its password parameters, and without keys."""
+    with hiding():
+        hide_here(passwords_in(document))
+        return _masked(document)
+
+
+def _masked(value: JSON) -> JSON:
+    match value:
+        case str():
+            return mask_secrets(value)
+        case list():
+            return [_masked(item) for item in value]
+        case {"type": "password"}:
+            return {**_each(value), **dict.fromkeys(_secret_fields(value), MASK)}
+        case dict():
+            return _each(value)
+        case _:
+            return value
+
+
+def _each(value: dict[str, JSON]) -> dict[str, JSON]:
+    return {name: _masked(item) for name, item in value.items()}
+
+
+def _secret_fields(param: dict[str, JSON]) -> Iterator[str]:
+    return (name for name in ("value", "structured_value") if param.get(name))

@@ -1,0 +1,191 @@
+"""One run of a processor over one request: the real engine, and a Connect that takes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connect_worker.api.client import Client, using_client
+from connect_worker.config import Config
+from connect_worker.domain.outcomes import Outcome
+from connect_worker.domain.states import JSON, Claim, Kind, Ref, Sighting, State
+from connect_worker.domain.steps import as_json, entry_name, own_steps
+from connect_worker.dry_run.capturing_transport import Call, Catching, documents_of
+from connect_worker.dry_run.transport import Carrier, CarrierPool
+from connect_worker.engine.job import Job
+from connect_worker.engine.job_runner import handle
+from connect_worker.engine.ports import Connect
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.resources.automation import Automation
+from connect_worker.resources.discovery import processor_of
+from connect_worker.resources.local_runner import lone_engine
+from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.settings.model import account_name
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a processor dealt with a request, and what would have been sent to Connect.
+
+    Attributes:
+        result: How the job ended, in words: `approved`, `nothing to do: …`, `ValueError: …`.
+        state: What the ledger remembers: `settled`, `waiting`, `retry`, `parked`, ….
+        calls: What would change something in Connect, in order: the processor's own calls, then
+            those for its decision.
+        steps: The results of the processor's own steps (`self.step`), by name, in their order.
+        error: What the processor raised that decides nothing; None when it decided.
+
+    Examples:
+        >>> class Orders(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> None:
+        ...         raise FailRequest("Sold out")
+        >>> done = run(Orders, purchase())
+        >>> done.outcome, done.result, done.state.value
+        (Fail(reason='Sold out'), 'failed', 'settled')
+        >>> [call.body for call in done.calls]
+        [{'reason': 'Sold out'}]
+    """
+
+    result: str
+    state: State
+    calls: tuple[Call, ...] = ()
+    steps: Mapping[str, JSON] = field(default_factory=dict)
+    error: Exception | None = None
+    decided: Outcome | None = field(default=None, repr=False)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What was decided; None when the processor was not run, since the request is not its.
+
+        Raises:
+            Exception: The one that the processor raised instead of deciding.
+        """
+        if self.decided is None and self.error is not None:
+            raise self.error
+        return self.decided
+
+    @property
+    def messages(self) -> list[str]:
+        """The texts posted to conversations."""
+        return [
+            str(call.body["text"])
+            for call in self.calls
+            if call.path.endswith("/messages") and isinstance(call.body, dict)
+        ]
+
+
+def rehearse(
+    automation: type[Automation[Any]] | Automation[Any],
+    document: JSON,
+    *,
+    config: Config,
+    reads: Carrier,
+    answers: Mapping[str, JSON] | None = None,
+    steps: Mapping[str, JSON] | None = None,
+    clock: Callable[[], float] | None = None,
+) -> Run:
+    """Run a processor over a request, and send nothing to Connect.
+
+    What the processor does to other systems, it does.
+
+    Args:
+        automation: The class, or an instance, whose own account is used then.
+        document: The request.
+        config: The account that the class is made for.
+        reads: Answers what the processor reads.
+        answers: What is answered before `reads` is asked, by path.
+        steps: The results that an earlier run of the visit has journaled, by name, in their order.
+        clock: Seconds since the epoch; the machine's by default.
+
+    Raises:
+        RegistrationError: The class can't be made.
+    """
+    config = automation.config if isinstance(automation, Automation) else config
+    processor, products = _processor(automation, config)
+    caught = Catching(reads, {**documents_of(processor.kind, document), **(answers or {})})
+    client = Client(config.api_url, config.api_key, pool=CarrierPool(config.api_url, caught))
+    watched = _Watched(processor, caught)
+    account = account_name(config)
+    ledger = MemoryLedger(account=account, clock=clock or time.time)
+    with using_client(config, client):
+        engine = lone_engine(
+            watched, name=str(processor), connect=client, ledger=ledger, products=products
+        )
+        sighting = processor.sighting(document, now=ledger.now())
+        ledger.sight([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
+        if steps:
+            _journal(ledger, sighting.ref, steps)
+        handled = handle(engine, sighting.ref)
+    entry = ledger.entry(sighting.ref)
+    assert entry is not None  # noqa: S101 - it was sighted
+    return Run(
+        handled.text,
+        entry.state,
+        tuple(caught.calls),
+        {step.name: step.result for step in own_steps(entry.steps)},
+        watched.error,
+        watched.decided,
+    )
+
+
+def _journal(ledger: MemoryLedger, ref: Ref, steps: Mapping[str, JSON]) -> None:
+    """Let the ledger remember steps, as of a run that was broken off behind them."""
+    claim = ledger.claim(ref, owner="an earlier run", lease_seconds=60)
+    assert isinstance(claim, Claim)  # noqa: S101 - it was sighted
+    for number, (name, result) in enumerate(steps.items(), start=1):
+        ledger.record(claim, entry_name(number, name), as_json(name, result))
+    ledger.put_back(claim, State.RETRY, delay_seconds=0, attempt_used=False)
+
+
+def _processor(
+    automation: type[Automation[Any]] | Automation[Any], config: Config
+) -> tuple[AutomationProcessor, list[str]]:
+    if isinstance(automation, Automation):
+        made = AutomationProcessor(automation.kind, lambda: automation, config)
+        return made, automation.product_ids
+    made = processor_of(automation, config)
+    return made, made.automation.product_ids
+
+
+class _Watched:
+    """A processor whose errors and decisions are kept, and who says when it is at work."""
+
+    def __init__(self, processor: AutomationProcessor, caught: Catching) -> None:
+        self._processor = processor
+        self._caught = caught
+        self.error: Exception | None = None
+        self.decided: Outcome | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of request that it processes."""
+        return self._processor.kind
+
+    def awaits(self, document: JSON) -> bool:
+        """Whether the document is in a status that the processor wants to see."""
+        return self._processor.awaits(document)
+
+    def sightings(
+        self, connect: Connect, *, now: float, request_id: str = ""
+    ) -> Iterator[Sighting]:
+        """List the requests that wait for it, or of them one."""
+        return self._processor.sightings(connect, now=now, request_id=request_id)
+
+    def sighting(self, document: JSON, *, now: float) -> Sighting:
+        """Name the request and its visit."""
+        return self._processor.sighting(document, now=now)
+
+    def run(self, document: JSON, job: Job) -> None:
+        """Process one request."""
+        self._caught.by = "processor"
+        try:
+            self._processor.run(document, job)
+        except Exception as error:
+            self.error = error
+            raise
+        finally:
+            self._caught.by = "decision"
+            # As it was decided; the ledger's has no passwords.
+            self.decided = job.decision.outcome if job.decision else None

@@ -1,0 +1,97 @@
+"""The sandbox, in this very process, as the one who answers: no socket, no account."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from connect_worker.domain.states import Kind
+from connect_worker.dry_run.transport import Answer, Sent
+from connect_worker.sandbox.conversations import Conversation
+from connect_worker.sandbox.errors import ApiError
+from connect_worker.sandbox.faults import Options, Spread
+from connect_worker.sandbox.http import Call
+from connect_worker.sandbox.routing import API, Router, carry_out, refusal_reply
+from connect_worker.sandbox.seeding import build_world
+from connect_worker.sandbox.state import World
+
+URL = "https://connect.test/public/v1"
+#: When all that is made up here was created.
+CREATED = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
+PRODUCTS = 3
+
+_ROUTER = Router()
+
+
+def empty_world() -> World:
+    """Return an account with products and templates, and without a single request."""
+    return build_world(
+        Options(Spread(0, 0, 0, 0), product_count=PRODUCTS),
+        clock=lambda: CREATED,
+        later=lambda seconds, function: None,  # noqa: ARG005 - nobody waits here
+        post=lambda url, headers, body, told: None,  # noqa: ARG005 - nobody is notified
+        restart=lambda: None,
+    )
+
+
+class StandIn:
+    """Answers reads as the sandbox does whose only request is the one that is tried.
+
+    Its products and templates are there, and the conversation of a fulfillment request; of all
+    collections but these, none has a row.
+
+    Args:
+        kind: The kind of the request.
+        request_id: Its id.
+    """
+
+    def __init__(self, kind: Kind, request_id: str) -> None:
+        self._world = empty_world()
+        self._request_id = request_id
+        if kind is Kind.FULFILLMENT:
+            self._world.conversations.add(Conversation(1, request_id, CREATED))
+
+    def __call__(self, sent: Sent) -> Answer:
+        """Answer as the sandbox answers."""
+        rendered = self._rendered(sent)
+        if rendered is not None:
+            return rendered
+        path = f"{API}{sent.path}"
+        try:
+            match = _ROUTER.match(sent.method, path)
+        except ApiError as refusal:
+            reply = refusal_reply(refusal)
+        else:
+            reply = carry_out(match, self._call(sent, path, match.args))
+        content = reply.content
+        if content is None:
+            return Answer(reply.status)
+        headers = {"Content-Type": reply.content_type, **reply.headers}
+        is_bytes = isinstance(content, bytes)
+        return Answer(reply.status, content if is_bytes else json.dumps(content).encode(), headers)
+
+    def _rendered(self, sent: Sent) -> Answer | None:
+        """Render a template for the request, which is not in the sandbox's world."""
+        collection, _, rest = sent.place.partition("/")
+        name, _, action = rest.partition("/")
+        template = self._world.catalog.templates.get(name)
+        if (collection, action) != ("templates", "render") or template is None:
+            return None
+        return Answer.of_text(template.render(self._request_id))
+
+    def _call(self, sent: Sent, path: str, args: Any) -> Call:
+        return Call(
+            world=self._world,
+            method=sent.method,
+            path=path,
+            args=args,
+            query=sent.query,
+            parameters=dict(parse_qsl(sent.query)),
+            body=b"",
+            files={},
+            idempotency_key=sent.key or None,
+            base_url=URL.removesuffix(API.rstrip("/")),
+            by_provider=False,
+        )

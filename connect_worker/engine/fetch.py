@@ -1,0 +1,32 @@
+"""Reading a request as Connect shows it now."""
+
+from __future__ import annotations
+
+from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.states import JSON, Kind, Ref
+from connect_worker.engine.ports import Connect
+from connect_worker.exceptions import NotFound, Retryable
+
+#: What Connect's users can delete; requests stay for ever.
+_CAN_GO = (Kind.USAGE_FILE, Kind.USAGE)
+
+
+class NotShown(Retryable):
+    """Connect, or something before it, answers 404 for a request that can't be deleted."""
+
+
+def read(connect: Connect, ref: Ref) -> JSON:
+    """Return the request's document; one that is gone, as a deleted usage file is, says so.
+
+    Only Connect's own error document is believed: a gateway's 404 would end the visit.
+
+    Raises:
+        NotShown: It is not to be had now; it may be later.
+        Message: No answer, or none that is a document.
+    """
+    try:
+        return connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
+    except NotFound as error:
+        if ref.kind in _CAN_GO and error.error_code:
+            return {"id": ref.request_id, "status": "deleted"}
+        raise NotShown(f"{ref.request_id} can't be read: {error}") from error

@@ -1,0 +1,110 @@
+"""Heartbeats: the lease of every job in this process is renewed while the job runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from connect_worker.domain.states import Claim
+from connect_worker.engine.ports import Ledger
+from connect_worker.exceptions import LeaseLost, LedgerUnavailable
+from connect_worker.logger import logger
+
+#: A lease is renewed three times before it would end: two renewals may be lost.
+BEATS_PER_LEASE = 3
+
+
+class Pulse:
+    """One job's view of its own lease."""
+
+    def __init__(self, ledger: Ledger, claim: Claim) -> None:
+        self.claim = claim
+        self.lost = False
+        self._ledger = ledger
+        self._renewed = time.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the lease was known to hold, by this machine's steady clock."""
+        return time.monotonic() - self._renewed
+
+    def renew(self) -> None:
+        """Renew the lease; a refusal marks it as lost, an unreachable ledger leaves it as it is."""
+        asked = time.monotonic()
+        try:
+            held = self._ledger.extend(self.claim)
+        except LedgerUnavailable as exc:
+            logger.warning("heartbeat failed request=%s: %s", self.claim.ref, exc)
+            return
+        if held:
+            self._renewed = asked
+        else:
+            self.lost = True
+
+    def confirm(self) -> None:
+        """Return only while the lease holds; call it before every write to the outside.
+
+        A process that was frozen can't trust that its heartbeats kept the lease: when the last
+        renewal is old, the ledger is asked again.
+
+        Raises:
+            LeaseLost: When another worker may own the request now.
+        """
+        if not self.lost and self.age_seconds > self.claim.lease_seconds / 2:
+            self.renew()
+        if self.lost or self.age_seconds > self.claim.lease_seconds:
+            raise LeaseLost(f"{self.claim.ref}: the lease of fence {self.claim.fence} has ended")
+
+
+class Heart:
+    """One thread that renews all leases of this process; started with the first job."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._pulses: dict[str, Pulse] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._starting = threading.Lock()
+
+    @contextmanager
+    def beating(self, claim: Claim) -> Iterator[Pulse]:
+        """Keep the claim's lease alive for the length of a `with` block."""
+        pulse = Pulse(self._ledger, claim)
+        self._ensure_thread()
+        with self._changed:
+            self._pulses[claim.owner] = pulse
+            self._changed.notify()
+        try:
+            yield pulse
+        finally:
+            with self._changed:
+                self._pulses.pop(claim.owner, None)
+
+    def _ensure_thread(self) -> None:
+        """Start the thread; once per process, since a fork takes no threads along."""
+        with self._starting:
+            if self._pid == os.getpid() and self._thread is not None and self._thread.is_alive():
+                return
+            self._pid = os.getpid()
+            self._changed = threading.Condition()
+            self._pulses = {}
+            self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        changed = self._changed
+        while True:
+            with changed:
+                while not self._pulses:
+                    changed.wait()
+                pulses = list(self._pulses.values())
+            due = [p for p in pulses if p.age_seconds >= p.claim.lease_seconds / BEATS_PER_LEASE]
+            for pulse in due:
+                if not pulse.lost:
+                    pulse.renew()
+            shortest = min(pulse.claim.lease_seconds for pulse in pulses)
+            time.sleep(shortest / BEATS_PER_LEASE / 4)

@@ -1,0 +1,184 @@
+"""Posting a decision: step by step, each journaled, none twice.
+
+A decision made just now is posted straight away: Connect itself refuses a status change that is not
+due. A decision from the ledger (an earlier worker died, a reply was lost) is compared with what
+Connect shows first. A refused or unanswered step is settled by looking, never by sending it again
+blindly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from connect_worker.domain.api_calls import Change, Plan, Say, Step, plan
+from connect_worker.domain.kinds import status_of
+from connect_worker.domain.states import JSON
+from connect_worker.engine.fetch import read
+from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.runtime import Engine
+from connect_worker.exceptions import (
+    BadRequest,
+    ConnectionFailed,
+    Forbidden,
+    InvalidResponse,
+    NotFound,
+    Permanent,
+    ServerFault,
+)
+from connect_worker.logger import LogEvent, logger
+
+#: Connect may have acted on the call or not: only a look can tell.
+UNCLEAR = (ConnectionFailed, ServerFault, InvalidResponse)
+
+
+class PostRefused(Permanent):
+    """Connect does not take the decision, and the request still waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A decision whose steps are all posted, or that somebody else's made void."""
+
+    plan: Plan
+    #: The status that Connect shows instead of the decision's; "" when the decision stands.
+    superseded_by: str = ""
+
+
+class _SupersededError(Exception):
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Posting:
+    engine: Engine
+    job: Job
+    decision: Decision
+    plan: Plan
+    #: The request as Connect shows it; None for a decision that was made in this very job.
+    document: JSON
+
+
+def finish(engine: Engine, job: Job, decision: Decision, *, document: JSON) -> Finished:
+    """Post every step that is not posted yet.
+
+    Args:
+        engine: The ports.
+        job: The claim and its journal.
+        decision: What to post.
+        document: The request as Connect shows it now, for a decision from the ledger; None for one
+            made in this job.
+
+    Raises:
+        PostRefused: Connect does not take a step, and the request still waits.
+        Message: No answer, or the account can't be used; the same call later goes on where this
+            stopped.
+    """
+    what = plan(job.ref, decision.outcome, say_activated=engine.say_activated)
+    posting = _Posting(engine, job, decision, what, document)
+    todo = [step for step in what.steps if step.name not in job.steps]
+    try:
+        for step in todo:
+            result = _run(posting, step)
+            if what.again or not (step is todo[-1] or _shows_for_ever(step)):
+                job.record(step.name, result)
+    except _SupersededError as found:
+        return Finished(what, superseded_by=found.status)
+    return Finished(what)
+
+
+def _shows_for_ever(step: Step) -> bool:
+    """Whether a later look at Connect tells as much as an entry in the journal.
+
+    (The last step needs none either: settling the visit is one.)
+    """
+    return isinstance(step, Change) and step.shows_for_ever
+
+
+def _run(posting: _Posting, step: Step) -> JSON:
+    """Make sure that one step is done; return what the journal keeps of it."""
+    posting.job.is_posting = True
+    match step:
+        case Change():
+            return _change(posting, step)
+        case Say():
+            return _say(posting, step)
+        case _:
+            assert_never(step)
+
+
+def _change(posting: _Posting, step: Change) -> JSON:
+    job, connect = posting.job, posting.engine.connect
+    if posting.document is not None and _is_done(posting, posting.document):
+        return {"seen": posting.plan.becomes}
+    job.confirm()
+    try:
+        connect.send(step.method, step.path, step.body, key=job.key)
+    except (*UNCLEAR, BadRequest, NotFound) as error:
+        if _is_done(posting, read(connect, job.ref)):
+            return {"seen": posting.plan.becomes}
+        if isinstance(error, UNCLEAR):
+            raise
+        raise PostRefused(f"Connect refused to {step.name}: {error}") from error
+    return {"posted": step.becomes or step.name}
+
+
+def _is_done(posting: _Posting, document: JSON) -> bool:
+    """Compare what Connect shows with what the decision leads to.
+
+    Raises:
+        _SupersededError: When it shows a status that is neither the decision's nor that of waiting.
+    """
+    status = status_of(document)
+    if status == posting.plan.becomes:
+        return True
+    if status != posting.decision.waited_as:
+        raise _SupersededError(status)
+    return False
+
+
+def _say(posting: _Posting, step: Say) -> JSON:
+    """Post a message to the request's conversation; a request without one is no error.
+
+    The decision itself is posted by now: a message that Connect refuses is logged, and the visit
+    ends.
+    """
+    connect, job = posting.engine.connect, posting.job
+    try:
+        conversation = _conversation(posting, step)
+        if conversation is None or _was_said(posting, conversation, step):
+            return {"said": conversation}
+        job.confirm()
+        connect.send(
+            "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
+        )
+    except (BadRequest, Forbidden, NotFound) as error:
+        logger.warning(LogEvent("message refused", error=error))
+        return {"said": None}
+    return {"said": conversation}
+
+
+def _conversation(posting: _Posting, step: Say) -> str | None:
+    rows = posting.engine.connect.get("conversations", {"instance_id": step.instance_id})
+    first = rows[0] if isinstance(rows, list) and rows else None
+    return str(first["id"]) if isinstance(first, dict) and first.get("id") else None
+
+
+def _was_said(posting: _Posting, conversation: str, step: Say) -> bool:
+    """Whether the text was said in this visit; only a decision from the ledger needs the look.
+
+    Messages from before the decision belong to an earlier visit. Both times are Connect's; a
+    message's has whole seconds, so the decision's is cut to them.
+    """
+    if posting.document is None:
+        return False
+    document = posting.engine.connect.get(f"conversations/{conversation}")
+    messages = document.get("messages") if isinstance(document, dict) else None
+    return any(
+        isinstance(message, dict)
+        and message.get("text") == step.text
+        and str(message.get("created") or "")[:19] >= posting.decision.seen[:19]
+        for message in messages or ()
+    )

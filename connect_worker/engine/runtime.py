@@ -1,0 +1,85 @@
+"""The engine's parts, put together once per process and passed to every function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connect_worker.domain.retry import RetryPolicy
+from connect_worker.domain.routing import Registry
+from connect_worker.domain.states import JSON, Kind, Sighting
+from connect_worker.engine.job import Job
+from connect_worker.engine.lease import Heart
+from connect_worker.engine.ports import Connect, Ledger, Publisher, Reaper
+from connect_worker.engine.rate_limiter import KnownPause
+
+
+class Processor(Protocol):
+    """The user's code for one kind and some products, as the engine sees it."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of request that it processes."""
+
+    def awaits(self, document: JSON) -> bool:
+        """Whether the document is in a status that the processor wants to see."""
+
+    def sightings(
+        self, connect: Connect, *, now: float, request_id: str = ""
+    ) -> Iterable[Sighting]:
+        """List the requests that wait for it, all pages, or the one with this id if it does.
+
+        `now` is the ledger's clock, in seconds.
+        """
+
+    def run(self, document: JSON, job: Job) -> None:
+        """Process one request; what it decides is stored with `job.decide`."""
+
+
+class Nobody:
+    """A reaper where no process can be ended: threads, greenlets, the single-process loop."""
+
+    def arm(self, seconds: float) -> None:
+        """Do nothing."""
+
+    def disarm(self) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The ports and the numbers."""
+
+    ledger: Ledger
+    connect: Connect
+    publisher: Publisher
+    registry: Registry[Processor]
+    heart: Heart
+    #: The account's name: part of every idempotency key.
+    account: str
+    #: Names this process in the ledger, for people: host and process id.
+    worker: str
+    #: What this process knows of the account's pause; the turnstile before `connect` has the same.
+    pause: KnownPause = field(default_factory=KnownPause)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    lease_seconds: float = 60.0
+    skip_seconds: float = 300.0
+    keep_seconds: float = 7 * 86_400.0
+    #: Whether an approval is told in the request's conversation.
+    say_activated: bool = True
+    #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
+    poll_seconds: Mapping[Kind, float] = field(default_factory=dict)
+    #: The products that the settings or the automations name.
+    products: tuple[str, ...] = ()
+
+    #: Ends the process of a run that takes longer than its `time_limit`.
+    reaper: Reaper = field(default_factory=Nobody)
+
+    @property
+    def requeue_seconds(self) -> float:
+        """After how long an unanswered message counts as lost."""
+        return self.lease_seconds

@@ -1,0 +1,303 @@
+"""What a field of a document may hold, how it reads, and how it is written again.
+
+Each kind is a marshmallow field, so that the Schema of a model is made of them, and it answers
+three questions more: does a raw value fit (`accepts`), what does the attribute give for it
+(`read`), and what goes back into the document (`write`). Connect is not strict, so these are not:
+
+- null is fine everywhere, and so is a blank text where something else than text is documented:
+  both read as None;
+- ids and other texts may arrive as numbers, and numbers as texts;
+- a quantity may be ``"unlimited"``, which reads as -1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from types import NoneType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+from marshmallow import Schema, ValidationError, fields
+
+#: How `unlimited` quantities read, as in the 2019 SDK.
+UNLIMITED: Final = -1
+
+# Bounded, since Python refuses to read thousands of digits, and 1e999 is infinity.
+_NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,2})?\Z", re.ASCII)
+_ATOMS: Final = frozenset({str, int, float, bool, NoneType})
+_NAMES: Final[dict[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    bool: "a boolean",
+    type(None): "null",
+}
+
+
+class JSONObject:
+    """An object over a JSON document: what a field with a model of its own reads as."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def json(self) -> dict[str, Any]:
+            """The object's document, a copy."""
+
+        @classmethod
+        def _from_raw(cls, raw: dict[str, Any]) -> Self: ...
+
+
+def to_json(value: Any) -> Any:
+    """Give a copy of an attribute's value as a JSON document.
+
+    What JSON has no form for (a Decimal, a UUID) becomes its text.
+    """
+    kind = value.__class__
+    if kind in _ATOMS:
+        return value
+    # The two of which a document consists come first: this runs for all of it.
+    if kind is dict:
+        return {k: v if v.__class__ in _ATOMS else to_json(v) for k, v in value.items()}
+    if kind is list:
+        return [to_json(item) for item in value]
+    if isinstance(value, JSONObject):
+        return value.json
+    return _unusual(value)
+
+
+def _unusual(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime | date | time) else str(value)
+
+
+class Kind(fields.Field[Any]):
+    """Base of all kinds."""
+
+    #: The classes whose values fit without a further look.
+    plain: ClassVar[frozenset[type]] = frozenset()
+    #: What an error says was expected.
+    expected: ClassVar[str] = ""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_none=True, **options)
+
+    def accepts(self, value: Any) -> bool:
+        """Say whether a raw value, not None, fits."""
+        return isinstance(value, tuple(self.plain))
+
+    def read(self, value: Any) -> Any:
+        """Give what the attribute reads for a raw value that fits and isn't None."""
+        return value
+
+    def write(self, value: Any, raw: Any) -> Any:
+        """Give the document's form of an attribute that was read from `raw`, and maybe changed."""
+        unchanged = None if raw is None else self.read(raw)
+        if value.__class__ is unchanged.__class__ and value == unchanged:
+            return to_json(raw)
+        return to_json(value)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if not self.accepts(value):
+            raise ValidationError(refusal(self.expected, value))
+        return self.read(value)
+
+
+def refusal(expected: str, value: Any) -> str:
+    """Say why a value doesn't fit: by its type, never by the value, which may be personal."""
+    kind = "this text" if isinstance(value, str) else _NAMES.get(type(value), "a number")
+    return f"expected {expected}, not {kind}"
+
+
+class Text(Kind):
+    """Text. A number is taken for its digits."""
+
+    plain = frozenset({str, int, float})
+    expected = "text"
+
+    def accepts(self, value: Any) -> bool:
+        """Refuse booleans, which Python counts among the numbers."""
+        return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+    def read(self, value: Any) -> str:
+        """Give the text."""
+        return value if isinstance(value, str) else str(value)
+
+
+class Flag(Kind):
+    """A boolean."""
+
+    plain = frozenset({bool})
+    expected = "a boolean"
+
+    def accepts(self, value: Any) -> bool:
+        """Take blank texts too."""
+        return isinstance(value, bool) or value == ""
+
+    def read(self, value: Any) -> bool | None:
+        """Give the boolean."""
+        return None if value == "" else value
+
+
+class Quantity(Kind):
+    """A number, as a number or as text; an int where it is whole."""
+
+    plain = frozenset({int})
+    expected = "a number"
+
+    def accepts(self, value: Any) -> bool:
+        """Take numbers and their texts, not infinities."""
+        if isinstance(value, str):
+            return bool(_NUMBER.match(value)) or value in ("", "unlimited")
+        if isinstance(value, float):
+            return math.isfinite(value)
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def read(self, value: Any) -> int | float | None:
+        """Give the number."""
+        if value.__class__ is str:
+            if value.isdecimal():
+                return int(value)
+            if value in ("", "unlimited"):
+                return UNLIMITED if value else None
+            value = float(value)
+        return int(value) if value == int(value) else float(value)
+
+
+class Whole(Quantity):
+    """A whole number, as a number or as text."""
+
+    expected = "a whole number"
+
+    def accepts(self, value: Any) -> bool:
+        """Take what reads as an int."""
+        return super().accepts(value) and not isinstance(self.read(value), float)
+
+
+class Moment(Kind):
+    """A date and time in ISO 8601; a date alone is its midnight. No zone in the text, none read."""
+
+    expected = "an ISO 8601 date and time"
+
+    def accepts(self, value: Any) -> bool:
+        """Take what can be parsed."""
+        try:
+            return value == "" or bool(datetime.fromisoformat(value))
+        except (TypeError, ValueError):
+            return False
+
+    def read(self, value: str) -> datetime | None:
+        """Give the moment."""
+        return datetime.fromisoformat(value) if value else None
+
+
+class Anything(Kind):
+    """Any JSON, as it came."""
+
+    plain = frozenset({str, int, float, bool, list, dict})
+
+    def accepts(self, value: Any) -> bool:  # noqa: ARG002 - the others look at it
+        """Take everything."""
+        return True
+
+
+class Mapped(Kind):
+    """A JSON object that is kept as a dict."""
+
+    plain = frozenset({dict})
+    expected = "an object"
+
+    def accepts(self, value: Any) -> bool:
+        """Take blank texts too."""
+        return isinstance(value, dict) or value == ""
+
+    def read(self, value: Any) -> dict[str, Any] | None:
+        """Give the dict."""
+        return None if value == "" else value
+
+
+class One(fields.Nested, Kind):
+    """An object with a model of its own.
+
+    Args:
+        model: The model, a subclass of `JSONObject`.
+        schema_of: Gives a model's Schema.
+        bare: Where Connect may send a text instead of the object: the key the text stands for.
+    """
+
+    expected = "an object"
+
+    def __init__(
+        self,
+        model: type[Any],
+        *,
+        schema_of: Callable[[type[Any]], Schema],
+        bare: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(lambda: schema_of(model), **options)
+        self.model = model
+        self.bare = bare
+        self._schema_of = schema_of
+
+    @property
+    def schema(self) -> Schema:
+        """The model's one Schema; marshmallow's own `Nested` would keep a copy per field."""
+        return self._schema_of(self.model)
+
+    def read(self, value: Any) -> Any:
+        """Give the object's model; its own fields are read when they are asked for."""
+        if isinstance(value, dict):
+            return self.model._from_raw(value)
+        return self.model._from_raw({self.bare: value}) if value and self.bare else None
+
+    def write(self, value: Any, raw: Any) -> Any:
+        """Give the object's document, or the bare text it was if nothing changed."""
+        written = to_json(value)
+        if isinstance(raw, str) and written == to_json(self.read(raw)):
+            return raw
+        return written
+
+    def _deserialize(self, value: Any, *place: Any, **options: Any) -> Any:
+        if isinstance(value, dict):
+            return super()._deserialize(value, *place, **options)
+        if value == "" or (isinstance(value, str) and self.bare):
+            return self.read(value)
+        raise ValidationError(refusal(self.expected, value))
+
+
+class Many(fields.List[Any], Kind):
+    """A list of one kind. Its elements are never null, unless they may be anything."""
+
+    expected = "a list"
+
+    def __init__(self, inner: Kind, **options: Any) -> None:
+        inner.allow_none = isinstance(inner, Anything)
+        super().__init__(inner, **options)
+        self.of = inner
+
+    def read(self, value: Any) -> list[Any] | None:
+        """Give a list of what the elements read."""
+        read = self.of.read
+        return [read(item) for item in value] if isinstance(value, list) else None
+
+    def write(self, value: Any, raw: Any) -> Any:
+        """Give the list's document; as it came if nothing changed."""
+        written = to_json(value)
+        if written == raw or (raw is not None and written == to_json(self.read(raw))):
+            return to_json(raw)
+        return written
+
+    def _deserialize(self, value: Any, *place: Any, **options: Any) -> Any:
+        if isinstance(value, list):
+            return super()._deserialize(value, *place, **options)
+        if value == "":
+            return None
+        raise ValidationError(refusal(self.expected, value))

@@ -1,0 +1,334 @@
+"""Products."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from connect_worker.config import Config
+from connect_worker.models.accounts import Marketplace
+from connect_worker.models.base import BaseModel, absent, client_for, first_with, spelled
+from connect_worker.models.common import Company, Events
+from connect_worker.models.templates import Template
+
+if TYPE_CHECKING:
+    from connect_worker.rql import Filters
+
+# What a parameter's value must be like.
+
+
+class ValueChoice(BaseModel):
+    """One of the values that a parameter can take.
+
+    Examples:
+        >>> purchase().asset.get_param_by_id("plan").value_choices[0].label
+        'Basic'
+    """
+
+    #: What people see.
+    label: str = absent
+    value: str = absent
+
+
+class Constraints(BaseModel):
+    """The constraints on a parameter.
+
+    Examples:
+        >>> purchase().asset.get_param_by_id("email").constraints.required
+        True
+    """
+
+    #: The values to choose from; Connect sends objects, or the values alone.
+    choices: list[ValueChoice] = spelled(bare="value")
+    hidden: bool = absent
+    required: bool = absent
+    unique: bool = absent
+
+    # Added by the API since the 2019 SDK.
+    max_length: int | None = absent
+    min_length: int | None = absent
+    readonly: bool = absent
+    #: Whether it takes part in the reconciliation of usage.
+    reconciliation: bool = absent
+
+
+# The values that a parameter can take; they are declared beside its other constraints.
+
+__all__ = ["ValueChoice"]
+
+# Parameters.
+
+
+class Param(BaseModel):
+    """A parameter of a product, an item, an asset or a configuration.
+
+    Examples:
+        >>> param = Param(id="purchase_id", value="TEN-1")
+        >>> param.json
+        {'id': 'purchase_id', 'value': 'TEN-1'}
+    """
+
+    constraints: Constraints | None = absent
+    description: str = absent
+    events: Events | None = absent
+    marketplace: Marketplace | None = absent
+    name: str = absent
+    #: ``ordering``, ``fulfillment`` or ``configuration``.
+    phase: str | None = absent
+    #: What it belongs to, such as ``asset``, ``tier1`` or ``item``.
+    scope: str | None = absent
+    title: str | None = absent
+    #: Such as ``text``, ``password`` or ``dropdown``.
+    type: str = absent
+    value: str | None = absent
+    value_choice: list[str] | None = absent
+    #: The values to choose from; Connect sends objects, or the values alone.
+    value_choices: list[ValueChoice] | None = spelled(bare="value")
+    #: What is wrong with the value, for the person who has to correct it.
+    value_error: str | None = absent
+
+    # Added by the API since the 2019 SDK.
+    #: Whether it takes part in the reconciliation of usage.
+    reconciliation: bool | None = absent
+    #: The value of parameters that are no text, such as addresses and objects.
+    structured_value: dict[str, Any] | None = absent
+
+
+# Renewals of items.
+
+
+class Renewal(BaseModel):
+    """For how long an item is renewed.
+
+    Examples:
+        >>> Renewal.deserialize_json({"period_delta": 1, "period_uom": "monthly"}).period_uom
+        'monthly'
+    """
+
+    #: When the renewed period begins; ``from`` in the document.
+    from_: datetime = spelled("from")
+    #: When it ends.
+    to: datetime = absent
+    #: How many units it lasts.
+    period_delta: int = absent
+    #: The unit: year, month, day or hour.
+    period_uom: str = absent
+
+
+# Items of a product or an asset.
+
+
+class Item(BaseModel):
+    """An item that can be bought, and how much of it is.
+
+    Examples:
+        >>> request = change(items={"TEAM-USERS": {"old_quantity": "5", "quantity": "8"}})
+        >>> [item] = request.asset.items
+        >>> item.mpn, item.old_quantity, item.quantity
+        ('TEAM-USERS', 5, 8)
+    """
+
+    display_name: str = absent
+    global_id: str = absent
+    item_type: str = absent
+    #: The manufacturer's part number.
+    mpn: str = absent
+    name: str = absent
+    #: What `quantity` was before the request.
+    old_quantity: int | float | None = absent
+    params: list[Param] = absent
+    period: str = absent
+    #: How many; -1 is unlimited. Connect sends texts, which the document keeps.
+    quantity: int | float = absent
+    #: Only in renewal requests.
+    renewal: Renewal | None = absent
+    type: str = absent
+
+    def get_param_by_id(self, param_id: str) -> Param | None:
+        """Give the parameter with this id, or None."""
+        return first_with(self.params, id=param_id)
+
+
+class ProductConfiguration(BaseModel):
+    """What a product supports.
+
+    Examples:
+        >>> supported = {"suspend_resume_supported": True}
+        >>> ProductConfiguration.deserialize_json(supported).suspend_resume_supported
+        True
+    """
+
+    requires_reseller_information: bool = absent
+    suspend_resume_supported: bool = absent
+
+
+class Document(BaseModel):
+    """A document that comes with a product.
+
+    Examples:
+        >>> Document.deserialize_json({"title": "Manual", "url": "https://x.example"}).title
+        'Manual'
+    """
+
+    title: str = absent
+    url: str = absent
+
+
+class DownloadLink(BaseModel):
+    """A download that comes with a product.
+
+    Examples:
+        >>> DownloadLink.deserialize_json({"title": "Setup", "url": "https://x.example"}).url
+        'https://x.example'
+    """
+
+    title: str = absent
+    url: str = absent
+    #: ``admin`` or ``user``.
+    visible_for: str = absent
+
+
+class CustomerUiSettings(BaseModel):
+    """What customers see of a product.
+
+    Examples:
+        >>> settings = {"getting_started": "Open the mail."}
+        >>> CustomerUiSettings.deserialize_json(settings).getting_started
+        'Open the mail.'
+    """
+
+    description: str = absent
+    documents: list[Document] = absent
+    download_links: list[DownloadLink] = absent
+    getting_started: str = absent
+
+
+class ProductFamily(BaseModel):
+    """A family of products.
+
+    Examples:
+        >>> ProductFamily.deserialize_json({"name": "Collaboration"}).name
+        'Collaboration'
+    """
+
+    name: str = absent
+
+
+class ProductCategory(BaseModel):
+    """A category of products.
+
+    Examples:
+        >>> ProductCategory.deserialize_json({"name": "Cloud Services"}).name
+        'Cloud Services'
+    """
+
+    children: list[ProductCategory] | None = absent
+    family: ProductFamily | None = absent
+    name: str = absent
+    parent: ProductCategory | None = absent
+
+
+class ProductStatsInfo(BaseModel):
+    """How many contracts or agreements of either kind a product has.
+
+    Examples:
+        >>> ProductStatsInfo.deserialize_json({"distribution": 1, "sourcing": 0}).distribution
+        1
+    """
+
+    distribution: int = absent
+    sourcing: int = absent
+
+
+class ProductStats(BaseModel):
+    """Numbers about a product; they depend on who asks.
+
+    Examples:
+        >>> ProductStats.deserialize_json({"listings": 4}).listings
+        4
+    """
+
+    agreements: ProductStatsInfo = absent
+    contracts: ProductStatsInfo = absent
+    #: How often it is listed.
+    listing: int = absent
+
+
+class ProductConfigurationParameter(BaseModel):
+    """The value of a configuration parameter, for a product, marketplace or item.
+
+    Examples:
+        >>> found = {"value": "eu-west", "parameter": {"id": "region"}}
+        >>> ProductConfigurationParameter.deserialize_json(found).parameter.id
+        'region'
+    """
+
+    constraints: Constraints = absent
+    events: Events = absent
+    item: Item | None = absent
+    marketplace: Marketplace | None = absent
+    parameter: Param = absent
+    value: str | None = absent
+
+    # Added by the API since the 2019 SDK.
+    structured_value: dict[str, Any] | None = absent
+
+
+class Product(BaseModel):
+    """A product, in its latest published version.
+
+    Examples:
+        >>> purchase().asset.product.name
+        'Fallball Awesome'
+    """
+
+    category: ProductCategory | None = absent
+    configurations: ProductConfiguration = absent
+    customer_ui_settings: CustomerUiSettings = absent
+    detailed_description: str = absent
+    #: Path of its icon.
+    icon: str = absent
+    #: Whether this is the latest version.
+    latest: bool | None = absent
+    name: str = absent
+    owner: Company | None = absent
+    published_at: datetime = absent
+    short_description: str = absent
+    stats: ProductStats = absent
+    version: int = absent
+
+    # Added by the API since the 2019 SDK.
+    status: str = absent
+
+    def get_templates(self, config: Config | None = None) -> list[Template]:
+        """Fetch all templates of the product (GET ``products/{id}/templates``).
+
+        Args:
+            config: The account to ask; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        rows = client_for(config).get_all(f"products/{self.id}/templates")
+        return [Template.deserialize_json(row) for row in rows]
+
+    def get_product_configurations(
+        self, filters: Filters = None, config: Config | None = None
+    ) -> list[ProductConfigurationParameter]:
+        """Fetch the values of its configuration parameters (GET ``products/{id}/configurations``).
+
+        Args:
+            filters: By ``parameter.id``, ``parameter.title``, ``parameter.scope``,
+                ``marketplace.id``, ``marketplace.name``, ``item.id``, ``item.name`` or ``value``; a
+                mapping, a `connect_worker.rql.Query` or RQL text.
+            config: The account to ask; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        # Imported here: reading a document needs no HTTP.
+        from connect_worker.api import to_query
+
+        path = f"products/{self.id}/configurations"
+        rows = client_for(config).get_all(path, to_query(filters))
+        return [ProductConfigurationParameter.deserialize_json(row) for row in rows]

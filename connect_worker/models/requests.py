@@ -1,0 +1,330 @@
+"""Fulfillment requests: a purchase, a change, a renewal, a suspension, a cancellation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from connect_worker.config import Config
+from connect_worker.models.accounts import Contract, Hub, Marketplace, TierAccount, TierAccounts
+from connect_worker.models.base import BaseModel, absent, client_for, first_with, spelled
+from connect_worker.models.common import Company, Events, User
+from connect_worker.models.conversations import Conversation
+from connect_worker.models.products import Item, Param, Product
+from connect_worker.models.templates import Activation, Template
+
+# The parameters of the configuration phase.
+
+
+class Configuration(BaseModel):
+    """The parameters that product, marketplace or item were configured with.
+
+    It is part of assets, fulfillment requests, tier configurations and their requests.
+
+    Examples:
+        >>> params = [{"id": "region", "value": "eu"}]
+        >>> Configuration.deserialize_json({"params": params}).get_param_by_id("region").value
+        'eu'
+    """
+
+    params: list[Param] = absent
+
+    def get_param_by_id(self, param_id: str) -> Param | None:
+        """Give the parameter with this id, or None."""
+        return first_with(self.params, id=param_id)
+
+
+# Connections between a product and a hub.
+
+
+class Connection(BaseModel):
+    """The way on which a provider orders one product through one hub.
+
+    Examples:
+        >>> purchase().asset.connection.provider.name
+        'Northwind Distribution'
+    """
+
+    hub: Hub = absent
+    product: Product = absent
+    provider: Company = absent
+    #: ``production``, ``test`` or ``preview``.
+    type: str = absent
+    vendor: Company = absent
+
+    # Added by the API since the 2019 SDK.
+    created_at: datetime | None = absent
+    status: str | None = absent
+
+
+# Tier configurations: what a vendor knows about a reseller.
+
+
+class TierConfig(BaseModel):
+    """The setup of one account for one product.
+
+    Examples:
+        >>> config = tier_setup().configuration
+        >>> config.account.name, config.tier_level
+        ('Blue Heron LLC', 1)
+    """
+
+    account: TierAccount = absent
+    configuration: Configuration = absent
+    connection: Connection = absent
+    contract: Contract = absent
+    events: Events | None = absent
+    marketplace: Marketplace = absent
+    name: str = absent
+    #: A reference to the tier config request that is open.
+    open_request: BaseModel | None = absent
+    params: list[Param] = absent
+    product: Product = absent
+    status: str = absent
+    template: Template = absent
+    #: As the customer sees it: 1 is the customer's reseller, 2 that one's.
+    tier_level: int = absent
+
+    @classmethod
+    def get(
+        cls, account_id: str, product_id: str, config: Config | None = None
+    ) -> TierConfig | None:
+        """Fetch the setup of an account for a product, or None if it has not been approved yet.
+
+        The call is GET ``tier/config-requests`` for approved requests, whose rows hold it.
+
+        Args:
+            account_id: Id of the account (``TA-…``).
+            product_id: Id of the product.
+            config: The account to ask as; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        params = {
+            "status": "approved",
+            "configuration.product.id": product_id,
+            "configuration.account.id": account_id,
+        }
+        rows = client_for(config).get("tier/config-requests", params)
+        found = rows[0].get("configuration") if rows else None
+        return cls.deserialize_json(found) if found else None
+
+    def get_param_by_id(self, id_: str) -> Param | None:
+        """Give the parameter with this id, or None."""
+        return first_with(self.params, id=id_)
+
+
+# Tier config requests: a reseller is to be set up, or its setup to be changed.
+
+
+class TierConfigRequest(BaseModel):
+    """What has been asked for a tier configuration, and how far it is.
+
+    Examples:
+        >>> request = tier_setup()
+        >>> request.type, request.get_param_by_id("discount_group").value
+        ('setup', 'B')
+    """
+
+    account: TierAccount = absent
+    #: Only where there are ordering parameters, and while inquiring.
+    activation: Activation | None = absent
+    #: Who looks after it: an object, its id alone, a blank text or nothing.
+    assignee: User | None = spelled(bare="id")
+    configuration: TierConfig = absent
+    contract: Contract | None = absent
+    #: ``test``, ``prod`` or ``preview``.
+    environment: str = absent
+    events: Events | None = absent
+    marketplace: Marketplace | None = absent
+    #: They can be changed while it is pending.
+    notes: str = absent
+    #: They can be changed while it is pending.
+    params: list[Param] = absent
+    parent_configuration: TierConfig | None = absent
+    product: Product = absent
+    #: Why it failed.
+    reason: str | None = absent
+    #: ``tiers_setup``, ``pending``, ``inquiring``, ``approved`` or ``failed``.
+    status: str = absent
+    #: Only when it is approved.
+    template: Template | None = absent
+    #: As the customer sees it: 1 is the customer's reseller, 2 that one's.
+    tier_level: int = absent
+    tiers: TierAccounts | None = absent
+    #: ``setup`` or ``update``.
+    type: str = absent
+
+    # Added by the API since the 2019 SDK.
+    #: When it shall take effect, or did.
+    effective_date: datetime | None = absent
+    previous_approved_request: BaseModel | None = absent
+
+    def get_param_by_id(self, id_: str) -> Param | None:
+        """Give the parameter with this id, or None."""
+        return first_with(self.params, id=id_)
+
+
+# Assets: what has been bought.
+
+
+class Asset(BaseModel):
+    """A subscription or a one-time purchase: items, quantities, parameters, and who is concerned.
+
+    It is made by a purchase request and altered by the later ones.
+
+    Examples:
+        >>> asset = purchase(params={"email": "ada@customer.example"}).asset
+        >>> asset.get_param_by_id("email").value
+        'ada@customer.example'
+        >>> asset.get_item_by_mpn("TEAM-USERS").display_name
+        'Team users'
+    """
+
+    configuration: Configuration = absent
+    connection: Connection = absent
+    contract: Contract = absent
+    events: Events = absent
+    #: Its id in the commerce system; it may come as a number.
+    external_id: str = absent
+    external_name: str | None = absent
+    external_uid: str | None = absent
+    items: list[Item] = absent
+    marketplace: Marketplace = absent
+    params: list[Param] = absent
+    product: Product = absent
+    #: ``new``; ``processing`` until the purchase is decided; then ``active`` or ``rejected``;
+    #: later ``suspended`` or ``terminated``.
+    status: str = absent
+    tiers: TierAccounts = absent
+
+    # Added by the API since the 2019 SDK.
+    #: A reference to the request that is open.
+    pending_request: BaseModel | None = absent
+    renewal_expiration_date: datetime | None = absent
+    template: Template | None = absent
+
+    def get_param_by_id(self, param_id: str) -> Param | None:
+        """Give the parameter with this id, or None."""
+        return first_with(self.params, id=param_id)
+
+    def get_item_by_id(self, item_id: str) -> Item | None:
+        """Give the item with this id, or None."""
+        return first_with(self.items, id=item_id)
+
+    def get_item_by_mpn(self, mpn: str) -> Item | None:
+        """Give the item with this manufacturer's part number, or None."""
+        return first_with(self.items, mpn=mpn)
+
+    def get_item_by_global_id(self, global_id: str) -> Item | None:
+        """Give the item with this global id, or None."""
+        return first_with(self.items, global_id=global_id)
+
+    def get_requests(self, config: Config | None = None) -> list[Fulfillment]:
+        """Fetch all requests of this asset (GET ``assets/{id}/requests``).
+
+        Args:
+            config: The account to ask; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        rows = client_for(config).get_all(f"assets/{self.id}/requests")
+        return [Fulfillment.deserialize_json(row) for row in rows]
+
+
+class Fulfillment(BaseModel):
+    """What has been asked for an asset, and how far it is.
+
+    Examples:
+        >>> request = purchase(items={"TEAM-USERS": 10})
+        >>> request.type, request.status
+        ('purchase', 'pending')
+        >>> [item.quantity for item in request.new_items]
+        [10]
+    """
+
+    #: What the customer was shown on approval, in Markdown.
+    activation_key: str = absent
+    asset: Asset = absent
+    #: Who looks after it: an object, its id alone, a blank text or nothing.
+    assignee: User | None = spelled(bare="id")
+    contract: Contract = absent
+    created: datetime = absent
+    marketplace: Marketplace = absent
+    note: str = absent
+    #: Where the parameters can be corrected by hand.
+    params_form_url: str = absent
+    #: Why it failed.
+    reason: str = absent
+    #: ``pending``, ``inquiring``, ``failed`` or ``approved``. From pending to any other; from
+    #: inquiring back to pending, too; the others are final.
+    status: str = absent
+    #: ``purchase``, ``change``, ``renew``, ``suspend``, ``resume`` or ``cancel``.
+    type: str = absent
+    #: Any change moves it, the worker's own included.
+    updated: datetime = absent
+
+    # Added by the API since the 2019 SDK.
+    #: Whether the inquiry has been answered.
+    answered: bool | None = absent
+    #: When it shall take effect, or did.
+    effective_date: datetime | None = absent
+    previous_approved_request: BaseModel | None = absent
+    template: Template | None = absent
+
+    @property
+    def new_items(self) -> list[Item]:
+        """The items that were not there before the request."""
+        return self._items_where(lambda before, now: not before and bool(now))
+
+    @property
+    def changed_items(self) -> list[Item]:
+        """The items that were there before, and stay; their quantity may be the same."""
+        return self._items_where(lambda before, now: bool(before and now))
+
+    @property
+    def removed_items(self) -> list[Item]:
+        """The items that were there before, and don't stay."""
+        return self._items_where(lambda before, now: bool(before) and not now)
+
+    def needs_migration(self, migration_key: str = "migration_info") -> bool:
+        """Say whether the request carries data of a legacy product for the migration service.
+
+        A processor skips such a request: that service takes care of it.
+
+        Args:
+            migration_key: Id of the parameter with the data.
+        """
+        param = self.asset.get_param_by_id(migration_key)
+        return param is not None and bool(param.value)
+
+    def get_conversation(self, config: Config | None = None) -> Conversation | None:
+        """Fetch the conversation about this request with its messages, or None if there is none.
+
+        Two calls: GET ``conversations?instance_id=…`` and GET ``conversations/{id}``.
+
+        Args:
+            config: The account to ask; None means the one in force.
+
+        Raises:
+            Message: Whatever the client raises.
+        """
+        client = client_for(config)
+        rows = client.get("conversations", {"instance_id": self.id})
+        name = rows[0].get("id") if rows else None
+        if not name:
+            return None
+        return Conversation.deserialize_json(client.get(f"conversations/{name}"))
+
+    def _items_where(
+        self, wanted: Callable[[int | float | None, int | float | None], bool]
+    ) -> list[Item]:
+        # Unlimited reads -1, which is a quantity like any other here.
+        items = self.asset.items or []
+        return [item for item in items if wanted(item.old_quantity, item.quantity)]
+
+
+#: The name that the API and later SDKs have for it.
+AssetRequest = Fulfillment

@@ -1,0 +1,1 @@
+"""Log lines, the masking of secrets, and metrics."""

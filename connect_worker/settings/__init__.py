@@ -1,0 +1,1 @@
+"""Settings: their values, where they come from, accounts, documentation and misspelled names."""

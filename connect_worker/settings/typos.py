@@ -1,0 +1,43 @@
+"""Variables of the environment that look like a setting and are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from connect_worker.settings.docs import descriptions
+from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.model import Settings
+
+#: From 0 to 1: a letter or two of a name may differ; a vendor's own `CONNECT_…` is left alone.
+_ALIKE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Misspelt:
+    """A variable that nobody reads, and the one that is probably meant."""
+
+    name: str
+    meant: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is no setting: is {self.meant} meant?"
+
+
+def misspelt(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -> Iterator[Misspelt]:
+    """Find such variables.
+
+    Args:
+        environment: All variables, after `.env` was read.
+        accounts: The names of several accounts, which have variables of their own.
+    """
+    settings = [variable for one in descriptions(Settings) for variable in one.variables]
+    owners = ["", *(f"{account.upper()}_" for account in accounts if account)]
+    known = {f"{owner}{setting}" for owner in owners for setting in settings}
+    for name in sorted(environment):
+        setting = name.removeprefix(PREFIX)
+        if not name.startswith(PREFIX) or setting in known or not environment[name].strip():
+            continue
+        for meant in get_close_matches(setting, known, n=1, cutoff=_ALIKE):
+            yield Misspelt(name, f"{PREFIX}{meant}")

@@ -1,0 +1,1 @@
+"""What bends Celery and Flower to the worker: one file a concern."""
