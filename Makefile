@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# What `make help` shows first: see the project work, prove a change, check it in seconds, read the pages.
+MAIN := demo test lint docs
 # For `docker build`, such as --network host.
 DOCKER_ARGS ?=
 # The tests mostly wait for processes that they have started, so that four at once suit two cores.
@@ -18,7 +20,13 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
     tables lint type format lock audit image clean
 
 help:  ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@awk -F ':.*## ' -v main='$(MAIN)' \
+	    'function show(name) { printf "  make %-14s %s\n", name, does[name]; shown[name] = 1 } \
+	    /^[a-z-]+:.*## / { does[$$1] = $$2; names[++count] = $$1 } \
+	    END { mains = split(main, first, " "); \
+	        for (i = 1; i <= mains; i++) show(first[i]); \
+	        print "\nMore targets:"; \
+	        for (i = 1; i <= count; i++) if (!(names[i] in shown)) show(names[i]) }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
 	$(BIN)/python -m connect_worker demo $(ARGS)
