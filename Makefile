@@ -11,6 +11,10 @@ JOBS ?= 4
 PARALLEL = --numprocesses $(JOBS) --dist worksteal
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What codespell finds no fault with; `codespell` without arguments checks everything.
+SPELLED := .ci .editorconfig .github .importlinter .pre-commit-config.yaml CHANGELOG.md CODE_OF_CONDUCT.md \
+    CONTRIBUTING.md Dockerfile Makefile SECURITY.md celeryconfig.py docker-compose.yml examples mkdocs.yml \
+    pyproject.toml requirements
 # Writes the hashed requirement files, which pip installs: requirements/README.md says why.
 UV := uv==0.13.9
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
@@ -64,10 +68,11 @@ docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pag
 tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings.py
 	$(BIN)/python -m tools.site tables
 
-lint: .venv/.dev  ## Check style, format, the order of imports
+lint: .venv/.dev  ## Check style, format, the order of imports and spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/codespell $(SPELLED)
 
 type: .venv/.dev  ## Check types
 	$(BIN)/mypy
