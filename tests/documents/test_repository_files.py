@@ -15,6 +15,7 @@ import yaml
 from trove_classifiers import classifiers
 
 from documents.blocks import ROOT
+from documents.programs import understand
 
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CHANGELOG: Final = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ WORKFLOWS: Final = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SECTIONS: Final = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 PIN: Final = re.compile(r"^([\w.-]+)==(\S+)( ; .*?)?(?: \\)?$", re.MULTILINE)
 CI: Final = "ci.yml"
+PAGES: Final = sorted([*ROOT.glob("[A-Z]*.md"), ROOT / "requirements" / "README.md"])
 
 
 def pins(lock: Path) -> dict[tuple[str, str], str]:
@@ -124,3 +126,23 @@ def test_ci_tests_each_python_of_the_classifiers() -> None:
     supported = [name[len(prefix) - 2 :] for name in PROJECT["classifiers"] if prefix in name]
     matrix = jobs(ROOT / ".github" / "workflows" / CI)["test"]["strategy"]["matrix"]
     assert matrix["python"] == supported
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)
+def test_a_workflow_calls_targets_that_exist(workflow: Path) -> None:
+    for command in commands(workflow):
+        understand(command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_targets_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for command in re.findall(r"`(make [a-z][^`]*)`", text):
+        understand(command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_links_to_files_that_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf-8"))
+    paths = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [path for path in paths if not (page.parent / path).exists()] == []
