@@ -12,15 +12,15 @@ ENV PYTHONUNBUFFERED=1 \
     PYTHONPATH=/app \
     HOME=/tmp
 
-# A fixed number, so that a volume's owner and Kubernetes' runAsNonRoot can be told.
+# A fixed number, so that a volume's owner and Kubernetes' runAsNonRoot can name it.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin connect
 
 WORKDIR /app
 
-# Only a changed lock installs anew. Wheels only: the slim image has no compiler.
-COPY requirements.lock ./
+# Docker repeats this step only when the locked packages change. Wheels only: the slim image has no compiler.
+COPY requirements/worker.txt requirements/
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-    --require-hashes --only-binary=:all: -r requirements.lock
+    --require-hashes --only-binary=:all: -r requirements/worker.txt
 
 # What changes least comes first. Everything stays root's: the worker can't change its own code.
 COPY celeryconfig.py ./

@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# What `make help` shows first: see the project work, prove a change, check it in seconds, read the pages.
+MAIN := demo test lint docs
 # For `docker build`, such as --network host.
 DOCKER_ARGS ?=
 # The tests mostly wait for processes that they have started, so that four at once suit two cores.
@@ -9,14 +11,26 @@ JOBS ?= 4
 PARALLEL = --numprocesses $(JOBS) --dist worksteal
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What codespell finds no fault with; `codespell` without arguments checks everything.
+SPELLED := .ci .editorconfig .github .importlinter .pre-commit-config.yaml CHANGELOG.md CODE_OF_CONDUCT.md \
+    CONTRIBUTING.md Dockerfile Makefile SECURITY.md celeryconfig.py docker-compose.yml examples mkdocs.yml \
+    pyproject.toml requirements
+# Writes the hashed requirement files, which pip installs: requirements/README.md says why.
+UV := uv==0.13.9
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
-    --generate-hashes --no-header --no-annotate --quiet --upgrade
+    --generate-hashes --no-header --no-annotate --quiet
 
 .PHONY: help demo test test-long test-faults test-compose test-fast test-mutants test-versions bench docs docs-serve \
     tables lint type format lock audit image clean
 
 help:  ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@awk -F ':.*## ' -v main='$(MAIN)' \
+	    'function show(name) { printf "  make %-14s %s\n", name, does[name]; shown[name] = 1 } \
+	    /^[a-z-]+:.*## / { does[$$1] = $$2; names[++count] = $$1 } \
+	    END { mains = split(main, first, " "); \
+	        for (i = 1; i <= mains; i++) show(first[i]); \
+	        print "\nMore targets:"; \
+	        for (i = 1; i <= count; i++) if (!(names[i] in shown)) show(names[i]) }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
 	$(BIN)/python -m connect_worker demo $(ARGS)
@@ -54,10 +68,11 @@ docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pag
 tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings/model.py
 	$(BIN)/python -m tools.site tables
 
-lint: .venv/.dev  ## Check style, format and the order of the rooms
+lint: .venv/.dev  ## Check style, format, the order of imports and spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/codespell $(SPELLED)
 
 type: .venv/.dev  ## Check types
 	$(BIN)/mypy
@@ -66,16 +81,16 @@ format: .venv/.dev  ## Put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: .venv/.dev  ## Write the lock files anew from pyproject.toml
-	$(INSTALL) uv
-	$(COMPILE) -o requirements.lock
-	$(COMPILE) --extra embedded -o requirements-demo.lock
-	$(COMPILE) --extra dev -o requirements-dev.lock
-	$(COMPILE) --extra bench -o requirements-bench.lock
-	$(COMPILE) --extra docs -o requirements-docs.lock
+lock: .venv/bin/python  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade: newest versions)
+	$(INSTALL) $(UV)
+	$(COMPILE) $(ARGS) -o requirements/worker.txt
+	$(COMPILE) $(ARGS) --extra embedded -o requirements/demo.txt
+	$(COMPILE) $(ARGS) --extra dev -o requirements/dev.txt
+	$(COMPILE) $(ARGS) --extra bench -o requirements/bench.txt
+	$(COMPILE) $(ARGS) --extra docs -o requirements/docs.txt
 
 audit: .venv/.dev  ## Look the locked packages up in the database of known faults (asks the network)
-	for lock in requirements*.lock; do \
+	for lock in requirements/*.txt; do \
 	    $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off -r $$lock || exit 1; \
 	done
 
@@ -90,21 +105,21 @@ clean:  ## Remove what the other targets made
 	    { echo "connect-worker needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/.demo: requirements-demo.lock | .venv/bin/python
-	$(INSTALL) --require-hashes -r requirements-demo.lock
+.venv/.demo: requirements/demo.txt | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements/demo.txt
 	@touch $@
 
-.venv/.bench: requirements-bench.lock | .venv/bin/python
-	$(INSTALL) --require-hashes -r requirements-bench.lock
+.venv/.bench: requirements/bench.txt | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements/bench.txt
 	@touch $@ .venv/.demo
 
 # With the development environment, if it is there: neither takes the other's packages away.
-.venv/.docs: requirements-docs.lock | .venv/bin/python
-	$(INSTALL) --require-hashes -r requirements-docs.lock
+.venv/.docs: requirements/docs.txt | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements/docs.txt
 	@touch $@
 
 # An editable installation has a copy of celeryconfig.py.
-.venv/.dev: requirements-dev.lock pyproject.toml celeryconfig.py | .venv/bin/python
-	$(INSTALL) --require-hashes -r requirements-dev.lock
+.venv/.dev: requirements/dev.txt pyproject.toml celeryconfig.py | .venv/bin/python
+	$(INSTALL) --require-hashes -r requirements/dev.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.demo

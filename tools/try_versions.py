@@ -23,7 +23,7 @@ from rich.table import Table
 from tools.mutants.verdict import Told, Verdict, read_report
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "requirements-dev.lock"
+LOCK = ROOT / "requirements" / "dev.txt"
 
 #: The oldest and the newest that pyproject.toml and pip's resolver allow; then what is kept out.
 COMBINATIONS = (

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 _DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
-PAGES = ["README.md", "CHANGELOG.md", *_DOCS]
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "requirements/README.md", *_DOCS]
 
 
 @dataclass(frozen=True, slots=True)

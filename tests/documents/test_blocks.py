@@ -1,4 +1,4 @@
-"""Every fenced block of README.md, CHANGELOG.md and docs/ is checked by its language."""
+"""Every fenced block of the pages is checked by its language."""
 
 from __future__ import annotations
 

@@ -191,7 +191,8 @@ def test_the_image_runs_as_nobody_special_and_without_a_shell() -> None:
 
 def test_the_image_installs_wheels_by_hash() -> None:
     (install,) = [line for line in instructions("RUN") if line.startswith("pip ")]
-    assert {"--require-hashes", "--only-binary=:all:", "requirements.lock"} <= set(install.split())
+    expected = {"--require-hashes", "--only-binary=:all:", "requirements/worker.txt"}
+    assert expected <= set(install.split())
 
 
 def test_what_the_image_copies_is_there_and_nothing_else_is_sent() -> None:
