@@ -8,11 +8,11 @@ import sys
 def main(what: str, count: str) -> None:
     """Enqueue everything that waits in the stand-in, or so many of a bare task."""
     if what == "ours":
-        from connect_worker.domain.states import Kind
+        from connect_worker.domain.states import RequestKind
         from connect_worker.engine.poller import poll
         from tasks.celery_support.bootstrap import engine
 
-        polled = poll(engine(), Kind.FULFILLMENT)
+        polled = poll(engine(), RequestKind.FULFILLMENT)
         if polled.problem:
             raise SystemExit(polled.problem)
         return

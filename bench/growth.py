@@ -107,7 +107,7 @@ def main(passes: str, *depths: str) -> None:
     """Measure each depth, over and over; print the costs as JSON."""
     import redis
 
-    from connect_worker.domain.states import Ref
+    from connect_worker.domain.states import RequestKey
     from tasks.celery_support.bootstrap import engine, settings
 
     here = engine()
@@ -118,9 +118,9 @@ def main(passes: str, *depths: str) -> None:
         for depth in costs:
             _flush(client)
             empty = client.info("memory")["used_memory"]
-            _sight(here, [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(depth)])
+            _sight(here, [RequestKey(KIND, f"PR-0000-{number:06d}-000") for number in range(depth)])
             taken["ledger_bytes"] = (client.info("memory")["used_memory"] - empty) / depth
-            more = [Ref(KIND, f"PR-0001-{number:06d}-000") for number in range(MARGIN)]
+            more = [RequestKey(KIND, f"PR-0001-{number:06d}-000") for number in range(MARGIN)]
             begun = time.perf_counter()
             _sight(here, more)
             for ref in more:
@@ -129,7 +129,7 @@ def main(passes: str, *depths: str) -> None:
     broker = redis.Redis.from_url(settings().broker_url)
     _flush(broker)
     empty = broker.info("memory")["used_memory"]
-    messages = [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(2_000)]
+    messages = [RequestKey(KIND, f"PR-0000-{number:06d}-000") for number in range(2_000)]
     here.publisher.publish(messages)
     used = broker.info("memory")["used_memory"] - empty
     taken["message_bytes"] = used / len(messages)
@@ -142,10 +142,10 @@ def _flush(client: Any) -> None:
 
 
 def _sight(engine: Any, refs: Sequence[Any]) -> None:
-    from connect_worker.domain.states import Sighting
+    from connect_worker.domain.states import PendingRequest
 
     seen_at = engine.ledger.now()
-    sightings = [Sighting(ref, None, "PRD-000-000-000") for ref in refs]
+    sightings = [PendingRequest(ref, None, "PRD-000-000-000") for ref in refs]
     engine.ledger.sight(sightings, seen_at=seen_at, requeue_seconds=60)
 
 

@@ -21,7 +21,7 @@ import redis
 
 from bench.place import Place, await_condition
 from bench.sample import NotMeasured
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -209,4 +209,4 @@ def _seen(load: Load, report: Mapping[str, Any], workers: Sequence[psutil.Proces
 
 
 #: The kind of request that is measured.
-KIND = Kind.FULFILLMENT
+KIND = RequestKind.FULFILLMENT

@@ -626,7 +626,7 @@ class InvalidDecision(Permanent):
         super().__init__(message, "decision")
 
 
-class GaveUp(Permanent):
+class RetryDeadlineExceeded(Permanent):
     """A request was "not yet" for longer than its processor is willing to wait.
 
     Examples:
@@ -722,7 +722,7 @@ class LedgerUnavailable(Retryable):
         super().__init__(message, "ledger")
 
 
-class KeyMissing(Retryable):
+class DecryptionKeyMissing(Retryable):
     """A value in the ledger is encrypted with a key that this process does not have.
 
     The request waits, with all that is stored of it, for a worker that has the key.

@@ -25,7 +25,7 @@ from connect_worker.cli.context import Exit, account_option, choose_accounts, ex
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import (
     ConnectionFailed,
@@ -41,7 +41,7 @@ from connect_worker.ledger.checks import inspect, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.filters import OPEN_STATES
 from connect_worker.operations.formatting import clean
-from connect_worker.operations.status import Board, read_board
+from connect_worker.operations.status import StatusReport, read_status
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
@@ -180,8 +180,8 @@ class Checkup:
         client = Client(
             self._config.api_url, self._config.api_key, timeout_seconds=PATIENCE_SECONDS
         )
-        kinds = [kind for kind in Kind if self._registry and self._registry.of_kind(kind)]
-        for kind in kinds or [Kind.FULFILLMENT]:
+        kinds = [kind for kind in RequestKind if self._registry and self._registry.of_kind(kind)]
+        for kind in kinds or [RequestKind.FULFILLMENT]:
             problem = self._call(client, KINDS[kind].path, self._settings)
             if problem is not None:
                 yield problem
@@ -265,7 +265,7 @@ class Checkup:
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
-                board = read_board(ledger, poll_seconds=self._settings.poll_seconds)
+                board = read_status(ledger, poll_seconds=self._settings.poll_seconds)
                 yield self._of_encryption(ledger)
         except LedgerUnavailable as error:
             yield failed("Redis", str(error))
@@ -349,10 +349,10 @@ class Checkup:
             )
         return found
 
-    def _of_polls(self, board: Board) -> Iterator[Finding]:
+    def _of_polls(self, board: StatusReport) -> Iterator[Finding]:
         """Tell by the last polls whether beat runs: it answers no question itself."""
-        late = [kind for kind in Kind if board.is_late(kind)]
-        if len(late) == len(Kind):
+        late = [kind for kind in RequestKind if board.is_late(kind)]
+        if len(late) == len(RequestKind):
             yield Finding(
                 "beat",
                 Level.FAIL,

@@ -66,13 +66,13 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
 def _row(automation: Any, document: JSON, config: Any) -> dict[str, JSON]:
     from connect_worker.domain.secrets import passwords_in
     from connect_worker.dry_run.history import difference, rewound
-    from connect_worker.dry_run.runner import rehearse
-    from connect_worker.dry_run.transport import Account
+    from connect_worker.dry_run.runner import dry_run
+    from connect_worker.dry_run.transport import LiveTransport
     from connect_worker.observability.masking import hide_here, hiding
     from connect_worker.operations.formatting import clean
 
     kind = automation.kind
-    run = rehearse(automation, rewound(kind, document), config=config, reads=Account(config))
+    run = dry_run(automation, rewound(kind, document), config=config, reads=LiveTransport(config))
     with hiding():
         hide_here(passwords_in(document))
         if run.decided is None and run.error is not None:

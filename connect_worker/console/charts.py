@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from connect_worker.domain.metrics import Durations, Hour
-from connect_worker.domain.states import Kind
+from connect_worker.domain.metrics import Durations, HourlyCompletions
+from connect_worker.domain.states import RequestKind
 from connect_worker.operations.formatting import span
 
 WIDTH: Final = 290
@@ -65,7 +65,7 @@ class Day:
     table: list[tuple[str, str, str, str]]
 
 
-def day_of(kind: Kind, hours: Sequence[Hour]) -> Day:
+def day_of(kind: RequestKind, hours: Sequence[HourlyCompletions]) -> Day:
     """Draw the hours of one kind; the last one still goes on."""
     counted = [hour.settled[kind] for hour in hours]
     names = [_name(hour.began) for hour in hours]

@@ -65,7 +65,7 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class NoDecision:
     """Nothing was decided (a falsy result): post nothing and look again later.
 
     Examples:
@@ -99,14 +99,14 @@ class Report:
     note: str = ""
 
 
-Outcome = Approve | Inquire | Fail | Skip | Leave | FileAction | Report
+Outcome = Approve | Inquire | Fail | Skip | NoDecision | FileAction | Report
 
 _TYPES: Mapping[str, type[Outcome]] = {
     "approve": Approve,
     "inquire": Inquire,
     "fail": Fail,
     "skip": Skip,
-    "leave": Leave,
+    "leave": NoDecision,
     "file": FileAction,
     "report": Report,
 }

@@ -23,7 +23,7 @@ from typing import Any
 # The idempotency key of a visit.
 
 
-def idempotency_key(account: str, ref: Ref, visit: str) -> str:
+def idempotency_key(account: str, ref: RequestKey, visit: str) -> str:
     """Return the key: the same over every retry, crash and rescue of a visit, new for the next one.
 
     32 hexadecimal characters: a hash of the account, the kind, the id and the visit.
@@ -36,7 +36,7 @@ JSON = Any
 """A JSON document: what `json.loads` returns."""
 
 
-class Kind(StrEnum):
+class RequestKind(StrEnum):
     """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
 
     Examples:
@@ -94,7 +94,7 @@ FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
+class RequestKey:
     """The name of one request in the ledger.
 
     Examples:
@@ -104,7 +104,7 @@ class Ref:
         'LST-066-644-910'
     """
 
-    kind: Kind
+    kind: RequestKind
     #: Connect's id, such as `PR-5852-1608-0000`; of a usage listing with the period to report,
     #: `LST-066-644-910@2026-11`: a late report of one period and the next period's are two things.
     id: str
@@ -118,17 +118,17 @@ class Ref:
         return f"{self.kind}:{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> Ref:
+    def parse(cls, text: str) -> RequestKey:
         """Read `kind:id` back; ValueError when the kind is unknown."""
         kind, _, request_id = text.partition(":")
-        return cls(Kind(kind), request_id)
+        return cls(RequestKind(kind), request_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class PendingRequest:
     """One request that a poll saw waiting."""
 
-    ref: Ref
+    ref: RequestKey
     #: The visit where Connect tells it (`events.pended.at`, a status, a period); `None` where
     #: only the ledger can count the stays in `pending` (fulfillment requests).
     visit: str | None = None
@@ -140,7 +140,7 @@ class Sighting:
 class Claim:
     """The right to work on one visit, until the lease ends or a higher fence exists."""
 
-    ref: Ref
+    ref: RequestKey
     visit: str
     #: Grows with every claim of the request; a write with an older fence is refused.
     fence: int
@@ -166,7 +166,7 @@ class Claim:
     not_yet_since: float = 0.0
 
 
-class Refusal(StrEnum):
+class ClaimDenied(StrEnum):
     """Why a claim was not given; each is normal and ends the job quietly."""
 
     #: The ledger does not know the request (it was flushed); the next poll finds it again.
@@ -186,21 +186,21 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Woken:
+class DueBatch:
     """What one sweep of the ledger found due."""
 
     #: Publish a message for each.
-    publish: list[Ref] = field(default_factory=list)
+    publish: list[RequestKey] = field(default_factory=list)
     #: Their lease ended without a word: the worker died. They are in `publish` or `parked` too.
-    expired: list[Ref] = field(default_factory=list)
+    expired: list[RequestKey] = field(default_factory=list)
     #: Used up their attempts by dying.
-    parked: list[Ref] = field(default_factory=list)
+    parked: list[RequestKey] = field(default_factory=list)
     #: How many records were due, those included whose message is taken to be in its queue still.
     looked_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class BreakerState:
     """The account's shared pause: while closed, no worker calls Connect."""
 
     #: Seconds (Redis time) until which it is closed; 0 when it is open, and in the past while
@@ -212,7 +212,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RateLimitResult:
     """Whether, and when, one more call to Connect may be sent."""
 
     #: Seconds until the account's pause ends; 0 when there is none.
@@ -237,7 +237,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class PollReport:
     """How the last poll of a kind ended."""
 
     #: When, by the ledger's clock.
@@ -250,7 +250,7 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StateChange:
     """One change of a visit's state."""
 
     at: float
@@ -260,10 +260,10 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RequestRecord:
     """All that the ledger holds of one request; times are seconds of the Redis clock."""
 
-    ref: Ref
+    ref: RequestKey
     state: State
     visit: str
     fence: int
@@ -286,7 +286,7 @@ class Entry:
     #: Names of the visits before this one, where Connect tells them; the last 20.
     earlier: tuple[str, ...] = ()
     #: This visit's last changes of state, oldest first; the last 24.
-    history: tuple[Moment, ...] = ()
+    history: tuple[StateChange, ...] = ()
     #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
     not_yet_since: float = 0.0
     #: The pause for whose end it waits; "" for none.

@@ -22,7 +22,7 @@ WORD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CompletedStep:
     """One step of the processor's that is journaled."""
 
     #: From 1, in the order in which they were done.
@@ -46,13 +46,13 @@ def is_own(entry: str) -> bool:
     return entry.startswith(OWN)
 
 
-def own_steps(journal: Mapping[str, JSON]) -> list[Done]:
+def own_steps(journal: Mapping[str, JSON]) -> list[CompletedStep]:
     """Return the processor's steps of a journal, in the order in which they were done."""
     found = []
     for entry, result in journal.items():
         if is_own(entry):
             _, number, name = entry.split(":", 2)
-            found.append(Done(int(number), name, result))
+            found.append(CompletedStep(int(number), name, result))
     return sorted(found, key=lambda done: done.number)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from connect_worker.engine.ports import Reaper
+from connect_worker.engine.ports import ProcessKiller
 from connect_worker.exceptions import LeaseLost
 
 #: The method of an automation in which the user's code begins.
@@ -30,7 +30,7 @@ class Deadline:
     #: Is given the seconds that were allowed, and the place in which the code was.
     over: Callable[[float, str], None]
     #: Ends the run's process when the timer is not let in.
-    reaper: Reaper
+    reaper: ProcessKiller
     is_over: bool = False
     _has_ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.outcomes import Outcome, from_json, to_json
-from connect_worker.domain.retry import NO_RULES, Rules
+from connect_worker.domain.retry import NO_ERROR_RULES, ErrorRules
 from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
-from connect_worker.domain.states import JSON, Claim, Ref
+from connect_worker.domain.states import JSON, Claim, RequestKey
 from connect_worker.engine.deadline import Deadline
-from connect_worker.engine.lease import Pulse
+from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import Ledger
-from connect_worker.exceptions import InvalidDecision, KeyMissing
+from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
 from connect_worker.observability.masking import hide_here, mask_values
 
 
@@ -58,7 +58,7 @@ class Job:
     never runs them again. Every write is refused once the lease is lost.
     """
 
-    def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Pulse, key: str) -> None:
+    def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Lease, key: str) -> None:
         self.claim = claim
         #: The visit's idempotency key.
         self.key = key
@@ -66,7 +66,7 @@ class Job:
         #: What was decided in this visit, here or by an earlier run.
         self.decision: Decision | None = None
         #: What its processor says of errors, from the moment in which it begins.
-        self.rules = NO_RULES
+        self.rules = NO_ERROR_RULES
         #: Whether something of the decision was on its way to Connect.
         self.is_posting = False
         #: The end of its time inside the processor.
@@ -76,7 +76,7 @@ class Job:
         self._document: JSON = None
 
     @property
-    def ref(self) -> Ref:
+    def ref(self) -> RequestKey:
         """The request's name in the ledger."""
         return self.claim.ref
 
@@ -89,7 +89,7 @@ class Job:
             InvalidDecision: What the ledger has is none that this version can read.
         """
         if self.claim.sealed:
-            raise KeyMissing(self.claim.sealed)
+            raise DecryptionKeyMissing(self.claim.sealed)
         if self.claim.decision is None:
             return
         try:
@@ -137,7 +137,7 @@ class Job:
         """Take note of the request as Connect shows it at the job's beginning."""
         self._document = document
 
-    def begin(self, rules: Rules) -> None:
+    def begin(self, rules: ErrorRules) -> None:
         """Take note of the processor's rules: from here on it is the user's code that runs."""
         self.rules = rules
         if rules.time_limit is not None and self.deadline:

@@ -14,10 +14,10 @@ from connect_worker.exceptions import LeaseLost, LedgerUnavailable
 from connect_worker.logger import logger
 
 #: A lease is renewed three times before it would end: two renewals may be lost.
-BEATS_PER_LEASE = 3
+RENEWALS_PER_LEASE = 3
 
 
-class Pulse:
+class Lease:
     """One job's view of its own lease."""
 
     def __init__(self, ledger: Ledger, claim: Claim) -> None:
@@ -59,21 +59,21 @@ class Pulse:
             raise LeaseLost(f"{self.claim.ref}: the lease of fence {self.claim.fence} has ended")
 
 
-class Heart:
+class LeaseKeeper:
     """One thread that renews all leases of this process; started with the first job."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._pulses: dict[str, Pulse] = {}
+        self._pulses: dict[str, Lease] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._starting = threading.Lock()
 
     @contextmanager
-    def beating(self, claim: Claim) -> Iterator[Pulse]:
+    def beating(self, claim: Claim) -> Iterator[Lease]:
         """Keep the claim's lease alive for the length of a `with` block."""
-        pulse = Pulse(self._ledger, claim)
+        pulse = Lease(self._ledger, claim)
         self._ensure_thread()
         with self._changed:
             self._pulses[claim.owner] = pulse
@@ -102,9 +102,9 @@ class Heart:
                 while not self._pulses:
                     changed.wait()
                 pulses = list(self._pulses.values())
-            due = [p for p in pulses if p.age_seconds >= p.claim.lease_seconds / BEATS_PER_LEASE]
+            due = [p for p in pulses if p.age_seconds >= p.claim.lease_seconds / RENEWALS_PER_LEASE]
             for pulse in due:
                 if not pulse.lost:
                     pulse.renew()
             shortest = min(pulse.claim.lease_seconds for pulse in pulses)
-            time.sleep(shortest / BEATS_PER_LEASE / 4)
+            time.sleep(shortest / RENEWALS_PER_LEASE / 4)

@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.metrics import Hour
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.metrics import HourlyCompletions
 from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
 from connect_worker.domain.states import (
     JSON,
+    BreakerState,
     Claim,
-    Entry,
-    Gate,
-    Kind,
+    ClaimDenied,
+    DueBatch,
     Pause,
-    Poll,
-    Ref,
-    Refusal,
-    Sighting,
+    PendingRequest,
+    PollReport,
+    RateLimitResult,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
     State,
-    Turn,
-    Woken,
 )
 
 
@@ -48,8 +48,8 @@ class Ledger(Protocol):
         """Return the store's clock, in seconds since the epoch."""
 
     def sight(
-        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
-    ) -> list[Ref]:
+        self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
+    ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message.
 
         A request without a record, or whose visit has ended *before* `seen_at` (the ledger's clock
@@ -65,8 +65,8 @@ class Ledger(Protocol):
         """
 
     def claim(
-        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
-    ) -> Claim | Refusal:
+        self, ref: RequestKey, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | ClaimDenied:
         """Take the request for one run: fence + 1, and attempt + 1 unless a decision is stored.
 
         Given for `queued`, and for `retry`, `waiting` and `decided` that are due; never
@@ -138,7 +138,7 @@ class Ledger(Protocol):
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
-    ) -> Woken:
+    ) -> DueBatch:
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
         An ended lease of a `running` request makes it `retry` (or `parked` at `max_attempts`), of a
@@ -151,7 +151,7 @@ class Ledger(Protocol):
         as soon as the queue is empty.
         """
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of line as the limit has room for; return them, to be published.
 
         Of all limits when none is named; the visits that began first come first. They hold no slot:
@@ -159,7 +159,7 @@ class Ledger(Protocol):
         pauses.
         """
 
-    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+    def leave(self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float) -> bool:
         """End a visit that nobody holds because the request was seen with another status.
 
         True when the record was changed; untouched when leased, ended, or changed after `seen_at`.
@@ -167,16 +167,16 @@ class Ledger(Protocol):
         the worker that takes it up compares them.
         """
 
-    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
+    def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay.
 
         `forget_steps` drops the results of the processor's own steps; those of the engine stay.
         """
 
-    def repost(self, ref: Ref) -> bool:
+    def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
 
-    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+    def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
         """Parked → discarded: the visit ends and nothing is posted."""
 
     def pause(self, name: str, *, reason: str = "") -> None:
@@ -195,10 +195,12 @@ class Ledger(Protocol):
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
 
-    def gate(self) -> Gate:
+    def gate(self) -> BreakerState:
         """Return the account's shared pause."""
 
-    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
+    def close_gate(
+        self, *, seconds: float, reason: str, failed: bool, asked: bool = False
+    ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`; never shortens a pause.
 
         `failed` counts one more failure in a row (for the caller's backoff), unless the gate is
@@ -213,7 +215,7 @@ class Ledger(Protocol):
         kept, the next one closes the gate for longer.
         """
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+    def take_turn(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn in a shared rate.
 
         The turns of all callers are evenly spaced, with no credit for a time without calls. While
@@ -227,8 +229,8 @@ class Ledger(Protocol):
         """Give a named lock back, when it is still the owner's."""
 
     def notice(
-        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
-    ) -> tuple[Heard, Notice]:
+        self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down; tell whether a worker has to be told, and of what.
 
         A digest that is remembered is `REPLAYED`, and nothing is changed. A notice that nobody has
@@ -236,39 +238,39 @@ class Ledger(Protocol):
         than a thousand notices only the kind is kept: what comes back is then the whole kind's.
         """
 
-    def noticed(self, notice: Notice) -> str:
+    def noticed(self, notice: ChangeHint) -> str:
         """Return the mark of its last notification; "" when nobody has to look."""
 
-    def answer(self, notice: Notice, mark: str) -> bool:
+    def answer(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked, and had this mark before.
 
         False when another notification has come since: what it tells of may have been missed.
         """
 
-    def put_off(self, notice: Notice, *, seconds: float) -> None:
+    def put_off(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have `unanswered` name it after so many seconds; one that was answered stays so."""
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return notices whose message nobody has answered for `requeue_seconds`, oldest first.
 
         Each is named again after another `requeue_seconds`.
         """
 
-    def polled(self, kind: Kind, poll: Poll) -> None:
+    def polled(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended; its time is the ledger's."""
 
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended that was polled yet."""
 
-    def products(self, refs: Sequence[Ref]) -> list[str]:
+    def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request; "" where none is known."""
 
-    def entry(self, ref: Ref) -> Entry | None:
+    def entry(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
 
     def entries(
-        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
-    ) -> Iterator[Entry]:
+        self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[RequestRecord]:
         """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
 
         Read in pages, in no order. A record that is there throughout is given once; one that comes,
@@ -276,31 +278,31 @@ class Ledger(Protocol):
         `keep_seconds`; unless `states` leaves them out, the whole store is walked through.
         """
 
-    def oldest(self) -> Mapping[Kind, float | None]:
+    def oldest(self) -> Mapping[RequestKind, float | None]:
         """Return when the longest waiting visit of each kind began; parked ones do not wait."""
 
-    def parked(self, kind: Kind | None = None) -> list[Ref]:
+    def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
 
-    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+    def records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, in their order, without those not there."""
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
         """Return how many requests are in each state now; final states count since the start.
 
         Every kind and state is there, with 0 where it has none.
         """
 
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
+    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return how many visits ended with each outcome (`approved`, …) since the start.
 
         A superseded visit counts with Connect's status. Every kind is there.
         """
 
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+    def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return the same since midnight, UTC, by the ledger's clock."""
 
-    def settled_by_hour(self, hours: int) -> list[Hour]:
+    def settled_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in so many hours, 48 at most; the last one still goes on.
 
         Oldest first; every hour and every kind is there. How long a visit took is counted from its
@@ -311,17 +313,17 @@ class Ledger(Protocol):
 class Publisher(Protocol):
     """Sends wake-up calls; losing one is harmless."""
 
-    def publish(self, refs: Iterable[Ref]) -> None:
+    def publish(self, refs: Iterable[RequestKey]) -> None:
         """Send one message per request to its kind's queue."""
 
-    def notify(self, notices: Iterable[Notice]) -> None:
+    def notify(self, notices: Iterable[ChangeHint]) -> None:
         """Send one message per notice to the queue of polls and sweeps."""
 
     def backlogged(self) -> Backlog:
         """Tell of whose requests messages wait that no worker has taken yet."""
 
 
-class Reaper(Protocol):
+class ProcessKiller(Protocol):
     """Ends the process of a run that takes too long, where it has one of its own."""
 
     def arm(self, seconds: float) -> None:

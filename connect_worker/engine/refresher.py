@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from connect_worker.domain.change_hints import Notice
-from connect_worker.domain.retry import account_trouble, pause_met
-from connect_worker.engine.error_handling import describe, pause_account
-from connect_worker.engine.metrics import measuring
+from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.retry import as_account_paused, classify_account_error
+from connect_worker.engine.error_handling import describe, record_account_error
+from connect_worker.engine.metrics import metric_labels
 from connect_worker.engine.poller import NO_PROCESSOR, UNDER_WAY, Listed, poll, sight
-from connect_worker.engine.runtime import Engine
+from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import Message
 from connect_worker.logger import LogEvent, logger
 
@@ -23,7 +23,7 @@ SOON_SECONDS: Final = 2.0
 MOST_LOOKS: Final = 3
 
 
-def look(engine: Engine, notice: Notice) -> str:
+def refresh(engine: Runtime, notice: ChangeHint) -> str:
     """Enqueue what a notice is about, if it is new; return what was found, for people.
 
     A look that is lost, or that Connect does not answer, is repeated by a sweep.
@@ -48,7 +48,7 @@ def look(engine: Engine, notice: Notice) -> str:
     return found
 
 
-def _look_at_kind(engine: Engine, notice: Notice) -> str:
+def _look_at_kind(engine: Runtime, notice: ChangeHint) -> str:
     """Poll, however short ago the last poll was, but not more often than each two seconds.
 
     Notifications of a busy account would otherwise have its whole list read all the time.
@@ -68,21 +68,21 @@ def _look_at_kind(engine: Engine, notice: Notice) -> str:
     return str(polled)
 
 
-def _look_at_one(engine: Engine, notice: Notice) -> tuple[str, bool]:
+def _look_at_one(engine: Runtime, notice: ChangeHint) -> tuple[str, bool]:
     """Return what was found, and whether that is an answer."""
     gate = engine.ledger.gate()
     seen_at = engine.ledger.now()
     if gate.closed_until > seen_at:
         return f"paused: {gate.reason}", False
     try:
-        with measuring(notice.kind):
+        with metric_labels(notice.kind):
             new, problems = sight(engine, notice.kind, Listed(), seen_at, notice.request_id)
     except Message as error:
-        trouble = account_trouble(error)
-        if trouble is None and pause_met(error) is None:
+        trouble = classify_account_error(error)
+        if trouble is None and as_account_paused(error) is None:
             raise
         if trouble is not None:
-            pause_account(engine, trouble)
+            record_account_error(engine, trouble)
         return describe(error), False
     logger.info(LogEvent("looked", request=notice.request_id, kind=notice.kind, new=new))
     # A list that is refused is no better when it is asked for sooner than by the next poll.

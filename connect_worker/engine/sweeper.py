@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connect_worker.engine.runtime import Engine
+from connect_worker.engine.runtime import Runtime
 from connect_worker.logger import LogEvent, logger
 
 #: How many records one call of the ledger looks at.
@@ -12,7 +12,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What a sweep did."""
 
     woken: int = 0
@@ -23,7 +23,7 @@ class Swept:
         return f"{self.woken} woken, {self.rescued} rescued, {self.parked} parked"
 
 
-def sweep(engine: Engine) -> Swept:
+def sweep(engine: Runtime) -> SweepResult:
     """Publish what is due, rescue what a dead worker held, park what killed too many workers.
 
     And wake as many of those in line for a slot as there is room for.
@@ -56,4 +56,4 @@ def sweep(engine: Engine) -> Swept:
     # Slots that were not handed on: a job died inside the processor, or a message was lost.
     released = engine.ledger.next_in_line(requeue_seconds=engine.requeue_seconds)
     engine.publisher.publish(released)
-    return Swept(woken + len(released), rescued, parked)
+    return SweepResult(woken + len(released), rescued, parked)

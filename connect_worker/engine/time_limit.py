@@ -5,14 +5,14 @@ from __future__ import annotations
 from connect_worker.domain.retry import Cause
 from connect_worker.domain.states import Claim, State
 from connect_worker.engine.job import Job
-from connect_worker.engine.runtime import Engine
+from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import LeaseLost, LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 
 # Handing on a slot of an automation's limit, so that nobody in line waits for a sweep.
 
 
-def hand_on(engine: Engine, claim: Claim) -> None:
+def wake_slot_queue(engine: Runtime, claim: Claim) -> None:
     """Wake the next in line for the slot that the claim held, if it held one.
 
     A slot that is not handed on, for a crash or a lost message, is found free by the next sweep.
@@ -27,7 +27,7 @@ def hand_on(engine: Engine, claim: Claim) -> None:
     engine.publisher.publish(refs)
 
 
-def overrun(engine: Engine, job: Job, seconds: float, place: str) -> None:
+def exceed_time_limit(engine: Runtime, job: Job, seconds: float, place: str) -> None:
     """Give the request to others, or to a person at the limit of attempts, and end this process.
 
     Under a pool of processes it is the run's own, and another one is started for it. Under the
@@ -51,7 +51,7 @@ def overrun(engine: Engine, job: Job, seconds: float, place: str) -> None:
             engine.ledger.put_back(
                 claim, State.RETRY, delay_seconds=delay, error=error, cause=Cause.TIME_LIMIT
             )
-        hand_on(engine, claim)
+        wake_slot_queue(engine, claim)
     except LeaseLost:
         # Somebody else has it already.
         pass

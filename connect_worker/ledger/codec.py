@@ -7,9 +7,18 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from connect_worker.domain.metrics import OTHER, Durations, Measures
+from connect_worker.domain.metrics import OTHER, Durations, MetricCounts
 from connect_worker.domain.routing import Backlog, Limits
-from connect_worker.domain.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
+from connect_worker.domain.states import (
+    JSON,
+    Claim,
+    PollReport,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
+    State,
+    StateChange,
+)
 from connect_worker.ledger.encryption import STEP, STEP_TIME
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
@@ -21,27 +30,27 @@ W = TypeVar("W", bound=str)
 
 
 def by_product(
-    counted: Iterable[tuple[tuple[Kind, W, str], int]],
-) -> dict[tuple[Kind, str], dict[W, int]]:
+    counted: Iterable[tuple[tuple[RequestKind, W, str], int]],
+) -> dict[tuple[RequestKind, str], dict[W, int]]:
     """Put numbers of kind, word and product together by kind and product."""
-    found: dict[tuple[Kind, str], dict[W, int]] = {}
+    found: dict[tuple[RequestKind, str], dict[W, int]] = {}
     for (kind, word, product), number in counted:
         found.setdefault((kind, product), {})[word] = number
     return found
 
 
 def by_kind(
-    found: Mapping[tuple[Kind, str], Mapping[W, int]], *, words: Iterable[W] = ()
-) -> dict[Kind, dict[W, int]]:
+    found: Mapping[tuple[RequestKind, str], Mapping[W, int]], *, words: Iterable[W] = ()
+) -> dict[RequestKind, dict[W, int]]:
     """Add up over the products; every kind is there, with 0 for each of these words."""
-    sums: dict[Kind, dict[W, int]] = {kind: dict.fromkeys(words, 0) for kind in Kind}
+    sums: dict[RequestKind, dict[W, int]] = {kind: dict.fromkeys(words, 0) for kind in RequestKind}
     for (kind, _), numbers in found.items():
         for word, number in numbers.items():
             sums[kind][word] = sums[kind].get(word, 0) + number
     return sums
 
 
-def flat_measures(taken: Measures) -> Iterator[str | int]:
+def flat_measures(taken: MetricCounts) -> Iterator[str | int]:
     """Give measures as the scripts read them: the name, the product, how often."""
     for measure, times in taken.items():
         yield from (measure.prefix, measure.product, times)
@@ -86,7 +95,7 @@ def clip(error: str) -> str:
 
 
 def to_claim(
-    ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool, sealed: str
+    ref: RequestKey, fields: Mapping[str, str], *, lease_seconds: float, probe: bool, sealed: str
 ) -> Claim:
     """Read the claim that was just given."""
     return Claim(
@@ -107,10 +116,10 @@ def to_claim(
     )
 
 
-def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
+def to_entry(ref: RequestKey, fields: Mapping[str, str], *, sealed: str) -> RequestRecord:
     """Read a whole record."""
     state = State(fields["s"])
-    return Entry(
+    return RequestRecord(
         ref=ref,
         state=state,
         visit=fields["v"],
@@ -134,7 +143,7 @@ def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
     )
 
 
-def poll_to_text(poll: Poll) -> str:
+def poll_to_text(poll: PollReport) -> str:
     """Write what a poll has found; its time is the store's."""
     return to_text(
         {
@@ -146,18 +155,18 @@ def poll_to_text(poll: Poll) -> str:
     )
 
 
-def to_poll(text: str) -> Poll:
+def to_poll(text: str) -> PollReport:
     """Read a poll back, its time before it."""
     at, _, found = text.partition(" ")
-    return Poll(at=int(at) / 1000, **json.loads(found))
+    return PollReport(at=int(at) / 1000, **json.loads(found))
 
 
-def to_durations(fields: Mapping[str, str]) -> dict[Kind, Durations]:
+def to_durations(fields: Mapping[str, str]) -> dict[RequestKind, Durations]:
     """Read how long the visits of one hour took; every kind is there."""
-    counts: dict[Kind, dict[float, int]] = {kind: {} for kind in Kind}
+    counts: dict[RequestKind, dict[float, int]] = {kind: {} for kind in RequestKind}
     for name, number in fields.items():
         kind, _, bound = name.partition(":")
-        counts[Kind(kind)][math.inf if bound == "more" else int(bound) / 1000] = int(number)
+        counts[RequestKind(kind)][math.inf if bound == "more" else int(bound) / 1000] = int(number)
     return {kind: Durations(found) for kind, found in counts.items()}
 
 
@@ -166,11 +175,11 @@ def worker_of(owner: str) -> str:
     return owner.rpartition(":")[0] or owner
 
 
-def _history(fields: Mapping[str, str]) -> Iterator[Moment]:
+def _history(fields: Mapping[str, str]) -> Iterator[StateChange]:
     began = int(fields["b"])
     for line in fields.get("y", "").splitlines():
         since, state, *worker = line.split(" ", 2)
-        yield Moment((began + int(since)) / 1000, State(state), "".join(worker))
+        yield StateChange((began + int(since)) / 1000, State(state), "".join(worker))
 
 
 def _decision(fields: Mapping[str, str]) -> JSON:

@@ -15,24 +15,24 @@ from hashlib import sha1
 from threading import RLock
 from uuid import uuid4
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.metrics import ATTEMPTS, RETRIES, WORKER_DIED, Tally
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.metrics import ATTEMPTS, RETRIES, WORKER_DIED, MetricBuffer
 from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limit, Limits, limit_for
 from connect_worker.domain.states import (
     ALL,
     JSON,
+    BreakerState,
     Claim,
-    Entry,
-    Gate,
-    Kind,
+    ClaimDenied,
+    DueBatch,
     Pause,
-    Poll,
-    Ref,
-    Refusal,
-    Sighting,
+    PendingRequest,
+    PollReport,
+    RateLimitResult,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
     State,
-    Turn,
-    Woken,
 )
 from connect_worker.domain.steps import is_own
 from connect_worker.exceptions import LeaseLost
@@ -57,7 +57,7 @@ class MemoryNotices(ABC):
 
     def __init__(self) -> None:
         #: By name, the mark of the last notification, and when another message is due.
-        self._notices: dict[Notice, tuple[str, int]] = {}
+        self._notices: dict[ChangeHint, tuple[str, int]] = {}
         #: Until when each notification is remembered.
         self._heard: dict[str, int] = {}
 
@@ -66,29 +66,29 @@ class MemoryNotices(ABC):
         """Return the clock, in milliseconds."""
 
     def notice(
-        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
-    ) -> tuple[Heard, Notice]:
+        self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down."""
         with self._lock:
             now, mark = self._now(), uuid4().hex[:16]
             self._heard = {one: until for one, until in self._heard.items() if until > now}
             if digest in self._heard:
-                return Heard.REPLAYED, notice
+                return HintResult.REPLAYED, notice
             self._heard[digest] = now + max(1, milliseconds(remember_seconds))
             if notice not in self._notices and len(self._notices) >= MOST:
                 notice = notice.whole
             if notice in self._notices:
                 self._notices[notice] = mark, self._notices[notice][1]
-                return Heard.KNOWN, notice
+                return HintResult.KNOWN, notice
             self._notices[notice] = mark, now + milliseconds(requeue_seconds)
-            return Heard.NEW, notice
+            return HintResult.NEW, notice
 
-    def noticed(self, notice: Notice) -> str:
+    def noticed(self, notice: ChangeHint) -> str:
         """Return the mark of the last notification that nobody has followed."""
         with self._lock:
             return self._notices.get(notice, ("", 0))[0]
 
-    def answer(self, notice: Notice, mark: str) -> bool:
+    def answer(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked since the notification with this mark."""
         with self._lock:
             if notice in self._notices and self._notices[notice][0] != mark:
@@ -96,14 +96,14 @@ class MemoryNotices(ABC):
             self._notices.pop(notice, None)
             return True
 
-    def put_off(self, notice: Notice, *, seconds: float) -> None:
+    def put_off(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have another message sent about it after a while."""
         with self._lock:
             if notice in self._notices:
                 due = self._now() + milliseconds(seconds)
                 self._notices[notice] = self._notices[notice][0], due
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the notices that nobody has followed for too long."""
         with self._lock:
             now = self._now()
@@ -138,12 +138,12 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         *,
         account: str = "memory",
         clock: Callable[[], float] = time.time,
-        tally: Tally | None = None,
+        tally: MetricBuffer | None = None,
     ) -> None:
         MemoryNumbers.__init__(self, clock=clock, tally=tally)
         MemoryNotices.__init__(self)
         self.account = account
-        self._polls: dict[Kind, Poll] = {}
+        self._polls: dict[RequestKind, PollReport] = {}
         self._pause = GateRecord()
         #: A person's pauses: since when, and why.
         self._paused: dict[str, tuple[int, str]] = {}
@@ -157,8 +157,8 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def sight(
-        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
-    ) -> list[Ref]:
+        self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
+    ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message."""
         seen, requeue = milliseconds(seen_at), milliseconds(requeue_seconds)
         begun = []
@@ -181,7 +181,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             return False
         return not old.is_held(self._now())
 
-    def _begin(self, sighting: Sighting, old: Record | None, requeue: int) -> Record:
+    def _begin(self, sighting: PendingRequest, old: Record | None, requeue: int) -> Record:
         now = self._now()
         # A kind's visits are all counted or all named: the last one's name is the count.
         count = int(old.visit) if old is not None and old.visit.isdecimal() else 0
@@ -208,43 +208,43 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def claim(
-        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
-    ) -> Claim | Refusal:
+        self, ref: RequestKey, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | ClaimDenied:
         """Take the request for one run."""
         now, lease = self._now(), milliseconds(lease_seconds)
         record = self._find(ref)
         if record is None:
-            return Refusal.UNKNOWN
+            return ClaimDenied.UNKNOWN
         if record.state.is_final or record.state is State.PARKED:
-            return Refusal.ENDED
+            return ClaimDenied.ENDED
         if record.state.is_leased:
             if record.owner != owner or not record.is_held(now):
-                return Refusal.BUSY
+                return ClaimDenied.BUSY
             self._renew(record, now + lease)
             return self._to_claim(ref, record, lease_seconds)
         if record.state is not State.QUEUED and record.due > now:
-            return Refusal.NOT_DUE
+            return ClaimDenied.NOT_DUE
         if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
             # `resume` wakes it; should that get lost, `wake` does.
             record.limit, record.held_by, record.unanswered = "", name, 0
             record.look = now + MAX_WAIT_MS
-            return Refusal.HELD
+            return ClaimDenied.HELD
         paused_until = self._paused_until(ref, record, lease)
         if paused_until:
             record.due = record.look = paused_until
             record.unanswered = 0
-            return Refusal.PAUSED
+            return ClaimDenied.PAUSED
         limit = None if record.decision else limit_for(limits, record.product)
         if limit and self._is_full(limit):
             record.limit, record.held_by = limit.name, ""
-            return Refusal.FULL
+            return ClaimDenied.FULL
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
         self._grant(ref, record, owner, lease)
         record.limit = limit.name if limit else ""
         return self._to_claim(ref, record, lease_seconds)
 
-    def _to_claim(self, ref: Ref, record: Record, lease_seconds: float) -> Claim:
+    def _to_claim(self, ref: RequestKey, record: Record, lease_seconds: float) -> Claim:
         label, probe = self._label_of(record.product), self._pause.failures > 0
         return record.to_claim(ref, lease_seconds, probe=probe, counted_as=label)
 
@@ -257,12 +257,12 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         now = self._now()
         return sum(one.limit == limit and one.is_held(now) for one in self._records.values())
 
-    def _pause_of(self, kind: Kind, product: str) -> str:
+    def _pause_of(self, kind: RequestKind, product: str) -> str:
         """Return the name of the person's pause that holds the processor back; "" for none."""
         names = (ALL, kind.value, product)
         return next((name for name in names if name in self._paused), "")
 
-    def _paused_until(self, ref: Ref, record: Record, lease: int) -> int:
+    def _paused_until(self, ref: RequestKey, record: Record, lease: int) -> int:
         """Return when to try again while the account is paused; 0 when this claim may pass."""
         now, pause = self._now(), self._pause
         if pause.until > now:
@@ -274,7 +274,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             return now + min(lease, PROBE_WAIT_MS)
         return 0
 
-    def _grant(self, ref: Ref, record: Record, owner: str, lease: int) -> None:
+    def _grant(self, ref: RequestKey, record: Record, owner: str, lease: int) -> None:
         record.fence += 1
         record.owner, record.given_up_by, record.unanswered = owner, "", 0
         record.counted = record.decision is None
@@ -384,7 +384,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
-    ) -> Woken:
+    ) -> DueBatch:
         """Find what is due: what to publish, whose worker died, what is parked for it."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
         waiting = [
@@ -392,7 +392,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             for ref, record in self._records.items()
             if record.look is not None and record.look <= now
         ]
-        woken = Woken(looked_at=min(len(waiting), limit))
+        woken = DueBatch(looked_at=min(len(waiting), limit))
         for _, _, ref, record in sorted(waiting, key=lambda found: found[:2])[:limit]:
             if record.state.is_leased:
                 woken.expired.append(ref)
@@ -410,7 +410,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.unanswered += 1
         return woken
 
-    def _rescue(self, ref: Ref, record: Record, max_attempts: int) -> None:
+    def _rescue(self, ref: RequestKey, record: Record, max_attempts: int) -> None:
         """Take a request from a worker that let its lease end."""
         record.counted = False
         if record.state is State.POSTING or record.attempt < max_attempts:
@@ -427,11 +427,11 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._move(record, State.PARKED)
 
     @atomic
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of each line as their limit has room for."""
         if self._pause.until > self._now():
             return []
-        released: list[Ref] = []
+        released: list[RequestKey] = []
         for name in [limit] if limit else list(self._limits):
             room = max(0, self._limits.get(name, 0) - self._inside(name))
             released += self._line(name)[:room]
@@ -441,7 +441,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.look = self._now() + milliseconds(requeue_seconds)
         return released
 
-    def _line(self, limit: str) -> list[Ref]:
+    def _line(self, limit: str) -> list[RequestKey]:
         """Return who waits for a slot, those whose visits began first at the head."""
         waiting = [
             (one.first_seen, str(ref), ref)
@@ -451,7 +451,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return [ref for _, _, ref in sorted(waiting, key=lambda found: found[:2])]
 
     @atomic
-    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+    def leave(self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float) -> bool:
         """End a visit that nobody holds because the request was seen with another status."""
         record = self._find(ref)
         if record is None or record.state.is_final or record.state.is_leased:
@@ -467,7 +467,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- a person's word
 
     @atomic
-    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
+    def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same visit."""
         record = self._find(ref)
         if record is None or record.state not in (State.PARKED, State.DISCARDED):
@@ -485,7 +485,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return True
 
     @atomic
-    def repost(self, ref: Ref) -> bool:
+    def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
         record = self._find(ref)
         if record is None or record.state is not State.PARKED or record.decision is None:
@@ -495,7 +495,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return True
 
     @atomic
-    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+    def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
         """Parked → discarded."""
         record = self._find(ref)
         if record is None or record.state is not State.PARKED:
@@ -530,12 +530,14 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- what all workers share
 
     @atomic
-    def gate(self) -> Gate:
+    def gate(self) -> BreakerState:
         """Return the account's shared pause."""
         return self._pause.to_gate(self._now())
 
     @atomic
-    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
+    def close_gate(
+        self, *, seconds: float, reason: str, failed: bool, asked: bool = False
+    ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`."""
         now, pause = self._now(), self._pause
         till = now + milliseconds(seconds)
@@ -562,20 +564,20 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._pause.asked_until, self._pause.asked_for = old.asked_until, old.asked_for
 
     @atomic
-    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+    def take_turn(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         paused = self._pause.until - self._now()
         if paused > 0:
-            return Turn(paused / 1000, self._pause.reason)
+            return RateLimitResult(paused / 1000, self._pause.reason)
         interval = microseconds_between(calls_per_second)
         if not interval:
-            return Turn()
+            return RateLimitResult()
         now = round(self._clock() * 1_000_000)
         turn = max(self._next_turn, now)
         if turn - now > interval * MOST_TURNS:
             turn = now
         self._next_turn = turn + interval
-        return Turn(wait_seconds=(turn - now) / 1_000_000)
+        return RateLimitResult(wait_seconds=(turn - now) / 1_000_000)
 
     @atomic
     def hold(self, name: str, *, owner: str, seconds: float) -> bool:
@@ -595,32 +597,32 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- for people and dashboards
 
     @atomic
-    def products(self, refs: Sequence[Ref]) -> list[str]:
+    def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request."""
         found = map(self._find, refs)
         return [record.product if record else "" for record in found]
 
     @atomic
-    def entry(self, ref: Ref) -> Entry | None:
+    def entry(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
         record = self._find(ref)
         return None if record is None else record.to_entry(ref)
 
     @atomic
-    def polled(self, kind: Kind, poll: Poll) -> None:
+    def polled(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended."""
         self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
         self._add_measures()
 
     @atomic
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
         return dict(self._polls)
 
     @atomic
     def entries(
-        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
-    ) -> Iterator[Entry]:
+        self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[RequestRecord]:
         """Yield the records that match, as they are now."""
         found = [entry for ref in list(self._records) if (entry := self.entry(ref))]
         return iter(
@@ -634,29 +636,29 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         )
 
     @atomic
-    def oldest(self) -> Mapping[Kind, float | None]:
+    def oldest(self) -> Mapping[RequestKind, float | None]:
         """Return when the longest waiting visit of each kind began."""
-        began: dict[Kind, list[float]] = {kind: [] for kind in Kind}
+        began: dict[RequestKind, list[float]] = {kind: [] for kind in RequestKind}
         for ref, one in self._records.items():
             if not one.state.is_final and one.state is not State.PARKED:
                 began[ref.kind].append(one.first_seen / 1000)
         return {kind: min(times, default=None) for kind, times in began.items()}
 
     @atomic
-    def parked(self, kind: Kind | None = None) -> list[Ref]:
+    def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
         refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
         refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
         return [ref for ref in refs if kind in (None, ref.kind)]
 
     @atomic
-    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+    def records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, without those that are not there."""
         return [entry for ref in refs if (entry := self.entry(ref))]
 
     # ---- the changes that all of the above are made of
 
-    def _find(self, ref: Ref) -> Record | None:
+    def _find(self, ref: RequestKey) -> Record | None:
         record = self._records.get(ref)
         if record is not None and record.expires is not None and record.expires <= self._now():
             del self._records[ref]
@@ -702,7 +704,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.unanswered = 0
 
     def _end(
-        self, ref: Ref, record: Record, state: State, outcome: str, keep_seconds: float
+        self, ref: RequestKey, record: Record, state: State, outcome: str, keep_seconds: float
     ) -> None:
         self._move(record, state)
         self._count_end(ref, record, state, outcome)

@@ -16,8 +16,8 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    Metric,
 )
+from prometheus_client.core import Metric as MetricFamily
 from prometheus_client.registry import Collector
 
 from connect_worker.domain.metrics import (
@@ -28,10 +28,10 @@ from connect_worker.domain.metrics import (
     POST_MS,
     POSTS,
     RETRIES,
-    Measure,
-    Measures,
+    Metric,
+    MetricCounts,
 )
-from connect_worker.domain.states import FINAL_STATES, Gate, Kind, Poll, State
+from connect_worker.domain.states import FINAL_STATES, BreakerState, PollReport, RequestKind, State
 from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.exceptions import LedgerUnavailable
 
@@ -41,7 +41,7 @@ _LABELS: Final = ("account", "kind", "product")
 
 
 def counted(
-    account: str, measures: Measures
+    account: str, measures: MetricCounts
 ) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
     """Yield attempts, retries, posts and errors."""
     yield _counter(
@@ -76,7 +76,7 @@ def counted(
 
 
 def _counter(
-    account: str, measures: Measures, name: str, family: CounterMetricFamily
+    account: str, measures: MetricCounts, name: str, family: CounterMetricFamily
 ) -> CounterMetricFamily:
     for measure, times in sorted(measures.items(), key=lambda found: str(found[0])):
         if measure.name == name:
@@ -85,7 +85,7 @@ def _counter(
     return family
 
 
-def _posts(account: str, measures: Measures) -> HistogramMetricFamily:
+def _posts(account: str, measures: MetricCounts) -> HistogramMetricFamily:
     family = HistogramMetricFamily(
         "connect_worker_post_seconds",
         "Of calls that changed something in Connect, waiting for their turn included.",
@@ -95,15 +95,15 @@ def _posts(account: str, measures: Measures) -> HistogramMetricFamily:
     numbers = Counter(measures)
     for kind, product in sorted(names):
         bounds = [f"{bound:g}" for bound in BUCKETS]
-        each = [numbers[Measure(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
+        each = [numbers[Metric(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
         buckets = zip([*map(str, BUCKETS), "+Inf"], accumulate(each), strict=True)
-        seconds = numbers[Measure(POST_MS, kind, "", product)] / 1000
+        seconds = numbers[Metric(POST_MS, kind, "", product)] / 1000
         family.add_metric([account, kind, product], list(buckets), seconds)
     return family
 
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-Numbers = Mapping[tuple[Kind, str], Mapping[State, int]]
+Numbers = Mapping[tuple[RequestKind, str], Mapping[State, int]]
 #: How many messages wait in each queue; None when the broker can't be reached.
 QueueLengths = Callable[[], Mapping[str, int] | None]
 
@@ -120,19 +120,19 @@ class Watched(Protocol):
     def census(self) -> Numbers:
         """Return how many requests are in each state, by kind and product."""
 
-    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
+    def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
         """Return how many visits ended with each outcome, by kind and product."""
 
-    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
+    def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
         """Return when the longest waiting visit of each kind and product began."""
 
-    def measures(self) -> Measures:
+    def measures(self) -> MetricCounts:
         """Return what else is counted."""
 
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
 
-    def gate(self) -> Gate:
+    def gate(self) -> BreakerState:
         """Return the account's pause."""
 
 
@@ -257,10 +257,10 @@ class Exporter(Collector):
             yield waiting
 
 
-def _of_each_kind(found: Iterable[tuple[Kind, str]]) -> Iterator[tuple[Kind, str]]:
+def _of_each_kind(found: Iterable[tuple[RequestKind, str]]) -> Iterator[tuple[RequestKind, str]]:
     """Yield what there is, and of a kind without anything that there is nothing."""
     names = set(found)
-    for kind in Kind:
+    for kind in RequestKind:
         yield from sorted(name for name in names if name[0] is kind) or [(kind, "")]
 
 
@@ -281,9 +281,9 @@ class Exporters(Collector):
     def __init__(self, collectors: Sequence[Collector]) -> None:
         self._collectors = collectors
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[MetricFamily]:
         """Return the metrics; one of a name, or Prometheus would refuse all of them."""
-        found: dict[str, Metric] = {}
+        found: dict[str, MetricFamily] = {}
         for collector in self._collectors:
             for family in collector.collect():
                 known = found.setdefault(family.name, family)
@@ -296,6 +296,6 @@ class Exporters(Collector):
                     ]
         yield from found.values()
 
-    def describe(self) -> list[Metric]:
+    def describe(self) -> list[MetricFamily]:
         """Return nothing: to register it, no Redis need be there."""
         return []

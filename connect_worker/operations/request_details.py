@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from connect_worker.domain.states import JSON, Entry, Pause, Poll, State
+from connect_worker.domain.states import JSON, Pause, PollReport, RequestRecord, State
 from connect_worker.domain.steps import shown_name
 from connect_worker.operations.formatting import clean, moment, span, stamp
 
@@ -32,7 +32,7 @@ class Line:
     waited: float | None = None
 
 
-def timeline(entry: Entry) -> list[Line]:
+def timeline(entry: RequestRecord) -> list[Line]:
     """Return the changes of a visit's state, with the processor's steps between them."""
     found = [
         (one.at, 2 * index, Line(one.at, one.state, one.worker))
@@ -51,7 +51,7 @@ def timeline(entry: Entry) -> list[Line]:
     return _with_waits([line for _, _, line in sorted(found, key=lambda one: one[:2])])
 
 
-def steps_of(entry: Entry) -> list[str]:
+def steps_of(entry: RequestRecord) -> list[str]:
     """Return the names of the steps that are done: the processor's in their order, then others."""
     names = sorted(entry.steps, key=lambda name: (entry.step_times.get(name, inf), name))
     return [shown_name(name) for name in names]
@@ -71,7 +71,7 @@ HIDDEN = "***"
 _SECRET = {"value", "structured_value", "tile"}
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
+def row_of(entry: RequestRecord) -> dict[str, Any]:
     """Return a request as `list` tells it."""
     return {
         "id": entry.ref.id,
@@ -88,7 +88,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
     }
 
 
-def story_of(entry: Entry) -> dict[str, Any]:
+def story_of(entry: RequestRecord) -> dict[str, Any]:
     """Return all that the ledger has of a request, but for the results of its steps."""
     return {
         **row_of(entry),
@@ -110,7 +110,7 @@ def story_of(entry: Entry) -> dict[str, Any]:
     }
 
 
-def document_of_poll(poll: Poll) -> dict[str, Any]:
+def document_of_poll(poll: PollReport) -> dict[str, Any]:
     """Return what a poll has found."""
     return {
         "at": stamp(poll.at),
@@ -129,13 +129,13 @@ def documents_of_pauses(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]
     }
 
 
-def decision_of(entry: Entry) -> JSON:
+def decision_of(entry: RequestRecord) -> JSON:
     """Return the outcome that is stored, without what the engine keeps beside it."""
     stored = entry.decision
     return stored.get("decision", stored) if isinstance(stored, dict) else stored
 
 
-def worker_of(entry: Entry) -> str:
+def worker_of(entry: RequestRecord) -> str:
     """Return the worker that claimed it last; "" when none did, as far as is remembered."""
     return next((clean(one.worker) for one in reversed(entry.history) if one.worker), "")
 
@@ -156,7 +156,7 @@ def without_values(document: JSON) -> JSON:
 
 
 def facts(
-    entry: Entry, now: float, *, when: Callable[[float], str] = moment
+    entry: RequestRecord, now: float, *, when: Callable[[float], str] = moment
 ) -> Iterator[tuple[str, str]]:
     """Give what is known of a request, a name and a text each; `when` writes a moment."""
     yield "Kind", entry.ref.kind.value
@@ -186,12 +186,12 @@ def facts(
         yield "Not shown", clean(entry.sealed)
 
 
-def _visit(entry: Entry) -> str:
+def _visit(entry: RequestRecord) -> str:
     earlier = f", after {', '.join(entry.earlier)}" if entry.earlier else ""
     return clean(entry.visit + earlier)
 
 
-def _due(entry: Entry, now: float) -> tuple[str, str] | None:
+def _due(entry: RequestRecord, now: float) -> tuple[str, str] | None:
     left = entry.due - now
     if entry.state.is_leased:
         over = "over: the next sweep gives the request to another worker"

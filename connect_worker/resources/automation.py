@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
 from connect_worker.config import Config
-from connect_worker.domain.interpretation import judge
+from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts
 from connect_worker.domain.outcomes import Report
 from connect_worker.domain.retry import PATIENCE_SECONDS
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
 from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
@@ -91,7 +91,7 @@ class Automation(Generic[M]):
     """
 
     #: Set by the four kinds' classes.
-    kind: ClassVar[Kind]
+    kind: ClassVar[RequestKind]
     #: The model that the seed names for the resource.
     model_class: ClassVar[type[BaseModel]]
     #: The model that `process_request` receives.
@@ -265,7 +265,7 @@ class Automation(Generic[M]):
 
             require_imported()
             return dispatch_alone(self, request)
-        outcome = judge(self.kind, lambda: self.process_request(request))
+        outcome = interpret(self.kind, lambda: self.process_request(request))
         if self._steps and self._steps.refused:
             # The processor has caught it; what it makes of half of its steps is no decision.
             raise self._steps.refused

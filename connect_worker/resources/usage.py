@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar
 
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
@@ -48,7 +48,7 @@ class UsageAutomation(Automation[UsageListing]):
         Report(note='nothing was used in 2026-02')
     """
 
-    kind = Kind.USAGE
+    kind = RequestKind.USAGE
     # The seed's reference names UsageFile here, though listings are what is processed.
     model_class: ClassVar[type[BaseModel]] = UsageFile
     request_class: ClassVar[type[BaseModel]] = UsageListing

@@ -37,7 +37,7 @@ class _Told:
     also: tuple[str, ...]
 
 
-def told(
+def doc(
     meaning: str, *, unset: str | None = None, also: tuple[str, ...] = ()
 ) -> Mapping[str, object]:
     """Return a field's metadata: what its setting means.

@@ -24,7 +24,7 @@ from marshmallow.validate import OneOf, Range, Regexp
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
 from connect_worker.observability.masking import hide
-from connect_worker.settings.docs import told
+from connect_worker.settings.docs import doc
 from connect_worker.settings.environment import (
     PREFIX,
     account_names,
@@ -81,45 +81,45 @@ class Settings:
     """All that a deployment chooses; times in seconds."""
 
     api_url: str = field(
-        default="", metadata=told("the API of your account, ending in `/public/v1`")
+        default="", metadata=doc("the API of your account, ending in `/public/v1`")
     )
     api_key: str = field(
         default="",
         repr=False,
-        metadata=told("the service user's key, with or without `ApiKey ` before it"),
+        metadata=doc("the service user's key, with or without `ApiKey ` before it"),
     )
     products: tuple[str, ...] = field(
         default=(),
-        metadata=told("ids of the products to look after, with commas between", unset="all"),
+        metadata=doc("ids of the products to look after, with commas between", unset="all"),
     )
     config_file: str = field(
         default="",
-        metadata=told(
+        metadata=doc(
             "a `config.json` of the SDK instead (`apiEndpoint`, `apiKey`, `products`); "
             "the three above override it"
         ),
     )
     processors: tuple[str, ...] = field(
         default=(),
-        metadata=told(
+        metadata=doc(
             "your modules: dotted names or `.py` paths, with commas between; `:Class` behind one "
             "takes that automation of it alone"
         ),
     )
     queues: tuple[str, ...] = field(
         default=(),
-        metadata=told(
+        metadata=doc(
             "queues that automations have beside those of the kinds, with commas between",
             unset="none",
         ),
     )
     redis_url: str = field(
-        default=DEFAULT_REDIS_URL, repr=False, metadata=told("the ledger, and the broker")
+        default=DEFAULT_REDIS_URL, repr=False, metadata=doc("the ledger, and the broker")
     )
     broker_url: str = field(
         default=DEFAULT_REDIS_URL,
         repr=False,
-        metadata=told(
+        metadata=doc(
             "the broker, where it is another one; RabbitMQ (`amqp://…`) too",
             unset="`CONNECT_REDIS_URL`",
         ),
@@ -127,7 +127,7 @@ class Settings:
     #: By kind.
     poll_seconds: Mapping[str, float] = field(
         default_factory=dict,
-        metadata=told(
+        metadata=doc(
             "between two polls of a kind: of each, or of the one that the variable names",
             unset=f"{DEFAULT_POLL_SECONDS:g}",
             also=tuple(POLL_VARIABLES.values()),
@@ -135,65 +135,65 @@ class Settings:
     )
     sweep_seconds: float = field(
         default=10.0,
-        metadata=told(
+        metadata=doc(
             "between two sweeps, which wake what is due and rescue what a dead worker held"
         ),
     )
     lease_seconds: float = field(
         default=60.0,
-        metadata=told("after so long without a heartbeat a worker counts as dead; 1 at least"),
+        metadata=doc("after so long without a heartbeat a worker counts as dead; 1 at least"),
     )
     max_attempts: int = field(
-        default=8, metadata=told("runs of a processor before its request is parked")
+        default=8, metadata=doc("runs of a processor before its request is parked")
     )
     retry_base_seconds: float = field(
-        default=5.0, metadata=told("the first pause after an error; it doubles each time")
+        default=5.0, metadata=doc("the first pause after an error; it doubles each time")
     )
-    retry_max_seconds: float = field(default=900.0, metadata=told("the longest pause"))
+    retry_max_seconds: float = field(default=900.0, metadata=doc("the longest pause"))
     skip_seconds: float = field(
-        default=300.0, metadata=told("when a skipped request is looked at again")
+        default=300.0, metadata=doc("when a skipped request is looked at again")
     )
     timeout_seconds: float = field(
-        default=30.0, metadata=told("how long one call waits for Connect's answer")
+        default=30.0, metadata=doc("how long one call waits for Connect's answer")
     )
-    page_size: int = field(default=500, metadata=told("rows per page of a list, 1,000 at most"))
+    page_size: int = field(default=500, metadata=doc("rows per page of a list, 1,000 at most"))
     max_calls_per_second: float | None = field(
         default=None,
-        metadata=told("calls to Connect, of all workers of the account together", unset="no limit"),
+        metadata=doc("calls to Connect, of all workers of the account together", unset="no limit"),
     )
     say_activated: bool = field(
         default=True,
-        metadata=told(
+        metadata=doc(
             "whether an approval is told in the request's conversation (`Activated using …`), "
             "as the SDK did: two calls of four"
         ),
     )
     keep_days: float = field(
-        default=7.0, metadata=told("how long the record of a finished request is kept")
+        default=7.0, metadata=doc("how long the record of a finished request is kept")
     )
     heartbeat_file: str = field(
         default="",
-        metadata=told(
+        metadata=doc(
             "a file that a worker touches every two seconds while it hears its broker, for probes",
             unset="none",
         ),
     )
     log_format: str = field(
         default="auto",
-        metadata=told(
+        metadata=doc(
             "of workers and beat: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere"
         ),
     )
     flower_auth: str = field(
         default="",
         repr=False,
-        metadata=told("Flower's `user:password`; `FLOWER_BASIC_AUTH` does too", unset="none"),
+        metadata=doc("Flower's `user:password`; `FLOWER_BASIC_AUTH` does too", unset="none"),
     )
     #: The first one encrypts, all decrypt.
     encryption_key: tuple[str, ...] = field(
         default=(),
         repr=False,
-        metadata=told(
+        metadata=doc(
             "keys with commas between: the first one encrypts what the ledger keeps of decisions, "
             "each opens it; [how](docs/security.md#encryption-of-the-ledger)",
             unset="none",
@@ -202,7 +202,7 @@ class Settings:
     console_password: str = field(
         default="",
         repr=False,
-        metadata=told(
+        metadata=doc(
             "of the web console (`connect-worker console`), 8 characters or more: who knows it may "
             "act there",
             unset="none: read-only",
@@ -210,27 +210,27 @@ class Settings:
     )
     console_url: str = field(
         default="",
-        metadata=told("where people find the console; Flower then leads to it", unset="none"),
+        metadata=doc("where people find the console; Flower then leads to it", unset="none"),
     )
     flower_url: str = field(
         default="",
-        metadata=told("where people find Flower; the console then leads to it", unset="none"),
+        metadata=doc("where people find Flower; the console then leads to it", unset="none"),
     )
     webhook_secret: str = field(
         default="",
         repr=False,
-        metadata=told(
+        metadata=doc(
             "signs Connect's notifications, 32 to 100 characters; [how](docs/webhooks.md)",
             unset="none: no notifications",
         ),
     )
     webhook_url: str = field(
         default="",
-        metadata=told("where Connect reaches `connect-worker webhook`, for `webhook register`"),
+        metadata=doc("where Connect reaches `connect-worker webhook`, for `webhook register`"),
     )
     accounts: tuple[str, ...] = field(
         default=(),
-        metadata=told(
+        metadata=doc(
             "names of several accounts, with commas between; each has variables of its own, "
             "such as `CONNECT_<NAME>_API_KEY`",
             unset="the one above",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from connect_worker.api import Client
 from connect_worker.domain.change_hints import OBJECT_CLASSES
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import SettingsError
 from connect_worker.resources.discovery import load_registry
@@ -83,11 +83,11 @@ class Office:
         secret = secret_of(self._settings)
         return [
             Wanted(product, kind, self.url + place_of(self.account, kind), secret)
-            for kind in Kind
+            for kind in RequestKind
             for product in self._products(kind)
         ]
 
-    def _products(self, kind: Kind) -> Iterable[str]:
+    def _products(self, kind: RequestKind) -> Iterable[str]:
         named = [one.products for one in self._registry.registrations if one.kind is kind]
         own = dict.fromkeys(product for some in named for product in sorted(some or ()))
         if None not in named:
@@ -143,7 +143,7 @@ class Wanted:
     """A webhook as it should be."""
 
     product: str
-    kind: Kind
+    kind: RequestKind
     #: Where its notifications go.
     url: str
     secret: str = field(repr=False)
@@ -192,7 +192,7 @@ def compare(wanted: Sequence[Wanted], found: Sequence[Mapping[str, Any]]) -> Ite
 
 def points_here(hook: Mapping[str, Any], base: str, account: str) -> bool:
     """Whether a webhook sends its notifications to this deployment."""
-    places = {base.rstrip("/") + place_of(account, kind) for kind in Kind}
+    places = {base.rstrip("/") + place_of(account, kind) for kind in RequestKind}
     return hook.get("external_url") in places
 
 

@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from connect_worker.ledger.scripts import remedy
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
-from tasks.celery_support.fair_share import Shares
+from tasks.celery_support.fair_share import FairShare
 
 # Waking a worker's event loop from another thread.
 #
@@ -127,7 +127,7 @@ class AccountConsumers:
         by_account: dict[str, list[Queue]] = defaultdict(list)
         for queue in queues:
             by_account[account_at(queue.name)].append(queue)
-        self._shares = Shares(by_account)
+        self._shares = FairShare(by_account)
         self._consumers: dict[str, Any] = {
             account: self._open(account, found) for account, found in by_account.items()
         }

@@ -15,7 +15,7 @@ import requests
 from faults.stack import FaultStack
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .stack import ROOT
 
@@ -217,7 +217,7 @@ def test_each_job_shows_its_request_its_product_and_how_it_ended_in_words(
     }
     url = start_flower(stack, FLOWER_UNAUTHENTICATED_API="true")
     stack.work()
-    raised = Ref(Kind.FULFILLMENT, ids["raise"])
+    raised = RequestKey(RequestKind.FULFILLMENT, ids["raise"])
     stack.until_soon(
         lambda: (found := stack.ledger().entry(raised)) and found.state is State.PARKED, "parked"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.states import RequestKind, State
 
 from .judging import assert_each_decided_once, until_done
 from .stack import Account, Estate, running_estate
@@ -126,8 +126,8 @@ def test_an_account_that_is_refused_or_down_pauses_alone(
     assert (gate.failures, gate.closed_until) == (0, 0)
     assert eu.waiting() == 30
     estate.until_soon(lambda: eu.ledger.gate().reason, "the account in trouble pauses")
-    assert sum(us.ledger.counts()[Kind.FULFILLMENT].values()) == 30
-    assert us.ledger.counts()[Kind.FULFILLMENT][State.SETTLED] == 30
+    assert sum(us.ledger.counts()[RequestKind.FULFILLMENT].values()) == 30
+    assert us.ledger.counts()[RequestKind.FULFILLMENT][State.SETTLED] == 30
     if rule.get("status") == 429:
         return
     eu.behave()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 from .judging import assert_each_decided_once, until_done
 from .stack import Estate
@@ -26,7 +26,7 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
     both = estate.answer("poll", "--wait", "60")["accounts"]
     assert {name: len(one["polls"]) for name, one in both.items()} == {"eu": 4, "us": 4}
 
-    estate.until_soon(lambda: us.ledger.parked(Kind.FULFILLMENT), "one is parked")
+    estate.until_soon(lambda: us.ledger.parked(RequestKind.FULFILLMENT), "one is parked")
     until_done(estate, eu)
     lists = estate.answer("list", "--state", "parked")["accounts"]
     assert (lists["eu"]["total"], lists["us"]["total"]) == (0, 1)

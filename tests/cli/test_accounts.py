@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connect_worker.cli.context import Exit
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Poll, State
+from connect_worker.domain.states import PollReport, RequestKind, State
 from connect_worker.ledger import RedisLedger
 from connect_worker.settings.accounts import settings_of
 
@@ -61,8 +61,8 @@ def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches:
 
 def test_status_is_sick_when_one_account_is(branches: Branches) -> None:
     for ledger in (branches.eu, branches.us):
-        for kind in Kind:
-            ledger.polled(kind, Poll(seconds=0.5))
+        for kind in RequestKind:
+            ledger.polled(kind, PollReport(seconds=0.5))
     assert branches.run("status", "--no-workers", "--check").exit_code == Exit.DONE
     branches.us.park(running(branches.us, PR), "broken")
     assert branches.run("status", "--no-workers", "--check").exit_code == Exit.NEEDS_ATTENTION

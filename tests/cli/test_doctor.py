@@ -13,7 +13,7 @@ from sandbox.running import API_KEY, Client, running_sandbox
 
 from connect_worker.cli.context import Exit
 from connect_worker.cli.doctor import failed
-from connect_worker.domain.states import Kind, Poll
+from connect_worker.domain.states import PollReport, RequestKind
 from connect_worker.ledger import connect
 
 from .conftest import Office
@@ -140,8 +140,8 @@ def test_a_redis_that_is_away_is_told(deployed: Office, tmp_path: Path) -> None:
 
 def test_beat_is_known_by_the_polls(office: Office) -> None:
     assert examine(office)["beat"][0]["level"] == "fail"
-    for kind in Kind:
-        office.ledger.polled(kind, Poll())
+    for kind in RequestKind:
+        office.ledger.polled(kind, PollReport())
     assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from ledger.world import LONG, OTHER, PR, TCR, posting, running, see, take
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind, Poll, Ref, Sighting, State
+from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
 
 from .conftest import Office
 
@@ -28,7 +28,9 @@ DECISION = {
 def at_work(office: Office) -> None:
     """One of each kind of trouble, and what goes well."""
     ledger = office.ledger
-    ledger.settle(posting(ledger, Ref(Kind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG)
+    ledger.settle(
+        posting(ledger, RequestKey(RequestKind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG
+    )
     tick(office)
     claim = running(ledger, PR)
     ledger.decide(claim, DECISION)
@@ -38,8 +40,8 @@ def at_work(office: Office) -> None:
     running(ledger, OTHER)
     tick(office)
     see(ledger, TCR, visit="a", product="PRD-000-000-001")
-    for kind in Kind:
-        ledger.polled(kind, Poll(seconds=0.5, seen=3, new=1))
+    for kind in RequestKind:
+        ledger.polled(kind, PollReport(seconds=0.5, seen=3, new=1))
 
 
 def tick(office: Office) -> None:
@@ -76,8 +78,8 @@ def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int
 
 
 def test_status_checks(office: Office) -> None:
-    for kind in Kind:
-        office.ledger.polled(kind, Poll())
+    for kind in RequestKind:
+        office.ledger.polled(kind, PollReport())
     assert office.run("status", "--no-workers", "--check").exit_code == Exit.DONE
     assert "All is well." in office.said("status", "--no-workers")
     office.ledger.park(running(office.ledger), "broken")
@@ -86,7 +88,7 @@ def test_status_checks(office: Office) -> None:
 
 
 def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
-    office.ledger.polled(Kind.USAGE, Poll(problem="no processor for this kind"))
+    office.ledger.polled(RequestKind.USAGE, PollReport(problem="no processor for this kind"))
     problems = office.json("status", "--no-workers")["problems"]
     assert [problem.split()[0] for problem in problems] == [
         "fulfillment",
@@ -97,7 +99,7 @@ def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
 
 
 def test_a_poll_that_broke_off_is_told(office: Office) -> None:
-    office.ledger.polled(Kind.USAGE, Poll(problem="Forbidden: [403]"))
+    office.ledger.polled(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
     problems = office.json("status", "--no-workers")["problems"]
     assert "The last poll of usage broke off: Forbidden: [403]" in problems
 
@@ -176,7 +178,7 @@ def test_a_row_names_the_state_and_the_reason(office: Office, width: int) -> Non
 
 def test_show_tells_the_whole_story(office: Office) -> None:
     ledger = office.ledger
-    ledger.sight([Sighting(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
+    ledger.sight([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
     claim = take(ledger, owner="host:17:0123456789ab")
     ledger.put_back(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
     claim = take(ledger, owner="other:18:0123456789ab")
@@ -238,7 +240,7 @@ def test_an_unknown_request_is_said_so(office: Office) -> None:
 
 
 def test_a_listing_is_found_by_its_id_alone(office: Office) -> None:
-    refs = [Ref(Kind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
+    refs = [RequestKey(RequestKind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
     see(office.ledger, *refs)
     story = office.json("show", "LST-1")
     assert (story["id"], story["other_periods"]) == ("LST-1@2026-11", ["LST-1@2026-10"])

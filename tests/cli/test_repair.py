@@ -6,18 +6,18 @@ import pytest
 from ledger.world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .conftest import Office
 
 
-def parked(office: Office, *refs: Ref, error: str = "broken", decided: bool = False) -> None:
+def parked(office: Office, *refs: RequestKey, error: str = "broken", decided: bool = False) -> None:
     for ref in refs:
         claim = (posting if decided else running)(office.ledger, ref)
         office.ledger.park(claim, error)
 
 
-def states(office: Office, *refs: Ref) -> list[State]:
+def states(office: Office, *refs: RequestKey) -> list[State]:
     return [look(office.ledger, ref).state for ref in refs]
 
 
@@ -59,7 +59,7 @@ def test_each_of_several_is_answered_for(office: Office) -> None:
 
 
 def test_all_of_a_kind_with_an_error(office: Office) -> None:
-    other_kind, other_error = TCR, Ref(Kind.FULFILLMENT, "PR-9")
+    other_kind, other_error = TCR, RequestKey(RequestKind.FULFILLMENT, "PR-9")
     parked(office, PR, OTHER, other_kind, error="VendorDown: no answer")
     parked(office, other_error, error="KeyError: 'email'")
     result = office.json("rerun", "--kind", "fulfillment", "--error", "vendordown", "--yes")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from connect_worker.domain.states import Kind, Poll, Ref
+from connect_worker.domain.states import PollReport, RequestKey, RequestKind
 
 from .scene import LONG, Scene, evil
 
-PARKED = Ref(Kind.FULFILLMENT, f"PR-{evil('id')}")
-SUPERSEDED = Ref(Kind.TIER_CONFIG, "TCR-1")
-HELD = Ref(Kind.USAGE_FILE, "UF-1")
+PARKED = RequestKey(RequestKind.FULFILLMENT, f"PR-{evil('id')}")
+SUPERSEDED = RequestKey(RequestKind.TIER_CONFIG, "TCR-1")
+HELD = RequestKey(RequestKind.USAGE_FILE, "UF-1")
 
 #: What each page shows; where it is looked at by whom may act.
 BOARD = ("gate", "poll", "pause name", "pause reason", "status")
@@ -37,7 +37,7 @@ def plant(scene: Scene) -> None:
     scene.begin(HELD, at=scene.now - 5, visit="1")
     scene.at(scene.now)
     scene.past.claim(HELD, owner="w:1", lease_seconds=LONG)
-    scene.ledger.polled(Kind.FULFILLMENT, Poll(problem=evil("poll")))
+    scene.ledger.polled(RequestKind.FULFILLMENT, PollReport(problem=evil("poll")))
     scene.ledger.close_gate(seconds=0, reason=evil("gate"), failed=True)
 
 

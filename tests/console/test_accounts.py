@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .scene import Scene, evil
 from .test_injection import Markup
 from .visitor import PASSWORD, Served, serving
 
-PR = Ref(Kind.FULFILLMENT, "PR-1")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-1")
 PROGRAM = f"""
 import os, sys
 from connect_worker.console.pages import Account, Deployment

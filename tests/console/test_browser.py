@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .browser import Window, needs_chromium
 from .canaries import pages, plant
@@ -20,8 +20,8 @@ from .visitor import PASSWORD, Served, serving
 
 pytestmark = needs_chromium
 
-PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
-OTHER = Ref(Kind.FULFILLMENT, "PR-5852-1608-0002")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
+OTHER = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0002")
 
 
 @pytest.fixture

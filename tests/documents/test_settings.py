@@ -9,7 +9,7 @@ import pytest
 from environs import Env
 
 from connect_worker.settings import model
-from connect_worker.settings.docs import Description, descriptions, told
+from connect_worker.settings.docs import Description, descriptions, doc
 from connect_worker.settings.environment import PREFIX
 from connect_worker.settings.model import Settings
 from tasks.celery_support.flower import COLUMNS
@@ -34,7 +34,7 @@ def test_a_page_says_what_is_described(page: str) -> None:
 def test_links_lead_to_the_same_from_both_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass
     class Linked:
-        key: str = field(default="", metadata=told("a key; [how](docs/security.md#secrets)"))
+        key: str = field(default="", metadata=doc("a key; [how](docs/security.md#secrets)"))
 
     monkeypatch.setattr(tables, "Settings", Linked)
     assert "a key; [how](docs/security.md#secrets)" in tables.table()
@@ -54,11 +54,11 @@ def test_the_columns_of_flower_are_those_that_it_starts_with() -> None:
 
 @dataclass(frozen=True)
 class Example:
-    pause_seconds: float = field(default=1.5, metadata=told("a pause"))
-    key: str = field(default="", repr=False, metadata=told("a key", unset="none"))
-    many: tuple[str, ...] = field(default=(), metadata=told("many", also=("ONE", "OTHER")))
-    loud: bool = field(default=False, metadata=told("a switch"))
-    name: str = field(default="x", metadata=told("a name"))
+    pause_seconds: float = field(default=1.5, metadata=doc("a pause"))
+    key: str = field(default="", repr=False, metadata=doc("a key", unset="none"))
+    many: tuple[str, ...] = field(default=(), metadata=doc("many", also=("ONE", "OTHER")))
+    loud: bool = field(default=False, metadata=doc("a switch"))
+    name: str = field(default="x", metadata=doc("a name"))
 
 
 def test_what_a_field_tells() -> None:

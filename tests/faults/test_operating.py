@@ -6,7 +6,7 @@ import pytest
 from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 from .stack import FaultStack
 
@@ -76,7 +76,7 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
     stack.until_done()
     assert_each_resolved_once(stack.report())
     for request_id in stack.report()["requests"]:
-        assert stack.record(request_id, Kind.FULFILLMENT).attempt <= 1
+        assert stack.record(request_id, RequestKind.FULFILLMENT).attempt <= 1
 
 
 @pytest.mark.long
@@ -93,7 +93,7 @@ def test_poll_doctor_and_status_see_the_workers(stack: FaultStack) -> None:
     stack.until_done()
     # Polled a moment ago; who asks is answered all the same.
     again = stack.answer("poll", "--wait", "60")
-    assert set(again["polls"]) == {kind.value for kind in Kind}
+    assert set(again["polls"]) == {kind.value for kind in RequestKind}
     assert again["polls"]["fulfillment"]["at"] > found["at"]
 
     (worker,) = stack.answer("status")["workers"]

@@ -14,7 +14,7 @@ import pytest
 from faults.orders import Order, Point
 from faults.stack import FaultStack
 
-from connect_worker.domain.states import Entry, Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.ledger.redis import RedisLedger
 
 from .conftest import Deployment
@@ -33,10 +33,10 @@ def replica(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def recorded(stack: FaultStack, server: RedisServer, request_id: str) -> Entry:
+def recorded(stack: FaultStack, server: RedisServer, request_id: str) -> RequestRecord:
     """What a server's copy of the ledger has of a request."""
     ledger = RedisLedger.from_url(server.url, account=stack.account)
-    found = ledger.entry(Ref(Kind.FULFILLMENT, request_id))
+    found = ledger.entry(RequestKey(RequestKind.FULFILLMENT, request_id))
     assert found is not None
     return found
 

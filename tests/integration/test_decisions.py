@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,
@@ -170,14 +170,14 @@ def test_a_falsy_result_posts_nothing(open_for: Open, result: object) -> None:
 def test_a_tier_config_request_is_approved_in_its_own_form(
     open_for: Open, response: Any, body: Any
 ) -> None:
-    opened = open_for(lambda self, request: response, Kind.TIER_CONFIG)
+    opened = open_for(lambda self, request: response, RequestKind.TIER_CONFIG)
     ref = opened.only(opened.sandbox.with_scenario("setup"))
     if body is None:
         product = opened.seen(ref)["product"]
         templates = opened.sandbox.get(f"products/{product}/templates")
         template = next(t["id"] for t in templates if t["scope"] == "tier1")
         response = ActivationTemplateResponse(template)
-        opened = open_for(lambda self, request: response, Kind.TIER_CONFIG)
+        opened = open_for(lambda self, request: response, RequestKind.TIER_CONFIG)
         opened.only(ref.id)
         body = {"template": {"id": template}}
     assert opened.handle(ref).text == "approved"
@@ -193,7 +193,7 @@ def test_a_usage_file_is_submitted_and_then_accepted(open_for: Open) -> None:
 
     opened = open_for(
         process,
-        Kind.USAGE_FILE,
+        RequestKind.USAGE_FILE,
         filters=lambda self: {"status": ["ready", "READY", "pending"]},
     )
     ref = opened.only(opened.sandbox.with_scenario("ready"))

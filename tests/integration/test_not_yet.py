@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest
 from connect_worker.models import ActivationTileResponse
 from connect_worker.operations.request_details import facts
@@ -17,7 +17,7 @@ from .workplace import MAX_ATTEMPTS, SKIP_SECONDS, Workplace
 ACCOUNT = "test"
 
 
-def purchase(workplace: Workplace) -> Ref:
+def purchase(workplace: Workplace) -> RequestKey:
     return workplace.only(workplace.sandbox.with_scenario("purchase"))
 
 
@@ -145,8 +145,8 @@ def test_errors_between_two_not_yets_use_their_attempts(open_for: Open) -> None:
     assert runs == [1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_automation_can_say_not_yet(open_for: Open, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_automation_can_say_not_yet(open_for: Open, kind: RequestKind) -> None:
     workplace = open_for(not_yet, kind)
     workplace.poll()
     ref = workplace.messages.popleft()

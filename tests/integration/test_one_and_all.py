@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ledger.world import take
 
-from connect_worker.domain.states import Kind, Ref, State
-from connect_worker.engine.error_handling import MOST_POSTS
+from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.engine.error_handling import MAX_POSTS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTileResponse, Param
@@ -33,14 +33,16 @@ def approving(keys: Keys) -> Callable[[Any, Any], ActivationTileResponse]:
     return process
 
 
-def waiting(opened: Workplace) -> list[Ref]:
+def waiting(opened: Workplace) -> list[RequestKey]:
     opened.poll()
     refs = list(opened.messages)
     opened.messages.clear()
     return refs
 
 
-def go_on(opened: Workplace, refs: list[Ref], *, every: float, until: Callable[[], bool]) -> float:
+def go_on(
+    opened: Workplace, refs: list[RequestKey], *, every: float, until: Callable[[], bool]
+) -> float:
     """Sweep, and handle those of these that it wakes; how long the account paused meanwhile."""
     paused = 0.0
     for _ in range(1000):
@@ -60,9 +62,9 @@ def go_on(opened: Workplace, refs: list[Ref], *, every: float, until: Callable[[
 # ---- a 404 that is none
 
 
-@pytest.mark.parametrize("kind", [Kind.FULFILLMENT, Kind.TIER_CONFIG])
+@pytest.mark.parametrize("kind", [RequestKind.FULFILLMENT, RequestKind.TIER_CONFIG])
 def test_a_request_that_is_not_shown_for_a_moment_is_processed_later(
-    open_for: Open, kind: Kind
+    open_for: Open, kind: RequestKind
 ) -> None:
     keys: Keys = []
     opened = open_for(approving(keys), kind)
@@ -196,7 +198,7 @@ def test_a_decision_that_can_not_be_posted_is_parked_in_the_end_and_kept(
         opened.handle(ref)
         go_on(opened, [ref], every=400, until=lambda: opened.entry(ref).state is State.PARKED)
     entry = opened.entry(ref)
-    assert entry.fence == MOST_POSTS
+    assert entry.fence == MAX_POSTS
     assert entry.decision is not None
     assert opened.engine.ledger.repost(ref)
     opened.later(ref, HOUR)
@@ -209,7 +211,7 @@ def test_long_waiting_before_the_decision_is_no_try_of_it(open_for: Open) -> Non
     opened = open_for(approving([]))
     ref = waiting(opened)[0]
     ledger = opened.engine.ledger
-    for _ in range(MOST_POSTS + 5):
+    for _ in range(MAX_POSTS + 5):
         claim = take(ledger, ref)
         ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False)
     with opened.fault("status", status=500, method="POST", path="/approve", times=1):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ledger.world import Clock
 
-from connect_worker.domain.states import JSON, Claim, Kind, Ref, State
-from connect_worker.engine.lease import Heart
+from connect_worker.domain.states import JSON, Claim, RequestKey, RequestKind, State
+from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, LedgerUnavailable
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
@@ -61,7 +61,7 @@ def making(vendor: Vendor, names: list[str]) -> Callable[[Any, Any], Any]:
     return process
 
 
-def purchase(workplace: Workplace) -> Ref:
+def purchase(workplace: Workplace) -> RequestKey:
     return workplace.only(workplace.sandbox.with_scenario("purchase"))
 
 
@@ -328,7 +328,7 @@ def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
 ) -> None:
     workplace = open_for(making(vendor, NAMES))
     ledger = Replaced(workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, heart=Heart(ledger))
+    workplace.engine = replace(workplace.engine, ledger=ledger, heart=LeaseKeeper(ledger))
     ref = purchase(workplace)
 
     assert workplace.handle(ref).text.startswith("stopped: ")
@@ -349,7 +349,7 @@ def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
     workplace = open_for(making(vendor, NAMES))
     away = Away(clock=workplace.clock)
     whole = workplace.engine
-    workplace.engine = replace(whole, ledger=away, heart=Heart(away))
+    workplace.engine = replace(whole, ledger=away, heart=LeaseKeeper(away))
     ref = purchase(workplace)
     with pytest.raises(LedgerUnavailable):
         workplace.handle(ref)
@@ -361,8 +361,8 @@ def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
     assert len(set(vendor.calls)) == 3
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_automation_has_steps(open_for: Open, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_automation_has_steps(open_for: Open, kind: RequestKind) -> None:
     runs: list[str] = []
     done: list[object] = []
 

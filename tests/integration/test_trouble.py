@@ -16,7 +16,7 @@ from connect_worker.domain.retry import (
     STRIKES_BEFORE_PAUSE,
 )
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Claim, Kind, Ref, State
+from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
 from connect_worker.engine.job import Decision
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.sweeper import sweep
@@ -49,7 +49,7 @@ def opened(open_for: Open, counted: Counted) -> Workplace:
     return open_for(lambda self, request: counted(self, request))
 
 
-def purchase(opened: Workplace) -> Ref:
+def purchase(opened: Workplace) -> RequestKey:
     return opened.only(opened.sandbox.with_scenario("purchase"))
 
 
@@ -88,7 +88,7 @@ def test_a_failing_request_does_not_stop_the_others(open_for: Open) -> None:
 
     opened = open_for(process)
     bad = purchase(opened)
-    good = Ref(bad.kind, opened.sandbox.with_scenario("purchase", 1))
+    good = RequestKey(bad.kind, opened.sandbox.with_scenario("purchase", 1))
     opened.handle(bad)
     assert opened.handle(good).text == "approved"
 
@@ -114,7 +114,7 @@ def test_a_parked_request_that_a_person_decides_in_connect_leaves_the_list(open_
     opened.handle(ref)
     opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "approved"})
     opened.poll()
-    assert opened.engine.ledger.parked(Kind.FULFILLMENT) == []
+    assert opened.engine.ledger.parked(RequestKind.FULFILLMENT) == []
     assert opened.entry(ref).state is State.SUPERSEDED
 
 
@@ -255,7 +255,7 @@ def test_one_malformed_request_is_parked_with_the_reason(open_for: Open) -> None
 # ---- the worker
 
 
-def abandoned(opened: Workplace, ref: Ref) -> Claim:
+def abandoned(opened: Workplace, ref: RequestKey) -> Claim:
     """A claim whose worker died."""
     claim = opened.engine.ledger.claim(ref, owner="dead", lease_seconds=60)
     assert isinstance(claim, Claim)
@@ -332,7 +332,7 @@ def test_a_stale_worker_posts_nothing(open_for: Open) -> None:
 
 def test_a_429_pauses_everybody_and_costs_no_attempt(opened: Workplace, counted: Counted) -> None:
     ref = purchase(opened)
-    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=429, retry_after=30, method="GET", path=ref.id):
         seconds = opened.handle(ref).retry_seconds
     assert seconds is not None
@@ -433,7 +433,7 @@ def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
     opened: Workplace, counted: Counted
 ) -> None:
     ref = purchase(opened)
-    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=401, times=None):
         opened.handle(ref)
         gate = opened.engine.ledger.gate()
@@ -451,7 +451,10 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
     opened: Workplace, counted: Counted
 ) -> None:
     opened.poll()
-    refs = [Ref(Kind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n)) for n in range(8)]
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n))
+        for n in range(8)
+    ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         handled = [opened.handle(ref).text for ref in refs]
     assert handled.count("nothing to do: paused") == len(refs) - STRIKES_BEFORE_PAUSE
@@ -469,7 +472,10 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
     opened: Workplace,
 ) -> None:
     opened.poll()
-    refs = [Ref(Kind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n)) for n in range(8)]
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n))
+        for n in range(8)
+    ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         for ref in refs:
             opened.handle(ref)
@@ -499,7 +505,7 @@ def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: Workp
 
 def test_a_single_failing_request_does_not_pause_the_account(opened: Workplace) -> None:
     ref = purchase(opened)
-    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=500, times=None, method="POST", path=f"{ref.id}/approve"):
         opened.handle(ref)
         assert opened.handle(other).text == "approved"
@@ -537,7 +543,7 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
             raise OSError("the meters are away")
         reported.append(self.reporting_period)
 
-    opened = open_for(process, Kind.USAGE)
+    opened = open_for(process, RequestKind.USAGE)
     opened.poll()
     late = opened.messages[0]
     opened.messages.clear()

@@ -7,7 +7,15 @@ import pytest
 from connect_worker.domain.outcomes import to_json
 from connect_worker.exceptions import ServerFault
 from connect_worker.ledger import RedisLedger
-from connect_worker.testing import Approve, Kind, Ref, State, purchase, run, tier_setup
+from connect_worker.testing import (
+    Approve,
+    RequestKey,
+    RequestKind,
+    State,
+    purchase,
+    run,
+    tier_setup,
+)
 from connect_worker.testing.sandbox import Sandbox
 from connect_worker.testing.worker import Workers
 from examples.purchases import Purchases
@@ -34,7 +42,7 @@ def test_a_worker_decides_what_the_sandbox_is_given(
     sandbox.wait_for(names[2], "approved")
     sandbox.answer(names[1], {"email": "b@customer.example"})
     sandbox.wait_for(names[1], "approved")
-    entry = ledger.entry(Ref(Kind.FULFILLMENT, names[0]))
+    entry = ledger.entry(RequestKey(RequestKind.FULFILLMENT, names[0]))
     assert entry is not None
     assert entry.decision["decision"] == to_json(Approve(tile=entry.decision["decision"]["tile"]))
     assert entry.state in (State.SETTLED, State.POSTING)

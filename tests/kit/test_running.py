@@ -14,10 +14,10 @@ from connect_worker.models import Fulfillment, UsageFile, UsageRecord
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
 from connect_worker.testing import (
     Approve,
+    DryRun,
     Fail,
     Inquire,
-    Leave,
-    Run,
+    NoDecision,
     Skip,
     State,
     purchase,
@@ -29,11 +29,11 @@ from connect_worker.testing import (
 from .processors import Orders, Readers, Stepwise
 
 
-def order(plan: str, **fields: Any) -> Run:
+def order(plan: str, **fields: Any) -> DryRun:
     return run(Orders, purchase(id="PR-1-2-3", params={"plan": plan, **fields}))
 
 
-def posted(done: Run) -> list[tuple[str, str, Any]]:
+def posted(done: DryRun) -> list[tuple[str, str, Any]]:
     return [(call.method, call.path, call.body) for call in done.calls]
 
 
@@ -107,7 +107,7 @@ def test_a_skip_waits_and_says_so() -> None:
 
 def test_nothing_decided_posts_nothing() -> None:
     done = order("leave")
-    assert (done.outcome, done.state, done.calls) == (Leave(), State.WAITING, ())
+    assert (done.outcome, done.state, done.calls) == (NoDecision(), State.WAITING, ())
 
 
 def test_an_error_is_told_and_raised_by_whoever_asks_for_the_outcome() -> None:

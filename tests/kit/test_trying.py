@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connect_worker.cli import main
-from connect_worker.testing import NotRecorded, purchase, recorded, run, tier_setup, usage_file
+from connect_worker.testing import NotInRecord, purchase, recorded, run, tier_setup, usage_file
 from connect_worker.testing.sandbox import Sandbox
 from examples.usage_reviews import UsageReview
 
@@ -224,9 +224,9 @@ def test_a_record_is_run_again_without_network(account: Sandbox, tmp_path: Path)
     done = run(Readers, record)
     assert done.result == "approved"
     assert done.calls == record.calls
-    with pytest.raises(NotRecorded, match="conversations"):
+    with pytest.raises(NotInRecord, match="conversations"):
         run(Orders, recorded_of(tmp_path, without="conversations"))
-    with pytest.raises(NotRecorded, match=r"GET assets\?"):
+    with pytest.raises(NotInRecord, match=r"GET assets\?"):
         run(Readers, recorded_of(tmp_path, without="assets"))
     with pytest.raises(TypeError, match="not of usage-file"):
         run(UsageReview, record)

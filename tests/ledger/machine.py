@@ -8,7 +8,15 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from connect_worker.domain.states import JSON, Claim, Entry, Ref, Refusal, State, Woken
+from connect_worker.domain.states import (
+    JSON,
+    Claim,
+    ClaimDenied,
+    DueBatch,
+    RequestKey,
+    RequestRecord,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
@@ -109,12 +117,12 @@ class Ledgers(RuleBasedStateMachine):
 
     # ---- what is always true
 
-    def entry(self, ref: Ref) -> Entry:
+    def entry(self, ref: RequestKey) -> RequestRecord:
         entry = self.ledger.entry(ref)
         assert entry is not None
         return entry
 
-    def decision_of(self, ref: Ref) -> JSON:
+    def decision_of(self, ref: RequestKey) -> JSON:
         entry = self.ledger.entry(ref)
         return entry.decision if entry else None
 
@@ -163,13 +171,13 @@ def repeated(found: Any) -> Any:
     not due yet when it is asked again.
     """
     match found:
-        case Woken():
-            return Woken()
+        case DueBatch():
+            return DueBatch()
         case list():
             return []
         case int() if not isinstance(found, bool):
             return 0
-        case Refusal.PAUSED:
-            return Refusal.NOT_DUE
+        case ClaimDenied.PAUSED:
+            return ClaimDenied.NOT_DUE
         case _:
             return found

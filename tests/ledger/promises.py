@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from connect_worker.domain.states import Claim, Entry, Ref, State, idempotency_key
+from connect_worker.domain.states import Claim, RequestKey, RequestRecord, State, idempotency_key
 
-Records = Mapping[Ref, Entry | None]
+Records = Mapping[RequestKey, RequestRecord | None]
 
 #: The calls that drop a stored decision: a person's, and a holder's who looks again later.
 UNDECIDING = {"rerun", "retry", "waiting"}
@@ -22,11 +22,11 @@ class Promises:
     def __init__(self, account: str) -> None:
         self._account = account
         #: Grows when a record is forgotten: a ledger's memory is one life long.
-        self._life: Counter[Ref] = Counter()
-        self._owner_of: dict[tuple[Ref, int, int], str] = {}
-        self._keys: set[tuple[Ref, int, str]] = set()
+        self._life: Counter[RequestKey] = Counter()
+        self._owner_of: dict[tuple[RequestKey, int, int], str] = {}
+        self._keys: set[tuple[RequestKey, int, str]] = set()
         #: How many visits of each request have ended.
-        self.ends: Counter[Ref] = Counter()
+        self.ends: Counter[RequestKey] = Counter()
 
     @property
     def ended(self) -> int:
@@ -52,14 +52,14 @@ class Promises:
             if old and new:
                 self._one_owner_per_fence(ref, old, new)
 
-    def _begins(self, ref: Ref, new: Entry) -> None:
+    def _begins(self, ref: RequestKey, new: RequestRecord) -> None:
         key = ref, self._life[ref], idempotency_key(self._account, ref, new.visit)
         assert key not in self._keys, "an idempotency key was used by two visits"
         self._keys.add(key)
         assert new.state is State.QUEUED
         assert (new.attempt, new.decision, new.steps, new.outcome) == (0, None, {}, "")
 
-    def _goes_on(self, ref: Ref, old: Entry, new: Entry, call: str) -> None:
+    def _goes_on(self, ref: RequestKey, old: RequestRecord, new: RequestRecord, call: str) -> None:
         assert new.steps.items() >= old.steps.items(), "a journaled step changed"
         if old.decision is not None and new.decision != old.decision:
             assert new.decision is None, "a decision changed within its visit"
@@ -75,7 +75,7 @@ class Promises:
         if new.state in (State.DECIDED, State.POSTING):
             assert new.decision is not None, "posted without a decision"
 
-    def _one_owner_per_fence(self, ref: Ref, old: Entry, new: Entry) -> None:
+    def _one_owner_per_fence(self, ref: RequestKey, old: RequestRecord, new: RequestRecord) -> None:
         assert new.fence - old.fence in (0, 1), "a fence did not grow by one"
         if not new.state.is_leased:
             return
@@ -87,12 +87,12 @@ class Promises:
             assert new.fence == old.fence + 1, "a claim was given without a new fence"
 
 
-def is_held(entry: Entry | None, now: float) -> bool:
+def is_held(entry: RequestRecord | None, now: float) -> bool:
     """Whether a worker holds the request under a live lease."""
     return entry is not None and entry.state.is_leased and entry.due > now
 
 
-def is_current(claim: Claim, entry: Entry | None, now: float) -> bool:
+def is_current(claim: Claim, entry: RequestRecord | None, now: float) -> bool:
     """Whether the claim is the one that holds the request, told from outside."""
     return (
         entry is not None

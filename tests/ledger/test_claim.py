@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.states import Refusal, State
+from connect_worker.domain.states import ClaimDenied, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 
@@ -33,12 +33,12 @@ def test_a_claimed_request_is_running_under_its_lease(ledger: Ledger) -> None:
 
 
 def test_an_unknown_request_is_refused(ledger: Ledger) -> None:
-    assert ledger.claim(PR, owner="w1", lease_seconds=1) is Refusal.UNKNOWN
+    assert ledger.claim(PR, owner="w1", lease_seconds=1) is ClaimDenied.UNKNOWN
 
 
 def test_a_second_worker_is_refused_while_the_lease_lives(ledger: Ledger) -> None:
     running(ledger)
-    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is Refusal.BUSY
+    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.BUSY
 
 
 def test_an_ended_lease_is_not_claimable_before_a_sweep_saw_it(
@@ -46,8 +46,8 @@ def test_an_ended_lease_is_not_claimable_before_a_sweep_saw_it(
 ) -> None:
     running(ledger, lease_seconds=0.01)
     elapse(0.02)
-    assert ledger.claim(PR, owner="w2", lease_seconds=1) is Refusal.BUSY
-    assert ledger.claim(PR, owner="w1", lease_seconds=1) is Refusal.BUSY
+    assert ledger.claim(PR, owner="w2", lease_seconds=1) is ClaimDenied.BUSY
+    assert ledger.claim(PR, owner="w1", lease_seconds=1) is ClaimDenied.BUSY
     assert woken(ledger) == [PR]
     assert take(ledger, owner="w2").attempt == 2
 
@@ -57,23 +57,23 @@ def test_a_request_put_back_is_refused_until_it_is_due(
     ledger: Ledger, elapse: Elapse, state: State
 ) -> None:
     ledger.put_back(running(ledger), state, delay_seconds=0.05)
-    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is Refusal.NOT_DUE
+    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
     elapse(0.06)
     assert take(ledger, owner="w2").fence == 2
 
 
 def test_a_decision_put_back_is_refused_until_it_is_due(ledger: Ledger, elapse: Elapse) -> None:
     ledger.put_back(posting(ledger), State.DECIDED, delay_seconds=0.05)
-    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is Refusal.NOT_DUE
+    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
     elapse(0.06)
     assert take(ledger, owner="w2").decision == APPROVE
 
 
 def test_parked_and_ended_requests_are_refused(ledger: Ledger) -> None:
     ledger.park(running(ledger), "broken")
-    assert ledger.claim(PR, owner="w2", lease_seconds=1) is Refusal.ENDED
+    assert ledger.claim(PR, owner="w2", lease_seconds=1) is ClaimDenied.ENDED
     ledger.discard(PR, keep_seconds=LONG)
-    assert ledger.claim(PR, owner="w2", lease_seconds=1) is Refusal.ENDED
+    assert ledger.claim(PR, owner="w2", lease_seconds=1) is ClaimDenied.ENDED
 
 
 def test_every_run_of_the_processor_counts_an_attempt_and_a_fence(ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from connect_worker.domain.states import Refusal, State
+from connect_worker.domain.states import ClaimDenied, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 
@@ -47,7 +47,7 @@ def test_a_delay_is_over_by_the_servers_time(ledger: Ledger) -> None:
     before = ledger.now()
     ledger.put_back(running(ledger), State.RETRY, delay_seconds=LONG)
     assert before + LONG <= look(ledger).due <= ledger.now() + LONG
-    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is Refusal.NOT_DUE
+    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
     ledger.put_back(running(ledger, OTHER), State.RETRY, delay_seconds=0.01)
     await_clock(ledger, 0.02)
     assert take(ledger, OTHER, owner="w2").attempt == 2

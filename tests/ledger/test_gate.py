@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.states import Claim, Gate, Kind, Ref, Refusal, State
+from connect_worker.domain.states import (
+    BreakerState,
+    Claim,
+    ClaimDenied,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 
 from .world import LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
@@ -14,12 +21,12 @@ from .world import LONG, OTHER, PR, TCR, look, posting, running, see, take, woke
 Elapse = Callable[[float], None]
 
 
-def ask(ledger: Ledger, ref: Ref = PR, *, owner: str = "w1") -> Claim | Refusal:
+def ask(ledger: Ledger, ref: RequestKey = PR, *, owner: str = "w1") -> Claim | ClaimDenied:
     return ledger.claim(ref, owner=owner, lease_seconds=LONG)
 
 
 def test_the_gate_is_open_at_first(ledger: Ledger) -> None:
-    assert ledger.gate() == Gate()
+    assert ledger.gate() == BreakerState()
 
 
 def test_a_closed_gate_says_how_long_and_why(ledger: Ledger) -> None:
@@ -42,7 +49,7 @@ def test_a_pause_can_be_lengthened(ledger: Ledger) -> None:
 def test_a_closed_gate_refuses_every_claim_and_moves_it_to_the_gates_end(ledger: Ledger) -> None:
     see(ledger, requeue_seconds=0)
     gate = ledger.close_gate(seconds=60, reason="429", failed=False)
-    assert ask(ledger) is Refusal.PAUSED
+    assert ask(ledger) is ClaimDenied.PAUSED
     entry = look(ledger)
     assert (entry.state, entry.attempt, entry.fence) == (State.QUEUED, 0, 0)
     assert gate.closed_until <= entry.due <= gate.closed_until + 2
@@ -50,17 +57,17 @@ def test_a_closed_gate_refuses_every_claim_and_moves_it_to_the_gates_end(ledger:
 
 
 def test_paused_requests_do_not_all_come_back_in_the_same_moment(ledger: Ledger) -> None:
-    refs = [Ref(Kind.USAGE, f"LST-{number}") for number in range(50)]
+    refs = [RequestKey(RequestKind.USAGE, f"LST-{number}") for number in range(50)]
     see(ledger, *refs)
     ledger.close_gate(seconds=60, reason="429", failed=False)
-    assert {ask(ledger, ref) for ref in refs} == {Refusal.PAUSED}
+    assert {ask(ledger, ref) for ref in refs} == {ClaimDenied.PAUSED}
     assert len({look(ledger, ref).due for ref in refs}) > 30
 
 
 def test_paused_requests_are_woken_after_the_gates_end(ledger: Ledger, elapse: Elapse) -> None:
     see(ledger, requeue_seconds=0)
     gate = ledger.close_gate(seconds=0.02, reason="429", failed=False)
-    assert ask(ledger) is Refusal.PAUSED
+    assert ask(ledger) is ClaimDenied.PAUSED
     elapse(look(ledger).due - gate.closed_until + 0.03)
     assert woken(ledger) == [PR]
     assert take(ledger).fence == 1
@@ -78,7 +85,7 @@ def test_after_a_429_the_gate_opens_by_itself_for_all(ledger: Ledger, elapse: El
     see(ledger, PR, OTHER)
     ledger.close_gate(seconds=0.02, reason="429", failed=False)
     elapse(0.03)
-    assert ledger.gate() == Gate()
+    assert ledger.gate() == BreakerState()
     assert not take(ledger, PR).probe
     assert not take(ledger, OTHER, owner="w2").probe
 
@@ -90,8 +97,8 @@ def test_after_a_failure_one_claim_probes_and_the_others_wait(
     ledger.close_gate(seconds=0.02, reason="401", failed=True)
     elapse(0.03)
     assert take(ledger, PR).probe
-    assert ask(ledger, OTHER, owner="w2") is Refusal.PAUSED
-    assert ask(ledger, TCR, owner="w3") is Refusal.PAUSED
+    assert ask(ledger, OTHER, owner="w2") is ClaimDenied.PAUSED
+    assert ask(ledger, TCR, owner="w3") is ClaimDenied.PAUSED
     assert ledger.now() < look(ledger, OTHER).due <= ledger.now() + 2.5
     gate = ledger.gate()
     assert (gate.reason, gate.failures) == ("401", 1)
@@ -113,7 +120,7 @@ def test_the_probe_that_asks_again_keeps_the_others_waiting(ledger: Ledger, elap
     take(ledger, PR, lease_seconds=0.2)
     take(ledger, PR)
     elapse(0.21)
-    assert ledger.claim(OTHER, owner="w2", lease_seconds=LONG) is Refusal.PAUSED
+    assert ledger.claim(OTHER, owner="w2", lease_seconds=LONG) is ClaimDenied.PAUSED
 
 
 def test_opening_the_gate_lets_all_pass_and_forgets_the_failures(
@@ -125,7 +132,7 @@ def test_opening_the_gate_lets_all_pass_and_forgets_the_failures(
     assert take(ledger, PR).probe
     ledger.open_gate()
     ledger.open_gate()
-    assert ledger.gate() == Gate()
+    assert ledger.gate() == BreakerState()
     assert not take(ledger, OTHER, owner="w2").probe
 
 
@@ -158,7 +165,7 @@ def test_a_pause_after_counted_failures_opens_with_one_probe(
     assert ledger.close_gate(seconds=0.01, reason="500", failed=False).failures == 1
     elapse(0.02)
     assert take(ledger, PR).probe
-    assert ask(ledger, OTHER, owner="w2") is Refusal.PAUSED
+    assert ask(ledger, OTHER, owner="w2") is ClaimDenied.PAUSED
 
 
 def test_the_gate_can_be_opened_with_its_failures_kept(ledger: Ledger) -> None:
@@ -190,7 +197,7 @@ def test_a_pause_that_connect_asked_for_is_over_in_its_time(ledger: Ledger, elap
     ledger.close_gate(seconds=60, reason="401", failed=True)
     elapse(0.02)
     ledger.open_gate()
-    assert ledger.gate() == Gate()
+    assert ledger.gate() == BreakerState()
 
 
 def test_after_a_pause_that_connect_asked_for_nobody_probes_alone(
@@ -206,7 +213,7 @@ def test_after_a_pause_that_connect_asked_for_nobody_probes_alone(
 
 def test_opening_an_open_gate_leaves_it_as_it_is(ledger: Ledger) -> None:
     ledger.open_gate(forget=False)
-    assert ledger.gate() == Gate()
+    assert ledger.gate() == BreakerState()
     see(ledger)
     assert not take(ledger).probe
 
@@ -248,14 +255,14 @@ def test_a_heartbeat_of_the_probe_keeps_the_others_waiting(ledger: Ledger, elaps
     for _ in range(3):
         elapse(0.25)
         assert ledger.extend(probe)
-    assert ask(ledger, OTHER, owner="w2") is Refusal.PAUSED
+    assert ask(ledger, OTHER, owner="w2") is ClaimDenied.PAUSED
 
 
 def test_a_request_that_is_not_due_is_not_moved_by_the_gate(ledger: Ledger) -> None:
     ledger.put_back(running(ledger), State.RETRY, delay_seconds=500)
     due = look(ledger).due
     ledger.close_gate(seconds=60, reason="429", failed=False)
-    assert ask(ledger, owner="w2") is Refusal.NOT_DUE
+    assert ask(ledger, owner="w2") is ClaimDenied.NOT_DUE
     assert look(ledger).due == due
 
 

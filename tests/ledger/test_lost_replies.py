@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, Kind, Poll, Sighting, State
+from connect_worker.domain.states import Claim, PendingRequest, PollReport, RequestKind, State
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, source
 
@@ -92,7 +92,7 @@ CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "discard": (parked, lambda ledger, _: ledger.discard(PR, keep_seconds=9), True),
     "close_gate": (queued, lambda ledger, _: ledger.close_gate(
         seconds=0, reason="503", failed=True).failures, 1),
-    "polled": (queued, lambda ledger, _: ledger.polled(Kind.USAGE, Poll(seen=1)), None),
+    "polled": (queued, lambda ledger, _: ledger.polled(RequestKind.USAGE, PollReport(seen=1)), None),
     "pause": (queued, lambda ledger, _: ledger.pause("all", reason="r"), None),
     "resume": (held, lambda ledger, _: ledger.resume("all"), 0),
     "open_gate": (queued, lambda ledger, _: ledger.open_gate(), None),
@@ -135,8 +135,8 @@ def test_a_sighting_whose_reply_is_lost_begins_one_visit_that_a_sweep_publishes(
 ) -> None:
     seen_at = far_ledger.now()
     relay.lose = 1
-    assert far_ledger.sight([Sighting(PR)], seen_at=seen_at, requeue_seconds=0) == []
-    assert far_ledger.counts()[Kind.FULFILLMENT][State.QUEUED] == 1
+    assert far_ledger.sight([PendingRequest(PR)], seen_at=seen_at, requeue_seconds=0) == []
+    assert far_ledger.counts()[RequestKind.FULFILLMENT][State.QUEUED] == 1
     assert far_ledger.wake(limit=9, requeue_seconds=9, max_attempts=9).publish == [PR]
 
 

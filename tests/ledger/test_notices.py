@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 import redis
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.states import Kind
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.redis import MOST
@@ -17,20 +17,20 @@ from connect_worker.ledger.redis import MOST
 from .world import LONG
 
 Elapse = Callable[[float], None]
-ONE = Notice(Kind.FULFILLMENT, "PR-5852-1608-0000")
-OTHER = Notice(Kind.TIER_CONFIG, "TCR-000-000-000")
-WHOLE = Notice(Kind.FULFILLMENT)
+ONE = ChangeHint(RequestKind.FULFILLMENT, "PR-5852-1608-0000")
+OTHER = ChangeHint(RequestKind.TIER_CONFIG, "TCR-000-000-000")
+WHOLE = ChangeHint(RequestKind.FULFILLMENT)
 _digests = count()
 
 
 def hear(
     ledger: Ledger,
-    notice: Notice = ONE,
+    notice: ChangeHint = ONE,
     *,
     digest: str = "",
     remember_seconds: float = LONG,
     requeue_seconds: float = LONG,
-) -> tuple[Heard, Notice]:
+) -> tuple[HintResult, ChangeHint]:
     return ledger.notice(
         notice,
         digest=digest or f"d{next(_digests)}",
@@ -39,24 +39,24 @@ def hear(
     )
 
 
-def late(ledger: Ledger, *, requeue_seconds: float = LONG) -> list[Notice]:
+def late(ledger: Ledger, *, requeue_seconds: float = LONG) -> list[ChangeHint]:
     return ledger.unanswered(limit=100, requeue_seconds=requeue_seconds)
 
 
 def test_the_first_notification_is_new_and_the_next_ones_are_known(ledger: Ledger) -> None:
-    assert hear(ledger) == (Heard.NEW, ONE)
-    assert hear(ledger) == (Heard.KNOWN, ONE)
-    assert hear(ledger, OTHER) == (Heard.NEW, OTHER)
-    assert hear(ledger, WHOLE) == (Heard.NEW, WHOLE)
+    assert hear(ledger) == (HintResult.NEW, ONE)
+    assert hear(ledger) == (HintResult.KNOWN, ONE)
+    assert hear(ledger, OTHER) == (HintResult.NEW, OTHER)
+    assert hear(ledger, WHOLE) == (HintResult.NEW, WHOLE)
 
 
 def test_a_notification_that_comes_again_changes_nothing(ledger: Ledger) -> None:
     hear(ledger, digest="same")
     mark = ledger.noticed(ONE)
-    assert hear(ledger, digest="same") == (Heard.REPLAYED, ONE)
+    assert hear(ledger, digest="same") == (HintResult.REPLAYED, ONE)
     assert ledger.noticed(ONE) == mark
     assert ledger.answer(ONE, mark)
-    assert hear(ledger, digest="same") == (Heard.REPLAYED, ONE)
+    assert hear(ledger, digest="same") == (HintResult.REPLAYED, ONE)
     assert ledger.noticed(ONE) == ""
 
 
@@ -64,14 +64,14 @@ def test_a_notification_is_forgotten_after_its_time(ledger: Ledger, elapse: Elap
     hear(ledger, digest="same", remember_seconds=0.05)
     ledger.answer(ONE, ledger.noticed(ONE))
     elapse(0.1)
-    assert hear(ledger, digest="same") == (Heard.NEW, ONE)
+    assert hear(ledger, digest="same") == (HintResult.NEW, ONE)
 
 
 def test_after_an_answer_the_next_notification_is_new(ledger: Ledger) -> None:
     hear(ledger)
     assert ledger.answer(ONE, ledger.noticed(ONE))
     assert ledger.noticed(ONE) == ""
-    assert hear(ledger) == (Heard.NEW, ONE)
+    assert hear(ledger) == (HintResult.NEW, ONE)
 
 
 def test_an_answer_from_before_the_last_notification_is_none(ledger: Ledger) -> None:
@@ -139,10 +139,18 @@ def test_of_too_many_requests_only_the_kind_is_kept(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(MOST):
-        assert hear(ledger, Notice(Kind.FULFILLMENT, f"PR-{number}"))[0] is Heard.NEW
-    assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-one-more")) == (Heard.NEW, WHOLE)
-    assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-two-more")) == (Heard.KNOWN, WHOLE)
-    assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-0"))[0] is Heard.KNOWN
+        assert (
+            hear(ledger, ChangeHint(RequestKind.FULFILLMENT, f"PR-{number}"))[0] is HintResult.NEW
+        )
+    assert hear(ledger, ChangeHint(RequestKind.FULFILLMENT, "PR-one-more")) == (
+        HintResult.NEW,
+        WHOLE,
+    )
+    assert hear(ledger, ChangeHint(RequestKind.FULFILLMENT, "PR-two-more")) == (
+        HintResult.KNOWN,
+        WHOLE,
+    )
+    assert hear(ledger, ChangeHint(RequestKind.FULFILLMENT, "PR-0"))[0] is HintResult.KNOWN
 
 
 def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
@@ -157,4 +165,4 @@ def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
 @pytest.mark.parametrize("text", ["", "fulfillment:", "orders", "fulfillment:TCR-1", "usage:PR-1"])
 def test_what_is_no_notice_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match="is no notice"):
-        Notice.parse(text)
+        ChangeHint.parse(text)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, Ref, Refusal, State
+from connect_worker.domain.states import Claim, ClaimDenied, RequestKey, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger
 
@@ -32,7 +32,7 @@ Elapse = Callable[[float], None]
 LIMITS: Limits = {"": Limit("one", 1)}
 
 
-def ask(ledger: Ledger, ref: Ref = PR, *, owner: str = "w1") -> Claim | Refusal:
+def ask(ledger: Ledger, ref: RequestKey = PR, *, owner: str = "w1") -> Claim | ClaimDenied:
     return ledger.claim(ref, owner=owner, lease_seconds=LONG)
 
 
@@ -42,8 +42,8 @@ def test_a_paused_request_waits_without_using_an_attempt_and_comes_back(
 ) -> None:
     see(ledger, product="PRD-1")
     ledger.pause(name, reason="the vendor's system is down")
-    assert ask(ledger) is Refusal.HELD
-    assert ask(ledger, owner="w2") is Refusal.HELD
+    assert ask(ledger) is ClaimDenied.HELD
+    assert ask(ledger, owner="w2") is ClaimDenied.HELD
     entry = look(ledger)
     assert (entry.state, entry.attempt, entry.fence) == (State.QUEUED, 0, 0)
     assert entry.held_by == name
@@ -88,7 +88,7 @@ def test_what_runs_already_goes_on_to_its_end(ledger: Ledger) -> None:
 def test_a_retry_that_is_due_is_held(ledger: Ledger) -> None:
     ledger.put_back(running(ledger), State.RETRY, delay_seconds=0, error="e")
     ledger.pause("all")
-    assert ask(ledger, owner="w2") is Refusal.HELD
+    assert ask(ledger, owner="w2") is ClaimDenied.HELD
     assert (look(ledger).state, look(ledger).attempt) == (State.RETRY, 1)
     ledger.resume("all")
     assert take(ledger, owner="w2").attempt == 2
@@ -97,17 +97,17 @@ def test_a_retry_that_is_due_is_held(ledger: Ledger) -> None:
 def test_what_is_seen_during_a_pause_waits_for_its_end(ledger: Ledger) -> None:
     ledger.pause("all")
     assert see(ledger) == [PR]
-    assert ask(ledger) is Refusal.HELD
+    assert ask(ledger) is ClaimDenied.HELD
 
 
 def test_a_request_that_two_pauses_hold_waits_for_both(ledger: Ledger) -> None:
     see(ledger)
     ledger.pause("all")
     ledger.pause("fulfillment")
-    assert ask(ledger) is Refusal.HELD
+    assert ask(ledger) is ClaimDenied.HELD
     assert ledger.resume("all") == 1
     assert woken(ledger) == [PR]
-    assert ask(ledger) is Refusal.HELD
+    assert ask(ledger) is ClaimDenied.HELD
     assert ledger.resume("fulfillment") == 1
     assert take(ledger).attempt == 1
 
@@ -122,7 +122,7 @@ def test_whom_no_resume_woke_a_sweep_finds_within_the_hour(
     assert woken(memory_ledger) == []
     clock.step(1)
     assert woken(memory_ledger) == [PR]
-    assert ask(memory_ledger) is Refusal.HELD
+    assert ask(memory_ledger) is ClaimDenied.HELD
     assert woken(memory_ledger) == []
 
 
@@ -130,9 +130,9 @@ def test_the_account_s_pause_and_a_persons_are_two_things(ledger: Ledger) -> Non
     see(ledger)
     ledger.close_gate(seconds=LONG, reason="503", failed=True)
     ledger.pause("all")
-    assert ask(ledger) is Refusal.HELD
+    assert ask(ledger) is ClaimDenied.HELD
     ledger.resume("all")
-    assert ask(ledger) is Refusal.PAUSED
+    assert ask(ledger) is ClaimDenied.PAUSED
 
 
 def test_a_held_request_is_no_probe(ledger: Ledger, elapse: Elapse) -> None:
@@ -141,7 +141,7 @@ def test_a_held_request_is_no_probe(ledger: Ledger, elapse: Elapse) -> None:
     ledger.close_gate(seconds=0.01, reason="503", failed=True)
     elapse(0.02)
     ledger.pause("fulfillment")
-    assert ask(ledger) is Refusal.HELD
+    assert ask(ledger) is ClaimDenied.HELD
     assert take(ledger, TCR, owner="w2").probe
 
 
@@ -149,13 +149,13 @@ def test_a_held_request_leaves_the_line_for_a_slot(ledger: Ledger) -> None:
     see(ledger, PR, OTHER)
     assert isinstance(ledger.claim(PR, owner="a", lease_seconds=LONG, limits=LIMITS), Claim)
     full = ledger.claim(OTHER, owner="b", lease_seconds=LONG, limits=LIMITS)
-    assert full is Refusal.FULL
+    assert full is ClaimDenied.FULL
     ledger.pause("all")
     held = ledger.claim(OTHER, owner="b", lease_seconds=LONG, limits=LIMITS)
-    assert held is Refusal.HELD
+    assert held is ClaimDenied.HELD
     ledger.resume("all")
     full = ledger.claim(OTHER, owner="b", lease_seconds=LONG, limits=LIMITS)
-    assert full is Refusal.FULL
+    assert full is ClaimDenied.FULL
     assert look(ledger, OTHER).held_by == ""
 
 
@@ -188,10 +188,10 @@ def test_the_pauses_in_force_are_told(ledger: Ledger) -> None:
 def test_many_go_on_in_batches(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
-    refs = [Ref(PR.kind, f"PR-{number:04}") for number in range(1200)]
+    refs = [RequestKey(PR.kind, f"PR-{number:04}") for number in range(1200)]
     see(redis_ledger, *refs)
     redis_ledger.pause("all")
-    assert {ask(redis_ledger, ref) for ref in refs} == {Refusal.HELD}
+    assert {ask(redis_ledger, ref) for ref in refs} == {ClaimDenied.HELD}
     assert_consistent(client, account)
     assert redis_ledger.resume("all") == 1200
     assert len(redis_ledger.wake(limit=2000, requeue_seconds=LONG, max_attempts=8).publish) == 1200

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 
@@ -25,7 +25,7 @@ def test_rerun_starts_the_same_visit_over_and_keeps_its_steps(ledger: Ledger) ->
     parked_with_a_decision(ledger)
     assert ledger.rerun(PR)
     assert look(ledger).state is State.QUEUED
-    assert ledger.parked(Kind.FULFILLMENT) == []
+    assert ledger.parked(RequestKind.FULFILLMENT) == []
     claim = take(ledger, owner="w2")
     assert (claim.visit, claim.attempt, claim.fence) == ("1", 1, 2)
     assert (claim.decision, claim.steps) == (None, {"params": {"status": 200}})
@@ -58,7 +58,7 @@ def test_repost_posts_the_kept_decision(ledger: Ledger) -> None:
     assert woken(ledger) == [PR]
     claim = take(ledger, owner="w2")
     assert (claim.decision, claim.attempt) == (APPROVE, 1)
-    assert ledger.parked(Kind.FULFILLMENT) == []
+    assert ledger.parked(RequestKind.FULFILLMENT) == []
 
 
 def test_without_a_decision_there_is_nothing_to_repost(ledger: Ledger) -> None:
@@ -72,8 +72,8 @@ def test_discard_ends_the_visit_without_an_outcome(ledger: Ledger) -> None:
     assert ledger.discard(PR, keep_seconds=LONG)
     entry = look(ledger)
     assert (entry.state, entry.outcome, entry.error) == (State.DISCARDED, "", "400 VAL_001")
-    assert ledger.parked(Kind.FULFILLMENT) == []
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {}
+    assert ledger.parked(RequestKind.FULFILLMENT) == []
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {}
 
 
 def test_a_discarded_record_is_forgotten_when_its_time_is_over(
@@ -91,7 +91,7 @@ def test_a_discarded_request_can_be_rerun_after_all(ledger: Ledger, elapse: Elap
     assert ledger.rerun(PR)
     elapse(1.1)
     assert take(ledger, owner="w2").visit == "1"
-    assert ledger.counts()[Kind.FULFILLMENT][State.DISCARDED] == 0
+    assert ledger.counts()[RequestKind.FULFILLMENT][State.DISCARDED] == 0
 
 
 @pytest.mark.parametrize("act", ["rerun", "repost", "discard"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 
-from connect_worker.domain.states import Claim, Kind, Ref
+from connect_worker.domain.states import Claim, RequestKey, RequestKind
 from connect_worker.ledger import RedisLedger, connect
 
 from .world import LONG, see
 
-REFS = [Ref(Kind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(200)]
+REFS = [RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(200)]
 
 
 def claim_all(url: str, account: str, name: str) -> list[tuple[str, int]]:

@@ -8,7 +8,14 @@ import pytest
 import redis
 
 from connect_worker.domain.metrics import BOUNDS_MS, bound_of
-from connect_worker.domain.states import FINAL_STATES, Entry, Kind, Poll, Ref, State
+from connect_worker.domain.states import (
+    FINAL_STATES,
+    PollReport,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger
 from connect_worker.ledger.codec import milliseconds as milliseconds_of
@@ -19,9 +26,9 @@ Elapse = Callable[[float], None]
 LIVE = [state for state in State if state not in FINAL_STATES]
 
 
-def one_of_each(ledger: Ledger) -> list[Ref]:
+def one_of_each(ledger: Ledger) -> list[RequestKey]:
     """A settled, a parked, a running and a queued one."""
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(3)]
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
     ledger.settle(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
     ledger.park(running(ledger, refs[1]), "broken")
     running(ledger, refs[2])
@@ -29,7 +36,7 @@ def one_of_each(ledger: Ledger) -> list[Ref]:
     return [*refs, TCR]
 
 
-def ids(entries: list[Entry]) -> list[str]:
+def ids(entries: list[RequestRecord]) -> list[str]:
     return sorted(entry.ref.id for entry in entries)
 
 
@@ -63,13 +70,13 @@ def test_records_are_filtered_by_kind_and_the_beginning_of_the_id(
     ledger: Ledger, states: list[State]
 ) -> None:
     one_of_each(ledger)
-    assert ids(list(ledger.entries(kind=Kind.TIER_CONFIG, states=states))) == [TCR.id]
+    assert ids(list(ledger.entries(kind=RequestKind.TIER_CONFIG, states=states))) == [TCR.id]
     assert ids(list(ledger.entries(prefix="PR-2", states=states))) == ["PR-2"]
-    assert list(ledger.entries(kind=Kind.USAGE, prefix="PR-2", states=states)) == []
+    assert list(ledger.entries(kind=RequestKind.USAGE, prefix="PR-2", states=states)) == []
 
 
 def test_a_prefix_is_a_text_and_no_pattern(ledger: Ledger) -> None:
-    odd = Ref(Kind.FULFILLMENT, "PR-[1]*?\\")
+    odd = RequestKey(RequestKind.FULFILLMENT, "PR-[1]*?\\")
     see(ledger, odd, PR)
     assert ids(list(ledger.entries(prefix="PR-[1]*?\\"))) == [odd.id]
     assert list(ledger.entries(prefix="PR-?")) == []
@@ -83,7 +90,7 @@ def test_a_forgotten_record_is_not_given(ledger: Ledger, elapse: Elapse) -> None
 
 
 def test_more_records_than_a_page_are_given_once_each(redis_ledger: RedisLedger) -> None:
-    refs = [Ref(Kind.USAGE_FILE, f"UF-{number:05}") for number in range(2500)]
+    refs = [RequestKey(RequestKind.USAGE_FILE, f"UF-{number:05}") for number in range(2500)]
     see(redis_ledger, *refs)
     expected = [ref.id for ref in refs]
     assert ids(list(redis_ledger.entries())) == expected
@@ -163,41 +170,41 @@ def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
 
 
 def test_the_oldest_is_the_visit_that_waits_longest(ledger: Ledger, elapse: Elapse) -> None:
-    assert ledger.oldest() == dict.fromkeys(Kind)
+    assert ledger.oldest() == dict.fromkeys(RequestKind)
     see(ledger)
     elapse(0.01)
     see(ledger, OTHER)
     see(ledger, TCR, visit="a")
     first, second = look(ledger).first_seen, look(ledger, OTHER).first_seen
-    assert ledger.oldest()[Kind.FULFILLMENT] == first < second
+    assert ledger.oldest()[RequestKind.FULFILLMENT] == first < second
     ledger.park(take(ledger), "broken")
-    assert ledger.oldest()[Kind.FULFILLMENT] == second
+    assert ledger.oldest()[RequestKind.FULFILLMENT] == second
     ledger.rerun(PR)
-    assert ledger.oldest()[Kind.FULFILLMENT] == first
+    assert ledger.oldest()[RequestKind.FULFILLMENT] == first
     ledger.supersede(take(ledger, owner="w2"), "failed", keep_seconds=LONG)
-    assert ledger.oldest()[Kind.FULFILLMENT] == second
-    assert ledger.oldest()[Kind.TIER_CONFIG] == look(ledger, TCR).first_seen
+    assert ledger.oldest()[RequestKind.FULFILLMENT] == second
+    assert ledger.oldest()[RequestKind.TIER_CONFIG] == look(ledger, TCR).first_seen
 
 
 def test_a_reposted_decision_waits_again(ledger: Ledger) -> None:
     ledger.park(posting(ledger), "400")
-    assert ledger.oldest()[Kind.FULFILLMENT] is None
+    assert ledger.oldest()[RequestKind.FULFILLMENT] is None
     ledger.repost(PR)
-    assert ledger.oldest()[Kind.FULFILLMENT] == look(ledger).first_seen
+    assert ledger.oldest()[RequestKind.FULFILLMENT] == look(ledger).first_seen
     assert woken(ledger) == [PR]
 
 
 def test_todays_outcomes_begin_anew_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
     ledger = memory_ledger
     ledger.settle(posting(ledger), "approved", keep_seconds=LONG)
-    assert ledger.outcomes_today()[Kind.FULFILLMENT] == {"approved": 1}
+    assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 1}
     clock.step(86_400 - clock.time % 86_400 - 0.001)
-    assert ledger.outcomes_today()[Kind.FULFILLMENT] == {"approved": 1}
+    assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 1}
     clock.step(0.001)
-    assert ledger.outcomes_today() == {kind: {} for kind in Kind}
+    assert ledger.outcomes_today() == {kind: {} for kind in RequestKind}
     ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
-    assert ledger.outcomes_today()[Kind.FULFILLMENT] == {"failed": 1}
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1, "failed": 1}
+    assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"failed": 1}
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1, "failed": 1}
 
 
 def test_todays_outcomes_are_forgotten_by_themselves(
@@ -215,12 +222,12 @@ def test_parked_ones_of_all_kinds_are_listed_as_they_were_parked(
         ledger.park(running(ledger, ref), "broken")
         elapse(0.002)
     assert ledger.parked() == [OTHER, TCR, PR]
-    assert ledger.parked(Kind.FULFILLMENT) == [OTHER, PR]
+    assert ledger.parked(RequestKind.FULFILLMENT) == [OTHER, PR]
 
 
 def test_several_records_are_read_in_the_order_that_was_asked_for(ledger: Ledger) -> None:
     refs = one_of_each(ledger)
-    asked = [refs[2], Ref(Kind.USAGE, "LST-0"), refs[0]]
+    asked = [refs[2], RequestKey(RequestKind.USAGE, "LST-0"), refs[0]]
     assert ledger.records(asked) == [look(ledger, refs[2]), look(ledger, refs[0])]
     assert ledger.records([]) == []
 
@@ -236,9 +243,9 @@ def test_what_was_settled_is_counted_by_how_long_it_took(ledger: Ledger, elapse:
     earlier, last = ledger.settled_by_hour(2)
     assert {one.total for one in earlier.settled.values()} == {0}
     assert {kind: one.total for kind, one in last.settled.items()} == {
-        kind: int(kind is Kind.FULFILLMENT) for kind in Kind
+        kind: int(kind is RequestKind.FULFILLMENT) for kind in RequestKind
     }
-    assert last.settled[Kind.FULFILLMENT].counts == {bound_of(round(took * 1000)): 1}
+    assert last.settled[RequestKind.FULFILLMENT].counts == {bound_of(round(took * 1000)): 1}
     assert 0 <= ledger.now() - last.began < 3600
 
 
@@ -258,7 +265,7 @@ def test_both_ledgers_have_the_same_bounds(
         one.settle(claim, "approved", keep_seconds=LONG)
         found.append(one.settled_by_hour(1))
     assert found[0] == found[1]
-    assert found[0][0].settled[Kind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
+    assert found[0][0].settled[RequestKind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
 
 
 def stepped(client: redis.Redis, account: str, now: int) -> RedisLedger:
@@ -276,12 +283,12 @@ def test_hours_are_forgotten_by_themselves(
 def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:
     assert ledger.polls() == {}
     before = ledger.now()
-    ledger.polled(Kind.FULFILLMENT, Poll(seconds=1.5, seen=7, new=2))
-    ledger.polled(Kind.USAGE, Poll(problem="no"))
-    ledger.polled(Kind.USAGE, Poll(problem="ServerFault: [500] …"))
+    ledger.polled(RequestKind.FULFILLMENT, PollReport(seconds=1.5, seen=7, new=2))
+    ledger.polled(RequestKind.USAGE, PollReport(problem="no"))
+    ledger.polled(RequestKind.USAGE, PollReport(problem="ServerFault: [500] …"))
     found = ledger.polls()
-    assert set(found) == {Kind.FULFILLMENT, Kind.USAGE}
-    one = found[Kind.FULFILLMENT]
+    assert set(found) == {RequestKind.FULFILLMENT, RequestKind.USAGE}
+    one = found[RequestKind.FULFILLMENT]
     assert (one.seconds, one.seen, one.new, one.problem) == (1.5, 7, 2, "")
     assert before <= one.at <= ledger.now()
-    assert found[Kind.USAGE].problem == "ServerFault: [500] …"
+    assert found[RequestKind.USAGE].problem == "ServerFault: [500] …"

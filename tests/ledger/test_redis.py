@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis import exceptions as redis_errors
 
-from connect_worker.domain.states import Claim, Kind, Poll, Ref, State
+from connect_worker.domain.states import Claim, PollReport, RequestKey, RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import remedy
@@ -55,7 +55,7 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     see(ledger, TCR, product="PRD-000-000-000")
     ledger.close_gate(seconds=9, reason="429", failed=False)
     ledger.hold("sweep", owner="a", seconds=LONG)
-    ledger.polled(Kind.USAGE, Poll())
+    ledger.polled(RequestKind.USAGE, PollReport())
     keys = {str(key) for key in client.scan_iter(match=f"connect-worker:*{account}*", count=1000)}
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
@@ -115,7 +115,7 @@ def test_counts_due_and_parked_agree_with_the_records(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     ledger = redis_ledger
-    refs = [Ref(Kind.USAGE_FILE, f"UF-2018-11-{number}") for number in range(8)]
+    refs = [RequestKey(RequestKind.USAGE_FILE, f"UF-2018-11-{number}") for number in range(8)]
     see(ledger, *refs, requeue_seconds=0)
     claims = [take(ledger, ref, owner=ref.id) for ref in refs[:7]]
     ledger.decide(claims[1], "accept")
@@ -127,7 +127,9 @@ def test_counts_due_and_parked_agree_with_the_records(
     ledger.supersede(claims[6], "accepted", keep_seconds=LONG)
     woken(ledger)
     assert_consistent(client, account)
-    found = {state: count for state, count in ledger.counts()[Kind.USAGE_FILE].items() if count}
+    found = {
+        state: count for state, count in ledger.counts()[RequestKind.USAGE_FILE].items() if count
+    }
     assert found == {
         State.QUEUED: 1, State.RUNNING: 1, State.POSTING: 1, State.RETRY: 1, State.PARKED: 1,
         State.SETTLED: 1, State.DISCARDED: 1, State.SUPERSEDED: 1,
@@ -152,7 +154,9 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(own_client: redis.
 
 
 def test_threads_share_a_ledger_and_each_claim_is_given_once(redis_ledger: RedisLedger) -> None:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(40)]
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(40)
+    ]
     see(redis_ledger, *refs)
     given: list[Claim] = []
 
@@ -244,10 +248,10 @@ def test_every_error_of_redis_has_a_remedy(error: redis_errors.RedisError, words
 
 
 def test_names_can_not_leave_their_key(redis_ledger: RedisLedger, client: redis.Redis) -> None:
-    odd = Ref(Kind.FULFILLMENT, "PR 1:{x}\n*é")
+    odd = RequestKey(RequestKind.FULFILLMENT, "PR 1:{x}\n*é")
     see(redis_ledger, odd)
     claim = take(redis_ledger, odd)
     redis_ledger.record(claim, "s", "a")
     assert look(redis_ledger, odd).steps == {"s": "a"}
     redis_ledger.park(claim, "broken")
-    assert redis_ledger.parked(Kind.FULFILLMENT) == [odd]
+    assert redis_ledger.parked(RequestKind.FULFILLMENT) == [odd]

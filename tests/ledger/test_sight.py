@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.states import Kind, Ref, Sighting, State
+from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind, State
 from connect_worker.engine.ports import Ledger
 
 from .world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
@@ -14,7 +14,7 @@ from .world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, t
 Elapse = Callable[[float], None]
 
 
-def settled(ledger: Ledger, ref: Ref = PR) -> None:
+def settled(ledger: Ledger, ref: RequestKey = PR) -> None:
     ledger.settle(posting(ledger, ref), "approved", keep_seconds=LONG)
 
 
@@ -40,10 +40,10 @@ def test_no_sighting_begins_nothing(ledger: Ledger) -> None:
 
 
 def test_more_requests_than_one_batch_all_begin_in_their_order(ledger: Ledger) -> None:
-    refs = [Ref(Kind.USAGE, f"LST-{number}") for number in range(1203)]
+    refs = [RequestKey(RequestKind.USAGE, f"LST-{number}") for number in range(1203)]
     assert see(ledger, *refs) == refs
     assert see(ledger, *refs) == []
-    assert ledger.counts()[Kind.USAGE][State.QUEUED] == 1203
+    assert ledger.counts()[RequestKind.USAGE][State.QUEUED] == 1203
 
 
 def test_an_ended_visit_seen_pending_later_begins_the_next(ledger: Ledger, elapse: Elapse) -> None:
@@ -129,8 +129,8 @@ def test_another_name_does_not_wait_for_a_dead_worker(ledger: Ledger, elapse: El
     take(ledger, TCR, lease_seconds=0.01)
     elapse(0.02)
     assert see(ledger, TCR, visit="b") == [TCR]
-    assert ledger.counts()[Kind.TIER_CONFIG][State.SUPERSEDED] == 1
-    assert ledger.counts()[Kind.TIER_CONFIG][State.RUNNING] == 0
+    assert ledger.counts()[RequestKind.TIER_CONFIG][State.SUPERSEDED] == 1
+    assert ledger.counts()[RequestKind.TIER_CONFIG][State.RUNNING] == 0
 
 
 def test_another_name_takes_the_old_visits_decision_with_it(ledger: Ledger, elapse: Elapse) -> None:
@@ -162,7 +162,7 @@ def test_a_parked_request_with_another_name_is_no_longer_parked(
     ledger.park(take(ledger, TCR), "refused")
     elapse(0.002)
     see(ledger, TCR, visit="b")
-    assert ledger.parked(Kind.TIER_CONFIG) == []
+    assert ledger.parked(RequestKind.TIER_CONFIG) == []
     assert look(ledger, TCR).error == ""
 
 
@@ -196,7 +196,7 @@ def test_a_queued_request_is_looked_at_after_the_requeue_time(
 def test_the_product_of_an_earlier_visit_is_kept_where_a_sighting_names_none(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    ledger.sight([Sighting(PR, product="PRD-1")], seen_at=ledger.now(), requeue_seconds=1)
+    ledger.sight([PendingRequest(PR, product="PRD-1")], seen_at=ledger.now(), requeue_seconds=1)
     ledger.settle(take(ledger), "approved", keep_seconds=LONG)
     elapse(0.002)
     see(ledger)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, Kind, Ref, Refusal, State
+from connect_worker.domain.states import Claim, ClaimDenied, RequestKey, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 
@@ -21,16 +21,16 @@ ONE = Limit("vendor.Others", 1)
 LIMITS: Limits = {"PRD-1": FEW, "PRD-2": None, "": ONE}
 
 
-def ref(number: int) -> Ref:
-    return Ref(Kind.FULFILLMENT, f"PR-0000-0000-{number:04d}")
+def ref(number: int) -> RequestKey:
+    return RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}")
 
 
 @pytest.fixture
-def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[Ref]]:
+def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[RequestKey]]:
     """Sight so many requests of a product, one after the other."""
-    arrived: list[Ref] = []
+    arrived: list[RequestKey] = []
 
-    def make(count: int = 1, product: str = "PRD-1") -> list[Ref]:
+    def make(count: int = 1, product: str = "PRD-1") -> list[RequestKey]:
         refs = []
         for _ in range(count):
             elapse(0.002)
@@ -42,22 +42,22 @@ def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[Ref]]:
     return make
 
 
-Arrive = Callable[..., list[Ref]]
+Arrive = Callable[..., list[RequestKey]]
 
 
 def ask(
-    ledger: Ledger, ref: Ref, *, lease_seconds: float = LONG, limits: Limits = LIMITS
-) -> Claim | Refusal:
+    ledger: Ledger, ref: RequestKey, *, lease_seconds: float = LONG, limits: Limits = LIMITS
+) -> Claim | ClaimDenied:
     return ledger.claim(ref, owner=f"w-{ref.id}", lease_seconds=lease_seconds, limits=limits)
 
 
-def inside(ledger: Ledger, ref: Ref, *, lease_seconds: float = LONG) -> Claim:
+def inside(ledger: Ledger, ref: RequestKey, *, lease_seconds: float = LONG) -> Claim:
     claim = ask(ledger, ref, lease_seconds=lease_seconds)
     assert isinstance(claim, Claim), claim
     return claim
 
 
-def released(ledger: Ledger, limit: str = "") -> list[Ref]:
+def released(ledger: Ledger, limit: str = "") -> list[RequestKey]:
     return ledger.next_in_line(limit, requeue_seconds=LONG)
 
 
@@ -65,7 +65,7 @@ def test_no_more_than_the_limit_get_in(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(5)
     claims = [ask(ledger, one) for one in refs]
     assert [isinstance(one, Claim) for one in claims] == [True, True, False, False, False]
-    assert claims[2:] == [Refusal.FULL] * 3
+    assert claims[2:] == [ClaimDenied.FULL] * 3
     assert {one.limit for one in claims if isinstance(one, Claim)} == {FEW.name}
 
 
@@ -74,7 +74,7 @@ def test_a_refusal_costs_no_attempt_and_no_fence(ledger: Ledger, arrive: Arrive)
     for one in first:
         inside(ledger, one)
     before = look(ledger, late)
-    assert ask(ledger, late) is Refusal.FULL
+    assert ask(ledger, late) is ClaimDenied.FULL
     assert look(ledger, late) == before
     assert (before.state, before.attempt, before.fence) == (State.QUEUED, 0, 0)
 
@@ -84,13 +84,13 @@ def test_each_limit_has_its_own_slots(ledger: Ledger, arrive: Arrive) -> None:
         inside(ledger, one)
     first, second = arrive(2, product="PRD-3")
     assert inside(ledger, first).limit == ONE.name
-    assert ask(ledger, second) is Refusal.FULL
+    assert ask(ledger, second) is ClaimDenied.FULL
 
 
 def test_a_request_without_a_product_is_one_of_all_others(ledger: Ledger, arrive: Arrive) -> None:
     first, second = arrive(2, product="")
     assert inside(ledger, first).limit == ONE.name
-    assert ask(ledger, second) is Refusal.FULL
+    assert ask(ledger, second) is ClaimDenied.FULL
 
 
 def test_a_product_without_a_limit_needs_no_slot(ledger: Ledger, arrive: Arrive) -> None:
@@ -120,12 +120,12 @@ def test_whatever_takes_it_out_of_running_frees_the_slot(
     first, second, third, fourth = arrive(4)
     claim = inside(ledger, first)
     inside(ledger, second)
-    assert [ask(ledger, one) for one in (third, fourth)] == [Refusal.FULL] * 2
+    assert [ask(ledger, one) for one in (third, fourth)] == [ClaimDenied.FULL] * 2
     end(ledger, claim)
     end(ledger, claim)
     assert released(ledger, FEW.name) == [third], "as many as there is room for"
     assert inside(ledger, third).limit == FEW.name
-    assert ask(ledger, fourth) is Refusal.FULL
+    assert ask(ledger, fourth) is ClaimDenied.FULL
 
 
 def test_posting_a_stored_decision_needs_no_slot(ledger: Ledger, arrive: Arrive) -> None:
@@ -168,7 +168,7 @@ def test_who_was_released_and_finds_no_room_is_at_the_head_of_the_line_again(
     ledger.park(claims[0], "broken")
     assert released(ledger) == [third]
     inside(ledger, late)
-    assert ask(ledger, third) is Refusal.FULL
+    assert ask(ledger, third) is ClaimDenied.FULL
     ledger.park(claims[1], "broken")
     assert released(ledger) == [third]
 
@@ -206,12 +206,12 @@ def test_a_dead_workers_slot_is_free_when_its_lease_ends(
     first, second, third = arrive(3)
     inside(ledger, first, lease_seconds=0.5)
     inside(ledger, second)
-    assert ask(ledger, third) is Refusal.FULL
+    assert ask(ledger, third) is ClaimDenied.FULL
     elapse(0.51)
     assert released(ledger) == [third]
     inside(ledger, third)
     assert woken(ledger) == [first]
-    assert ask(ledger, first) is Refusal.FULL
+    assert ask(ledger, first) is ClaimDenied.FULL
 
 
 def test_a_heartbeat_holds_the_slot(ledger: Ledger, arrive: Arrive, elapse: Elapse) -> None:
@@ -220,7 +220,7 @@ def test_a_heartbeat_holds_the_slot(ledger: Ledger, arrive: Arrive, elapse: Elap
     for _ in range(3):
         elapse(0.25)
         assert all(ledger.extend(claim) for claim in claims)
-    assert ask(ledger, late) is Refusal.FULL
+    assert ask(ledger, late) is ClaimDenied.FULL
 
 
 def test_a_claim_asked_for_again_holds_the_same_slot(
@@ -232,7 +232,7 @@ def test_a_claim_asked_for_again_holds_the_same_slot(
     assert inside(ledger, first, lease_seconds=0.5) == claim
     inside(ledger, second)
     elapse(0.3)
-    assert ask(ledger, third) is Refusal.FULL
+    assert ask(ledger, third) is ClaimDenied.FULL
 
 
 def test_who_is_in_line_can_be_decided_elsewhere(ledger: Ledger, arrive: Arrive) -> None:
@@ -248,10 +248,10 @@ def test_who_is_in_line_can_be_decided_elsewhere(ledger: Ledger, arrive: Arrive)
 def test_a_new_visit_does_not_inherit_the_place_in_line(
     ledger: Ledger, elapse: Elapse, arrive: Arrive
 ) -> None:
-    tcrs = [Ref(Kind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
+    tcrs = [RequestKey(RequestKind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
     see(ledger, *tcrs, visit="a", product="PRD-1")
     first, *_, third, fourth = (ask(ledger, one) for one in tcrs)
-    assert third is fourth is Refusal.FULL
+    assert third is fourth is ClaimDenied.FULL
     elapse(0.002)
     assert see(ledger, tcrs[2], visit="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
     assert isinstance(first, Claim)
@@ -266,7 +266,7 @@ def test_a_limit_can_be_raised_and_taken_away(ledger: Ledger, arrive: Arrive) ->
         ask(ledger, one)
     more: Limits = {"PRD-1": Limit(FEW.name, 3)}
     assert isinstance(ask(ledger, refs[4], limits=more), Claim)
-    assert ask(ledger, refs[5], limits=more) is Refusal.FULL
+    assert ask(ledger, refs[5], limits=more) is ClaimDenied.FULL
     assert isinstance(ask(ledger, refs[5], limits={}), Claim)
     assert isinstance(ask(ledger, refs[2], limits={}), Claim)
     for one in refs[:2]:
@@ -292,7 +292,7 @@ def test_who_finds_no_room_is_no_probe(ledger: Ledger, arrive: Arrive, elapse: E
         inside(ledger, one)
     ledger.close_gate(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    assert ask(ledger, refs[2]) is Refusal.FULL
+    assert ask(ledger, refs[2]) is ClaimDenied.FULL
     assert inside(ledger, others[0]).probe, "the place of the probe is free still"
 
 
@@ -310,7 +310,7 @@ def test_messages_to_those_in_line_become_ever_rarer(memory_ledger: Ledger, cloc
         found = memory_ledger.wake(limit=9, requeue_seconds=60, max_attempts=9).publish
         sent += [minute] * found.count(refs[2])
         if refs[2] in found:
-            assert ask(memory_ledger, refs[2]) is Refusal.FULL
+            assert ask(memory_ledger, refs[2]) is ClaimDenied.FULL
     assert sent == [1, 3, 7, 15, 31]
 
 

@@ -25,7 +25,14 @@ from hypothesis.stateful import (
 )
 
 from connect_worker.domain.routing import Limit, Limits, limit_for
-from connect_worker.domain.states import Claim, Kind, Ref, Refusal, Sighting, State
+from connect_worker.domain.states import (
+    Claim,
+    ClaimDenied,
+    PendingRequest,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger, RedisLedger, connect
@@ -49,12 +56,12 @@ class SlotsMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.memory = MemoryLedger(clock=self.clock)
         self.ledgers: list[Ledger] = [self.memory]
-        self.product: dict[Ref, str] = {}
+        self.product: dict[RequestKey, str] = {}
         self.claims: list[Claim] = []
         self.owners = 0
         self.visits = 0
         #: Who was refused for want of a slot and has not been called since.
-        self.in_line: set[Ref] = set()
+        self.in_line: set[RequestKey] = set()
 
     def ask(self, call: Call) -> Any:
         answers = [answer(ledger, call) for ledger in self.ledgers]
@@ -76,8 +83,8 @@ class SlotsMachine(RuleBasedStateMachine):
     def arrive(self, product: str, number: int) -> None:
         self.gap()
         # Of tier configs Connect names the visits: one can be replaced while it waits in line.
-        kind = Kind.TIER_CONFIG if number % 2 else Kind.FULFILLMENT
-        ref = Ref(kind, f"{len(self.product):04d}")
+        kind = RequestKind.TIER_CONFIG if number % 2 else RequestKind.FULFILLMENT
+        ref = RequestKey(kind, f"{len(self.product):04d}")
         self.product[ref] = product
         self.see(ref)
 
@@ -86,10 +93,10 @@ class SlotsMachine(RuleBasedStateMachine):
         self.gap()
         self.see(list(self.product)[number % len(self.product)])
 
-    def see(self, ref: Ref) -> None:
+    def see(self, ref: RequestKey) -> None:
         self.visits += 1
-        visit = f"visit-{self.visits}" if ref.kind is Kind.TIER_CONFIG else None
-        sighting = Sighting(ref, visit, self.product[ref])
+        visit = f"visit-{self.visits}" if ref.kind is RequestKind.TIER_CONFIG else None
+        sighting = PendingRequest(ref, visit, self.product[ref])
         if self.ask(lambda ledger: begun(ledger, sighting)):
             self.in_line.discard(ref)
 
@@ -97,10 +104,10 @@ class SlotsMachine(RuleBasedStateMachine):
     def claim(self, number: int, span: int) -> None:
         self.take(list(self.product)[number % len(self.product)], self.leases[span])
 
-    def take(self, ref: Ref, lease_seconds: float) -> Claim | Refusal:
+    def take(self, ref: RequestKey, lease_seconds: float) -> Claim | ClaimDenied:
         self.owners += 1
         owner = f"worker-{self.owners}"
-        found: Claim | Refusal = self.ask(
+        found: Claim | ClaimDenied = self.ask(
             lambda ledger: ledger.claim(
                 ref, owner=owner, lease_seconds=lease_seconds, limits=LIMITS
             )
@@ -111,7 +118,7 @@ class SlotsMachine(RuleBasedStateMachine):
             if found.decision is None:
                 limit = limit_for(LIMITS, self.product[ref])
                 assert found.limit == (limit.name if limit else "")
-        elif found is Refusal.FULL:
+        elif found is ClaimDenied.FULL:
             limit = limit_for(LIMITS, self.product[ref])
             assert limit is not None
             assert self.inside(limit) == limit.most, "refused, and there was room"
@@ -166,8 +173,8 @@ class SlotsMachine(RuleBasedStateMachine):
         )
         self.release("")
 
-    def release(self, name: str) -> list[Ref]:
-        refs: list[Ref] = self.ask(
+    def release(self, name: str) -> list[RequestKey]:
+        refs: list[RequestKey] = self.ask(
             lambda ledger: sorted(ledger.next_in_line(name, requeue_seconds=LONG), key=str)
         )
         assert set(refs) <= self.in_line, "released, and was in no line"
@@ -244,7 +251,7 @@ class TwinMachine(SlotsMachine):
         assert_consistent(self.client, self.account)
 
 
-def begun(ledger: Ledger, sighting: Sighting) -> list[Ref]:
+def begun(ledger: Ledger, sighting: PendingRequest) -> list[RequestKey]:
     return ledger.sight([sighting], seen_at=ledger.now() + 1000, requeue_seconds=0)
 
 

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 
 from connect_worker.domain.routing import Backlog
-from connect_worker.domain.states import JSON, Claim, Entry, Ref, Sighting, State, Woken
+from connect_worker.domain.states import (
+    JSON,
+    Claim,
+    DueBatch,
+    PendingRequest,
+    RequestKey,
+    RequestRecord,
+    State,
+)
 
 from .machine import REFS, Call, Ledgers
 from .stepped import SteppedRedis, stepped_redis
@@ -54,7 +62,7 @@ class Page:
     """A page of Connect's list: when it was asked for, and what had ended by then."""
 
     seen_at: float
-    ends: Counter[Ref]
+    ends: Counter[RequestKey]
     steps_back: int
 
 
@@ -67,7 +75,7 @@ class LedgerMachine(Ledgers):
     def __init__(self) -> None:
         super().__init__()
         self.owners = 0
-        self.newest: dict[Ref, Claim] = {}
+        self.newest: dict[RequestKey, Claim] = {}
         #: The gate was closed for failures: one claim at a time finds out whether all is well.
         self.strict = False
         self.probe: Claim | None = None
@@ -76,7 +84,9 @@ class LedgerMachine(Ledgers):
 
     @initialize()
     def first_poll(self) -> None:
-        self.see([Sighting(PR), Sighting(OTHER), Sighting(TCR, "a")], self.new_page())
+        self.see(
+            [PendingRequest(PR), PendingRequest(OTHER), PendingRequest(TCR, "a")], self.new_page()
+        )
 
     @rule(target=pages)
     def ask_for_a_page(self) -> Page:
@@ -90,45 +100,45 @@ class LedgerMachine(Ledgers):
         return page
 
     @rule(refs=COUNTED)
-    def poll(self, refs: list[Ref]) -> None:
-        self.see([Sighting(ref, product="PRD-1") for ref in refs], self.new_page())
+    def poll(self, refs: list[RequestKey]) -> None:
+        self.see([PendingRequest(ref, product="PRD-1") for ref in refs], self.new_page())
 
     @rule(refs=COUNTED, page=pages)
-    def poll_slowly(self, refs: list[Ref], page: Page) -> None:
-        self.see([Sighting(ref) for ref in refs], page)
+    def poll_slowly(self, refs: list[RequestKey], page: Page) -> None:
+        self.see([PendingRequest(ref) for ref in refs], page)
 
     @rule(visit=st.sampled_from("abcd"))
     def poll_named(self, visit: str) -> None:
-        self.see([Sighting(TCR, visit)], self.new_page())
+        self.see([PendingRequest(TCR, visit)], self.new_page())
 
     @rule(visit=st.sampled_from("abcd"), page=pages)
     def poll_named_slowly(self, visit: str, page: Page) -> None:
-        self.see([Sighting(TCR, visit)], page)
+        self.see([PendingRequest(TCR, visit)], page)
 
     @rule(visit=st.sampled_from("abcd"))
     def an_earlier_visit_is_shown_again(self, visit: str) -> None:
         """Another page, or another server of Connect's, is behind."""
         earlier = self.sighting(TCR)
-        self.see([Sighting(TCR, visit)], self.new_page())
+        self.see([PendingRequest(TCR, visit)], self.new_page())
         self.see([earlier], self.new_page())
 
     @rule(ref=REF)
-    def poll_still_shows_it(self, ref: Ref) -> None:
+    def poll_still_shows_it(self, ref: RequestKey) -> None:
         self.see([self.sighting(ref)], self.new_page())
 
     @rule(ref=REF, late=st.booleans())
-    def what_has_ended_is_still_listed(self, ref: Ref, late: bool) -> None:
+    def what_has_ended_is_still_listed(self, ref: RequestKey, late: bool) -> None:
         """Either the page was asked for before the end, or Connect goes on showing it."""
         early = self.new_page()
         self.job(ref, [("decide", 1), ("settle", 9)])
         self.see([self.sighting(ref)], early if late else self.new_page())
 
-    def sighting(self, ref: Ref) -> Sighting:
+    def sighting(self, ref: RequestKey) -> PendingRequest:
         """Show a request in the visit that the ledger has of it."""
         entry = self.ledger.entry(ref)
-        return Sighting(ref, (entry.visit if entry else "a") if ref == TCR else None)
+        return PendingRequest(ref, (entry.visit if entry else "a") if ref == TCR else None)
 
-    def see(self, sightings: list[Sighting], page: Page) -> None:
+    def see(self, sightings: list[PendingRequest], page: Page) -> None:
         before, lost = self.records(), self.reply_gets_lost and self.stepped is not None
         told = self.ask(
             "sight",
@@ -148,7 +158,7 @@ class LedgerMachine(Ledgers):
         backlogged=st.sampled_from([Backlog(), Backlog((PR.kind,)), Backlog((PR.kind, TCR.kind))]),
     )
     def sweep(self, requeue: float, max_attempts: int, backlogged: Backlog) -> None:
-        found: Woken = self.ask(
+        found: DueBatch = self.ask(
             "wake",
             lambda ledger: ledger.wake(
                 limit=10,
@@ -169,7 +179,7 @@ class LedgerMachine(Ledgers):
         """
         self.reply_gets_lost = False
         self.set_clock(LONGEST_WAIT_SECONDS + self.seconds_back)
-        found: Woken = self.ask(
+        found: DueBatch = self.ask(
             "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
         )
         live = [
@@ -180,7 +190,7 @@ class LedgerMachine(Ledgers):
         assert sorted(found.publish, key=str) == sorted(live, key=str)
 
     @rule(ref=REF, page=pages, keep=KEEP)
-    def leave(self, ref: Ref, page: Page, keep: float) -> None:
+    def leave(self, ref: RequestKey, page: Page, keep: float) -> None:
         self.ask(
             "leave",
             lambda ledger: ledger.leave(ref, "gone", seen_at=page.seen_at, keep_seconds=keep),
@@ -189,12 +199,12 @@ class LedgerMachine(Ledgers):
     # ---- what workers do
 
     @rule(target=claims, ref=REF, lease=LEASE)
-    def claim(self, ref: Ref, lease: float) -> Any:
+    def claim(self, ref: RequestKey, lease: float) -> Any:
         self.owners += 1
         found = self.ask_for(ref, f"worker-{self.owners}", lease)
         return found if isinstance(found, Claim) else multiple()
 
-    def ask_for(self, ref: Ref, owner: str, lease: float) -> Any:
+    def ask_for(self, ref: RequestKey, owner: str, lease: float) -> Any:
         before, gate = self.entry(ref) if self.ledger.entry(ref) else None, self.ledger.gate()
         found = self.ask(
             "claim", lambda ledger: ledger.claim(ref, owner=owner, lease_seconds=lease)
@@ -222,13 +232,13 @@ class LedgerMachine(Ledgers):
             self.probe = claim
 
     @rule(ref=REF, lease=LEASE)
-    def a_worker_dies_of_its_claim(self, ref: Ref, lease: float) -> None:
+    def a_worker_dies_of_its_claim(self, ref: RequestKey, lease: float) -> None:
         """Redis gave it, and nobody is there any more to hear of it."""
         self.claim(ref, lease)
         self.newest.pop(ref, None)
 
     @rule(ref=REF, lease=LEASE)
-    def two_workers_want_it(self, ref: Ref, lease: float) -> None:
+    def two_workers_want_it(self, ref: RequestKey, lease: float) -> None:
         self.claim(ref, lease)
         self.claim(ref, lease)
 
@@ -241,7 +251,7 @@ class LedgerMachine(Ledgers):
             assert (found.fence, found.owner) == (claim.fence, claim.owner)
 
     @rule(ref=REF, course=COURSE, late=st.booleans())
-    def usual_job(self, ref: Ref, course: list[tuple[str, int]], late: bool) -> None:
+    def usual_job(self, ref: RequestKey, course: list[tuple[str, int]], late: bool) -> None:
         """Claim what is due now or in a while; the lease may end just before the last step."""
         if late:
             self.set_clock(5)
@@ -254,7 +264,7 @@ class LedgerMachine(Ledgers):
         self.go_on(claim, *course[-1])
 
     @rule(target=claims, ref=REF, work=st.lists(WORK, max_size=4))
-    def job(self, ref: Ref, work: list[tuple[str, int]]) -> Any:
+    def job(self, ref: RequestKey, work: list[tuple[str, int]]) -> Any:
         """Claim, and go some of the way at once: by single events few histories come far."""
         claim = self.claim(ref, 300)
         if not isinstance(claim, Claim):
@@ -264,7 +274,7 @@ class LedgerMachine(Ledgers):
         return claim
 
     @rule(ref=REF, work=st.lists(WORK, min_size=1, max_size=4))
-    def job_goes_on(self, ref: Ref, work: list[tuple[str, int]]) -> None:
+    def job_goes_on(self, ref: RequestKey, work: list[tuple[str, int]]) -> None:
         """Most claims in the bundle are old; this takes the newest of a request."""
         for name, number in work if ref in self.newest else ():
             self.go_on(self.newest[ref], name, number)
@@ -284,7 +294,9 @@ class LedgerMachine(Ledgers):
                 self.put_back(claim, State(name), 0 if number < 5 else 3, odd)
 
     @rule(ref=REF, anew=st.booleans(), work=st.lists(WORK, min_size=1, max_size=3))
-    def a_frozen_worker_goes_on(self, ref: Ref, anew: bool, work: list[tuple[str, int]]) -> None:
+    def a_frozen_worker_goes_on(
+        self, ref: RequestKey, anew: bool, work: list[tuple[str, int]]
+    ) -> None:
         """Its lease has ended; perhaps it was rescued, and its own name has a newer claim."""
         old = self.newest.get(ref)
         if old is None:
@@ -355,24 +367,24 @@ class LedgerMachine(Ledgers):
     # ---- what people and outages do
 
     @rule(ref=REF, lost=st.booleans())
-    def rerun(self, ref: Ref, lost: bool) -> None:
+    def rerun(self, ref: RequestKey, lost: bool) -> None:
         self.reply_gets_lost |= lost
         able = self.is_in(ref, State.PARKED, State.DISCARDED)
         assert self.ask("rerun", lambda ledger: ledger.rerun(ref)) == able
 
     @rule(ref=REF, lost=st.booleans())
-    def repost(self, ref: Ref, lost: bool) -> None:
+    def repost(self, ref: RequestKey, lost: bool) -> None:
         self.reply_gets_lost |= lost
         able = self.is_in(ref, State.PARKED) and self.decision_of(ref) is not None
         assert self.ask("repost", lambda ledger: ledger.repost(ref)) == able
 
     @rule(ref=REF, keep=KEEP, lost=st.booleans())
-    def discard(self, ref: Ref, keep: float, lost: bool) -> None:
+    def discard(self, ref: RequestKey, keep: float, lost: bool) -> None:
         self.reply_gets_lost |= lost
         able = self.is_in(ref, State.PARKED)
         assert self.ask("discard", lambda ledger: ledger.discard(ref, keep_seconds=keep)) == able
 
-    def is_in(self, ref: Ref, *states: State) -> bool:
+    def is_in(self, ref: RequestKey, *states: State) -> bool:
         entry = self.ledger.entry(ref)
         return entry is not None and entry.state in states
 
@@ -392,7 +404,7 @@ class LedgerMachine(Ledgers):
         told = self.ask("resume", lambda ledger: ledger.resume(name))
         assert told == (0 if lost else len(held))
         assert name not in self.ledger.pauses()
-        found: Woken = self.ask(
+        found: DueBatch = self.ask(
             "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
         )
         assert set(held) <= set(found.publish)
@@ -436,11 +448,11 @@ class LedgerMachine(Ledgers):
         self.strict, self.probe = False, None
 
 
-def is_new(old: Entry | None, new: Entry) -> bool:
+def is_new(old: RequestRecord | None, new: RequestRecord) -> bool:
     return old is None or old.visit != new.visit
 
 
-def is_final(entry: Entry | None) -> bool:
+def is_final(entry: RequestRecord | None) -> bool:
     return entry is not None and entry.state.is_final
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from connect_worker.domain.routing import Backlog
-from connect_worker.domain.states import Kind, Ref, Refusal, State, Woken
+from connect_worker.domain.states import ClaimDenied, DueBatch, RequestKey, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger
 
@@ -16,21 +16,21 @@ from .world import APPROVE, LONG, OTHER, PR, TCR, Clock, look, posting, running,
 Elapse = Callable[[float], None]
 
 
-def sweep(ledger: Ledger, *, requeue_seconds: float = LONG, max_attempts: int = 8) -> Woken:
+def sweep(ledger: Ledger, *, requeue_seconds: float = LONG, max_attempts: int = 8) -> DueBatch:
     return ledger.wake(limit=1000, requeue_seconds=requeue_seconds, max_attempts=max_attempts)
 
 
 def test_nothing_due_wakes_nothing(ledger: Ledger) -> None:
     running(ledger)
     see(ledger, OTHER)
-    assert sweep(ledger) == Woken()
+    assert sweep(ledger) == DueBatch()
 
 
 def test_a_retry_is_published_when_it_is_due(ledger: Ledger, elapse: Elapse) -> None:
     ledger.put_back(running(ledger), State.RETRY, delay_seconds=0.05)
-    assert sweep(ledger) == Woken()
+    assert sweep(ledger) == DueBatch()
     elapse(0.06)
-    assert sweep(ledger) == Woken(publish=[PR])
+    assert sweep(ledger) == DueBatch(publish=[PR])
     assert look(ledger).state is State.RETRY
 
 
@@ -80,7 +80,7 @@ def test_a_worker_that_died_is_noticed_and_its_request_published(
 ) -> None:
     running(ledger, lease_seconds=0.01)
     elapse(0.02)
-    assert sweep(ledger) == Woken(publish=[PR], expired=[PR])
+    assert sweep(ledger) == DueBatch(publish=[PR], expired=[PR])
     entry = look(ledger)
     assert (entry.state, entry.attempt, entry.owner) == (State.RETRY, 1, "")
     assert "died" in entry.error
@@ -92,11 +92,11 @@ def test_a_worker_that_died_at_its_last_attempt_leaves_a_parked_request(
 ) -> None:
     running(ledger, lease_seconds=0.01)
     elapse(0.02)
-    assert sweep(ledger, max_attempts=1) == Woken(expired=[PR], parked=[PR])
+    assert sweep(ledger, max_attempts=1) == DueBatch(expired=[PR], parked=[PR])
     assert look(ledger).state is State.PARKED
     assert "attempt 1 of 1" in look(ledger).error
-    assert ledger.parked(Kind.FULFILLMENT) == [PR]
-    assert sweep(ledger, max_attempts=1) == Woken()
+    assert ledger.parked(RequestKind.FULFILLMENT) == [PR]
+    assert sweep(ledger, max_attempts=1) == DueBatch()
 
 
 def test_a_worker_that_died_while_posting_leaves_a_decision_to_be_posted(
@@ -105,7 +105,7 @@ def test_a_worker_that_died_while_posting_leaves_a_decision_to_be_posted(
     claim = posting(ledger, lease_seconds=0.3)
     ledger.record(claim, "params", {"status": 200})
     elapse(0.31)
-    assert sweep(ledger, max_attempts=1) == Woken(publish=[PR], expired=[PR])
+    assert sweep(ledger, max_attempts=1) == DueBatch(publish=[PR], expired=[PR])
     assert look(ledger).state is State.DECIDED
     again = take(ledger, owner="w2")
     assert (again.decision, again.steps, again.attempt) == (APPROVE, {"params": {"status": 200}}, 1)
@@ -116,7 +116,7 @@ def test_a_dead_worker_is_reported_once(ledger: Ledger, elapse: Elapse) -> None:
     elapse(0.02)
     assert sweep(ledger, requeue_seconds=0.01).expired == [PR]
     elapse(0.02)
-    assert sweep(ledger, requeue_seconds=0.01) == Woken(publish=[PR])
+    assert sweep(ledger, requeue_seconds=0.01) == DueBatch(publish=[PR])
 
 
 def test_a_sweep_takes_no_more_than_its_limit_and_the_longest_due_first(
@@ -130,7 +130,7 @@ def test_a_sweep_takes_no_more_than_its_limit_and_the_longest_due_first(
 
 
 def test_a_sweep_takes_more_than_one_batch(ledger: Ledger) -> None:
-    refs = [Ref(Kind.USAGE, f"LST-{number}") for number in range(1203)]
+    refs = [RequestKey(RequestKind.USAGE, f"LST-{number}") for number in range(1203)]
     see(ledger, *refs, requeue_seconds=0)
     found = ledger.wake(limit=1100, requeue_seconds=LONG, max_attempts=8).publish
     assert len(set(found)) == 1100
@@ -163,16 +163,18 @@ def test_the_message_of_a_backlogged_kind_is_taken_to_be_in_its_queue_63_times(
 
 
 def test_a_product_with_a_queue_of_its_own_is_backlogged_by_itself(ledger: Ledger) -> None:
-    waits, free, others = (Ref(Kind.FULFILLMENT, f"PR-000-000-00{n}") for n in range(3))
+    waits, free, others = (
+        RequestKey(RequestKind.FULFILLMENT, f"PR-000-000-00{n}") for n in range(3)
+    )
     for ref, product in ((waits, "PRD-1"), (free, "PRD-1-2"), (others, "PRD-3")):
         see(ledger, ref, product=product, requeue_seconds=0)
     see(ledger, TCR, product="PRD-1", requeue_seconds=0)
 
-    def published(backlog: Backlog) -> set[Ref]:
+    def published(backlog: Backlog) -> set[RequestKey]:
         woken = ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=backlog)
         return set(woken.publish)
 
-    kind = Kind.FULFILLMENT
+    kind = RequestKind.FULFILLMENT
     own = {(kind, "PRD-1"): True, (kind, "PRD-1-2"): False}
     assert published(Backlog(products=own)) == {free, others, TCR}
     assert published(Backlog(kinds=[kind], products=own)) == {free, TCR}
@@ -194,9 +196,9 @@ def test_the_first_message_of_a_backlogged_kind_is_published(
     claim = running(ledger, lease_seconds=0.01)
     elapse(0.02)
     woken = ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=kinds)
-    assert woken == Woken(publish=[PR], expired=[claim.ref])
+    assert woken == DueBatch(publish=[PR], expired=[claim.ref])
     ledger.put_back(take(ledger, owner="w2"), State.WAITING, delay_seconds=0)
-    assert ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=kinds) == Woken(
+    assert ledger.wake(limit=9, requeue_seconds=0, max_attempts=8, backlogged=kinds) == DueBatch(
         publish=[PR]
     )
 
@@ -204,7 +206,7 @@ def test_the_first_message_of_a_backlogged_kind_is_published(
 def test_parked_and_ended_requests_are_never_woken(ledger: Ledger) -> None:
     ledger.park(running(ledger), "broken")
     ledger.settle(running(ledger, OTHER), "approved", keep_seconds=LONG)
-    assert sweep(ledger) == Woken()
+    assert sweep(ledger) == DueBatch()
 
 
 def test_a_request_seen_with_another_status_is_superseded(ledger: Ledger) -> None:
@@ -212,21 +214,21 @@ def test_a_request_seen_with_another_status_is_superseded(ledger: Ledger) -> Non
     assert ledger.leave(PR, "approved", seen_at=ledger.now(), keep_seconds=LONG)
     entry = look(ledger)
     assert (entry.state, entry.outcome, entry.due) == (State.SUPERSEDED, "approved", 0.0)
-    assert ledger.claim(PR, owner="w1", lease_seconds=1) is Refusal.ENDED
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1}
+    assert ledger.claim(PR, owner="w1", lease_seconds=1) is ClaimDenied.ENDED
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
 @pytest.mark.parametrize("state", [State.RETRY, State.WAITING])
 def test_a_request_put_back_can_leave(ledger: Ledger, state: State) -> None:
     ledger.put_back(running(ledger), state, delay_seconds=0)
     assert ledger.leave(PR, "failed", seen_at=ledger.now() + 1, keep_seconds=LONG)
-    assert sweep(ledger) == Woken()
+    assert sweep(ledger) == DueBatch()
 
 
 def test_a_parked_request_that_somebody_dealt_with_leaves(ledger: Ledger) -> None:
     ledger.park(running(ledger), "broken")
     assert ledger.leave(PR, "failed", seen_at=ledger.now() + 1, keep_seconds=LONG)
-    assert ledger.parked(Kind.FULFILLMENT) == []
+    assert ledger.parked(RequestKind.FULFILLMENT) == []
 
 
 def test_a_visit_that_was_left_can_begin_again(ledger: Ledger, elapse: Elapse) -> None:

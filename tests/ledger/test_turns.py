@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from connect_worker.domain.states import Turn
+from connect_worker.domain.states import RateLimitResult
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger, connect
 
@@ -19,7 +19,7 @@ Elapse = Callable[[float], None]
 
 
 def test_without_a_pause_a_call_may_be_sent(ledger: Ledger) -> None:
-    assert ledger.take_turn() == Turn()
+    assert ledger.take_turn() == RateLimitResult()
 
 
 def test_a_pause_tells_its_length_and_its_reason(ledger: Ledger) -> None:
@@ -34,13 +34,13 @@ def test_a_pause_that_is_over_is_none_even_when_its_failures_are_counted(
 ) -> None:
     ledger.close_gate(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    assert ledger.take_turn() == Turn()
+    assert ledger.take_turn() == RateLimitResult()
     assert ledger.gate().failures == 1
 
 
 def test_failures_that_are_only_counted_are_no_pause(ledger: Ledger) -> None:
     ledger.close_gate(seconds=0, reason="500", failed=True)
-    assert ledger.take_turn() == Turn()
+    assert ledger.take_turn() == RateLimitResult()
 
 
 # ---- a shared rate
@@ -56,7 +56,7 @@ def waits(ledger: Ledger, count: int, calls_per_second: float) -> list[float]:
 
 
 def test_the_first_call_is_sent_at_once(ledger: Ledger) -> None:
-    assert ledger.take_turn(calls_per_second=0.5) == Turn()
+    assert ledger.take_turn(calls_per_second=0.5) == RateLimitResult()
 
 
 @pytest.mark.parametrize("calls_per_second", [0.01, 0.07, 0.3])
@@ -75,13 +75,13 @@ def test_turns_that_nobody_waited_for_are_gone(ledger: Ledger, clock: Clock) -> 
 def test_a_time_without_calls_is_no_credit_for_a_burst(ledger: Ledger, clock: Clock) -> None:
     waits(ledger, 3, 0.1)
     clock.step(1000)
-    assert ledger.take_turn(calls_per_second=0.1) == Turn()
+    assert ledger.take_turn(calls_per_second=0.1) == RateLimitResult()
     assert ledger.take_turn(calls_per_second=0.1).wait_seconds == pytest.approx(10)
 
 
 def test_without_a_rate_no_turn_is_taken(ledger: Ledger) -> None:
     ledger.take_turn(calls_per_second=0.1)
-    assert ledger.take_turn() == Turn()
+    assert ledger.take_turn() == RateLimitResult()
     assert 9 < ledger.take_turn(calls_per_second=0.1).wait_seconds <= 10
 
 
@@ -89,7 +89,7 @@ def test_during_a_pause_no_turn_is_taken(ledger: Ledger) -> None:
     ledger.close_gate(seconds=60, reason="429", failed=False)
     assert ledger.take_turn(calls_per_second=0.1).wait_seconds == 0
     ledger.open_gate()
-    assert ledger.take_turn(calls_per_second=0.1) == Turn()
+    assert ledger.take_turn(calls_per_second=0.1) == RateLimitResult()
 
 
 def test_a_rate_slower_than_any_account_has_is_one_call_a_day(ledger: Ledger) -> None:
@@ -102,7 +102,7 @@ def test_a_clock_that_was_set_back_does_not_stop_all_calls(
 ) -> None:
     memory_ledger.take_turn(calls_per_second=10)
     clock.step(-86_400)
-    assert memory_ledger.take_turn(calls_per_second=10) == Turn()
+    assert memory_ledger.take_turn(calls_per_second=10) == RateLimitResult()
     assert memory_ledger.take_turn(calls_per_second=10).wait_seconds == pytest.approx(0.1)
 
 
@@ -112,7 +112,7 @@ def test_so_does_redis(
     """The next free turn a day ahead is what a clock that was set back by a day leaves behind."""
     key = f"connect-worker:{{{account}}}:pace"
     client.set(key, round((clock.time + 86_400) * 1_000_000))
-    assert redis_ledger.take_turn(calls_per_second=0.2) == Turn()
+    assert redis_ledger.take_turn(calls_per_second=0.2) == RateLimitResult()
     assert redis_ledger.take_turn(calls_per_second=0.2).wait_seconds == pytest.approx(5)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.states import Claim, Kind, Ref, State
+from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 
@@ -120,7 +120,7 @@ def test_settling_ends_the_visit_with_its_outcome(ledger: Ledger) -> None:
         State.SETTLED, "approved", "", 0.0,
     )  # fmt: skip
     assert entry.decision == APPROVE
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1}
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
 def test_a_settled_record_is_forgotten_when_its_time_is_over(
@@ -130,7 +130,7 @@ def test_a_settled_record_is_forgotten_when_its_time_is_over(
     assert look(ledger).state is State.SETTLED
     elapse(0.06)
     assert ledger.entry(PR) is None
-    assert ledger.counts()[Kind.FULFILLMENT][State.SETTLED] == 1
+    assert ledger.counts()[RequestKind.FULFILLMENT][State.SETTLED] == 1
 
 
 def test_an_error_of_an_earlier_attempt_is_not_shown_once_settled(ledger: Ledger) -> None:
@@ -145,7 +145,7 @@ def test_superseding_ends_the_visit_with_connects_status(ledger: Ledger) -> None
     ledger.supersede(posting(ledger), "failed", keep_seconds=LONG)
     entry = look(ledger)
     assert (entry.state, entry.outcome) == (State.SUPERSEDED, "failed")
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"failed": 1}
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"failed": 1}
 
 
 def test_a_retry_is_due_after_its_delay_and_shows_its_error(ledger: Ledger) -> None:
@@ -208,7 +208,7 @@ def test_parking_keeps_the_decision_and_the_error(ledger: Ledger) -> None:
     entry = look(ledger)
     assert (entry.state, entry.error, entry.decision) == (State.PARKED, "400 VAL_001", APPROVE)
     assert (entry.owner, entry.due) == ("", 0.0)
-    assert ledger.parked(Kind.FULFILLMENT) == [PR]
+    assert ledger.parked(RequestKind.FULFILLMENT) == [PR]
 
 
 def test_a_long_error_is_clipped_and_a_strange_one_is_stored(ledger: Ledger) -> None:
@@ -221,9 +221,9 @@ def test_parked_requests_come_oldest_first_and_by_kind(ledger: Ledger, elapse: E
     for ref in (OTHER, TCR, PR):
         ledger.park(running(ledger, ref), "broken")
         elapse(0.002)
-    assert ledger.parked(Kind.FULFILLMENT) == [OTHER, PR]
-    assert ledger.parked(Kind.TIER_CONFIG) == [TCR]
-    assert ledger.parked(Kind.USAGE) == []
+    assert ledger.parked(RequestKind.FULFILLMENT) == [OTHER, PR]
+    assert ledger.parked(RequestKind.TIER_CONFIG) == [TCR]
+    assert ledger.parked(RequestKind.USAGE) == []
 
 
 ENDINGS: dict[str, Callable[[Ledger, Claim], None]] = {
@@ -279,19 +279,19 @@ def test_a_repeated_ending_is_answered_when_the_next_visit_has_begun(
     see(ledger)
     ledger.settle(claim, "approved", keep_seconds=LONG)
     assert (look(ledger).state, look(ledger).visit) == (State.QUEUED, "2")
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1}
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
 def test_counts_and_outcomes_name_every_kind(ledger: Ledger) -> None:
-    see(ledger, PR, OTHER, TCR, Ref(Kind.USAGE, "LST-1"))
+    see(ledger, PR, OTHER, TCR, RequestKey(RequestKind.USAGE, "LST-1"))
     ledger.settle(take(ledger), "approved", keep_seconds=LONG)
     counts = ledger.counts()
     assert {kind: sum(states.values()) for kind, states in counts.items()} == {
-        Kind.FULFILLMENT: 2, Kind.TIER_CONFIG: 1, Kind.USAGE_FILE: 0, Kind.USAGE: 1,
+        RequestKind.FULFILLMENT: 2, RequestKind.TIER_CONFIG: 1, RequestKind.USAGE_FILE: 0, RequestKind.USAGE: 1,
     }  # fmt: skip
     assert all(set(states) == set(State) for states in counts.values())
-    assert counts[Kind.FULFILLMENT][State.SETTLED] == 1
-    assert set(ledger.outcomes()) == set(Kind)
+    assert counts[RequestKind.FULFILLMENT][State.SETTLED] == 1
+    assert set(ledger.outcomes()) == set(RequestKind)
 
 
 def test_an_unknown_request_has_no_entry(ledger: Ledger) -> None:

@@ -15,9 +15,8 @@ import redis
 from faults.stack import FaultStack, running_fault_stack
 
 import celeryconfig
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from tasks import app
-from tasks.celery_support.base_task import BriefTask
 
 pytestmark = [pytest.mark.acceptance]
 
@@ -159,6 +158,6 @@ def test_the_settings_name_json_for_all_that_travels() -> None:
     assert not any("pickle" in str(value) for value in vars(celeryconfig).values())
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_job_tells_which_names_it_takes(kind: Kind) -> None:
-    assert cast("BriefTask", app.tasks[f"process.{kind}"]).takes is not None
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_job_tells_which_names_it_takes(kind: RequestKind) -> None:
+    assert cast("BaseTask", app.tasks[f"process.{kind}"]).validates is not None

@@ -14,12 +14,12 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
 from connect_worker.exceptions import LedgerUnavailable
-from tasks.celery_support.base_task import BriefTask
+from tasks.celery_support.base_task import BaseTask
 
 
 def run(body: Callable[[], object]) -> ExceptionInfo:
     """Run a task as a pool's process does; what is sent back of its error."""
-    app = Celery("test", task_cls=BriefTask, set_as_current=False)
+    app = Celery("test", task_cls=BaseTask, set_as_current=False)
 
     @app.task(name="test")
     def task() -> object:

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from connect_worker.domain.states import Claim, Kind, Ref, Sighting
-from connect_worker.engine.lease import Heart
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
+from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
 
@@ -16,8 +16,8 @@ LEASE_SECONDS = 2.0
 
 
 def claims(ledger: MemoryLedger, count: int) -> list[Claim]:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(count)]
-    ledger.sight([Sighting(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(count)]
+    ledger.sight([PendingRequest(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
     given = [ledger.claim(ref, owner=ref.id, lease_seconds=LEASE_SECONDS) for ref in refs]
     return [claim for claim in given if isinstance(claim, Claim)]
 
@@ -28,7 +28,7 @@ def heartbeats() -> int:
 
 def test_every_lease_outlives_its_length_while_its_job_runs() -> None:
     ledger = MemoryLedger()
-    heart = Heart(ledger)
+    heart = LeaseKeeper(ledger)
     before = heartbeats()
     held: list[bool] = []
     start = threading.Barrier(20)
@@ -55,7 +55,7 @@ def test_a_lease_that_somebody_else_has_is_noticed_before_a_write() -> None:
     now = [1_000.0]
     ledger = MemoryLedger(clock=lambda: now[0])
     (claim,) = claims(ledger, 1)
-    with Heart(ledger).beating(claim) as pulse:
+    with LeaseKeeper(ledger).beating(claim) as pulse:
         now[0] += LEASE_SECONDS + 1
         ledger.wake(limit=9, requeue_seconds=60, max_attempts=9)
         pulse.renew()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from connect_worker.cli import main
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -170,7 +170,7 @@ def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
     assert "replicas" not in named("Deployment", "connect-worker")["spec"]
     assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
     lists = [trigger["metadata"]["listName"] for trigger in scaled["triggers"]]
-    assert lists == [*map(str, Kind), "control"]
+    assert lists == [*map(str, RequestKind), "control"]
     url = named("ConfigMap", "connect-worker")["data"]["CONNECT_REDIS_URL"]
     for trigger in scaled["triggers"]:
         assert url == f"redis://{trigger['metadata']['address']}/0"

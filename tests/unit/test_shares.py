@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.celery_support.fair_share import BRISK_SECONDS, CREDIT_SECONDS, RECENT_SECONDS, Shares
+from tasks.celery_support.fair_share import BRISK_SECONDS, CREDIT_SECONDS, RECENT_SECONDS, FairShare
 
 SLOTS = 8
 
@@ -20,7 +20,7 @@ class Worker:
         self.now = 0.0
         self.slots = slots
         self.jobs: dict[str, str] = {}
-        self.shares = Shares(accounts, clock=lambda: self.now)
+        self.shares = FairShare(accounts, clock=lambda: self.now)
         self._ids = map(str, count())
 
     def may_take(self, account: str) -> bool:

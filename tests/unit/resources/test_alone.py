@@ -11,7 +11,7 @@ import pytest
 from sandbox.running import Client
 
 from connect_worker.config import Config
-from connect_worker.domain.states import Kind, Ref, idempotency_key
+from connect_worker.domain.states import RequestKey, RequestKind, idempotency_key
 from connect_worker.exceptions import FailRequest, RateLimited, SkipRequest, SubmitUsageFile
 from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.observability.logging import ContextFilter
@@ -173,7 +173,9 @@ def test_what_failed_is_processed_by_the_next_run_with_the_same_key(
     make(process).process()
     make(process).process()
     assert sandbox.entry(first)["status"] == "approved"
-    expected = idempotency_key(account_name(config), Ref(Kind.FULFILLMENT, first), "1")
+    expected = idempotency_key(
+        account_name(config), RequestKey(RequestKind.FULFILLMENT, first), "1"
+    )
     assert keys == [expected, expected]
 
 

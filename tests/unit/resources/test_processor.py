@@ -12,9 +12,9 @@ import pytest
 
 from connect_worker.config import Config
 from connect_worker.domain.outcomes import Approve
-from connect_worker.domain.states import Claim, Kind, Ref, Sighting
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
-from connect_worker.engine.lease import Pulse
+from connect_worker.engine.lease import Lease
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse, Fulfillment
@@ -58,7 +58,7 @@ def processor_of(
     return AutomationProcessor(kind.kind, lambda: mine(config), config)
 
 
-def sighted(processor: AutomationProcessor, *rows: Any, now: float = 0.0) -> list[Sighting]:
+def sighted(processor: AutomationProcessor, *rows: Any, now: float = 0.0) -> list[PendingRequest]:
     return list(processor.sightings(Rows(*rows), now=now))
 
 
@@ -93,7 +93,8 @@ def test_the_rows_are_read_with_the_automations_query() -> None:
     found = list(processor_of().sightings(connect, now=0))
     assert connect.asked == [("requests", "eq(status,pending)&ordering(created)")]
     assert found == [
-        Sighting(Ref(Kind.FULFILLMENT, name), None, "PRD-1") for name in ("PR-1", "PR-2")
+        PendingRequest(RequestKey(RequestKind.FULFILLMENT, name), None, "PRD-1")
+        for name in ("PR-1", "PR-2")
     ]
 
 
@@ -140,7 +141,9 @@ def test_a_tier_config_request_names_its_visit() -> None:
         "events": {"pended": {"at": "2026-11-01T00:00:00+00:00"}},
     }
     [found] = sighted(processor_of(TierConfigAutomation), document)
-    assert found == Sighting(Ref(Kind.TIER_CONFIG, "TCR-1"), "2026-11-01T00:00:00+00:00", "PRD-1")
+    assert found == PendingRequest(
+        RequestKey(RequestKind.TIER_CONFIG, "TCR-1"), "2026-11-01T00:00:00+00:00", "PRD-1"
+    )
 
 
 def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
@@ -164,7 +167,7 @@ def test_a_listings_visit_is_its_reporting_period(period: str | None, name: str)
     listing = {"id": "LST-1", "status": "listed", "product": {"id": "PRD-1"}}
     processor = processor_of(UsageAutomation, **attributes)
     [found] = sighted(processor, listing, now=NEW_YEARS_EVE)
-    assert (found.ref.kind, found.ref.request_id) == (Kind.USAGE, "LST-1")
+    assert (found.ref.kind, found.ref.request_id) == (RequestKind.USAGE, "LST-1")
     assert (found.visit, found.product) == (name, "PRD-1")
     [later] = sighted(processor, listing, now=NEW_YEARS_EVE + 1)
     assert (later.visit == name) == (period == "week"), "the ISO week runs over the new year"
@@ -185,11 +188,11 @@ def test_an_unknown_period_is_refused_with_the_known_ones() -> None:
 
 
 def job_for(ledger: MemoryLedger, request_id: str, owner: str = "worker") -> Job:
-    ref = Ref(Kind.FULFILLMENT, request_id)
-    ledger.sight([Sighting(ref)], seen_at=ledger.now(), requeue_seconds=60)
+    ref = RequestKey(RequestKind.FULFILLMENT, request_id)
+    ledger.sight([PendingRequest(ref)], seen_at=ledger.now(), requeue_seconds=60)
     claim = ledger.claim(ref, owner=owner, lease_seconds=60)
     assert isinstance(claim, Claim)
-    return Job(ledger=ledger, claim=claim, pulse=Pulse(ledger, claim), key=f"key of {request_id}")
+    return Job(ledger=ledger, claim=claim, pulse=Lease(ledger, claim), key=f"key of {request_id}")
 
 
 def test_a_run_stores_what_the_processor_decides() -> None:
@@ -263,7 +266,7 @@ def test_a_forked_child_makes_its_own_instance() -> None:
         made_in.append(os.getpid())
         return FulfillmentAutomation(CONFIG)
 
-    processor = AutomationProcessor(Kind.FULFILLMENT, make, CONFIG)
+    processor = AutomationProcessor(RequestKind.FULFILLMENT, make, CONFIG)
     of_parent = processor.automation
     read_end, write_end = os.pipe()
     child = os.fork()
