@@ -34,10 +34,10 @@ STYLES: Mapping[State, str] = {
     State.RUNNING: "cyan",
     State.POSTING: "cyan",
     State.RETRY: "yellow",
-    State.WAITING: "blue",
+    State.SNOOZED: "blue",
     State.DECIDED: "yellow",
     State.PARKED: "bold red",
-    State.SETTLED: "green",
+    State.COMPLETED: "green",
     State.SUPERSEDED: "magenta",
     State.DISCARDED: "dim",
 }

@@ -294,14 +294,14 @@ class Checkup:
     def _of_encryption(self, ledger: RedisLedger) -> Finding:
         """Tell whether what open requests have stored can be read with this environment's keys."""
         keys = self._settings.encryption_key if self._settings else ()
-        closed = [entry for entry in ledger.entries(states=OPEN_STATES) if entry.sealed]
+        closed = [entry for entry in ledger.iter_records(states=OPEN_STATES) if entry.decrypt_error]
         if closed:
             names = ", ".join(entry.ref.id for entry in closed[:3])
             return Finding(
                 "encryption",
                 Level.FAIL,
                 f"of {len(closed)} open requests ({names}{', …' if len(closed) > 3 else ''}) "
-                f"something can't be read here: {closed[0].sealed}",
+                f"something can't be read here: {closed[0].decrypt_error}",
                 "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
             )
         if not keys:

@@ -93,7 +93,7 @@ def _picture(entries: list[RequestRecord], total: int, now: float, width: int) -
 
 
 def _why(entry: RequestRecord) -> str:
-    held = f"paused by a person ({entry.held_by})" if entry.held_by else ""
+    held = f"paused by a person ({entry.paused_by})" if entry.paused_by else ""
     return clean(held or entry.outcome or entry.error)
 
 

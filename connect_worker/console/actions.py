@@ -71,7 +71,7 @@ class Ask(Acting):
             refs = [RequestKey.parse(text) for text in self.get_body_arguments("ref")]
         except ValueError:
             raise HTTPError(400, reason="There is no such request") from None
-        found = await self.read(lambda ledger: ledger.records(refs))
+        found = await self.read(lambda ledger: ledger.get_records(refs))
         known = {entry.ref for entry in found}
         return found, [ref.id for ref in refs if ref not in known]
 

@@ -90,7 +90,7 @@ def read_sheet(ledger: Ledger, query: Query) -> Sheet:
             refs.reverse()
         begin, query = _cut(query, len(refs))
         # One that was rerun since then is there, and is no longer parked.
-        entries = ledger.records(refs[begin : begin + PAGE_SIZE])
+        entries = ledger.get_records(refs[begin : begin + PAGE_SIZE])
         return Sheet(query, entries, len(refs), ledger.now())
     found = read_all(ledger, query)
     begin, query = _cut(query, len(found))

@@ -39,7 +39,7 @@ def look(account: Account) -> tuple[StatusReport, dict[RequestKind, Day]]:
         poll_seconds=account.poll_seconds,
         max_calls_per_second=account.max_calls_per_second,
     )
-    hours = account.ledger.settled_by_hour(HOURS)
+    hours = account.ledger.completed_by_hour(HOURS)
     return board, {kind: day_of(kind, hours) for kind in RequestKind}
 
 

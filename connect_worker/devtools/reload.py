@@ -102,7 +102,7 @@ class Watch:
             ref.id: entry.error
             for kind in RequestKind
             for ref in self._ledger.parked(kind)
-            if (entry := self._ledger.entry(ref)) is not None
+            if (entry := self._ledger.get_record(ref)) is not None
         }
 
     def _get(self, parameters: dict[str, str]) -> Any:

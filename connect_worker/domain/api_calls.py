@@ -36,12 +36,12 @@ class StatusChange:
     body: JSON = None
     #: The status that shows it was accepted; "" for a call that leaves the status alone and
     #: may be sent again without harm (storing parameters).
-    becomes: str = ""
+    resulting_status: str = ""
 
     @property
-    def shows_for_ever(self) -> bool:
+    def is_verifiable(self) -> bool:
         """Whether Connect itself tells at any later time that the call was accepted."""
-        return self.becomes in LASTING
+        return self.resulting_status in LASTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class ApiCalls:
     #: The word for people and counters: `approved`, `skipped`, …
     result: str = ""
     #: Whether the visit goes on, to be looked at again later (a skip).
-    again: bool = False
+    stays_pending: bool = False
     #: The status that the request ends in; "" when it stays.
-    becomes: str = field(default="")
+    resulting_status: str = field(default="")
 
 
 #: The status that each action on a usage file leads to, by Connect's state diagrams.
@@ -102,9 +102,11 @@ def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = 
                 raise Permanent(f"{action!r} is no action on a usage file")
             return _ending(ref, action, body, becomes=FILE_ACTIONS[action])
         case Skip(message):
-            return ApiCalls(_message(ref, "skip-message", message), result="skipped", again=True)
+            return ApiCalls(
+                _message(ref, "skip-message", message), result="skipped", stays_pending=True
+            )
         case NoDecision():
-            return ApiCalls(result="left pending", again=True)
+            return ApiCalls(result="left pending", stays_pending=True)
         case Report():
             return ApiCalls(result="reported")
         case _:
@@ -119,7 +121,7 @@ def _approve(ref: RequestKey, outcome: Approve, *, say_activated: bool) -> ApiCa
         else "Activated using custom activation tile."
     )
     message = _message(ref, "message", text) if say_activated else ()
-    return ApiCalls((change, *message), result="approved", becomes="approved")
+    return ApiCalls((change, *message), result="approved", resulting_status="approved")
 
 
 def _approval(kind: RequestKind, outcome: Approve) -> JSON:
@@ -142,12 +144,12 @@ def _inquire(ref: RequestKey, outcome: Inquire) -> ApiCalls:
     store = (StatusChange(f"params-{_digest(params)}", "PUT", _path(ref), body),) if params else ()
     change = _change(ref, "inquire", {}, "inquiring")
     message = _message(ref, "message", outcome.message)
-    return ApiCalls((*store, change, *message), result="inquired", becomes="inquiring")
+    return ApiCalls((*store, change, *message), result="inquired", resulting_status="inquiring")
 
 
 def _ending(ref: RequestKey, action: str, body: JSON, *, becomes: str) -> ApiCalls:
     result = "submitted" if action == "submit" else becomes
-    return ApiCalls((_change(ref, action, body, becomes),), result=result, becomes=becomes)
+    return ApiCalls((_change(ref, action, body, becomes),), result=result, resulting_status=becomes)
 
 
 def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusChange:

@@ -53,7 +53,7 @@ class KindFacts:
     #: The collection's path; one request is at `path/{id}`.
     path: str
     #: The status in which requests wait for the vendor, unless a processor's filters say otherwise.
-    waiting: str
+    waiting_status: str
     #: The RQL field that holds the product's id.
     product_field: str
     #: The same, as a way through the document.
@@ -70,7 +70,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.FULFILLMENT,
             path="requests",
-            waiting="pending",
+            waiting_status="pending",
             product_field="asset.product.id",
             product_path=("asset", "product", "id"),
             created_field="created",
@@ -79,7 +79,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.TIER_CONFIG,
             path="tier/config-requests",
-            waiting="pending",
+            waiting_status="pending",
             product_field="configuration.product.id",
             product_path=("configuration", "product", "id"),
             created_field="created",
@@ -87,7 +87,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.USAGE_FILE,
             path="usage/files",
-            waiting="ready",
+            waiting_status="ready",
             product_field="product.id",
             product_path=("product", "id"),
             created_field="created.at",
@@ -95,7 +95,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.USAGE,
             path="listings",
-            waiting="listed",
+            waiting_status="listed",
             product_field="product.id",
             product_path=("product", "id"),
             created_field="created",

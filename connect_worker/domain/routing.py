@@ -19,7 +19,7 @@ class Limit:
 
     #: The automation's registered name.
     name: str
-    most: int
+    max_concurrent: int
 
 
 #: The limits of a kind by product, None for a product without one; "" stands for all others.

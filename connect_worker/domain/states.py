@@ -65,13 +65,13 @@ class State(StrEnum):
     #: The last attempt failed; runs again when it is due.
     RETRY = "retry"
     #: The processor said "not now" (a skip) or "not yet"; runs again when due, no attempt used.
-    WAITING = "waiting"
+    SNOOZED = "waiting"
     #: The decision is stored and not wholly posted; a worker posts it when it is due.
     DECIDED = "decided"
     #: A worker is posting the stored decision, under a lease.
     POSTING = "posting"
     #: Every step of the decision was accepted by Connect.
-    SETTLED = "settled"
+    COMPLETED = "settled"
     #: Connect shows a status that somebody else decided; nothing was overwritten.
     SUPERSEDED = "superseded"
     #: Stopped for a person, with the error.
@@ -90,7 +90,7 @@ class State(StrEnum):
         return self in (State.RUNNING, State.POSTING)
 
 
-FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
+FINAL_STATES = frozenset({State.COMPLETED, State.SUPERSEDED, State.DISCARDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class PendingRequest:
     ref: RequestKey
     #: The visit where Connect tells it (`events.pended.at`, a status, a period); `None` where
     #: only the ledger can count the stays in `pending` (fulfillment requests).
-    visit: str | None = None
+    cycle: str | None = None
     #: The product's id, for the people who look; "" when the document names none.
     product: str = ""
 
@@ -141,7 +141,7 @@ class Claim:
     """The right to work on one visit, until the lease ends or a higher fence exists."""
 
     ref: RequestKey
-    visit: str
+    cycle: str
     #: Grows with every claim of the request; a write with an older fence is refused.
     fence: int
     #: Unique to this claim: the worker's name and a random part.
@@ -155,15 +155,15 @@ class Claim:
     #: Results of the steps that are done, by step name.
     steps: dict[str, JSON] = field(default_factory=dict)
     #: Whether failures of the account are counted: a success of this claim is worth telling.
-    probe: bool = False
+    is_half_open_probe: bool = False
     #: The limit of which it holds a slot; "" when it needs none.
     limit: str = ""
     #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
-    sealed: str = ""
+    decrypt_error: str = ""
     #: The name under which its product is counted.
     counted_as: str = ""
     #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
-    not_yet_since: float = 0.0
+    snoozed_since: float = 0.0
 
 
 class ClaimDenied(StrEnum):
@@ -178,11 +178,11 @@ class ClaimDenied(StrEnum):
     #: The visit has ended, or waits for a person.
     ENDED = "ended"
     #: The account is paused (429, a refused key, Connect down).
-    PAUSED = "paused"
+    BREAKER_OPEN = "paused"
     #: As many as its automation allows are inside the processor; it is in line.
-    FULL = "full"
+    CONCURRENCY_LIMIT = "full"
     #: A person holds its processor back; `resume` wakes it.
-    HELD = "paused by a person"
+    OPERATOR_PAUSE = "paused by a person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class BreakerState:
 
     #: Seconds (Redis time) until which it is closed; 0 when it is open, and in the past while
     #: failures are counted.
-    closed_until: float = 0.0
+    open_until: float = 0.0
     reason: str = ""
     #: Failed probes in a row; 0 when it is open or was closed by a 429.
     failures: int = 0
@@ -216,7 +216,7 @@ class RateLimitResult:
     """Whether, and when, one more call to Connect may be sent."""
 
     #: Seconds until the account's pause ends; 0 when there is none.
-    paused_seconds: float = 0.0
+    breaker_seconds: float = 0.0
     reason: str = ""
     #: Seconds until the call's turn in the shared rate; 0 without a rate.
     wait_seconds: float = 0.0
@@ -265,7 +265,7 @@ class RequestRecord:
 
     ref: RequestKey
     state: State
-    visit: str
+    cycle: str
     fence: int
     attempt: int
     product: str = ""
@@ -288,8 +288,8 @@ class RequestRecord:
     #: This visit's last changes of state, oldest first; the last 24.
     history: tuple[StateChange, ...] = ()
     #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
-    not_yet_since: float = 0.0
+    snoozed_since: float = 0.0
     #: The pause for whose end it waits; "" for none.
-    held_by: str = ""
+    paused_by: str = ""
     #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
-    sealed: str = ""
+    decrypt_error: str = ""

@@ -51,7 +51,7 @@ def rewound(kind: RequestKind, document: Mapping[str, JSON]) -> dict[str, Any]:
     """Return a decided request as it waits again; what the vendor stored in it stays."""
     traces = ("reason", "template", "activation_key")
     kept = {name: value for name, value in document.items() if name not in traces}
-    return {**kept, "status": KINDS[kind].waiting}
+    return {**kept, "status": KINDS[kind].waiting_status}
 
 
 def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:

@@ -115,12 +115,12 @@ def dry_run(
         engine = local_runtime(
             watched, name=str(processor), connect=client, ledger=ledger, products=products
         )
-        sighting = processor.sighting(document, now=ledger.now())
-        ledger.sight([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
+        sighting = processor.pending_request(document, now=ledger.now())
+        ledger.register([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
         if steps:
             _journal(ledger, sighting.ref, steps)
         handled = run_job(engine, sighting.ref)
-    entry = ledger.entry(sighting.ref)
+    entry = ledger.get_record(sighting.ref)
     assert entry is not None  # noqa: S101 - it was sighted
     return DryRun(
         handled.text,
@@ -137,8 +137,8 @@ def _journal(ledger: MemoryLedger, ref: RequestKey, steps: Mapping[str, JSON]) -
     claim = ledger.claim(ref, owner="an earlier run", lease_seconds=60)
     assert isinstance(claim, Claim)  # noqa: S101 - it was sighted
     for number, (name, result) in enumerate(steps.items(), start=1):
-        ledger.record(claim, entry_name(number, name), as_json(name, result))
-    ledger.put_back(claim, State.RETRY, delay_seconds=0, attempt_used=False)
+        ledger.record_step(claim, entry_name(number, name), as_json(name, result))
+    ledger.reschedule(claim, State.RETRY, delay_seconds=0, attempt_used=False)
 
 
 def _processor(
@@ -169,15 +169,15 @@ class _Watched:
         """Whether the document is in a status that the processor wants to see."""
         return self._processor.awaits(document)
 
-    def sightings(
+    def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterator[PendingRequest]:
         """List the requests that wait for it, or of them one."""
-        return self._processor.sightings(connect, now=now, request_id=request_id)
+        return self._processor.list_pending(connect, now=now, request_id=request_id)
 
-    def sighting(self, document: JSON, *, now: float) -> PendingRequest:
+    def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its visit."""
-        return self._processor.sighting(document, now=now)
+        return self._processor.pending_request(document, now=now)
 
     def run(self, document: JSON, job: Job) -> None:
         """Process one request."""

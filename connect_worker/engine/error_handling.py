@@ -80,7 +80,7 @@ def _why_exhausted(engine: Runtime, job: Job, error: Exception) -> Exception | N
         return None
     if isinstance(error, RetryRequest):
         limit = _give_up_after(job, error)
-        lasted = engine.ledger.now() - job.claim.not_yet_since if job.claim.not_yet_since else 0.0
+        lasted = engine.ledger.now() - job.claim.snoozed_since if job.claim.snoozed_since else 0.0
         if limit is None or lasted < limit:
             return None
         return RetryDeadlineExceeded(
@@ -157,11 +157,11 @@ def _snooze(engine: Runtime, job: Job, error: RetryRequest) -> tuple[str, None]:
     limit = _give_up_after(job, error)
     if limit is not None:
         now = engine.ledger.now()
-        seconds = min(seconds, max(0.0, (job.claim.not_yet_since or now) + limit - now))
+        seconds = min(seconds, max(0.0, (job.claim.snoozed_since or now) + limit - now))
     why = " ".join(mask_secrets(str(error)).split())
-    engine.ledger.put_back(
+    engine.ledger.reschedule(
         job.claim,
-        State.WAITING,
+        State.SNOOZED,
         delay_seconds=seconds,
         error=why,
         attempt_used=False,
@@ -186,7 +186,7 @@ def record_account_error(engine: Runtime, trouble: AccountError) -> float:
     if trouble.asked_seconds is not None:
         _trip_breaker(engine, trouble.asked_seconds, trouble.reason, asked=True)
         return max(trouble.asked_seconds, 0.1)
-    gate = engine.ledger.close_gate(seconds=0, reason=trouble.reason, failed=True)
+    gate = engine.ledger.trip_breaker(seconds=0, reason=trouble.reason, failed=True)
     over = gate.failures - trouble.strikes + 1
     if over < 1:
         return 0.0
@@ -198,8 +198,10 @@ def record_account_error(engine: Runtime, trouble: AccountError) -> float:
 
 def _trip_breaker(engine: Runtime, seconds: float, reason: str, *, asked: bool = False) -> None:
     """Pause all workers; this process's other jobs need not ask the ledger to know."""
-    engine.ledger.close_gate(seconds=seconds, reason=reason, failed=False, asked=asked)
-    engine.pause.learn(asked_at=engine.pause.clock(), paused_seconds=seconds, reason=reason)
+    engine.ledger.trip_breaker(seconds=seconds, reason=reason, failed=False, asked=asked)
+    engine.breaker_cache.learn(
+        asked_at=engine.breaker_cache.clock(), paused_seconds=seconds, reason=reason
+    )
 
 
 def _reschedule(
@@ -207,7 +209,7 @@ def _reschedule(
 ) -> tuple[str, float]:
     state = State.DECIDED if job.is_decided else State.RETRY
     text = describe(error)
-    engine.ledger.put_back(
+    engine.ledger.reschedule(
         job.claim,
         state,
         delay_seconds=seconds,

@@ -88,8 +88,8 @@ class Job:
                 here.
             InvalidDecision: What the ledger has is none that this version can read.
         """
-        if self.claim.sealed:
-            raise DecryptionKeyMissing(self.claim.sealed)
+        if self.claim.decrypt_error:
+            raise DecryptionKeyMissing(self.claim.decrypt_error)
         if self.claim.decision is None:
             return
         try:
@@ -112,9 +112,9 @@ class Job:
             return 0
         return self.claim.fence - self.decision.fence + 1 if self.decision.fence else 1
 
-    def confirm(self) -> None:
+    def ensure_held(self) -> None:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
-        self._pulse.confirm()
+        self._pulse.ensure_held()
 
     @property
     def document(self) -> JSON:
@@ -124,13 +124,13 @@ class Job:
     def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
         """Run an effect once per visit and journal its JSON result; a rerun gets that result."""
         if name not in self.steps:
-            self.confirm()
-            self.record(name, effect())
+            self.ensure_held()
+            self.record_step(name, effect())
         return self.steps[name]
 
-    def record(self, name: str, result: JSON) -> None:
+    def record_step(self, name: str, result: JSON) -> None:
         """Journal a step as done."""
-        self._ledger.record(self.claim, name, result)
+        self._ledger.record_step(self.claim, name, result)
         self.steps[name] = result
 
     def open(self, document: JSON) -> None:
@@ -143,7 +143,7 @@ class Job:
         if rules.time_limit is not None and self.deadline:
             self.deadline.start(rules.time_limit)
 
-    def lose(self) -> None:
+    def revoke(self) -> None:
         """Let this run write nothing more, and its lease end."""
         self._pulse.lost = True
 
@@ -171,7 +171,7 @@ class Job:
                 f"{self.ref}: decided twice, first {self.decision.outcome!r}, then {outcome!r}"
             )
         if self.decision is None:
-            self.confirm()
+            self.ensure_held()
             stored = replace(decision, outcome=without_passwords(outcome, self._document))
             self._ledger.decide(self.claim, stored.dump())
             self.decision = decision

@@ -47,7 +47,7 @@ def keep_seconds(engine: Runtime, ref: RequestKey, status: str) -> float:
     """Return the seconds to keep the record of a request that Connect shows in this status."""
     if status == "inquiring":
         return LONG_SECONDS
-    return REPORT_SECONDS if ref.kind is RequestKind.USAGE else engine.keep_seconds
+    return REPORT_SECONDS if ref.kind is RequestKind.USAGE else engine.retention_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def run_job(engine: Runtime, ref: RequestKey) -> JobResult:
             what this job had not stored yet is done again when its lease has ended.
     """
     owner = f"{engine.worker}:{uuid.uuid4().hex[:12]}"
-    asked_at = engine.pause.clock()
+    asked_at = engine.breaker_cache.clock()
     claim = engine.ledger.claim(
         ref,
         owner=owner,
@@ -83,15 +83,15 @@ def run_job(engine: Runtime, ref: RequestKey) -> JobResult:
     if isinstance(claim, ClaimDenied):
         return JobResult(f"nothing to do: {claim}")
     # The claim would have been refused: a short job need not ask again.
-    engine.pause.learn(asked_at=asked_at)
+    engine.breaker_cache.learn(asked_at=asked_at)
     with (
-        bind_log(request=ref.id, product=claim.product, visit=claim.visit, attempt=claim.attempt),
+        bind_log(request=ref.id, product=claim.product, visit=claim.cycle, attempt=claim.attempt),
         hiding(),
         metric_labels(ref.kind, claim.counted_as),
-        engine.heart.beating(claim) as pulse,
+        engine.leases.keep_alive(claim) as pulse,
         calls_under_lease(pulse),
     ):
-        key = idempotency_key(engine.account, ref, claim.visit)
+        key = idempotency_key(engine.account, ref, claim.cycle)
         job = Job(ledger=engine.ledger, claim=claim, pulse=pulse, key=key)
         try:
             job.read_decision()
@@ -102,8 +102,8 @@ def run_job(engine: Runtime, ref: RequestKey) -> JobResult:
             if job.decision is None:
                 # Else it was handed on when the decision was stored.
                 wake_slot_queue(engine, claim)
-        if claim.probe:
-            engine.ledger.open_gate()
+        if claim.is_half_open_probe:
+            engine.ledger.reset_breaker()
         return replace(handled, product=claim.product)
 
 
@@ -137,16 +137,16 @@ def _load(engine: Runtime, job: Job) -> JSON:
     """GET the request afresh: what the poll saw is old. A success ends the account's pause."""
     document = fetch(engine.connect, job.ref)
     hide_here(passwords_in(document))
-    if job.claim.probe:
+    if job.claim.is_half_open_probe:
         # The posts may fail all the same: their failures are forgotten when one has succeeded.
-        engine.ledger.open_gate(forget=False)
+        engine.ledger.reset_breaker(forget=False)
     return document
 
 
 def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
     """Whether the document still waits in this visit; a later visit is the next poll's."""
     visit = cycle_of(claim.ref.kind, document)
-    moved_on = visit is not None and not claim.visit.isdigit() and visit != claim.visit
+    moved_on = visit is not None and not claim.cycle.isdigit() and visit != claim.cycle
     return processor.awaits(document) and not moved_on
 
 
@@ -169,7 +169,7 @@ def _decide(engine: Runtime, processor: Processor, job: Job, document: JSON) -> 
 @contextmanager
 def _timed(engine: Runtime, job: Job) -> Iterator[None]:
     """Have the request taken from this run if it is inside for longer than its rules allow."""
-    job.deadline = Deadline(partial(exceed_time_limit, engine, job), engine.reaper)
+    job.deadline = Deadline(partial(exceed_time_limit, engine, job), engine.process_killer)
     try:
         yield
     except BaseException:
@@ -183,10 +183,10 @@ def _end(engine: Runtime, job: Job, finished: PostResult) -> JobResult:
     result, found = finished.calls.result, finished.superseded_by
     if found:
         return _supersede(engine, job, found, decision=result)
-    if finished.calls.again:
+    if finished.calls.stays_pending:
         return _wait(engine, job, result)
-    keep = keep_seconds(engine, job.ref, finished.calls.becomes)
-    engine.ledger.settle(job.claim, result, keep_seconds=keep)
+    keep = keep_seconds(engine, job.ref, finished.calls.resulting_status)
+    engine.ledger.complete(job.claim, result, keep_seconds=keep)
     logger.info(LogEvent("settled", outcome=result))
     return JobResult(result)
 
@@ -199,9 +199,9 @@ def _supersede(engine: Runtime, job: Job, status: str, *, decision: str = "none"
 
 
 def _wait(engine: Runtime, job: Job, why: str) -> JobResult:
-    engine.ledger.put_back(
+    engine.ledger.reschedule(
         job.claim,
-        State.WAITING,
+        State.SNOOZED,
         delay_seconds=engine.skip_seconds,
         error=why,
         attempt_used=False,

@@ -35,7 +35,7 @@ class Lease:
         """Renew the lease; a refusal marks it as lost, an unreachable ledger leaves it as it is."""
         asked = time.monotonic()
         try:
-            held = self._ledger.extend(self.claim)
+            held = self._ledger.renew_lease(self.claim)
         except LedgerUnavailable as exc:
             logger.warning("heartbeat failed request=%s: %s", self.claim.ref, exc)
             return
@@ -44,7 +44,7 @@ class Lease:
         else:
             self.lost = True
 
-    def confirm(self) -> None:
+    def ensure_held(self) -> None:
         """Return only while the lease holds; call it before every write to the outside.
 
         A process that was frozen can't trust that its heartbeats kept the lease: when the last
@@ -71,7 +71,7 @@ class LeaseKeeper:
         self._starting = threading.Lock()
 
     @contextmanager
-    def beating(self, claim: Claim) -> Iterator[Lease]:
+    def keep_alive(self, claim: Claim) -> Iterator[Lease]:
         """Keep the claim's lease alive for the length of a `with` block."""
         pulse = Lease(self._ledger, claim)
         self._ensure_thread()

@@ -28,7 +28,7 @@ def check_products(engine: Runtime) -> None:
     """Ask Connect for each named product and log those it doesn't know; hourly, by one worker."""
     if not engine.products:
         return
-    if not engine.ledger.hold("products", owner=engine.worker, seconds=EVERY_SECONDS):
+    if not engine.ledger.lock("products", owner=engine.worker, seconds=EVERY_SECONDS):
         return
     for product in engine.products:
         try:
@@ -95,16 +95,16 @@ def poll(engine: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> P
     began = engine.ledger.now()
     if not engine.registry.of_kind(kind):
         return _note(engine, kind, began, PollResult(problem=NO_PROCESSOR))
-    gate = engine.ledger.gate()
-    if gate.closed_until > began:
+    gate = engine.ledger.breaker()
+    if gate.open_until > began:
         return _note(engine, kind, began, PollResult(problem=f"paused: {gate.reason}"))
     owner = f"{engine.worker}:{uuid.uuid4().hex[:8]}"
     # Scheduled polls pile up while none is served; one of them is enough.
     seconds = engine.poll_seconds.get(kind, 0.0) / 2
-    is_new = seconds and engine.ledger.hold(f"polled:{kind}", owner=owner, seconds=seconds)
+    is_new = seconds and engine.ledger.lock(f"polled:{kind}", owner=owner, seconds=seconds)
     if seconds and not is_new and not is_asked_for:
         return PollResult(problem="polled a moment ago")
-    if not engine.ledger.hold(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
+    if not engine.ledger.lock(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
         return PollResult(problem=UNDER_WAY)
     try:
         with metric_labels(kind):
@@ -116,13 +116,13 @@ def poll(engine: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> P
         _note(engine, kind, began, PollResult(problem=describe(error)))
         raise
     finally:
-        engine.ledger.release(f"poll:{kind}", owner=owner)
+        engine.ledger.unlock(f"poll:{kind}", owner=owner)
 
 
 def _note(engine: Runtime, kind: RequestKind, began: float, polled: PollResult) -> PollResult:
     """Tell the people who ask the ledger how the poll ended."""
     seconds = max(0.0, engine.ledger.now() - began)
-    engine.ledger.polled(
+    engine.ledger.record_poll(
         kind, PollReport(seconds=seconds, seen=polled.seen, new=polled.new, problem=polled.problem)
     )
     return polled
@@ -149,9 +149,9 @@ def _poll(engine: Runtime, kind: RequestKind) -> PollResult:
     # Of what is listed only these are remembered: a list may be long.
     listed = Listed(parked={ref.id: ref for ref in engine.ledger.parked(kind)})
     new, problems = sight(engine, kind, listed, seen_at)
-    if engine.ledger.gate().failures:
+    if engine.ledger.breaker().failures:
         # Connect can be read; where posts wait, one of them tells whether it takes them too.
-        engine.ledger.open_gate(forget=not _posts_wait(engine))
+        engine.ledger.reset_breaker(forget=not _posts_wait(engine))
     _look_after_parked(engine, listed.parked.values(), seen_at)
     check_products(engine)
     logger.info(LogEvent("polled", kind=kind, seen=listed.count, new=new))
@@ -173,7 +173,7 @@ def sight(
     new, problems = 0, []
     for processor in engine.registry.of_kind(kind):
         try:
-            rows = processor.sightings(engine.connect, now=seen_at, request_id=request_id)
+            rows = processor.list_pending(engine.connect, now=seen_at, request_id=request_id)
             new += _enqueue(engine, rows, listed, seen_at)
         except LedgerUnavailable:
             raise
@@ -192,7 +192,9 @@ def _enqueue(
     """Enqueue what is new of one processor's list; return how many that are."""
     new = 0
     for batch in _batches(listed.noting(rows)):
-        refs = engine.ledger.sight(batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds)
+        refs = engine.ledger.register(
+            batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds
+        )
         engine.publisher.publish(refs)
         new += len(refs)
     return new
@@ -217,7 +219,7 @@ def _look_after_parked(engine: Runtime, unlisted: Iterable[RequestKey], seen_at:
         if _may_wait(engine, ref, status):
             continue
         keep = keep_seconds(engine, ref, status)
-        if engine.ledger.leave(ref, status, seen_at=seen_at, keep_seconds=keep):
+        if engine.ledger.mark_decided_elsewhere(ref, status, seen_at=seen_at, keep_seconds=keep):
             logger.info(LogEvent("decided elsewhere", request=ref.id, status=status))
 
 

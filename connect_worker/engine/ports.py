@@ -47,7 +47,7 @@ class Ledger(Protocol):
     def now(self) -> float:
         """Return the store's clock, in seconds since the epoch."""
 
-    def sight(
+    def register(
         self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
     ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message.
@@ -85,7 +85,7 @@ class Ledger(Protocol):
         stored decision is `HELD`: no attempt is used, and `resume` wakes the request.
         """
 
-    def extend(self, claim: Claim) -> bool:
+    def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease (a heartbeat); False when the claim is no longer the current one."""
 
     def decide(self, claim: Claim, decision: JSON) -> None:
@@ -98,16 +98,16 @@ class Ledger(Protocol):
             ValueError: The decision is null, or no JSON.
         """
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays, and of a processor's its time."""
 
-    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`; the record is kept for `keep_seconds`."""
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the visit as `superseded`, with the status that Connect shows as its outcome."""
 
-    def put_back(
+    def reschedule(
         self,
         claim: Claim,
         state: State,
@@ -131,7 +131,7 @@ class Ledger(Protocol):
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at; a stored decision is kept."""
 
-    def wake(
+    def take_due(
         self,
         *,
         limit: int,
@@ -151,7 +151,7 @@ class Ledger(Protocol):
         as soon as the queue is empty.
         """
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of line as the limit has room for; return them, to be published.
 
         Of all limits when none is named; the visits that began first come first. They hold no slot:
@@ -159,7 +159,9 @@ class Ledger(Protocol):
         pauses.
         """
 
-    def leave(self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+    def mark_decided_elsewhere(
+        self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
+    ) -> bool:
         """End a visit that nobody holds because the request was seen with another status.
 
         True when the record was changed; untouched when leased, ended, or changed after `seen_at`.
@@ -195,10 +197,10 @@ class Ledger(Protocol):
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
 
-    def gate(self) -> BreakerState:
+    def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
 
-    def close_gate(
+    def trip_breaker(
         self, *, seconds: float, reason: str, failed: bool, asked: bool = False
     ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`; never shortens a pause.
@@ -208,27 +210,27 @@ class Ledger(Protocol):
         A pause that Connect `asked` for lasts until its end, whoever opens the gate meanwhile.
         """
 
-    def open_gate(self, *, forget: bool = True) -> None:
+    def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise.
 
         What Connect asked for stays: the call that succeeded was sent before. With the failures
         kept, the next one closes the gate for longer.
         """
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> RateLimitResult:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn in a shared rate.
 
         The turns of all callers are evenly spaced, with no credit for a time without calls. While
         the account pauses, none is taken. A call repeated for a lost reply wastes a turn, no more.
         """
 
-    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take or renew a named lock for a while; False while somebody else holds it."""
 
-    def release(self, name: str, *, owner: str) -> None:
+    def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
 
-    def notice(
+    def add_hint(
         self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
     ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down; tell whether a worker has to be told, and of what.
@@ -238,25 +240,25 @@ class Ledger(Protocol):
         than a thousand notices only the kind is kept: what comes back is then the whole kind's.
         """
 
-    def noticed(self, notice: ChangeHint) -> str:
+    def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of its last notification; "" when nobody has to look."""
 
-    def answer(self, notice: ChangeHint, mark: str) -> bool:
+    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked, and had this mark before.
 
         False when another notification has come since: what it tells of may have been missed.
         """
 
-    def put_off(self, notice: ChangeHint, *, seconds: float) -> None:
+    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have `unanswered` name it after so many seconds; one that was answered stays so."""
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
+    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return notices whose message nobody has answered for `requeue_seconds`, oldest first.
 
         Each is named again after another `requeue_seconds`.
         """
 
-    def polled(self, kind: RequestKind, poll: PollReport) -> None:
+    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended; its time is the ledger's."""
 
     def polls(self) -> Mapping[RequestKind, PollReport]:
@@ -265,10 +267,10 @@ class Ledger(Protocol):
     def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request; "" where none is known."""
 
-    def entry(self, ref: RequestKey) -> RequestRecord | None:
+    def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
 
-    def entries(
+    def iter_records(
         self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
     ) -> Iterator[RequestRecord]:
         """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
@@ -284,7 +286,7 @@ class Ledger(Protocol):
     def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
 
-    def records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
+    def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, in their order, without those not there."""
 
     def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
@@ -302,7 +304,7 @@ class Ledger(Protocol):
     def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return the same since midnight, UTC, by the ledger's clock."""
 
-    def settled_by_hour(self, hours: int) -> list[HourlyCompletions]:
+    def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in so many hours, 48 at most; the last one still goes on.
 
         Oldest first; every hour and every kind is there. How long a visit took is counted from its
@@ -316,7 +318,7 @@ class Publisher(Protocol):
     def publish(self, refs: Iterable[RequestKey]) -> None:
         """Send one message per request to its kind's queue."""
 
-    def notify(self, notices: Iterable[ChangeHint]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         """Send one message per notice to the queue of polls and sweeps."""
 
     def backlogged(self) -> Backlog:

@@ -82,14 +82,14 @@ def post_decision(engine: Runtime, job: Job, decision: Decision, *, document: JS
         Message: No answer, or the account can't be used; the same call later goes on where this
             stopped.
     """
-    what = build_api_calls(job.ref, decision.outcome, say_activated=engine.say_activated)
+    what = build_api_calls(job.ref, decision.outcome, say_activated=engine.post_activation_message)
     posting = _Posting(engine, job, decision, what, document)
     todo = [step for step in what.steps if step.name not in job.steps]
     try:
         for step in todo:
             result = _run(posting, step)
-            if what.again or not (step is todo[-1] or _shows_for_ever(step)):
-                job.record(step.name, result)
+            if what.stays_pending or not (step is todo[-1] or _shows_for_ever(step)):
+                job.record_step(step.name, result)
     except _SupersededError as found:
         return PostResult(what, superseded_by=found.status)
     return PostResult(what)
@@ -100,7 +100,7 @@ def _shows_for_ever(step: Step) -> bool:
 
     (The last step needs none either: settling the visit is one.)
     """
-    return isinstance(step, StatusChange) and step.shows_for_ever
+    return isinstance(step, StatusChange) and step.is_verifiable
 
 
 def _run(posting: _Posting, step: Step) -> JSON:
@@ -118,17 +118,17 @@ def _run(posting: _Posting, step: Step) -> JSON:
 def _change(posting: _Posting, step: StatusChange) -> JSON:
     job, connect = posting.job, posting.engine.connect
     if posting.document is not None and _is_done(posting, posting.document):
-        return {"seen": posting.calls.becomes}
-    job.confirm()
+        return {"seen": posting.calls.resulting_status}
+    job.ensure_held()
     try:
         connect.send(step.method, step.path, step.body, key=job.key)
     except (*UNCLEAR, BadRequest, NotFound) as error:
         if _is_done(posting, fetch(connect, job.ref)):
-            return {"seen": posting.calls.becomes}
+            return {"seen": posting.calls.resulting_status}
         if isinstance(error, UNCLEAR):
             raise
         raise PostRefused(f"Connect refused to {step.name}: {error}") from error
-    return {"posted": step.becomes or step.name}
+    return {"posted": step.resulting_status or step.name}
 
 
 def _is_done(posting: _Posting, document: JSON) -> bool:
@@ -138,7 +138,7 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
         _SupersededError: When it shows a status that is neither the decision's nor that of waiting.
     """
     status = status_of(document)
-    if status == posting.calls.becomes:
+    if status == posting.calls.resulting_status:
         return True
     if status != posting.decision.waited_as:
         raise _SupersededError(status)
@@ -156,7 +156,7 @@ def _say(posting: _Posting, step: MessagePost) -> JSON:
         conversation = _conversation(posting, step)
         if conversation is None or _was_said(posting, conversation, step):
             return {"said": conversation}
-        job.confirm()
+        job.ensure_held()
         connect.send(
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )

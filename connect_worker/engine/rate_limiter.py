@@ -131,10 +131,12 @@ class RateLimiter:
         if turn.wait_seconds > 0:
             self._sleep(turn.wait_seconds)
             if pulse := _lease.get():
-                pulse.confirm()
+                pulse.ensure_held()
 
     def _ask(self, calls_per_second: float | None) -> RateLimitResult:
         asked_at = self._pause.clock()
-        turn = self._ledger.take_turn(calls_per_second=calls_per_second)
-        self._pause.learn(asked_at=asked_at, paused_seconds=turn.paused_seconds, reason=turn.reason)
+        turn = self._ledger.acquire_call(calls_per_second=calls_per_second)
+        self._pause.learn(
+            asked_at=asked_at, paused_seconds=turn.breaker_seconds, reason=turn.reason
+        )
         return turn

@@ -32,19 +32,19 @@ def refresh(engine: Runtime, notice: ChangeHint) -> str:
         LedgerUnavailable: Nothing can be noted down, so nothing is enqueued.
     """
     if not engine.registry.of_kind(notice.kind):
-        engine.ledger.answer(notice, engine.ledger.noticed(notice))
+        engine.ledger.acknowledge_hint(notice, engine.ledger.hint_mark(notice))
         return NO_PROCESSOR
     if not notice.request_id:
         return _look_at_kind(engine, notice)
     found = ""
     for _ in range(MOST_LOOKS):
-        mark = engine.ledger.noticed(notice)
+        mark = engine.ledger.hint_mark(notice)
         if not mark:
             return found or "nothing to do: somebody has looked"
         found, is_answered = _look_at_one(engine, notice)
-        if not is_answered or engine.ledger.answer(notice, mark):
+        if not is_answered or engine.ledger.acknowledge_hint(notice, mark):
             return found
-    engine.ledger.put_off(notice, seconds=SOON_SECONDS)
+    engine.ledger.defer_hint(notice, seconds=SOON_SECONDS)
     return found
 
 
@@ -53,26 +53,28 @@ def _look_at_kind(engine: Runtime, notice: ChangeHint) -> str:
 
     Notifications of a busy account would otherwise have its whole list read all the time.
     """
-    mark = engine.ledger.noticed(notice)
+    mark = engine.ledger.hint_mark(notice)
     if not mark:
         return "nothing to do: somebody has polled"
     lock = f"looked:{notice.kind}"
-    if not engine.ledger.hold(lock, owner=mark, seconds=SOON_SECONDS):
-        engine.ledger.put_off(notice, seconds=SOON_SECONDS)
+    if not engine.ledger.lock(lock, owner=mark, seconds=SOON_SECONDS):
+        engine.ledger.defer_hint(notice, seconds=SOON_SECONDS)
         return "polled a moment ago; again soon"
     polled = poll(engine, notice.kind, is_asked_for=True)
     # Another poll may have read before the change that the notice tells of. What met a pause or
     # trouble is repeated by a sweep, as a lost look is.
-    if polled.problem == UNDER_WAY or not (polled.problem or engine.ledger.answer(notice, mark)):
-        engine.ledger.put_off(notice, seconds=SOON_SECONDS)
+    if polled.problem == UNDER_WAY or not (
+        polled.problem or engine.ledger.acknowledge_hint(notice, mark)
+    ):
+        engine.ledger.defer_hint(notice, seconds=SOON_SECONDS)
     return str(polled)
 
 
 def _look_at_one(engine: Runtime, notice: ChangeHint) -> tuple[str, bool]:
     """Return what was found, and whether that is an answer."""
-    gate = engine.ledger.gate()
+    gate = engine.ledger.breaker()
     seen_at = engine.ledger.now()
-    if gate.closed_until > seen_at:
+    if gate.open_until > seen_at:
         return f"paused: {gate.reason}", False
     try:
         with metric_labels(notice.kind):

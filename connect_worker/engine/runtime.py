@@ -25,7 +25,7 @@ class Processor(Protocol):
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the processor wants to see."""
 
-    def sightings(
+    def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterable[PendingRequest]:
         """List the requests that wait for it, all pages, or the one with this id if it does.
@@ -58,26 +58,26 @@ class Runtime:
     connect: Connect
     publisher: Publisher
     registry: Registry[Processor]
-    heart: LeaseKeeper
+    leases: LeaseKeeper
     #: The account's name: part of every idempotency key.
     account: str
     #: Names this process in the ledger, for people: host and process id.
     worker: str
     #: What this process knows of the account's pause; the turnstile before `connect` has the same.
-    pause: BreakerCache = field(default_factory=BreakerCache)
+    breaker_cache: BreakerCache = field(default_factory=BreakerCache)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0
-    keep_seconds: float = 7 * 86_400.0
+    retention_seconds: float = 7 * 86_400.0
     #: Whether an approval is told in the request's conversation.
-    say_activated: bool = True
+    post_activation_message: bool = True
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 
     #: Ends the process of a run that takes longer than its `time_limit`.
-    reaper: ProcessKiller = field(default_factory=NullProcessKiller)
+    process_killer: ProcessKiller = field(default_factory=NullProcessKiller)
 
     @property
     def requeue_seconds(self) -> float:

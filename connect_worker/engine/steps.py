@@ -83,11 +83,11 @@ class Steps:
         if number <= len(self._journal):
             result = self._journal[number - 1].result
         else:
-            self._job.confirm()
+            self._job.ensure_held()
             self._running = self._failed = name
             result = as_json(name, effect())
             require_no_password(name, result, passwords_in(self._job.document))
-            self._job.record(entry_name(number, name), result)
+            self._job.record_step(entry_name(number, name), result)
             self._failed = ""
         self._passed.append(name)
         return result

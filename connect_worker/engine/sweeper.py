@@ -33,7 +33,7 @@ def sweep(engine: Runtime) -> SweepResult:
     woken = rescued = parked = 0
     backlogged = engine.publisher.backlogged()
     while True:
-        found = engine.ledger.wake(
+        found = engine.ledger.take_due(
             limit=BATCH,
             requeue_seconds=engine.requeue_seconds,
             max_attempts=engine.policy.max_attempts,
@@ -50,10 +50,10 @@ def sweep(engine: Runtime) -> SweepResult:
         if found.looked_at < BATCH:
             break
     # Notices whose message was lost, or whose worker died while it looked.
-    engine.publisher.notify(
-        engine.ledger.unanswered(limit=BATCH, requeue_seconds=engine.requeue_seconds)
+    engine.publisher.publish_hints(
+        engine.ledger.stale_hints(limit=BATCH, requeue_seconds=engine.requeue_seconds)
     )
     # Slots that were not handed on: a job died inside the processor, or a message was lost.
-    released = engine.ledger.next_in_line(requeue_seconds=engine.requeue_seconds)
+    released = engine.ledger.take_from_slot_queue(requeue_seconds=engine.requeue_seconds)
     engine.publisher.publish(released)
     return SweepResult(woken + len(released), rescued, parked)

@@ -20,7 +20,9 @@ def wake_slot_queue(engine: Runtime, claim: Claim) -> None:
     if not claim.limit:
         return
     try:
-        refs = engine.ledger.next_in_line(claim.limit, requeue_seconds=engine.requeue_seconds)
+        refs = engine.ledger.take_from_slot_queue(
+            claim.limit, requeue_seconds=engine.requeue_seconds
+        )
     except LedgerUnavailable as error:
         logger.warning(LogEvent("slot not handed on", limit=claim.limit, error=error))
         return
@@ -35,7 +37,7 @@ def exceed_time_limit(engine: Runtime, job: Job, seconds: float, place: str) -> 
     step, no decision, no change through the automation.
     """
     # Local, and at once: whatever the ledger answers, this run writes nothing more.
-    job.lose()
+    job.revoke()
     claim, most = job.claim, engine.policy.max_attempts
     is_last = claim.attempt >= most
     error = (
@@ -48,7 +50,7 @@ def exceed_time_limit(engine: Runtime, job: Job, seconds: float, place: str) -> 
             engine.ledger.park(claim, error)
         else:
             delay = engine.policy.delay(claim.attempt)
-            engine.ledger.put_back(
+            engine.ledger.reschedule(
                 claim, State.RETRY, delay_seconds=delay, error=error, cause=Cause.TIME_LIMIT
             )
         wake_slot_queue(engine, claim)
@@ -59,4 +61,4 @@ def exceed_time_limit(engine: Runtime, job: Job, seconds: float, place: str) -> 
         # The lease is not renewed any more: it ends, and the next sweep finds it.
         logger.warning(LogEvent("not given back", error=unavailable))
     finally:
-        engine.reaper.end()
+        engine.process_killer.end()

@@ -71,7 +71,7 @@ def microseconds_between(calls_per_second: float | None) -> int:
 def flat_limits(limits: Limits) -> Iterator[str | int]:
     """Give the limits of a kind as the claim's script reads them: product, limit, number."""
     for product, limit in limits.items():
-        yield from (product, limit.name, limit.most) if limit else (product, "", 0)
+        yield from (product, limit.name, limit.max_concurrent) if limit else (product, "", 0)
 
 
 def flat_backlog(backlog: Backlog) -> str:
@@ -100,7 +100,7 @@ def to_claim(
     """Read the claim that was just given."""
     return Claim(
         ref=ref,
-        visit=fields["v"],
+        cycle=fields["v"],
         fence=int(fields["f"]),
         owner=fields["o"],
         attempt=int(fields.get("a", 0)),
@@ -108,11 +108,11 @@ def to_claim(
         product=fields.get("p", ""),
         decision=_decision(fields),
         steps=_steps(fields),
-        probe=probe,
+        is_half_open_probe=probe,
         limit=fields.get("l", ""),
-        sealed=sealed,
+        decrypt_error=sealed,
         counted_as=OTHER if "m" in fields else fields.get("p", ""),
-        not_yet_since=int(fields.get("z", 0)) / 1000,
+        snoozed_since=int(fields.get("z", 0)) / 1000,
     )
 
 
@@ -122,7 +122,7 @@ def to_entry(ref: RequestKey, fields: Mapping[str, str], *, sealed: str) -> Requ
     return RequestRecord(
         ref=ref,
         state=state,
-        visit=fields["v"],
+        cycle=fields["v"],
         fence=int(fields.get("f", 0)),
         attempt=int(fields.get("a", 0)),
         product=fields.get("p", ""),
@@ -137,9 +137,9 @@ def to_entry(ref: RequestKey, fields: Mapping[str, str], *, sealed: str) -> Requ
         changed=int(fields["t"]) / 1000,
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
-        not_yet_since=int(fields.get("z", 0)) / 1000,
-        held_by=fields.get("n", ""),
-        sealed=sealed,
+        snoozed_since=int(fields.get("z", 0)) / 1000,
+        paused_by=fields.get("n", ""),
+        decrypt_error=sealed,
     )
 
 

@@ -65,7 +65,7 @@ class MemoryNotices(ABC):
     def _now(self) -> int:
         """Return the clock, in milliseconds."""
 
-    def notice(
+    def add_hint(
         self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
     ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down."""
@@ -83,12 +83,12 @@ class MemoryNotices(ABC):
             self._notices[notice] = mark, now + milliseconds(requeue_seconds)
             return HintResult.NEW, notice
 
-    def noticed(self, notice: ChangeHint) -> str:
+    def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of the last notification that nobody has followed."""
         with self._lock:
             return self._notices.get(notice, ("", 0))[0]
 
-    def answer(self, notice: ChangeHint, mark: str) -> bool:
+    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked since the notification with this mark."""
         with self._lock:
             if notice in self._notices and self._notices[notice][0] != mark:
@@ -96,14 +96,14 @@ class MemoryNotices(ABC):
             self._notices.pop(notice, None)
             return True
 
-    def put_off(self, notice: ChangeHint, *, seconds: float) -> None:
+    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have another message sent about it after a while."""
         with self._lock:
             if notice in self._notices:
                 due = self._now() + milliseconds(seconds)
                 self._notices[notice] = self._notices[notice][0], due
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
+    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the notices that nobody has followed for too long."""
         with self._lock:
             now = self._now()
@@ -156,7 +156,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- the way of a request
 
     @atomic
-    def sight(
+    def register(
         self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
     ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message."""
@@ -164,7 +164,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         begun = []
         for sighting in sightings:
             old = self._find(sighting.ref)
-            if old is None or self._begins_anew(old, sighting.visit, seen):
+            if old is None or self._begins_anew(old, sighting.cycle, seen):
                 self._records[sighting.ref] = self._begin(sighting, old, requeue)
                 begun.append(sighting.ref)
             elif old.state.is_final:
@@ -186,7 +186,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         # A kind's visits are all counted or all named: the last one's name is the count.
         count = int(old.visit) if old is not None and old.visit.isdecimal() else 0
         new = Record(
-            visit=sighting.visit or str(count + 1),
+            visit=sighting.cycle or str(count + 1),
             product=sighting.product,
             first_seen=now,
             changed=now,
@@ -198,7 +198,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             # The fence goes on growing, and the last call of the old visit can be repeated.
             new.fence, new.owner = old.fence, old.owner
             new.given_up_by, new.product = old.given_up_by, sighting.product or old.product
-            new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.visit else old.names
+            new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.cycle else old.names
             if not old.state.is_final:
                 ended_as = sighting.ref.kind, State.SUPERSEDED, self._label_of(old.product)
                 self._ended[ended_as] += 1
@@ -228,16 +228,16 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             # `resume` wakes it; should that get lost, `wake` does.
             record.limit, record.held_by, record.unanswered = "", name, 0
             record.look = now + MAX_WAIT_MS
-            return ClaimDenied.HELD
+            return ClaimDenied.OPERATOR_PAUSE
         paused_until = self._paused_until(ref, record, lease)
         if paused_until:
             record.due = record.look = paused_until
             record.unanswered = 0
-            return ClaimDenied.PAUSED
+            return ClaimDenied.BREAKER_OPEN
         limit = None if record.decision else limit_for(limits, record.product)
         if limit and self._is_full(limit):
             record.limit, record.held_by = limit.name, ""
-            return ClaimDenied.FULL
+            return ClaimDenied.CONCURRENCY_LIMIT
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
         self._grant(ref, record, owner, lease)
@@ -249,8 +249,8 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return record.to_claim(ref, lease_seconds, probe=probe, counted_as=label)
 
     def _is_full(self, limit: Limit) -> bool:
-        self._limits[limit.name] = limit.most
-        return self._inside(limit.name) >= limit.most
+        self._limits[limit.name] = limit.max_concurrent
+        return self._inside(limit.name) >= limit.max_concurrent
 
     def _inside(self, limit: str) -> int:
         """Count who is inside the processor under a live lease."""
@@ -285,7 +285,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         self._move(record, state, due=self._now() + lease)
 
     @atomic
-    def extend(self, claim: Claim) -> bool:
+    def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
         record = self._held_by(claim)
         if record is None:
@@ -309,10 +309,10 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.decision = text
             self._move(record, State.POSTING, due=record.due)
         elif record.decision != text:
-            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
+            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.cycle}")
 
     @atomic
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
         record, text = self._current(claim), to_text(result)
         if step not in record.steps:
@@ -321,11 +321,11 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
                 record.step_times[step] = self._now()
 
     @atomic
-    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
         if record := self._give_up(claim, f"settle:{outcome}"):
             record.error = ""
-            self._end(claim.ref, record, State.SETTLED, outcome, keep_seconds)
+            self._end(claim.ref, record, State.COMPLETED, outcome, keep_seconds)
             self._add_measures()
 
     @atomic
@@ -336,7 +336,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._add_measures()
 
     @atomic
-    def put_back(
+    def reschedule(
         self,
         claim: Claim,
         state: State,
@@ -348,7 +348,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
-        if state not in (State.RETRY, State.WAITING, State.DECIDED):
+        if state not in (State.RETRY, State.SNOOZED, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         held = self._held_by(claim)
         if state is State.DECIDED and held and held.decision is None:
@@ -377,7 +377,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- the sweep, and what polls see beside it
 
     @atomic
-    def wake(
+    def take_due(
         self,
         *,
         limit: int,
@@ -427,7 +427,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._move(record, State.PARKED)
 
     @atomic
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of each line as their limit has room for."""
         if self._pause.until > self._now():
             return []
@@ -451,7 +451,9 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return [ref for _, _, ref in sorted(waiting, key=lambda found: found[:2])]
 
     @atomic
-    def leave(self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+    def mark_decided_elsewhere(
+        self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
+    ) -> bool:
         """End a visit that nobody holds because the request was seen with another status."""
         record = self._find(ref)
         if record is None or record.state.is_final or record.state.is_leased:
@@ -530,12 +532,12 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- what all workers share
 
     @atomic
-    def gate(self) -> BreakerState:
+    def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
         return self._pause.to_gate(self._now())
 
     @atomic
-    def close_gate(
+    def trip_breaker(
         self, *, seconds: float, reason: str, failed: bool, asked: bool = False
     ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`."""
@@ -554,7 +556,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return pause.to_gate(now)
 
     @atomic
-    def open_gate(self, *, forget: bool = True) -> None:
+    def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         old, failures = self._pause, 0 if forget else self._pause.failures
         self._pause = GateRecord(failures=failures, reason=old.reason if failures else "")
@@ -564,7 +566,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._pause.asked_until, self._pause.asked_for = old.asked_until, old.asked_for
 
     @atomic
-    def take_turn(self, *, calls_per_second: float | None = None) -> RateLimitResult:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         paused = self._pause.until - self._now()
         if paused > 0:
@@ -580,7 +582,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return RateLimitResult(wait_seconds=(turn - now) / 1_000_000)
 
     @atomic
-    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
         holder, until = self._holders.get(name, ("", 0))
         if holder != owner and until > self._now():
@@ -589,7 +591,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return True
 
     @atomic
-    def release(self, name: str, *, owner: str) -> None:
+    def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
         if self._holders.get(name, ("", 0))[0] == owner:
             del self._holders[name]
@@ -603,13 +605,13 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return [record.product if record else "" for record in found]
 
     @atomic
-    def entry(self, ref: RequestKey) -> RequestRecord | None:
+    def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
         record = self._find(ref)
         return None if record is None else record.to_entry(ref)
 
     @atomic
-    def polled(self, kind: RequestKind, poll: PollReport) -> None:
+    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended."""
         self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
         self._add_measures()
@@ -620,11 +622,11 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return dict(self._polls)
 
     @atomic
-    def entries(
+    def iter_records(
         self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
     ) -> Iterator[RequestRecord]:
         """Yield the records that match, as they are now."""
-        found = [entry for ref in list(self._records) if (entry := self.entry(ref))]
+        found = [entry for ref in list(self._records) if (entry := self.get_record(ref))]
         return iter(
             [
                 entry
@@ -652,9 +654,9 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return [ref for ref in refs if kind in (None, ref.kind)]
 
     @atomic
-    def records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
+    def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, without those that are not there."""
-        return [entry for ref in refs if (entry := self.entry(ref))]
+        return [entry for ref in refs if (entry := self.get_record(ref))]
 
     # ---- the changes that all of the above are made of
 

@@ -102,7 +102,7 @@ class Record:
         """Return the claim that holds it."""
         return Claim(
             ref=ref,
-            visit=self.visit,
+            cycle=self.visit,
             fence=self.fence,
             owner=self.owner,
             attempt=self.attempt,
@@ -110,10 +110,10 @@ class Record:
             product=self.product,
             decision=self._decision(),
             steps=self._steps(),
-            probe=probe,
+            is_half_open_probe=probe,
             limit=self.limit,
             counted_as=counted_as,
-            not_yet_since=self.not_yet_since / 1000,
+            snoozed_since=self.not_yet_since / 1000,
         )
 
     def to_entry(self, ref: RequestKey) -> RequestRecord:
@@ -121,7 +121,7 @@ class Record:
         return RequestRecord(
             ref=ref,
             state=self.state,
-            visit=self.visit,
+            cycle=self.visit,
             fence=self.fence,
             attempt=self.attempt,
             product=self.product,
@@ -136,8 +136,8 @@ class Record:
             changed=self.changed / 1000,
             earlier=tuple(self.names),
             history=tuple(self.history),
-            not_yet_since=self.not_yet_since / 1000,
-            held_by=self.held_by,
+            snoozed_since=self.not_yet_since / 1000,
+            paused_by=self.held_by,
         )
 
     def _decision(self) -> JSON:
@@ -168,7 +168,7 @@ class GateRecord:
         if self.until <= now and not self.failures:
             return BreakerState()
         return BreakerState(
-            closed_until=self.until / 1000, reason=self.reason, failures=self.failures
+            open_until=self.until / 1000, reason=self.reason, failures=self.failures
         )
 
 
@@ -270,7 +270,7 @@ class MemoryNumbers:
         return ended
 
     @atomic
-    def settled_by_hour(self, hours: int) -> list[HourlyCompletions]:
+    def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in the last hours, the one that goes on included."""
         this = self._now() // HOUR_MS
         numbers = range(this - hours + 1, this + 1)
@@ -305,7 +305,7 @@ class MemoryNumbers:
         """Count a visit that ends in this state now."""
         product = self._label_of(record.product)
         self._ended[ref.kind, state, product] += 1
-        if state is State.SETTLED:
+        if state is State.COMPLETED:
             bound = bound_of(self._now() - record.first_seen)
             self._settled[self._now() // HOUR_MS, ref.kind, bound] += 1
         if outcome:

@@ -64,7 +64,7 @@ class Notices:
 
     _scripts: Scripts
 
-    def notice(
+    def add_hint(
         self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
     ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down."""
@@ -75,20 +75,20 @@ class Notices:
         )
         return HintResult(said), ChangeHint.parse(name)
 
-    def noticed(self, notice: ChangeHint) -> str:
+    def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of the last notification that nobody has followed."""
         mark: str = self._scripts.run("noticed", str(notice))
         return mark
 
-    def answer(self, notice: ChangeHint, mark: str) -> bool:
+    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked since the notification with this mark."""
         return bool(self._scripts.run("answer", str(notice), mark))
 
-    def put_off(self, notice: ChangeHint, *, seconds: float) -> None:
+    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have another message sent about it after a while."""
         self._scripts.run("put_off", str(notice), milliseconds(seconds))
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
+    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the notices that nobody has followed for too long."""
         names = self._scripts.run("unanswered", limit, milliseconds(requeue_seconds))
         return [ChangeHint.parse(name) for name in names]
@@ -164,7 +164,7 @@ class RedisLedger(Numbers, Notices):
 
     # ---- the way of a request
 
-    def sight(
+    def register(
         self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
     ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message.
@@ -174,7 +174,7 @@ class RedisLedger(Numbers, Notices):
         times = milliseconds(seen_at), milliseconds(requeue_seconds)
         begun: list[RequestKey] = []
         for batch in _batches(sightings):
-            rows = [[str(one.ref), one.visit or "", one.product] for one in batch]
+            rows = [[str(one.ref), one.cycle or "", one.product] for one in batch]
             positions = self._scripts.run("sight", *times, to_text(rows))
             begun += [batch[position].ref for position in positions]
         return begun
@@ -192,7 +192,7 @@ class RedisLedger(Numbers, Notices):
         fields, sealed = opened(stored, self._cipher)
         return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1, sealed=sealed)
 
-    def extend(self, claim: Claim) -> bool:
+    def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
         return self._by_claim("extend", claim, milliseconds(claim.lease_seconds)) == "ok"
 
@@ -203,20 +203,20 @@ class RedisLedger(Numbers, Notices):
         text = to_text(decision)
         verdict = self._by_claim("decide", claim, self._cipher.seal(text))
         if verdict == "other" and not self._has_decided(claim.ref, text):
-            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
+            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.cycle}")
         _demand("ok" if verdict == "other" else verdict, claim)
 
     def _has_decided(self, ref: RequestKey, text: str) -> bool:
         """Compare decisions that are never equal when they are encrypted; a stored one stays."""
-        entry = self.entry(ref)
-        return entry is not None and not entry.sealed and to_text(entry.decision) == text
+        entry = self.get_record(ref)
+        return entry is not None and not entry.decrypt_error and to_text(entry.decision) == text
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
         text, with_time = self._cipher.seal(to_text(result)), int(is_own(step))
         _demand(self._by_claim("record", claim, step, text, with_time), claim)
 
-    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
         self._give_up("settle", claim, outcome, _span(keep_seconds))
 
@@ -224,7 +224,7 @@ class RedisLedger(Numbers, Notices):
         """End the visit as `superseded`."""
         self._give_up("supersede", claim, status, _span(keep_seconds))
 
-    def put_back(
+    def reschedule(
         self,
         claim: Claim,
         state: State,
@@ -236,7 +236,7 @@ class RedisLedger(Numbers, Notices):
         not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
-        if state not in (State.RETRY, State.WAITING, State.DECIDED):
+        if state not in (State.RETRY, State.SNOOZED, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         delay, text = milliseconds(delay_seconds), self._error(error)
         flags = int(attempt_used), cause, int(not_yet)
@@ -253,7 +253,7 @@ class RedisLedger(Numbers, Notices):
 
     # ---- the sweep, and what polls see beside it
 
-    def wake(
+    def take_due(
         self,
         *,
         limit: int,
@@ -277,12 +277,14 @@ class RedisLedger(Numbers, Notices):
                 break
         return DueBatch(publish, expired, parked, total)
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of each line as their limit has room for."""
         refs = self._scripts.run("next_in_line", milliseconds(requeue_seconds), limit)
         return [RequestKey.parse(ref) for ref in refs]
 
-    def leave(self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float) -> bool:
+    def mark_decided_elsewhere(
+        self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
+    ) -> bool:
         """End a visit that nobody holds because the request was seen with another status."""
         times = milliseconds(seen_at), _span(keep_seconds)
         return self._changed("leave", str(ref), status, *times, _token())
@@ -323,11 +325,11 @@ class RedisLedger(Numbers, Notices):
 
     # ---- what all workers share
 
-    def gate(self) -> BreakerState:
+    def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
         return _gate(self._scripts.run("gate"))
 
-    def close_gate(
+    def trip_breaker(
         self, *, seconds: float, reason: str, failed: bool, asked: bool = False
     ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`."""
@@ -335,21 +337,21 @@ class RedisLedger(Numbers, Notices):
         flags = int(failed), _token(), int(asked)
         return _gate(self._scripts.run("close_gate", pause, text, *flags))
 
-    def open_gate(self, *, forget: bool = True) -> None:
+    def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         self._scripts.run("open_gate", int(forget))
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> RateLimitResult:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         interval = microseconds_between(calls_per_second)
         paused, reason, wait = self._scripts.run("take_turn", interval, key="pace")
         return RateLimitResult(paused / 1000, reason, wait / 1_000_000)
 
-    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
         return bool(self._scripts.run("hold", owner, _span(seconds), key=f"lock:{name}"))
 
-    def release(self, name: str, *, owner: str) -> None:
+    def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
         self._scripts.run("release", owner, key=f"lock:{name}")
 
@@ -362,7 +364,7 @@ class RedisLedger(Numbers, Notices):
             found += self._scripts.values((f"request:{ref}" for ref in batch), "p")
         return found
 
-    def entry(self, ref: RequestKey) -> RequestRecord | None:
+    def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
         fields = self._scripts.hash(f"request:{ref}")
         return self._entry(ref, fields) if fields else None
@@ -371,7 +373,7 @@ class RedisLedger(Numbers, Notices):
         fields, sealed = opened(stored, self._cipher)
         return to_entry(ref, fields, sealed=sealed)
 
-    def polled(self, kind: RequestKind, poll: PollReport) -> None:
+    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended."""
         with self._telling() as measures:
             self._scripts.run("polled", kind, poll_to_text(poll), *measures)
@@ -382,7 +384,7 @@ class RedisLedger(Numbers, Notices):
             RequestKind(kind): to_poll(text) for kind, text in self._scripts.hash("polls").items()
         }
 
-    def entries(
+    def iter_records(
         self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
     ) -> Iterator[RequestRecord]:
         """Yield the records that match, read in pages."""
@@ -423,7 +425,7 @@ class RedisLedger(Numbers, Notices):
         refs = map(RequestKey.parse, self._scripts.members("parked"))
         return [ref for ref in refs if kind in (None, ref.kind)]
 
-    def records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
+    def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, in batches; without those that are not there."""
         found = []
         for batch in _batches(refs):
@@ -467,7 +469,7 @@ def _gate(reply: tuple[int, int, int, str]) -> BreakerState:
     now, until, failures, reason = reply
     if until <= now and failures == 0:
         return BreakerState()
-    return BreakerState(closed_until=until / 1000, reason=reason, failures=failures)
+    return BreakerState(open_until=until / 1000, reason=reason, failures=failures)
 
 
 def _span(seconds: float) -> int:

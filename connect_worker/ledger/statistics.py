@@ -61,7 +61,7 @@ class Numbers:
             ended[RequestKind(kind)][outcome] = int(count)
         return ended
 
-    def settled_by_hour(self, hours: int) -> list[HourlyCompletions]:
+    def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in the last hours, the one that goes on included."""
         this = int(self.now() // HOUR_SECONDS)
         numbers = range(this - hours + 1, this + 1)

@@ -18,10 +18,12 @@ from connect_worker.models._fields import ListOf, ModelField, Nested, refusal
 from connect_worker.models._model import (
     Document,
     ModelSchema,
+    alias,
     field,
     fields_of,
     problems,
     schema_of,
+    synonym,
 )
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ def apply_action(
     if act.change(ledger, ref, keep_days):
         result.done.append(ref.id)
         return True
-    entry = ledger.entry(ref)
+    entry = ledger.get_record(ref)
     result.refused[ref.id] = f"it is {entry.state} meanwhile" if entry else "it is gone meanwhile"
     return False
 

@@ -132,7 +132,7 @@ class Watched(Protocol):
     def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
 
-    def gate(self) -> BreakerState:
+    def breaker(self) -> BreakerState:
         """Return the account's pause."""
 
 
@@ -228,13 +228,13 @@ class Exporter(Collector):
         yield from (since, took, complete)
 
     def _pause(self) -> Iterator[Family]:
-        gate, now = self._ledger.gate(), self._ledger.now()
+        gate, now = self._ledger.breaker(), self._ledger.now()
         pause = GaugeMetricFamily(
             "connect_worker_pause_seconds",
             "Until the account may be called again; 0: it may.",
             labels=("account",),
         )
-        pause.add_metric((self._account,), max(0.0, gate.closed_until - now))
+        pause.add_metric((self._account,), max(0.0, gate.open_until - now))
         failures = GaugeMetricFamily(
             "connect_worker_failures_in_a_row",
             "Calls that failed since one succeeded; above 0 the breaker is open.",

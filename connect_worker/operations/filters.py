@@ -26,7 +26,7 @@ class Choice:
         """Yield the requests of a ledger that it fits."""
         # Of all states the ledger need not ask each record.
         states = () if self.states == frozenset(State) else self.states
-        for entry in ledger.entries(kind=self.kind, states=states, prefix=self.prefix):
+        for entry in ledger.iter_records(kind=self.kind, states=states, prefix=self.prefix):
             wanted = self.error.lower() in entry.error.lower()
             if wanted and self.product in ("", entry.product):
                 yield entry
@@ -34,10 +34,12 @@ class Choice:
 
 def find(ledger: Ledger, request_id: str) -> list[RequestRecord]:
     """Return the requests with this id: one, or none; of a listing, one for each period."""
-    exact = [entry for kind in RequestKind if (entry := ledger.entry(RequestKey(kind, request_id)))]
+    exact = [
+        entry for kind in RequestKind if (entry := ledger.get_record(RequestKey(kind, request_id)))
+    ]
     if exact or not request_id:
         return exact
     return sorted(
-        ledger.entries(kind=RequestKind.USAGE, prefix=f"{request_id}@"),
+        ledger.iter_records(kind=RequestKind.USAGE, prefix=f"{request_id}@"),
         key=lambda entry: entry.ref.id,
     )

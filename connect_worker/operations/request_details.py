@@ -78,7 +78,7 @@ def row_of(entry: RequestRecord) -> dict[str, Any]:
         "kind": entry.ref.kind.value,
         "state": entry.state.value,
         "product": entry.product,
-        "visit": entry.visit,
+        "visit": entry.cycle,
         "attempt": entry.attempt,
         "outcome": entry.outcome,
         "error": clean(entry.error),
@@ -94,7 +94,7 @@ def story_of(entry: RequestRecord) -> dict[str, Any]:
         **row_of(entry),
         "earlier_visits": list(entry.earlier),
         "worker": worker_of(entry),
-        "held_by": clean(entry.held_by) or None,
+        "held_by": clean(entry.paused_by) or None,
         "lease_until": stamp(entry.due) if entry.state.is_leased else None,
         "decision": without_values(decision_of(entry)),
         "steps": [clean(name) for name in steps_of(entry)],
@@ -167,8 +167,8 @@ def facts(
         yield "Worker", f"{worker}{'' if entry.state.is_leased else ', the last one'}"
     yield "First seen", f"{when(entry.first_seen)}, {span(now - entry.first_seen)} ago"
     yield "Changed", f"{when(entry.changed)}, {span(now - entry.changed)} ago"
-    if entry.held_by:
-        name = clean(entry.held_by)
+    if entry.paused_by:
+        name = clean(entry.paused_by)
         yield "Paused", f"by a person: connect-worker resume {name} lets it go on"
     elif due := _due(entry, now):
         yield due
@@ -177,18 +177,18 @@ def facts(
     if entry.outcome:
         yield "Outcome", clean(entry.outcome)
     if entry.error:
-        is_waiting = entry.state is State.WAITING
+        is_waiting = entry.state is State.SNOOZED
         yield "Waits for" if is_waiting else "Last error", clean(entry.error)
-    if entry.not_yet_since and not entry.state.is_final:
-        since = entry.not_yet_since
+    if entry.snoozed_since and not entry.state.is_final:
+        since = entry.snoozed_since
         yield "Not yet", f"since {when(since)}, {span(now - since)} ago"
-    if entry.sealed:
-        yield "Not shown", clean(entry.sealed)
+    if entry.decrypt_error:
+        yield "Not shown", clean(entry.decrypt_error)
 
 
 def _visit(entry: RequestRecord) -> str:
     earlier = f", after {', '.join(entry.earlier)}" if entry.earlier else ""
-    return clean(entry.visit + earlier)
+    return clean(entry.cycle + earlier)
 
 
 def _due(entry: RequestRecord, now: float) -> tuple[str, str] | None:
@@ -196,6 +196,6 @@ def _due(entry: RequestRecord, now: float) -> tuple[str, str] | None:
     if entry.state.is_leased:
         over = "over: the next sweep gives the request to another worker"
         return "Lease", f"for {span(left)} more" if left > 0 else over
-    if entry.state in (State.RETRY, State.WAITING, State.DECIDED):
+    if entry.state in (State.RETRY, State.SNOOZED, State.DECIDED):
         return "Next look", f"in {span(left)}" if left > 0 else "now: a worker takes it next"
     return None

@@ -29,7 +29,7 @@ GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
         "pending": frozenset({State.QUEUED}),
         "running": frozenset({State.RUNNING, State.POSTING}),
         "retrying": frozenset({State.RETRY, State.DECIDED}),
-        "waiting": frozenset({State.WAITING}),
+        "waiting": frozenset({State.SNOOZED}),
     }
 )
 
@@ -141,7 +141,7 @@ class StatusReport:
     @property
     def is_paused(self) -> bool:
         """Whether no worker calls Connect."""
-        return self.gate.closed_until > self.at
+        return self.gate.open_until > self.at
 
     def is_covered(self, kind: RequestKind) -> bool:
         """Whether the workers have a processor for the kind, as far as is known."""
@@ -185,7 +185,7 @@ class StatusReport:
 
     def account_line(self) -> str:
         """Say whether Connect may be called, and why not."""
-        left, reason = span(self.gate.closed_until - self.at), clean(self.gate.reason)
+        left, reason = span(self.gate.open_until - self.at), clean(self.gate.reason)
         failures = f"{self.gate.failures} failure{'' if self.gate.failures == 1 else 's'}"
         if self.is_paused and self.gate.failures:
             return f"Paused for {left} after {failures} ({reason})"
@@ -202,7 +202,7 @@ class StatusReport:
             "kinds": {kind.value: self._document_of(kind, row) for kind, row in self.rows.items()},
             "account": {
                 "paused": self.is_paused,
-                "paused_until": stamp(self.gate.closed_until) if self.is_paused else None,
+                "paused_until": stamp(self.gate.open_until) if self.is_paused else None,
                 "reason": clean(self.gate.reason),
                 "failures": self.gate.failures,
                 "max_calls_per_second": self.max_calls_per_second,
@@ -247,7 +247,7 @@ def read_status(
         today=ledger.outcomes_today(),
         oldest=ledger.oldest(),
         polls=ledger.polls(),
-        gate=ledger.gate(),
+        gate=ledger.breaker(),
         pauses=ledger.pauses(),
         poll_seconds={RequestKind(kind): seconds for kind, seconds in poll_seconds.items()},
         max_calls_per_second=max_calls_per_second,

@@ -225,7 +225,7 @@ class Automation(Generic[M]):
             status: One status or several; by default the one in which requests wait for the vendor.
             **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
         """
-        chosen: dict[str, Any] = {"status": status or self._facts.waiting}
+        chosen: dict[str, Any] = {"status": status or self._facts.waiting_status}
         products = self.product_ids
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:
@@ -296,7 +296,7 @@ class Automation(Generic[M]):
     def _change(self, method: str, path: str, body: Any) -> Any:
         """Change something for the user's code: under the job's lease, with the visit's key."""
         if self._job:
-            self._job.confirm()
+            self._job.ensure_held()
         else:
             require_imported()
         return self.client.send(method, path, body, key=self.idempotency_key)

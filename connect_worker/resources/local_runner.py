@@ -46,7 +46,7 @@ def dispatch_alone(automation: Automation[Any], request: Any) -> str:
     loop, document = _Loop(automation), dict(request.json)
     if not loop.processor.covers(document):
         return "left alone: its product is not one of those looked after"
-    sighting = loop.processor.sighting(document, now=loop.engine.ledger.now())
+    sighting = loop.processor.pending_request(document, now=loop.engine.ledger.now())
     loop.note([sighting])
     return loop.handle(sighting.ref)
 
@@ -75,7 +75,7 @@ def local_runtime(
         connect=connect,
         publisher=_Silence(),
         registry=Registry([registration]),
-        heart=_Still(ledger),
+        leases=_Still(ledger),
         account=ledger.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         lease_seconds=LEASE_SECONDS,
@@ -101,7 +101,7 @@ class _Loop:
         while True:
             try:
                 now = self.engine.ledger.now()
-                return self.note(self.processor.sightings(self.engine.connect, now=now))
+                return self.note(self.processor.list_pending(self.engine.connect, now=now))
             except RateLimited as error:
                 trouble = classify_account_error(error)
                 assert trouble is not None  # noqa: S101 - a 429 always is one
@@ -110,7 +110,7 @@ class _Loop:
     def note(self, sightings: Iterable[PendingRequest]) -> list[RequestKey]:
         """Note down what was seen; return the requests that are new, which is all of them."""
         ledger = self.engine.ledger
-        return ledger.sight(list(sightings), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
+        return ledger.register(list(sightings), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
 
     def handle(self, ref: RequestKey) -> str:
         """Handle one request; while Connect asks for a pause, wait for its end.
@@ -128,15 +128,15 @@ class _Loop:
 
     def _waits(self, ref: RequestKey, handled: JobResult) -> bool:
         """Wait for the end of a pause; False when there is none that Connect asked for."""
-        now, gate = self.engine.ledger.now(), self.engine.ledger.gate()
-        entry = self.engine.ledger.entry(ref)
+        now, gate = self.engine.ledger.now(), self.engine.ledger.breaker()
+        entry = self.engine.ledger.get_record(ref)
         is_over = handled.retry_seconds is None and not handled.text.startswith("nothing to do")
         if entry is None or entry.state.is_final or is_over:
             return False
-        if gate.closed_until > now and gate.reason != PAUSE_ASKED_FOR:
+        if gate.open_until > now and gate.reason != PAUSE_ASKED_FOR:
             self.broken = gate.reason
             return False
-        if gate.closed_until <= now and handled.retry_seconds is not None:
+        if gate.open_until <= now and handled.retry_seconds is not None:
             return False
         time.sleep(max(0.05, entry.due - now))
         return True
@@ -161,7 +161,7 @@ class _Silence:
     def publish(self, refs: Iterable[RequestKey]) -> None:
         """Do nothing: the loop knows its requests."""
 
-    def notify(self, notices: Iterable[ChangeHint]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         """Do nothing: no notification comes here."""
 
     def backlogged(self) -> Backlog:

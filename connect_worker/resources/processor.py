@@ -205,7 +205,7 @@ class AutomationProcessor:
     def _is_covered(product: str, named: Collection[str]) -> bool:
         return not named or not product or product in named
 
-    def sightings(
+    def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterator[PendingRequest]:
         """List what waits for this automation, or of it one request; `now` in seconds.
@@ -234,7 +234,7 @@ class AutomationProcessor:
                     # No worker would take a message about it.
                     logger.error(LogEvent("row with an odd id", kind=self.kind, id=sighting.ref.id))
 
-    def sighting(self, document: JSON, *, now: float) -> PendingRequest:
+    def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its visit; `now` in seconds since the epoch."""
         return self._sighting(document, self._period(now))
 
@@ -261,7 +261,7 @@ class AutomationProcessor:
     def _asked(self) -> frozenset[str]:
         with use_config(self._config):
             asked = statuses_of(to_query(self.automation.filters()))
-        return asked or frozenset({KINDS[self.kind].waiting})
+        return asked or frozenset({KINDS[self.kind].waiting_status})
 
     def _rows(
         self, automation: Automation[Any], connect: Connect, request_id: str

@@ -93,7 +93,7 @@ class UsageAutomation(Automation[UsageListing]):
     @property
     def reporting_period(self) -> str:
         """The name of the period to report, such as `2026-11`; it stays when a report is late."""
-        return self._job.claim.visit if self._job else self.due_period(time.time())
+        return self._job.claim.cycle if self._job else self.due_period(time.time())
 
     def submit_usage(
         self, usage_file: UsageFile, usage_records: Iterable[UsageRecord]

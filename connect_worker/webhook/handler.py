@@ -199,7 +199,7 @@ class Receive(RequestHandler):
             self._house.messenger.send(self._account.notify, notice)
 
     def _note(self, notice: ChangeHint) -> tuple[HintResult, ChangeHint]:
-        return self._account.ledger.notice(
+        return self._account.ledger.add_hint(
             notice,
             digest=self._signature.digest(bytes(self._body)),
             remember_seconds=self._signature.remember_seconds,

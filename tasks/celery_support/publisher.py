@@ -59,7 +59,7 @@ class CeleryPublisher:
             [(self._tasks[ref.kind], ref.id, *ways[ref.kind, route]) for ref, route in routed]
         )
 
-    def notify(self, notices: Iterable[ChangeHint]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         """Send the messages; a lost one, too, the sweep replaces."""
         self._send([(self._refresh, str(notice), self._control, {}) for notice in notices])
 

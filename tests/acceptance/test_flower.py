@@ -219,7 +219,8 @@ def test_each_job_shows_its_request_its_product_and_how_it_ended_in_words(
     stack.work()
     raised = RequestKey(RequestKind.FULFILLMENT, ids["raise"])
     stack.until_soon(
-        lambda: (found := stack.ledger().entry(raised)) and found.state is State.PARKED, "parked"
+        lambda: (found := stack.ledger().get_record(raised)) and found.state is State.PARKED,
+        "parked",
     )
     stack.until_soon(lambda: len(ended(url)) >= 4, "Flower knows of all jobs")
     rows = ended(url)

@@ -13,7 +13,7 @@ def until_done(estate: Estate, *accounts: Account) -> None:
         settled = len(account.requests())
         estate.until_soon(
             lambda account=account, settled=settled: (
-                account.ledger.counts()[RequestKind.FULFILLMENT][State.SETTLED] == settled
+                account.ledger.counts()[RequestKind.FULFILLMENT][State.COMPLETED] == settled
             ),
             f"{account.name} is done",
         )
@@ -25,9 +25,9 @@ def assert_each_decided_once(account: Account) -> None:
         actions = [one["action"] for one in entry["accepted"]]
         assert (actions, entry["refused"]) == (["approve"], []), request_id
         assert entry["vendor"]["effects"] == 1
-        record = account.ledger.entry(RequestKey(RequestKind.FULFILLMENT, request_id))
+        record = account.ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
         assert record is not None
-        assert record.state is State.SETTLED
+        assert record.state is State.COMPLETED
 
 
 def keys(account: Account) -> set[str]:

@@ -38,7 +38,7 @@ def test_equal_ids_are_each_decided_once_in_their_own_account(
     for account in (eu, us):
         assert_each_decided_once(account)
         for request_id in account.requests():
-            record = account.ledger.entry(RequestKey(RequestKind.FULFILLMENT, request_id))
+            record = account.ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
             assert record is not None
             assert record.attempt == 1
     # One id in two accounts: two visits, with a key each.

@@ -79,7 +79,7 @@ def fill(redis_url: str) -> None:
     meter = CallMetrics()
     ledger = RedisLedger.from_url(redis_url, account=ACCOUNT, tally=meter)
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
-    ledger.sight(
+    ledger.register(
         [PendingRequest(ref, None, PRODUCT) for ref in refs],
         seen_at=ledger.now(),
         requeue_seconds=60,
@@ -91,15 +91,15 @@ def fill(redis_url: str) -> None:
         meter("GET", "429", 0.1)
         meter("GET", "no answer", 30)
     settled, parked = (take(ledger, ref) for ref in refs[:2])
-    ledger.put_back(settled, State.RETRY, delay_seconds=0, cause="Connect down")
+    ledger.reschedule(settled, State.RETRY, delay_seconds=0, cause="Connect down")
     settled = take(ledger, refs[0])
     ledger.decide(settled, {"type": "approve"})
-    ledger.settle(settled, "approved", keep_seconds=60)
+    ledger.complete(settled, "approved", keep_seconds=60)
     ledger.park(parked, "broken")
-    ledger.polled(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=3, new=3))
-    ledger.polled(RequestKind.TIER_CONFIG, PollReport(problem="paused: Connect is down"))
-    ledger.polled(RequestKind.USAGE, PollReport(problem=NO_PROCESSOR))
-    ledger.close_gate(seconds=600, reason="Connect is down", failed=True)
+    ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=3, new=3))
+    ledger.record_poll(RequestKind.TIER_CONFIG, PollReport(problem="paused: Connect is down"))
+    ledger.record_poll(RequestKind.USAGE, PollReport(problem=NO_PROCESSOR))
+    ledger.trip_breaker(seconds=600, reason="Connect is down", failed=True)
 
 
 def take(ledger: RedisLedger, ref: RequestKey) -> Claim:

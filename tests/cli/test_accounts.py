@@ -44,7 +44,7 @@ def branches(office: Office, monkeypatch: pytest.MonkeyPatch, redis_url: str) ->
 
 def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches: Branches) -> None:
     see(branches.eu, PR)
-    branches.us.close_gate(seconds=60, reason="Connect is down", failed=True)
+    branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     boards = branches.json("status", "--no-workers")["accounts"]
     assert list(boards) == ["eu", "us"]
     assert boards["eu"]["kinds"]["fulfillment"]["pending"] == 1
@@ -62,7 +62,7 @@ def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches:
 def test_status_is_sick_when_one_account_is(branches: Branches) -> None:
     for ledger in (branches.eu, branches.us):
         for kind in RequestKind:
-            ledger.polled(kind, PollReport(seconds=0.5))
+            ledger.record_poll(kind, PollReport(seconds=0.5))
     assert branches.run("status", "--no-workers", "--check").exit_code == Exit.DONE
     branches.us.park(running(branches.us, PR), "broken")
     assert branches.run("status", "--no-workers", "--check").exit_code == Exit.NEEDS_ATTENTION
@@ -179,7 +179,7 @@ def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> Non
     see(branches.eu, PR)
     for ref in (PR, OTHER):
         see(branches.us, ref)
-    branches.us.close_gate(seconds=60, reason="Connect is down", failed=True)
+    branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     with embedded_redis() as broker_url:
         branches.office.set(CONNECT_BROKER_URL=broker_url)
         done = branches.office.run_alone("metrics", "--once")

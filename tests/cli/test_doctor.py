@@ -141,12 +141,12 @@ def test_a_redis_that_is_away_is_told(deployed: Office, tmp_path: Path) -> None:
 def test_beat_is_known_by_the_polls(office: Office) -> None:
     assert examine(office)["beat"][0]["level"] == "fail"
     for kind in RequestKind:
-        office.ledger.polled(kind, PollReport())
+        office.ledger.record_poll(kind, PollReport())
     assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
 
 
 def test_a_paused_account_is_told(office: Office) -> None:
-    office.ledger.close_gate(seconds=60, reason="503", failed=True)
+    office.ledger.trip_breaker(seconds=60, reason="503", failed=True)
     assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
 
 

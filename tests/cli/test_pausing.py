@@ -20,9 +20,9 @@ def test_a_pause_is_in_force_until_it_is_resumed(office: Office) -> None:
     for line, name in zip(said.splitlines(), ("PRD-1", "usage"), strict=True):
         assert re.fullmatch(rf"Paused: {name}, {since} \(the vendor is down\)", line)
     claim = office.ledger.claim(PR, owner="w", lease_seconds=LONG)
-    assert claim is ClaimDenied.HELD
+    assert claim is ClaimDenied.OPERATOR_PAUSE
     assert office.json("resume", "PRD-1")["resumed"] == {"PRD-1": 1}
-    assert look(office.ledger).held_by == ""
+    assert look(office.ledger).paused_by == ""
     assert woken(office.ledger) == [PR]
     assert set(office.ledger.pauses()) == {"usage"}
 
@@ -40,7 +40,7 @@ def test_resume_says_what_is_still_paused_and_what_never_was(office: Office) -> 
 
 def test_the_board_and_the_story_tell_of_a_pause(office: Office) -> None:
     for kind in RequestKind:
-        office.ledger.polled(kind, PollReport())
+        office.ledger.record_poll(kind, PollReport())
     see(office.ledger)
     office.said("pause", "fulfillment", "--reason", "a new version")
     office.ledger.claim(PR, owner="w", lease_seconds=LONG)

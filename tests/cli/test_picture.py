@@ -107,16 +107,16 @@ def test_it_is_quiet_when_only_parked_requests_are_left() -> None:
 def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
     ledger = MemoryLedger()
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(5)]
-    ledger.sight([PendingRequest(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    ledger.register([PendingRequest(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
     claims = [
         claim
         for ref in refs[1:]
         if not isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), str)
     ]
-    ledger.put_back(claims[0], State.RETRY, delay_seconds=60)
+    ledger.reschedule(claims[0], State.RETRY, delay_seconds=60)
     ledger.park(claims[1], "no")
     ledger.decide(claims[2], {"outcome": "approve"})
-    ledger.settle(claims[2], "approved", keep_seconds=60)
+    ledger.complete(claims[2], "approved", keep_seconds=60)
 
     rows = count_by_kind(ledger)
 

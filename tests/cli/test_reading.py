@@ -28,20 +28,20 @@ DECISION = {
 def at_work(office: Office) -> None:
     """One of each kind of trouble, and what goes well."""
     ledger = office.ledger
-    ledger.settle(
+    ledger.complete(
         posting(ledger, RequestKey(RequestKind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG
     )
     tick(office)
     claim = running(ledger, PR)
     ledger.decide(claim, DECISION)
-    ledger.record(claim, "store the parameters", {"status": 200})
+    ledger.record_step(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: Connect refused to inquire: [400] VAL_001")
     tick(office)
     running(ledger, OTHER)
     tick(office)
     see(ledger, TCR, visit="a", product="PRD-000-000-001")
     for kind in RequestKind:
-        ledger.polled(kind, PollReport(seconds=0.5, seen=3, new=1))
+        ledger.record_poll(kind, PollReport(seconds=0.5, seen=3, new=1))
 
 
 def tick(office: Office) -> None:
@@ -79,7 +79,7 @@ def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int
 
 def test_status_checks(office: Office) -> None:
     for kind in RequestKind:
-        office.ledger.polled(kind, PollReport())
+        office.ledger.record_poll(kind, PollReport())
     assert office.run("status", "--no-workers", "--check").exit_code == Exit.DONE
     assert "All is well." in office.said("status", "--no-workers")
     office.ledger.park(running(office.ledger), "broken")
@@ -88,7 +88,7 @@ def test_status_checks(office: Office) -> None:
 
 
 def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
-    office.ledger.polled(RequestKind.USAGE, PollReport(problem="no processor for this kind"))
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="no processor for this kind"))
     problems = office.json("status", "--no-workers")["problems"]
     assert [problem.split()[0] for problem in problems] == [
         "fulfillment",
@@ -99,18 +99,18 @@ def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
 
 
 def test_a_poll_that_broke_off_is_told(office: Office) -> None:
-    office.ledger.polled(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
     problems = office.json("status", "--no-workers")["problems"]
     assert "The last poll of usage broke off: Forbidden: [403]" in problems
 
 
 def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: Office) -> None:
     assert "Account  Open" in office.said("status", "--no-workers")
-    office.ledger.close_gate(seconds=100, reason="Connect asked for it", failed=False, asked=True)
+    office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
     said = office.said("status", "--no-workers")
     assert re.search(r"Paused for \d+ s \(Connect asked for it\)", said)
-    office.ledger.close_gate(seconds=0, reason="503", failed=True)
-    office.ledger.close_gate(seconds=200, reason="503", failed=False)
+    office.ledger.trip_breaker(seconds=0, reason="503", failed=True)
+    office.ledger.trip_breaker(seconds=200, reason="503", failed=False)
     account = office.json("status", "--no-workers")["account"]
     assert (account["paused"], account["failures"], account["reason"]) == (True, 1, "503")
     assert "after 1 failure (503)" in office.said("status", "--no-workers")
@@ -178,13 +178,13 @@ def test_a_row_names_the_state_and_the_reason(office: Office, width: int) -> Non
 
 def test_show_tells_the_whole_story(office: Office) -> None:
     ledger = office.ledger
-    ledger.sight([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
+    ledger.register([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
     claim = take(ledger, owner="host:17:0123456789ab")
-    ledger.put_back(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
+    ledger.reschedule(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
     claim = take(ledger, owner="other:18:0123456789ab")
-    ledger.record(claim, "step:1:create-tenant", {"login": "a canary"})
+    ledger.record_step(claim, "step:1:create-tenant", {"login": "a canary"})
     ledger.decide(claim, DECISION)
-    ledger.record(claim, "store the parameters", {"status": 200})
+    ledger.record_step(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: no")
 
     story = office.json("show", PR.id)

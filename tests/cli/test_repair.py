@@ -93,7 +93,7 @@ def test_discard_keeps_the_record_for_as_long_as_the_settings_say(office: Office
     said = office.said("discard", OTHER.id, "--yes")
     assert said.startswith("1 request discarded")
     assert states(office, OTHER) == [State.DISCARDED]
-    while office.ledger.entry(PR) is not None:
+    while office.ledger.get_record(PR) is not None:
         assert office.run("show", PR.id).exit_code in (Exit.DONE, Exit.NOT_DONE)
     assert "the ledger has no request" in office.run("show", PR.id).stderr
 

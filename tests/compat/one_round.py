@@ -28,7 +28,7 @@ class Publisher:
     def publish(self, refs: Iterable[RequestKey]) -> None:
         self.refs.extend(refs)
 
-    def notify(self, notices: Iterable[ChangeHint]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> Backlog:
@@ -43,7 +43,7 @@ def main(modules: list[str]) -> None:
         connect=Client(config.api_url, config.api_key),
         publisher=publisher,
         registry=load_registry(modules, config),
-        heart=LeaseKeeper(ledger),
+        leases=LeaseKeeper(ledger),
         account="test",
         worker="worker-1",
     )

@@ -25,7 +25,7 @@ def plant(scene: Scene) -> None:
     scene.past.decide(
         claim, {"decision": {"type": "fail", "reason": evil("reason"), evil("field"): 1}}
     )
-    scene.past.record(claim, evil("step"), None)
+    scene.past.record_step(claim, evil("step"), None)
     scene.past.park(claim, evil("error"))
     scene.begin(SUPERSEDED, at=scene.now - 60, visit=evil("earlier visit"))
     scene.begin(SUPERSEDED, at=scene.now - 50, visit=evil("visit"))
@@ -37,8 +37,8 @@ def plant(scene: Scene) -> None:
     scene.begin(HELD, at=scene.now - 5, visit="1")
     scene.at(scene.now)
     scene.past.claim(HELD, owner="w:1", lease_seconds=LONG)
-    scene.ledger.polled(RequestKind.FULFILLMENT, PollReport(problem=evil("poll")))
-    scene.ledger.close_gate(seconds=0, reason=evil("gate"), failed=True)
+    scene.ledger.record_poll(RequestKind.FULFILLMENT, PollReport(problem=evil("poll")))
+    scene.ledger.trip_breaker(seconds=0, reason=evil("gate"), failed=True)
 
 
 def pages() -> dict[str, tuple[str, ...]]:

@@ -47,7 +47,7 @@ class Scene:
     ) -> None:
         """Have a poll see a request."""
         self.at(at)
-        self.past.sight([PendingRequest(ref, visit, product)], seen_at=at, requeue_seconds=LONG)
+        self.past.register([PendingRequest(ref, visit, product)], seen_at=at, requeue_seconds=LONG)
 
     def claim(self, ref: RequestKey, *, at: float, worker: str = "worker-7c9d:4711") -> Claim:
         self.at(at)
@@ -61,7 +61,7 @@ class Scene:
         claim = self.claim(ref, at=at - took / 2)
         self.at(at)
         self.past.decide(claim, {"type": "approve"})
-        self.past.settle(claim, "approved", keep_seconds=7 * LONG)
+        self.past.complete(claim, "approved", keep_seconds=7 * LONG)
 
     def park(
         self, ref: RequestKey, error: str, *, at: float, product: str = "", decision: object = None
@@ -72,7 +72,7 @@ class Scene:
             claim = self.claim(ref, at=at - wait)
             if wait > 4:
                 self.at(at - wait + 1.5)
-                self.past.put_back(claim, State.RETRY, delay_seconds=1, error=error)
+                self.past.reschedule(claim, State.RETRY, delay_seconds=1, error=error)
         if decision is not None:
             self.past.decide(claim, decision)
         self.at(at)

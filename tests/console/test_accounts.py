@@ -53,7 +53,7 @@ def test_each_account_has_its_pages_and_its_requests(
     assert str(id(north)) not in page
 
     operator.agree(operator.ask("rerun", PR, account="south & co"))
-    states = [account.ledger.entry(PR) for account in (north, south)]
+    states = [account.ledger.get_record(PR) for account in (north, south)]
     assert [one and one.state for one in states] == [State.PARKED, State.QUEUED]
 
     operator.post("/pause", {"name": "usage", "account": "south & co"})

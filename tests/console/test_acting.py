@@ -16,7 +16,7 @@ UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
 
 
 def state(scene: Scene, ref: RequestKey = PR) -> State:
-    entry = scene.ledger.entry(ref)
+    entry = scene.ledger.get_record(ref)
     assert entry is not None
     return entry.state
 

@@ -100,7 +100,7 @@ def test_without_scripts_all_of_it_works(browser: Browser, served: Served, scene
         page.get_by_role("button", name="Yes, rerun 1 request").click()
         page.get_by_role("link", name=PR.id).click()
         expect(page.locator("h1 .state")).to_have_text("queued")
-    entry = scene.ledger.entry(PR)
+    entry = scene.ledger.get_record(PR)
     assert entry is not None
     assert entry.state is State.QUEUED
 

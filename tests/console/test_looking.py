@@ -41,7 +41,7 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
     scene.park(PR, "broken", at=scene.now - 60)
     scene.begin(RequestKey(RequestKind.FULFILLMENT, "PR-1"), at=scene.now - 300)
     scene.settle(UF, at=scene.now, took=3)
-    scene.ledger.polled(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=1234, new=3))
+    scene.ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=1234, new=3))
     scene.ledger.pause("usage", reason="until 9")
     page = visitor.page("/")
     assert numbers(page, RequestKind.FULFILLMENT) == {
@@ -231,4 +231,4 @@ def test_the_health_of_the_console_is_its_own(visitor: Visitor) -> None:
 
 def test_the_state_of_a_request_is_the_ledgers(visitor: Visitor, scene: Scene) -> None:
     scene.settle(PR, at=scene.now, took=1)
-    assert f"{PR.id} {State.SETTLED}" in text_of(visitor.page(f"/request?id={PR.id}"))
+    assert f"{PR.id} {State.COMPLETED}" in text_of(visitor.page(f"/request?id={PR.id}"))

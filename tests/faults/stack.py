@@ -143,7 +143,7 @@ class FaultStack(Stack):
 
     def record(self, request_id: str, kind: RequestKind = RequestKind.FULFILLMENT) -> RequestRecord:
         """What the ledger has of a request."""
-        found = self.ledger().entry(RequestKey(kind, request_id))
+        found = self.ledger().get_record(RequestKey(kind, request_id))
         assert found is not None
         return found
 

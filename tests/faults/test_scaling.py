@@ -83,7 +83,7 @@ def until_settled(stack: FaultStack, number: int) -> float:
 
 
 def settled(ledger: RedisLedger) -> int:
-    return ledger.counts()[RequestKind.TIER_CONFIG][State.SETTLED]
+    return ledger.counts()[RequestKind.TIER_CONFIG][State.COMPLETED]
 
 
 def assert_run_once_but_for_the_killed(stack: FaultStack, ids: list[str]) -> None:

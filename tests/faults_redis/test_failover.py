@@ -36,7 +36,7 @@ def replica(tmp_path: Path) -> Iterator[RedisServer]:
 def recorded(stack: FaultStack, server: RedisServer, request_id: str) -> RequestRecord:
     """What a server's copy of the ledger has of a request."""
     ledger = RedisLedger.from_url(server.url, account=stack.account)
-    found = ledger.entry(RequestKey(RequestKind.FULFILLMENT, request_id))
+    found = ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
     assert found is not None
     return found
 

@@ -42,7 +42,7 @@ def test_a_template_response_approves_and_says_so(open_for: Open) -> None:
     [outcome] = opened.seen(ref)["accepted"]
     assert outcome["body"] == {"template_id": template}
     assert opened.said(ref) == [f"Activated using template {template}."]
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
 
 
 def test_a_tile_response_approves_with_the_tile(open_for: Open) -> None:
@@ -112,7 +112,7 @@ def test_an_answered_inquiry_is_a_new_visit_with_a_new_key(open_for: Open) -> No
 
     assert opened.accepted(ref) == ["inquire", "approve"]
     assert keys[0] != keys[1]
-    assert opened.entry(ref).visit == "2"
+    assert opened.entry(ref).cycle == "2"
 
 
 def test_a_failed_request_gets_the_reason(open_for: Open) -> None:
@@ -140,7 +140,7 @@ def test_a_skip_says_so_once_and_looks_again_with_the_same_key(open_for: Open) -
     ref = opened.only(opened.sandbox.with_scenario("purchase"))
 
     assert opened.handle(ref).text == "skipped"
-    assert opened.entry(ref).state is State.WAITING
+    assert opened.entry(ref).state is State.SNOOZED
     assert opened.handle(ref).text == "nothing to do: not due"
     assert opened.later(ref, SKIP_SECONDS + 1).text == "skipped"
     assert opened.said(ref) == ["Request skipped"]
@@ -157,7 +157,7 @@ def test_a_falsy_result_posts_nothing(open_for: Open, result: object) -> None:
     assert opened.handle(ref).text == "left pending"
     assert opened.accepted(ref) == []
     assert opened.said(ref) == []
-    assert opened.entry(ref).state is State.WAITING
+    assert opened.entry(ref).state is State.SNOOZED
 
 
 @pytest.mark.parametrize(

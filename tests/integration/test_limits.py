@@ -82,7 +82,7 @@ class Noting:
             self.posted.append(self.workplace.accepted(self.ref))
             self.workplace.publish(waiting)
 
-    def notify(self, notices: Iterable[ChangeHint]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> Backlog:
@@ -157,14 +157,14 @@ def test_a_slot_that_nobody_handed_on_is_found_by_the_next_sweep(open_for: Open)
 class ForgetfulOfLines(MemoryLedger):
     """A ledger that can't be reached when a slot is handed on."""
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         raise LedgerUnavailable("Redis can't be reached")
 
 
 def test_a_ledger_that_is_away_when_a_slot_is_free_undoes_nothing(open_for: Open) -> None:
     workplace = opened(open_for)
     ledger = ForgetfulOfLines(clock=workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, heart=LeaseKeeper(ledger))
+    workplace.engine = replace(workplace.engine, ledger=ledger, leases=LeaseKeeper(ledger))
     first, _ = purchases(workplace, 2)
     assert workplace.handle(first).text == "approved"
 
@@ -176,7 +176,7 @@ def test_waiting_in_line_never_parks(open_for: Open) -> None:
     for _ in range(3 * MAX_ATTEMPTS):
         assert workplace.handle(second).text == "nothing to do: full"
         workplace.clock.step(20)
-        workplace.engine.ledger.extend(claim)
+        workplace.engine.ledger.renew_lease(claim)
         sweep(workplace.engine)
     entry = workplace.entry(second)
     assert (entry.state, entry.attempt) == (State.QUEUED, 0)

@@ -41,7 +41,7 @@ def test_it_comes_back_after_its_delay_and_uses_no_attempt(open_for: Open) -> No
         assert workplace.handle(ref).text == "nothing to do: not due"
         workplace.later(ref, 60)
         entry = workplace.entry(ref)
-        assert (entry.state, entry.attempt) == (State.WAITING, 0)
+        assert (entry.state, entry.attempt) == (State.SNOOZED, 0)
     assert workplace.later(ref, 60).text == "approved"
     assert set(attempts) == {1}
     assert workplace.said(ref) == ["Activated using custom activation tile."]
@@ -53,7 +53,7 @@ def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
     handled = workplace.handle(ref)
     assert handled.retry_seconds is None, "Flower shows RETRY for a failure"
     entry = workplace.entry(ref)
-    assert (entry.state, entry.error) == (State.WAITING, "the tenant is being made")
+    assert (entry.state, entry.error) == (State.SNOOZED, "the tenant is being made")
     told = dict(facts(entry, workplace.clock()))
     assert told["Waits for"] == "the tenant is being made"
     assert "Last error" not in told

@@ -51,7 +51,7 @@ def go_on(
         opened.clock.step(every)
         opened.messages.clear()
         sweep(opened.engine)
-        if opened.engine.ledger.gate().closed_until > opened.clock():
+        if opened.engine.ledger.breaker().open_until > opened.clock():
             paused += every
         for ref in refs:
             if ref in opened.messages:
@@ -142,8 +142,8 @@ def test_a_conversation_that_is_forbidden_is_no_reason_to_wait(open_for: Open) -
     with opened.fault("status", status=403, path="conversations", times=None):
         for ref in refs:
             opened.handle(ref)
-    assert {opened.entry(ref).state for ref in refs} == {State.SETTLED}
-    assert opened.engine.ledger.gate().failures == 0
+    assert {opened.entry(ref).state for ref in refs} == {State.COMPLETED}
+    assert opened.engine.ledger.breaker().failures == 0
 
 
 def test_a_request_whose_own_calls_are_forbidden_is_parked_and_the_others_go_on(
@@ -174,7 +174,7 @@ def test_a_request_whose_own_calls_are_forbidden_is_parked_and_the_others_go_on(
         opened,
         others,
         every=5,
-        until=lambda: {opened.entry(ref).state for ref in others} == {State.SETTLED},
+        until=lambda: {opened.entry(ref).state for ref in others} == {State.COMPLETED},
     )
 
 
@@ -213,7 +213,7 @@ def test_long_waiting_before_the_decision_is_no_try_of_it(open_for: Open) -> Non
     ledger = opened.engine.ledger
     for _ in range(MAX_POSTS + 5):
         claim = take(ledger, ref)
-        ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False)
+        ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False)
     with opened.fault("status", status=500, method="POST", path="/approve", times=1):
         opened.handle(ref)
     assert opened.entry(ref).state is State.DECIDED
@@ -274,5 +274,5 @@ def test_one_that_a_person_inquired_about_comes_back_as_another_visit(open_for: 
     opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "pending"})
     opened.poll()
     opened.handle(ref)
-    assert opened.entry(ref).visit == "2"
+    assert opened.entry(ref).cycle == "2"
     assert len(set(keys)) == 2

@@ -316,11 +316,11 @@ class Replaced(MemoryLedger):
         super().__init__(clock=clock)
         self.stepped_clock = clock
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         self.stepped_clock.step(claim.lease_seconds + 1)
-        self.wake(limit=1000, requeue_seconds=60, max_attempts=8)
+        self.take_due(limit=1000, requeue_seconds=60, max_attempts=8)
         assert isinstance(self.claim(claim.ref, owner="other", lease_seconds=60), Claim)
-        super().record(claim, step, result)
+        super().record_step(claim, step, result)
 
 
 def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
@@ -328,7 +328,7 @@ def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
 ) -> None:
     workplace = open_for(making(vendor, NAMES))
     ledger = Replaced(workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, heart=LeaseKeeper(ledger))
+    workplace.engine = replace(workplace.engine, ledger=ledger, leases=LeaseKeeper(ledger))
     ref = purchase(workplace)
 
     assert workplace.handle(ref).text.startswith("stopped: ")
@@ -339,7 +339,7 @@ def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
 class Away(MemoryLedger):
     """A ledger that can't be reached when a step is to be journaled."""
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         raise LedgerUnavailable("Redis can't be reached")
 
 
@@ -349,11 +349,11 @@ def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
     workplace = open_for(making(vendor, NAMES))
     away = Away(clock=workplace.clock)
     whole = workplace.engine
-    workplace.engine = replace(whole, ledger=away, heart=LeaseKeeper(away))
+    workplace.engine = replace(whole, ledger=away, leases=LeaseKeeper(away))
     ref = purchase(workplace)
     with pytest.raises(LedgerUnavailable):
         workplace.handle(ref)
-    assert away.entry(ref).steps == {}  # type: ignore[union-attr]
+    assert away.get_record(ref).steps == {}  # type: ignore[union-attr]
     workplace.engine = whole
     purchase(workplace)
     assert workplace.handle(ref).text == "approved"

@@ -84,7 +84,7 @@ def test_a_report_is_one_file_uploaded_once(start: Any) -> None:
     opened, ref = start(Reports(three))
     assert opened.handle(ref).text == "reported"
     assert files(opened, ref) == [("ready", 1, 3)]
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
     opened.handle(ref)
     assert files(opened, ref) == [("ready", 1, 3)]
 
@@ -122,7 +122,7 @@ def test_a_report_that_broke_is_resumed_where_it_stopped(
         assert entry.error.startswith("FileCreationError: the usage file can't be submitted: ")
         opened.later(ref, LONG)
     assert files(opened, ref) == [("ready", 1, 3)]
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
     assert reports.runs == 2
 
 

@@ -65,10 +65,10 @@ class Workplace:
             ),
             publisher=self,
             registry=Registry([Registration(self.kind, None, automation.__name__, made)]),
-            heart=LeaseKeeper(ledger),
+            leases=LeaseKeeper(ledger),
             account="test",
             worker="worker-1",
-            pause=pause,
+            breaker_cache=pause,
             policy=RetryPolicy(max_attempts=MAX_ATTEMPTS),
             skip_seconds=SKIP_SECONDS,
         )
@@ -76,7 +76,7 @@ class Workplace:
     def publish(self, refs: Iterable[RequestKey]) -> None:
         self.messages.extend(refs)
 
-    def notify(self, notices: Iterable[ChangeHint]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> Backlog:
@@ -106,7 +106,7 @@ class Workplace:
         return self.handle(ref)
 
     def entry(self, ref: RequestKey) -> RequestRecord:
-        found = self.engine.ledger.entry(ref)
+        found = self.engine.ledger.get_record(ref)
         assert found is not None
         return found
 

@@ -40,7 +40,7 @@ def posted(done: DryRun) -> list[tuple[str, str, Any]]:
 def test_an_approval_and_its_message() -> None:
     done = order("basic")
     assert done.outcome == Approve(template_id="TL-111-222-333")
-    assert (done.result, done.state, done.error) == ("approved", State.SETTLED, None)
+    assert (done.result, done.state, done.error) == ("approved", State.COMPLETED, None)
     [approval, message] = done.calls
     assert (approval.method, approval.path) == ("POST", "requests/PR-1-2-3/approve/")
     assert approval.body == {"template_id": "TL-111-222-333"}
@@ -101,13 +101,13 @@ def test_a_refusal() -> None:
 
 def test_a_skip_waits_and_says_so() -> None:
     done = order("wait")
-    assert (done.outcome, done.state) == (Skip("Not yet"), State.WAITING)
+    assert (done.outcome, done.state) == (Skip("Not yet"), State.SNOOZED)
     assert done.messages == ["Not yet"]
 
 
 def test_nothing_decided_posts_nothing() -> None:
     done = order("leave")
-    assert (done.outcome, done.state, done.calls) == (NoDecision(), State.WAITING, ())
+    assert (done.outcome, done.state, done.calls) == (NoDecision(), State.SNOOZED, ())
 
 
 def test_an_error_is_told_and_raised_by_whoever_asks_for_the_outcome() -> None:

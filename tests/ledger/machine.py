@@ -76,7 +76,7 @@ class Ledgers(RuleBasedStateMachine):
     def records(self) -> Records:
         if self.stepped:
             self.stepped.take_over_expiry(REFS)
-        return {ref: self.ledger.entry(ref) for ref in REFS}
+        return {ref: self.ledger.get_record(ref) for ref in REFS}
 
     def ask(self, name: str, call: Call) -> Any:
         """Ask every ledger; they must agree, and keep every promise."""
@@ -110,30 +110,30 @@ class Ledgers(RuleBasedStateMachine):
 
     def snapshot(self) -> Any:
         counts, outcomes = self.ledger.counts(), self.ledger.outcomes()
-        return self.records(), counts, outcomes, self.ledger.gate()
+        return self.records(), counts, outcomes, self.ledger.breaker()
 
     def holds(self, claim: Claim) -> bool:
-        return is_current(claim, self.ledger.entry(claim.ref), self.clock())
+        return is_current(claim, self.ledger.get_record(claim.ref), self.clock())
 
     # ---- what is always true
 
     def entry(self, ref: RequestKey) -> RequestRecord:
-        entry = self.ledger.entry(ref)
+        entry = self.ledger.get_record(ref)
         assert entry is not None
         return entry
 
     def decision_of(self, ref: RequestKey) -> JSON:
-        entry = self.ledger.entry(ref)
+        entry = self.ledger.get_record(ref)
         return entry.decision if entry else None
 
     @invariant()
     def the_ledgers_agree(self) -> None:
         found = [
             (
-                *(ledger.entry(ref) for ref in REFS),
-                *(ledger.counts(), ledger.outcomes(), ledger.gate(), ledger.now()),
+                *(ledger.get_record(ref) for ref in REFS),
+                *(ledger.counts(), ledger.outcomes(), ledger.breaker(), ledger.now()),
                 *(ledger.oldest(), ledger.outcomes_today(), ledger.pauses()),
-                ledger.settled_by_hour(3),
+                ledger.completed_by_hour(3),
             )
             for ledger in self.ledgers
         ]
@@ -177,7 +177,7 @@ def repeated(found: Any) -> Any:
             return []
         case int() if not isinstance(found, bool):
             return 0
-        case ClaimDenied.PAUSED:
+        case ClaimDenied.BREAKER_OPEN:
             return ClaimDenied.NOT_DUE
         case _:
             return found

@@ -43,7 +43,7 @@ class Promises:
                 self._life[ref] += 1
                 assert new.fence == 0
                 self._begins(ref, new)
-            elif new.visit != old.visit:
+            elif new.cycle != old.cycle:
                 assert not is_held(old, now), "a visit began under a worker's hands"
                 self.ends[ref] += not old.state.is_final
                 self._begins(ref, new)
@@ -53,7 +53,7 @@ class Promises:
                 self._one_owner_per_fence(ref, old, new)
 
     def _begins(self, ref: RequestKey, new: RequestRecord) -> None:
-        key = ref, self._life[ref], idempotency_key(self._account, ref, new.visit)
+        key = ref, self._life[ref], idempotency_key(self._account, ref, new.cycle)
         assert key not in self._keys, "an idempotency key was used by two visits"
         self._keys.add(key)
         assert new.state is State.QUEUED
@@ -64,8 +64,8 @@ class Promises:
         if old.decision is not None and new.decision != old.decision:
             assert new.decision is None, "a decision changed within its visit"
             assert call in UNDECIDING, "a decision was dropped"
-        if old.state is State.SETTLED:
-            assert new.state is State.SETTLED, "a settled visit ran again"
+        if old.state is State.COMPLETED:
+            assert new.state is State.COMPLETED, "a settled visit ran again"
         elif old.state is State.DISCARDED and new.state is not old.state:
             assert call == "rerun", "a discarded visit ran again"
             self.ends[ref] -= 1

@@ -56,7 +56,7 @@ def test_outcomes_are_counted_by_product(counting: Counting) -> None:
         see(counting, ref, product=product)
         claim = take(counting, ref)
         counting.decide(claim, APPROVE)
-        counting.settle(claim, "approved", keep_seconds=LONG)
+        counting.complete(claim, "approved", keep_seconds=LONG)
     assert counting.endings() == {
         (RequestKind.FULFILLMENT, ONE): {"approved": 1},
         (RequestKind.FULFILLMENT, TWO): {"approved": 1},
@@ -83,8 +83,8 @@ def test_attempts_and_retries_are_counted_by_cause(counting: Counting) -> None:
     see(counting, product=ONE)
     for cause in ("processor", "processor", "Connect down", ""):
         claim = take(counting)
-        counting.put_back(claim, State.RETRY, delay_seconds=0, cause=cause)
-        counting.put_back(claim, State.RETRY, delay_seconds=0, cause=cause)
+        counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
+        counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
     counts = counting.measures()
     assert counts[Metric("attempts", FULFILLMENT, "", ONE)] == 4
     assert counts[Metric("retries", FULFILLMENT, "processor", ONE)] == 2
@@ -96,7 +96,7 @@ def test_a_dead_worker_is_the_cause_of_a_retry(counting: Counting, clock: Clock)
     see(counting, product=ONE)
     take(counting, lease_seconds=0.001)
     clock.step(1)
-    while not counting.wake(limit=9, requeue_seconds=LONG, max_attempts=8).expired:
+    while not counting.take_due(limit=9, requeue_seconds=LONG, max_attempts=8).expired:
         pass
     assert counting.measures()[Metric("retries", FULFILLMENT, "worker died", ONE)] == 1
 
@@ -112,9 +112,9 @@ def test_the_end_of_a_claim_takes_along_what_the_process_counted(
         meter("PUT", "429", 0.1)
     claim = take(counting)
     ends: dict[str, Callable[[], None]] = {
-        "settle": lambda: counting.settle(claim, "approved", keep_seconds=LONG),
+        "settle": lambda: counting.complete(claim, "approved", keep_seconds=LONG),
         "supersede": lambda: counting.supersede(claim, "failed", keep_seconds=LONG),
-        "put_back": lambda: counting.put_back(claim, State.WAITING, delay_seconds=0),
+        "put_back": lambda: counting.reschedule(claim, State.SNOOZED, delay_seconds=0),
         "park": lambda: counting.park(claim, "broken"),
     }
     ends[end]()
@@ -131,7 +131,7 @@ def test_the_end_of_a_claim_takes_along_what_the_process_counted(
 def test_a_poll_takes_it_along_too(counting: Counting, meter: CallMetrics) -> None:
     with metric_labels(RequestKind.USAGE):
         meter("GET", "no answer", 30)
-    counting.polled(RequestKind.USAGE, PollReport(seconds=1))
+    counting.record_poll(RequestKind.USAGE, PollReport(seconds=1))
     assert counting.measures() == {Metric("errors", "usage", "no answer", ""): 1}
 
 
@@ -141,7 +141,7 @@ def test_what_a_lost_claim_could_not_tell_is_told_by_the_next(
     see(counting, product=ONE)
     lost = take(counting, lease_seconds=0.001)
     clock.step(1)
-    while not counting.wake(limit=9, requeue_seconds=0, max_attempts=8).expired:
+    while not counting.take_due(limit=9, requeue_seconds=0, max_attempts=8).expired:
         pass
     meter("POST", "", 100)
     with pytest.raises(LeaseLost):
@@ -155,12 +155,12 @@ def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Countin
         RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(MAX_PRODUCTS + 5)
     ]
     sightings = [PendingRequest(ref, None, f"PRD-{ref.id}") for ref in refs]
-    counting.sight(sightings, seen_at=counting.now(), requeue_seconds=LONG)
+    counting.register(sightings, seen_at=counting.now(), requeue_seconds=LONG)
     claim = take(counting, refs[-1])
-    counting.settle(claim, "approved", keep_seconds=LONG)
+    counting.complete(claim, "approved", keep_seconds=LONG)
     census = counting.census()
     assert len(census) == MAX_PRODUCTS + 1
-    assert census[RequestKind.FULFILLMENT, OTHER] == {State.QUEUED: 4, State.SETTLED: 1}
+    assert census[RequestKind.FULFILLMENT, OTHER] == {State.QUEUED: 4, State.COMPLETED: 1}
     assert counting.endings() == {(RequestKind.FULFILLMENT, OTHER): {"approved": 1}}
     assert (RequestKind.FULFILLMENT, OTHER) in counting.oldest_by_product()
 
@@ -189,9 +189,9 @@ def test_behind_a_long_line_of_another_product_the_age_is_an_upper_bound(
     many = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number:05}") for number in range(LOOKED_AT)]
     for refs, product in ((many, ONE), ([PR], TWO)):
         sightings = [PendingRequest(ref, None, product) for ref in refs]
-        ledger.sight(sightings, seen_at=ledger.now(), requeue_seconds=LONG)
+        ledger.register(sightings, seen_at=ledger.now(), requeue_seconds=LONG)
     oldest = ledger.oldest_by_product()
-    entry = ledger.entry(PR)
+    entry = ledger.get_record(PR)
     assert entry is not None
     assert (
         oldest[RequestKind.FULFILLMENT, ONE]

@@ -31,7 +31,7 @@ def hear(
     remember_seconds: float = LONG,
     requeue_seconds: float = LONG,
 ) -> tuple[HintResult, ChangeHint]:
-    return ledger.notice(
+    return ledger.add_hint(
         notice,
         digest=digest or f"d{next(_digests)}",
         remember_seconds=remember_seconds,
@@ -40,7 +40,7 @@ def hear(
 
 
 def late(ledger: Ledger, *, requeue_seconds: float = LONG) -> list[ChangeHint]:
-    return ledger.unanswered(limit=100, requeue_seconds=requeue_seconds)
+    return ledger.stale_hints(limit=100, requeue_seconds=requeue_seconds)
 
 
 def test_the_first_notification_is_new_and_the_next_ones_are_known(ledger: Ledger) -> None:
@@ -52,49 +52,49 @@ def test_the_first_notification_is_new_and_the_next_ones_are_known(ledger: Ledge
 
 def test_a_notification_that_comes_again_changes_nothing(ledger: Ledger) -> None:
     hear(ledger, digest="same")
-    mark = ledger.noticed(ONE)
+    mark = ledger.hint_mark(ONE)
     assert hear(ledger, digest="same") == (HintResult.REPLAYED, ONE)
-    assert ledger.noticed(ONE) == mark
-    assert ledger.answer(ONE, mark)
+    assert ledger.hint_mark(ONE) == mark
+    assert ledger.acknowledge_hint(ONE, mark)
     assert hear(ledger, digest="same") == (HintResult.REPLAYED, ONE)
-    assert ledger.noticed(ONE) == ""
+    assert ledger.hint_mark(ONE) == ""
 
 
 def test_a_notification_is_forgotten_after_its_time(ledger: Ledger, elapse: Elapse) -> None:
     hear(ledger, digest="same", remember_seconds=0.05)
-    ledger.answer(ONE, ledger.noticed(ONE))
+    ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
     elapse(0.1)
     assert hear(ledger, digest="same") == (HintResult.NEW, ONE)
 
 
 def test_after_an_answer_the_next_notification_is_new(ledger: Ledger) -> None:
     hear(ledger)
-    assert ledger.answer(ONE, ledger.noticed(ONE))
-    assert ledger.noticed(ONE) == ""
+    assert ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
+    assert ledger.hint_mark(ONE) == ""
     assert hear(ledger) == (HintResult.NEW, ONE)
 
 
 def test_an_answer_from_before_the_last_notification_is_none(ledger: Ledger) -> None:
     hear(ledger)
-    mark = ledger.noticed(ONE)
+    mark = ledger.hint_mark(ONE)
     hear(ledger)
-    assert not ledger.answer(ONE, mark)
-    assert ledger.noticed(ONE) not in ("", mark)
+    assert not ledger.acknowledge_hint(ONE, mark)
+    assert ledger.hint_mark(ONE) not in ("", mark)
 
 
 def test_an_old_answer_does_not_stand_for_a_later_notice(ledger: Ledger) -> None:
     hear(ledger)
-    mark = ledger.noticed(ONE)
-    ledger.answer(ONE, mark)
+    mark = ledger.hint_mark(ONE)
+    ledger.acknowledge_hint(ONE, mark)
     hear(ledger)
-    assert not ledger.answer(ONE, mark)
+    assert not ledger.acknowledge_hint(ONE, mark)
 
 
 def test_an_answer_may_be_repeated(ledger: Ledger) -> None:
     hear(ledger)
-    mark = ledger.noticed(ONE)
-    assert ledger.answer(ONE, mark)
-    assert ledger.answer(ONE, mark)
+    mark = ledger.hint_mark(ONE)
+    assert ledger.acknowledge_hint(ONE, mark)
+    assert ledger.acknowledge_hint(ONE, mark)
 
 
 def test_what_nobody_answers_is_named_again_and_again(ledger: Ledger, elapse: Elapse) -> None:
@@ -105,7 +105,7 @@ def test_what_nobody_answers_is_named_again_and_again(ledger: Ledger, elapse: El
     assert late(ledger) == []
     elapse(0.1)
     assert late(ledger) == [ONE]
-    ledger.answer(ONE, ledger.noticed(ONE))
+    ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
     elapse(0.1)
     assert late(ledger) == []
 
@@ -121,7 +121,7 @@ def test_notifications_that_go_on_coming_do_not_put_the_look_off(
 
 def test_a_look_that_is_put_off_is_named_at_its_time(ledger: Ledger, elapse: Elapse) -> None:
     hear(ledger)
-    ledger.put_off(ONE, seconds=0.05)
+    ledger.defer_hint(ONE, seconds=0.05)
     assert late(ledger) == []
     elapse(0.1)
     assert late(ledger) == [ONE]
@@ -129,8 +129,8 @@ def test_a_look_that_is_put_off_is_named_at_its_time(ledger: Ledger, elapse: Ela
 
 def test_putting_off_what_was_answered_does_nothing(ledger: Ledger, elapse: Elapse) -> None:
     hear(ledger)
-    ledger.answer(ONE, ledger.noticed(ONE))
-    ledger.put_off(ONE, seconds=0)
+    ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
+    ledger.defer_hint(ONE, seconds=0)
     elapse(0.01)
     assert late(ledger) == []
 

@@ -17,7 +17,7 @@ Elapse = Callable[[float], None]
 
 def parked_with_a_decision(ledger: Ledger) -> None:
     claim = posting(ledger)
-    ledger.record(claim, "params", {"status": 200})
+    ledger.record_step(claim, "params", {"status": 200})
     ledger.park(claim, "400 VAL_001")
 
 
@@ -27,7 +27,7 @@ def test_rerun_starts_the_same_visit_over_and_keeps_its_steps(ledger: Ledger) ->
     assert look(ledger).state is State.QUEUED
     assert ledger.parked(RequestKind.FULFILLMENT) == []
     claim = take(ledger, owner="w2")
-    assert (claim.visit, claim.attempt, claim.fence) == ("1", 1, 2)
+    assert (claim.cycle, claim.attempt, claim.fence) == ("1", 1, 2)
     assert (claim.decision, claim.steps) == (None, {"params": {"status": 200}})
 
 
@@ -36,8 +36,8 @@ def test_rerun_forgets_the_processors_steps_only_when_it_is_told_to(
     ledger: Ledger, forget_steps: bool, kept: int
 ) -> None:
     claim = running(ledger)
-    ledger.record(claim, "params", 1)
-    ledger.record(claim, "step:1:tenant", 2)
+    ledger.record_step(claim, "params", 1)
+    ledger.record_step(claim, "step:1:tenant", 2)
     ledger.park(claim, "InvalidStep")
     assert ledger.rerun(PR, forget_steps=forget_steps)
     entry = look(ledger)
@@ -82,7 +82,7 @@ def test_a_discarded_record_is_forgotten_when_its_time_is_over(
     parked_with_a_decision(ledger)
     ledger.discard(PR, keep_seconds=0.01)
     elapse(0.02)
-    assert ledger.entry(PR) is None
+    assert ledger.get_record(PR) is None
 
 
 def test_a_discarded_request_can_be_rerun_after_all(ledger: Ledger, elapse: Elapse) -> None:
@@ -90,7 +90,7 @@ def test_a_discarded_request_can_be_rerun_after_all(ledger: Ledger, elapse: Elap
     ledger.discard(PR, keep_seconds=1)
     assert ledger.rerun(PR)
     elapse(1.1)
-    assert take(ledger, owner="w2").visit == "1"
+    assert take(ledger, owner="w2").cycle == "1"
     assert ledger.counts()[RequestKind.FULFILLMENT][State.DISCARDED] == 0
 
 
@@ -108,11 +108,11 @@ def test_a_person_changes_parked_requests_only(ledger: Ledger, act: str) -> None
     assert not change()
     ledger.decide(claim, APPROVE)
     assert not change()
-    ledger.put_back(claim, State.DECIDED, delay_seconds=0)
+    ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
     assert not change()
-    ledger.settle(take(ledger, owner="w2"), "approved", keep_seconds=LONG)
+    ledger.complete(take(ledger, owner="w2"), "approved", keep_seconds=LONG)
     assert not change()
-    assert look(ledger).state is State.SETTLED
+    assert look(ledger).state is State.COMPLETED
 
 
 def test_the_worker_that_parked_can_not_write_to_the_rerun(ledger: Ledger) -> None:

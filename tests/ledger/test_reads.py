@@ -29,7 +29,7 @@ LIVE = [state for state in State if state not in FINAL_STATES]
 def one_of_each(ledger: Ledger) -> list[RequestKey]:
     """A settled, a parked, a running and a queued one."""
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
-    ledger.settle(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
+    ledger.complete(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
     ledger.park(running(ledger, refs[1]), "broken")
     running(ledger, refs[2])
     see(ledger, TCR, visit="a")
@@ -42,7 +42,7 @@ def ids(entries: list[RequestRecord]) -> list[str]:
 
 def test_without_a_filter_every_record_is_given(ledger: Ledger) -> None:
     refs = one_of_each(ledger)
-    found = list(ledger.entries())
+    found = list(ledger.iter_records())
     assert ids(found) == sorted(ref.id for ref in refs)
     assert all(entry == look(ledger, entry.ref) for entry in found)
 
@@ -51,18 +51,18 @@ def test_without_a_filter_every_record_is_given(ledger: Ledger) -> None:
     ("states", "expected"),
     [
         ([State.PARKED], ["PR-1"]),
-        ([State.SETTLED], ["PR-0"]),
+        ([State.COMPLETED], ["PR-0"]),
         ([State.RUNNING, State.QUEUED], ["PR-2", TCR.id]),
         (LIVE, ["PR-1", "PR-2", TCR.id]),
-        ([State.PARKED, State.SETTLED], ["PR-0", "PR-1"]),
-        ([State.WAITING], []),
+        ([State.PARKED, State.COMPLETED], ["PR-0", "PR-1"]),
+        ([State.SNOOZED], []),
     ],
 )
 def test_records_are_filtered_by_state(
     ledger: Ledger, states: list[State], expected: list[str]
 ) -> None:
     one_of_each(ledger)
-    assert ids(list(ledger.entries(states=states))) == expected
+    assert ids(list(ledger.iter_records(states=states))) == expected
 
 
 @pytest.mark.parametrize("states", [(), LIVE])
@@ -70,38 +70,38 @@ def test_records_are_filtered_by_kind_and_the_beginning_of_the_id(
     ledger: Ledger, states: list[State]
 ) -> None:
     one_of_each(ledger)
-    assert ids(list(ledger.entries(kind=RequestKind.TIER_CONFIG, states=states))) == [TCR.id]
-    assert ids(list(ledger.entries(prefix="PR-2", states=states))) == ["PR-2"]
-    assert list(ledger.entries(kind=RequestKind.USAGE, prefix="PR-2", states=states)) == []
+    assert ids(list(ledger.iter_records(kind=RequestKind.TIER_CONFIG, states=states))) == [TCR.id]
+    assert ids(list(ledger.iter_records(prefix="PR-2", states=states))) == ["PR-2"]
+    assert list(ledger.iter_records(kind=RequestKind.USAGE, prefix="PR-2", states=states)) == []
 
 
 def test_a_prefix_is_a_text_and_no_pattern(ledger: Ledger) -> None:
     odd = RequestKey(RequestKind.FULFILLMENT, "PR-[1]*?\\")
     see(ledger, odd, PR)
-    assert ids(list(ledger.entries(prefix="PR-[1]*?\\"))) == [odd.id]
-    assert list(ledger.entries(prefix="PR-?")) == []
-    assert list(ledger.entries(prefix="*")) == []
+    assert ids(list(ledger.iter_records(prefix="PR-[1]*?\\"))) == [odd.id]
+    assert list(ledger.iter_records(prefix="PR-?")) == []
+    assert list(ledger.iter_records(prefix="*")) == []
 
 
 def test_a_forgotten_record_is_not_given(ledger: Ledger, elapse: Elapse) -> None:
-    ledger.settle(posting(ledger), "approved", keep_seconds=0.01)
+    ledger.complete(posting(ledger), "approved", keep_seconds=0.01)
     elapse(0.02)
-    assert list(ledger.entries()) == []
+    assert list(ledger.iter_records()) == []
 
 
 def test_more_records_than_a_page_are_given_once_each(redis_ledger: RedisLedger) -> None:
     refs = [RequestKey(RequestKind.USAGE_FILE, f"UF-{number:05}") for number in range(2500)]
     see(redis_ledger, *refs)
     expected = [ref.id for ref in refs]
-    assert ids(list(redis_ledger.entries())) == expected
-    assert ids(list(redis_ledger.entries(states=LIVE))) == expected
+    assert ids(list(redis_ledger.iter_records())) == expected
+    assert ids(list(redis_ledger.iter_records(states=LIVE))) == expected
 
 
 def test_records_of_another_account_are_not_given(client: redis.Redis, account: str) -> None:
     one, two = (RedisLedger(client, account=account + suffix) for suffix in ("a*", "ab"))
     see(two)
-    assert list(one.entries()) == []
-    assert [entry.ref for entry in two.entries()] == [PR]
+    assert list(one.iter_records()) == []
+    assert [entry.ref for entry in two.iter_records()] == [PR]
 
 
 def test_a_record_tells_the_way_of_its_visit(ledger: Ledger, elapse: Elapse) -> None:
@@ -109,10 +109,10 @@ def test_a_record_tells_the_way_of_its_visit(ledger: Ledger, elapse: Elapse) -> 
     see(ledger)
     elapse(0.01)
     claim = take(ledger, owner="host:17:0123456789ab")
-    ledger.put_back(claim, State.RETRY, delay_seconds=0)
+    ledger.reschedule(claim, State.RETRY, delay_seconds=0)
     claim = take(ledger, owner="other:18:0123456789ab")
     ledger.decide(claim, {"type": "approve"})
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     history = look(ledger).history
     assert [(moment.state, moment.worker) for moment in history] == [
         (State.QUEUED, ""),
@@ -120,7 +120,7 @@ def test_a_record_tells_the_way_of_its_visit(ledger: Ledger, elapse: Elapse) -> 
         (State.RETRY, ""),
         (State.RUNNING, "other:18"),
         (State.POSTING, ""),
-        (State.SETTLED, ""),
+        (State.COMPLETED, ""),
     ]
     times = [moment.at for moment in history]
     assert times == sorted(times)
@@ -130,7 +130,7 @@ def test_a_record_tells_the_way_of_its_visit(ledger: Ledger, elapse: Elapse) -> 
 
 
 def test_who_takes_up_a_stored_decision_is_told(ledger: Ledger) -> None:
-    ledger.put_back(posting(ledger), State.DECIDED, delay_seconds=0)
+    ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0)
     take(ledger, owner="other:18:0123456789ab")
     last = look(ledger).history[-1]
     assert (last.state, last.worker) == (State.POSTING, "other:18")
@@ -152,11 +152,11 @@ def test_a_new_visit_has_a_past_of_its_own_and_the_names_of_the_earlier_ones(
 def test_of_a_long_past_the_last_moments_are_remembered(ledger: Ledger) -> None:
     see(ledger)
     for _ in range(20):
-        ledger.put_back(take(ledger), State.WAITING, delay_seconds=0, attempt_used=False)
+        ledger.reschedule(take(ledger), State.SNOOZED, delay_seconds=0, attempt_used=False)
     history = look(ledger).history
     assert len(history) == 24
-    assert {moment.state for moment in history} == {State.RUNNING, State.WAITING}
-    assert history[-1].state is State.WAITING
+    assert {moment.state for moment in history} == {State.RUNNING, State.SNOOZED}
+    assert history[-1].state is State.SNOOZED
 
 
 def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
@@ -165,7 +165,7 @@ def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
     see(redis_ledger)
     claim = take(redis_ledger, owner="0123456789ab:4711:0123456789ab")
     redis_ledger.decide(claim, {"type": "approve"})
-    redis_ledger.settle(claim, "approved", keep_seconds=LONG)
+    redis_ledger.complete(claim, "approved", keep_seconds=LONG)
     assert client.hstrlen(f"connect-worker:{{{account}}}:request:{PR}", "y") < 100
 
 
@@ -196,7 +196,7 @@ def test_a_reposted_decision_waits_again(ledger: Ledger) -> None:
 
 def test_todays_outcomes_begin_anew_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
     ledger = memory_ledger
-    ledger.settle(posting(ledger), "approved", keep_seconds=LONG)
+    ledger.complete(posting(ledger), "approved", keep_seconds=LONG)
     assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 1}
     clock.step(86_400 - clock.time % 86_400 - 0.001)
     assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 1}
@@ -211,7 +211,7 @@ def test_todays_outcomes_are_forgotten_by_themselves(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     day = int(redis_ledger.now() // 86_400)
-    redis_ledger.settle(posting(redis_ledger), "approved", keep_seconds=LONG)
+    redis_ledger.complete(posting(redis_ledger), "approved", keep_seconds=LONG)
     assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:outcomes:{day}") <= 2 * 86_400
 
 
@@ -228,19 +228,19 @@ def test_parked_ones_of_all_kinds_are_listed_as_they_were_parked(
 def test_several_records_are_read_in_the_order_that_was_asked_for(ledger: Ledger) -> None:
     refs = one_of_each(ledger)
     asked = [refs[2], RequestKey(RequestKind.USAGE, "LST-0"), refs[0]]
-    assert ledger.records(asked) == [look(ledger, refs[2]), look(ledger, refs[0])]
-    assert ledger.records([]) == []
+    assert ledger.get_records(asked) == [look(ledger, refs[2]), look(ledger, refs[0])]
+    assert ledger.get_records([]) == []
 
 
 def test_what_was_settled_is_counted_by_how_long_it_took(ledger: Ledger, elapse: Elapse) -> None:
     claim = posting(ledger)
     elapse(0.015)
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     # A repeated call counts once.
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     took = look(ledger).changed - look(ledger).first_seen
     ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
-    earlier, last = ledger.settled_by_hour(2)
+    earlier, last = ledger.completed_by_hour(2)
     assert {one.total for one in earlier.settled.values()} == {0}
     assert {kind: one.total for kind, one in last.settled.items()} == {
         kind: int(kind is RequestKind.FULFILLMENT) for kind in RequestKind
@@ -262,8 +262,8 @@ def test_both_ledgers_have_the_same_bounds(
     for one in (memory, stepped(client, account, began + milliseconds)):
         claim = take(one)
         one.decide(claim, {"type": "approve"})
-        one.settle(claim, "approved", keep_seconds=LONG)
-        found.append(one.settled_by_hour(1))
+        one.complete(claim, "approved", keep_seconds=LONG)
+        found.append(one.completed_by_hour(1))
     assert found[0] == found[1]
     assert found[0][0].settled[RequestKind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
 
@@ -275,7 +275,7 @@ def stepped(client: redis.Redis, account: str, now: int) -> RedisLedger:
 def test_hours_are_forgotten_by_themselves(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
-    redis_ledger.settle(posting(redis_ledger), "approved", keep_seconds=LONG)
+    redis_ledger.complete(posting(redis_ledger), "approved", keep_seconds=LONG)
     hour = int(redis_ledger.now() // 3600)
     assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:settled:{hour}") <= 2 * 86_400
 
@@ -283,9 +283,9 @@ def test_hours_are_forgotten_by_themselves(
 def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:
     assert ledger.polls() == {}
     before = ledger.now()
-    ledger.polled(RequestKind.FULFILLMENT, PollReport(seconds=1.5, seen=7, new=2))
-    ledger.polled(RequestKind.USAGE, PollReport(problem="no"))
-    ledger.polled(RequestKind.USAGE, PollReport(problem="ServerFault: [500] …"))
+    ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=1.5, seen=7, new=2))
+    ledger.record_poll(RequestKind.USAGE, PollReport(problem="no"))
+    ledger.record_poll(RequestKind.USAGE, PollReport(problem="ServerFault: [500] …"))
     found = ledger.polls()
     assert set(found) == {RequestKind.FULFILLMENT, RequestKind.USAGE}
     one = found[RequestKind.FULFILLMENT]

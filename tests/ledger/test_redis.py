@@ -51,11 +51,11 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
 ) -> None:
     ledger = redis_ledger
     ledger.park(running(ledger, OTHER), "broken")
-    ledger.settle(posting(ledger), "approved", keep_seconds=LONG)
+    ledger.complete(posting(ledger), "approved", keep_seconds=LONG)
     see(ledger, TCR, product="PRD-000-000-000")
-    ledger.close_gate(seconds=9, reason="429", failed=False)
-    ledger.hold("sweep", owner="a", seconds=LONG)
-    ledger.polled(RequestKind.USAGE, PollReport())
+    ledger.trip_breaker(seconds=9, reason="429", failed=False)
+    ledger.lock("sweep", owner="a", seconds=LONG)
+    ledger.record_poll(RequestKind.USAGE, PollReport())
     keys = {str(key) for key in client.scan_iter(match=f"connect-worker:*{account}*", count=1000)}
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
@@ -69,8 +69,8 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
 def test_accounts_do_not_see_each_other(client: redis.Redis, account: str) -> None:
     one, two = (RedisLedger(client, account=account + suffix) for suffix in "ab")
     see(one)
-    one.close_gate(seconds=60, reason="429", failed=False)
-    assert two.entry(PR) is None
+    one.trip_breaker(seconds=60, reason="429", failed=False)
+    assert two.get_record(PR) is None
     assert see(two) == [PR]
     assert take(two).fence == 1
 
@@ -103,8 +103,8 @@ def test_beside_what_was_decided_a_request_takes_less_than_a_kilobyte(
     }  # fmt: skip
     redis_ledger.decide(claim, decision)
     for step in ("params", "approve", "message"):
-        redis_ledger.record(claim, step, {"status": 200})
-    redis_ledger.settle(claim, "approved", keep_seconds=LONG)
+        redis_ledger.record_step(claim, step, {"status": 200})
+    redis_ledger.complete(claim, "approved", keep_seconds=LONG)
     size = client.memory_usage(f"connect-worker:{{{account}}}:request:{PR}", samples=0)
     assert size is not None
     # Where the server's own seed puts too many fields into one bucket, it adds one.
@@ -119,9 +119,9 @@ def test_counts_due_and_parked_agree_with_the_records(
     see(ledger, *refs, requeue_seconds=0)
     claims = [take(ledger, ref, owner=ref.id) for ref in refs[:7]]
     ledger.decide(claims[1], "accept")
-    ledger.put_back(claims[2], State.RETRY, delay_seconds=0)
+    ledger.reschedule(claims[2], State.RETRY, delay_seconds=0)
     ledger.park(claims[3], "broken")
-    ledger.settle(claims[4], "closed", keep_seconds=LONG)
+    ledger.complete(claims[4], "closed", keep_seconds=LONG)
     ledger.park(claims[5], "broken")
     ledger.discard(refs[5], keep_seconds=LONG)
     ledger.supersede(claims[6], "accepted", keep_seconds=LONG)
@@ -132,7 +132,7 @@ def test_counts_due_and_parked_agree_with_the_records(
     }
     assert found == {
         State.QUEUED: 1, State.RUNNING: 1, State.POSTING: 1, State.RETRY: 1, State.PARKED: 1,
-        State.SETTLED: 1, State.DISCARDED: 1, State.SUPERSEDED: 1,
+        State.COMPLETED: 1, State.DISCARDED: 1, State.SUPERSEDED: 1,
     }  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def test_an_unreachable_redis_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
         ledger.claim(PR, owner="w", lease_seconds=1)
     with pytest.raises(LedgerUnavailable):
-        ledger.entry(PR)
+        ledger.get_record(PR)
 
 
 def test_a_url_that_is_none_is_a_value_error() -> None:
@@ -251,7 +251,7 @@ def test_names_can_not_leave_their_key(redis_ledger: RedisLedger, client: redis.
     odd = RequestKey(RequestKind.FULFILLMENT, "PR 1:{x}\n*é")
     see(redis_ledger, odd)
     claim = take(redis_ledger, odd)
-    redis_ledger.record(claim, "s", "a")
+    redis_ledger.record_step(claim, "s", "a")
     assert look(redis_ledger, odd).steps == {"s": "a"}
     redis_ledger.park(claim, "broken")
     assert redis_ledger.parked(RequestKind.FULFILLMENT) == [odd]

@@ -118,10 +118,10 @@ class SlotsMachine(RuleBasedStateMachine):
             if found.decision is None:
                 limit = limit_for(LIMITS, self.product[ref])
                 assert found.limit == (limit.name if limit else "")
-        elif found is ClaimDenied.FULL:
+        elif found is ClaimDenied.CONCURRENCY_LIMIT:
             limit = limit_for(LIMITS, self.product[ref])
             assert limit is not None
-            assert self.inside(limit) == limit.most, "refused, and there was room"
+            assert self.inside(limit) == limit.max_concurrent, "refused, and there was room"
             self.in_line.add(ref)
         return found
 
@@ -135,24 +135,28 @@ class SlotsMachine(RuleBasedStateMachine):
             case "decide":
                 self.ask(lambda ledger: ledger.decide(claim, APPROVE))
             case "settle":
-                self.ask(lambda ledger: ledger.settle(claim, "approved", keep_seconds=LONG))
+                self.ask(lambda ledger: ledger.complete(claim, "approved", keep_seconds=LONG))
             case "park":
                 self.ask(lambda ledger: ledger.park(claim, "broken"))
             case _:
                 state = State(what)
-                self.ask(lambda ledger: ledger.put_back(claim, state, delay_seconds=0))
+                self.ask(lambda ledger: ledger.reschedule(claim, state, delay_seconds=0))
 
     @precondition(lambda self: self.claims)
     @rule(number=ANY)
     def heartbeat(self, number: int) -> None:
         claim = self.claims[-1 - number % min(len(self.claims), 4)]
-        self.ask(lambda ledger: ledger.extend(claim))
+        self.ask(lambda ledger: ledger.renew_lease(claim))
 
     @rule(number=ANY)
     def decided_elsewhere(self, number: int) -> None:
         ref = list(self.product)[number % len(self.product)]
         late = self.clock() + 1000
-        if self.ask(lambda ledger: ledger.leave(ref, "gone", seen_at=late, keep_seconds=LONG)):
+        if self.ask(
+            lambda ledger: ledger.mark_decided_elsewhere(
+                ref, "gone", seen_at=late, keep_seconds=LONG
+            )
+        ):
             self.in_line.discard(ref)
 
     @rule(number=ANY)
@@ -168,14 +172,14 @@ class SlotsMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.ask(
             lambda ledger: sorted(
-                map(str, ledger.wake(limit=99, requeue_seconds=LONG, max_attempts=5).publish)
+                map(str, ledger.take_due(limit=99, requeue_seconds=LONG, max_attempts=5).publish)
             )
         )
         self.release("")
 
     def release(self, name: str) -> list[RequestKey]:
         refs: list[RequestKey] = self.ask(
-            lambda ledger: sorted(ledger.next_in_line(name, requeue_seconds=LONG), key=str)
+            lambda ledger: sorted(ledger.take_from_slot_queue(name, requeue_seconds=LONG), key=str)
         )
         assert set(refs) <= self.in_line, "released, and was in no line"
         self.in_line -= set(refs)
@@ -210,13 +214,13 @@ class SlotsMachine(RuleBasedStateMachine):
             entry.state is State.RUNNING and entry.due > self.clock()
             for ref in self.product
             if limit_for(LIMITS, self.product[ref]) == limit
-            if (entry := self.memory.entry(ref)) is not None
+            if (entry := self.memory.get_record(ref)) is not None
         )
 
     @invariant()
     def never_more_than_the_limit(self) -> None:
         for limit in filter(None, LIMITS.values()):
-            assert self.inside(limit) <= limit.most
+            assert self.inside(limit) <= limit.max_concurrent
 
 
 class MemoryMachine(SlotsMachine):
@@ -252,7 +256,7 @@ class TwinMachine(SlotsMachine):
 
 
 def begun(ledger: Ledger, sighting: PendingRequest) -> list[RequestKey]:
-    return ledger.sight([sighting], seen_at=ledger.now() + 1000, requeue_seconds=0)
+    return ledger.register([sighting], seen_at=ledger.now() + 1000, requeue_seconds=0)
 
 
 def answer(ledger: Ledger, call: Call) -> Any:

@@ -39,7 +39,7 @@ LEASE = st.sampled_from([5.0, 5.0, 30.0, 300.0])
 DELAY = st.sampled_from([0.0, 0.0, 3.0, 100.0])
 KEEP = st.sampled_from([5.0, 50.0, 1000.0])
 DECISION = st.sampled_from([{"type": "approve"}, {"type": "fail", "reason": "x"}])
-PUT_BACK = st.sampled_from([State.RETRY, State.WAITING, State.DECIDED])
+PUT_BACK = st.sampled_from([State.RETRY, State.SNOOZED, State.DECIDED])
 #: What a job does next, and a number from which its arguments are chosen.
 STEPS = ["decide", "decide", "record", "settle", "park", "retry", "waiting", "decided"]
 WORK = st.tuples(st.sampled_from(STEPS), st.integers(0, 9))
@@ -135,14 +135,14 @@ class LedgerMachine(Ledgers):
 
     def sighting(self, ref: RequestKey) -> PendingRequest:
         """Show a request in the visit that the ledger has of it."""
-        entry = self.ledger.entry(ref)
-        return PendingRequest(ref, (entry.visit if entry else "a") if ref == TCR else None)
+        entry = self.ledger.get_record(ref)
+        return PendingRequest(ref, (entry.cycle if entry else "a") if ref == TCR else None)
 
     def see(self, sightings: list[PendingRequest], page: Page) -> None:
         before, lost = self.records(), self.reply_gets_lost and self.stepped is not None
         told = self.ask(
             "sight",
-            lambda ledger: ledger.sight(sightings, seen_at=page.seen_at, requeue_seconds=0),
+            lambda ledger: ledger.register(sightings, seen_at=page.seen_at, requeue_seconds=0),
         )
         begun = [ref for ref, new in self.records().items() if new and is_new(before[ref], new)]
         # What a lost reply named, nobody publishes: `nothing_is_lost` has the sweep do it.
@@ -160,7 +160,7 @@ class LedgerMachine(Ledgers):
     def sweep(self, requeue: float, max_attempts: int, backlogged: Backlog) -> None:
         found: DueBatch = self.ask(
             "wake",
-            lambda ledger: ledger.wake(
+            lambda ledger: ledger.take_due(
                 limit=10,
                 requeue_seconds=requeue,
                 max_attempts=max_attempts,
@@ -180,7 +180,7 @@ class LedgerMachine(Ledgers):
         self.reply_gets_lost = False
         self.set_clock(LONGEST_WAIT_SECONDS + self.seconds_back)
         found: DueBatch = self.ask(
-            "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
+            "wake", lambda ledger: ledger.take_due(limit=10, requeue_seconds=1, max_attempts=100)
         )
         live = [
             ref
@@ -193,7 +193,9 @@ class LedgerMachine(Ledgers):
     def leave(self, ref: RequestKey, page: Page, keep: float) -> None:
         self.ask(
             "leave",
-            lambda ledger: ledger.leave(ref, "gone", seen_at=page.seen_at, keep_seconds=keep),
+            lambda ledger: ledger.mark_decided_elsewhere(
+                ref, "gone", seen_at=page.seen_at, keep_seconds=keep
+            ),
         )
 
     # ---- what workers do
@@ -205,7 +207,10 @@ class LedgerMachine(Ledgers):
         return found if isinstance(found, Claim) else multiple()
 
     def ask_for(self, ref: RequestKey, owner: str, lease: float) -> Any:
-        before, gate = self.entry(ref) if self.ledger.entry(ref) else None, self.ledger.gate()
+        before, gate = (
+            self.entry(ref) if self.ledger.get_record(ref) else None,
+            self.ledger.breaker(),
+        )
         found = self.ask(
             "claim", lambda ledger: ledger.claim(ref, owner=owner, lease_seconds=lease)
         )
@@ -213,15 +218,15 @@ class LedgerMachine(Ledgers):
             after = self.entry(ref)
             assert self.holds(found)
             assert found.owner == owner, "a claim was given to two owners"
-            assert found.visit == after.visit
+            assert found.cycle == after.cycle
             assert (found.decision, found.steps) == (after.decision, after.steps)
-            assert found.probe == (gate.failures > 0)
+            assert found.is_half_open_probe == (gate.failures > 0)
             assert before is not None
             if not before.state.is_leased and found.decision is None:
                 names = {"all", ref.kind.value, after.product}
                 assert not names & set(self.ledger.pauses()), "a claim was given while held back"
             if not before.state.is_leased:
-                assert gate.closed_until <= self.clock(), "a claim was given while paused"
+                assert gate.open_until <= self.clock(), "a claim was given while paused"
                 self.granted(found)
         return found
 
@@ -321,7 +326,7 @@ class LedgerMachine(Ledgers):
     @rule(claim=claims)
     def heartbeat(self, claim: Claim) -> None:
         held = self.holds(claim)
-        assert self.ask_twice("extend", lambda ledger: ledger.extend(claim)) == held
+        assert self.ask_twice("extend", lambda ledger: ledger.renew_lease(claim)) == held
 
     @rule(claim=claims, decision=DECISION)
     def decide(self, claim: Claim, decision: JSON) -> None:
@@ -332,12 +337,14 @@ class LedgerMachine(Ledgers):
     @rule(claim=claims, step=st.sampled_from(["params", "approve"]), result=st.integers(0, 3))
     def record(self, claim: Claim, step: str, result: int) -> None:
         held = self.holds(claim)
-        told = self.by_claim("record", claim, lambda ledger: ledger.record(claim, step, result))
+        told = self.by_claim(
+            "record", claim, lambda ledger: ledger.record_step(claim, step, result)
+        )
         assert (told is None) == held
 
     @rule(claim=claims, outcome=st.sampled_from(["approved", "failed"]), keep=KEEP)
     def settle(self, claim: Claim, outcome: str, keep: float) -> None:
-        self.end(claim, lambda ledger: ledger.settle(claim, outcome, keep_seconds=keep))
+        self.end(claim, lambda ledger: ledger.complete(claim, outcome, keep_seconds=keep))
 
     @rule(claim=claims, keep=KEEP)
     def supersede(self, claim: Claim, keep: float) -> None:
@@ -355,7 +362,7 @@ class LedgerMachine(Ledgers):
         self.by_claim(
             state.value,
             claim,
-            lambda ledger: ledger.put_back(
+            lambda ledger: ledger.reschedule(
                 claim, state, delay_seconds=delay, error="e", attempt_used=used
             ),
         )
@@ -385,7 +392,7 @@ class LedgerMachine(Ledgers):
         assert self.ask("discard", lambda ledger: ledger.discard(ref, keep_seconds=keep)) == able
 
     def is_in(self, ref: RequestKey, *states: State) -> bool:
-        entry = self.ledger.entry(ref)
+        entry = self.ledger.get_record(ref)
         return entry is not None and entry.state in states
 
     @rule(name=PAUSE, lost=st.booleans())
@@ -398,26 +405,26 @@ class LedgerMachine(Ledgers):
         """Those that it held are woken, each at once; another pause may hold them anew."""
         for ref in REFS if tried else ():
             self.claim(ref, 30.0)
-        held = [one.ref for one in self.records().values() if one and one.held_by == name]
+        held = [one.ref for one in self.records().values() if one and one.paused_by == name]
         # The second of two calls finds nobody any more.
         lost = self.reply_gets_lost and self.stepped is not None
         told = self.ask("resume", lambda ledger: ledger.resume(name))
         assert told == (0 if lost else len(held))
         assert name not in self.ledger.pauses()
         found: DueBatch = self.ask(
-            "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
+            "wake", lambda ledger: ledger.take_due(limit=10, requeue_seconds=1, max_attempts=100)
         )
         assert set(held) <= set(found.publish)
 
     @rule(failed=st.booleans(), seconds=DELAY, lost=st.booleans())
     def close_gate(self, failed: bool, seconds: float, lost: bool) -> None:
         self.reply_gets_lost |= lost
-        before = self.ledger.gate()
+        before = self.ledger.breaker()
         gate = self.ask(
             "close",
-            lambda ledger: ledger.close_gate(seconds=seconds, reason="r", failed=failed),
+            lambda ledger: ledger.trip_breaker(seconds=seconds, reason="r", failed=failed),
         )
-        assert gate.closed_until >= before.closed_until, "a pause was made shorter"
+        assert gate.closed_until >= before.open_until, "a pause was made shorter"
         assert gate.failures - before.failures in ((0, 1) if failed else (0,))
         self.strict = self.strict or (seconds > 0 and gate.failures > 0)
         self.probe = None
@@ -440,16 +447,16 @@ class LedgerMachine(Ledgers):
 
     @rule(forget=st.booleans())
     def open_gate(self, forget: bool) -> None:
-        failures = self.ledger.gate().failures
-        self.ask("open", lambda ledger: ledger.open_gate(forget=forget))
-        gate = self.ledger.gate()
-        assert gate.closed_until <= self.clock()
+        failures = self.ledger.breaker().failures
+        self.ask("open", lambda ledger: ledger.reset_breaker(forget=forget))
+        gate = self.ledger.breaker()
+        assert gate.open_until <= self.clock()
         assert gate.failures == (0 if forget else failures)
         self.strict, self.probe = False, None
 
 
 def is_new(old: RequestRecord | None, new: RequestRecord) -> bool:
-    return old is None or old.visit != new.visit
+    return old is None or old.cycle != new.cycle
 
 
 def is_final(entry: RequestRecord | None) -> bool:

@@ -52,7 +52,7 @@ def see(
     requeue_seconds: float = LONG,
 ) -> list[RequestKey]:
     """Sight requests (`PR` when none is named) as a poll that asked just now."""
-    return ledger.sight(
+    return ledger.register(
         [PendingRequest(ref, visit, product) for ref in refs or (PR,)],
         seen_at=ledger.now() if seen_at is None else seen_at,
         requeue_seconds=requeue_seconds,
@@ -83,14 +83,14 @@ def posting(ledger: Ledger, ref: RequestKey = PR, *, lease_seconds: float = LONG
 
 def look(ledger: Ledger, ref: RequestKey = PR) -> RequestRecord:
     """Return a record that must exist."""
-    entry = ledger.entry(ref)
+    entry = ledger.get_record(ref)
     assert entry is not None
     return entry
 
 
 def woken(ledger: Ledger, *, max_attempts: int = 8) -> list[RequestKey]:
     """Return what a sweep publishes now."""
-    found = ledger.wake(limit=1000, requeue_seconds=LONG, max_attempts=max_attempts)
+    found = ledger.take_due(limit=1000, requeue_seconds=LONG, max_attempts=max_attempts)
     return found.publish
 
 
@@ -145,7 +145,7 @@ def places(ref: str, record: Mapping[str, str], now: float) -> dict[str, float]:
     if not state.is_final and state is not State.PARKED:
         found[f"waiting:{RequestKey.parse(ref).kind}"] = began
     if "n" in record or ("l" in record and not state.is_leased):
-        assert state in (State.QUEUED, State.RETRY, State.WAITING)
+        assert state in (State.QUEUED, State.RETRY, State.SNOOZED)
         found[f"held:{record['n']}" if "n" in record else f"line:{record['l']}"] = began
         assert not ("n" in record and "l" in record)
     elif "l" in record and float(record["r"]) > now:

@@ -123,7 +123,7 @@ def provoke(stack: FaultStack, ids: dict[str, str]) -> None:
 def is_over(stack: FaultStack, ids: dict[str, str]) -> bool:
     """Whether each request came to the end that its processor's words lead to."""
     ended = {"approve": "approved", "inquire": "inquiring", "inquire-changed": "inquiring"}
-    parked = stack.ledger().entry(RequestKey(RequestKind.FULFILLMENT, ids["raise"]))
+    parked = stack.ledger().get_record(RequestKey(RequestKind.FULFILLMENT, ids["raise"]))
     return (
         parked is not None
         and parked.state is State.PARKED

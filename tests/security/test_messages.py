@@ -17,6 +17,7 @@ from faults.stack import FaultStack, running_fault_stack
 import celeryconfig
 from connect_worker.domain.states import RequestKind
 from tasks import app
+from tasks.celery_support.base_task import BaseTask
 
 pytestmark = [pytest.mark.acceptance]
 

@@ -25,11 +25,11 @@ class CountingLedger(MemoryLedger):
     asked = 0
     is_away = False
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> RateLimitResult:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         if self.is_away:
             raise LedgerUnavailable("Redis can't be reached")
         self.asked += 1
-        return super().take_turn(calls_per_second=calls_per_second)
+        return super().acquire_call(calls_per_second=calls_per_second)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_another_workers_pause_refuses_calls_with_its_reason_and_its_length(
     turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
     turnstile()
-    ledger.close_gate(seconds=30, reason="429", failed=False)
+    ledger.trip_breaker(seconds=30, reason="429", failed=False)
     clock.step(FRESH_SECONDS)
     with pytest.raises(AccountPaused, match="429") as refused:
         turnstile()
@@ -76,7 +76,7 @@ def test_another_workers_pause_refuses_calls_with_its_reason_and_its_length(
 def test_calls_pass_again_when_the_pause_is_over(
     turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
-    ledger.close_gate(seconds=30, reason="429", failed=False)
+    ledger.trip_breaker(seconds=30, reason="429", failed=False)
     with pytest.raises(AccountPaused):
         turnstile()
     clock.step(30)
@@ -86,10 +86,10 @@ def test_calls_pass_again_when_the_pause_is_over(
 def test_calls_pass_when_somebody_ends_the_pause_early(
     turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
-    ledger.close_gate(seconds=30, reason="503", failed=True)
+    ledger.trip_breaker(seconds=30, reason="503", failed=True)
     with pytest.raises(AccountPaused):
         turnstile()
-    ledger.open_gate()
+    ledger.reset_breaker()
     clock.step(FRESH_SECONDS)
     turnstile()
 
@@ -97,10 +97,10 @@ def test_calls_pass_when_somebody_ends_the_pause_early(
 def test_after_a_pause_for_failures_the_calls_of_the_probe_pass(
     turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
-    ledger.close_gate(seconds=30, reason="401", failed=True)
+    ledger.trip_breaker(seconds=30, reason="401", failed=True)
     clock.step(30)
     turnstile()
-    assert ledger.gate().failures == 1
+    assert ledger.breaker().failures == 1
 
 
 def test_a_pause_of_this_process_is_known_without_asking(
@@ -182,7 +182,7 @@ def test_each_call_waits_for_its_turn_and_asks_once(
 def test_a_pause_takes_no_turn(
     paced: RateLimiter, ledger: CountingLedger, sleeper: Sleeper
 ) -> None:
-    ledger.close_gate(seconds=5, reason="429", failed=False)
+    ledger.trip_breaker(seconds=5, reason="429", failed=False)
     for _ in range(3):
         with pytest.raises(AccountPaused):
             paced()
@@ -197,7 +197,7 @@ def test_a_pause_that_begins_while_a_call_waits_refuses_it(
 ) -> None:
     slow = RateLimiter(ledger, pause, calls_per_second=1, sleep=sleeper)
     slow()
-    sleeper.meanwhile = lambda: ledger.close_gate(seconds=9, reason="429", failed=False)
+    sleeper.meanwhile = lambda: ledger.trip_breaker(seconds=9, reason="429", failed=False)
     with pytest.raises(AccountPaused):
         slow()
     assert sleeper.slept == [1.0]
@@ -212,7 +212,7 @@ def test_a_lease_that_is_lost_while_a_call_waits_refuses_it(
 
     def rescued() -> None:
         sleeper.clock.step(61)
-        ledger.wake(limit=9, requeue_seconds=60, max_attempts=9)
+        ledger.take_due(limit=9, requeue_seconds=60, max_attempts=9)
         pulse.renew()
 
     paced()

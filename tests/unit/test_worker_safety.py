@@ -216,7 +216,7 @@ def test_a_job_changes_no_class(
 
     opened.handle(ref)
 
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
     assert state_of(classes) == before
 
 

@@ -57,7 +57,7 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
     )
     working.until_soon(lambda: working.whole_log("one").count("looked ") >= 2, "both are followed")
     assert len(working.orders.runs(request_id)) == 1
-    assert working.record(request_id).visit == "1"
+    assert working.record(request_id).cycle == "1"
     assert working.record(request_id).state.value == "settled"
 
 
@@ -113,7 +113,7 @@ def test_what_does_not_wait_is_looked_at_and_left_alone(working: WebhookStack) -
         lambda: working.whole_log("one").count("nothing new") >= 2, "the worker has looked"
     )
     working.until_soon(working.is_idle, "every job has ended")
-    assert working.record(request_id).visit == record.visit
+    assert working.record(request_id).cycle == record.cycle
     assert working.entry(other)["accepted"] == []
     assert working.record(request_id).state is record.state
 

@@ -34,10 +34,10 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookStack]
 @pytest.fixture(autouse=True)
 def nothing_happened(receiver: WebhookStack) -> Iterator[None]:
     """Hold each test to it: no call, no message, nothing noted down."""
-    calls, noted = receiver.calls(), receiver.ledger().unanswered(limit=9, requeue_seconds=0)
+    calls, noted = receiver.calls(), receiver.ledger().stale_hints(limit=9, requeue_seconds=0)
     yield
     assert receiver.calls() == calls
-    assert receiver.ledger().unanswered(limit=9, requeue_seconds=0) == noted == []
+    assert receiver.ledger().stale_hints(limit=9, requeue_seconds=0) == noted == []
     assert receiver.queued() == 0
 
 

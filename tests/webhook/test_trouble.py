@@ -65,7 +65,7 @@ def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: Webh
         before = stack.ledger().polls()
         token, body = signed(), {"id": request_id}
         assert stack.post(body, token=token).json() == {"verdict": "new"}
-        assert stack.ledger().noticed(ChangeHint(RequestKind.FULFILLMENT, request_id))
+        assert stack.ledger().hint_mark(ChangeHint(RequestKind.FULFILLMENT, request_id))
         # A broker without a word holds no notification up.
         others = [stack.post({"id": f"PR-{number}"}).status_code for number in range(30)]
         assert set(others) == {202}

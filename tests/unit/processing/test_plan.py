@@ -40,7 +40,7 @@ Short = tuple[Any, ...]
 def short(step: Step) -> Short:
     if isinstance(step, MessagePost):
         return ("say", step.instance_id, step.text)
-    return (step.method, step.path, step.body, step.becomes)
+    return (step.method, step.path, step.body, step.resulting_status)
 
 
 def say(text: str) -> Short:
@@ -180,8 +180,8 @@ def test_an_outcome_is_posted_in_these_steps(
 ) -> None:
     made = build_api_calls(ref, outcome)
     assert [short(step) for step in made.steps] == steps
-    assert (made.result, made.becomes) == (result, becomes)
-    assert made.again == isinstance(outcome, (Skip, NoDecision))
+    assert (made.result, made.resulting_status) == (result, becomes)
+    assert made.stays_pending == isinstance(outcome, (Skip, NoDecision))
 
 
 @pytest.mark.parametrize(("ref", "outcome"), [(row[0], row[1]) for row in TABLE])
@@ -198,9 +198,9 @@ def test_the_step_that_changes_the_status_is_the_last_change() -> None:
         changes = [
             step for step in build_api_calls(ref, outcome).steps if isinstance(step, StatusChange)
         ]
-        assert [bool(step.becomes) for step in changes] == [False] * (len(changes) - 1) + [True] * (
-            1 if changes else 0
-        )
+        assert [bool(step.resulting_status) for step in changes] == [False] * (len(changes) - 1) + [
+            True
+        ] * (1 if changes else 0)
 
 
 def test_other_words_of_a_skip_are_another_step() -> None:

@@ -59,7 +59,7 @@ def processor_of(
 
 
 def sighted(processor: AutomationProcessor, *rows: Any, now: float = 0.0) -> list[PendingRequest]:
-    return list(processor.sightings(Rows(*rows), now=now))
+    return list(processor.list_pending(Rows(*rows), now=now))
 
 
 def row(request_id: str = "PR-1", product: str = "PRD-1", **fields: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def test_a_status_is_awaited_when_the_filters_ask_for_it(filters: Any, statuses:
 
 def test_the_rows_are_read_with_the_automations_query() -> None:
     connect = Rows(row("PR-1"), row("PR-2", updated="later"))
-    found = list(processor_of().sightings(connect, now=0))
+    found = list(processor_of().list_pending(connect, now=0))
     assert connect.asked == [("requests", "eq(status,pending)&ordering(created)")]
     assert found == [
         PendingRequest(RequestKey(RequestKind.FULFILLMENT, name), None, "PRD-1")
@@ -128,7 +128,7 @@ def test_a_product_that_is_not_looked_after_is_left_alone() -> None:
 def test_an_overridden_list_is_asked_instead() -> None:
     models = [Fulfillment.deserialize_json(row("PR-7"))]
     connect = Rows(row("PR-1"))
-    found = processor_of(list=lambda self: models).sightings(connect, now=0)
+    found = processor_of(list=lambda self: models).list_pending(connect, now=0)
     assert [sighting.ref.id for sighting in found] == ["PR-7"]
     assert connect.asked == []
 
@@ -149,7 +149,7 @@ def test_a_tier_config_request_names_its_visit() -> None:
 def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
     document = {"id": "UF-1", "status": "READY", "events": {"uploaded": {"at": "2026-11-01"}}}
     [found] = sighted(processor_of(UsageFileAutomation), document)
-    assert (found.ref.id, found.visit) == ("UF-1", "ready@2026-11-01")
+    assert (found.ref.id, found.cycle) == ("UF-1", "ready@2026-11-01")
 
 
 @pytest.mark.parametrize(
@@ -168,15 +168,15 @@ def test_a_listings_visit_is_its_reporting_period(period: str | None, name: str)
     processor = processor_of(UsageAutomation, **attributes)
     [found] = sighted(processor, listing, now=NEW_YEARS_EVE)
     assert (found.ref.kind, found.ref.request_id) == (RequestKind.USAGE, "LST-1")
-    assert (found.visit, found.product) == (name, "PRD-1")
+    assert (found.cycle, found.product) == (name, "PRD-1")
     [later] = sighted(processor, listing, now=NEW_YEARS_EVE + 1)
-    assert (later.visit == name) == (period == "week"), "the ISO week runs over the new year"
+    assert (later.cycle == name) == (period == "week"), "the ISO week runs over the new year"
 
 
 def test_a_period_of_ones_own_is_taken() -> None:
     processor = processor_of(UsageAutomation, period_name=lambda self, now: f"quarter {now:.0f}")
     [found] = sighted(processor, {"id": "LST-1", "status": "listed"}, now=4)
-    assert found.visit == "quarter 4"
+    assert found.cycle == "quarter 4"
 
 
 def test_an_unknown_period_is_refused_with_the_known_ones() -> None:
@@ -189,7 +189,7 @@ def test_an_unknown_period_is_refused_with_the_known_ones() -> None:
 
 def job_for(ledger: MemoryLedger, request_id: str, owner: str = "worker") -> Job:
     ref = RequestKey(RequestKind.FULFILLMENT, request_id)
-    ledger.sight([PendingRequest(ref)], seen_at=ledger.now(), requeue_seconds=60)
+    ledger.register([PendingRequest(ref)], seen_at=ledger.now(), requeue_seconds=60)
     claim = ledger.claim(ref, owner=owner, lease_seconds=60)
     assert isinstance(claim, Claim)
     return Job(ledger=ledger, claim=claim, pulse=Lease(ledger, claim), key=f"key of {request_id}")

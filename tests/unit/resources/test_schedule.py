@@ -99,8 +99,8 @@ def test_a_report_is_not_due_before_its_time(now: datetime, visit: str) -> None:
     config = Config.local("https://connect.invalid/public/v1", "SU-000-000-000:key")
     kind, made = RequestKind.USAGE, usage(period="month", schedule=due)
     processor = AutomationProcessor(kind, lambda: made(config), config)
-    sighting = processor.sighting({"id": "LST-000-000-000"}, now=now.timestamp())
-    assert (sighting.ref.id, sighting.visit) == (f"LST-000-000-000@{visit}", visit)
+    sighting = processor.pending_request({"id": "LST-000-000-000"}, now=now.timestamp())
+    assert (sighting.ref.id, sighting.cycle) == (f"LST-000-000-000@{visit}", visit)
 
 
 @pytest.mark.parametrize(
