@@ -65,13 +65,13 @@ class State(StrEnum):
     #: The last attempt failed; runs again when it is due.
     RETRY = "retry"
     #: The processor said "not now" (a skip) or "not yet"; runs again when due, no attempt used.
-    SNOOZED = "waiting"
+    SNOOZED = "snoozed"
     #: The decision is stored and not wholly posted; a worker posts it when it is due.
     DECIDED = "decided"
     #: A worker is posting the stored decision, under a lease.
     POSTING = "posting"
     #: Every step of the decision was accepted by Connect.
-    COMPLETED = "settled"
+    COMPLETED = "completed"
     #: Connect shows a status that somebody else decided; nothing was overwritten.
     SUPERSEDED = "superseded"
     #: Stopped for a person, with the error.
@@ -178,11 +178,11 @@ class ClaimDenied(StrEnum):
     #: The visit has ended, or waits for a person.
     ENDED = "ended"
     #: The account is paused (429, a refused key, Connect down).
-    BREAKER_OPEN = "paused"
+    BREAKER_OPEN = "breaker open"
     #: As many as its automation allows are inside the processor; it is in line.
-    CONCURRENCY_LIMIT = "full"
+    CONCURRENCY_LIMIT = "concurrency limit"
     #: A person holds its processor back; `resume` wakes it.
-    OPERATOR_PAUSE = "paused by a person"
+    OPERATOR_PAUSE = "paused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,26 +71,26 @@ class Notices:
         times = max(1, milliseconds(remember_seconds)), milliseconds(requeue_seconds)
         call = uuid4().hex[:16]
         said, name = self._scripts.run(
-            "notice", str(notice), notice.kind, call, *times, MOST, key=f"heard:{digest}"
+            "add_hint", str(notice), notice.kind, call, *times, MOST, key=f"notification:{digest}"
         )
         return HintResult(said), ChangeHint.parse(name)
 
     def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of the last notification that nobody has followed."""
-        mark: str = self._scripts.run("noticed", str(notice))
+        mark: str = self._scripts.run("hint_mark", str(notice))
         return mark
 
     def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked since the notification with this mark."""
-        return bool(self._scripts.run("answer", str(notice), mark))
+        return bool(self._scripts.run("acknowledge_hint", str(notice), mark))
 
     def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have another message sent about it after a while."""
-        self._scripts.run("put_off", str(notice), milliseconds(seconds))
+        self._scripts.run("defer_hint", str(notice), milliseconds(seconds))
 
     def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the notices that nobody has followed for too long."""
-        names = self._scripts.run("unanswered", limit, milliseconds(requeue_seconds))
+        names = self._scripts.run("stale_hints", limit, milliseconds(requeue_seconds))
         return [ChangeHint.parse(name) for name in names]
 
 
@@ -175,7 +175,7 @@ class RedisLedger(Numbers, Notices):
         begun: list[RequestKey] = []
         for batch in _batches(sightings):
             rows = [[str(one.ref), one.cycle or "", one.product] for one in batch]
-            positions = self._scripts.run("sight", *times, to_text(rows))
+            positions = self._scripts.run("register", *times, to_text(rows))
             begun += [batch[position].ref for position in positions]
         return begun
 
@@ -194,7 +194,7 @@ class RedisLedger(Numbers, Notices):
 
     def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
-        return self._by_claim("extend", claim, milliseconds(claim.lease_seconds)) == "ok"
+        return self._by_claim("renew_lease", claim, milliseconds(claim.lease_seconds)) == "ok"
 
     def decide(self, claim: Claim, decision: JSON) -> None:
         """Store the decision, once and for the visit."""
@@ -214,11 +214,11 @@ class RedisLedger(Numbers, Notices):
     def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
         text, with_time = self._cipher.seal(to_text(result)), int(is_own(step))
-        _demand(self._by_claim("record", claim, step, text, with_time), claim)
+        _demand(self._by_claim("record_step", claim, step, text, with_time), claim)
 
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the visit as `settled`."""
-        self._give_up("settle", claim, outcome, _span(keep_seconds))
+        self._give_up("complete", claim, outcome, _span(keep_seconds))
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the visit as `superseded`."""
@@ -240,7 +240,7 @@ class RedisLedger(Numbers, Notices):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         delay, text = milliseconds(delay_seconds), self._error(error)
         flags = int(attempt_used), cause, int(not_yet)
-        verdict = self._give_up("put_back", claim, state, delay, text, *flags)
+        verdict = self._give_up("reschedule", claim, state, delay, text, *flags)
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
 
@@ -269,7 +269,7 @@ class RedisLedger(Numbers, Notices):
         total = 0
         while total < limit:
             size = min(limit - total, BATCH)
-            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, waiting)
+            looked, *found = self._scripts.run("take_due", size, requeue, max_attempts, waiting)
             for refs, texts in zip((publish, expired, parked), found, strict=True):
                 refs += map(RequestKey.parse, texts)
             total += looked
@@ -279,7 +279,7 @@ class RedisLedger(Numbers, Notices):
 
     def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of each line as their limit has room for."""
-        refs = self._scripts.run("next_in_line", milliseconds(requeue_seconds), limit)
+        refs = self._scripts.run("take_from_slot_queue", milliseconds(requeue_seconds), limit)
         return [RequestKey.parse(ref) for ref in refs]
 
     def mark_decided_elsewhere(
@@ -287,7 +287,7 @@ class RedisLedger(Numbers, Notices):
     ) -> bool:
         """End a visit that nobody holds because the request was seen with another status."""
         times = milliseconds(seen_at), _span(keep_seconds)
-        return self._changed("leave", str(ref), status, *times, _token())
+        return self._changed("mark_decided_elsewhere", str(ref), status, *times, _token())
 
     # ---- a person's word
 
@@ -320,14 +320,16 @@ class RedisLedger(Numbers, Notices):
         found = {}
         for name, text in self._scripts.hash("paused").items():
             since, _, reason = text.partition(" ")
-            found[name] = Pause(int(since) / 1000, reason, self._scripts.size(f"held:{name}"))
+            found[name] = Pause(
+                int(since) / 1000, reason, self._scripts.size(f"paused_requests:{name}")
+            )
         return found
 
     # ---- what all workers share
 
     def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
-        return _gate(self._scripts.run("gate"))
+        return _gate(self._scripts.run("breaker"))
 
     def trip_breaker(
         self, *, seconds: float, reason: str, failed: bool, asked: bool = False
@@ -335,25 +337,25 @@ class RedisLedger(Numbers, Notices):
         """Pause the account for all workers, at least for `seconds`."""
         pause, text = milliseconds(seconds), clip(reason)
         flags = int(failed), _token(), int(asked)
-        return _gate(self._scripts.run("close_gate", pause, text, *flags))
+        return _gate(self._scripts.run("trip_breaker", pause, text, *flags))
 
     def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
-        self._scripts.run("open_gate", int(forget))
+        self._scripts.run("reset_breaker", int(forget))
 
     def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         interval = microseconds_between(calls_per_second)
-        paused, reason, wait = self._scripts.run("take_turn", interval, key="pace")
+        paused, reason, wait = self._scripts.run("acquire_call", interval, key="rate_limit")
         return RateLimitResult(paused / 1000, reason, wait / 1_000_000)
 
     def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
-        return bool(self._scripts.run("hold", owner, _span(seconds), key=f"lock:{name}"))
+        return bool(self._scripts.run("lock", owner, _span(seconds), key=f"lock:{name}"))
 
     def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
-        self._scripts.run("release", owner, key=f"lock:{name}")
+        self._scripts.run("unlock", owner, key=f"lock:{name}")
 
     # ---- for people and dashboards
 
@@ -376,7 +378,7 @@ class RedisLedger(Numbers, Notices):
     def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended."""
         with self._telling() as measures:
-            self._scripts.run("polled", kind, poll_to_text(poll), *measures)
+            self._scripts.run("record_poll", kind, poll_to_text(poll), *measures)
 
     def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
@@ -413,11 +415,11 @@ class RedisLedger(Numbers, Notices):
             yield from self._scripts.walk_members("parked")
         if states - {State.PARKED}:
             for one in [kind] if kind else RequestKind:
-                yield from self._scripts.walk_members(f"waiting:{one}")
+                yield from self._scripts.walk_members(f"unfinished:{one}")
 
     def oldest(self) -> Mapping[RequestKind, float | None]:
         """Return when the longest waiting visit of each kind began."""
-        began = {kind: self._scripts.lowest(f"waiting:{kind}") for kind in RequestKind}
+        began = {kind: self._scripts.lowest(f"unfinished:{kind}") for kind in RequestKind}
         return {kind: None if at is None else at / 1000 for kind, at in began.items()}
 
     def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:

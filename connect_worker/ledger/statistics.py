@@ -65,7 +65,7 @@ class Numbers:
         """Return what was settled in the last hours, the one that goes on included."""
         this = int(self.now() // HOUR_SECONDS)
         numbers = range(this - hours + 1, this + 1)
-        found = self._scripts.hashes(f"settled:{number}" for number in numbers)
+        found = self._scripts.hashes(f"completed:{number}" for number in numbers)
         return [
             HourlyCompletions(float(number * HOUR_SECONDS), to_durations(fields))
             for number, fields in zip(numbers, found, strict=True)
@@ -103,5 +103,5 @@ class Numbers:
 
     def measures(self) -> MetricCounts:
         """Return what was counted beside states and outcomes, since the start."""
-        stored = self._scripts.hash("measures")
+        stored = self._scripts.hash("metrics")
         return {Metric.parse(name): int(number) for name, number in stored.items()}

@@ -129,7 +129,7 @@ def test_the_quick_start_leads_to_decided_requests(reader: Reader) -> None:
     asked = reader.types(asks)
     assert "All is well" in asked
     one = re.findall(r"PR-[\d-]+", asked)[0]
-    assert "settled" in reader.types(f"connect-worker show {one}")
+    assert "completed" in reader.types(f"connect-worker show {one}")
 
     # Step 5, for an account that is not there: doctor says so, and what to do.
     account = only("sh", "unset").text.replace("connect-worker doctor", "")

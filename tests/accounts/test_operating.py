@@ -41,7 +41,7 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
 
     boards = estate.answer("status")["accounts"]
     for name in ("eu", "us"):
-        assert boards[name]["kinds"]["fulfillment"]["settled"] == 4
+        assert boards[name]["kinds"]["fulfillment"]["completed"] == 4
         assert [worker.partition("@")[0] for worker in boards[name]["workers"]] == ["one"]
     told = estate.run("metrics", "--once").stdout
     for name in ("eu", "us"):

@@ -59,7 +59,7 @@ def test_status_counts_each_kind(office: Office) -> None:
     board = office.json("status", "--no-workers")
     row = board["kinds"]["fulfillment"]
     assert (row["pending"], row["running"], row["parked"]) == (0, 1, 1)
-    assert (row["settled"], row["settled_today"]) == (1, 1)
+    assert (row["completed"], row["completed_today"]) == (1, 1)
     assert row["outcomes_today"] == {"approved": 1}
     assert board["kinds"]["tier-config"]["pending"] == 1
     assert board["kinds"]["tier-config"]["oldest_pending_seconds"] >= 0

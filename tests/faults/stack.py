@@ -98,7 +98,7 @@ class FaultStack(Stack):
 
     def is_idle(self) -> bool:
         """Whether the ledger has no visit that goes on, parked ones aside."""
-        ended = {"settled", "superseded", "discarded", "parked"}
+        ended = {"completed", "superseded", "discarded", "parked"}
         counts = self.ledger().counts()
         return not any(
             number

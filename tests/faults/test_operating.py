@@ -35,7 +35,7 @@ def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) ->
     assert stack.answer("rerun", request_id, "--yes")["done"] == [request_id]
     stack.until_done()
     story = stack.answer("show", request_id)
-    assert (story["state"], story["outcome"]) == ("settled", "approved")
+    assert (story["state"], story["outcome"]) == ("completed", "approved")
     assert [one["state"] for one in story["timeline"]][3:5] == ["parked", "queued"]
     (accepted,) = stack.entry(request_id)["accepted"]
     assert accepted["action"] == "approve"
@@ -69,7 +69,7 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
     stack.until_soon(lambda: held() == waiting, "a worker has tried all of them")
     stack.until_polled_again()
     assert held() == waiting
-    assert stack.answer("status")["kinds"]["fulfillment"]["settled"] == 0
+    assert stack.answer("status")["kinds"]["fulfillment"]["completed"] == 0
     assert not any(stack.orders.runs(request_id) for request_id in stack.report()["requests"])
 
     assert stack.answer("resume", "fulfillment")["resumed"] == {"fulfillment": waiting}

@@ -386,4 +386,4 @@ def test_the_timeline_has_the_steps_between_the_states(open_for: Open, vendor: V
     workplace.handle(ref)
     told = [line.step or line.state.value for line in timeline(workplace.entry(ref))]
     assert told[:6] == ["queued", "running", *NAMES, "posting"]
-    assert told[-1] == "settled"
+    assert told[-1] == "completed"

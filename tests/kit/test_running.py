@@ -87,7 +87,7 @@ def test_steps_in_another_order_are_told_as_a_worker_tells() -> None:
 
 def test_not_yet_waits() -> None:
     done = run(Stepwise, purchase(params={"plan": "slow"}))
-    assert (done.state.value, list(done.steps)) == ("waiting", ["tenant"])
+    assert (done.state.value, list(done.steps)) == ("snoozed", ["tenant"])
     assert done.result == "not yet, again in 60 s: the mailbox is not ready"
     assert isinstance(done.error, RetryRequest)
     assert posted(done) == []

@@ -13,7 +13,7 @@ from connect_worker.domain.states import Claim, RequestKey, RequestRecord, State
 Records = Mapping[RequestKey, RequestRecord | None]
 
 #: The calls that drop a stored decision: a person's, and a holder's who looks again later.
-UNDECIDING = {"rerun", "retry", "waiting"}
+UNDECIDING = {"rerun", "retry", "snoozed"}
 
 
 class Promises:

@@ -74,30 +74,30 @@ def put_back(state: State) -> Act:
 CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "claim": (queued, lambda ledger, _: take(ledger).attempt, 1),
     "claim of a slot": (queued, lambda ledger, _: take_slot(ledger), "one"),
-    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "full"),
-    "extend": (running, lambda ledger, claim: ledger.renew_lease(claim), True),
+    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "concurrency limit"),
+    "renew_lease": (running, lambda ledger, claim: ledger.renew_lease(claim), True),
     "decide": (running, lambda ledger, claim: ledger.decide(claim, APPROVE), None),
-    "record": (posting, lambda ledger, claim: ledger.record_step(claim, "s", 1), None),
-    "settle": (posting, lambda ledger, claim: ledger.complete(claim, "a", keep_seconds=9), None),
+    "record_step": (posting, lambda ledger, claim: ledger.record_step(claim, "s", 1), None),
+    "complete": (posting, lambda ledger, claim: ledger.complete(claim, "a", keep_seconds=9), None),
     "supersede": (posting, lambda ledger, claim: ledger.supersede(
         claim, "a", keep_seconds=9), None),
     "retry": (posting, put_back(State.RETRY), None),
-    "waiting": (running, put_back(State.SNOOZED), None),
+    "snoozed": (running, put_back(State.SNOOZED), None),
     "decided": (posting, put_back(State.DECIDED), None),
     "park": (running, lambda ledger, claim: ledger.park(claim, "e"), None),
-    "leave": (queued, lambda ledger, _: ledger.mark_decided_elsewhere(
+    "mark_decided_elsewhere": (queued, lambda ledger, _: ledger.mark_decided_elsewhere(
         PR, "failed", seen_at=ledger.now() + 1, keep_seconds=9), True),
     "rerun": (parked, lambda ledger, _: ledger.rerun(PR), True),
     "repost": (parked, lambda ledger, _: ledger.repost(PR), True),
     "discard": (parked, lambda ledger, _: ledger.discard(PR, keep_seconds=9), True),
-    "close_gate": (queued, lambda ledger, _: ledger.trip_breaker(
+    "trip_breaker": (queued, lambda ledger, _: ledger.trip_breaker(
         seconds=0, reason="503", failed=True).failures, 1),
-    "polled": (queued, lambda ledger, _: ledger.record_poll(RequestKind.USAGE, PollReport(seen=1)), None),
+    "record_poll": (queued, lambda ledger, _: ledger.record_poll(RequestKind.USAGE, PollReport(seen=1)), None),
     "pause": (queued, lambda ledger, _: ledger.pause("all", reason="r"), None),
     "resume": (held, lambda ledger, _: ledger.resume("all"), 0),
-    "open_gate": (queued, lambda ledger, _: ledger.reset_breaker(), None),
-    "hold": (queued, lambda ledger, _: ledger.lock("l", owner="a", seconds=9), True),
-    "release": (queued, lambda ledger, _: ledger.unlock("l", owner="a"), None),
+    "reset_breaker": (queued, lambda ledger, _: ledger.reset_breaker(), None),
+    "lock": (queued, lambda ledger, _: ledger.lock("l", owner="a", seconds=9), True),
+    "unlock": (queued, lambda ledger, _: ledger.unlock("l", owner="a"), None),
 }
 # fmt: on
 

@@ -158,8 +158,8 @@ def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
 ) -> None:
     scripts = RedisLedger(client, account=account)._scripts
     args = (str(ONE), ONE.kind, "this call", 1000, 1000, 10)
-    assert scripts.run("notice", *args, key="heard:d") == ["new", str(ONE)]
-    assert scripts.run("notice", *args, key="heard:d") == ["new", str(ONE)]
+    assert scripts.run("add_hint", *args, key="notification:d") == ["new", str(ONE)]
+    assert scripts.run("add_hint", *args, key="notification:d") == ["new", str(ONE)]
 
 
 @pytest.mark.parametrize("text", ["", "fulfillment:", "orders", "fulfillment:TCR-1", "usage:PR-1"])

@@ -277,7 +277,7 @@ def test_hours_are_forgotten_by_themselves(
 ) -> None:
     redis_ledger.complete(posting(redis_ledger), "approved", keep_seconds=LONG)
     hour = int(redis_ledger.now() // 3600)
-    assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:settled:{hour}") <= 2 * 86_400
+    assert 86_400 < client.ttl(f"connect-worker:{{{account}}}:completed:{hour}") <= 2 * 86_400
 
 
 def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:

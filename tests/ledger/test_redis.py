@@ -59,9 +59,9 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     keys = {str(key) for key in client.scan_iter(match=f"connect-worker:*{account}*", count=1000)}
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
-    names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep", today]
-    names += ["polls", "waiting:tier-config", "measures", "products"]
-    names.append(f"settled:{int(ledger.now() // 3600)}")
+    names = ["due", "parked", "counts", "outcomes", "breaker", "lock:sweep", today]
+    names += ["polls", "unfinished:tier-config", "metrics", "products"]
+    names.append(f"completed:{int(ledger.now() // 3600)}")
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
 

@@ -108,7 +108,7 @@ ENDS: dict[str, Callable[[Ledger, Claim], object]] = {
     "settle": lambda ledger, claim: ledger.complete(claim, "approved", keep_seconds=LONG),
     "supersede": lambda ledger, claim: ledger.supersede(claim, "failed", keep_seconds=LONG),
     "retry": lambda ledger, claim: ledger.reschedule(claim, State.RETRY, delay_seconds=0),
-    "waiting": lambda ledger, claim: ledger.reschedule(claim, State.SNOOZED, delay_seconds=9),
+    "snoozed": lambda ledger, claim: ledger.reschedule(claim, State.SNOOZED, delay_seconds=9),
     "park": lambda ledger, claim: ledger.park(claim, "broken"),
 }
 
@@ -325,7 +325,7 @@ def test_slots_and_lines_agree_with_the_records(
     claims = [ask(ledger, one) for one in refs]
     assert_consistent(client, account)
     prefix = f"connect-worker:{{{account}}}:"
-    members = [client.zcard(f"{prefix}{name}:{FEW.name}") for name in ("slots", "line")]
+    members = [client.zcard(f"{prefix}{name}:{FEW.name}") for name in ("slots", "slot_queue")]
     assert members == [2, 7]
     assert isinstance(claims[0], Claim)
     ledger.decide(claims[0], APPROVE)

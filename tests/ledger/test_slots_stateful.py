@@ -126,7 +126,7 @@ class SlotsMachine(RuleBasedStateMachine):
         return found
 
     @precondition(lambda self: self.claims)
-    @rule(number=ANY, what=st.sampled_from(["decide", "settle", "park", "retry", "waiting"]))
+    @rule(number=ANY, what=st.sampled_from(["decide", "settle", "park", "retry", "snoozed"]))
     def go_on(self, number: int, what: str) -> None:
         self.do(self.claims[-1 - number % min(len(self.claims), 4)], what)
 

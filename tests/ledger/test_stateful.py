@@ -41,14 +41,14 @@ KEEP = st.sampled_from([5.0, 50.0, 1000.0])
 DECISION = st.sampled_from([{"type": "approve"}, {"type": "fail", "reason": "x"}])
 PUT_BACK = st.sampled_from([State.RETRY, State.SNOOZED, State.DECIDED])
 #: What a job does next, and a number from which its arguments are chosen.
-STEPS = ["decide", "decide", "record", "settle", "park", "retry", "waiting", "decided"]
+STEPS = ["decide", "decide", "record", "settle", "park", "retry", "snoozed", "decided"]
 WORK = st.tuples(st.sampled_from(STEPS), st.integers(0, 9))
 #: How a job goes as a rule.
 COURSE = st.sampled_from(
     [
         [("decide", 1), ("record", 1), ("settle", 9)],
         [("decide", 1), ("decide", 2), ("decided", 1)],
-        [("decide", 1), ("record", 1), ("waiting", 9)],
+        [("decide", 1), ("record", 1), ("snoozed", 9)],
         [("decide", 1), ("park", 1)],
         [("retry", 1)],
     ]
@@ -424,7 +424,7 @@ class LedgerMachine(Ledgers):
             "close",
             lambda ledger: ledger.trip_breaker(seconds=seconds, reason="r", failed=failed),
         )
-        assert gate.closed_until >= before.open_until, "a pause was made shorter"
+        assert gate.open_until >= before.open_until, "a pause was made shorter"
         assert gate.failures - before.failures in ((0, 1) if failed else (0,))
         self.strict = self.strict or (seconds > 0 and gate.failures > 0)
         self.probe = None

@@ -110,7 +110,7 @@ def test_so_does_redis(
     redis_ledger: RedisLedger, client: redis.Redis, account: str, clock: Clock
 ) -> None:
     """The next free turn a day ahead is what a clock that was set back by a day leaves behind."""
-    key = f"connect-worker:{{{account}}}:pace"
+    key = f"connect-worker:{{{account}}}:rate_limit"
     client.set(key, round((clock.time + 86_400) * 1_000_000))
     assert redis_ledger.acquire_call(calls_per_second=0.2) == RateLimitResult()
     assert redis_ledger.acquire_call(calls_per_second=0.2).wait_seconds == pytest.approx(5)
@@ -120,7 +120,7 @@ def test_a_rate_that_is_not_used_leaves_no_key(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     redis_ledger.acquire_call(calls_per_second=0.1)
-    assert 0 < client.pttl(f"connect-worker:{{{account}}}:pace") <= 10_000
+    assert 0 < client.pttl(f"connect-worker:{{{account}}}:rate_limit") <= 10_000
 
 
 class Taken(NamedTuple):

@@ -232,7 +232,7 @@ ENDINGS: dict[str, Callable[[Ledger, Claim], None]] = {
     "retry": lambda ledger, claim: ledger.reschedule(
         claim, State.RETRY, delay_seconds=0, attempt_used=False
     ),
-    "waiting": lambda ledger, claim: ledger.reschedule(claim, State.SNOOZED, delay_seconds=9),
+    "snoozed": lambda ledger, claim: ledger.reschedule(claim, State.SNOOZED, delay_seconds=9),
     "decided": lambda ledger, claim: ledger.reschedule(claim, State.DECIDED, delay_seconds=9),
     "park": lambda ledger, claim: ledger.park(claim, "broken"),
 }

@@ -129,7 +129,7 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
     assert {name: n for name, n in counted.items() if n} == live
     assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
     assert set(client.zrange(prefix + "parked", 0, -1)) == parked
-    for name in ("waiting", "slots", "line", "held"):
+    for name in ("unfinished", "slots", "slot_queue", "paused_requests"):
         for key in map(str, client.scan_iter(match=f"{prefix}{name}:*", count=1000)):
             # Who let its lease end may be among the members still: it does not count.
             since = now if name == "slots" else "-inf"
@@ -143,10 +143,12 @@ def places(ref: str, record: Mapping[str, str], now: float) -> dict[str, float]:
     """Return the sorted sets that a record must be in beside `due` and `parked`, and its scores."""
     state, began, found = State(record["s"]), float(record["b"]), {}
     if not state.is_final and state is not State.PARKED:
-        found[f"waiting:{RequestKey.parse(ref).kind}"] = began
+        found[f"unfinished:{RequestKey.parse(ref).kind}"] = began
     if "n" in record or ("l" in record and not state.is_leased):
         assert state in (State.QUEUED, State.RETRY, State.SNOOZED)
-        found[f"held:{record['n']}" if "n" in record else f"line:{record['l']}"] = began
+        found[
+            f"paused_requests:{record['n']}" if "n" in record else f"slot_queue:{record['l']}"
+        ] = began
         assert not ("n" in record and "l" in record)
     elif "l" in record and float(record["r"]) > now:
         assert state is State.RUNNING

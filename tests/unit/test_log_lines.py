@@ -67,14 +67,14 @@ def test_a_handler_without_a_stream_gets_json() -> None:
 
 def test_a_json_line_has_the_event_its_facts_and_the_bound_ones(stream: io.StringIO) -> None:
     with logging_to(stream) as log, bind_log(request="PR-1", attempt=2):
-        log.info(LogEvent("settled", outcome="approved", seconds=0.5))
+        log.info(LogEvent("completed", outcome="approved", seconds=0.5))
     [line] = documents(stream)
     moment = line.pop("time")
     assert moment.endswith("+00:00")
     assert line == {
         "level": "INFO",
         "logger": "connect_worker.lines",
-        "event": "settled",
+        "event": "completed",
         "request": "PR-1",
         "attempt": 2,
         "outcome": "approved",

@@ -58,7 +58,7 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
     working.until_soon(lambda: working.whole_log("one").count("looked ") >= 2, "both are followed")
     assert len(working.orders.runs(request_id)) == 1
     assert working.record(request_id).cycle == "1"
-    assert working.record(request_id).state.value == "settled"
+    assert working.record(request_id).state.value == "completed"
 
 
 @pytest.mark.long
