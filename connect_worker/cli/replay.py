@@ -68,13 +68,13 @@ def _row(automation: Any, document: JSON, config: Any) -> dict[str, JSON]:
     from connect_worker.dry_run.history import difference, rewound
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport
-    from connect_worker.observability.masking import hide_here, hiding
+    from connect_worker.observability.masking import register_scoped_secrets, secret_scope
     from connect_worker.operations.formatting import clean
 
     kind = automation.kind
     run = dry_run(automation, rewound(kind, document), config=config, reads=LiveTransport(config))
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         if run.decided is None and run.error is not None:
             found = f"was {document.get('status')}, now {type(run.error).__name__}: {run.error}"
         else:

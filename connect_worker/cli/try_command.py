@@ -22,7 +22,7 @@ from connect_worker.domain.states import JSON, RequestKind, State
 from connect_worker.dry_run.capturing_transport import Call
 from connect_worker.dry_run.record import without_secrets
 from connect_worker.dry_run.runner import DryRun
-from connect_worker.observability.masking import hide_here, hiding
+from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.operations.formatting import clean
 
 # How a run that sent nothing is shown, to people and to programs.
@@ -30,8 +30,8 @@ from connect_worker.operations.formatting import clean
 
 def document_of(automation: str, document: JSON, run: DryRun) -> dict[str, JSON]:
     """Return a run for programs; passwords of the request are masked."""
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         told: dict[str, JSON] = without_secrets(
             {
                 "request": document.get("id"),
@@ -49,8 +49,8 @@ def document_of(automation: str, document: JSON, run: DryRun) -> dict[str, JSON]
 
 def picture_of(automation: str, document: JSON, run: DryRun, *, is_online: bool) -> RenderableType:
     """Return a run for people; passwords of the request are masked."""
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         name = clean(str(document.get("id")))
         what = " ".join(filter(None, [str(document.get("type") or ""), "by", automation]))
         parts: list[RenderableType] = [

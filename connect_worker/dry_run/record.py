@@ -13,7 +13,7 @@ from connect_worker.domain.secrets import passwords_in
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.dry_run.capturing_transport import Call
 from connect_worker.dry_run.transport import Request, Response, Transport
-from connect_worker.observability.masking import hide_here, hiding, mask_secrets
+from connect_worker.observability.masking import mask_secrets, register_scoped_secrets, secret_scope
 
 FORMAT: Final = 1
 MASK: Final = "***"
@@ -141,7 +141,7 @@ class ReplayTransport:
         """
         # An address may have had a secret in it when it was recorded.
         known = self._answers.get((sent.path, sent.query)) or self._answers.get(
-            (mask_secrets(sent.path), mask_secrets(sent.query))
+            (mask_secrets(sent.path, is_whole=True), mask_secrets(sent.query, is_whole=True))
         )
         if not known:
             asked = f"{sent.method} {sent.path}" + (f"?{sent.query}" if sent.query else "")
@@ -155,15 +155,16 @@ class ReplayTransport:
 
 def without_secrets(document: JSON) -> JSON:
     """Return a document without the values of its password parameters, and without keys."""
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         return _masked(document)
 
 
 def _masked(value: JSON) -> JSON:
     match value:
         case str():
-            return mask_secrets(value)
+            # A record answers in place of Connect: what is cut off would be missing.
+            return mask_secrets(value, is_whole=True)
         case list():
             return [_masked(item) for item in value]
         case {"type": "password"}:

@@ -14,7 +14,7 @@ from connect_worker.engine.deadline import Deadline
 from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
-from connect_worker.observability.masking import hide_here, mask_values
+from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Job:
         """
         if self.deadline:
             self.deadline.end()
-        hide_here(given_passwords(outcome, self._document))
+        register_scoped_secrets(given_passwords(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self._document), self.claim.fence)
         if self.decision is not None and self.decision.outcome != outcome:

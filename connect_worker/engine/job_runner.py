@@ -32,7 +32,7 @@ from connect_worker.engine.runtime import Processor, Runtime
 from connect_worker.engine.time_limit import exceed_time_limit, wake_slot_queue
 from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
-from connect_worker.observability.masking import hide_here, hiding
+from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 
 # How long the record of a visit that has ended is kept.
 
@@ -86,7 +86,7 @@ def run_job(engine: Runtime, ref: RequestKey) -> JobResult:
     engine.breaker_cache.learn(asked_at=asked_at)
     with (
         bind_log(request=ref.id, product=claim.product, visit=claim.cycle, attempt=claim.attempt),
-        hiding(),
+        secret_scope(),
         metric_labels(ref.kind, claim.counted_as),
         engine.leases.keep_alive(claim) as pulse,
         calls_under_lease(pulse),
@@ -136,7 +136,7 @@ def _work(engine: Runtime, job: Job) -> JobResult:
 def _load(engine: Runtime, job: Job) -> JSON:
     """GET the request afresh: what the poll saw is old. A success ends the account's pause."""
     document = fetch(engine.connect, job.ref)
-    hide_here(passwords_in(document))
+    register_scoped_secrets(passwords_in(document))
     if job.claim.is_half_open_probe:
         # The posts may fail all the same: their failures are forgotten when one has succeeded.
         engine.ledger.reset_breaker(forget=False)

@@ -14,7 +14,7 @@ from environs import Env, ValidationError
 from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.exceptions import SettingsError
-from connect_worker.observability.masking import hide
+from connect_worker.observability.masking import register_secret
 
 PREFIX: Final = "CONNECT_"
 #: A number that has a default, or one that may be left out.
@@ -82,7 +82,7 @@ def hide_passwords(variable: str, url: str) -> None:
             ) from None
         if "password" in parse_qs(parts.query):
             raise _refused(variable, "has its password in the query: put it before the @")
-        hide(parts.password or "", unquote(parts.password or ""))
+        register_secret(parts.password or "", unquote(parts.password or ""))
 
 
 def encryption_keys(listed: str) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def encryption_keys(listed: str) -> tuple[str, ...]:
         SettingsError: One of them is no key of Fernet's.
     """
     keys = tuple(part.strip() for part in listed.split(",") if part.strip())
-    hide(*keys)
+    register_secret(*keys)
     for place, key in enumerate(keys, 1):
         if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(

@@ -23,7 +23,7 @@ from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
-from connect_worker.observability.masking import hide
+from connect_worker.observability.masking import register_secret
 from connect_worker.settings.docs import doc
 from connect_worker.settings.environment import (
     PREFIX,
@@ -362,11 +362,11 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
     flower_auth = secret(env, "FLOWER_AUTH")
-    hide(flower_auth.partition(":")[2])
+    register_secret(flower_auth.partition(":")[2])
     console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
-    hide(console_password)
+    register_secret(console_password)
     webhook_secret = secret(env, own("WEBHOOK_SECRET"), validate=_STRONG)
-    hide(webhook_secret)
+    register_secret(webhook_secret)
     return {
         "api_url": text(env, own("API_URL")),
         "api_key": secret(env, own("API_KEY")),
