@@ -42,6 +42,18 @@ def tell(client: redis.Redis, *words: str) -> Any:
     return client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py's
 
 
+def allowed(server: redis.Redis) -> set[str]:
+    """The commands of the rules, as the server counts them."""
+    names = {rule[1:] for rule in rules(server) if rule.startswith("+")}
+    if version(server) < (7, 2):
+        # It has no CLIENT SETINFO, for which the rule stands.
+        names.remove("client")
+    if version(server) < (7, 0):
+        # It does not count subcommands apart.
+        names = {name.partition("|")[0] for name in names}
+    return names
+
+
 def used(client: redis.Redis) -> set[str]:
     """The commands that were carried out since the start, and the commands of subcommands."""
     names = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
@@ -66,8 +78,7 @@ def test_a_whole_run_needs_no_more_than_the_user_may(tmp_path: Path) -> None:
             stack.stop()
         denied = {entry["object"] for entry in tell(admin, "ACL", "LOG")}
         assert denied == (set() if version(admin) >= (7, 0) else {"client"})
-        allowed = {rule[1:] for rule in rules(admin) if rule.startswith("+")}
-        assert allowed - used(admin) <= RARE
+        assert allowed(admin) - used(admin) <= RARE
 
 
 @pytest.mark.parametrize(
