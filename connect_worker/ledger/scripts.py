@@ -70,15 +70,39 @@ def remedy(error: redis_errors.RedisError) -> str:
     return next((sentence for code, sentence in _BY_CODE if code in words), _OTHER)
 
 
-# fmt: off
 NAMES = (
-    "register", "claim", "renew_lease", "decide", "record_step", "complete", "supersede", "reschedule", "park",
-    "take_due", "mark_decided_elsewhere", "rerun", "repost", "discard",
-    "breaker", "trip_breaker", "reset_breaker", "acquire_call", "take_from_slot_queue", "lock", "unlock", "now",
-    "record_poll", "pause", "resume", "oldest",
-    "add_hint", "hint_mark", "acknowledge_hint", "defer_hint", "stale_hints",
+    "register",
+    "claim",
+    "renew_lease",
+    "decide",
+    "record_step",
+    "complete",
+    "supersede",
+    "reschedule",
+    "park",
+    "take_due",
+    "mark_decided_elsewhere",
+    "rerun",
+    "repost",
+    "discard",
+    "breaker",
+    "trip_breaker",
+    "reset_breaker",
+    "acquire_call",
+    "take_from_slot_queue",
+    "lock",
+    "unlock",
+    "now",
+    "record_poll",
+    "pause",
+    "resume",
+    "oldest",
+    "add_hint",
+    "hint_mark",
+    "acknowledge_hint",
+    "defer_hint",
+    "stale_hints",
 )
-# fmt: on
 
 #: How many members or keys Redis looks at in one step of a walk.
 PAGE = 1000

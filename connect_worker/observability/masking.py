@@ -1,8 +1,9 @@
-"""Secrets are kept out of texts: known by their shape, or by their value.
+"""Masking: secrets are replaced in every text that people read.
 
-By its shape an API key is known, and the password in a URL. By its value is known what `register_secret` was
-told (the deployment's own secrets), and, while a job runs, what `register_scoped_secrets` was told: its request's
-passwords. All threads of the process hide them then, the ones that the user's code starts included.
+A secret is known by its shape (an API key, the password in a URL) or by its value. Values come from
+`register_secret` (the deployment's own secrets) and, while a job runs, from
+`register_scoped_secrets` (the passwords of its request). Every thread of the process masks them,
+the threads that the processor starts included.
 
 Customers write both the values and the texts, so masking takes time in proportion to their length:
 a value is never part of a pattern, and of a very long text only the beginning is looked at.
@@ -88,7 +89,7 @@ def secret_scope() -> Iterator[None]:
 
 
 def register_scoped_secrets(values: Iterable[str]) -> None:
-    """Hide these values until the innermost `secret_scope` block ends; outside of one, do nothing."""
+    """Hide these values until the innermost `secret_scope` block ends; without one, do nothing."""
     block = _here.get()
     if block is not None:
         new = list(values)

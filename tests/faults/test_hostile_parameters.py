@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.stack import ROOT
+
 from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .stack import FaultStack, running_fault_stack
@@ -61,7 +62,7 @@ def test_an_error_that_quotes_a_part_of_a_parameter_stops_no_worker(
 
     # The only process of the only worker takes the next one.
     [plain] = stack.control("POST", "requests", PURCHASE)["ids"]
-    stack.until_soon(lambda: _state(stack, plain) is State.SETTLED, "the next one is settled")
+    stack.until_soon(lambda: _state(stack, plain) is State.COMPLETED, "the next one is settled")
     assert {run.pid for run in stack.orders.runs(plain)} == {
         run.pid for run in stack.orders.runs(hostile)
     }

@@ -92,7 +92,8 @@ CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "discard": (parked, lambda ledger, _: ledger.discard(PR, keep_seconds=9), True),
     "trip_breaker": (queued, lambda ledger, _: ledger.trip_breaker(
         seconds=0, reason="503", failed=True).failures, 1),
-    "record_poll": (queued, lambda ledger, _: ledger.record_poll(RequestKind.USAGE, PollReport(seen=1)), None),
+    "record_poll": (queued, lambda ledger, _: ledger.record_poll(
+        RequestKind.USAGE, PollReport(seen=1)), None),
     "pause": (queued, lambda ledger, _: ledger.pause("all", reason="r"), None),
     "resume": (held, lambda ledger, _: ledger.resume("all"), 0),
     "reset_breaker": (queued, lambda ledger, _: ledger.reset_breaker(), None),

@@ -287,8 +287,11 @@ def test_counts_and_outcomes_name_every_kind(ledger: Ledger) -> None:
     ledger.complete(take(ledger), "approved", keep_seconds=LONG)
     counts = ledger.counts()
     assert {kind: sum(states.values()) for kind, states in counts.items()} == {
-        RequestKind.FULFILLMENT: 2, RequestKind.TIER_CONFIG: 1, RequestKind.USAGE_FILE: 0, RequestKind.USAGE: 1,
-    }  # fmt: skip
+        RequestKind.FULFILLMENT: 2,
+        RequestKind.TIER_CONFIG: 1,
+        RequestKind.USAGE_FILE: 0,
+        RequestKind.USAGE: 1,
+    }
     assert all(set(states) == set(State) for states in counts.values())
     assert counts[RequestKind.FULFILLMENT][State.COMPLETED] == 1
     assert set(ledger.outcomes()) == set(RequestKind)
