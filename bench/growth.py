@@ -146,7 +146,7 @@ def _sight(engine: Any, refs: Sequence[Any]) -> None:
 
     seen_at = engine.ledger.now()
     sightings = [PendingRequest(ref, None, "PRD-000-000-000") for ref in refs]
-    engine.ledger.sight(sightings, seen_at=seen_at, requeue_seconds=60)
+    engine.ledger.register(sightings, seen_at=seen_at, requeue_seconds=60)
 
 
 def _work(engine: Any, ref: Any) -> None:
@@ -155,7 +155,7 @@ def _work(engine: Any, ref: Any) -> None:
     decision = {"decision": {"type": "approve"}, "seen": "", "waited_as": "pending"}
     engine.ledger.decide(claim, decision)
     engine.ledger.record(claim, "approve", {"posted": "approved"})
-    engine.ledger.settle(claim, "approved", keep_seconds=60)
+    engine.ledger.complete(claim, "approved", keep_seconds=60)
 
 
 if __name__ == "__main__":

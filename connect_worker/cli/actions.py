@@ -136,7 +136,7 @@ rerun = _command(
     RERUN,
     "Run the processor again for parked requests.",
     "Run the processor again for requests that are parked, or were discarded.\n\n"
-    "In the same visit: the attempts begin anew, a stored decision is dropped, done steps stay, "
+    "In the same cycle: the attempts begin anew, a stored decision is dropped, done steps stay, "
     "and the idempotency key is the same.",
     "connect-worker rerun PR-5852-1608-0000",
     "connect-worker rerun --kind fulfillment --error VendorDown --yes",

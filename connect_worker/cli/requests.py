@@ -130,7 +130,7 @@ def table_of(entries: list[RequestRecord], now: float, *, wide: bool) -> Table:
 @click.argument("request_id", metavar="REQUEST")
 @at_desk
 def show(desk: Desk, *, request_id: str) -> None:
-    """Tell the whole story of one request: its visit, attempts, decision, error and timeline."""
+    """Tell the whole story of one request: its cycle, attempts, decision, error and timeline."""
     entries = find(desk.ledger, request_id)
     if not entries:
         raise Refused(

@@ -166,7 +166,7 @@ def try_out(
 
     The request is fetched from the account of the environment. What the processor reads in Connect
     is read there; what it would change is caught: NOTHING IS SENT TO CONNECT. But its calls to
-    your own systems are made, under the idempotency key of the request's first visit.
+    your own systems are made, under the idempotency key of the request's first cycle.
 
     Exit code 0 when it decided, or said "not yet"; 1 when it raised an error.
     """

@@ -58,12 +58,12 @@ Step = StatusChange | MessagePost
 
 @dataclass(frozen=True, slots=True)
 class ApiCalls:
-    """The steps of an outcome, and what the visit ends as when all are done."""
+    """The steps of an outcome, and what the cycle ends as when all are done."""
 
     steps: tuple[Step, ...] = ()
     #: The word for people and counters: `approved`, `skipped`, …
     result: str = ""
-    #: Whether the visit goes on, to be looked at again later (a skip).
+    #: Whether the cycle goes on, to be looked at again later (a skip).
     stays_pending: bool = False
     #: The status that the request ends in; "" when it stays.
     resulting_status: str = field(default="")
@@ -159,7 +159,7 @@ def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusCha
 
 
 def _message(ref: RequestKey, name: str, text: str) -> tuple[Step, ...]:
-    """A step per text: the same words are said once a visit, other words are said too."""
+    """A step per text: the same words are said once a cycle, other words are said too."""
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
     return (MessagePost(f"{name}-{_digest(text)}", ref.request_id, text),)

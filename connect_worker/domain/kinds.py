@@ -1,4 +1,4 @@
-"""What tells the four kinds of work apart: paths, filters, products, visits. Facts only.
+"""What tells the four kinds of work apart: paths, filters, products, cycles. Facts only.
 
 Source of the paths and fields: Connect's OpenAPI description (37.0); of the default filters: the
 2019 SDK's `filters` methods.
@@ -142,13 +142,13 @@ _CYCLES: Mapping[RequestKind, Callable[[JSON], str | None]] = {
 
 
 def cycle_of(kind: RequestKind, document: JSON) -> str | None:
-    """Return the visit that the document itself tells, or None where the ledger has to count.
+    """Return the cycle that the document itself tells, or None where the ledger has to count.
 
     Fulfillment requests have no events, and `updated` moves with every change of a parameter, the
-    worker's own included. A listing's visit is its reporting period, which its processor chooses.
+    worker's own included. A listing's cycle is its reporting period, which its processor chooses.
     """
-    visit = _CYCLES.get(kind)
-    return visit(document) if visit else None
+    cycle = _CYCLES.get(kind)
+    return cycle(document) if cycle else None
 
 
 def _event_at(document: JSON, name: str) -> str | None:

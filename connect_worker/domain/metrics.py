@@ -1,4 +1,4 @@
-"""How long visits took, from the first sight to the end: counted by size, hour by hour."""
+"""How long cycles took, from the first sight to the end: counted by size, hour by hour."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def bound_of(milliseconds: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How many visits were how long."""
+    """How many cycles were how long."""
 
     #: Upper bound in seconds → how many; those with none are left out.
     counts: Mapping[float, int] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Durations:
         return sum(self.counts.values())
 
     def quantile(self, share: float) -> float | None:
-        """Return the seconds that this share of the visits did not exceed; None without visits.
+        """Return the seconds that this share of the cycles did not exceed; None without cycles.
 
         Between two bounds it is interpolated; beyond the last one it is that bound.
         """

@@ -54,7 +54,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Leave the request as it is and look again later; says so in the conversation once a visit.
+    """Leave the request as it is and look again later; says so in the conversation once a cycle.
 
     Examples:
         >>> Skip("Not yet").message
@@ -69,8 +69,8 @@ class NoDecision:
     """Nothing was decided (a falsy result): post nothing and look again later.
 
     Examples:
-        >>> Leave()
-        Leave()
+        >>> NoDecision()
+        NoDecision()
     """
 
 

@@ -37,7 +37,7 @@ class ErrorRules:
     give_up_on: tuple[type[Exception], ...] = ()
     #: What is decided when no try is left; None parks the request for a person.
     when_exhausted: Outcome | None = None
-    #: How long "not yet" may last, from the visit's first one; None for no limit.
+    #: How long "not yet" may last, from the cycle's first one; None for no limit.
     give_up_after: float | None = PATIENCE_SECONDS
     #: How long a run may be inside `process_request`; None for no limit.
     time_limit: float | None = None

@@ -1,6 +1,6 @@
 """What the ledger remembers of one request, as values.
 
-A request's stay in `pending` is a *visit*. One visit goes through these states::
+A request's stay in `pending` is a *cycle*. One cycle goes through these states::
 
     queued ──> running ──> decided ──> posting ──> settled
       ^           │            ^           │
@@ -10,7 +10,7 @@ A request's stay in `pending` is a *visit*. One visit goes through these states:
 
 `queued`, `retry`, `waiting` and `decided` wait in the ledger until their time has come;
 `running` and `posting` are owned by one worker under a lease and a fence. `settled`,
-`superseded` and `discarded` end the visit; `parked` waits for a person.
+`superseded` and `discarded` end the cycle; `parked` waits for a person.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-# The idempotency key of a visit.
+# The idempotency key of a cycle.
 
 
-def idempotency_key(account: str, ref: RequestKey, visit: str) -> str:
-    """Return the key: the same over every retry, crash and rescue of a visit, new for the next one.
+def idempotency_key(account: str, ref: RequestKey, cycle: str) -> str:
+    """Return the key: the same over every retry, crash and rescue of a cycle, new for the next one.
 
-    32 hexadecimal characters: a hash of the account, the kind, the id and the visit.
+    32 hexadecimal characters: a hash of the account, the kind, the id and the cycle.
     """
-    text = "\n".join((account, ref.kind, ref.id, visit))
+    text = "\n".join((account, ref.kind, ref.id, cycle))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -40,7 +40,7 @@ class RequestKind(StrEnum):
     """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
 
     Examples:
-        >>> [kind.value for kind in Kind]
+        >>> [kind.value for kind in RequestKind]
         ['fulfillment', 'tier-config', 'usage-file', 'usage']
     """
 
@@ -51,10 +51,10 @@ class RequestKind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a visit stands.
+    """Where a cycle stands.
 
     Examples:
-        >>> State.PARKED.is_final, State.SETTLED.is_final
+        >>> State.PARKED.is_final, State.COMPLETED.is_final
         (False, True)
     """
 
@@ -81,7 +81,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the visit has ended."""
+        """Whether the cycle has ended."""
         return self in FINAL_STATES
 
     @property
@@ -98,9 +98,9 @@ class RequestKey:
     """The name of one request in the ledger.
 
     Examples:
-        >>> str(Ref(Kind.FULFILLMENT, "PR-5852-1608-0000"))
+        >>> str(RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0000"))
         'fulfillment:PR-5852-1608-0000'
-        >>> Ref(Kind.USAGE, "LST-066-644-910@2026-11").request_id
+        >>> RequestKey(RequestKind.USAGE, "LST-066-644-910@2026-11").request_id
         'LST-066-644-910'
     """
 
@@ -129,7 +129,7 @@ class PendingRequest:
     """One request that a poll saw waiting."""
 
     ref: RequestKey
-    #: The visit where Connect tells it (`events.pended.at`, a status, a period); `None` where
+    #: The cycle where Connect tells it (`events.pended.at`, a status, a period); `None` where
     #: only the ledger can count the stays in `pending` (fulfillment requests).
     cycle: str | None = None
     #: The product's id, for the people who look; "" when the document names none.
@@ -138,7 +138,7 @@ class PendingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one visit, until the lease ends or a higher fence exists."""
+    """The right to work on one cycle, until the lease ends or a higher fence exists."""
 
     ref: RequestKey
     cycle: str
@@ -146,11 +146,11 @@ class Claim:
     fence: int
     #: Unique to this claim: the worker's name and a random part.
     owner: str
-    #: 1 for the first run of the processor in this visit.
+    #: 1 for the first run of the processor in this cycle.
     attempt: int
     lease_seconds: float
     product: str = ""
-    #: The stored decision, when an earlier run of this visit got that far.
+    #: The stored decision, when an earlier run of this cycle got that far.
     decision: JSON = None
     #: Results of the steps that are done, by step name.
     steps: dict[str, JSON] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class Claim:
     decrypt_error: str = ""
     #: The name under which its product is counted.
     counted_as: str = ""
-    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
+    #: When the processor said "not yet" for the first time in this cycle; 0 when it did not.
     snoozed_since: float = 0.0
 
 
@@ -175,7 +175,7 @@ class ClaimDenied(StrEnum):
     BUSY = "busy"
     #: It waits for its time.
     NOT_DUE = "not due"
-    #: The visit has ended, or waits for a person.
+    #: The cycle has ended, or waits for a person.
     ENDED = "ended"
     #: The account is paused (429, a refused key, Connect down).
     BREAKER_OPEN = "breaker open"
@@ -251,7 +251,7 @@ class PollReport:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """One change of a visit's state."""
+    """One change of a cycle's state."""
 
     at: float
     state: State
@@ -279,15 +279,15 @@ class RequestRecord:
     #: How it ended (`approved`, `failed`, …) once settled.
     outcome: str = ""
     error: str = ""
-    #: When this visit began.
+    #: When this cycle began.
     first_seen: float = 0.0
     #: The last change of state.
     changed: float = 0.0
-    #: Names of the visits before this one, where Connect tells them; the last 20.
+    #: Names of the cycles before this one, where Connect tells them; the last 20.
     earlier: tuple[str, ...] = ()
-    #: This visit's last changes of state, oldest first; the last 24.
+    #: This cycle's last changes of state, oldest first; the last 24.
     history: tuple[StateChange, ...] = ()
-    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
+    #: When the processor said "not yet" for the first time in this cycle; 0 when it did not.
     snoozed_since: float = 0.0
     #: The pause for whose end it waits; "" for none.
     paused_by: str = ""

@@ -1,4 +1,4 @@
-"""A processor's own steps: how the journal of a visit names them, and what it takes of them."""
+"""A processor's own steps: how the journal of a cycle names them, and what it takes of them."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def own_steps(journal: Mapping[str, JSON]) -> list[CompletedStep]:
     return sorted(found, key=lambda done: done.number)
 
 
-def step_key(visit_key: str, name: str) -> str:
-    """Return the idempotency key of a visit's step: the same over every retry, crash and rescue.
+def step_key(cycle_key: str, name: str) -> str:
+    """Return the idempotency key of a cycle's step: the same over every retry, crash and rescue.
 
-    32 hexadecimal characters: a hash of the visit's key and the step's name.
+    32 hexadecimal characters: a hash of the cycle's key and the step's name.
     """
-    return hashlib.sha256(f"{visit_key}\nstep\n{name}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{cycle_key}\nstep\n{name}".encode()).hexdigest()[:32]
 
 
 def require_name(name: object) -> None:

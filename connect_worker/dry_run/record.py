@@ -26,7 +26,7 @@ class NotInRecord(Exception):  # noqa: N818 - what is asked for, not a fault of 
     """A read that the record has no answer for: the processor asks for something else by now.
 
     Examples:
-        >>> str(NotRecorded("the record has no answer to GET assets: record it anew"))
+        >>> str(NotInRecord("the record has no answer to GET assets: record it anew"))
         'the record has no answer to GET assets: record it anew'
     """
 
@@ -42,7 +42,7 @@ class Record:
         calls: What would have changed something in Connect.
 
     Examples:
-        >>> record = Record(Kind.FULFILLMENT, purchase(id="PR-1").json)
+        >>> record = Record(RequestKind.FULFILLMENT, purchase(id="PR-1").json)
         >>> record.request["id"]
         'PR-1'
     """

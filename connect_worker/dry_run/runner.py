@@ -43,7 +43,7 @@ class DryRun:
         ...         raise FailRequest("Sold out")
         >>> done = run(Orders, purchase())
         >>> done.outcome, done.result, done.state.value
-        (Fail(reason='Sold out'), 'failed', 'settled')
+        (Fail(reason='Sold out'), 'failed', 'completed')
         >>> [call.body for call in done.calls]
         [{'reason': 'Sold out'}]
     """
@@ -96,7 +96,7 @@ def dry_run(
         config: The account that the class is made for.
         reads: Answers what the processor reads.
         answers: What is answered before `reads` is asked, by path.
-        steps: The results that an earlier run of the visit has journaled, by name, in their order.
+        steps: The results that an earlier run of the cycle has journaled, by name, in their order.
         clock: Seconds since the epoch; the machine's by default.
 
     Raises:
@@ -176,7 +176,7 @@ class _Watched:
         return self._processor.list_pending(connect, now=now, request_id=request_id)
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
-        """Name the request and its visit."""
+        """Name the request and its cycle."""
         return self._processor.pending_request(document, now=now)
 
     def run(self, document: JSON, job: Job) -> None:

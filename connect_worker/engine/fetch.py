@@ -18,7 +18,7 @@ class RequestUnavailable(Retryable):
 def fetch(connect: Connect, ref: RequestKey) -> JSON:
     """Return the request's document; one that is gone, as a deleted usage file is, says so.
 
-    Only Connect's own error document is believed: a gateway's 404 would end the visit.
+    Only Connect's own error document is believed: a gateway's 404 would end the cycle.
 
     Raises:
         NotShown: It is not to be had now; it may be later.

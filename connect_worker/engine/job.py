@@ -22,7 +22,7 @@ class Decision:
     """An outcome as the ledger keeps it."""
 
     outcome: Outcome
-    #: The request's `updated` when it was decided, by Connect's clock: tells messages of this visit
+    #: The request's `updated` when it was decided, by Connect's clock: tells messages of this cycle
     #: from those of an earlier one. "" when the document has none.
     seen: str = ""
     #: The status in which the request waited: while Connect still shows it, nobody else has
@@ -52,18 +52,18 @@ class Decision:
 
 
 class Job:
-    """The right to run one visit once, and its journal.
+    """The right to run one cycle once, and its journal.
 
-    What is journaled survives a crash: a rerun of the visit finds the results of its done steps and
+    What is journaled survives a crash: a rerun of the cycle finds the results of its done steps and
     never runs them again. Every write is refused once the lease is lost.
     """
 
     def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Lease, key: str) -> None:
         self.claim = claim
-        #: The visit's idempotency key.
+        #: The cycle's idempotency key.
         self.key = key
         self.steps: dict[str, JSON] = dict(claim.steps)
-        #: What was decided in this visit, here or by an earlier run.
+        #: What was decided in this cycle, here or by an earlier run.
         self.decision: Decision | None = None
         #: What its processor says of errors, from the moment in which it begins.
         self.rules = NO_ERROR_RULES
@@ -81,7 +81,7 @@ class Job:
         return self.claim.ref
 
     def read_decision(self) -> None:
-        """Take over what an earlier run of the visit has decided.
+        """Take over what an earlier run of the cycle has decided.
 
         Raises:
             KeyMissing: The decision, or the result of a step, is encrypted with a key that is not
@@ -122,7 +122,7 @@ class Job:
         return self._document
 
     def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
-        """Run an effect once per visit and journal its JSON result; a rerun gets that result."""
+        """Run an effect once per cycle and journal its JSON result; a rerun gets that result."""
         if name not in self.steps:
             self.ensure_held()
             self.record_step(name, effect())

@@ -34,9 +34,9 @@ from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 
-# How long the record of a visit that has ended is kept.
+# How long the record of a cycle that has ended is kept.
 
-#: Of a visit whose request may come back: it holds the count of visits.
+#: Of a cycle whose request may come back: it holds the count of cycles.
 LONG_SECONDS: Final = 400 * 86_400.0
 
 #: A listing's report is remembered for longer than any period that is polled again.
@@ -85,7 +85,7 @@ def run_job(engine: Runtime, ref: RequestKey) -> JobResult:
     # The claim would have been refused: a short job need not ask again.
     engine.breaker_cache.learn(asked_at=asked_at)
     with (
-        bind_log(request=ref.id, product=claim.product, visit=claim.cycle, attempt=claim.attempt),
+        bind_log(request=ref.id, product=claim.product, cycle=claim.cycle, attempt=claim.attempt),
         secret_scope(),
         metric_labels(ref.kind, claim.counted_as),
         engine.leases.keep_alive(claim) as pulse,
@@ -144,9 +144,9 @@ def _load(engine: Runtime, job: Job) -> JSON:
 
 
 def _awaited(processor: Processor, claim: Claim, document: JSON) -> bool:
-    """Whether the document still waits in this visit; a later visit is the next poll's."""
-    visit = cycle_of(claim.ref.kind, document)
-    moved_on = visit is not None and not claim.cycle.isdigit() and visit != claim.cycle
+    """Whether the document still waits in this cycle; a later cycle is the next poll's."""
+    cycle = cycle_of(claim.ref.kind, document)
+    moved_on = cycle is not None and not claim.cycle.isdigit() and cycle != claim.cycle
     return processor.awaits(document) and not moved_on
 
 
@@ -179,7 +179,7 @@ def _timed(engine: Runtime, job: Job) -> Iterator[None]:
 
 
 def _end(engine: Runtime, job: Job, finished: PostResult) -> JobResult:
-    """Settle the visit, or let it wait for its next look."""
+    """Settle the cycle, or let it wait for its next look."""
     result, found = finished.calls.result, finished.superseded_by
     if found:
         return _supersede(engine, job, found, decision=result)
@@ -192,7 +192,7 @@ def _end(engine: Runtime, job: Job, finished: PostResult) -> JobResult:
 
 
 def _supersede(engine: Runtime, job: Job, status: str, *, decision: str = "none") -> JobResult:
-    """End the visit with what somebody else decided while the processor ran."""
+    """End the cycle with what somebody else decided while the processor ran."""
     logger.warning(LogEvent("superseded", status=status, decision=decision))
     engine.ledger.supersede(job.claim, status, keep_seconds=keep_seconds(engine, job.ref, status))
     return JobResult(f"superseded: Connect shows {status}")

@@ -206,7 +206,7 @@ def _batches(sightings: Iterator[PendingRequest]) -> Iterator[list[PendingReques
 
 
 def _look_after_parked(engine: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:
-    """End the visits of parked requests that somebody has decided in Connect meanwhile."""
+    """End the cycles of parked requests that somebody has decided in Connect meanwhile."""
     for ref in unlisted:
         try:
             status = status_of(fetch(engine.connect, ref))

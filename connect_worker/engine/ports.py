@@ -30,18 +30,18 @@ from connect_worker.domain.states import (
 
 
 class Ledger(Protocol):
-    """The memory of every visit; each method is one atomic change.
+    """The memory of every cycle; each method is one atomic change.
 
     Every method that takes a claim may be called twice with the same claim (a client that lost
     the reply repeats it) and then answers the same. With a claim that is no longer the current one
     it changes nothing and raises `LeaseLost`. When the store can't be reached, or refuses to
     write, every method raises `LedgerUnavailable`.
 
-    All times are the store's own clock. Set forward, it may end a lease early: the visit is run
+    All times are the store's own clock. Set forward, it may end a lease early: the cycle is run
     again under the same key, and the first run's writes are refused. Set back (a failover, NTP), it
     makes leases, delays and pauses longer by as much, and lets nobody in early; but a page asked
-    for before that may begin a visit, by count, of a request that ended after it. The job's own
-    look at Connect, before the processor runs, ends that visit.
+    for before that may begin a cycle, by count, of a request that ended after it. The job's own
+    look at Connect, before the processor runs, ends that cycle.
     """
 
     def now(self) -> float:
@@ -52,14 +52,14 @@ class Ledger(Protocol):
     ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message.
 
-        A request without a record, or whose visit has ended *before* `seen_at` (the ledger's clock
-        before the page was asked for), starts a new visit as `queued`: attempt 0, no decision, no
-        steps. A record whose visit ended after `seen_at` is left alone: the page is older than the
+        A request without a record, or whose cycle has ended *before* `seen_at` (the ledger's clock
+        before the page was asked for), starts a new cycle as `queued`: attempt 0, no decision, no
+        steps. A record whose cycle ended after `seen_at` is left alone: the page is older than the
         end. So is a discarded one while it goes on being pending; `rerun` takes it back.
-        Where the sighting names its visit, the same name never starts again (the last 20 are
-        remembered), and another name starts a new visit, unless a worker holds the request under a
-        live lease or the record changed after `seen_at`. A visit replaced before its end counts as
-        superseded. The visits of one request are all named or all counted.
+        Where the sighting names its cycle, the same name never starts again (the last 20 are
+        remembered), and another name starts a new cycle, unless a worker holds the request under a
+        live lease or the record changed after `seen_at`. A cycle replaced before its end counts as
+        superseded. The cycles of one request are all named or all counted.
         A queued record is looked at by `wake` after `requeue_seconds`. An ended record that is
         sighted is kept for another `keep_seconds`.
         """
@@ -89,9 +89,9 @@ class Ledger(Protocol):
         """Renew the lease (a heartbeat); False when the claim is no longer the current one."""
 
     def decide(self, claim: Claim, decision: JSON) -> None:
-        """Store the decision, once and for the visit; the claim goes on as `posting`.
+        """Store the decision, once and for the cycle; the claim goes on as `posting`.
 
-        A second, different decision for the visit is refused with `LeaseLost`. Documents are
+        A second, different decision for the cycle is refused with `LeaseLost`. Documents are
         compared, and come back, with sorted keys.
 
         Raises:
@@ -102,10 +102,10 @@ class Ledger(Protocol):
         """Journal one step as done; a step's first result stays, and of a processor's its time."""
 
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the visit as `settled`; the record is kept for `keep_seconds`."""
+        """End the cycle as `settled`; the record is kept for `keep_seconds`."""
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
-        """End the visit as `superseded`, with the status that Connect shows as its outcome."""
+        """End the cycle as `superseded`, with the status that Connect shows as its outcome."""
 
     def reschedule(
         self,
@@ -122,7 +122,7 @@ class Ledger(Protocol):
 
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
-        of a stored decision counted none). The time of a visit's first `not_yet` is remembered.
+        of a stored decision counted none). The time of a cycle's first `not_yet` is remembered.
 
         Raises:
             ValueError: Another state than these three, or `decided` without a stored decision.
@@ -154,7 +154,7 @@ class Ledger(Protocol):
     def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of line as the limit has room for; return them, to be published.
 
-        Of all limits when none is named; the visits that began first come first. They hold no slot:
+        Of all limits when none is named; the cycles that began first come first. They hold no slot:
         the claim takes it. `wake` looks at them after `requeue_seconds`. None while the account
         pauses.
         """
@@ -162,7 +162,7 @@ class Ledger(Protocol):
     def mark_decided_elsewhere(
         self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
     ) -> bool:
-        """End a visit that nobody holds because the request was seen with another status.
+        """End a cycle that nobody holds because the request was seen with another status.
 
         True when the record was changed; untouched when leased, ended, or changed after `seen_at`.
         `decided` is untouched too: the status may be the decision's own, whose reply was lost, and
@@ -170,7 +170,7 @@ class Ledger(Protocol):
         """
 
     def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
-        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay.
+        """Parked or discarded → queued, same cycle: attempts anew, no decision, steps stay.
 
         `forget_steps` drops the results of the processor's own steps; those of the engine stay.
         """
@@ -179,7 +179,7 @@ class Ledger(Protocol):
         """Parked with a decision → decided, due now."""
 
     def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
-        """Parked → discarded: the visit ends and nothing is posted."""
+        """Parked → discarded: the cycle ends and nothing is posted."""
 
     def pause(self, name: str, *, reason: str = "") -> None:
         """Hold processors back: `all`, those of a kind, or those of a product; until `resume`.
@@ -276,12 +276,12 @@ class Ledger(Protocol):
         """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
 
         Read in pages, in no order. A record that is there throughout is given once; one that comes,
-        goes or changes its state meanwhile, perhaps. Records of ended visits are there for
+        goes or changes its state meanwhile, perhaps. Records of ended cycles are there for
         `keep_seconds`; unless `states` leaves them out, the whole store is walked through.
         """
 
     def oldest(self) -> Mapping[RequestKind, float | None]:
-        """Return when the longest waiting visit of each kind began; parked ones do not wait."""
+        """Return when the longest waiting cycle of each kind began; parked ones do not wait."""
 
     def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
@@ -296,9 +296,9 @@ class Ledger(Protocol):
         """
 
     def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome (`approved`, …) since the start.
+        """Return how many cycles ended with each outcome (`approved`, …) since the start.
 
-        A superseded visit counts with Connect's status. Every kind is there.
+        A superseded cycle counts with Connect's status. Every kind is there.
         """
 
     def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
@@ -307,7 +307,7 @@ class Ledger(Protocol):
     def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in so many hours, 48 at most; the last one still goes on.
 
-        Oldest first; every hour and every kind is there. How long a visit took is counted from its
+        Oldest first; every hour and every kind is there. How long a cycle took is counted from its
         first sight to its end.
         """
 
@@ -351,4 +351,4 @@ class Connect(Protocol):
         """Return every row of a collection, all pages."""
 
     def send(self, method: str, path: str, json: JSON, *, key: str) -> JSON:
-        """Change something, with the visit's idempotency key; never repeated by the client."""
+        """Change something, with the cycle's idempotency key; never repeated by the client."""

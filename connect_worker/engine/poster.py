@@ -98,7 +98,7 @@ def post_decision(engine: Runtime, job: Job, decision: Decision, *, document: JS
 def _shows_for_ever(step: Step) -> bool:
     """Whether a later look at Connect tells as much as an entry in the journal.
 
-    (The last step needs none either: settling the visit is one.)
+    (The last step needs none either: settling the cycle is one.)
     """
     return isinstance(step, StatusChange) and step.is_verifiable
 
@@ -148,7 +148,7 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
 def _say(posting: _Posting, step: MessagePost) -> JSON:
     """Post a message to the request's conversation; a request without one is no error.
 
-    The decision itself is posted by now: a message that Connect refuses is logged, and the visit
+    The decision itself is posted by now: a message that Connect refuses is logged, and the cycle
     ends.
     """
     connect, job = posting.engine.connect, posting.job
@@ -173,9 +173,9 @@ def _conversation(posting: _Posting, step: MessagePost) -> str | None:
 
 
 def _was_said(posting: _Posting, conversation: str, step: MessagePost) -> bool:
-    """Whether the text was said in this visit; only a decision from the ledger needs the look.
+    """Whether the text was said in this cycle; only a decision from the ledger needs the look.
 
-    Messages from before the decision belong to an earlier visit. Both times are Connect's; a
+    Messages from before the decision belong to an earlier cycle. Both times are Connect's; a
     message's has whole seconds, so the decision's is cut to them.
     """
     if posting.document is None:

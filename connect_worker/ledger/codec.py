@@ -162,7 +162,7 @@ def to_poll(text: str) -> PollReport:
 
 
 def to_durations(fields: Mapping[str, str]) -> dict[RequestKind, Durations]:
-    """Read how long the visits of one hour took; every kind is there."""
+    """Read how long the cycles of one hour took; every kind is there."""
     counts: dict[RequestKind, dict[float, int]] = {kind: {} for kind in RequestKind}
     for name, number in fields.items():
         kind, _, bound = name.partition(":")

@@ -1,4 +1,4 @@
-"""The ledger in memory: the whole life of a visit in plain Python.
+"""The ledger in memory: the whole life of a cycle in plain Python.
 
 For the single-process loop and for tests of processors. It does what `RedisLedger` does (one
 contract suite runs on both), so this is also the place to read how the states work. Nothing
@@ -125,7 +125,7 @@ MOST_TURNS = 10_000
 
 
 class MemoryLedger(MemoryNumbers, MemoryNotices):
-    """Remembers every visit, in this process.
+    """Remembers every cycle, in this process.
 
     Args:
         account: As `RedisLedger` takes it; it separates nothing here.
@@ -168,25 +168,25 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
                 self._records[sighting.ref] = self._begin(sighting, old, requeue)
                 begun.append(sighting.ref)
             elif old.state.is_final:
-                # Still listed: were it forgotten now, an ended visit would begin again.
+                # Still listed: were it forgotten now, an ended cycle would begin again.
                 old.expires = self._now() + old.keep
         return begun
 
-    def _begins_anew(self, old: Record, visit: str | None, seen: int) -> bool:
-        if not visit:
+    def _begins_anew(self, old: Record, cycle: str | None, seen: int) -> bool:
+        if not cycle:
             # A discarded request is still pending at Connect: a person said to leave it so.
             over = old.state.is_final and old.state is not State.DISCARDED
             return over and old.changed < seen
-        if visit == old.visit or visit in old.names or old.changed > seen:
+        if cycle == old.cycle or cycle in old.names or old.changed > seen:
             return False
         return not old.is_held(self._now())
 
     def _begin(self, sighting: PendingRequest, old: Record | None, requeue: int) -> Record:
         now = self._now()
-        # A kind's visits are all counted or all named: the last one's name is the count.
-        count = int(old.visit) if old is not None and old.visit.isdecimal() else 0
+        # A kind's cycles are all counted or all named: the last one's name is the count.
+        count = int(old.cycle) if old is not None and old.cycle.isdecimal() else 0
         new = Record(
-            visit=sighting.cycle or str(count + 1),
+            cycle=sighting.cycle or str(count + 1),
             product=sighting.product,
             first_seen=now,
             changed=now,
@@ -195,10 +195,10 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             unanswered=1,
         )
         if old is not None:
-            # The fence goes on growing, and the last call of the old visit can be repeated.
+            # The fence goes on growing, and the last call of the old cycle can be repeated.
             new.fence, new.owner = old.fence, old.owner
             new.given_up_by, new.product = old.given_up_by, sighting.product or old.product
-            new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.cycle else old.names
+            new.names = [*old.names, old.cycle][-MAX_NAMES:] if sighting.cycle else old.names
             if not old.state.is_final:
                 ended_as = sighting.ref.kind, State.SUPERSEDED, self._label_of(old.product)
                 self._ended[ended_as] += 1
@@ -226,7 +226,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             return ClaimDenied.NOT_DUE
         if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
             # `resume` wakes it; should that get lost, `wake` does.
-            record.limit, record.held_by, record.unanswered = "", name, 0
+            record.limit, record.paused_by, record.unanswered = "", name, 0
             record.look = now + MAX_WAIT_MS
             return ClaimDenied.OPERATOR_PAUSE
         paused_until = self._paused_until(ref, record, lease)
@@ -236,7 +236,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             return ClaimDenied.BREAKER_OPEN
         limit = None if record.decision else limit_for(limits, record.product)
         if limit and self._is_full(limit):
-            record.limit, record.held_by = limit.name, ""
+            record.limit, record.paused_by = limit.name, ""
             return ClaimDenied.CONCURRENCY_LIMIT
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
@@ -301,7 +301,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def decide(self, claim: Claim, decision: JSON) -> None:
-        """Store the decision, once and for the visit."""
+        """Store the decision, once and for the cycle."""
         if decision is None:
             raise ValueError("null is no decision: it could not be told from none")
         record, text = self._current(claim), to_text(decision)
@@ -309,7 +309,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.decision = text
             self._move(record, State.POSTING, due=record.due)
         elif record.decision != text:
-            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.cycle}")
+            raise LeaseLost(f"{claim.ref}: another decision is stored for cycle {claim.cycle}")
 
     @atomic
     def record_step(self, claim: Claim, step: str, result: JSON) -> None:
@@ -322,7 +322,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the visit as `settled`."""
+        """End the cycle as `settled`."""
         if record := self._give_up(claim, f"settle:{outcome}"):
             record.error = ""
             self._end(claim.ref, record, State.COMPLETED, outcome, keep_seconds)
@@ -330,7 +330,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
-        """End the visit as `superseded`."""
+        """End the cycle as `superseded`."""
         if record := self._give_up(claim, f"supersede:{status}"):
             self._end(claim.ref, record, State.SUPERSEDED, status, keep_seconds)
             self._add_measures()
@@ -359,7 +359,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             if state is not State.DECIDED:
                 record.decision = None
             if not_yet:
-                record.not_yet_since = record.not_yet_since or self._now()
+                record.snoozed_since = record.snoozed_since or self._now()
             record.counted, record.error = False, clip(error)
             self._move(record, state, due=self._now() + milliseconds(delay_seconds))
             if cause:
@@ -442,7 +442,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return released
 
     def _line(self, limit: str) -> list[RequestKey]:
-        """Return who waits for a slot, those whose visits began first at the head."""
+        """Return who waits for a slot, those whose cycles began first at the head."""
         waiting = [
             (one.first_seen, str(ref), ref)
             for ref, one in self._records.items()
@@ -454,7 +454,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def mark_decided_elsewhere(
         self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
     ) -> bool:
-        """End a visit that nobody holds because the request was seen with another status."""
+        """End a cycle that nobody holds because the request was seen with another status."""
         record = self._find(ref)
         if record is None or record.state.is_final or record.state.is_leased:
             return False
@@ -470,7 +470,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
-        """Parked or discarded → queued, same visit."""
+        """Parked or discarded → queued, same cycle."""
         record = self._find(ref)
         if record is None or record.state not in (State.PARKED, State.DISCARDED):
             return False
@@ -478,7 +478,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             # A final state counts for ever; this one is taken back.
             self._ended[ref.kind, State.DISCARDED, self._label_of(record.product)] -= 1
         record.attempt, record.decision, record.expires = 0, None, None
-        record.not_yet_since = 0
+        record.snoozed_since = 0
         if forget_steps:
             for name in filter(is_own, list(record.steps)):
                 del record.steps[name], record.step_times[name]
@@ -515,15 +515,15 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def resume(self, name: str) -> int:
         """End a pause and have those woken that it held."""
         self._paused.pop(name, None)
-        held = [one for one in self._records.values() if one.held_by == name]
+        held = [one for one in self._records.values() if one.paused_by == name]
         for record in held:
-            record.held_by, record.look = "", self._now()
+            record.paused_by, record.look = "", self._now()
         return len(held)
 
     @atomic
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
-        held = Counter(one.held_by for one in self._records.values())
+        held = Counter(one.paused_by for one in self._records.values())
         return {
             name: Pause(since / 1000, reason, held[name])
             for name, (since, reason) in self._paused.items()
@@ -639,7 +639,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def oldest(self) -> Mapping[RequestKind, float | None]:
-        """Return when the longest waiting visit of each kind began."""
+        """Return when the longest waiting cycle of each kind began."""
         began: dict[RequestKind, list[float]] = {kind: [] for kind in RequestKind}
         for ref, one in self._records.items():
             if not one.state.is_final and one.state is not State.PARKED:
@@ -700,7 +700,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         claimed = state is State.RUNNING or (state is State.POSTING and not was_running)
         record.remember(state, now=self._now(), claimed=claimed)
         record.state, record.changed = state, self._now()
-        record.limit = record.held_by = ""
+        record.limit = record.paused_by = ""
         record.due, record.look = due or 0, due
         if not state.is_leased:
             record.unanswered = 0

@@ -43,7 +43,7 @@ MAX_MOMENTS = 24
 class Record:
     """One request, from the first sighting until it is forgotten."""
 
-    visit: str
+    cycle: str
     first_seen: int
     #: The last change of state.
     changed: int
@@ -52,7 +52,7 @@ class Record:
     #: When `wake` must look at it; None for parked and ended ones.
     look: int | None
     state: State = State.QUEUED
-    #: Named visits before this one.
+    #: Named cycles before this one.
     names: list[str] = field(default_factory=list)
     product: str = ""
     fence: int = 0
@@ -70,21 +70,21 @@ class Record:
     #: The limit in whose slots (while running) or line (else) it is.
     limit: str = ""
     #: The processor's first "not yet"; 0 for none.
-    not_yet_since: int = 0
+    snoozed_since: int = 0
     error: str = ""
     outcome: str = ""
     #: The call that took it out of the last owner's hands; repeated, that call changes nothing.
     given_up_by: str = ""
-    #: How long to remember it once the visit has ended, and until when.
+    #: How long to remember it once the cycle has ended, and until when.
     keep: int = 0
     expires: int | None = None
-    #: The visit's last changes of state.
+    #: The cycle's last changes of state.
     history: list[StateChange] = field(default_factory=list)
     #: The pause for whose end it waits.
-    held_by: str = ""
+    paused_by: str = ""
 
     def remember(self, state: State, *, now: int, claimed: bool = False) -> None:
-        """Add a change of state to the visit's past; of too many the oldest goes."""
+        """Add a change of state to the cycle's past; of too many the oldest goes."""
         moment = StateChange(now / 1000, state, worker_of(self.owner) if claimed else "")
         self.history = [*self.history, moment][-MAX_MOMENTS:]
 
@@ -102,7 +102,7 @@ class Record:
         """Return the claim that holds it."""
         return Claim(
             ref=ref,
-            cycle=self.visit,
+            cycle=self.cycle,
             fence=self.fence,
             owner=self.owner,
             attempt=self.attempt,
@@ -113,7 +113,7 @@ class Record:
             is_half_open_probe=probe,
             limit=self.limit,
             counted_as=counted_as,
-            snoozed_since=self.not_yet_since / 1000,
+            snoozed_since=self.snoozed_since / 1000,
         )
 
     def to_entry(self, ref: RequestKey) -> RequestRecord:
@@ -121,7 +121,7 @@ class Record:
         return RequestRecord(
             ref=ref,
             state=self.state,
-            cycle=self.visit,
+            cycle=self.cycle,
             fence=self.fence,
             attempt=self.attempt,
             product=self.product,
@@ -136,8 +136,8 @@ class Record:
             changed=self.changed / 1000,
             earlier=tuple(self.names),
             history=tuple(self.history),
-            snoozed_since=self.not_yet_since / 1000,
-            paused_by=self.held_by,
+            snoozed_since=self.snoozed_since / 1000,
+            paused_by=self.paused_by,
         )
 
     def _decision(self) -> JSON:
@@ -206,7 +206,7 @@ class MemoryNumbers:
         self._outcomes: Counter[tuple[RequestKind, str, str]] = Counter()
         #: The outcomes by day, since the epoch, and without products.
         self._daily: Counter[tuple[int, RequestKind, str]] = Counter()
-        #: Settled visits by hour, since the epoch, and by how long they took.
+        #: Settled cycles by hour, since the epoch, and by how long they took.
         self._settled: Counter[tuple[int, RequestKind, float]] = Counter()
         self._tally = tally or NullMetricBuffer()
         self._measures: Counter[Metric] = Counter()
@@ -237,7 +237,7 @@ class MemoryNumbers:
 
     @atomic
     def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
+        """Return how many cycles ended with each outcome, for every kind."""
         return by_kind(self.endings())
 
     @atomic
@@ -247,7 +247,7 @@ class MemoryNumbers:
 
     @atomic
     def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
-        """Return when the longest waiting visit of each kind and product began."""
+        """Return when the longest waiting cycle of each kind and product began."""
         began: dict[tuple[RequestKind, str], float] = {}
         for ref, one in self._records.items():
             if not one.state.is_final and one.state is not State.PARKED:
@@ -302,7 +302,7 @@ class MemoryNumbers:
         self._measures.update(self._tally.take())
 
     def _count_end(self, ref: RequestKey, record: Record, state: State, outcome: str) -> None:
-        """Count a visit that ends in this state now."""
+        """Count a cycle that ends in this state now."""
         product = self._label_of(record.product)
         self._ended[ref.kind, state, product] += 1
         if state is State.COMPLETED:

@@ -122,7 +122,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
 
 
 class RedisLedger(Numbers, Notices):
-    """Remembers every visit of one account; the truth that all workers share.
+    """Remembers every cycle of one account; the truth that all workers share.
 
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
@@ -197,13 +197,13 @@ class RedisLedger(Numbers, Notices):
         return self._by_claim("renew_lease", claim, milliseconds(claim.lease_seconds)) == "ok"
 
     def decide(self, claim: Claim, decision: JSON) -> None:
-        """Store the decision, once and for the visit."""
+        """Store the decision, once and for the cycle."""
         if decision is None:
             raise ValueError("null is no decision: it could not be told from none")
         text = to_text(decision)
         verdict = self._by_claim("decide", claim, self._cipher.seal(text))
         if verdict == "other" and not self._has_decided(claim.ref, text):
-            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.cycle}")
+            raise LeaseLost(f"{claim.ref}: another decision is stored for cycle {claim.cycle}")
         _demand("ok" if verdict == "other" else verdict, claim)
 
     def _has_decided(self, ref: RequestKey, text: str) -> bool:
@@ -217,11 +217,11 @@ class RedisLedger(Numbers, Notices):
         _demand(self._by_claim("record_step", claim, step, text, with_time), claim)
 
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the visit as `settled`."""
+        """End the cycle as `settled`."""
         self._give_up("complete", claim, outcome, _span(keep_seconds))
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
-        """End the visit as `superseded`."""
+        """End the cycle as `superseded`."""
         self._give_up("supersede", claim, status, _span(keep_seconds))
 
     def reschedule(
@@ -285,14 +285,14 @@ class RedisLedger(Numbers, Notices):
     def mark_decided_elsewhere(
         self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
     ) -> bool:
-        """End a visit that nobody holds because the request was seen with another status."""
+        """End a cycle that nobody holds because the request was seen with another status."""
         times = milliseconds(seen_at), _span(keep_seconds)
         return self._changed("mark_decided_elsewhere", str(ref), status, *times, _token())
 
     # ---- a person's word
 
     def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
-        """Parked or discarded → queued, same visit."""
+        """Parked or discarded → queued, same cycle."""
         return self._changed("rerun", str(ref), _token(), OWN if forget_steps else "")
 
     def repost(self, ref: RequestKey) -> bool:
@@ -418,7 +418,7 @@ class RedisLedger(Numbers, Notices):
                 yield from self._scripts.walk_members(f"unfinished:{one}")
 
     def oldest(self) -> Mapping[RequestKind, float | None]:
-        """Return when the longest waiting visit of each kind began."""
+        """Return when the longest waiting cycle of each kind began."""
         began = {kind: self._scripts.lowest(f"unfinished:{kind}") for kind in RequestKind}
         return {kind: None if at is None else at / 1000 for kind, at in began.items()}
 

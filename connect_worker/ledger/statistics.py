@@ -41,7 +41,7 @@ class Numbers:
         )
 
     def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
+        """Return how many cycles ended with each outcome, for every kind."""
         return by_kind(self.endings())
 
     def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
@@ -72,7 +72,7 @@ class Numbers:
         ]
 
     def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
-        """Return when the longest waiting visit of each kind and product began.
+        """Return when the longest waiting cycle of each kind and product began.
 
         The `LOOKED_AT` oldest of a kind are looked at. A product of which none is among them has
         the time of the last of these: its own are younger.

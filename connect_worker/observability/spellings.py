@@ -16,7 +16,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 #: How many readings a text has at most, and how many forms a value has.
 LEVELS: Final = 5
@@ -118,7 +118,8 @@ class _Folded(dict[int, int]):
 _FOLDED: Final = _Folded({ord("+"): ord(" ")})
 
 
-class _Escapes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Escapes:
     """One kind of escape."""
 
     #: The character without which a text has none of them.

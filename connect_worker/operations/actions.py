@@ -66,7 +66,7 @@ RERUN = Action(
     "rerun",
     "run the processor again",
     "queued: the next sweep sends them to a worker, the processor runs with the same key.",
-    "The processor runs again, in the same visit and with the same idempotency key. The attempts "
+    "The processor runs again, in the same cycle and with the same idempotency key. The attempts "
     "begin anew, a stored decision is dropped, and steps that are done stay done.",
     lambda ledger, ref, _: ledger.rerun(ref),
     states=frozenset({State.PARKED, State.DISCARDED}),
@@ -74,7 +74,7 @@ RERUN = Action(
 #: The same, and not one of `ACTIONS`: only who has changed a processor's steps has a use for it.
 RERUN_ALL_STEPS = replace(
     RERUN,
-    meaning="The processor runs again, in the same visit and with the same idempotency keys. The "
+    meaning="The processor runs again, in the same cycle and with the same idempotency keys. The "
     "attempts begin anew, a stored decision and the results of the processor's steps are dropped.",
     change=lambda ledger, ref, _: ledger.rerun(ref, forget_steps=True),
 )

@@ -121,10 +121,10 @@ class Watched(Protocol):
         """Return how many requests are in each state, by kind and product."""
 
     def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
-        """Return how many visits ended with each outcome, by kind and product."""
+        """Return how many cycles ended with each outcome, by kind and product."""
 
     def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
-        """Return when the longest waiting visit of each kind and product began."""
+        """Return when the longest waiting cycle of each kind and product began."""
 
     def measures(self) -> MetricCounts:
         """Return what else is counted."""
@@ -176,7 +176,7 @@ class Exporter(Collector):
             "connect_worker_requests", "Requests in a state now.", labels=(*_PRODUCT, "state")
         )
         ended = CounterMetricFamily(
-            "connect_worker_visits", "Stays in pending that ended.", labels=(*_PRODUCT, "state")
+            "connect_worker_cycles", "Stays in pending that ended.", labels=(*_PRODUCT, "state")
         )
         for kind, product in _of_each_kind(census):
             states = census.get((kind, product), {})

@@ -11,7 +11,7 @@ from connect_worker.domain.states import JSON, Pause, PollReport, RequestRecord,
 from connect_worker.domain.steps import shown_name
 from connect_worker.operations.formatting import clean, moment, span, stamp
 
-# What happened to a request in its visit, moment by moment.
+# What happened to a request in its cycle, moment by moment.
 
 #: A shorter time between two moments is not told.
 WORTH_TELLING_SECONDS = 0.05
@@ -33,7 +33,7 @@ class Line:
 
 
 def timeline(entry: RequestRecord) -> list[Line]:
-    """Return the changes of a visit's state, with the processor's steps between them."""
+    """Return the changes of a cycle's state, with the processor's steps between them."""
     found = [
         (one.at, 2 * index, Line(one.at, one.state, one.worker))
         for index, one in enumerate(entry.history)
@@ -45,7 +45,7 @@ def timeline(entry: RequestRecord) -> list[Line]:
             for index, one in enumerate(entry.history)
             if one.state is State.RUNNING and one.at <= at
         ]
-        # The first changes of a long visit are forgotten; its steps are not.
+        # The first changes of a long cycle are forgotten; its steps are not.
         line = Line(at, State.RUNNING, step=shown_name(name))
         found.append((at, during[-1] if during else -1, line))
     return _with_waits([line for _, _, line in sorted(found, key=lambda one: one[:2])])
@@ -78,7 +78,7 @@ def row_of(entry: RequestRecord) -> dict[str, Any]:
         "kind": entry.ref.kind.value,
         "state": entry.state.value,
         "product": entry.product,
-        "visit": entry.cycle,
+        "cycle": entry.cycle,
         "attempt": entry.attempt,
         "outcome": entry.outcome,
         "error": clean(entry.error),
@@ -92,7 +92,7 @@ def story_of(entry: RequestRecord) -> dict[str, Any]:
     """Return all that the ledger has of a request, but for the results of its steps."""
     return {
         **row_of(entry),
-        "earlier_visits": list(entry.earlier),
+        "earlier_cycles": list(entry.earlier),
         "worker": worker_of(entry),
         "held_by": clean(entry.paused_by) or None,
         "lease_until": stamp(entry.due) if entry.state.is_leased else None,
@@ -161,7 +161,7 @@ def facts(
     """Give what is known of a request, a name and a text each; `when` writes a moment."""
     yield "Kind", entry.ref.kind.value
     yield "Product", clean(entry.product) or "none named"
-    yield "Visit", _visit(entry)
+    yield "Cycle", _cycle(entry)
     yield "Attempts", str(entry.attempt)
     if worker := worker_of(entry):
         yield "Worker", f"{worker}{'' if entry.state.is_leased else ', the last one'}"
@@ -186,7 +186,7 @@ def facts(
         yield "Not shown", clean(entry.decrypt_error)
 
 
-def _visit(entry: RequestRecord) -> str:
+def _cycle(entry: RequestRecord) -> str:
     earlier = f", after {', '.join(entry.earlier)}" if entry.earlier else ""
     return clean(entry.cycle + earlier)
 

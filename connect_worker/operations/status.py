@@ -41,7 +41,7 @@ class Counters(Protocol):
         """Return how many requests are in each state."""
 
     def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome."""
+        """Return how many cycles ended with each outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class StatusReport:
     #: The ledger's clock.
     at: float
     rows: Mapping[RequestKind, KindCounts]
-    #: Visits that ended since midnight, UTC, by outcome.
+    #: Cycles that ended since midnight, UTC, by outcome.
     today: Mapping[RequestKind, Mapping[str, int]]
     oldest: Mapping[RequestKind, float | None]
     polls: Mapping[RequestKind, PollReport]
@@ -218,11 +218,11 @@ class StatusReport:
             "pending": row.pending,
             "running": row.running,
             "retrying": row.retrying,
-            "waiting": row.waiting,
+            "snoozed": row.waiting,
             "parked": row.parked,
-            "settled_today": sum(self.today[kind].values()),
+            "completed_today": sum(self.today[kind].values()),
             "outcomes_today": dict(self.today[kind]),
-            "settled": row.settled,
+            "completed": row.settled,
             "outcomes": dict(row.outcomes),
             "oldest_pending": stamp(oldest) if oldest is not None else None,
             "oldest_pending_seconds": round(self.at - oldest, 3) if oldest is not None else None,

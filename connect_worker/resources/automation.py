@@ -111,7 +111,7 @@ class Automation(Generic[M]):
     #: raised, or "not yet" lasted too long: `"park"` it for a person, or the decision itself, as it
     #: would be raised: `FailRequest("We could not set it up")`. It must be one that the kind has.
     when_exhausted: ClassVar[Literal["park"] | Message] = PARK
-    #: Seconds from a visit's first `RetryRequest` after which "not yet" is no answer any more; None
+    #: Seconds from a cycle's first `RetryRequest` after which "not yet" is no answer any more; None
     #: for no limit.
     give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
     #: The queue in which messages about its requests wait, one that `CONNECT_QUEUES` names; None
@@ -124,7 +124,7 @@ class Automation(Generic[M]):
     #: the run is killed then; in one of threads it goes on, and nothing that it does or decides is
     #: written any more. Either way it was an attempt, and the request is run again or parked.
     time_limit: ClassVar[float | None] = None
-    #: The logger of the processor's lines; each carries the request's id, visit and attempt.
+    #: The logger of the processor's lines; each carries the request's id, cycle and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.
     _job: Job | None = None
@@ -140,7 +140,7 @@ class Automation(Generic[M]):
 
     @property
     def idempotency_key(self) -> str:
-        """The key of this visit: hand it to your system with every call that creates something.
+        """The key of this cycle: hand it to your system with every call that creates something.
 
         It is the same over every retry, crash and rescue while the request stays pending, and new
         when it becomes pending again. "" outside of `process_request`.
@@ -150,18 +150,18 @@ class Automation(Generic[M]):
     def step(
         self, name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
     ) -> Any:
-        """Run a function once a visit and keep its result; a rerun gets that result.
+        """Run a function once a cycle and keep its result; a rerun gets that result.
 
         A rerun after a crash, an error, a retry or a deploy passes the steps that are done and goes
         on at the first one without a result. A function that is killed midway, or whose result
         could not be kept, is run again: give `step_key` to the system that it changes.
 
-        The steps of a visit come one after the other, each with a name of its own, and in the same
+        The steps of a cycle come one after the other, each with a name of its own, and in the same
         order in each run; new ones may be added behind them. In `process()`, without the worker,
         results are kept for that one run. Outside of `process_request` the function is just called.
 
         Args:
-            name: Its name in the visit, 1 to 100 characters; people read it.
+            name: Its name in the cycle, 1 to 100 characters; people read it.
             function: What is run, with the arguments that follow. Its result is JSON (texts,
                 numbers, booleans, None, lists and dicts of them) of 64 KiB at most, and holds no
                 password: it is stored in the ledger until the record of the request is forgotten.
@@ -172,7 +172,7 @@ class Automation(Generic[M]):
             The result, as JSON has it: a tuple comes back as a list.
 
         Raises:
-            InvalidStep: Another step of this visit has the name, the order has changed, or the
+            InvalidStep: Another step of this cycle has the name, the order has changed, or the
                 result can't be kept. The request is parked, with what to do; nothing is lost.
 
         Examples:
@@ -193,7 +193,7 @@ class Automation(Generic[M]):
 
     @property
     def step_key(self) -> str:
-        """The key of the step that is running: made of the visit's key and the step's name.
+        """The key of the step that is running: made of the cycle's key and the step's name.
 
         Ask for it inside of the step's function: `self.step("tenant", lambda:
         my_system.create(idempotency_key=self.step_key))`. "" outside of `process_request`.
@@ -205,7 +205,7 @@ class Automation(Generic[M]):
 
     @property
     def attempt(self) -> int:
-        """Which run of the processor in this visit it is, from 1; 0 outside `process_request`."""
+        """Which run of the processor in this cycle it is, from 1; 0 outside `process_request`."""
         return self._job.claim.attempt if self._job else 0
 
     def process_request(self, request: M) -> Any:
@@ -294,7 +294,7 @@ class Automation(Generic[M]):
         return client_for(self.config)
 
     def _change(self, method: str, path: str, body: Any) -> Any:
-        """Change something for the user's code: under the job's lease, with the visit's key."""
+        """Change something for the user's code: under the job's lease, with the cycle's key."""
         if self._job:
             self._job.ensure_held()
         else:

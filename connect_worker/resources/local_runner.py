@@ -172,5 +172,5 @@ class _Still(LeaseKeeper):
     """Heartbeats of leases that don't end: none, and no thread for them."""
 
     @contextmanager
-    def beating(self, claim: Claim) -> Iterator[Lease]:
+    def keep_alive(self, claim: Claim) -> Iterator[Lease]:
         yield Lease(self._ledger, claim)

@@ -235,7 +235,7 @@ class AutomationProcessor:
                     logger.error(LogEvent("row with an odd id", kind=self.kind, id=sighting.ref.id))
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
-        """Name the request and its visit; `now` in seconds since the epoch."""
+        """Name the request and its cycle; `now` in seconds since the epoch."""
         return self._sighting(document, self._period(now))
 
     def _period(self, now: float) -> str:
@@ -244,11 +244,11 @@ class AutomationProcessor:
         return automation.due_period(now) if isinstance(automation, UsageAutomation) else ""
 
     def _sighting(self, document: JSON, period: str) -> PendingRequest:
-        request_id, visit = str(document["id"]), cycle_of(self.kind, document)
+        request_id, cycle = str(document["id"]), cycle_of(self.kind, document)
         if period:
-            request_id, visit = f"{request_id}@{period}", period
+            request_id, cycle = f"{request_id}@{period}", period
         return PendingRequest(
-            RequestKey(self.kind, request_id), visit, product_of(self.kind, document)
+            RequestKey(self.kind, request_id), cycle, product_of(self.kind, document)
         )
 
     def run(self, document: JSON, job: Job) -> None:

@@ -100,7 +100,8 @@ def recorded(path: str | Path) -> Record:
     Examples:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
-        ...     Record(Kind.FULFILLMENT, purchase(id="PR-1").json).save(f"{folder}/order.json")
+        ...     order = Record(RequestKind.FULFILLMENT, purchase(id="PR-1").json)
+        ...     order.save(f"{folder}/order.json")
         ...     recorded(f"{folder}/order.json").request["id"]
         'PR-1'
     """

@@ -86,7 +86,7 @@ def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:
         assert worker.wait(timeout=60) == 1
         # Celery warns a superuser before it; there is no traceback.
         assert stack.log("worker", lines=1) == (
-            f"connect-worker: maxmemory-policy is {EVICTING}, Redis may evict live visits: "
+            f"connect-worker: maxmemory-policy is {EVICTING}, Redis may evict live cycles: "
             "set it to noeviction"
         )
         assert "Traceback" not in stack.log("worker", lines=200)

@@ -20,7 +20,7 @@ def until_done(estate: Estate, *accounts: Account) -> None:
 
 
 def assert_each_decided_once(account: Account) -> None:
-    """Each request has one outcome here, with one tenant, and the account's own visit of it."""
+    """Each request has one outcome here, with one tenant, and the account's own cycle of it."""
     for request_id, entry in account.requests().items():
         actions = [one["action"] for one in entry["accepted"]]
         assert (actions, entry["refused"]) == (["approve"], []), request_id

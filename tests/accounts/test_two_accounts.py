@@ -41,7 +41,7 @@ def test_equal_ids_are_each_decided_once_in_their_own_account(
             record = account.ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
             assert record is not None
             assert record.attempt == 1
-    # One id in two accounts: two visits, with a key each.
+    # One id in two accounts: two cycles, with a key each.
     assert len(keys(eu)) == len(keys(us)) == ORDERS
     assert not keys(eu) & keys(us)
 

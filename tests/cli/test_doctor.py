@@ -129,7 +129,7 @@ def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
         client.config_set("maxmemory-policy", "allkeys-lru")
         deployed.set(CONNECT_REDIS_URL=url)
         levels = {found["text"]: found["level"] for found in examine(deployed)["Redis"]}
-    assert levels["maxmemory-policy is allkeys-lru, Redis may evict live visits"] == "fail"
+    assert levels["maxmemory-policy is allkeys-lru, Redis may evict live cycles"] == "fail"
     assert levels["Redis keeps nothing on disk, a restart forgets decisions"] == "warn"
 
 

@@ -39,7 +39,7 @@ def at_work(office: Office) -> None:
     tick(office)
     running(ledger, OTHER)
     tick(office)
-    see(ledger, TCR, visit="a", product="PRD-000-000-001")
+    see(ledger, TCR, cycle="a", product="PRD-000-000-001")
     for kind in RequestKind:
         ledger.record_poll(kind, PollReport(seconds=0.5, seen=3, new=1))
 
@@ -188,7 +188,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
     ledger.park(claim, "PostRefused: no")
 
     story = office.json("show", PR.id)
-    assert (story["state"], story["visit"], story["attempt"]) == ("parked", "1", 2)
+    assert (story["state"], story["cycle"], story["attempt"]) == ("parked", "1", 2)
     assert (story["product"], story["worker"], story["error"]) == (
         "PRD-1",
         "other:18",

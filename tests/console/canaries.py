@@ -27,14 +27,14 @@ def plant(scene: Scene) -> None:
     )
     scene.past.record_step(claim, evil("step"), None)
     scene.past.park(claim, evil("error"))
-    scene.begin(SUPERSEDED, at=scene.now - 60, visit=evil("earlier visit"))
-    scene.begin(SUPERSEDED, at=scene.now - 50, visit=evil("visit"))
+    scene.begin(SUPERSEDED, at=scene.now - 60, cycle=evil("earlier cycle"))
+    scene.begin(SUPERSEDED, at=scene.now - 50, cycle=evil("cycle"))
     claim = scene.claim(SUPERSEDED, at=scene.now - 40)
     scene.at(scene.now)
     scene.past.supersede(claim, evil("status"), keep_seconds=LONG)
     scene.past.pause(evil("pause name"), reason=evil("pause reason"))
     scene.past.pause("usage-file", reason="no")
-    scene.begin(HELD, at=scene.now - 5, visit="1")
+    scene.begin(HELD, at=scene.now - 5, cycle="1")
     scene.at(scene.now)
     scene.past.claim(HELD, owner="w:1", lease_seconds=LONG)
     scene.ledger.record_poll(RequestKind.FULFILLMENT, PollReport(problem=evil("poll")))
@@ -49,7 +49,7 @@ def pages() -> dict[str, tuple[str, ...]]:
         "/requests": LIST,
         "/requests?state=pending": (),
         f"/request?{urlencode({'id': PARKED.id})}": STORY,
-        "/request?id=TCR-1": ("visit", "earlier visit", "status"),
+        "/request?id=TCR-1": ("cycle", "earlier cycle", "status"),
         "/request?id=UF-1": (),
         f"/requests?{urlencode(query)}": ("product", "id", "error"),
         f"/request?{urlencode({'id': evil('asked')})}": ("asked",),

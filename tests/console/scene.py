@@ -43,11 +43,11 @@ class Scene:
         self._client.set(CLOCK_KEY, milliseconds(moment))
 
     def begin(
-        self, ref: RequestKey, *, at: float, product: str = "", visit: str | None = None
+        self, ref: RequestKey, *, at: float, product: str = "", cycle: str | None = None
     ) -> None:
         """Have a poll see a request."""
         self.at(at)
-        self.past.register([PendingRequest(ref, visit, product)], seen_at=at, requeue_seconds=LONG)
+        self.past.register([PendingRequest(ref, cycle, product)], seen_at=at, requeue_seconds=LONG)
 
     def claim(self, ref: RequestKey, *, at: float, worker: str = "worker-7c9d:4711") -> Claim:
         self.at(at)
@@ -57,7 +57,7 @@ class Scene:
 
     def settle(self, ref: RequestKey, *, at: float, took: float, product: str = "") -> None:
         """Have a request settled after so many seconds."""
-        self.begin(ref, at=at - took, product=product, visit=_visit(ref))
+        self.begin(ref, at=at - took, product=product, cycle=_cycle(ref))
         claim = self.claim(ref, at=at - took / 2)
         self.at(at)
         self.past.decide(claim, {"type": "approve"})
@@ -67,7 +67,7 @@ class Scene:
         self, ref: RequestKey, error: str, *, at: float, product: str = "", decision: object = None
     ) -> None:
         """Have a request tried three times, and parked."""
-        self.begin(ref, at=at - 20, product=product, visit=_visit(ref))
+        self.begin(ref, at=at - 20, product=product, cycle=_cycle(ref))
         for wait in (19, 14, 4):
             claim = self.claim(ref, at=at - wait)
             if wait > 4:
@@ -110,6 +110,6 @@ _PREFIX = {
 }
 
 
-def _visit(ref: RequestKey) -> str | None:
-    """The kinds whose visits Connect names."""
+def _cycle(ref: RequestKey) -> str | None:
+    """The kinds whose cycles Connect names."""
     return None if ref.kind is RequestKind.FULFILLMENT else "2026-11-28T08:00:00"

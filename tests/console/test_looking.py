@@ -182,7 +182,7 @@ def test_of_a_listing_the_latest_period_is_shown_and_the_others_are_named(
 ) -> None:
     for month in ("10", "11"):
         ref = RequestKey(RequestKind.USAGE, f"LST-066-644-910@2026-{month}")
-        scene.begin(ref, at=scene.now, visit=f"2026-{month}")
+        scene.begin(ref, at=scene.now, cycle=f"2026-{month}")
     page = visitor.page("/request?id=LST-066-644-910")
     assert "LST-066-644-910@2026-11 queued" in text_of(page)
     assert 'href="/request?id=LST-066-644-910%402026-10"' in page

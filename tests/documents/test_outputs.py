@@ -20,7 +20,7 @@ def test_the_log_line_of_the_security_page_is_a_settled_jobs() -> None:
     event = LogEvent(shown["event"], outcome=shown["outcome"])
     record = logging.LogRecord(shown["logger"], logging.INFO, __file__, 1, event, (), None)
     record.created = datetime.fromisoformat(shown["time"]).timestamp()
-    bound = {name: shown[name] for name in ("request", "product", "visit", "attempt")}
+    bound = {name: shown[name] for name in ("request", "product", "cycle", "attempt")}
     with bind_log(**bound):
         handler.handle(record)
     assert handler.stream.getvalue() == block.text

@@ -97,7 +97,7 @@ class FaultStack(Stack):
         self.until_soon(self.is_idle, "every job has ended")
 
     def is_idle(self) -> bool:
-        """Whether the ledger has no visit that goes on, parked ones aside."""
+        """Whether the ledger has no cycle that goes on, parked ones aside."""
         ended = {"completed", "superseded", "discarded", "parked"}
         counts = self.ledger().counts()
         return not any(

@@ -89,7 +89,7 @@ def test_an_inquiry_stores_the_parameters_first(open_for: Open) -> None:
     assert put["email"]["value_error"] == "Which?"
 
 
-def test_an_answered_inquiry_is_a_new_visit_with_a_new_key(open_for: Open) -> None:
+def test_an_answered_inquiry_is_a_new_cycle_with_a_new_key(open_for: Open) -> None:
     keys: list[str] = []
 
     def process(self: Any, request: Any) -> Any:
@@ -199,7 +199,7 @@ def test_a_usage_file_is_submitted_and_then_accepted(open_for: Open) -> None:
     ref = opened.only(opened.sandbox.with_scenario("ready"))
     assert opened.handle(ref).text == "submitted"
     opened.poll()
-    assert ref in opened.messages, "the provider's side of the same file is a visit of its own"
+    assert ref in opened.messages, "the provider's side of the same file is a cycle of its own"
     assert opened.handle(ref).text == "accepted"
     assert opened.accepted(ref) == ["submit", "accept"]
 

@@ -56,7 +56,7 @@ def test_who_finds_no_slot_is_called_when_there_is_one(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         inside.append(request.id)
         if request.id == first.id:
-            assert workplace.handle(second).text == "nothing to do: full"
+            assert workplace.handle(second).text == "nothing to do: concurrency limit"
             assert not workplace.messages
         return ActivationTileResponse("x")
 
@@ -145,7 +145,7 @@ def test_a_slot_that_nobody_handed_on_is_found_by_the_next_sweep(open_for: Open)
     first, second, third = purchases(workplace, 3)
     get_inside(workplace, first)
     for late in (second, third):
-        assert workplace.handle(late).text == "nothing to do: full"
+        assert workplace.handle(late).text == "nothing to do: concurrency limit"
     sweep(workplace.engine)
     assert not workplace.messages, "its worker lives, as far as anybody knows"
     workplace.clock.step(61)
@@ -174,7 +174,7 @@ def test_waiting_in_line_never_parks(open_for: Open) -> None:
     first, second = purchases(workplace, 2)
     claim = get_inside(workplace, first)
     for _ in range(3 * MAX_ATTEMPTS):
-        assert workplace.handle(second).text == "nothing to do: full"
+        assert workplace.handle(second).text == "nothing to do: concurrency limit"
         workplace.clock.step(20)
         workplace.engine.ledger.renew_lease(claim)
         sweep(workplace.engine)

@@ -98,7 +98,7 @@ def test_after_its_time_it_has_a_last_look_and_is_parked(open_for: Open, by: str
     assert workplace.entry(ref).due == workplace.clock() + 40
     told = workplace.later(ref, 40).text
     assert told == (
-        "parked: GaveUp: not yet for 100 s, and 100 are allowed: the tenant is being made"
+        "parked: RetryDeadlineExceeded: not yet for 100 s, and 100 are allowed: the tenant is being made"
     )
     assert (workplace.entry(ref).state, len(runs)) == (State.PARKED, 3)
 

@@ -70,7 +70,7 @@ def test_a_request_that_is_not_shown_for_a_moment_is_processed_later(
     opened = open_for(approving(keys), kind)
     ref = waiting(opened)[0]
     with opened.fault("status", status=404, method="GET", path=ref.id, times=1):
-        assert "NotShown" in opened.handle(ref).text
+        assert "RequestUnavailable" in opened.handle(ref).text
     assert opened.entry(ref).state is State.RETRY
     opened.later(ref, HOUR)
     assert opened.accepted(ref) == ["approve"]
@@ -257,7 +257,7 @@ def test_a_parked_request_that_can_not_be_read_does_not_hold_up_the_others(open_
     assert opened.entry(one).state is State.SUPERSEDED
 
 
-def test_one_that_a_person_inquired_about_comes_back_as_another_visit(open_for: Open) -> None:
+def test_one_that_a_person_inquired_about_comes_back_as_another_cycle(open_for: Open) -> None:
     keys: Keys = []
 
     def process(self: Any, request: Any) -> str:

@@ -104,7 +104,7 @@ def test_each_step_has_a_key_of_its_own_the_same_in_each_run(
     assert len({tenant_key, keys[0], entry.steps["step:2:mailbox"]}) == 3
 
 
-def test_the_next_visit_begins_without_results(open_for: Open, vendor: Vendor) -> None:
+def test_the_next_cycle_begins_without_results(open_for: Open, vendor: Vendor) -> None:
     asked: list[str] = []
 
     def process(self: Any, request: Any) -> Any:

@@ -338,7 +338,7 @@ def test_a_429_pauses_everybody_and_costs_no_attempt(opened: Workplace, counted:
     assert seconds is not None
     assert 30 <= seconds <= 30 + SPREAD_SECONDS
     before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
-    assert opened.handle(other).text == "nothing to do: paused"
+    assert opened.handle(other).text == "nothing to do: breaker open"
     assert opened.poll().problem.startswith("paused")
     assert opened.sandbox.control("GET", "report?summary=1")["calls"]["total"] == before
     assert opened.entry(ref).attempt == 0
@@ -438,9 +438,9 @@ def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
         opened.handle(ref)
         gate = opened.engine.ledger.breaker()
         assert "401" in gate.reason
-        assert opened.handle(other).text == "nothing to do: paused"
+        assert opened.handle(other).text == "nothing to do: breaker open"
         opened.later(ref, LONGEST_PAUSE_SECONDS)
-        assert opened.handle(other).text == "nothing to do: paused"
+        assert opened.handle(other).text == "nothing to do: breaker open"
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, LONG).text == "approved"
     assert opened.engine.ledger.breaker().failures == 0
@@ -457,7 +457,7 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
     ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         handled = [opened.handle(ref).text for ref in refs]
-    assert handled.count("nothing to do: paused") == len(refs) - STRIKES_BEFORE_PAUSE
+    assert handled.count("nothing to do: breaker open") == len(refs) - STRIKES_BEFORE_PAUSE
     for _ in range(20):
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.messages.clear()

@@ -79,7 +79,7 @@ def test_a_run_goes_on_behind_given_steps() -> None:
 def test_steps_in_another_order_are_told_as_a_worker_tells() -> None:
     done = run(Stepwise, purchase(params={"plan": "small"}), steps={"mailbox": {"address": "b"}})
     assert done.state.value == "parked"
-    with pytest.raises(InvalidStep, match="step 1 of this visit was 'mailbox', and now"):
+    with pytest.raises(InvalidStep, match="step 1 of this cycle was 'mailbox', and now"):
         done.outcome  # noqa: B018 - asking for it raises
     with pytest.raises(InvalidStep, match="'tenant' can't be journaled"):
         run(Stepwise, purchase(), steps={"tenant": object()})
@@ -178,7 +178,7 @@ def test_a_class_that_cannot_be_made_is_refused() -> None:
         run(Odd, purchase())
 
 
-def test_the_key_is_the_visits() -> None:
+def test_the_key_is_the_cycles() -> None:
     class Keys(FulfillmentAutomation):
         def process_request(self, request: Fulfillment) -> Any:
             keys.append(self.idempotency_key)

@@ -76,7 +76,7 @@ def test_calls_of_the_processors_own_are_caught_too(account: Sandbox) -> None:
     by = [(call["by"], call["method"]) for call in document["calls"]]
     assert by == [("processor", "PUT"), ("decision", "POST"), ("decision", "POST")]
     assert_untouched(account, name)
-    # The vendor's own system is not Connect: the call was made, under the visit's key.
+    # The vendor's own system is not Connect: the call was made, under the cycle's key.
     vendor = account.entry(name)["vendor"]
     assert vendor["effects"] == 1
     assert vendor["keys"] == [document["calls"][0]["idempotency_key"]]

@@ -25,12 +25,12 @@ class Promises:
         self._life: Counter[RequestKey] = Counter()
         self._owner_of: dict[tuple[RequestKey, int, int], str] = {}
         self._keys: set[tuple[RequestKey, int, str]] = set()
-        #: How many visits of each request have ended.
+        #: How many cycles of each request have ended.
         self.ends: Counter[RequestKey] = Counter()
 
     @property
     def ended(self) -> int:
-        """How many visits are counted as ended."""
+        """How many cycles are counted as ended."""
         return sum(self.ends.values())
 
     def saw(self, before: Records, after: Records, *, now: float, call: str) -> None:
@@ -38,13 +38,13 @@ class Promises:
         for ref, new in after.items():
             old = before[ref]
             if new is None:
-                assert old is None or old.state.is_final, "a visit was forgotten before its end"
+                assert old is None or old.state.is_final, "a cycle was forgotten before its end"
             elif old is None:
                 self._life[ref] += 1
                 assert new.fence == 0
                 self._begins(ref, new)
             elif new.cycle != old.cycle:
-                assert not is_held(old, now), "a visit began under a worker's hands"
+                assert not is_held(old, now), "a cycle began under a worker's hands"
                 self.ends[ref] += not old.state.is_final
                 self._begins(ref, new)
             else:
@@ -54,7 +54,7 @@ class Promises:
 
     def _begins(self, ref: RequestKey, new: RequestRecord) -> None:
         key = ref, self._life[ref], idempotency_key(self._account, ref, new.cycle)
-        assert key not in self._keys, "an idempotency key was used by two visits"
+        assert key not in self._keys, "an idempotency key was used by two cycles"
         self._keys.add(key)
         assert new.state is State.QUEUED
         assert (new.attempt, new.decision, new.steps, new.outcome) == (0, None, {}, "")
@@ -62,15 +62,15 @@ class Promises:
     def _goes_on(self, ref: RequestKey, old: RequestRecord, new: RequestRecord, call: str) -> None:
         assert new.steps.items() >= old.steps.items(), "a journaled step changed"
         if old.decision is not None and new.decision != old.decision:
-            assert new.decision is None, "a decision changed within its visit"
+            assert new.decision is None, "a decision changed within its cycle"
             assert call in UNDECIDING, "a decision was dropped"
         if old.state is State.COMPLETED:
-            assert new.state is State.COMPLETED, "a settled visit ran again"
+            assert new.state is State.COMPLETED, "a settled cycle ran again"
         elif old.state is State.DISCARDED and new.state is not old.state:
-            assert call == "rerun", "a discarded visit ran again"
+            assert call == "rerun", "a discarded cycle ran again"
             self.ends[ref] -= 1
         elif old.state.is_final:
-            assert new.state is old.state, "an ended visit went on"
+            assert new.state is old.state, "an ended cycle went on"
         self.ends[ref] += new.state.is_final and not old.state.is_final
         if new.state in (State.DECIDED, State.POSTING):
             assert new.decision is not None, "posted without a decision"

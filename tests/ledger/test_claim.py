@@ -16,7 +16,7 @@ Elapse = Callable[[float], None]
 
 
 def test_a_claim_carries_all_that_the_job_needs(ledger: Ledger) -> None:
-    see(ledger, TCR, visit="2024-01-01", product="PRD-1")
+    see(ledger, TCR, cycle="2024-01-01", product="PRD-1")
     claim = ledger.claim(TCR, owner="w1", lease_seconds=60)
     assert claim == take(ledger, TCR, owner="w1", lease_seconds=60)
     assert (claim.ref, claim.cycle, claim.fence) == (TCR, "2024-01-01", 1)

@@ -34,7 +34,7 @@ def stored(client: redis.Redis, account: str) -> dict[str, str]:
 
 
 def decided(ledger: RedisLedger) -> Claim:
-    """A visit with all that may hold what somebody wrote: a decision, a step, an error."""
+    """A cycle with all that may hold what somebody wrote: a decision, a step, an error."""
     claim = running(ledger)
     ledger.record_step(claim, "tenant", {"answer": CANARY})
     ledger.decide(claim, DECISION)
@@ -102,7 +102,7 @@ def test_of_several_keys_the_first_encrypts_and_each_decrypts(
     assert look(new).steps["tenant"] == HIDDEN
 
 
-def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_visit_decided_anew(
+def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_cycle_decided_anew(
     sealed: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     decided(sealed)

@@ -131,7 +131,7 @@ def facts(ledger: RedisLedger) -> object:
     )
 
 
-def test_a_sighting_whose_reply_is_lost_begins_one_visit_that_a_sweep_publishes(
+def test_a_sighting_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     seen_at = far_ledger.now()

@@ -68,9 +68,9 @@ def test_outcomes_are_counted_by_product(counting: Counting) -> None:
 def test_a_request_that_changes_its_product_is_counted_under_one(
     counting: Counting, client: redis.Redis, account: str, clock: Clock
 ) -> None:
-    see(counting, TCR, product=ONE, visit="a")
+    see(counting, TCR, product=ONE, cycle="a")
     clock.step(1)
-    see(counting, TCR, product=TWO, visit="b", seen_at=counting.now() + 1)
+    see(counting, TCR, product=TWO, cycle="b", seen_at=counting.now() + 1)
     assert counting.census() == {
         (RequestKind.TIER_CONFIG, ONE): {State.SUPERSEDED: 1},
         (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},

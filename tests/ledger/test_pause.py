@@ -137,7 +137,7 @@ def test_the_account_s_pause_and_a_persons_are_two_things(ledger: Ledger) -> Non
 
 def test_a_held_request_is_no_probe(ledger: Ledger, elapse: Elapse) -> None:
     see(ledger, PR)
-    see(ledger, TCR, visit="a")
+    see(ledger, TCR, cycle="a")
     ledger.trip_breaker(seconds=0.01, reason="503", failed=True)
     elapse(0.02)
     ledger.pause("fulfillment")

@@ -21,7 +21,7 @@ def parked_with_a_decision(ledger: Ledger) -> None:
     ledger.park(claim, "400 VAL_001")
 
 
-def test_rerun_starts_the_same_visit_over_and_keeps_its_steps(ledger: Ledger) -> None:
+def test_rerun_starts_the_same_cycle_over_and_keeps_its_steps(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     assert ledger.rerun(PR)
     assert look(ledger).state is State.QUEUED
@@ -67,7 +67,7 @@ def test_without_a_decision_there_is_nothing_to_repost(ledger: Ledger) -> None:
     assert look(ledger).state is State.PARKED
 
 
-def test_discard_ends_the_visit_without_an_outcome(ledger: Ledger) -> None:
+def test_discard_ends_the_cycle_without_an_outcome(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     assert ledger.discard(PR, keep_seconds=LONG)
     entry = look(ledger)

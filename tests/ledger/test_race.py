@@ -35,7 +35,7 @@ def sight_all(url: str, account: str, name: str) -> list[str]:
         return [ref.id for ref in see(RedisLedger(client, account=account), *REFS)]
 
 
-def test_two_polls_at_once_begin_each_visit_once(redis_url: str, account: str) -> None:
+def test_two_polls_at_once_begin_each_cycle_once(redis_url: str, account: str) -> None:
     jobs = [(redis_url, account, f"process-{number}") for number in range(2)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         begun = [one for refs in pool.starmap(sight_all, jobs, chunksize=1) for one in refs]

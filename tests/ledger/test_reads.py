@@ -32,7 +32,7 @@ def one_of_each(ledger: Ledger) -> list[RequestKey]:
     ledger.complete(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
     ledger.park(running(ledger, refs[1]), "broken")
     running(ledger, refs[2])
-    see(ledger, TCR, visit="a")
+    see(ledger, TCR, cycle="a")
     return [*refs, TCR]
 
 
@@ -104,7 +104,7 @@ def test_records_of_another_account_are_not_given(client: redis.Redis, account: 
     assert [entry.ref for entry in two.iter_records()] == [PR]
 
 
-def test_a_record_tells_the_way_of_its_visit(ledger: Ledger, elapse: Elapse) -> None:
+def test_a_record_tells_the_way_of_its_cycle(ledger: Ledger, elapse: Elapse) -> None:
     began = ledger.now()
     see(ledger)
     elapse(0.01)
@@ -136,12 +136,12 @@ def test_who_takes_up_a_stored_decision_is_told(ledger: Ledger) -> None:
     assert (last.state, last.worker) == (State.POSTING, "other:18")
 
 
-def test_a_new_visit_has_a_past_of_its_own_and_the_names_of_the_earlier_ones(
+def test_a_new_cycle_has_a_past_of_its_own_and_the_names_of_the_earlier_ones(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, TCR, visit="a")
+    see(ledger, TCR, cycle="a")
     elapse(0.01)
-    see(ledger, TCR, visit="b")
+    see(ledger, TCR, cycle="b")
     entry = look(ledger, TCR)
     assert entry.earlier == ("a",)
     assert [(moment.state, moment.at) for moment in entry.history] == [
@@ -169,12 +169,12 @@ def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
     assert client.hstrlen(f"connect-worker:{{{account}}}:request:{PR}", "y") < 100
 
 
-def test_the_oldest_is_the_visit_that_waits_longest(ledger: Ledger, elapse: Elapse) -> None:
+def test_the_oldest_is_the_cycle_that_waits_longest(ledger: Ledger, elapse: Elapse) -> None:
     assert ledger.oldest() == dict.fromkeys(RequestKind)
     see(ledger)
     elapse(0.01)
     see(ledger, OTHER)
-    see(ledger, TCR, visit="a")
+    see(ledger, TCR, cycle="a")
     first, second = look(ledger).first_seen, look(ledger, OTHER).first_seen
     assert ledger.oldest()[RequestKind.FULFILLMENT] == first < second
     ledger.park(take(ledger), "broken")

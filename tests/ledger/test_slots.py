@@ -145,7 +145,7 @@ def test_nobody_is_released_while_there_is_no_room(ledger: Ledger, arrive: Arriv
     assert released(ledger) == []
 
 
-def test_those_whose_visits_began_first_are_released_first(ledger: Ledger, arrive: Arrive) -> None:
+def test_those_whose_cycles_began_first_are_released_first(ledger: Ledger, arrive: Arrive) -> None:
     first, second, *waiting = arrive(6)
     claims = [inside(ledger, one) for one in (first, second)]
     for one in reversed(waiting):
@@ -247,15 +247,15 @@ def test_who_is_in_line_can_be_decided_elsewhere(ledger: Ledger, arrive: Arrive)
     assert released(ledger) == []
 
 
-def test_a_new_visit_does_not_inherit_the_place_in_line(
+def test_a_new_cycle_does_not_inherit_the_place_in_line(
     ledger: Ledger, elapse: Elapse, arrive: Arrive
 ) -> None:
     tcrs = [RequestKey(RequestKind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
-    see(ledger, *tcrs, visit="a", product="PRD-1")
+    see(ledger, *tcrs, cycle="a", product="PRD-1")
     first, *_, third, fourth = (ask(ledger, one) for one in tcrs)
     assert third is fourth is ClaimDenied.CONCURRENCY_LIMIT
     elapse(0.002)
-    assert see(ledger, tcrs[2], visit="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
+    assert see(ledger, tcrs[2], cycle="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
     assert isinstance(first, Claim)
     ledger.park(first, "broken")
     assert released(ledger) == [tcrs[3]], "and leaves none behind that takes up room"

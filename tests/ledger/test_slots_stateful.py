@@ -59,7 +59,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.product: dict[RequestKey, str] = {}
         self.claims: list[Claim] = []
         self.owners = 0
-        self.visits = 0
+        self.cycles = 0
         #: Who was refused for want of a slot and has not been called since.
         self.in_line: set[RequestKey] = set()
 
@@ -69,7 +69,7 @@ class SlotsMachine(RuleBasedStateMachine):
         return answers[0]
 
     def gap(self) -> None:
-        """Let a moment pass, so that no two visits begin in the same millisecond."""
+        """Let a moment pass, so that no two cycles begin in the same millisecond."""
         self.clock.step(0.002)
 
     # ---- what happens
@@ -82,7 +82,7 @@ class SlotsMachine(RuleBasedStateMachine):
     @rule(product=PRODUCTS, number=ANY)
     def arrive(self, product: str, number: int) -> None:
         self.gap()
-        # Of tier configs Connect names the visits: one can be replaced while it waits in line.
+        # Of tier configs Connect names the cycles: one can be replaced while it waits in line.
         kind = RequestKind.TIER_CONFIG if number % 2 else RequestKind.FULFILLMENT
         ref = RequestKey(kind, f"{len(self.product):04d}")
         self.product[ref] = product
@@ -94,9 +94,9 @@ class SlotsMachine(RuleBasedStateMachine):
         self.see(list(self.product)[number % len(self.product)])
 
     def see(self, ref: RequestKey) -> None:
-        self.visits += 1
-        visit = f"visit-{self.visits}" if ref.kind is RequestKind.TIER_CONFIG else None
-        sighting = PendingRequest(ref, visit, self.product[ref])
+        self.cycles += 1
+        cycle = f"cycle-{self.cycles}" if ref.kind is RequestKind.TIER_CONFIG else None
+        sighting = PendingRequest(ref, cycle, self.product[ref])
         if self.ask(lambda ledger: begun(ledger, sighting)):
             self.in_line.discard(ref)
 

@@ -107,19 +107,19 @@ class LedgerMachine(Ledgers):
     def poll_slowly(self, refs: list[RequestKey], page: Page) -> None:
         self.see([PendingRequest(ref) for ref in refs], page)
 
-    @rule(visit=st.sampled_from("abcd"))
-    def poll_named(self, visit: str) -> None:
-        self.see([PendingRequest(TCR, visit)], self.new_page())
+    @rule(cycle=st.sampled_from("abcd"))
+    def poll_named(self, cycle: str) -> None:
+        self.see([PendingRequest(TCR, cycle)], self.new_page())
 
-    @rule(visit=st.sampled_from("abcd"), page=pages)
-    def poll_named_slowly(self, visit: str, page: Page) -> None:
-        self.see([PendingRequest(TCR, visit)], page)
+    @rule(cycle=st.sampled_from("abcd"), page=pages)
+    def poll_named_slowly(self, cycle: str, page: Page) -> None:
+        self.see([PendingRequest(TCR, cycle)], page)
 
-    @rule(visit=st.sampled_from("abcd"))
-    def an_earlier_visit_is_shown_again(self, visit: str) -> None:
+    @rule(cycle=st.sampled_from("abcd"))
+    def an_earlier_cycle_is_shown_again(self, cycle: str) -> None:
         """Another page, or another server of Connect's, is behind."""
         earlier = self.sighting(TCR)
-        self.see([PendingRequest(TCR, visit)], self.new_page())
+        self.see([PendingRequest(TCR, cycle)], self.new_page())
         self.see([earlier], self.new_page())
 
     @rule(ref=REF)
@@ -134,7 +134,7 @@ class LedgerMachine(Ledgers):
         self.see([self.sighting(ref)], early if late else self.new_page())
 
     def sighting(self, ref: RequestKey) -> PendingRequest:
-        """Show a request in the visit that the ledger has of it."""
+        """Show a request in the cycle that the ledger has of it."""
         entry = self.ledger.get_record(ref)
         return PendingRequest(ref, (entry.cycle if entry else "a") if ref == TCR else None)
 
@@ -150,7 +150,7 @@ class LedgerMachine(Ledgers):
         for ref in begun:
             if before[ref] and page.steps_back == self.steps_back:
                 known = page.ends[ref] + (not is_final(before[ref]))
-                assert known == self.promises.ends[ref], "a page older than the end began a visit"
+                assert known == self.promises.ends[ref], "a page older than the end began a cycle"
 
     @rule(
         requeue=st.sampled_from([1.0, 3.0, 100.0]),

@@ -231,7 +231,7 @@ def test_a_parked_request_that_somebody_dealt_with_leaves(ledger: Ledger) -> Non
     assert ledger.parked(RequestKind.FULFILLMENT) == []
 
 
-def test_a_visit_that_was_left_can_begin_again(ledger: Ledger, elapse: Elapse) -> None:
+def test_a_cycle_that_was_left_can_begin_again(ledger: Ledger, elapse: Elapse) -> None:
     see(ledger)
     ledger.mark_decided_elsewhere(PR, "inquiring", seen_at=ledger.now(), keep_seconds=LONG)
     elapse(0.002)
@@ -264,7 +264,7 @@ def test_a_decision_on_its_way_is_not_left(ledger: Ledger) -> None:
     assert look(ledger).state is State.DECIDED
 
 
-def test_an_ended_visit_is_not_left_again(ledger: Ledger) -> None:
+def test_an_ended_cycle_is_not_left_again(ledger: Ledger) -> None:
     ledger.complete(running(ledger), "approved", keep_seconds=LONG)
     assert not ledger.mark_decided_elsewhere(
         PR, "failed", seen_at=ledger.now() + 1, keep_seconds=LONG

@@ -92,7 +92,7 @@ def test_a_processors_step_is_noted_with_its_time(ledger: Ledger) -> None:
     assert entry.first_seen <= before <= ledger.now()
 
 
-def test_the_first_not_yet_of_a_visit_is_remembered_until_a_person_reruns_it(
+def test_the_first_not_yet_of_a_cycle_is_remembered_until_a_person_reruns_it(
     ledger: Ledger, elapse: Callable[[float], None]
 ) -> None:
     claim = running(ledger)
@@ -112,7 +112,7 @@ def test_the_first_not_yet_of_a_visit_is_remembered_until_a_person_reruns_it(
     assert look(ledger).snoozed_since == 0
 
 
-def test_settling_ends_the_visit_with_its_outcome(ledger: Ledger) -> None:
+def test_settling_ends_the_cycle_with_its_outcome(ledger: Ledger) -> None:
     claim = posting(ledger)
     ledger.complete(claim, "approved", keep_seconds=LONG)
     entry = look(ledger)
@@ -141,7 +141,7 @@ def test_an_error_of_an_earlier_attempt_is_not_shown_once_settled(ledger: Ledger
     assert look(ledger).error == ""
 
 
-def test_superseding_ends_the_visit_with_connects_status(ledger: Ledger) -> None:
+def test_superseding_ends_the_cycle_with_connects_status(ledger: Ledger) -> None:
     ledger.supersede(posting(ledger), "failed", keep_seconds=LONG)
     entry = look(ledger)
     assert (entry.state, entry.outcome) == (State.SUPERSEDED, "failed")
@@ -270,7 +270,7 @@ def test_settling_twice_with_two_outcomes_is_refused(ledger: Ledger) -> None:
         ledger.complete(claim, "failed", keep_seconds=LONG)
 
 
-def test_a_repeated_ending_is_answered_when_the_next_visit_has_begun(
+def test_a_repeated_ending_is_answered_when_the_next_cycle_has_begun(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     claim = posting(ledger)

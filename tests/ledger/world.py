@@ -46,14 +46,14 @@ class Clock:
 def see(
     ledger: Ledger,
     *refs: RequestKey,
-    visit: str | None = None,
+    cycle: str | None = None,
     product: str = "",
     seen_at: float | None = None,
     requeue_seconds: float = LONG,
 ) -> list[RequestKey]:
     """Sight requests (`PR` when none is named) as a poll that asked just now."""
     return ledger.register(
-        [PendingRequest(ref, visit, product) for ref in refs or (PR,)],
+        [PendingRequest(ref, cycle, product) for ref in refs or (PR,)],
         seen_at=ledger.now() if seen_at is None else seen_at,
         requeue_seconds=requeue_seconds,
     )

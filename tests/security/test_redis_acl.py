@@ -16,7 +16,7 @@ from connect_worker.devtools.embedded_redis import embedded_redis
 pytestmark = [pytest.mark.acceptance]
 
 PASSWORD = "a-password-of-the-tests"
-#: Needed now and then: after a restart of Redis, a lost message, a limit, a repeated visit.
+#: Needed now and then: after a restart of Redis, a lost message, a limit, a repeated cycle.
 RARE = frozenset(
     {"persist", "hexists", "zpopmin", "zcard", "zremrangebyscore", "zrevrangebyscore"}
     | {"rpush", "rpop", "watch", "unwatch", "script|exists", "smembers", "hgetall"}

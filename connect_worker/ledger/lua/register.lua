@@ -55,9 +55,9 @@ local function append_name(names, name)
   return table.concat(all, '\n')
 end
 
-local function begin(ref, key, state, last_visit, name, product)
+local function begin(ref, key, state, last_cycle, name, product)
   -- A kind's cycles are all counted or all named: the last one's name is the count.
-  local cycle = name ~= '' and name or text(number(string.match(last_visit or '', '^%d+$')) + 1)
+  local cycle = name ~= '' and name or text(number(string.match(last_cycle or '', '^%d+$')) + 1)
   local fields = { 's', 'queued', 'v', cycle, 'b', text(now), 't', text(now), 'r', text(now),
                    'w', '1' }
   local counted_as
@@ -75,7 +75,7 @@ local function begin(ref, key, state, last_visit, name, product)
     keep('x', old[3])
     counted_as = label_of({ old[4], old[6] })
     product = product ~= '' and product or old[4] or ''
-    keep('h', name ~= '' and append_name(old[5], last_visit) or old[5])
+    keep('h', name ~= '' and append_name(old[5], last_cycle) or old[5])
     leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then

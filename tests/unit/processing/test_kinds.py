@@ -1,4 +1,4 @@
-"""What is read off a document: product, status, visit; also off documents that are odd."""
+"""What is read off a document: product, status, cycle; also off documents that are odd."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def payload(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("kind", "product", "status", "visit"),
+    ("kind", "product", "status", "cycle"),
     [
         (RequestKind.FULFILLMENT, "CN-550-366-529", "approved", None),
         (RequestKind.TIER_CONFIG, "CN-780-197-666", "pending", "2021-06-21T11:10:29+00:00"),
@@ -38,13 +38,13 @@ def payload(name: str) -> Any:
         (RequestKind.USAGE, "CN-550-366-529", "listed", None),
     ],
 )
-def test_a_real_payload_tells_its_product_status_and_visit(
-    kind: RequestKind, product: str, status: str, visit: str | None
+def test_a_real_payload_tells_its_product_status_and_cycle(
+    kind: RequestKind, product: str, status: str, cycle: str | None
 ) -> None:
     document = payload(FILES[kind])
     assert product_of(kind, document) == product
     assert status_of(document) == status
-    assert cycle_of(kind, document) == visit
+    assert cycle_of(kind, document) == cycle
 
 
 def test_a_migration_request_is_read_like_any_other() -> None:
@@ -114,19 +114,19 @@ def test_a_status_in_capitals_is_the_same_status() -> None:
     assert status_of({"status": "READY"}) == "ready"
 
 
-# ---- visits
+# ---- cycles
 
 
 @pytest.mark.parametrize(
     "events", [None, [], {}, {"pended": None}, {"pended": {"at": None}}, {"pended": {"at": ""}}]
 )
-def test_a_tier_config_request_without_its_event_leaves_the_visit_to_the_ledger(
+def test_a_tier_config_request_without_its_event_leaves_the_cycle_to_the_ledger(
     events: Any,
 ) -> None:
     assert cycle_of(RequestKind.TIER_CONFIG, {"events": events}) is None
 
 
-def test_a_tier_config_request_that_is_pended_again_is_on_another_visit() -> None:
+def test_a_tier_config_request_that_is_pended_again_is_on_another_cycle() -> None:
     first, second = (
         {"events": {"created": {"at": "2026-01-01"}, "pended": {"at": at}}, "updated": "x"}
         for at in ("2026-01-01", "2026-01-05")
@@ -134,14 +134,14 @@ def test_a_tier_config_request_that_is_pended_again_is_on_another_visit() -> Non
     assert cycle_of(RequestKind.TIER_CONFIG, first) != cycle_of(RequestKind.TIER_CONFIG, second)
 
 
-def test_a_change_of_the_request_is_no_other_visit() -> None:
+def test_a_change_of_the_request_is_no_other_cycle() -> None:
     document = payload(FILES[RequestKind.TIER_CONFIG])
     assert cycle_of(RequestKind.TIER_CONFIG, {**document, "updated": "2030-01-01"}) == cycle_of(
         RequestKind.TIER_CONFIG, document
     )
 
 
-def test_a_usage_file_that_is_uploaded_again_is_on_another_visit() -> None:
+def test_a_usage_file_that_is_uploaded_again_is_on_another_cycle() -> None:
     rejected = {"created": {"at": "2026-01-01"}, "uploaded": {"at": "2026-01-02"}}
     anew = {**rejected, "rejected": {"at": "2026-01-03"}, "uploaded": {"at": "2026-01-04"}}
     first = cycle_of(RequestKind.USAGE_FILE, {"status": "READY", "events": rejected})
@@ -151,13 +151,13 @@ def test_a_usage_file_that_is_uploaded_again_is_on_another_visit() -> None:
     )
 
 
-def test_a_usage_file_is_on_another_visit_in_another_status() -> None:
+def test_a_usage_file_is_on_another_cycle_in_another_status() -> None:
     events = {"uploaded": {"at": "2026-01-02"}}
-    visits = {
+    cycles = {
         cycle_of(RequestKind.USAGE_FILE, {"status": status, "events": events})
         for status in ("ready", "pending", "invalid")
     }
-    assert len(visits) == 3
+    assert len(cycles) == 3
 
 
 @pytest.mark.parametrize("events", [None, {}, {"uploaded": {"at": 5}}, {"uploaded": "x"}])
@@ -177,20 +177,20 @@ def test_a_key_stays_what_it_is_from_release_to_release() -> None:
 
 @given(st.tuples(st.text(max_size=5), st.sampled_from(RequestKind), st.text(max_size=5)))
 @hypothesis_settings(max_examples=50)
-def test_a_key_is_the_same_for_the_same_visit(place: tuple[str, RequestKind, str]) -> None:
-    account, kind, visit = place
-    key = idempotency_key(account, RequestKey(kind, "X-1"), visit)
-    assert key == idempotency_key(account, RequestKey(kind, "X-1"), visit)
+def test_a_key_is_the_same_for_the_same_cycle(place: tuple[str, RequestKind, str]) -> None:
+    account, kind, cycle = place
+    key = idempotency_key(account, RequestKey(kind, "X-1"), cycle)
+    assert key == idempotency_key(account, RequestKey(kind, "X-1"), cycle)
     assert len(key) == 32
     assert int(key, 16) >= 0
 
 
 def test_each_part_makes_another_key() -> None:
     keys = {
-        idempotency_key(account, RequestKey(kind, request_id), visit)
+        idempotency_key(account, RequestKey(kind, request_id), cycle)
         for account in ("a", "b")
         for kind in RequestKind
         for request_id in ("PR-1", "PR-2", "PR-11")
-        for visit in ("1", "2", "11")
+        for cycle in ("1", "2", "11")
     }
     assert len(keys) == 2 * 4 * 3 * 3

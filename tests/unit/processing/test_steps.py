@@ -83,8 +83,8 @@ def test_the_processors_steps_are_told_from_the_engines_and_in_their_order() -> 
     assert shown_name("approve") == "approve"
 
 
-def test_a_key_is_the_same_for_a_step_of_a_visit_and_another_for_all_else() -> None:
-    keys = {step_key(visit, name) for visit in ("v1", "v2") for name in ("a", "b")}
+def test_a_key_is_the_same_for_a_step_of_a_cycle_and_another_for_all_else() -> None:
+    keys = {step_key(cycle, name) for cycle in ("v1", "v2") for name in ("a", "b")}
     assert len(keys) == 4
     assert step_key("v1", "a") in keys
     assert "v1" not in keys

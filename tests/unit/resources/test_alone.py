@@ -331,7 +331,7 @@ def test_a_listing_by_hand_has_a_key_for_each_period(make: Make) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_listing_is_reported_for_the_period_of_its_visit(make: Make) -> None:
+def test_a_listing_is_reported_for_the_period_of_its_cycle(make: Make) -> None:
     seen: list[str] = []
 
     def process(self: Any, request: Any) -> None:
@@ -373,7 +373,7 @@ def test_a_line_of_the_processor_carries_the_facts_of_its_job(
         facts = line.__dict__["facts"]
         assert line.getMessage() == f"looking at {facts['request']}"
         assert facts["product"] == sandbox.entry(facts["request"])["product"]
-        assert (facts["visit"], facts["attempt"]) == ("1", 1)
+        assert (facts["cycle"], facts["attempt"]) == ("1", 1)
 
 
 def test_a_429_that_names_no_time_is_the_clients_error_by_hand(make: Make, sandbox: Client) -> None:

@@ -133,7 +133,7 @@ def test_an_overridden_list_is_asked_instead() -> None:
     assert connect.asked == []
 
 
-def test_a_tier_config_request_names_its_visit() -> None:
+def test_a_tier_config_request_names_its_cycle() -> None:
     document = {
         "id": "TCR-1",
         "status": "pending",
@@ -146,7 +146,7 @@ def test_a_tier_config_request_names_its_visit() -> None:
     )
 
 
-def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
+def test_a_usage_file_in_capitals_is_awaited_and_names_its_cycle() -> None:
     document = {"id": "UF-1", "status": "READY", "events": {"uploaded": {"at": "2026-11-01"}}}
     [found] = sighted(processor_of(UsageFileAutomation), document)
     assert (found.ref.id, found.cycle) == ("UF-1", "ready@2026-11-01")
@@ -162,7 +162,7 @@ def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
         (None, "2026-12-31"),
     ],
 )
-def test_a_listings_visit_is_its_reporting_period(period: str | None, name: str) -> None:
+def test_a_listings_cycle_is_its_reporting_period(period: str | None, name: str) -> None:
     attributes: dict[str, Any] = {"period": period} if period else {}
     listing = {"id": "LST-1", "status": "listed", "product": {"id": "PRD-1"}}
     processor = processor_of(UsageAutomation, **attributes)
