@@ -96,9 +96,9 @@ def _whole_seconds(value: Any) -> Any:
     """Cut times to what the SDK keeps of them: it drops the zone and the fractions."""
     match value:
         case dict():
-            return {key: _whole_seconds(one) for key, one in value.items()}
+            return {key: _whole_seconds(item) for key, item in value.items()}
         case list():
-            return [_whole_seconds(one) for one in value]
+            return [_whole_seconds(item) for item in value]
         case str() if len(value) >= 19 and value[4:5] == "-" and value[10:11] == "T":
             return datetime.fromisoformat(value).replace(tzinfo=None, microsecond=0).isoformat()
     return value

@@ -29,14 +29,14 @@ class Results:
         return cls(
             machine=document["machine"],
             quick=document["quick"],
-            rows=[_row(one) for one in document["rows"]],
-            curves=[_curve(one) for one in document["curves"]],
+            rows=[_row(item) for item in document["rows"]],
+            curves=[_curve(item) for item in document["curves"]],
         )
 
     def put(self, row: Row) -> None:
         """Take a row in, in the place of the one that it measures anew."""
-        for place, one in enumerate(self.rows):
-            if one.what == row.what:
+        for place, item in enumerate(self.rows):
+            if item.what == row.what:
                 self.rows[place] = row
                 return
         self.rows.append(row)

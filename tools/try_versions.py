@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table.add_row(combination, "", "", f"not allowed: {error}")
             continue
         told = run(python, options.tests, markers=options.markers, jobs=options.jobs)
-        failed = [one.test for one in told if one.verdict is not Verdict.PASSED]
+        failed = [item.test for item in told if item.verdict is not Verdict.PASSED]
         good = good and bool(told) and not failed
         table.add_row(
             combination, str(len(told) - len(failed)), str(len(failed)), "\n".join(failed)

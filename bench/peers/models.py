@@ -42,7 +42,7 @@ def typical(request):
 def walk(model, document):
     """Read what stands in the document out of the model, all the way down."""
     if isinstance(document, list):
-        return [walk(one, part) for one, part in zip(model, document, strict=True)]
+        return [walk(item, part) for item, part in zip(model, document, strict=True)]
     if isinstance(document, dict) and not isinstance(model, (dict, str)):
         return {key: walk(getattr(model, key), part) for key, part in document.items()}
     return model.isoformat() if isinstance(model, datetime) else model

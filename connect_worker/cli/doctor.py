@@ -149,9 +149,9 @@ class Checkup:
             accounts = Settings.from_env().accounts
         except SettingsError:
             accounts = ()
-        for one in misspelt(os.environ, accounts):
-            remedy = f"call it {one.meant}, if that is meant"
-            yield Finding("settings", Level.WARN, f"{one.name} is no setting", remedy)
+        for item in misspelt(os.environ, accounts):
+            remedy = f"call it {item.meant}, if that is meant"
+            yield Finding("settings", Level.WARN, f"{item.name} is no setting", remedy)
 
     def of_processors(self) -> Iterator[Finding]:
         """Load the automations and tell which kinds and products they cover."""
@@ -167,11 +167,13 @@ class Checkup:
             remedy = "mend it: with this, a worker refuses to start"
             yield Finding("processors", Level.FAIL, str(error), remedy)
             return
-        for one in self._registry.registrations:
-            is_alone = len(self._registry.of_kind(one.kind)) == 1
+        for registration in self._registry.registrations:
+            is_alone = len(self._registry.of_kind(registration.kind)) == 1
             rest = "all products" if is_alone else "all other products"
-            products = ", ".join(sorted(one.products)) if one.products else rest
-            yield Finding("processors", Level.OK, f"{one.kind}: {one.name}, {products}")
+            products = ", ".join(sorted(registration.products)) if registration.products else rest
+            yield Finding(
+                "processors", Level.OK, f"{registration.kind}: {registration.name}, {products}"
+            )
 
     def of_connect(self) -> Iterator[Finding]:
         """Call Connect as the polls do, once for each kind that has a processor."""
@@ -342,10 +344,10 @@ class Checkup:
     def _queues(self) -> dict[str, str]:
         """Return what waits in each queue that the processors and the schedule need."""
         found = {at("control", self._account): "polls and sweeps"}
-        for one in self._registry.registrations if self._registry else ():
-            name = at(one.route.queue or one.kind.value, self._account)
+        for item in self._registry.registrations if self._registry else ():
+            name = at(item.route.queue or item.kind.value, self._account)
             found[name] = (
-                f"{found[name]}, {one.name}" if name in found else f"requests of {one.name}"
+                f"{found[name]}, {item.name}" if name in found else f"requests of {item.name}"
             )
         return found
 

@@ -44,12 +44,12 @@ def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
     silent = [kind for kind in kinds if kind not in found]
     desk.answer(
         {
-            "polls": {kind.value: document_of_poll(one) for kind, one in found.items()},
+            "polls": {kind.value: document_of_poll(item) for kind, item in found.items()},
             "unanswered": [kind.value for kind in silent],
         }
     )
-    for kind, one in found.items():
-        desk.say(f"{kind}: {text_of(one)}")
+    for kind, item in found.items():
+        desk.say(f"{kind}: {text_of(item)}")
     if silent and patience:
         names_of = ", ".join(silent)
         raise Refused(

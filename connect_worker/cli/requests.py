@@ -63,7 +63,7 @@ def list_requests(
     """
     choice = Choice(RequestKind(kind) if kind else None, states_of(words), product, prefix, error)
     counted = Counted(choice.of(desk.ledger))
-    entries = heapq.nsmallest(limit, counted, key=lambda one: (one.first_seen, one.ref.id))
+    entries = heapq.nsmallest(limit, counted, key=lambda item: (item.first_seen, item.ref.id))
     document = {"total": counted.total, "requests": [row_of(entry) for entry in entries]}
     now = desk.ledger.now()
     desk.answer(document, _picture(entries, counted.total, now, desk.console.width))
@@ -140,7 +140,7 @@ def show(desk: Desk, *, request_id: str) -> None:
         )
     now = desk.ledger.now()
     # Of a listing, the latest period; the others are named.
-    document = story_of(entries[-1]) | {"other_periods": [one.ref.id for one in entries[:-1]]}
+    document = story_of(entries[-1]) | {"other_periods": [entry.ref.id for entry in entries[:-1]]}
     desk.answer(document, _details_picture(entries[-1], entries[:-1], now))
 
 
@@ -153,7 +153,7 @@ def _details_picture(
     for name, text in _told(entry, now):
         grid.add_row(name, Text(text))
     if others:
-        grid.add_row("Other periods", Text(", ".join(clean(one.ref.id) for one in others)))
+        grid.add_row("Other periods", Text(", ".join(clean(other.ref.id) for other in others)))
     heading = Text.assemble(
         (clean(entry.ref.id), "bold"), "  ", (entry.state.value, STYLES[entry.state])
     )
@@ -184,10 +184,12 @@ def _timeline(entry: RequestRecord) -> Table:
     grid.add_column(no_wrap=True, justify="right", style="dim")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", style="dim")
-    for one in timeline(entry):
-        waited = "" if one.waited is None else f"+{span(one.waited)}"
+    for item in timeline(entry):
+        waited = "" if item.waited is None else f"+{span(item.waited)}"
         what = (
-            Text(f"  {clean(one.step)}") if one.step else Text(one.state, style=STYLES[one.state])
+            Text(f"  {clean(item.step)}")
+            if item.step
+            else Text(item.state, style=STYLES[item.state])
         )
-        grid.add_row(moment(one.at), waited, what, Text(clean(one.worker)))
+        grid.add_row(moment(item.at), waited, what, Text(clean(item.worker)))
     return grid

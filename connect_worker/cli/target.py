@@ -59,11 +59,11 @@ def automation_for(name: str, kind: RequestKind) -> type[Automation[Any]]:
     Raises:
         Refused: There is none, or more than one.
     """
-    found = [one for one in automations_in(name) if one.kind is kind]
+    found = [item for item in automations_in(name) if item.kind is kind]
     if not found:
         raise Refused(f"{name} has no automation for {kind} requests", Exit.USAGE)
     if len(found) > 1:
-        names = ", ".join(f"{name.partition(':')[0]}:{one.__name__}" for one in found)
+        names = ", ".join(f"{name.partition(':')[0]}:{item.__name__}" for item in found)
         raise Refused(f"{name} has several for {kind} requests: name one of {names}", Exit.USAGE)
     return found[0]
 

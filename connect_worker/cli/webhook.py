@@ -116,9 +116,9 @@ def register(*, url: str, as_json: bool, account: str) -> None:
     for office in _offices(account, url):
         with _asking():
             for step in compare(office.wanted(), office.found()):
-                one = {"action": _DONE[step.action], "id": office.carry_out(step)}
+                item = {"action": _DONE[step.action], "id": office.carry_out(step)}
                 about = {"class": OBJECT_CLASSES[step.wanted.kind], "product": step.wanted.product}
-                rows.append({**office.named, **one, **about, "url": step.wanted.url})
+                rows.append({**office.named, **item, **about, "url": step.wanted.url})
     _answer(rows, as_json=as_json)
 
 

@@ -106,7 +106,7 @@ def read_all(ledger: Ledger, query: Query) -> list[RequestRecord]:
     by_parking = query.group == "parked"
     return sorted(
         query.choice.of(ledger),
-        key=lambda one: (one.changed if by_parking else one.first_seen, str(one.ref)),
+        key=lambda item: (item.changed if by_parking else item.first_seen, str(item.ref)),
         reverse=query.newest,
     )
 

@@ -69,7 +69,7 @@ def find_root() -> Path:
 
 def absolute(processors: Iterable[str]) -> tuple[str, ...]:
     """Return modules as they are, and paths so that they are found from any directory."""
-    parts = (parted(one.strip()) for one in processors)
+    parts = (parted(processor.strip()) for processor in processors)
     return tuple(
         (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
         for name, only in parts

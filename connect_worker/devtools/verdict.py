@@ -78,7 +78,7 @@ class Verdict:
 
     def unresolved(self, kind: str | None = None) -> int:
         """How many were not resolved exactly once; of one kind, or of all."""
-        found = {one.request_id for one in self.problems if kind in (None, one.kind)}
+        found = {problem.request_id for problem in self.problems if kind in (None, problem.kind)}
         return len(found)
 
 

@@ -81,8 +81,8 @@ def find_id(kind: RequestKind, document: object) -> str:
     if not isinstance(document, dict):
         return ""
     inner = [value for value in document.values() if isinstance(value, dict)]
-    own = [one.get("id") for one in (document, *inner)]
-    other = [value for one in (document, *inner) for value in one.values()]
+    own = [item.get("id") for item in (document, *inner)]
+    other = [value for item in (document, *inner) for value in item.values()]
     for text in (*own, *other):
         if not isinstance(text, str) or len(text) > _LONGEST:
             continue

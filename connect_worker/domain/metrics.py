@@ -142,8 +142,8 @@ class Durations:
     def sum(cls, several: Iterable[Durations]) -> Durations:
         """Return all of them together."""
         counts: dict[float, int] = {}
-        for one in several:
-            for bound, number in one.counts.items():
+        for item in several:
+            for bound, number in item.counts.items():
                 counts[bound] = counts.get(bound, 0) + number
         return cls(counts)
 

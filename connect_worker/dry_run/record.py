@@ -78,8 +78,8 @@ class Record:
             "request": self.request,
             "reads": list(self.reads),
             "calls": [
-                {"method": one.method, "path": one.path, "body": one.body, "by": one.by}
-                for one in self.calls
+                {"method": call.method, "path": call.path, "body": call.body, "by": call.by}
+                for call in self.calls
             ],
         }
         text = json.dumps(without_secrets(document), indent=1, ensure_ascii=False)

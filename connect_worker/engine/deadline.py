@@ -80,10 +80,10 @@ def place_of(frame: FrameType | None) -> str:
     while frame is not None:
         frames.append(frame)
         frame = frame.f_back
-    entered = [one for one in frames if one.f_code.co_name == ENTRY]
+    entered = [item for item in frames if item.f_code.co_name == ENTRY]
     if not entered:
         return ""
     home = f"{Path(entered[-1].f_code.co_filename).parent}{os.sep}"
-    inside = next(one for one in frames if one.f_code.co_filename.startswith(home))
+    inside = next(item for item in frames if item.f_code.co_filename.startswith(home))
     code = inside.f_code
     return f"{Path(code.co_filename).name}, line {inside.f_lineno}, in {code.co_name}"

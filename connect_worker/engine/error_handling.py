@@ -57,7 +57,7 @@ def exhausted_outcome(engine: Runtime, job: Job, error: Exception) -> Outcome | 
     None as well when a person shall look at it, and for trouble that is not the processor's.
 
     Raises:
-        GaveUp: It was "not yet" for too long, and a person shall look at it.
+        RetryDeadlineExceeded: It was "not yet" for too long, and a person shall look at it.
     """
     given_up = _why_exhausted(engine, job, error)
     if given_up is None:

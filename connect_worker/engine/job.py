@@ -84,8 +84,8 @@ class Job:
         """Take over what an earlier run of the cycle has decided.
 
         Raises:
-            KeyMissing: The decision, or the result of a step, is encrypted with a key that is not
-                here.
+            DecryptionKeyMissing: The decision, or the result of a step, is encrypted with a key
+                that this process does not have.
             InvalidDecision: What the ledger has is none that this version can read.
         """
         if self.claim.decrypt_error:

@@ -31,7 +31,7 @@ class Cipher(Protocol):
         """Return the text of what is stored.
 
         Raises:
-            KeyMissing: It is encrypted with a key that is not here.
+            DecryptionKeyMissing: It is encrypted with a key that is not here.
         """
 
 

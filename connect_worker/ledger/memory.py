@@ -71,7 +71,7 @@ class MemoryNotices(ABC):
         """Note a notification down."""
         with self._lock:
             now, mark = self._now(), uuid4().hex[:16]
-            self._heard = {one: until for one, until in self._heard.items() if until > now}
+            self._heard = {item: until for item, until in self._heard.items() if until > now}
             if digest in self._heard:
                 return HintResult.REPLAYED, notice
             self._heard[digest] = now + max(1, milliseconds(remember_seconds))
@@ -107,10 +107,12 @@ class MemoryNotices(ABC):
         """Return the notices that nobody has followed for too long."""
         with self._lock:
             now = self._now()
-            due = sorted((at, str(one), one) for one, (_, at) in self._notices.items() if at <= now)
-            found = [one for _, _, one in due[:limit]]
-            for one in found:
-                self._notices[one] = self._notices[one][0], now + milliseconds(requeue_seconds)
+            due = sorted(
+                (at, str(item), item) for item, (_, at) in self._notices.items() if at <= now
+            )
+            found = [item for _, _, item in due[:limit]]
+            for item in found:
+                self._notices[item] = self._notices[item][0], now + milliseconds(requeue_seconds)
             return found
 
 
@@ -255,7 +257,9 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def _inside(self, limit: str) -> int:
         """Count who is inside the processor under a live lease."""
         now = self._now()
-        return sum(one.limit == limit and one.is_held(now) for one in self._records.values())
+        return sum(
+            record.limit == limit and record.is_held(now) for record in self._records.values()
+        )
 
     def _pause_of(self, kind: RequestKind, product: str) -> str:
         """Return the name of the person's pause that holds the processor back; "" for none."""
@@ -444,9 +448,9 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def _line(self, limit: str) -> list[RequestKey]:
         """Return who waits for a slot, those whose cycles began first at the head."""
         waiting = [
-            (one.first_seen, str(ref), ref)
-            for ref, one in self._records.items()
-            if one.limit == limit and not one.state.is_leased
+            (item.first_seen, str(ref), ref)
+            for ref, item in self._records.items()
+            if item.limit == limit and not item.state.is_leased
         ]
         return [ref for _, _, ref in sorted(waiting, key=lambda found: found[:2])]
 
@@ -515,7 +519,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def resume(self, name: str) -> int:
         """End a pause and have those woken that it held."""
         self._paused.pop(name, None)
-        held = [one for one in self._records.values() if one.paused_by == name]
+        held = [item for item in self._records.values() if item.paused_by == name]
         for record in held:
             record.paused_by, record.look = "", self._now()
         return len(held)
@@ -523,7 +527,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     @atomic
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
-        held = Counter(one.paused_by for one in self._records.values())
+        held = Counter(record.paused_by for record in self._records.values())
         return {
             name: Pause(since / 1000, reason, held[name])
             for name, (since, reason) in self._paused.items()
@@ -641,15 +645,15 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def oldest(self) -> Mapping[RequestKind, float | None]:
         """Return when the longest waiting cycle of each kind began."""
         began: dict[RequestKind, list[float]] = {kind: [] for kind in RequestKind}
-        for ref, one in self._records.items():
-            if not one.state.is_final and one.state is not State.PARKED:
-                began[ref.kind].append(one.first_seen / 1000)
+        for ref, item in self._records.items():
+            if not item.state.is_final and item.state is not State.PARKED:
+                began[ref.kind].append(item.first_seen / 1000)
         return {kind: min(times, default=None) for kind, times in began.items()}
 
     @atomic
     def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
-        refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
+        refs = [ref for ref, item in self._records.items() if item.state is State.PARKED]
         refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
         return [ref for ref in refs if kind in (None, ref.kind)]
 

@@ -249,9 +249,9 @@ class MemoryNumbers:
     def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
         """Return when the longest waiting cycle of each kind and product began."""
         began: dict[tuple[RequestKind, str], float] = {}
-        for ref, one in self._records.items():
-            if not one.state.is_final and one.state is not State.PARKED:
-                name, at = (ref.kind, self._label_of(one.product)), one.first_seen / 1000
+        for ref, item in self._records.items():
+            if not item.state.is_final and item.state is not State.PARKED:
+                name, at = (ref.kind, self._label_of(item.product)), item.first_seen / 1000
                 began[name] = min(at, began.get(name, at))
         return began
 

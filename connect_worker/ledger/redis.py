@@ -174,7 +174,7 @@ class RedisLedger(Numbers, Notices):
         times = milliseconds(seen_at), milliseconds(requeue_seconds)
         begun: list[RequestKey] = []
         for batch in _batches(sightings):
-            rows = [[str(one.ref), one.cycle or "", one.product] for one in batch]
+            rows = [[str(item.ref), item.cycle or "", item.product] for item in batch]
             positions = self._scripts.run("register", *times, to_text(rows))
             begun += [batch[position].ref for position in positions]
         return begun
@@ -414,8 +414,8 @@ class RedisLedger(Numbers, Notices):
         if State.PARKED in states:
             yield from self._scripts.walk_members("parked")
         if states - {State.PARKED}:
-            for one in [kind] if kind else RequestKind:
-                yield from self._scripts.walk_members(f"unfinished:{one}")
+            for item in [kind] if kind else RequestKind:
+                yield from self._scripts.walk_members(f"unfinished:{item}")
 
     def oldest(self) -> Mapping[RequestKind, float | None]:
         """Return when the longest waiting cycle of each kind began."""
@@ -432,7 +432,9 @@ class RedisLedger(Numbers, Notices):
         found = []
         for batch in _batches(refs):
             fields = self._scripts.hashes(f"request:{ref}" for ref in batch)
-            found += [self._entry(ref, one) for ref, one in zip(batch, fields, strict=True) if one]
+            found += [
+                self._entry(ref, item) for ref, item in zip(batch, fields, strict=True) if item
+            ]
         return found
 
     def _changed(self, name: str, *args: str | int) -> bool:

@@ -99,7 +99,7 @@ ACTIONS = {act.name: act for act in (RERUN, REPOST, DISCARD)}
 def partition(act: Action, entries: Iterable[RequestRecord], result: Result) -> list[RequestRecord]:
     """Return those it can be done to, oldest first; the others are refused in the result."""
     able = []
-    for entry in sorted(entries, key=lambda one: (one.first_seen, one.ref.id)):
+    for entry in sorted(entries, key=lambda item: (item.first_seen, item.ref.id)):
         if why := act.objection(entry):
             result.refused[entry.ref.id] = why
         else:

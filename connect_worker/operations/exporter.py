@@ -91,7 +91,7 @@ def _posts(account: str, measures: MetricCounts) -> HistogramMetricFamily:
         "Of calls that changed something in Connect, waiting for their turn included.",
         labels=_LABELS,
     )
-    names = {(one.kind, one.product) for one in measures if one.name == POSTS}
+    names = {(measure.kind, measure.product) for measure in measures if measure.name == POSTS}
     numbers = Counter(measures)
     for kind, product in sorted(names):
         bounds = [f"{bound:g}" for bound in BUCKETS]
@@ -288,11 +288,13 @@ class Exporters(Collector):
             for family in collector.collect():
                 known = found.setdefault(family.name, family)
                 if known is not family:
-                    told = {(one.name, *sorted(one.labels.items())) for one in known.samples}
+                    told = {
+                        (sample.name, *sorted(sample.labels.items())) for sample in known.samples
+                    }
                     known.samples += [
-                        one
-                        for one in family.samples
-                        if (one.name, *sorted(one.labels.items())) not in told
+                        sample
+                        for sample in family.samples
+                        if (sample.name, *sorted(sample.labels.items())) not in told
                     ]
         yield from found.values()
 

@@ -21,7 +21,7 @@ def may_pause(name: str) -> bool:
 
 def lines_of(pauses: Mapping[str, Pause], now: float) -> list[str]:
     """Return pauses for people, a line each."""
-    return [line_of(name, one, now) for name, one in sorted(pauses.items())]
+    return [line_of(name, item, now) for name, item in sorted(pauses.items())]
 
 
 def line_of(name: str, pause: Pause, now: float) -> str:

@@ -35,20 +35,20 @@ class Line:
 def timeline(entry: RequestRecord) -> list[Line]:
     """Return the changes of a cycle's state, with the processor's steps between them."""
     found = [
-        (one.at, 2 * index, Line(one.at, one.state, one.worker))
-        for index, one in enumerate(entry.history)
+        (item.at, 2 * index, Line(item.at, item.state, item.worker))
+        for index, item in enumerate(entry.history)
     ]
     for name, at in entry.step_times.items():
         # Of moments in one millisecond the clock tells no order, and a step runs in `running`.
         during = [
             2 * index + 1
-            for index, one in enumerate(entry.history)
-            if one.state is State.RUNNING and one.at <= at
+            for index, item in enumerate(entry.history)
+            if item.state is State.RUNNING and item.at <= at
         ]
         # The first changes of a long cycle are forgotten; its steps are not.
         line = Line(at, State.RUNNING, step=shown_name(name))
         found.append((at, during[-1] if during else -1, line))
-    return _with_waits([line for _, _, line in sorted(found, key=lambda one: one[:2])])
+    return _with_waits([line for _, _, line in sorted(found, key=lambda item: item[:2])])
 
 
 def steps_of(entry: RequestRecord) -> list[str]:
@@ -100,12 +100,12 @@ def story_of(entry: RequestRecord) -> dict[str, Any]:
         "steps": [clean(name) for name in steps_of(entry)],
         "timeline": [
             {
-                "at": stamp(one.at),
-                "state": one.state.value,
-                "worker": clean(one.worker),
-                "step": clean(one.step),
+                "at": stamp(item.at),
+                "state": item.state.value,
+                "worker": clean(item.worker),
+                "step": clean(item.step),
             }
-            for one in timeline(entry)
+            for item in timeline(entry)
         ],
     }
 
@@ -124,8 +124,8 @@ def document_of_poll(poll: PollReport) -> dict[str, Any]:
 def documents_of_pauses(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
     """Return what a person holds back, by name."""
     return {
-        name: {"since": stamp(one.since), "reason": clean(one.reason), "held": one.held}
-        for name, one in sorted(pauses.items())
+        name: {"since": stamp(item.since), "reason": clean(item.reason), "held": item.held}
+        for name, item in sorted(pauses.items())
     }
 
 
@@ -137,13 +137,13 @@ def decision_of(entry: RequestRecord) -> JSON:
 
 def worker_of(entry: RequestRecord) -> str:
     """Return the worker that claimed it last; "" when none did, as far as is remembered."""
-    return next((clean(one.worker) for one in reversed(entry.history) if one.worker), "")
+    return next((clean(item.worker) for item in reversed(entry.history) if item.worker), "")
 
 
 def without_values(document: JSON) -> JSON:
     """Return a document whose parameter values and tiles are masked."""
     if isinstance(document, list):
-        return [without_values(one) for one in document]
+        return [without_values(item) for item in document]
     if isinstance(document, dict):
         return {
             name: HIDDEN if name in _SECRET and value else without_values(value)

@@ -156,7 +156,10 @@ class StatusReport:
 
     def problems(self) -> list[str]:
         """Return what needs a person, a sentence each with what to do."""
-        return [f"{one.said}: {one.remedy}" if one.remedy else one.said for one in self.troubles()]
+        return [
+            f"{trouble.said}: {trouble.remedy}" if trouble.remedy else trouble.said
+            for trouble in self.troubles()
+        ]
 
     def troubles(self) -> Iterator[Issue]:
         """Give the same in its parts."""

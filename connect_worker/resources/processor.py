@@ -50,7 +50,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
     )
     _require_schedule(automation, name)
     if both := set(rules.retry_on) & set(rules.give_up_on):
-        names = ", ".join(sorted(one.__name__ for one in both))
+        names = ", ".join(sorted(item.__name__ for item in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
     return rules
 
@@ -60,8 +60,8 @@ def _exceptions(
 ) -> tuple[type[Exception], ...]:
     given: object = getattr(automation, attribute)
     found = tuple(given) if isinstance(given, (tuple, list, set, frozenset)) else (given,)
-    for one in found:
-        if not (isinstance(one, type) and issubclass(one, Exception)):
+    for item in found:
+        if not (isinstance(item, type) and issubclass(item, Exception)):
             raise RegistrationError(
                 f"{name} has {attribute} = {given!r}: give exception classes, such as "
                 f"{attribute} = (TimeoutError,)"

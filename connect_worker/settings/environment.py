@@ -71,9 +71,9 @@ def hide_passwords(variable: str, url: str) -> None:
     Raises:
         SettingsError: It can't be read, or its password is where programs show it.
     """
-    for one in url.split(";"):
+    for item in url.split(";"):
         try:
-            parts = urlsplit(one)
+            parts = urlsplit(item)
             # Read here, for its own error would show what it takes for a port.
             _ = parts.port
         except ValueError:
@@ -142,11 +142,11 @@ def queue_names(env: Env, name: str) -> tuple[str, ...]:
         SettingsError: One of them can't be the name of a queue.
     """
     found = names(env, name)
-    for one in found:
-        if not QUEUE_NAME.fullmatch(one) or one == "control":
+    for item in found:
+        if not QUEUE_NAME.fullmatch(item) or item == "control":
             raise _refused(
                 f"{PREFIX}{name}",
-                f"{one[:40]!r} is no name of a queue: up to 64 letters, digits, '-', '_' and '.', "
+                f"{item[:40]!r} is no name of a queue: up to 64 letters, digits, '-', '_' and '.', "
                 "and not `control`",
             )
     return tuple(dict.fromkeys(found))
@@ -158,12 +158,12 @@ def account_names(env: Env, name: str) -> tuple[str, ...]:
     Raises:
         SettingsError: One of them can't be a part of a variable's name, or is there twice.
     """
-    found = tuple(one.lower() for one in names(env, name))
-    for one in found:
-        if not _ACCOUNT.fullmatch(one):
+    found = tuple(item.lower() for item in names(env, name))
+    for item in found:
+        if not _ACCOUNT.fullmatch(item):
             raise _refused(
                 f"{PREFIX}{name}",
-                f"{one[:40]!r} is no name of an account: up to 30 letters, digits and single "
+                f"{item[:40]!r} is no name of an account: up to 30 letters, digits and single "
                 "underscores, beginning with a letter",
             )
     if len(set(found)) < len(found):

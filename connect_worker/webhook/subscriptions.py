@@ -88,7 +88,11 @@ class Office:
         ]
 
     def _products(self, kind: RequestKind) -> Iterable[str]:
-        named = [one.products for one in self._registry.registrations if one.kind is kind]
+        named = [
+            registration.products
+            for registration in self._registry.registrations
+            if registration.kind is kind
+        ]
         own = dict.fromkeys(product for some in named for product in sorted(some or ()))
         if None not in named:
             return own
@@ -179,15 +183,15 @@ class Step:
 
 def compare(wanted: Sequence[Wanted], found: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
     """Tell what has to be done so that all that is wanted is there."""
-    for one in wanted:
-        there = [hook for hook in found if _is_it(hook, one)]
-        well = [hook for hook in there if _is_well(hook, one)]
+    for item in wanted:
+        there = [hook for hook in found if _is_it(hook, item)]
+        well = [hook for hook in there if _is_well(hook, item)]
         if well:
-            yield Step("keep", one, str(well[0]["id"]))
+            yield Step("keep", item, str(well[0]["id"]))
         elif there:
-            yield Step("update", one, str(there[0]["id"]))
+            yield Step("update", item, str(there[0]["id"]))
         else:
-            yield Step("create", one)
+            yield Step("create", item)
 
 
 def points_here(hook: Mapping[str, Any], base: str, account: str) -> bool:

@@ -21,7 +21,7 @@ from connect_worker.ledger.redis import RedisLedger
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
-from tasks.celery_support.process_killer import ChildReaper
+from tasks.celery_support.process_killer import PoolProcessKiller
 from tasks.celery_support.publisher import CeleryPublisher
 
 
@@ -102,6 +102,6 @@ def _engine(account: str) -> Runtime:
         post_activation_message=chosen.say_activated,
         retention_seconds=chosen.keep_days * 86_400,
         poll_seconds={RequestKind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
-        process_killer=ChildReaper(),
+        process_killer=PoolProcessKiller(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

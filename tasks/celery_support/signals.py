@@ -182,5 +182,5 @@ def poll_now(**_: Any) -> None:
 
 
 def _tell_misspelt() -> None:
-    for one in misspelt(os.environ, accounts()):
-        logger.warning(str(one))
+    for item in misspelt(os.environ, accounts()):
+        logger.warning(str(item))

@@ -199,7 +199,7 @@ def test_it_refuses_to_start_where_it_would_be_open(
     port = free_port()
     ended = run_flower(stack, f"--port={port}", *arguments, directory=elsewhere, **variables)
     assert ended.returncode == 1
-    [line] = [one for one in ended.stderr.splitlines() if one.startswith("connect-worker:")]
+    [line] = [line for line in ended.stderr.splitlines() if line.startswith("connect-worker:")]
     assert "Flower does not start" in line
     assert why in line
     assert "secret" not in ended.stderr

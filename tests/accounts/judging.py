@@ -22,7 +22,7 @@ def until_done(estate: Estate, *accounts: Account) -> None:
 def assert_each_decided_once(account: Account) -> None:
     """Each request has one outcome here, with one tenant, and the account's own cycle of it."""
     for request_id, entry in account.requests().items():
-        actions = [one["action"] for one in entry["accepted"]]
+        actions = [item["action"] for item in entry["accepted"]]
         assert (actions, entry["refused"]) == (["approve"], []), request_id
         assert entry["vendor"]["effects"] == 1
         record = account.ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))

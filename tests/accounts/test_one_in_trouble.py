@@ -74,7 +74,7 @@ def test_an_account_whose_calls_hang_slows_no_other(tmp_path: Path, pool: str) -
 
 def is_near(beside: tuple[float, float], alone: tuple[float, float]) -> bool:
     """Whether the times beside the other account are about those alone."""
-    return all(one < FACTOR * other + 1 for one, other in zip(beside, alone, strict=True))
+    return all(item < FACTOR * other + 1 for item, other in zip(beside, alone, strict=True))
 
 
 @pytest.mark.long

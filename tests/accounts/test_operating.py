@@ -24,7 +24,7 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
     assert (polls["fulfillment"]["seen"], polls["fulfillment"]["new"]) == (4, 4)
     assert eu.ledger.polls() == {}
     both = estate.answer("poll", "--wait", "60")["accounts"]
-    assert {name: len(one["polls"]) for name, one in both.items()} == {"eu": 4, "us": 4}
+    assert {name: len(item["polls"]) for name, item in both.items()} == {"eu": 4, "us": 4}
 
     estate.until_soon(lambda: us.ledger.parked(RequestKind.FULFILLMENT), "one is parked")
     until_done(estate, eu)
@@ -54,5 +54,9 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
         assert sum(float(line.rpartition(" ")[2]) for line in outcomes) == 4
         assert f'connect_worker_queue_messages{{queue="fulfillment@{name}"}} 0.0' in told
     findings = estate.answer("doctor")["findings"]
-    seen = {(one.get("account"), one["part"]) for one in findings if one["level"] == "ok"}
+    seen = {
+        (finding.get("account"), finding["part"])
+        for finding in findings
+        if finding["level"] == "ok"
+    }
     assert {("eu", "beat"), ("us", "beat"), ("eu", "Connect"), (None, "workers")} <= seen

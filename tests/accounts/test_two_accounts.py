@@ -76,8 +76,8 @@ def test_each_account_has_its_products_processors_and_pace(tmp_path: Path) -> No
         assert all(entry["status"] == "pending" for entry in others)
 
         by = {
-            name: {e["vendor"]["effects"] for e in one.requests().values()}
-            for name, one in estate.accounts.items()
+            name: {e["vendor"]["effects"] for e in item.requests().values()}
+            for name, item in estate.accounts.items()
         }
         assert by == {"eu": {0, 1}, "us": {0}}
         at = [datetime.fromisoformat(call["at"]).timestamp() for call in us.calls()]

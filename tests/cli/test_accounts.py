@@ -100,7 +100,7 @@ def test_lists_are_told_by_account(branches: Branches) -> None:
     see(branches.us, PR)
     see(branches.us, OTHER)
     lists = branches.json("list")["accounts"]
-    assert {name: one["total"] for name, one in lists.items()} == {"eu": 1, "us": 2}
+    assert {name: item["total"] for name, item in lists.items()} == {"eu": 1, "us": 2}
     assert branches.json("list", "-a", "us")["total"] == 2
 
 
@@ -131,7 +131,7 @@ def test_what_is_done_is_done_where_the_requests_are(branches: Branches) -> None
     branches.eu.park(running(branches.eu, PR), "broken")
     branches.us.park(running(branches.us, OTHER), "broken")
     document = branches.json("rerun", OTHER.id, PR.id, "--yes")["accounts"]
-    assert {name: one["done"] for name, one in document.items()} == {
+    assert {name: item["done"] for name, item in document.items()} == {
         "eu": [PR.id],
         "us": [OTHER.id],
     }
@@ -164,15 +164,17 @@ def test_doctor_tells_of_each_account_and_once_of_what_they_share(
 ) -> None:
     monkeypatch.delenv("CONNECT_EU_API_KEY")
     findings = branches.json("doctor", code=Exit.NEEDS_ATTENTION)["findings"]
-    of = {(one.get("account"), one["part"]): one for one in findings}
+    of = {(finding.get("account"), finding["part"]): finding for finding in findings}
     assert "CONNECT_EU_API_KEY not set" in of["eu", "settings"]["text"]
     assert of["us", "settings"]["level"] == "ok"
     assert "check CONNECT_US_API_URL" in of["us", "Connect"]["remedy"]
     assert ("us", "beat") in of
     for part in ("versions", "Redis", "workers"):
-        assert [one.get("account") for one in findings if one["part"] == part][:1] == [None]
+        assert [finding.get("account") for finding in findings if finding["part"] == part][:1] == [
+            None
+        ]
         assert ("us", part) not in of
-    assert len([one for one in findings if one["part"] == "versions"]) == 1
+    assert len([finding for finding in findings if finding["part"] == "versions"]) == 1
 
 
 def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> None:
@@ -183,7 +185,7 @@ def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> Non
     with embedded_redis() as broker_url:
         branches.office.set(CONNECT_BROKER_URL=broker_url)
         done = branches.office.run_alone("metrics", "--once")
-        one = branches.office.run_alone("metrics", "--once", "--account", "eu").stdout
+        item = branches.office.run_alone("metrics", "--once", "--account", "eu").stdout
     assert (done.returncode, done.stderr) == (0, "")
     families = list(text_string_to_metric_families(done.stdout))
     assert len({family.name for family in families}) == len(families)
@@ -210,5 +212,5 @@ def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> Non
     assert of("failures_in_a_row", account="us") == 1
     assert of("ledger_up") == of("broker_up") == 1
     assert ("connect_worker_queue_messages", frozenset({("queue", "fulfillment@us")})) in samples
-    assert 'account="eu"' in one
-    assert 'account="us"' not in one
+    assert 'account="eu"' in item
+    assert 'account="us"' not in item

@@ -129,7 +129,7 @@ def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) ->
 
 
 def listed(office: Office, *words: str) -> list[str]:
-    return [one["id"] for one in office.json("list", *words)["requests"]]
+    return [item["id"] for item in office.json("list", *words)["requests"]]
 
 
 def test_list_shows_what_is_open_longest_wait_first(office: Office) -> None:
@@ -197,7 +197,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
     assert story["decision"]["outcome"] == "inquire"
     assert story["steps"] == ["create-tenant", "store the parameters"]
     assert "a canary" not in str(story)
-    told = [one["step"] or one["state"] for one in story["timeline"]]
+    told = [item["step"] or item["state"] for item in story["timeline"]]
     states = ["queued", "running", "retry", "running"]
     assert told == [*states, "create-tenant", "posting", "parked"]
     assert story["timeline"][1]["worker"] == "host:17"

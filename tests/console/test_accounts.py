@@ -54,7 +54,7 @@ def test_each_account_has_its_pages_and_its_requests(
 
     operator.agree(operator.ask("rerun", PR, account="south & co"))
     states = [account.ledger.get_record(PR) for account in (north, south)]
-    assert [one and one.state for one in states] == [State.PARKED, State.QUEUED]
+    assert [state and state.state for state in states] == [State.PARKED, State.QUEUED]
 
     operator.post("/pause", {"name": "usage", "account": "south & co"})
     assert [set(account.ledger.pauses()) for account in (north, south)] == [set(), {"usage"}]

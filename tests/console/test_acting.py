@@ -151,7 +151,7 @@ def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scen
     assert answer.history[0].status_code == 303
     assert "Paused by a person usage" in text_of(answer.text)
     assert "(<down> until 9)" in text_of(answer.text)
-    assert {name: one.reason for name, one in scene.ledger.pauses().items()} == {
+    assert {name: item.reason for name, item in scene.ledger.pauses().items()} == {
         "usage": "<down> until 9"
     }
     line = told(served, "pause")[-1]

@@ -49,7 +49,7 @@ def test_no_canary_sings_on_any_page(window: Window, scene: Scene) -> None:
         window.page.wait_for_load_state("networkidle")
     # Parts that are fetched are markup made by a script.
     window.go("/requests")
-    with window.page.expect_response(lambda one: "part=live" in one.url, timeout=30_000):
+    with window.page.expect_response(lambda item: "part=live" in item.url, timeout=30_000):
         pass
     expect(window.page.locator("tbody tr")).to_have_count(1)
 

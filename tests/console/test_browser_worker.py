@@ -71,5 +71,5 @@ def test_a_parked_request_with_a_script_in_its_data_is_seen_rerun_and_settled(
         assert (window.heard, window.complaints) == ([], [])
     stack.until_done()
     entry = stack.entry(request_id)
-    assert [one["action"] for one in entry["accepted"]] == ["inquire", "approve"]
+    assert [item["action"] for item in entry["accepted"]] == ["inquire", "approve"]
     assert entry["vendor"]["effects"] == 1

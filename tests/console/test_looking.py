@@ -31,7 +31,7 @@ def ids(page: str) -> list[str]:
 
 
 def park_many(scene: Scene, number: int) -> list[str]:
-    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{one:05}") for one in range(number)]
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{item:05}") for item in range(number)]
     for place, ref in enumerate(refs):
         scene.park(ref, "broken", at=scene.now - 1000 + place)
     return [ref.id for ref in refs]
@@ -143,7 +143,7 @@ def test_a_long_list_has_pages(visitor: Visitor, scene: Scene) -> None:
 def test_a_page_of_ten_thousand_reads_only_its_own(
     visitor: Visitor, scene: Scene, client: redis.Redis
 ) -> None:
-    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{one:05}") for one in range(10_000)]
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{item:05}") for item in range(10_000)]
     scene.park(refs[0], "broken", at=scene.now - 60)
     with client.pipeline() as pipeline:
         for place, ref in enumerate(refs[1:]):

@@ -19,7 +19,7 @@ from connect_worker.settings.model import Settings
 from documents.blocks import ROOT, Block
 from documents.programs import COMPOSE, understand
 
-OURS = {PREFIX + name for one in descriptions(Settings) for name in one.variables}
+OURS = {PREFIX + name for description in descriptions(Settings) for name in description.variables}
 COMPOSES = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 FLOWERS = {f"FLOWER_{name.upper()}" for name in default_options}
 KNOWN = OURS | COMPOSES | FLOWERS | {"COMPOSE_PROFILES", "VENDOR_URL"}
@@ -62,7 +62,7 @@ def _variables(values: Mapping[str, str]) -> None:
 
 def _account(name: str) -> str:
     """The account whose own variable it is; "" for none of those in examples."""
-    return next((one for one in EXAMPLES if name.startswith(f"{PREFIX}{one.upper()}_")), "")
+    return next((item for item in EXAMPLES if name.startswith(f"{PREFIX}{item.upper()}_")), "")
 
 
 def _of_all(name: str) -> str:

@@ -83,7 +83,7 @@ def _celery(words: list[str], _: Path) -> None:
     if name == "flower":
         # Flower's options are Tornado's, which click lets through.
         given = {word.removeprefix("--").partition("=")[0].replace("-", "_") for word in rest}
-        assert given <= {one.replace("-", "_") for one in flower_options}, given
+        assert given <= {option.replace("-", "_") for option in flower_options}, given
         return
     # Types and defaults ask for an application; names and numbers of values don't.
     parser = command.make_parser(click.Context(command))

@@ -13,7 +13,7 @@ from documents.blocks import blocks
 
 
 def test_the_log_line_of_the_security_page_is_a_settled_jobs() -> None:
-    [block] = [one for one in blocks("docs/security.md") if one.language == "json"]
+    [block] = [item for item in blocks("docs/security.md") if item.language == "json"]
     shown = json.loads(block.text)
     handler = logging.StreamHandler(io.StringIO())
     prepare_handler(handler, "json")

@@ -21,7 +21,9 @@ def test_the_described_variables_are_those_that_are_read(monkeypatch: pytest.Mon
         monkeypatch.delenv(name)
     env = Env(prefix=PREFIX, eager=False)
     model.read_values(env)
-    described = {PREFIX + name for one in descriptions(Settings) for name in one.variables}
+    described = {
+        PREFIX + name for description in descriptions(Settings) for name in description.variables
+    }
     assert described == set(env.dump())
 
 

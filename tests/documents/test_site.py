@@ -23,7 +23,7 @@ def named(navigation: Any) -> list[str]:
     if isinstance(navigation, str):
         return [navigation]
     below = navigation.values() if isinstance(navigation, dict) else navigation
-    return [page for one in below for page in named(one)]
+    return [page for item in below for page in named(item)]
 
 
 def test_each_page_is_in_the_navigation_once() -> None:
@@ -142,7 +142,7 @@ def test_a_whole_site_has_no_faults(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_is_told_by_page(tmp_path: Path, name: str, text: str, said: str) -> None:
-    assert [one for one in faults(site(tmp_path, **{name: text})) if said in one]
+    assert [fault for fault in faults(site(tmp_path, **{name: text})) if said in fault]
 
 
 def test_no_site_at_all_is_a_fault(tmp_path: Path) -> None:
@@ -180,7 +180,9 @@ def test_the_drawing_names_files_that_there_are() -> None:
     assert len(files) > 8
     room = ROOT / "connect_worker"
     places = (ROOT, room, room / "ledger" / "lua")
-    assert {one for one in files if not any((place / one).is_file() for place in places)} == set()
+    assert {
+        file for file in files if not any((place / file).is_file() for place in places)
+    } == set()
 
 
 def test_the_drawing_has_colours_for_the_dark_and_fetches_nothing() -> None:

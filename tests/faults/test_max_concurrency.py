@@ -73,4 +73,4 @@ def test_a_process_that_is_killed_inside_frees_its_slot_when_its_lease_ends_and_
 
 
 def all_runs(stack: FaultStack) -> list[Run]:
-    return [run for one in stack.report()["requests"] for run in stack.orders.runs(one)]
+    return [run for item in stack.report()["requests"] for run in stack.orders.runs(item)]

@@ -29,14 +29,19 @@ def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) ->
     assert (story["state"], story["attempt"]) == ("parked", 1)
     assert story["error"].startswith("PostRefused: Connect refused to approve")
     assert story["decision"]["outcome"] == "approve"
-    assert [one["state"] for one in story["timeline"]] == ["queued", "running", "posting", "parked"]
+    assert [item["state"] for item in story["timeline"]] == [
+        "queued",
+        "running",
+        "posting",
+        "parked",
+    ]
     assert story["timeline"][1]["worker"]
 
     assert stack.answer("rerun", request_id, "--yes")["done"] == [request_id]
     stack.until_done()
     story = stack.answer("show", request_id)
     assert (story["state"], story["outcome"]) == ("completed", "approved")
-    assert [one["state"] for one in story["timeline"]][3:5] == ["parked", "queued"]
+    assert [item["state"] for item in story["timeline"]][3:5] == ["parked", "queued"]
     (accepted,) = stack.entry(request_id)["accepted"]
     assert accepted["action"] == "approve"
     assert len({run.key for run in stack.orders.runs(request_id)}) == 1
@@ -65,7 +70,7 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
     def held() -> int:
         return int(stack.answer("status", "--no-workers")["paused"]["fulfillment"]["held"])
 
-    waiting = sum(one["status"] == "pending" for one in stack.report()["requests"].values())
+    waiting = sum(item["status"] == "pending" for item in stack.report()["requests"].values())
     stack.until_soon(lambda: held() == waiting, "a worker has tried all of them")
     stack.until_polled_again()
     assert held() == waiting

@@ -71,7 +71,7 @@ def test_an_outage_pauses_all_workers_and_ends_by_itself_without_a_second_run(
 def decided(stack: FaultStack) -> list[str]:
     """The requests whose decision is stored and can't be posted."""
     ids = stack.report()["requests"]
-    return [one for one in ids if stack.orders.runs(one) and is_decided(stack, one)]
+    return [item for item in ids if stack.orders.runs(item) and is_decided(stack, item)]
 
 
 def is_decided(stack: FaultStack, request_id: str) -> bool:

@@ -59,7 +59,7 @@ def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
     assert "Last error" not in told
     assert told["Not yet"].startswith("since")
     measured = workplace.engine.ledger.measures()  # type: ignore[attr-defined]
-    assert not [one for one in measured if one.name == "retries"]
+    assert not [item for item in measured if item.name == "retries"]
 
 
 def test_without_a_delay_it_comes_back_as_a_skip_does(open_for: Open) -> None:
@@ -98,7 +98,8 @@ def test_after_its_time_it_has_a_last_look_and_is_parked(open_for: Open, by: str
     assert workplace.entry(ref).due == workplace.clock() + 40
     told = workplace.later(ref, 40).text
     assert told == (
-        "parked: RetryDeadlineExceeded: not yet for 100 s, and 100 are allowed: the tenant is being made"
+        "parked: RetryDeadlineExceeded: not yet for 100 s, and 100 are allowed: "
+        "the tenant is being made"
     )
     assert (workplace.entry(ref).state, len(runs)) == (State.PARKED, 3)
 

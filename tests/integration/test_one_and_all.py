@@ -245,16 +245,16 @@ def test_an_inquiry_that_is_made_anew_sends_its_own_parameters(open_for: Open) -
 
 def test_a_parked_request_that_can_not_be_read_does_not_hold_up_the_others(open_for: Open) -> None:
     opened = open_for(lambda self, request: "nonsense")
-    one, other = waiting(opened)[:2]
-    for ref in (one, other):
+    item, other = waiting(opened)[:2]
+    for ref in (item, other):
         opened.handle(ref)
         opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "approved"})
-    with opened.fault("html", method="GET", path=one.id, times=None):
+    with opened.fault("html", method="GET", path=item.id, times=None):
         assert opened.poll().problem == ""
-    assert opened.entry(one).state is State.PARKED
+    assert opened.entry(item).state is State.PARKED
     assert opened.entry(other).state is State.SUPERSEDED
     opened.poll()
-    assert opened.entry(one).state is State.SUPERSEDED
+    assert opened.entry(item).state is State.SUPERSEDED
 
 
 def test_one_that_a_person_inquired_about_comes_back_as_another_cycle(open_for: Open) -> None:

@@ -137,7 +137,7 @@ class Ledgers(RuleBasedStateMachine):
             )
             for ledger in self.ledgers
         ]
-        assert all(one == found[0] for one in found), found
+        assert all(item == found[0] for item in found), found
 
     @invariant()
     def each_request_is_in_one_state(self) -> None:
@@ -145,12 +145,12 @@ class Ledgers(RuleBasedStateMachine):
         entries = [entry for entry in self.records().values() if entry]
         counts = self.ledger.counts()
         for kind, states in counts.items():
-            for state in (one for one in State if not one.is_final):
-                found = [one for one in entries if (one.ref.kind, one.state) == (kind, state)]
+            for state in (item for item in State if not item.is_final):
+                found = [item for item in entries if (item.ref.kind, item.state) == (kind, state)]
                 assert states[state] == len(found)
         final = [states[state] for states in counts.values() for state in State if state.is_final]
         assert sum(final) == self.promises.ended
-        parked = [one.ref for one in entries if one.state is State.PARKED]
+        parked = [item.ref for item in entries if item.state is State.PARKED]
         listed = [ref for kind in counts for ref in self.ledger.parked(kind)]
         assert sorted(listed, key=str) == sorted(parked, key=str)
         if self.stepped:

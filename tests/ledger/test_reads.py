@@ -98,9 +98,9 @@ def test_more_records_than_a_page_are_given_once_each(redis_ledger: RedisLedger)
 
 
 def test_records_of_another_account_are_not_given(client: redis.Redis, account: str) -> None:
-    one, two = (RedisLedger(client, account=account + suffix) for suffix in ("a*", "ab"))
+    item, two = (RedisLedger(client, account=account + suffix) for suffix in ("a*", "ab"))
     see(two)
-    assert list(one.iter_records()) == []
+    assert list(item.iter_records()) == []
     assert [entry.ref for entry in two.iter_records()] == [PR]
 
 
@@ -241,8 +241,8 @@ def test_what_was_settled_is_counted_by_how_long_it_took(ledger: Ledger, elapse:
     took = look(ledger).changed - look(ledger).first_seen
     ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
     earlier, last = ledger.completed_by_hour(2)
-    assert {one.total for one in earlier.settled.values()} == {0}
-    assert {kind: one.total for kind, one in last.settled.items()} == {
+    assert {item.total for item in earlier.settled.values()} == {0}
+    assert {kind: item.total for kind, item in last.settled.items()} == {
         kind: int(kind is RequestKind.FULFILLMENT) for kind in RequestKind
     }
     assert last.settled[RequestKind.FULFILLMENT].counts == {bound_of(round(took * 1000)): 1}
@@ -255,15 +255,15 @@ def test_both_ledgers_have_the_same_bounds(
 ) -> None:
     clock, began = Clock(), milliseconds_of(Clock().time)
     memory = MemoryLedger(clock=clock)
-    for one in (memory, stepped(client, account, began)):
-        see(one)
+    for item in (memory, stepped(client, account, began)):
+        see(item)
     clock.step(milliseconds / 1000)
     found = []
-    for one in (memory, stepped(client, account, began + milliseconds)):
-        claim = take(one)
-        one.decide(claim, {"type": "approve"})
-        one.complete(claim, "approved", keep_seconds=LONG)
-        found.append(one.completed_by_hour(1))
+    for item in (memory, stepped(client, account, began + milliseconds)):
+        claim = take(item)
+        item.decide(claim, {"type": "approve"})
+        item.complete(claim, "approved", keep_seconds=LONG)
+        found.append(item.completed_by_hour(1))
     assert found[0] == found[1]
     assert found[0][0].settled[RequestKind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
 
@@ -288,7 +288,7 @@ def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:
     ledger.record_poll(RequestKind.USAGE, PollReport(problem="ServerFault: [500] …"))
     found = ledger.polls()
     assert set(found) == {RequestKind.FULFILLMENT, RequestKind.USAGE}
-    one = found[RequestKind.FULFILLMENT]
-    assert (one.seconds, one.seen, one.new, one.problem) == (1.5, 7, 2, "")
-    assert before <= one.at <= ledger.now()
+    item = found[RequestKind.FULFILLMENT]
+    assert (item.seconds, item.seen, item.new, item.problem) == (1.5, 7, 2, "")
+    assert before <= item.at <= ledger.now()
     assert found[RequestKind.USAGE].problem == "ServerFault: [500] …"

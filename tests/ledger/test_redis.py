@@ -67,9 +67,9 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
 
 
 def test_accounts_do_not_see_each_other(client: redis.Redis, account: str) -> None:
-    one, two = (RedisLedger(client, account=account + suffix) for suffix in "ab")
-    see(one)
-    one.trip_breaker(seconds=60, reason="429", failed=False)
+    item, two = (RedisLedger(client, account=account + suffix) for suffix in "ab")
+    see(item)
+    item.trip_breaker(seconds=60, reason="429", failed=False)
     assert two.get_record(PR) is None
     assert see(two) == [PR]
     assert take(two).fence == 1

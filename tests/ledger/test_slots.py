@@ -63,16 +63,16 @@ def released(ledger: Ledger, limit: str = "") -> list[RequestKey]:
 
 def test_no_more_than_the_limit_get_in(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(5)
-    claims = [ask(ledger, one) for one in refs]
-    assert [isinstance(one, Claim) for one in claims] == [True, True, False, False, False]
+    claims = [ask(ledger, item) for item in refs]
+    assert [isinstance(claim, Claim) for claim in claims] == [True, True, False, False, False]
     assert claims[2:] == [ClaimDenied.CONCURRENCY_LIMIT] * 3
-    assert {one.limit for one in claims if isinstance(one, Claim)} == {FEW.name}
+    assert {claim.limit for claim in claims if isinstance(claim, Claim)} == {FEW.name}
 
 
 def test_a_refusal_costs_no_attempt_and_no_fence(ledger: Ledger, arrive: Arrive) -> None:
     *first, late = arrive(3)
-    for one in first:
-        inside(ledger, one)
+    for item in first:
+        inside(ledger, item)
     before = look(ledger, late)
     assert ask(ledger, late) is ClaimDenied.CONCURRENCY_LIMIT
     assert look(ledger, late) == before
@@ -80,8 +80,8 @@ def test_a_refusal_costs_no_attempt_and_no_fence(ledger: Ledger, arrive: Arrive)
 
 
 def test_each_limit_has_its_own_slots(ledger: Ledger, arrive: Arrive) -> None:
-    for one in arrive(2):
-        inside(ledger, one)
+    for item in arrive(2):
+        inside(ledger, item)
     first, second = arrive(2, product="PRD-3")
     assert inside(ledger, first).limit == ONE.name
     assert ask(ledger, second) is ClaimDenied.CONCURRENCY_LIMIT
@@ -94,13 +94,13 @@ def test_a_request_without_a_product_is_one_of_all_others(ledger: Ledger, arrive
 
 
 def test_a_product_without_a_limit_needs_no_slot(ledger: Ledger, arrive: Arrive) -> None:
-    for one in arrive(4, product="PRD-2"):
-        assert inside(ledger, one).limit == ""
+    for item in arrive(4, product="PRD-2"):
+        assert inside(ledger, item).limit == ""
 
 
 def test_without_limits_nobody_is_refused(ledger: Ledger, arrive: Arrive) -> None:
-    for one in arrive(4):
-        assert isinstance(ask(ledger, one, limits={}), Claim)
+    for item in arrive(4):
+        assert isinstance(ask(ledger, item, limits={}), Claim)
 
 
 ENDS: dict[str, Callable[[Ledger, Claim], object]] = {
@@ -120,7 +120,7 @@ def test_whatever_takes_it_out_of_running_frees_the_slot(
     first, second, third, fourth = arrive(4)
     claim = inside(ledger, first)
     inside(ledger, second)
-    assert [ask(ledger, one) for one in (third, fourth)] == [ClaimDenied.CONCURRENCY_LIMIT] * 2
+    assert [ask(ledger, item) for item in (third, fourth)] == [ClaimDenied.CONCURRENCY_LIMIT] * 2
     end(ledger, claim)
     end(ledger, claim)
     assert released(ledger, FEW.name) == [third], "as many as there is room for"
@@ -133,23 +133,23 @@ def test_posting_a_stored_decision_needs_no_slot(ledger: Ledger, arrive: Arrive)
     claim = inside(ledger, first)
     ledger.decide(claim, APPROVE)
     ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
-    for one in others:
-        inside(ledger, one)
+    for other in others:
+        inside(ledger, other)
     assert inside(ledger, first).limit == ""
 
 
 def test_nobody_is_released_while_there_is_no_room(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(4)
-    for one in refs:
-        ask(ledger, one)
+    for item in refs:
+        ask(ledger, item)
     assert released(ledger) == []
 
 
 def test_those_whose_cycles_began_first_are_released_first(ledger: Ledger, arrive: Arrive) -> None:
     first, second, *waiting = arrive(6)
-    claims = [inside(ledger, one) for one in (first, second)]
-    for one in reversed(waiting):
-        ask(ledger, one)
+    claims = [inside(ledger, item) for item in (first, second)]
+    for item in reversed(waiting):
+        ask(ledger, item)
     for claim in claims:
         ledger.park(claim, "broken")
     assert released(ledger, FEW.name) == waiting[:2]
@@ -162,9 +162,9 @@ def test_who_was_released_and_finds_no_room_is_at_the_head_of_the_line_again(
     ledger: Ledger, arrive: Arrive
 ) -> None:
     first, second, third, fourth, late = arrive(5)
-    claims = [inside(ledger, one) for one in (first, second)]
-    for one in (third, fourth):
-        ask(ledger, one)
+    claims = [inside(ledger, item) for item in (first, second)]
+    for item in (third, fourth):
+        ask(ledger, item)
     ledger.park(claims[0], "broken")
     assert released(ledger) == [third]
     inside(ledger, late)
@@ -175,7 +175,7 @@ def test_who_was_released_and_finds_no_room_is_at_the_head_of_the_line_again(
 
 def test_all_limits_are_looked_at_when_none_is_named(ledger: Ledger, arrive: Arrive) -> None:
     few, others = arrive(3), arrive(2, product="PRD-3")
-    claims = [ask(ledger, one) for one in (*few, *others)]
+    claims = [ask(ledger, item) for item in (*few, *others)]
     for claim in claims:
         if isinstance(claim, Claim):
             ledger.park(claim, "broken")
@@ -216,7 +216,7 @@ def test_a_dead_workers_slot_is_free_when_its_lease_ends(
 
 def test_a_heartbeat_holds_the_slot(ledger: Ledger, arrive: Arrive, elapse: Elapse) -> None:
     *first, late = arrive(3)
-    claims = [inside(ledger, one, lease_seconds=0.5) for one in first]
+    claims = [inside(ledger, item, lease_seconds=0.5) for item in first]
     for _ in range(3):
         elapse(0.25)
         assert all(ledger.renew_lease(claim) for claim in claims)
@@ -252,7 +252,7 @@ def test_a_new_cycle_does_not_inherit_the_place_in_line(
 ) -> None:
     tcrs = [RequestKey(RequestKind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
     see(ledger, *tcrs, cycle="a", product="PRD-1")
-    first, *_, third, fourth = (ask(ledger, one) for one in tcrs)
+    first, *_, third, fourth = (ask(ledger, tcr) for tcr in tcrs)
     assert third is fourth is ClaimDenied.CONCURRENCY_LIMIT
     elapse(0.002)
     assert see(ledger, tcrs[2], cycle="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
@@ -264,15 +264,15 @@ def test_a_new_cycle_does_not_inherit_the_place_in_line(
 
 def test_a_limit_can_be_raised_and_taken_away(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(6)
-    for one in refs[:4]:
-        ask(ledger, one)
+    for item in refs[:4]:
+        ask(ledger, item)
     more: Limits = {"PRD-1": Limit(FEW.name, 3)}
     assert isinstance(ask(ledger, refs[4], limits=more), Claim)
     assert ask(ledger, refs[5], limits=more) is ClaimDenied.CONCURRENCY_LIMIT
     assert isinstance(ask(ledger, refs[5], limits={}), Claim)
     assert isinstance(ask(ledger, refs[2], limits={}), Claim)
-    for one in refs[:2]:
-        ledger.park(inside(ledger, one), "broken")
+    for item in refs[:2]:
+        ledger.park(inside(ledger, item), "broken")
     assert released(ledger) == [refs[3]]
 
 
@@ -290,8 +290,8 @@ def test_during_a_pause_nobody_is_released(ledger: Ledger, arrive: Arrive) -> No
 
 def test_who_finds_no_room_is_no_probe(ledger: Ledger, arrive: Arrive, elapse: Elapse) -> None:
     refs, others = arrive(3), arrive(1, product="PRD-2")
-    for one in refs[:2]:
-        inside(ledger, one)
+    for item in refs[:2]:
+        inside(ledger, item)
     ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
     assert ask(ledger, refs[2]) is ClaimDenied.CONCURRENCY_LIMIT
@@ -302,7 +302,7 @@ def test_messages_to_those_in_line_become_ever_rarer(memory_ledger: Ledger, cloc
     """Ten thousand in line must not fill the queue at each sweep."""
     refs = [ref(number) for number in range(3)]
     see(memory_ledger, *refs, product="PRD-1", requeue_seconds=60)
-    claims = [ask(memory_ledger, one) for one in refs]
+    claims = [ask(memory_ledger, item) for item in refs]
     sent = []
     for minute in range(1, 61):
         clock.step(60)
@@ -322,7 +322,7 @@ def test_slots_and_lines_agree_with_the_records(
     ledger = redis_ledger
     refs = [ref(number) for number in range(9)]
     see(ledger, *refs, product="PRD-1")
-    claims = [ask(ledger, one) for one in refs]
+    claims = [ask(ledger, item) for item in refs]
     assert_consistent(client, account)
     prefix = f"connect-worker:{{{account}}}:"
     members = [client.zcard(f"{prefix}{name}:{FEW.name}") for name in ("slots", "slot_queue")]

@@ -65,7 +65,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
     def ask(self, call: Call) -> Any:
         answers = [answer(ledger, call) for ledger in self.ledgers]
-        assert all(one == answers[0] for one in answers), answers
+        assert all(item == answers[0] for item in answers), answers
         return answers[0]
 
     def gap(self) -> None:

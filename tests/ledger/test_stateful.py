@@ -184,8 +184,8 @@ class LedgerMachine(Ledgers):
         )
         live = [
             ref
-            for ref, one in self.records().items()
-            if one and not one.state.is_final and one.state is not State.PARKED
+            for ref, item in self.records().items()
+            if item and not item.state.is_final and item.state is not State.PARKED
         ]
         assert sorted(found.publish, key=str) == sorted(live, key=str)
 
@@ -405,7 +405,9 @@ class LedgerMachine(Ledgers):
         """Those that it held are woken, each at once; another pause may hold them anew."""
         for ref in REFS if tried else ():
             self.claim(ref, 30.0)
-        held = [one.ref for one in self.records().values() if one and one.paused_by == name]
+        held = [
+            record.ref for record in self.records().values() if record and record.paused_by == name
+        ]
         # The second of two calls finds nobody any more.
         lost = self.reply_gets_lost and self.stepped is not None
         told = self.ask("resume", lambda ledger: ledger.resume(name))

@@ -144,7 +144,7 @@ def turns_of_a_process(url: str, account: str, count: int) -> list[Taken]:
 def test_processes_share_the_turns(redis_url: str, account: str) -> None:
     jobs = [(redis_url, account, 25)] * 4
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        turns = [one for own in pool.starmap(turns_of_a_process, jobs) for one in own]
+        turns = [item for own in pool.starmap(turns_of_a_process, jobs) for item in own]
     # Each of the 100 turns was given to one; `now` is in milliseconds.
-    first, last = min(one.earliest for one in turns), max(one.latest for one in turns)
+    first, last = min(turn.earliest for turn in turns), max(turn.latest for turn in turns)
     assert last - first >= 99 / 20 - 0.002

@@ -125,7 +125,9 @@ def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = Tru
     parked = waiting.pop(State.PARKED, set())
     counts = cast("dict[str, str]", client.hgetall(prefix + "counts"))
     final = tuple(f":{state}:" for state in State if state.is_final)
-    counted = {name: int(n) for name, n in counts.items() if not any(one in name for one in final)}
+    counted = {
+        name: int(n) for name, n in counts.items() if not any(item in name for item in final)
+    }
     assert {name: n for name, n in counted.items() if n} == live
     assert set(client.zrange(prefix + "due", 0, -1)) == set().union(*waiting.values())
     assert set(client.zrange(prefix + "parked", 0, -1)) == parked

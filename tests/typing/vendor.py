@@ -159,7 +159,7 @@ class Reports(UsageAutomation):
         )
         assets = Directory(self.config).list_assets(Query().equal("product.id", request.product.id))
         assert_type(assets, list[Asset])
-        records = [UsageRecord(record_id=one.id, quantity=1) for one in assets]
+        records = [UsageRecord(record_id=asset.id, quantity=1) for asset in assets]
         submitted = self.submit_usage(file, records)
         assert_type(submitted, UsageFile)
         return submitted.id

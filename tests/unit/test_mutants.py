@@ -66,7 +66,7 @@ REPORT = """<testsuites><testsuite>
 def test_the_report_tells_failures_from_errors_and_skipped_tests(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     path.write_text(REPORT)
-    told = {one.test: one.verdict for one in read_report(path, waits=False)}
+    told = {item.test: item.verdict for item in read_report(path, waits=False)}
     assert told == {
         "good": Verdict.PASSED,
         "caught": Verdict.FAILED,

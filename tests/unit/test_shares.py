@@ -140,4 +140,4 @@ def test_whatever_the_others_do_an_account_without_a_job_gets_one(
             worker.end(name)
         assert len(worker.jobs) <= slots
         if slots >= accounts:
-            assert all(worker.may_take(one) for one in names if not worker.has(one))
+            assert all(worker.may_take(item) for item in names if not worker.has(item))

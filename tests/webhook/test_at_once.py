@@ -53,7 +53,8 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
     request_id = working.order(scenario="purchase")
     working.until_approved(request_id)
     working.until_soon(
-        lambda: [one["status"] for one in working.deliveries()].count(202) == 2, "both are told"
+        lambda: [delivery["status"] for delivery in working.deliveries()].count(202) == 2,
+        "both are told",
     )
     working.until_soon(lambda: working.whole_log("one").count("looked ") >= 2, "both are followed")
     assert len(working.orders.runs(request_id)) == 1
@@ -80,7 +81,7 @@ def test_two_hundred_orders_with_polls_beside_them_are_resolved_once_each(
     assert_each_resolved_once(stack.report())
     ids = stack.ids("change")
     assert len(ids) == 200
-    assert all(len(stack.orders.runs(one)) == 1 for one in ids)
+    assert all(len(stack.orders.runs(item)) == 1 for item in ids)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def nothing_happened(receiver: WebhookStack) -> Iterator[None]:
 def unsigned(algorithm: str) -> str:
     """A token that says it needs no signature."""
     parts = ({"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time()) + 60})
-    texts = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in parts]
+    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
     return b".".join(texts).decode() + "."
 
 

@@ -35,11 +35,11 @@ def test_while_redis_is_away_connect_is_told_to_come_again(tmp_path: Path) -> No
             redis.kill()
             request_id = stack.order(scenario="purchase")
             stack.until_soon(
-                lambda: 503 in [one["status"] for one in stack.deliveries()], "it is told"
+                lambda: 503 in [delivery["status"] for delivery in stack.deliveries()], "it is told"
             )
             redis.start()
             stack.until_approved(request_id)
-            assert 202 in [one["status"] for one in stack.deliveries()]
+            assert 202 in [delivery["status"] for delivery in stack.deliveries()]
             assert not stack.ledger().polls(), "what the dead Redis knew is lost, and none was made"
             assert_each_resolved_once(stack.report())
         finally:

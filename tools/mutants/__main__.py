@@ -65,14 +65,14 @@ def _row(table: Table, mutant: Mutant, jobs: str, *, wanted: Verdict) -> bool:
     with copied(ROOT) as tree:
         tree.change(mutant.edits)
         verdict, told, said = _run(tree, mutant, jobs)
-    failed = [one for one in told if one.verdict is not Verdict.PASSED]
+    failed = [item for item in told if item.verdict is not Verdict.PASSED]
     word = WORDS[verdict] if wanted is Verdict.FAILED else verdict.value
     seconds = f"{time.monotonic() - began:.0f}"
-    names = "\n".join(one.test for one in failed)
+    names = "\n".join(item.test for item in failed)
     table.add_row(mutant.name, str(len(told)), names, word, seconds)
     sys.stdout.write(f"{word}: {mutant.name} ({seconds} s)\n")
-    for one in failed:
-        sys.stdout.write(f"    {one.test}: {one.why.splitlines()[0]}\n")
+    for item in failed:
+        sys.stdout.write(f"    {item.test}: {item.why.splitlines()[0]}\n")
     if verdict is not wanted:
         sys.stdout.write(f"{said}\n")
     sys.stdout.flush()

@@ -71,7 +71,7 @@ def of_failure(why: str, *, waits: bool) -> Verdict:
 
 def of_run(exit_code: int, told: list[Told]) -> Verdict:
     """Put the tests' verdicts together."""
-    verdicts = {one.verdict for one in told}
+    verdicts = {item.verdict for item in told}
     if exit_code not in (PASSED, FAILED) or not told or Verdict.BROKEN in verdicts:
         return Verdict.BROKEN
     return Verdict.FAILED if Verdict.FAILED in verdicts else Verdict.PASSED

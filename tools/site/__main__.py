@@ -41,8 +41,8 @@ def build() -> int:
     if code := _zensical("build", "--strict", "--clean"):
         return code
     said = [*faults(SITE), *reference.missing(SITE)]
-    for one in said:
-        sys.stderr.write(f"{one}\n")
+    for item in said:
+        sys.stderr.write(f"{item}\n")
     pages = len(list(SITE.rglob("*.html")))
     sys.stdout.write(f"build/site: {pages} pages, {len(said) or 'no'} faults\n")
     return 1 if said else 0

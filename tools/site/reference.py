@@ -40,15 +40,15 @@ def missing(site: Path) -> Iterator[str]:
     for name in MODULES:
         page = Path("api") / f"{name.rpartition('.')[2]}.html"
         text = (site / page).read_text(encoding="utf-8")
-        lost = [one for one in members(name) if f'id="{name}.{one}"' not in text]
-        yield from (f"{page} lacks {one}" for one in lost)
+        lost = [member for member in members(name) if f'id="{name}.{member}"' not in text]
+        yield from (f"{page} lacks {item}" for item in lost)
 
 
 def members(name: str) -> list[str]:
     """Return the names of a module that are for its users."""
     module = importlib.import_module(name)
     listed = MODULES[name] or getattr(module, "__all__", None) or _defined(module)
-    return [one for one in listed if not one.startswith("_")]
+    return [item for item in listed if not item.startswith("_")]
 
 
 def _defined(module: ModuleType) -> list[str]:

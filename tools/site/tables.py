@@ -20,13 +20,16 @@ _END: Final = "<!-- end of the settings -->"
 
 def table() -> str:
     """README's table: a row per setting."""
-    rows = [f"| {_names(one)} | {one.default} | {one.meaning} |" for one in descriptions(Settings)]
+    rows = [
+        f"| {_names(description)} | {description.default} | {description.meaning} |"
+        for description in descriptions(Settings)
+    ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
 def sections() -> str:
     """The reference: a section per setting, so that a link can name it."""
-    return "\n\n".join(_section(one) for one in descriptions(Settings))
+    return "\n\n".join(_section(description) for description in descriptions(Settings))
 
 
 #: The pages that say it, and how.

@@ -204,9 +204,9 @@ def test_the_step_that_changes_the_status_is_the_last_change() -> None:
 
 
 def test_other_words_of_a_skip_are_another_step() -> None:
-    [one], [other], [same] = (build_api_calls(PR, Skip(text)).steps for text in ("a", "b", "a"))
-    assert one.name != other.name
-    assert one.name == same.name
+    [item], [other], [same] = (build_api_calls(PR, Skip(text)).steps for text in ("a", "b", "a"))
+    assert item.name != other.name
+    assert item.name == same.name
 
 
 @pytest.mark.parametrize("request_id", ["", "PR-1/approve", "PR-1?x=1"])

@@ -91,9 +91,9 @@ def test_a_path_named_twice_is_one_module(write: Write) -> None:
 
 
 def test_files_of_the_same_name_are_different_modules(write: Write) -> None:
-    one = write("a/processors.py", automation("Purchases"))
+    item = write("a/processors.py", automation("Purchases"))
     two = write("b/processors.py", automation("Resellers", "TierConfigAutomation"))
-    assert names_of(load(str(one), str(two))) == [f"Purchases in {one}", f"Resellers in {two}"]
+    assert names_of(load(str(item), str(two))) == [f"Purchases in {item}", f"Resellers in {two}"]
 
 
 def test_a_file_can_import_its_neighbours(write: Write) -> None:
