@@ -103,7 +103,7 @@ def test_the_exporter_is_started_by_a_command_that_there_is() -> None:
 
 
 def test_each_setting_is_one_that_exists() -> None:
-    table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    table = (ROOT / "docs/configuration.md").read_text().partition("## All settings")[2]
     known = set(re.findall(r"`(CONNECT_\w+)`", table))
     given = set(named("ConfigMap", "connect-worker")["data"])
     for part in PARTS:

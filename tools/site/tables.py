@@ -1,30 +1,37 @@
-"""Writes what pages say of the settings, from their descriptions in the settings' model.
+"""Writes what docs/configuration.md says of the settings, from their descriptions in the model.
 
-What is written stands between two comments; the rest of a page is a person's.
+What is generated stands between two comments; people write the rest of the page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import Final
 
+from connect_worker.settings.accounts import SHARED
 from connect_worker.settings.docs import Description, descriptions
 from connect_worker.settings.environment import PREFIX
-from connect_worker.settings.model import Settings
+from connect_worker.settings.model import NEVER_SHARED, Settings
 
 ROOT: Final = Path(__file__).parents[2]
-_BEGIN: Final = "<!-- settings: written by `make tables` -->"
-_END: Final = "<!-- end of the settings -->"
+_BEGIN: Final = "<!-- {}: written by `make tables` -->"
+_END: Final = "<!-- end of the {} -->"
+#: The width of this project's Markdown; a list's item goes on behind its dash.
+_WRAPPED: Final = TextWrapper(120, break_long_words=False, break_on_hyphens=False)
+_ITEM: Final = TextWrapper(
+    120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+)
 
 
 def table() -> str:
-    """README's table: a row per setting."""
+    """The overview: a row per setting, with a link to its section."""
     rows = [
-        f"| {_names(description)} | {description.default} | {description.meaning} |"
-        for description in descriptions(Settings)
+        f"| {_names(one)} | {one.default or 'none'} | {_scope(one)} |"
+        for one in descriptions(Settings)
     ]
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+    return "\n".join(["| variable | default | with several accounts |", "|---|---|---|", *rows])
 
 
 def sections() -> str:
@@ -32,25 +39,27 @@ def sections() -> str:
     return "\n\n".join(_section(description) for description in descriptions(Settings))
 
 
-#: The pages that say it, and how.
-PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "README.md": table,
-    "docs/configuration.md": sections,
+#: The generated parts of each page.
+PAGES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
+    "docs/configuration.md": {"overview": table, "settings": sections},
 }
 
 
 def renewed(page: str) -> str:
-    """Return a page's text with what is written anew between the comments.
+    """Return a page's text with its generated parts written again.
 
     Raises:
-        ValueError: The page has no place for it.
+        ValueError: The page has no place for one of them.
     """
     text = (ROOT / page).read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise ValueError(f"{page} has no place for the settings: {_BEGIN} … {_END}")
-    return f"{before}{begin}\n\n{PAGES[page]()}\n\n{end}{after}"
+    for name, generate in PAGES[page].items():
+        first, last = _BEGIN.format(name), _END.format(name)
+        before, begin, rest = text.partition(first)
+        _, end, after = rest.partition(last)
+        if not (begin and end):
+            raise ValueError(f"{page} has no place for the {name}: {first} … {last}")
+        text = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
+    return text
 
 
 def write() -> None:
@@ -62,16 +71,27 @@ def write() -> None:
 
 
 def _names(one: Description) -> str:
-    return ", ".join(f"`{PREFIX}{name}`" for name in one.variables)
+    first, *others = (f"{PREFIX}{name}" for name in one.variables)
+    return ", ".join([f"[`{first}`](#{first.lower()})", *(f"`{name}`" for name in others)])
+
+
+def _scope(one: Description) -> str:
+    name = one.variables[0]
+    if name == "ACCOUNTS":
+        return "–"
+    if name in SHARED:
+        return "one for all"
+    return "each its own" if name in NEVER_SHARED else "own, or the common one"
 
 
 def _section(one: Description) -> str:
     first, *others = (f"{PREFIX}{name}" for name in one.variables)
-    # This page lies in docs/, and a description's links begin at the root.
+    # This page is in docs/, and a description's links begin at the root.
     meaning = f"{one.meaning[0].upper()}{one.meaning[1:]}".replace("](docs/", "](")
-    lines = [f"### {first}", "", f"{meaning}.", "", f"- Default: {one.default or 'none'}"]
+    text = _WRAPPED.fill(f"{meaning}.")
+    lines = [f"### {first}", "", text, "", f"- Default: {one.default or 'none'}"]
     if one.unit:
         lines.append(f"- Unit: {one.unit}")
     if others:
-        lines.append(f"- Also: {', '.join(f'`{name}`' for name in others)}")
+        lines.append(_ITEM.fill(f"- Also: {', '.join(f'`{name}`' for name in others)}"))
     return "\n".join(lines)
