@@ -47,7 +47,7 @@ def handle_error(engine: Runtime, job: Job, error: Exception) -> tuple[str, floa
     try:
         return _dispose(engine, job, error)
     except LeaseLost as lost:
-        logger.warning(LogEvent("lease lost", error=lost))
+        logger.warning(LogEvent("lease.lost", error=lost))
         return f"stopped: {lost}", None
 
 
@@ -68,7 +68,7 @@ def exhausted_outcome(engine: Runtime, job: Job, error: Exception) -> Outcome | 
             return None
         raise given_up from error
     logger.error(
-        LogEvent("gave up", attempts=job.claim.attempt, error=describe(given_up)),
+        LogEvent("job.exhausted", attempts=job.claim.attempt, error=describe(given_up)),
         exc_info=None if isinstance(given_up, RetryDeadlineExceeded) else error,
     )
     return outcome
@@ -167,7 +167,7 @@ def _snooze(engine: Runtime, job: Job, error: RetryRequest) -> tuple[str, None]:
         attempt_used=False,
         not_yet=True,
     )
-    logger.info(LogEvent("waits", seconds=round(seconds, 1), why=why))
+    logger.info(LogEvent("job.snoozed", seconds=round(seconds, 1), why=why))
     return f"not yet, again in {seconds:.0f} s: {job.without_values(why)}"[:500], None
 
 
@@ -192,7 +192,7 @@ def record_account_error(engine: Runtime, trouble: AccountError) -> float:
         return 0.0
     seconds = engine.policy.pause(over)
     _trip_breaker(engine, seconds, trouble.reason)
-    logger.error(LogEvent("account paused", seconds=round(seconds, 1), reason=trouble.reason))
+    logger.error(LogEvent("breaker.opened", seconds=round(seconds, 1), reason=trouble.reason))
     return seconds
 
 
@@ -218,7 +218,7 @@ def _reschedule(
         cause=cause_of(error),
     )
     logger.warning(
-        LogEvent("again later", state=state, seconds=round(seconds, 1), error=text),
+        LogEvent("job.retry_scheduled", state=state, seconds=round(seconds, 1), error=text),
         exc_info=None if isinstance(error, Message) else error,
     )
     return describe(error, job.without_values), seconds
@@ -227,7 +227,7 @@ def _reschedule(
 def _park(engine: Runtime, job: Job, error: Exception) -> tuple[str, None]:
     text = describe(error)
     engine.ledger.park(job.claim, text)
-    logger.error(LogEvent("parked", attempts=job.claim.attempt, error=text), exc_info=error)
+    logger.error(LogEvent("job.parked", attempts=job.claim.attempt, error=text), exc_info=error)
     return f"parked: {describe(error, job.without_values)}", None
 
 

@@ -187,13 +187,13 @@ def _end(engine: Runtime, job: Job, finished: PostResult) -> JobResult:
         return _wait(engine, job, result)
     keep = keep_seconds(engine, job.ref, finished.calls.resulting_status)
     engine.ledger.complete(job.claim, result, keep_seconds=keep)
-    logger.info(LogEvent("settled", outcome=result))
+    logger.info(LogEvent("job.completed", outcome=result))
     return JobResult(result)
 
 
 def _supersede(engine: Runtime, job: Job, status: str, *, decision: str = "none") -> JobResult:
     """End the cycle with what somebody else decided while the processor ran."""
-    logger.warning(LogEvent("superseded", status=status, decision=decision))
+    logger.warning(LogEvent("job.superseded", status=status, decision=decision))
     engine.ledger.supersede(job.claim, status, keep_seconds=keep_seconds(engine, job.ref, status))
     return JobResult(f"superseded: Connect shows {status}")
 
@@ -206,5 +206,5 @@ def _wait(engine: Runtime, job: Job, why: str) -> JobResult:
         error=why,
         attempt_used=False,
     )
-    logger.info(LogEvent("waits", seconds=engine.skip_seconds, why=why))
+    logger.info(LogEvent("job.snoozed", seconds=engine.skip_seconds, why=why))
     return JobResult(job.without_values(why))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from connect_worker.domain.states import Claim
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost, LedgerUnavailable
-from connect_worker.logger import logger
+from connect_worker.logger import LogEvent, logger
 
 #: A lease is renewed three times before it would end: two renewals may be lost.
 RENEWALS_PER_LEASE = 3
@@ -37,7 +37,7 @@ class Lease:
         try:
             held = self._ledger.renew_lease(self.claim)
         except LedgerUnavailable as exc:
-            logger.warning("heartbeat failed request=%s: %s", self.claim.ref, exc)
+            logger.warning(LogEvent("lease.renewal_failed", request=self.claim.ref, error=exc))
             return
         if held:
             self._renewed = asked

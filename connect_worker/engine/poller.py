@@ -36,14 +36,14 @@ def check_products(engine: Runtime) -> None:
         except NotFound:
             logger.error(
                 LogEvent(
-                    "unknown product",
+                    "product.unknown",
                     product=product,
                     remedy="the account has no such product: check CONNECT_PRODUCTS",
                 )
             )
         except Message as error:
             # Whatever ails the account, the poll before has said so.
-            logger.debug(LogEvent("product not checked", product=product, error=error))
+            logger.debug(LogEvent("product.check_failed", product=product, error=error))
 
 
 #: What is said of a kind that these workers do not process.
@@ -140,7 +140,7 @@ def _try(engine: Runtime, kind: RequestKind) -> PollResult:
         if trouble is None:
             raise
         record_account_error(engine, trouble)
-        logger.error(LogEvent("poll failed", kind=kind, error=describe(error)))
+        logger.error(LogEvent("poll.failed", kind=kind, error=describe(error)))
         return PollResult(problem=describe(error))
 
 
@@ -154,7 +154,7 @@ def _poll(engine: Runtime, kind: RequestKind) -> PollResult:
         engine.ledger.reset_breaker(forget=not _posts_wait(engine))
     _look_after_parked(engine, listed.parked.values(), seen_at)
     check_products(engine)
-    logger.info(LogEvent("polled", kind=kind, seen=listed.count, new=new))
+    logger.info(LogEvent("poll.completed", kind=kind, seen=listed.count, new=new))
     return PollResult(seen=listed.count, new=new, problem="; ".join(problems))
 
 
@@ -182,7 +182,7 @@ def sight(
             if classify_account_error(error) is not None or as_account_paused(error) is not None:
                 raise
             problems.append(describe(error))
-            logger.exception(LogEvent("list refused", kind=kind, automation=str(processor)))
+            logger.exception(LogEvent("poll.list_rejected", kind=kind, automation=str(processor)))
     return new, problems
 
 
@@ -214,13 +214,13 @@ def _look_after_parked(engine: Runtime, unlisted: Iterable[RequestKey], seen_at:
             if classify_account_error(error) is not None or as_account_paused(error) is not None:
                 raise
             # One that can't be read concerns no other one.
-            logger.warning(LogEvent("not looked after", request=ref.id, error=describe(error)))
+            logger.warning(LogEvent("poll.check_failed", request=ref.id, error=describe(error)))
             continue
         if _may_wait(engine, ref, status):
             continue
         keep = keep_seconds(engine, ref, status)
         if engine.ledger.mark_decided_elsewhere(ref, status, seen_at=seen_at, keep_seconds=keep):
-            logger.info(LogEvent("decided elsewhere", request=ref.id, status=status))
+            logger.info(LogEvent("request.decided_elsewhere", request=ref.id, status=status))
 
 
 def _may_wait(engine: Runtime, ref: RequestKey, status: str) -> bool:

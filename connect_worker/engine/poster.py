@@ -161,7 +161,7 @@ def _say(posting: _Posting, step: MessagePost) -> JSON:
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )
     except (BadRequest, Forbidden, NotFound) as error:
-        logger.warning(LogEvent("message refused", error=error))
+        logger.warning(LogEvent("conversation.message_rejected", error=error))
         return {"said": None}
     return {"said": conversation}
 

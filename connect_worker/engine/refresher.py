@@ -86,6 +86,6 @@ def _look_at_one(engine: Runtime, notice: ChangeHint) -> tuple[str, bool]:
         if trouble is not None:
             record_account_error(engine, trouble)
         return describe(error), False
-    logger.info(LogEvent("looked", request=notice.request_id, kind=notice.kind, new=new))
+    logger.info(LogEvent("refresh.completed", request=notice.request_id, kind=notice.kind, new=new))
     # A list that is refused is no better when it is asked for sooner than by the next poll.
     return "; ".join(problems) or ("new" if new else "nothing new"), True

@@ -41,9 +41,15 @@ def sweep(engine: Runtime) -> SweepResult:
         )
         engine.publisher.publish(found.publish)
         for ref in found.expired:
-            logger.warning(LogEvent("rescued", request=ref.id, why="its worker went silent"))
+            logger.warning(
+                LogEvent("sweep.request_rescued", request=ref.id, why="its worker went silent")
+            )
         for ref in found.parked:
-            logger.error(LogEvent("parked", request=ref.id, why="its worker died at every attempt"))
+            logger.error(
+                LogEvent(
+                    "sweep.request_parked", request=ref.id, why="its worker died at every attempt"
+                )
+            )
         woken += len(found.publish)
         rescued += len(found.expired)
         parked += len(found.parked)

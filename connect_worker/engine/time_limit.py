@@ -24,7 +24,7 @@ def wake_slot_queue(engine: Runtime, claim: Claim) -> None:
             claim.limit, requeue_seconds=engine.requeue_seconds
         )
     except LedgerUnavailable as error:
-        logger.warning(LogEvent("slot not handed on", limit=claim.limit, error=error))
+        logger.warning(LogEvent("slot_queue.wake_failed", limit=claim.limit, error=error))
         return
     engine.publisher.publish(refs)
 
@@ -44,7 +44,9 @@ def exceed_time_limit(engine: Runtime, job: Job, seconds: float, place: str) -> 
         f"the run took longer than its time_limit of {seconds:g} s in attempt {claim.attempt} of "
         f"{most}{', the last one' if is_last else ''}{f' ({place})' if place else ''}"
     )
-    logger.error(LogEvent("time limit", seconds=seconds, attempt=claim.attempt, place=place))
+    logger.error(
+        LogEvent("job.time_limit_exceeded", seconds=seconds, attempt=claim.attempt, place=place)
+    )
     try:
         if is_last:
             engine.ledger.park(claim, error)
@@ -59,6 +61,6 @@ def exceed_time_limit(engine: Runtime, job: Job, seconds: float, place: str) -> 
         pass
     except LedgerUnavailable as unavailable:
         # The lease is not renewed any more: it ends, and the next sweep finds it.
-        logger.warning(LogEvent("not given back", error=unavailable))
+        logger.warning(LogEvent("job.reschedule_failed", error=unavailable))
     finally:
         engine.process_killer.end()

@@ -54,7 +54,9 @@ def is_left_to_the_worker() -> bool:
     if not (name := _module.get()):
         return False
     remedy = "put it under `if __name__ == '__main__':`"
-    logger.warning(LogEvent("process() not run", module=name, because="imported", remedy=remedy))
+    logger.warning(
+        LogEvent("automation.process_ignored", module=name, because="imported", remedy=remedy)
+    )
     return True
 
 
@@ -271,7 +273,7 @@ class Automation(Generic[M]):
             raise self._steps.refused
         job.decide(outcome)
         if isinstance(outcome, Report) and outcome.note:
-            self.logger.info(LogEvent("reported", result=outcome.note))
+            self.logger.info(LogEvent("usage.reported", result=outcome.note))
         return type(outcome).__name__.lower()
 
     def process(self) -> None:

@@ -34,11 +34,11 @@ def process_alone(automation: Automation[Any]) -> None:
     """Process all that waits for the automation, one request after the other."""
     loop = _Loop(automation)
     refs = deque(loop.sight())
-    logger.info(LogEvent("processing", kind=automation.kind, requests=len(refs)))
+    logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
     while refs and not loop.broken:
         loop.handle(refs.popleft())
     if loop.broken:
-        logger.error(LogEvent("stopped", reason=loop.broken, requests_left=len(refs)))
+        logger.error(LogEvent("local.stopped", reason=loop.broken, requests_left=len(refs)))
 
 
 def dispatch_alone(automation: Automation[Any], request: Any) -> str:
@@ -123,7 +123,7 @@ class _Loop:
             if self.processor.missing:
                 raise self.processor.missing
             if not self._waits(ref, handled):
-                logger.info(LogEvent("done", request=ref.id, result=handled.text))
+                logger.info(LogEvent("local.completed", request=ref.id, result=handled.text))
                 return handled.text
 
     def _waits(self, ref: RequestKey, handled: JobResult) -> bool:

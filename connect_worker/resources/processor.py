@@ -220,7 +220,9 @@ class AutomationProcessor:
         # A list may have a hundred thousand rows, which is why little is asked anew for each.
         for row in rows:
             if not row.get("id"):
-                logger.error(LogEvent("row without id", kind=self.kind, path=KINDS[self.kind].path))
+                logger.error(
+                    LogEvent("poll.row_without_id", kind=self.kind, path=KINDS[self.kind].path)
+                )
             elif request_id and row["id"] != request_id:
                 # An overridden list has all of them.
                 continue
@@ -232,7 +234,9 @@ class AutomationProcessor:
                     yield sighting
                 else:
                     # No worker would take a message about it.
-                    logger.error(LogEvent("row with an odd id", kind=self.kind, id=sighting.ref.id))
+                    logger.error(
+                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=sighting.ref.id)
+                    )
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle; `now` in seconds since the epoch."""

@@ -49,6 +49,6 @@ class Messenger:
                 notify([notice])
             except Exception:
                 # Whatever the broker's client raises: the sweep sends another one.
-                log.exception(LogEvent("message not sent", notice=notice))
+                log.exception(LogEvent("webhook.publish_failed", notice=notice))
             finally:
                 self._waiting.task_done()

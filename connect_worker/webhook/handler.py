@@ -193,7 +193,7 @@ class Receive(RequestHandler):
             self._house.waiting -= 1
         self.set_status(200 if heard is HintResult.REPLAYED else 202)
         self.finish({"verdict": heard.value})
-        log.info(LogEvent("notification", verdict=heard.value, **self._facts))
+        log.info(LogEvent("webhook.notification_received", verdict=heard.value, **self._facts))
         if heard is HintResult.NEW:
             # Lost with this process, or with the broker, the sweep sends another one.
             self._house.messenger.send(self._account.notify, notice)
@@ -224,7 +224,7 @@ class Receive(RequestHandler):
         if untold is not None:
             more = {"untold": untold} if untold else {}
             facts = {**self._facts, "status": status_code, "peer": self.request.remote_ip, **more}
-            log.warning(LogEvent("notification refused", verdict=verdict, **facts))
+            log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **facts))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Leave a refusal to its one line."""

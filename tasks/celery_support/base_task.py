@@ -84,7 +84,7 @@ class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
             raise
         except Exception as error:  # noqa: BLE001 - raised again, without its frames
             if not isinstance(error, LedgerUnavailable):
-                logger.exception(LogEvent("task failed", task=self.name))
+                logger.exception(LogEvent("celery.task_failed", task=self.name))
             raise _harmless(error) from None
 
     def _require_proper(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
         if why:
             # Else Celery would send some of them because the task failed.
             self.request.update(dict.fromkeys(FOLLOWERS))
-            logger.error(LogEvent("message refused", task=self.name, why=why))
+            logger.error(LogEvent("celery.message_rejected", task=self.name, why=why))
             raise MessageRefused(why)
 
     def on_failure(self, *told: Any) -> None:

@@ -134,7 +134,7 @@ class AccountConsumers:
         if self._slots < len(self._consumers):
             logger.warning(
                 LogEvent(
-                    "fewer slots than accounts",
+                    "worker.fewer_slots_than_accounts",
                     slots=self._slots,
                     accounts=len(self._consumers),
                     why="accounts that hang can hold up the others: give it more (-c), or workers "
@@ -324,7 +324,7 @@ class PatientConsumer(Consumer):
             super().on_connection_error_after_connected(exc)
             return
         said = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
-        logger.error(LogEvent("broker refuses", seconds=PAUSE_SECONDS, error=said))
+        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=said))
         let_go(self.connection)
         for _ in range(PAUSE_SECONDS):
             # Raises when the worker was told to stop.

@@ -57,7 +57,7 @@ def add_link(of_flower: dict[str, Any], url: str) -> None:
     texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.html")}
     before, end, after = texts.get(MENU, "").partition(END)
     if not end:
-        logger.warning(LogEvent("flower menu unknown", missing="the link to the console"))
+        logger.warning(LogEvent("flower.menu_unknown", missing="the link to the console"))
         return
     # Braces would be template code.
     address = escape(url.replace("{", "%7B").replace("}", "%7D"))

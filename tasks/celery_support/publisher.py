@@ -77,7 +77,7 @@ class CeleryPublisher:
                     message = _message(task, argument)
                     app.amqp.send_task_message(producer, task, message, queue=queue, **options)
         except (BatchPublishError, OperationalError) as error:
-            logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
+            logger.warning(LogEvent("celery.publish_failed", requests=len(waiting), error=error))
 
     def backlogged(self) -> Backlog:
         """Tell of whose requests messages wait; of all while the broker is away."""
@@ -91,7 +91,7 @@ class CeleryPublisher:
             with app.connection_or_acquire() as connection:
                 waiting = lengths(connection, {*own.values(), *others.values()})
         except OperationalError as error:
-            logger.warning(LogEvent("broker not reachable", error=error))
+            logger.warning(LogEvent("celery.broker_unreachable", error=error))
             return Backlog(kinds=list(RequestKind))
         return Backlog(
             kinds=[kind for kind, queue in own.items() if waiting[queue]],

@@ -99,7 +99,7 @@ def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None
         stack.until(
             lambda: "Trying again in" in stack.log("worker"), "the worker waits", seconds=60
         )
-        assert "broker not reachable yet" in stack.log("worker")
+        assert "worker.broker_unreachable" in stack.log("worker")
 
 
 @pytest.mark.long

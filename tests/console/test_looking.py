@@ -220,7 +220,7 @@ def test_a_ledger_that_is_away_is_said_so_and_comes_back(tmp_path: Path) -> None
         with embedded_redis(port):
             assert "Nothing was settled" in visitor.page("/")
         assert visitor.get("/").status_code == 503
-        assert "ledger away" in served.log()
+        assert "console.ledger_unavailable" in served.log()
 
 
 def test_the_health_of_the_console_is_its_own(visitor: Visitor) -> None:

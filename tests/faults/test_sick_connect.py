@@ -56,7 +56,7 @@ def test_an_outage_pauses_all_workers_and_ends_by_itself_without_a_second_run(
         stack.until_soon(lambda: pause_seconds(stack) > LONG_PAUSE_SECONDS, "a long pause")
         assert reason in stack.ledger().breaker().reason
         assert calls_until_the_pause_ends(stack) <= CALLS_UNDER_WAY
-        assert any("account paused" in stack.whole_log(name) for name in WORKERS)
+        assert any("breaker.opened" in stack.whole_log(name) for name in WORKERS)
 
         stack.control("DELETE", "faults")
         stack.until_done()

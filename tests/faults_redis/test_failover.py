@@ -83,7 +83,7 @@ def test_a_replica_without_the_last_writes_still_lets_each_request_be_resolved_o
     deployment.until(lambda: len(orders.runs(late)) == 2, "the lost run is repeated")
     deployment.until(lambda: stack.entry(late)["accepted"], "its outcome is posted")
     orders.release(Point.DECIDED, late)
-    deployment.until(lambda: deployment.lines("lease lost"), "the first run's post is refused")
+    deployment.until(lambda: deployment.lines("lease.lost"), "the first run's post is refused")
     orders.release(Point.INSIDE, early)
     stack.until_done()
 

@@ -77,7 +77,7 @@ def test_what_a_listings_processor_returns_is_logged(
     opened.poll()
     ref = opened.messages[0]
     assert opened.handle(ref).text == "reported"
-    [line] = [r.msg for r in caplog.records if str(r.msg).startswith("reported")]
+    [line] = [r.msg for r in caplog.records if str(r.msg).startswith("usage.reported")]
     assert isinstance(line, LogEvent)
     assert line.facts == {"result": f"nothing was used of {ref.request_id}"}
 

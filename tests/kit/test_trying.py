@@ -114,7 +114,7 @@ def test_steps_and_not_yet_are_shown(account: Sandbox) -> None:
     shown = said("try", "kit.processors:Stepwise", name).stdout
     assert "Step      tenant" in shown
     assert "No decision  RetryRequest: the mailbox is not ready" in shown
-    assert "waiting: the worker would run it again later" in shown
+    assert "snoozed: the worker would run it again later" in shown
     document = answered("try", "kit.processors:Stepwise", name)
     assert list(document["steps"]) == ["tenant"]
     assert_untouched(account, name)

@@ -102,11 +102,13 @@ def test_improper_messages_are_refused_with_a_line_each_and_no_effect(tmp_path: 
         for queue, task, args, kwargs, _ in IMPROPER:
             intruder.send(queue, task, args, kwargs)
         stack.until_soon(
-            lambda: stack.whole_log("one").count("message refused") == len(IMPROPER),
+            lambda: stack.whole_log("one").count("celery.message_rejected") == len(IMPROPER),
             "each is refused",
         )
         refusals = [
-            line for line in stack.whole_log("one").splitlines() if "message refused" in line
+            line
+            for line in stack.whole_log("one").splitlines()
+            if "celery.message_rejected" in line
         ]
         assert max(map(len, refusals)) < 400
         for _, task, *_, why in IMPROPER:

@@ -56,7 +56,9 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
         lambda: [delivery["status"] for delivery in working.deliveries()].count(202) == 2,
         "both are told",
     )
-    working.until_soon(lambda: working.whole_log("one").count("looked ") >= 2, "both are followed")
+    working.until_soon(
+        lambda: working.whole_log("one").count("refresh.completed ") >= 2, "both are followed"
+    )
     assert len(working.orders.runs(request_id)) == 1
     assert working.record(request_id).cycle == "1"
     assert working.record(request_id).state.value == "completed"
@@ -131,7 +133,7 @@ def test_a_product_that_nobody_looks_after_is_left_alone(working: WebhookStack) 
     foreign = working.order(body={"asset": {"product": {"id": second}}})
     working.until_approved(mine)
     working.until_soon(lambda: foreign in working.whole_log("two"), "the worker has looked")
-    working.until_soon(lambda: working.whole_log("two").count("looked ") >= 3, "at both")
+    working.until_soon(lambda: working.whole_log("two").count("refresh.completed ") >= 3, "at both")
     assert working.status(foreign) == "pending"
 
 

@@ -334,7 +334,7 @@ def test_a_module_that_processes_when_it_is_imported_is_not_let(
     with use_config(CONFIG):
         registry = load(str(write("bare.py", *lines)))
     assert [name.split(" in ")[0] for name in names_of(registry)] == ["A"]
-    assert "process() not run" in caplog.text
+    assert "automation.process_ignored" in caplog.text
     assert "__main__" in caplog.text
 
 

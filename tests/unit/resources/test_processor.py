@@ -103,7 +103,7 @@ def test_a_row_without_an_id_is_logged_and_left_out(
     bad: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert [s.ref.id for s in sighted(processor_of(), bad, row())] == ["PR-1"]
-    assert "row without id kind=fulfillment path=requests" in caplog.text
+    assert "poll.row_without_id kind=fulfillment path=requests" in caplog.text
 
 
 def test_a_row_in_a_status_that_is_not_asked_for_is_left_out() -> None:
