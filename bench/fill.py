@@ -14,7 +14,7 @@ def main(what: str, count: str) -> None:
 
         polled = poll(engine(), RequestKind.FULFILLMENT)
         if polled.problem:
-            raise SystemExit(polled.problem)
+            raise SystemExit(polled.detail)
         return
     from bench import bare
     from bench.backlog import Backlog

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connect_worker.domain.change_hints import ChangeHint
-from connect_worker.engine import refresher as looking
+from connect_worker.engine import poller
 from connect_worker.settings.accounts import at
 from tasks.app import app
 from tasks.celery_support.base_task import takes_notice
@@ -16,7 +16,7 @@ def _define(account: str) -> None:
     def refresh(notice: str) -> str:
         """Ask Connect for what a notice is about, and enqueue what is new."""
         with of_account(account):
-            return looking.refresh(engine(account), ChangeHint.parse(notice))
+            return poller.refresh(engine(account), ChangeHint.parse(notice))
 
 
 for _account in accounts():

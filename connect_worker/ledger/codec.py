@@ -12,6 +12,7 @@ from connect_worker.domain.routing import Backlog, Limits
 from connect_worker.domain.states import (
     JSON,
     Claim,
+    PollProblem,
     PollReport,
     RequestKey,
     RequestKind,
@@ -150,7 +151,8 @@ def poll_to_text(poll: PollReport) -> str:
             "seconds": round(poll.seconds, 3),
             "seen": poll.seen,
             "new": poll.new,
-            "problem": clip(poll.problem),
+            "problem": poll.problem.value,
+            "detail": clip(poll.detail),
         }
     )
 
@@ -158,7 +160,9 @@ def poll_to_text(poll: PollReport) -> str:
 def to_poll(text: str) -> PollReport:
     """Read a poll back, its time before it."""
     at, _, found = text.partition(" ")
-    return PollReport(at=int(at) / 1000, **json.loads(found))
+    fields = json.loads(found)
+    problem = PollProblem(fields.pop("problem"))
+    return PollReport(at=int(at) / 1000, problem=problem, **fields)
 
 
 def to_durations(fields: Mapping[str, str]) -> dict[RequestKind, Durations]:

@@ -17,7 +17,7 @@ from connect_worker.config import Config
 from connect_worker.domain.routing import Registration, Registry
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.automation import Automation, importing, listed
+from connect_worker.resources.automation import Automation, importing, product_list
 from connect_worker.resources.processor import AutomationProcessor, route_of, rules_of
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
@@ -111,7 +111,7 @@ def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[An
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
-    name, products = _name(automation), frozenset(listed(automation.products))
+    name, products = _name(automation), frozenset(product_list(automation.products))
     return Registration(
         automation.kind,
         products or None,

@@ -1,4 +1,4 @@
-"""An automation as the engine's processor."""
+"""An automation as the engine's processor, and the checks of its class attributes at the start."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, cast
 
-from connect_worker.api import to_query
 from connect_worker.config import Config, use_config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of, status_of
-from connect_worker.domain.outcomes import Outcome, Skip
+from connect_worker.domain.outcomes import NoDecision, Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
 from connect_worker.domain.routing import PRIORITIES, Route
 from connect_worker.domain.states import JSON, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
-from connect_worker.exceptions import InvalidDecision, Message, RegistrationError, RetryRequest
+from connect_worker.exceptions import (
+    InvalidDecision,
+    LeaseLost,
+    LedgerUnavailable,
+    Message,
+    RegistrationError,
+    RetryRequest,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.resources.automation import PARK, Automation
-from connect_worker.resources.schedule import Crontab, is_crontab, last_time
-from connect_worker.resources.usage import UsageAutomation
-from connect_worker.rql import statuses_of, to_term
+from connect_worker.resources.usage import Crontab, UsageAutomation, is_crontab, last_time
+from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
-
-# The class attributes of an automation as its processor's rules; checked at the start.
 
 
 def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
-    """Return what an automation says of its errors, its patience and its time.
+    """Return what an automation declares about errors, retries and its time limit.
 
     Args:
         automation: The class.
-        name: What to call it in an error.
+        name: Its name in an error message.
 
     Raises:
-        RegistrationError: An attribute says what can't be; names it.
+        RegistrationError: An attribute has a value that is not possible; the message names it.
     """
     name = name or automation.__qualname__
     rules = ErrorRules(
         retry_on=_exceptions(automation, name, "retry_on"),
         give_up_on=_exceptions(automation, name, "give_up_on"),
-        when_exhausted=_last_word(automation, name),
+        when_exhausted=_exhausted_outcome(automation, name),
         give_up_after=_seconds(automation, name, "give_up_after"),
         time_limit=_seconds(automation, name, "time_limit"),
     )
@@ -103,8 +106,8 @@ def _require_schedule(automation: type[Automation[Any]], name: str) -> None:
         raise RegistrationError(f"{name} has schedule = {given!r}, which never comes")
 
 
-def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
-    """Return the outcome when no try is left; None for the one that every kind has: parking."""
+def _exhausted_outcome(automation: type[Automation[Any]], name: str) -> Outcome | None:
+    """Return the outcome after the last attempt; None to park the request."""
     given = automation.when_exhausted
     if given == PARK:
         return None
@@ -126,16 +129,16 @@ def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
         raise RegistrationError(refusal) from error
     if isinstance(outcome, Skip):
         raise RegistrationError(
-            f"{name}: when_exhausted: to skip decides nothing, and the tries would begin anew"
+            f"{name}: when_exhausted: to skip decides nothing, and the attempts would start again"
         )
     return outcome
 
 
 def route_of(automation: type[Automation[Any]], name: str) -> Route:
-    """Return where messages about an automation's requests wait.
+    """Return the queue and the priority of messages about an automation's requests.
 
     Raises:
-        RegistrationError: There can be no such queue or priority.
+        RegistrationError: The queue or the priority is not possible.
     """
     queue: object = automation.queue
     priority: object = automation.priority
@@ -185,19 +188,19 @@ class AutomationProcessor:
 
     @property
     def rules(self) -> ErrorRules:
-        """What the automation says of its errors, its patience and its time."""
+        """What the automation declares about errors, retries and its time limit."""
         if self._rules is None:
             self._rules = rules_of(type(self.automation))
         return self._rules
 
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the automation's filters ask for."""
-        return status_of(document) in self._asked()
+        return status_of(document) in self._statuses()
 
     def covers(self, document: JSON) -> bool:
-        """Whether the document's product is one that the automation or the account looks after.
+        """Whether the document's product is one of the automation's or the account's.
 
-        The filters see to that; this is for the ones that a subclass has written anew.
+        The filters ask for these already, unless a subclass has filters of its own.
         """
         return self._is_covered(product_of(self.kind, document), self.automation.product_ids)
 
@@ -208,46 +211,47 @@ class AutomationProcessor:
     def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterator[PendingRequest]:
-        """List what waits for this automation, or of it one request; `now` in seconds.
+        """List what is pending for this automation, or only the request with this id.
 
-        An overridden `list` is asked; otherwise the rows are read without making models of them.
+        `now` is in seconds. Where a subclass overrides `list`, it is called; else the rows are read
+        without making models of them.
         """
         automation = self.automation
         with use_config(self._config):
             rows = self._rows(automation, connect, request_id)
-            asked = {*self._asked(), ""}
+            statuses = {*self._statuses(), ""}
         named, period = frozenset(automation.product_ids), self._period(now)
-        # A list may have a hundred thousand rows, which is why little is asked anew for each.
+        # A list may have a hundred thousand rows: what does not change is computed before the loop.
         for row in rows:
             if not row.get("id"):
                 logger.error(
                     LogEvent("poll.row_without_id", kind=self.kind, path=KINDS[self.kind].path)
                 )
             elif request_id and row["id"] != request_id:
-                # An overridden list has all of them.
+                # An overridden `list` returns all requests.
                 continue
-            elif status_of(row) in asked:
-                sighting = self._sighting(row, period)
-                if not self._is_covered(sighting.product, named):
+            elif status_of(row) in statuses:
+                pending = self._pending_request(row, period)
+                if not self._is_covered(pending.product, named):
                     continue
-                if is_nameable(sighting.ref):
-                    yield sighting
+                if is_nameable(pending.ref):
+                    yield pending
                 else:
                     # No worker would take a message about it.
                     logger.error(
-                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=sighting.ref.id)
+                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=pending.ref.id)
                     )
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle; `now` in seconds since the epoch."""
-        return self._sighting(document, self._period(now))
+        return self._pending_request(document, self._period(now))
 
     def _period(self, now: float) -> str:
         """Return the period whose report is due; "" for a kind that has none."""
         automation = self.automation
         return automation.due_period(now) if isinstance(automation, UsageAutomation) else ""
 
-    def _sighting(self, document: JSON, period: str) -> PendingRequest:
+    def _pending_request(self, document: JSON, period: str) -> PendingRequest:
         request_id, cycle = str(document["id"]), cycle_of(self.kind, document)
         if period:
             request_id, cycle = f"{request_id}@{period}", period
@@ -255,17 +259,29 @@ class AutomationProcessor:
             RequestKey(self.kind, request_id), cycle, product_of(self.kind, document)
         )
 
-    def run(self, document: JSON, job: Job) -> None:
-        """Process one request with a copy of the automation that is bound to the job."""
-        job.begin(self.rules)
+    def run(self, document: JSON, job: Job) -> Outcome:
+        """Process one request with a copy of the automation that is bound to the job.
+
+        Returns:
+            The outcome; `NoDecision` where a subclass overrides `dispatch` and does not call it.
+        """
         with use_config(self._config):
             automation = self.automation._for_job(job)
-            automation.dispatch(automation.load(document))
+            try:
+                automation.dispatch(automation.load(document))
+            except (LeaseLost, LedgerUnavailable):
+                raise
+            except Exception:
+                if automation._outcome is None:
+                    raise
+                # An overridden `dispatch` raised after the processor had decided: that counts.
+                logger.exception(LogEvent("automation.dispatch_failed", automation=str(self)))
+        return automation._outcome or NoDecision()
 
-    def _asked(self) -> frozenset[str]:
+    def _statuses(self) -> frozenset[str]:
         with use_config(self._config):
-            asked = statuses_of(to_query(self.automation.filters()))
-        return asked or frozenset({KINDS[self.kind].waiting_status})
+            statuses = statuses_of(to_query(self.automation.filters()))
+        return statuses or frozenset({KINDS[self.kind].waiting_status})
 
     def _rows(
         self, automation: Automation[Any], connect: Connect, request_id: str

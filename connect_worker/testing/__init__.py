@@ -14,9 +14,9 @@ from connect_worker.domain.outcomes import (
     Skip,
 )
 from connect_worker.domain.states import RequestKey, RequestKind, State
-from connect_worker.dry_run.capturing_transport import Call
 from connect_worker.dry_run.record import NotInRecord, Record
 from connect_worker.dry_run.runner import DryRun
+from connect_worker.dry_run.transport import Call
 from connect_worker.testing.builders import (
     cancel,
     change,

@@ -16,7 +16,8 @@ from connect_worker.domain.change_hints import ChangeHint
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.routing import Backlog, Registration, Registry
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord
-from connect_worker.engine.job_runner import JobResult, run_job
+from connect_worker.engine.job import JobResult
+from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.poller import PollResult, poll
 from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
