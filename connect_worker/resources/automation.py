@@ -30,7 +30,7 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
 from connect_worker.exceptions import InvalidDecision, Message, RegistrationError
 from connect_worker.logger import LogEvent, logger
-from connect_worker.models import BaseModel
+from connect_worker.models.base import BaseModel
 from connect_worker.rql import Filters, to_query
 
 _module: ContextVar[str] = ContextVar("module", default="")
@@ -260,6 +260,13 @@ class Automation(Generic[M]):
             return query
         ordering = f"ordering({self._facts.created_field})"
         return f"{query}&{ordering}" if query else ordering
+
+    def due_period(self, now: float) -> str:  # noqa: ARG002 - of usage reports
+        """Return the name of the period whose report is due; "" for kinds without reports.
+
+        `now` is in seconds since the epoch.
+        """
+        return ""
 
     def load(self, document: Any) -> M:
         """Return the model of a request's document."""

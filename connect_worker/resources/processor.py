@@ -15,6 +15,7 @@ from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of
 from connect_worker.domain.outcomes import NoDecision, Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
 from connect_worker.domain.routing import PRIORITIES, Route
+from connect_worker.domain.schedule import Crontab, is_crontab, last_time
 from connect_worker.domain.states import JSON, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
@@ -28,7 +29,6 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.resources.automation import PARK, Automation
-from connect_worker.resources.usage import Crontab, UsageAutomation, is_crontab, last_time
 from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
@@ -220,7 +220,7 @@ class AutomationProcessor:
         with use_config(self._config):
             rows = self._rows(automation, connect, request_id)
             statuses = {*self._statuses(), ""}
-        named, period = frozenset(automation.product_ids), self._period(now)
+        named, period = frozenset(automation.product_ids), automation.due_period(now)
         # A list may have a hundred thousand rows: what does not change is computed before the loop.
         for row in rows:
             if not row.get("id"):
@@ -244,12 +244,7 @@ class AutomationProcessor:
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle; `now` in seconds since the epoch."""
-        return self._pending_request(document, self._period(now))
-
-    def _period(self, now: float) -> str:
-        """Return the period whose report is due; "" for a kind that has none."""
-        automation = self.automation
-        return automation.due_period(now) if isinstance(automation, UsageAutomation) else ""
+        return self._pending_request(document, self.automation.due_period(now))
 
     def _pending_request(self, document: JSON, period: str) -> PendingRequest:
         request_id, cycle = str(document["id"]), cycle_of(self.kind, document)
