@@ -15,7 +15,7 @@ import connect_worker
 from connect_worker.devtools.embedded_redis import HOST
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.discovery import find_automations, parted
+from connect_worker.resources.discovery import find_automations, split_target
 
 PROCESSORS = (
     "examples.purchases",
@@ -69,7 +69,7 @@ def find_root() -> Path:
 
 def absolute(processors: Iterable[str]) -> tuple[str, ...]:
     """Return modules as they are, and paths so that they are found from any directory."""
-    parts = (parted(processor.strip()) for processor in processors)
+    parts = (split_target(processor.strip()) for processor in processors)
     return tuple(
         (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
         for name, only in parts

@@ -61,65 +61,65 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
 def _exceptions(
     automation: type[Automation[Any]], name: str, attribute: str
 ) -> tuple[type[Exception], ...]:
-    given: object = getattr(automation, attribute)
-    found = tuple(given) if isinstance(given, (tuple, list, set, frozenset)) else (given,)
-    for item in found:
+    value: object = getattr(automation, attribute)
+    classes = tuple(value) if isinstance(value, (tuple, list, set, frozenset)) else (value,)
+    for item in classes:
         if not (isinstance(item, type) and issubclass(item, Exception)):
             raise RegistrationError(
-                f"{name} has {attribute} = {given!r}: give exception classes, such as "
+                f"{name} has {attribute} = {value!r}: give exception classes, such as "
                 f"{attribute} = (TimeoutError,)"
             )
-    return found
+    return classes
 
 
 def _seconds(automation: type[Automation[Any]], name: str, attribute: str) -> float | None:
-    given: object = getattr(automation, attribute)
-    if given is None:
+    value: object = getattr(automation, attribute)
+    if value is None:
         return None
     if (
-        isinstance(given, bool)
-        or not isinstance(given, (int, float))
-        or not given > 0
-        or math.isinf(given)
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not value > 0
+        or math.isinf(value)
     ):
         raise RegistrationError(
-            f"{name} has {attribute} = {given!r}: give seconds, more than 0, or None for no limit"
+            f"{name} has {attribute} = {value!r}: give seconds, more than 0, or None for no limit"
         )
-    return float(given)
+    return float(value)
 
 
 def _require_schedule(automation: type[Automation[Any]], name: str) -> None:
-    given: object = getattr(automation, "schedule", None)
+    value: object = getattr(automation, "schedule", None)
     if automation.kind is not RequestKind.USAGE:
-        if is_crontab(given):
+        if is_crontab(value):
             raise RegistrationError(
                 f"{name} has a schedule, which is for usage listings: {automation.kind} requests "
                 "are processed as they come"
             )
         return
-    if given is not None and not is_crontab(given):
+    if value is not None and not is_crontab(value):
         raise RegistrationError(
-            f"{name} has schedule = {given!r}: give a celery.schedules.crontab, such as "
+            f"{name} has schedule = {value!r}: give a celery.schedules.crontab, such as "
             "crontab(hour=3, minute=0), or None"
         )
-    if given is not None and last_time(cast("Crontab", given), time.time()) is None:
-        raise RegistrationError(f"{name} has schedule = {given!r}, which never comes")
+    if value is not None and last_time(cast("Crontab", value), time.time()) is None:
+        raise RegistrationError(f"{name} has schedule = {value!r}, which never comes")
 
 
 def _exhausted_outcome(automation: type[Automation[Any]], name: str) -> Outcome | None:
     """Return the outcome after the last attempt; None to park the request."""
-    given = automation.when_exhausted
-    if given == PARK:
+    value = automation.when_exhausted
+    if value == PARK:
         return None
     refusal = (
-        f"{name} has when_exhausted = {given!r}: give 'park', or the decision itself as it would "
+        f"{name} has when_exhausted = {value!r}: give 'park', or the decision itself as it would "
         "be raised, such as FailRequest('We could not set it up')"
     )
-    if not isinstance(given, Message) or isinstance(given, RetryRequest):
+    if not isinstance(value, Message) or isinstance(value, RetryRequest):
         raise RegistrationError(refusal)
 
     def decide() -> None:
-        raise given
+        raise value
 
     try:
         outcome = interpret(automation.kind, decide)
@@ -159,9 +159,9 @@ class AutomationProcessor:
 
     Args:
         kind: The automation's kind.
-        make: Makes the automation; called once per process, so that what its constructor opens is
-            never shared across a fork.
-        config: The account, in force while user code runs.
+        make: Makes the automation; called once per process, so that a fork never shares what its
+            constructor opens.
+        config: The account; it is in force while user code runs.
     """
 
     def __init__(
