@@ -25,8 +25,8 @@ class NotInRecord(Exception):  # noqa: N818 - the name says what is missing
     """The record has no answer to a read: the processor reads something else now.
 
     Examples:
-        >>> str(NotInRecord("the record has no answer to GET assets: record it anew"))
-        'the record has no answer to GET assets: record it anew'
+        >>> str(NotInRecord("the record has no answer to GET assets: record it again"))
+        'the record has no answer to GET assets: record it again'
     """
 
 
@@ -61,7 +61,7 @@ class Record:
         """
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(document, dict) or document.get("record") != FORMAT:
-            raise ValueError(f"{path} is no record of `connect-worker try --record`")
+            raise ValueError(f"{path} is not a record of `connect-worker try --record`")
         return cls(
             RequestKind(document["kind"]),
             document["request"],
@@ -144,7 +144,7 @@ class ReplayTransport:
         )
         if not known:
             asked = f"{sent.method} {sent.path}" + (f"?{sent.query}" if sent.query else "")
-            missed = NotInRecord(f"the record has no answer to {asked}: record it anew")
+            missed = NotInRecord(f"the record has no answer to {asked}: record it again")
             self.missed = self.missed or missed
             raise missed
         read = known.popleft() if len(known) > 1 else known[0]

@@ -120,7 +120,7 @@ def refresh(runtime: Runtime, hint: ChangeHint) -> str:
     for _ in range(MOST_REFRESHES):
         mark = runtime.ledger.hint_mark(hint)
         if not mark:
-            return text or "nothing to do: somebody has looked"
+            return text or "nothing to do: already refreshed"
         read = partial(_read_one, runtime, hint)
         result = _read_connect(runtime, hint.kind, read)
         text = result.detail or ("new" if result.new else "nothing new")
@@ -232,7 +232,7 @@ def _refresh_kind(runtime: Runtime, hint: ChangeHint) -> str:
     """
     mark = runtime.ledger.hint_mark(hint)
     if not mark:
-        return "nothing to do: somebody has polled"
+        return "nothing to do: already polled"
     if not runtime.ledger.lock(f"looked:{hint.kind}", owner=mark, seconds=REFRESH_SECONDS):
         runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
         return "polled a moment ago; again soon"

@@ -195,7 +195,7 @@ def _from_name(name: str) -> ModuleType:
 
 def _from_path(path: Path) -> ModuleType:
     if not path.is_file():
-        raise RegistrationError(f"CONNECT_PROCESSORS: there is no file {path}")
+        raise RegistrationError(f"CONNECT_PROCESSORS: the file {path} does not exist")
     path = path.resolve()
     # Two files in different folders may have the same name.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
@@ -208,7 +208,7 @@ def _from_path(path: Path) -> ModuleType:
     _alias_connect()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise RegistrationError(f"CONNECT_PROCESSORS: {path} is no Python module")
+        raise RegistrationError(f"CONNECT_PROCESSORS: {path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

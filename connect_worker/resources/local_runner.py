@@ -48,7 +48,7 @@ class LocalRunner:
         """Process one request that the caller has listed; return how it ended."""
         run, document = _LocalRun(automation), dict(request.json)
         if not run.processor.covers(document):
-            return "left alone: its product is not one of those looked after"
+            return "left alone: the automation is not for its product"
         pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
         run.register([pending])
         return run.process(pending.ref)

@@ -102,9 +102,9 @@ def number(value: Any) -> int | float:
         text = value.strip()
         value = int(text) if text.isdecimal() else float(text)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError(f"is {_shown(value)}, which is no number")  # noqa: TRY004 - a finding
+        raise ValueError(f"is {_shown(value)}, which is not a number")  # noqa: TRY004 - a finding
     if not math.isfinite(value):
-        raise ValueError(f"is {value}, which is no number")
+        raise ValueError(f"is {value}, which is not a number")
     # The plain number, also of a subclass (of numpy, of an enumeration).
     return int(value) if isinstance(value, int) else float(value)
 
@@ -307,7 +307,7 @@ class UsageTable:
     def _read(self, record: UsageRecord, row: list[Cell]) -> list[str]:
         """Add the record's cells to the row; return what is wrong with it."""
         if not isinstance(record, UsageRecord):
-            return [f"it is no UsageRecord but a {type(record).__name__}"]
+            return [f"it is not a UsageRecord but a {type(record).__name__}"]
         faults = []
         for (column, read), value in zip(self._readers, self._values(record), strict=True):
             try:
@@ -315,7 +315,7 @@ class UsageTable:
             except (ValueError, OverflowError) as exc:
                 faults.append(f"{column} {exc}")
         faults += [
-            f"{column} is set, and the first record has none: set it there, too"
+            f"{column} is set, and the first record has none: set it there too"
             for column in self._unwritten
             if getattr(record, column) not in (None, "")
         ]
@@ -329,7 +329,7 @@ class UsageTable:
             faults.append(f"end_time_utc {end} is before start_time_utc {start}")
         mark = hash(str(row[0]))
         if mark in self._seen:
-            faults.append("record_id stands twice")
+            faults.append("record_id is used twice")
         self._seen.add(mark)
         return faults
 
