@@ -1,6 +1,6 @@
-"""Writes what pages say of the settings, from their descriptions in the settings' model.
+"""Writes the settings into the pages, from their descriptions in the settings' model.
 
-What is written stands between two comments; the rest of a page is a person's.
+The generated part is between two comments; people write the rest of a page.
 """
 
 from __future__ import annotations
@@ -19,28 +19,31 @@ _END: Final = "<!-- end of the settings -->"
 
 
 def table() -> str:
-    """README's table: a row per setting."""
-    rows = [f"| {_names(one)} | {one.default} | {one.meaning} |" for one in descriptions(Settings)]
+    """Return README's table: a row per setting."""
+    rows = [
+        f"| {_names(setting)} | {setting.default} | {setting.meaning} |"
+        for setting in descriptions(Settings)
+    ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
 def sections() -> str:
-    """The reference: a section per setting, so that a link can name it."""
-    return "\n\n".join(_section(one) for one in descriptions(Settings))
+    """Return the reference: a section per setting, so that a link can name it."""
+    return "\n\n".join(_section(setting) for setting in descriptions(Settings))
 
 
-#: The pages that say it, and how.
+#: The pages with a generated part, and the function that writes it.
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "README.md": table,
     "docs/configuration.md": sections,
 }
 
 
-def renewed(page: str) -> str:
-    """Return a page's text with what is written anew between the comments.
+def with_settings(page: str) -> str:
+    """Return a page's text with a new generated part between the comments.
 
     Raises:
-        ValueError: The page has no place for it.
+        ValueError: The page lacks the comments.
     """
     text = (ROOT / page).read_text(encoding="utf-8")
     before, begin, rest = text.partition(_BEGIN)
@@ -53,22 +56,22 @@ def renewed(page: str) -> str:
 def write() -> None:
     """Write the pages that differ."""
     for page in PAGES:
-        text = renewed(page)
+        text = with_settings(page)
         if (ROOT / page).read_text(encoding="utf-8") != text:
             (ROOT / page).write_text(text, encoding="utf-8")
 
 
-def _names(one: Description) -> str:
-    return ", ".join(f"`{PREFIX}{name}`" for name in one.variables)
+def _names(setting: Description) -> str:
+    return ", ".join(f"`{PREFIX}{name}`" for name in setting.variables)
 
 
-def _section(one: Description) -> str:
-    first, *others = (f"{PREFIX}{name}" for name in one.variables)
-    # This page lies in docs/, and a description's links begin at the root.
-    meaning = f"{one.meaning[0].upper()}{one.meaning[1:]}".replace("](docs/", "](")
-    lines = [f"### {first}", "", f"{meaning}.", "", f"- Default: {one.default or 'none'}"]
-    if one.unit:
-        lines.append(f"- Unit: {one.unit}")
+def _section(setting: Description) -> str:
+    first, *others = (f"{PREFIX}{name}" for name in setting.variables)
+    # This page is in docs/, but the links of a description begin at the root.
+    meaning = f"{setting.meaning[0].upper()}{setting.meaning[1:]}".replace("](docs/", "](")
+    lines = [f"### {first}", "", f"{meaning}.", "", f"- Default: {setting.default or 'none'}"]
+    if setting.unit:
+        lines.append(f"- Unit: {setting.unit}")
     if others:
         lines.append(f"- Also: {', '.join(f'`{name}`' for name in others)}")
     return "\n".join(lines)
