@@ -109,7 +109,7 @@ def _take(
     taken_at: str,
 ) -> None:
     """Measure one figure; if it fails, its row says so, and the run continues."""
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         for row in measure(testbed):
             results.put(replace(row, taken_at=taken_at))
@@ -118,17 +118,17 @@ def _take(
         row = Row(what=name, measured=None, unit="", missing=f"{type(error).__name__}: {error}")
         results.put(row)
         _print(row)
-    click.echo(f"  {name}: {time.monotonic() - begun:.0f} s")
+    click.echo(f"  {name}: {time.monotonic() - started:.0f} s")
 
 
 def _draw(testbed: Testbed, results: Results) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         results.curves = list(curves.measure(testbed))
     except Exception as error:  # noqa: BLE001 - as above
         missing = f"{type(error).__name__}: {error}"
         results.rows.append(Row(what="curves", measured=None, unit="", missing=missing))
-    click.echo(f"  curves: {time.monotonic() - begun:.0f} s")
+    click.echo(f"  curves: {time.monotonic() - started:.0f} s")
 
 
 def _print(row: Row) -> None:

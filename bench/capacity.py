@@ -51,17 +51,17 @@ def main(url: str, seconds: str) -> None:
     where = urlsplit(url)
     path = f"{API}requests/PR-0000-0001-000"
     call = f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
-    done, begun = 0, time.perf_counter()
+    done, started = 0, time.perf_counter()
     with socket.create_connection((where.hostname or "", where.port or 80)) as connection:
         connection.sendall(call)
         size = len(connection.recv(65536))
-        while time.perf_counter() - begun < float(seconds):
+        while time.perf_counter() - started < float(seconds):
             connection.sendall(call)
             missing = size
             while missing > 0:
                 missing -= len(connection.recv(missing))
             done += 1
-    print(done / (time.perf_counter() - begun))
+    print(done / (time.perf_counter() - started))
 
 
 if __name__ == "__main__":

@@ -46,12 +46,12 @@ class TimingProxy:
         method = getattr(self._port, name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
                 return method(*args, **kwargs)
             finally:
                 self.calls += 1
-                spent = time.perf_counter() - begun
+                spent = time.perf_counter() - started
                 self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
         return timed

@@ -121,11 +121,11 @@ def main(passes: str, *depths: str) -> None:
             _register(runtime, [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(depth)])
             results["ledger_bytes"] = (client.info("memory")["used_memory"] - empty) / depth
             more = [Ref(KIND, f"PR-0001-{number:06d}-000") for number in range(MARGIN)]
-            begun = time.perf_counter()
+            started = time.perf_counter()
             _register(runtime, more)
             for ref in more:
                 _complete(runtime, ref)
-            costs[depth].append(1e6 * (time.perf_counter() - begun) / MARGIN)
+            costs[depth].append(1e6 * (time.perf_counter() - started) / MARGIN)
     broker = redis.Redis.from_url(settings().broker_url)
     _flush(broker)
     empty = broker.info("memory")["used_memory"]

@@ -136,16 +136,16 @@ def run_nothing(testbed: Testbed, count: int, pool: Pool) -> float:
     queue = redis.Redis.from_url(testbed.redis_url)
     with testbed.processes() as processes:
         _fill(testbed, "nothing", count)
-        begun = 0.0
+        started = 0.0
         for _ in range(pool.workers):
             testbed.worker(processes, "bench.bare", *pool.options)
         while (left := int(queue.llen("bare"))) > 0:
-            if not begun and left < count:
-                begun, count = time.monotonic(), left
+            if not started and left < count:
+                started, count = time.monotonic(), left
             time.sleep(0.01)
-        if not begun:
+        if not started:
             raise MeasurementError("the tasks were done before they could be counted")
-        return count / (time.monotonic() - begun)
+        return count / (time.monotonic() - started)
 
 
 def _fill(testbed: Testbed, what: str, count: int = 0) -> None:

@@ -121,9 +121,9 @@ def _redis() -> Any:
 
 
 def _seconds(run: Any) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     run()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

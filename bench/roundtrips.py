@@ -85,12 +85,12 @@ def main(count: str) -> None:
     shares, milliseconds = [], []
     part = len(refs) // 5
     for start in range(0, part * 5, part):
-        ledger_before, begun = sum(ledger.seconds.values()), time.perf_counter()
+        ledger_before, started = sum(ledger.seconds.values()), time.perf_counter()
         for ref in refs[start : start + part]:
             result = handle(runtime, ref)
             if result.text != "approved":
                 raise SystemExit(result.text)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         shares.append((sum(ledger.seconds.values()) - ledger_before) / seconds)
         milliseconds.append(1000 * seconds / part)
     # Reading the counter is one read itself.

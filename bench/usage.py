@@ -65,9 +65,9 @@ def main(writer: str, count: str) -> None:
     # Write a small file first, so that everything is imported.
     write(_records(1))
     Path("/proc/self/clear_refs").write_text("5")
-    idle, begun = _megabytes("VmRSS"), time.perf_counter()
+    idle, started = _megabytes("VmRSS"), time.perf_counter()
     write(_records(int(count)))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "megabytes": _megabytes("VmHWM") - idle}))
 
 

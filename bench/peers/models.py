@@ -65,10 +65,10 @@ def main(module, path):
             print(json.dumps(values, sort_keys=True), flush=True)
             continue
         run, count = uses[use], int(times)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(count):
             run()
-        print((time.perf_counter() - begun) / count, flush=True)
+        print((time.perf_counter() - started) / count, flush=True)
 
 
 if __name__ == "__main__":

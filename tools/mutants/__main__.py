@@ -67,13 +67,13 @@ def check_edits(mutants: Sequence[Mutant]) -> None:
 
 def _row(table: Table, mutant: Mutant, jobs: str, *, wanted: Verdict) -> bool:
     """Run one mutant and add its result to the table; return whether it is the wanted one."""
-    began = time.monotonic()
+    started = time.monotonic()
     with temporary_copy(ROOT) as tree:
         tree.change(mutant.edits)
         verdict, results, output = _run(tree, mutant, jobs)
     failed = [result for result in results if result.verdict is not Verdict.PASSED]
     word = WORDS[verdict] if wanted is Verdict.FAILED else verdict.value
-    seconds = f"{time.monotonic() - began:.0f}"
+    seconds = f"{time.monotonic() - started:.0f}"
     names = "\n".join(result.test for result in failed)
     table.add_row(mutant.name, str(len(results)), names, word, seconds)
     sys.stdout.write(f"{word}: {mutant.name} ({seconds} s)\n")
