@@ -1,4 +1,5 @@
-# The image of the worker, beat, Flower and the sandbox: one image, the command tells them apart.
+# One image for the worker, beat, Flower, the console, the receiver of notifications and the sandbox.
+# The command selects the part.
 #
 #   docker build --tag connect-worker .
 #   docker build --tag connect-worker --build-arg PYTHON_IMAGE=python:3.12-slim .
@@ -6,13 +7,13 @@
 ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE}
 
-# Bytecode is compiled below: at run time the file system may be read-only.
+# The build compiles the bytecode (below), because the file system may be read-only at run time.
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/app \
     HOME=/tmp
 
-# A fixed number, so that a volume's owner and Kubernetes' runAsNonRoot can name it.
+# A fixed user id: volume owners and Kubernetes' runAsNonRoot need the number.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin connect
 
 WORKDIR /app
@@ -22,7 +23,7 @@ COPY requirements/worker.txt requirements/
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
     --require-hashes --only-binary=:all: -r requirements/worker.txt
 
-# What changes least comes first. Everything stays root's: the worker can't change its own code.
+# Files that change least come first. Root owns all of them: the worker can't change its own code.
 COPY celeryconfig.py ./
 COPY examples examples
 COPY tasks tasks

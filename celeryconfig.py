@@ -6,7 +6,7 @@ are acknowledged early, none is prefetched, none carries an ETA, and no result i
 
 from kombu import Queue
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import accounts_of, at, settings_of
 from connect_worker.settings.model import Settings
@@ -55,7 +55,7 @@ CONTROL_QUEUE = "control"
 task_queues = [
     Queue(at(name, account))
     for account, chosen in settings_by_account.items()
-    for name in (CONTROL_QUEUE, *(kind.value for kind in Kind), *chosen.queues)
+    for name in (CONTROL_QUEUE, *(kind.value for kind in RequestKind), *chosen.queues)
 ]
 task_default_queue = task_queues[0].name
 task_create_missing_queues = False

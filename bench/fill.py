@@ -8,11 +8,11 @@ import sys
 def main(what: str, count: str) -> None:
     """Enqueue all pending requests of the stand-in, or that many messages of a bare task."""
     if what == "ours":
-        from connect_worker.domain.states import Kind
+        from connect_worker.domain.states import RequestKind
         from connect_worker.engine.poller import poll
         from tasks.celery_support.bootstrap import engine
 
-        result = poll(engine(), Kind.FULFILLMENT)
+        result = poll(engine(), RequestKind.FULFILLMENT)
         if result.problem:
             raise SystemExit(result.problem)
         return

@@ -107,7 +107,7 @@ def main(passes: str, *depths: str) -> None:
     """Measure each depth in several passes; print the costs as JSON."""
     import redis
 
-    from connect_worker.domain.states import Ref
+    from connect_worker.domain.states import RequestKey
     from tasks.celery_support.bootstrap import engine, settings
 
     runtime = engine()
@@ -118,9 +118,11 @@ def main(passes: str, *depths: str) -> None:
         for depth in costs:
             _flush(client)
             empty = client.info("memory")["used_memory"]
-            _register(runtime, [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(depth)])
+            _register(
+                runtime, [RequestKey(KIND, f"PR-0000-{number:06d}-000") for number in range(depth)]
+            )
             results["ledger_bytes"] = (client.info("memory")["used_memory"] - empty) / depth
-            more = [Ref(KIND, f"PR-0001-{number:06d}-000") for number in range(MARGIN)]
+            more = [RequestKey(KIND, f"PR-0001-{number:06d}-000") for number in range(MARGIN)]
             started = time.perf_counter()
             _register(runtime, more)
             for ref in more:
@@ -129,7 +131,7 @@ def main(passes: str, *depths: str) -> None:
     broker = redis.Redis.from_url(settings().broker_url)
     _flush(broker)
     empty = broker.info("memory")["used_memory"]
-    messages = [Ref(KIND, f"PR-0000-{number:06d}-000") for number in range(2_000)]
+    messages = [RequestKey(KIND, f"PR-0000-{number:06d}-000") for number in range(2_000)]
     runtime.publisher.publish(messages)
     used = broker.info("memory")["used_memory"] - empty
     results["message_bytes"] = used / len(messages)
@@ -142,11 +144,11 @@ def _flush(client: Any) -> None:
 
 
 def _register(engine: Any, refs: Sequence[Any]) -> None:
-    from connect_worker.domain.states import Sighting
+    from connect_worker.domain.states import PendingRequest
 
     seen_at = engine.ledger.now()
-    sightings = [Sighting(ref, None, "PRD-000-000-000") for ref in refs]
-    engine.ledger.sight(sightings, seen_at=seen_at, requeue_seconds=60)
+    pending = [PendingRequest(ref, None, "PRD-000-000-000") for ref in refs]
+    engine.ledger.register(pending, seen_at=seen_at, requeue_seconds=60)
 
 
 def _complete(engine: Any, ref: Any) -> None:
@@ -154,8 +156,8 @@ def _complete(engine: Any, ref: Any) -> None:
     claim = engine.ledger.claim(ref, owner=f"bench:{ref.id}", lease_seconds=60)
     decision = {"decision": {"type": "approve"}, "seen": "", "waited_as": "pending"}
     engine.ledger.decide(claim, decision)
-    engine.ledger.record(claim, "approve", {"posted": "approved"})
-    engine.ledger.settle(claim, "approved", keep_seconds=60)
+    engine.ledger.record_step(claim, "approve", {"posted": "approved"})
+    engine.ledger.complete(claim, "approved", keep_seconds=60)
 
 
 if __name__ == "__main__":

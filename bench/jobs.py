@@ -21,7 +21,7 @@ import redis
 
 from bench.sample import MeasurementError
 from bench.testbed import Testbed, await_condition
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -211,4 +211,4 @@ def _read_run(load: Load, report: Mapping[str, Any], workers: Sequence[psutil.Pr
 
 
 #: The kind of request that is measured.
-KIND = Kind.FULFILLMENT
+KIND = RequestKind.FULFILLMENT

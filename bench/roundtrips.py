@@ -66,8 +66,8 @@ def main(count: str) -> None:
     import redis
 
     from bench.backlog import Backlog
-    from connect_worker.domain.states import Ref
-    from connect_worker.engine.job_runner import handle
+    from connect_worker.domain.states import RequestKey
+    from connect_worker.engine.job_runner import run_job
     from connect_worker.engine.poller import poll
     from tasks.celery_support.bootstrap import engine, settings
 
@@ -76,9 +76,9 @@ def main(count: str) -> None:
     runtime = replace(real, ledger=ledger)
     poll(real, KIND)
     counter = redis.Redis.from_url(settings().redis_url)
-    refs = [Ref(KIND, name) for name in Backlog(int(count)).pending]
+    refs = [RequestKey(KIND, name) for name in Backlog(int(count)).pending]
     for ref in refs[:10]:
-        handle(runtime, ref)
+        run_job(runtime, ref)
     refs = refs[10:]
     ledger.calls, ledger.seconds = 0, {}
     before = counter.info("stats")["total_reads_processed"]
@@ -87,7 +87,7 @@ def main(count: str) -> None:
     for start in range(0, part * 5, part):
         ledger_before, started = sum(ledger.seconds.values()), time.perf_counter()
         for ref in refs[start : start + part]:
-            result = handle(runtime, ref)
+            result = run_job(runtime, ref)
             if result.text != "approved":
                 raise SystemExit(result.text)
         seconds = time.perf_counter() - started

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, Self
 
-from connect_worker.observability.masking import hide
+from connect_worker.observability.masking import register_secret
 
 #: Where `Config.get_instance` looks when nobody made a configuration.
 DEFAULT_FILE: Final = "config.json"
@@ -128,7 +128,7 @@ class Config:
         self._api_url = _text("api_url", url).rstrip("/") + "/"
         self._api_key = _prefixed(_text("api_key", key))
         bare = self._api_key.removeprefix(_PREFIX)
-        hide(bare, bare.rpartition(":")[2])
+        register_secret(bare, bare.rpartition(":")[2])
         self._products = _product_ids(entries.get("products") if products is None else products)
 
 

@@ -34,14 +34,14 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ AccountPaused          R    nothing was sent: the account pauses, for all its workers
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
      ├─ InvalidDecision        P    what the processor returned or raised decides nothing
-     ├─ GaveUp                 P    it was "not yet" for longer than the processor waits
+     ├─ RetryDeadlineExceeded  P    it was "not yet" for longer than the processor waits
      ├─ InvalidStep            P    a durable step that can't be run or journaled
      ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
      ├─ SettingsError          P    a setting is missing or malformed
      ├─ RegistrationError      P    the processors can't be registered
      ├─ AliasRefused           P    a real `connect` is where connect_worker was to take its name
      ├─ LedgerUnavailable      R    the ledger did not answer
-     ├─ KeyMissing             R    a stored value is encrypted with a key that is not here
+     ├─ DecryptionKeyMissing   R    a stored value is encrypted with a key that is not here
      └─ LeaseLost                   somebody else owns the job now: stop, and write nothing
 
 All of them survive pickling with their attributes, and none shows a secret.
@@ -190,13 +190,13 @@ class RetryRequest(Message):
     """Not yet: what the request waits for is not ready; run the processor again after a delay.
 
     The request waits, and does not fail: no attempt is used up, nothing is said in its
-    conversation. The limit in time counts from the visit's first `RetryRequest`; when it is over,
+    conversation. The limit in time counts from the cycle's first `RetryRequest`; when it is over,
     `when_exhausted` of the automation says what becomes of the request.
 
     Args:
         message: What it waits for; people see it in `connect-worker list` and Flower.
         delay: Seconds until the next run; None for `CONNECT_SKIP_SECONDS`.
-        give_up_after: Seconds since the visit's first "not yet" after which to wait no longer; None
+        give_up_after: Seconds since the cycle's first "not yet" after which to wait no longer; None
             for the automation's own `give_up_after`, a day unless it says otherwise.
 
     Raises:
@@ -626,11 +626,11 @@ class InvalidDecision(Permanent):
         super().__init__(message, "decision")
 
 
-class GaveUp(Permanent):
+class RetryDeadlineExceeded(Permanent):
     """A request was "not yet" for longer than its processor is willing to wait.
 
     Examples:
-        >>> str(GaveUp("not yet for 3600 s: the tenant is being made"))
+        >>> str(RetryDeadlineExceeded("not yet for 3600 s: the tenant is being made"))
         'not yet for 3600 s: the tenant is being made'
     """
 
@@ -641,7 +641,7 @@ class GaveUp(Permanent):
 class InvalidStep(Permanent):
     """A durable step can't be run, or its result not be journaled; what is journaled stays.
 
-    Two steps have one name, the order is another than it was when the visit's first steps were
+    Two steps have one name, the order is another than it was when the cycle's first steps were
     done, a result is no JSON, or holds a password. The request is parked: mend the processor, then
     `connect-worker rerun` goes on at the first step without a result.
 
@@ -722,13 +722,13 @@ class LedgerUnavailable(Retryable):
         super().__init__(message, "ledger")
 
 
-class KeyMissing(Retryable):
+class DecryptionKeyMissing(Retryable):
     """A value in the ledger is encrypted with a key that this process does not have.
 
     The request waits, with all that is stored of it, for a worker that has the key.
 
     Examples:
-        >>> issubclass(KeyMissing, Retryable)
+        >>> issubclass(DecryptionKeyMissing, Retryable)
         True
     """
 

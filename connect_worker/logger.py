@@ -24,7 +24,7 @@ _bound: ContextVar[Mapping[str, object]] = ContextVar("connect_worker_log", defa
 def bind_log(**facts: object) -> Iterator[None]:
     """Add facts to every line logged inside the with-block, in this thread or task only.
 
-    Inner blocks add to outer ones. The worker binds `request`, `product`, `visit` and `attempt`.
+    Inner blocks add to outer ones. The worker binds `request`, `product`, `cycle` and `attempt`.
 
     Examples:
         >>> with bind_log(request="PR-1"):

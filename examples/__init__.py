@@ -1,1 +1,1 @@
-"""One processor per kind, as a vendor would write them; `make demo` runs them."""
+"""One processor for each kind, as a vendor would write it; `make demo` runs them."""

@@ -1,4 +1,4 @@
-"""Purchases: a tenant in the vendor's system for each, and its id back in Connect."""
+"""Purchases: creates a tenant in the vendor's system, and stores the tenant's id in Connect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Response = ActivationTemplateResponse | ActivationTileResponse
 
 
 class Purchases(FulfillmentAutomation):
-    """Approves purchases with a tenant, asks for a missing email, refuses absurd quantities."""
+    """Approves purchases with a tenant, asks for a missing email, fails absurd quantities."""
 
     def process_request(self, request: Fulfillment) -> Response:
         """Decide one fulfillment request."""
@@ -24,7 +24,7 @@ class Purchases(FulfillmentAutomation):
         return self.purchase(request)
 
     def purchase(self, request: Fulfillment) -> Response:
-        """Create the tenant and store its id."""
+        """Create the tenant and store its id in Connect."""
         for item in request.asset.items:
             if item.quantity > MOST_SEATS:
                 raise FailRequest(f"{item.quantity} of {item.mpn} is more than we can provide")
@@ -35,7 +35,7 @@ class Purchases(FulfillmentAutomation):
         tenant = create_tenant(
             request_id=request.id,
             email=str(email.value) if email else "",
-            # Whatever happens to this worker, the vendor's system makes one tenant for this key.
+            # The vendor's system creates one tenant for this key, even if this worker dies.
             key=self.idempotency_key,
         )
         purchase_id = request.asset.get_param_by_id("purchase_id")

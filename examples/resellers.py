@@ -1,4 +1,4 @@
-"""Reseller setups: every reseller of a known account is welcome."""
+"""Reseller setups: approves every reseller that has an account."""
 
 from __future__ import annotations
 

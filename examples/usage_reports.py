@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from connect_worker.models import Contract, Product, UsageFile, UsageListing, UsageRecord
 from connect_worker.resources import Directory, UsageAutomation
 
-#: Enough for an example.
+#: The example reports at most so many assets.
 MOST_ASSETS = 25
 
 
@@ -33,7 +33,7 @@ class MonthlyUsage(UsageAutomation):
         return f"reported as {submitted.id}"
 
     def records(self, request: UsageListing, start: datetime, end: datetime) -> list[UsageRecord]:
-        """Return a record per asset and item; a real vendor asks its own meters here."""
+        """Return one record per asset and item; a real vendor would read its own metering here."""
         assets = Directory(self.config).list_assets({"product.id": request.product.id})
         return [
             UsageRecord(

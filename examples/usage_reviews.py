@@ -1,4 +1,4 @@
-"""Usage files: a file without invalid records goes to the provider."""
+"""Usage files: submits a file without invalid records to the provider."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from connect_worker.resources import UsageFileAutomation
 
 
 class UsageReview(UsageFileAutomation):
-    """Submits files that are ready, deletes the ones that Connect found invalid records in."""
+    """Submits files that are ready; deletes files in which Connect found invalid records."""
 
     def process_request(self, request: UsageFile) -> None:
         """Decide one usage file."""

@@ -1,7 +1,7 @@
-"""The vendor's own provisioning system, as the examples call it.
+"""The client of the vendor's own provisioning system, for the examples.
 
-`VENDOR_URL` says where it is. Its one promise matters here: the same `Idempotency-Key` gets the
-same tenant, however often it is sent.
+`VENDOR_URL` is the system's address. The examples rely on one promise of that system: it answers
+every call with the same `Idempotency-Key` with the same tenant.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ TIMEOUT_SECONDS = 30.0
 
 
 def create_tenant(*, request_id: str, email: str, key: str) -> str:
-    """Create the customer's tenant, once per key; returns its id.
+    """Create the customer's tenant, once per key, and return its id.
 
     Raises:
-        requests.RequestException: The vendor's system did not answer, or refused. The worker tries
-        again.
+        requests.RequestException: The vendor's system did not answer, or refused the call. The
+            worker runs the processor again.
     """
     answer = requests.post(
         f"{vendor_url()}/tenants",

@@ -5,6 +5,6 @@ from celery import Celery
 app = Celery(
     "connect-worker",
     events="tasks.celery_support.consumer:LosslessEvents",
-    task_cls="tasks.celery_support.base_task:BriefTask",
+    task_cls="tasks.celery_support.base_task:BaseTask",
 )
 app.config_from_object("celeryconfig")

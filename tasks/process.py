@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from celery.exceptions import Retry
 
-from connect_worker.domain.states import Kind, Ref
-from connect_worker.engine.job_runner import Handled, handle
+from connect_worker.domain.states import RequestKey, RequestKind
+from connect_worker.engine.job_runner import JobResult, run_job
 from connect_worker.settings.accounts import at
 from tasks.app import app
 from tasks.celery_support.base_task import takes_name_of
@@ -22,7 +22,7 @@ class Later(Exception):  # noqa: N818 - a reason, which Flower shows by its `rep
         return str(self)
 
 
-def process(kind: Kind, request_id: str, account: str = "") -> str:
+def process(kind: RequestKind, request_id: str, account: str = "") -> str:
     """Handle one request; returns how it ended, for people.
 
     Raises:
@@ -30,7 +30,7 @@ def process(kind: Kind, request_id: str, account: str = "") -> str:
             makes Flower show RETRY with the reason.
     """
     with of_account(account):
-        handled = handle(engine(account), Ref(kind, request_id))
+        handled = run_job(engine(account), RequestKey(kind, request_id))
     text = told(handled)
     if handled.retry_seconds is not None:
         due = datetime.now(UTC) + timedelta(seconds=handled.retry_seconds)
@@ -38,18 +38,18 @@ def process(kind: Kind, request_id: str, account: str = "") -> str:
     return text
 
 
-def told(handled: Handled) -> str:
+def told(handled: JobResult) -> str:
     """Return what Flower and Celery's log say of a job: its product, and how it ended."""
     return f"{handled.product}: {handled.text}" if handled.product else handled.text
 
 
-def _define(kind: Kind, account: str) -> None:
-    @app.task(name=at(f"process.{kind}", account), takes=takes_name_of(kind))
+def _define(kind: RequestKind, account: str) -> None:
+    @app.task(name=at(f"process.{kind}", account), validates=takes_name_of(kind))
     def run(request_id: str) -> str:
         """Process one request of the kind, by its id; of a listing, by its id and period."""
         return process(kind, request_id, account)
 
 
 for _account in accounts():
-    for _kind in Kind:
+    for _kind in RequestKind:
         _define(_kind, _account)

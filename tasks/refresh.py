@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.change_hints import ChangeHint
 from connect_worker.engine import refresher as looking
 from connect_worker.settings.accounts import at
 from tasks.app import app
@@ -12,11 +12,11 @@ from tasks.celery_support.signals import of_account
 
 
 def _define(account: str) -> None:
-    @app.task(name=at("look", account), takes=staticmethod(takes_notice))
-    def look(notice: str) -> str:
+    @app.task(name=at("refresh", account), validates=staticmethod(takes_notice))
+    def refresh(notice: str) -> str:
         """Ask Connect for what a notice is about, and enqueue what is new."""
         with of_account(account):
-            return looking.look(engine(account), Notice.parse(notice))
+            return looking.refresh(engine(account), ChangeHint.parse(notice))
 
 
 for _account in accounts():

@@ -1,12 +1,27 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from connect_worker.devtools.embedded_redis import NoServer, find_server
 from connect_worker.observability import masking
+
+
+def pytest_report_header() -> str:
+    """Name the Redis that the tests start, for what they measure depends on it."""
+    try:
+        program = find_server()
+    except NoServer as error:
+        return f"redis: {error}"
+    words = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    version = next(word for word in words if word.startswith("v="))
+    return f"redis: {words[0]} {version.removeprefix('v=')} ({program})"
 
 
 @pytest.fixture(autouse=True)

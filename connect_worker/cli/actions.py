@@ -12,17 +12,17 @@ from rich.progress import track
 from connect_worker.cli.context import Desk, Exit, at_desk, example
 from connect_worker.cli.options import filters
 from connect_worker.cli.requests import table_of
-from connect_worker.domain.states import Entry, Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.operations.actions import (
     DISCARD,
     REPOST,
     RERUN,
     RERUN_ALL_STEPS,
-    Act,
+    Action,
     Result,
-    carry_out,
+    apply_action,
     count,
-    sort_out,
+    partition,
 )
 from connect_worker.operations.filters import Choice, find
 from connect_worker.operations.formatting import clean
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., object])
 SHOWN = 10
 
 
-def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
+def _command(act: Action, short: str, text: str, *examples: str) -> click.Command:
     @click.command(act.name, short_help=short, help=text, epilog=example(*examples))
     @click.argument("request_ids", nargs=-1, metavar="[REQUEST]...")
     @click.option("--all", "everything", is_flag=True, help="All that are parked.")
@@ -53,7 +53,10 @@ def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
         forget_steps: bool = False,
     ) -> Exit:
         choice = Choice(
-            Kind(kind) if kind else None, frozenset({State.PARKED}), product=product, error=error
+            RequestKind(kind) if kind else None,
+            frozenset({State.PARKED}),
+            product=product,
+            error=error,
         )
         is_narrowed = bool(kind or product or error)
         is_chosen = everything or is_narrowed
@@ -70,7 +73,7 @@ def _command(act: Act, short: str, text: str, *examples: str) -> click.Command:
     return command
 
 
-def _forgetful(act: Act) -> Callable[[F], F]:
+def _forgetful(act: Action) -> Callable[[F], F]:
     """Give `rerun` the option that the others don't have."""
     if act is not RERUN:
         return lambda command: command
@@ -81,8 +84,8 @@ def _forgetful(act: Act) -> Callable[[F], F]:
     )
 
 
-def _named(desk: Desk, request_ids: Sequence[str], result: Result) -> list[Entry]:
-    found: dict[Ref, Entry] = {}
+def _named(desk: Desk, request_ids: Sequence[str], result: Result) -> list[RequestRecord]:
+    found: dict[RequestKey, RequestRecord] = {}
     for request_id in request_ids:
         entries = find(desk.ledger, request_id)
         found |= {entry.ref: entry for entry in entries}
@@ -92,9 +95,9 @@ def _named(desk: Desk, request_ids: Sequence[str], result: Result) -> list[Entry
 
 
 def _carry_out(
-    desk: Desk, act: Act, entries: list[Entry], result: Result, *, is_sure: bool
+    desk: Desk, act: Action, entries: list[RequestRecord], result: Result, *, is_sure: bool
 ) -> Exit:
-    able = sort_out(act, entries, result)
+    able = partition(act, entries, result)
     if able and not is_sure:
         _ask(desk, act, able)
     console = Console(stderr=True)
@@ -105,13 +108,13 @@ def _carry_out(
         transient=True,
         disable=not console.is_terminal,
     ):
-        carry_out(act, desk.ledger, entry.ref, result, keep_days=desk.settings.keep_days)
+        apply_action(act, desk.ledger, entry.ref, result, keep_days=desk.settings.keep_days)
     desk.answer(result.document(act))
     _tell(desk, act, result)
     return Exit.NOT_DONE if result.refused or result.not_found else Exit.DONE
 
 
-def _tell(desk: Desk, act: Act, result: Result) -> None:
+def _tell(desk: Desk, act: Action, result: Result) -> None:
     """Say to people what became of each."""
     desk.say(result.summary(act))
     for name, why in result.refused.items():
@@ -120,7 +123,7 @@ def _tell(desk: Desk, act: Act, result: Result) -> None:
         desk.say(f"{clean(name)}: the ledger has no such request")
 
 
-def _ask(desk: Desk, act: Act, entries: list[Entry]) -> None:
+def _ask(desk: Desk, act: Action, entries: list[RequestRecord]) -> None:
     """Show whom it concerns and ask; on standard error, so that JSON stays alone."""
     console = Console(stderr=True)
     console.print(table_of(entries[:SHOWN], desk.ledger.now(), wide=console.width >= 100))
@@ -133,7 +136,7 @@ rerun = _command(
     RERUN,
     "Run the processor again for parked requests.",
     "Run the processor again for requests that are parked, or were discarded.\n\n"
-    "In the same visit: the attempts begin anew, a stored decision is dropped, done steps stay, "
+    "In the same cycle: the attempts begin anew, a stored decision is dropped, done steps stay, "
     "and the idempotency key is the same.",
     "connect-worker rerun PR-5852-1608-0000",
     "connect-worker rerun --kind fulfillment --error VendorDown --yes",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Publisher
 from connect_worker.operations.status import Workers
 
@@ -26,7 +26,7 @@ class Control(Protocol):
     def queues_taken(self, *, seconds: float) -> Mapping[str, Sequence[str]]:
         """Return the queues of which workers take messages, by worker."""
 
-    def send_polls(self, kinds: Sequence[Kind], account: str = "") -> None:
+    def send_polls(self, kinds: Sequence[RequestKind], account: str = "") -> None:
         """Ask the workers to poll these kinds of an account now."""
 
     def publisher(self, account: str = "") -> Publisher:

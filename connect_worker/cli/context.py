@@ -34,10 +34,10 @@ STYLES: Mapping[State, str] = {
     State.RUNNING: "cyan",
     State.POSTING: "cyan",
     State.RETRY: "yellow",
-    State.WAITING: "blue",
+    State.SNOOZED: "blue",
     State.DECIDED: "yellow",
     State.PARKED: "bold red",
-    State.SETTLED: "green",
+    State.COMPLETED: "green",
     State.SUPERSEDED: "magenta",
     State.DISCARDED: "dim",
 }
@@ -212,7 +212,7 @@ def _at_their_accounts(
     Raises:
         Refused: A request is in several accounts, so that nobody knows which is meant.
     """
-    name = next((one for one in ("request_id", "request_ids") if arguments.get(one)), None)
+    name = next((item for item in ("request_id", "request_ids") if arguments.get(item)), None)
     if len(desks) == 1 or name is None:
         return [(desk, arguments) for desk in desks]
     given = arguments[name]

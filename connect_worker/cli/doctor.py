@@ -25,7 +25,7 @@ from connect_worker.cli.context import Exit, account_option, choose_accounts, ex
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import (
     ConnectionFailed,
@@ -41,7 +41,7 @@ from connect_worker.ledger.checks import inspect, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.filters import OPEN_STATES
 from connect_worker.operations.formatting import clean
-from connect_worker.operations.status import Board, read_board
+from connect_worker.operations.status import StatusReport, read_status
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
@@ -149,9 +149,9 @@ class Checkup:
             accounts = Settings.from_env().accounts
         except SettingsError:
             accounts = ()
-        for one in misspelt(os.environ, accounts):
-            remedy = f"call it {one.meant}, if that is meant"
-            yield Finding("settings", Level.WARN, f"{one.name} is no setting", remedy)
+        for item in misspelt(os.environ, accounts):
+            remedy = f"call it {item.meant}, if that is meant"
+            yield Finding("settings", Level.WARN, f"{item.name} is no setting", remedy)
 
     def of_processors(self) -> Iterator[Finding]:
         """Load the automations and tell which kinds and products they cover."""
@@ -167,11 +167,13 @@ class Checkup:
             remedy = "mend it: with this, a worker refuses to start"
             yield Finding("processors", Level.FAIL, str(error), remedy)
             return
-        for one in self._registry.registrations:
-            is_alone = len(self._registry.of_kind(one.kind)) == 1
+        for registration in self._registry.registrations:
+            is_alone = len(self._registry.of_kind(registration.kind)) == 1
             rest = "all products" if is_alone else "all other products"
-            products = ", ".join(sorted(one.products)) if one.products else rest
-            yield Finding("processors", Level.OK, f"{one.kind}: {one.name}, {products}")
+            products = ", ".join(sorted(registration.products)) if registration.products else rest
+            yield Finding(
+                "processors", Level.OK, f"{registration.kind}: {registration.name}, {products}"
+            )
 
     def of_connect(self) -> Iterator[Finding]:
         """Call Connect as the polls do, once for each kind that has a processor."""
@@ -180,8 +182,8 @@ class Checkup:
         client = Client(
             self._config.api_url, self._config.api_key, timeout_seconds=PATIENCE_SECONDS
         )
-        kinds = [kind for kind in Kind if self._registry and self._registry.of_kind(kind)]
-        for kind in kinds or [Kind.FULFILLMENT]:
+        kinds = [kind for kind in RequestKind if self._registry and self._registry.of_kind(kind)]
+        for kind in kinds or [RequestKind.FULFILLMENT]:
             problem = self._call(client, KINDS[kind].path, self._settings)
             if problem is not None:
                 yield problem
@@ -265,7 +267,7 @@ class Checkup:
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
-                board = read_board(ledger, poll_seconds=self._settings.poll_seconds)
+                board = read_status(ledger, poll_seconds=self._settings.poll_seconds)
                 yield self._of_encryption(ledger)
         except LedgerUnavailable as error:
             yield failed("Redis", str(error))
@@ -294,14 +296,14 @@ class Checkup:
     def _of_encryption(self, ledger: RedisLedger) -> Finding:
         """Tell whether what open requests have stored can be read with this environment's keys."""
         keys = self._settings.encryption_key if self._settings else ()
-        closed = [entry for entry in ledger.entries(states=OPEN_STATES) if entry.sealed]
+        closed = [entry for entry in ledger.iter_records(states=OPEN_STATES) if entry.decrypt_error]
         if closed:
             names = ", ".join(entry.ref.id for entry in closed[:3])
             return Finding(
                 "encryption",
                 Level.FAIL,
                 f"of {len(closed)} open requests ({names}{', …' if len(closed) > 3 else ''}) "
-                f"something can't be read here: {closed[0].sealed}",
+                f"something can't be read here: {closed[0].decrypt_error}",
                 "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
             )
         if not keys:
@@ -342,17 +344,17 @@ class Checkup:
     def _queues(self) -> dict[str, str]:
         """Return what waits in each queue that the processors and the schedule need."""
         found = {at("control", self._account): "polls and sweeps"}
-        for one in self._registry.registrations if self._registry else ():
-            name = at(one.route.queue or one.kind.value, self._account)
+        for item in self._registry.registrations if self._registry else ():
+            name = at(item.route.queue or item.kind.value, self._account)
             found[name] = (
-                f"{found[name]}, {one.name}" if name in found else f"requests of {one.name}"
+                f"{found[name]}, {item.name}" if name in found else f"requests of {item.name}"
             )
         return found
 
-    def _of_polls(self, board: Board) -> Iterator[Finding]:
+    def _of_polls(self, board: StatusReport) -> Iterator[Finding]:
         """Tell by the last polls whether beat runs: it answers no question itself."""
-        late = [kind for kind in Kind if board.is_late(kind)]
-        if len(late) == len(Kind):
+        late = [kind for kind in RequestKind if board.is_late(kind)]
+        if len(late) == len(RequestKind):
             yield Finding(
                 "beat",
                 Level.FAIL,

@@ -109,7 +109,7 @@ def _requirement(address: str, extra: str = "") -> str:
 
 def _written(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:
     """Yield the files under a folder of templates, each with its text."""
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.is_dir():
             # The one folder that is named after the project.
             name = values["package"] if entry.name == "package" else entry.name

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from connect_worker.domain.states import FINAL_STATES, Kind, State
+from connect_worker.domain.states import FINAL_STATES, RequestKind, State
 from connect_worker.operations.filters import OPEN_STATES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Words for several states at once.
 GROUPS = {"open": OPEN_STATES, "ended": FINAL_STATES, "all": frozenset(State)}
 
-KIND = click.Choice([kind.value for kind in Kind])
+KIND = click.Choice([kind.value for kind in RequestKind])
 STATE = click.Choice([*GROUPS, *(state.value for state in State)])
 
 

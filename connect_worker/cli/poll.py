@@ -10,7 +10,7 @@ import click
 from connect_worker.cli.broker import control
 from connect_worker.cli.context import Desk, Exit, Refused, at_desk, example
 from connect_worker.cli.options import KIND
-from connect_worker.domain.states import Kind, Poll
+from connect_worker.domain.states import PollReport, RequestKind
 from connect_worker.operations.formatting import clean, span
 from connect_worker.operations.request_details import document_of_poll
 
@@ -34,7 +34,7 @@ def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
 
     The polls are made by a worker: this command needs the broker and one of them.
     """
-    kinds = [Kind(name) for name in dict.fromkeys(names)] or list(Kind)
+    kinds = [RequestKind(name) for name in dict.fromkeys(names)] or list(RequestKind)
     before = desk.ledger.polls()
     try:
         control().send_polls(kinds, desk.account)
@@ -44,12 +44,12 @@ def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
     silent = [kind for kind in kinds if kind not in found]
     desk.answer(
         {
-            "polls": {kind.value: document_of_poll(one) for kind, one in found.items()},
+            "polls": {kind.value: document_of_poll(item) for kind, item in found.items()},
             "unanswered": [kind.value for kind in silent],
         }
     )
-    for kind, one in found.items():
-        desk.say(f"{kind}: {text_of(one)}")
+    for kind, item in found.items():
+        desk.say(f"{kind}: {text_of(item)}")
     if silent and patience:
         names_of = ", ".join(silent)
         raise Refused(
@@ -63,8 +63,11 @@ def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
 
 
 def _await(
-    desk: Desk, kinds: Sequence[Kind], before: Mapping[Kind, Poll], patience: float
-) -> dict[Kind, Poll]:
+    desk: Desk,
+    kinds: Sequence[RequestKind],
+    before: Mapping[RequestKind, PollReport],
+    patience: float,
+) -> dict[RequestKind, PollReport]:
     """Return the polls that ended since; all of them, or those of the time there was."""
     give_up = time.monotonic() + patience
     while True:
@@ -77,6 +80,6 @@ def _await(
         time.sleep(LOOK_SECONDS)
 
 
-def text_of(poll: Poll) -> str:
+def text_of(poll: PollReport) -> str:
     """Say what a poll has found."""
     return clean(poll.problem) or f"{poll.seen} waiting, {poll.new} new, in {span(poll.seconds)}"

@@ -42,17 +42,17 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     from connect_worker.exceptions import Message
     from connect_worker.resources.automation import listed
 
-    chosen = [one for one in automations_in(automation) if one.kind in SETTLED]
+    chosen = [item for item in automations_in(automation) if item.kind in SETTLED]
     if not chosen:
         raise Refused("usage listings are never settled: there is nothing to compare", Exit.USAGE)
     config = config_of(account)
     rows: list[dict[str, JSON]] = []
-    for one in chosen:
-        wanted = listed(one.products) or config.products
+    for item in chosen:
+        wanted = listed(item.products) or config.products
         try:
             with quiet():
-                found = latest(client_for(config), one.kind, products=wanted, last=last)
-                rows += [_row(one, document, config) for document in found]
+                found = latest(client_for(config), item.kind, products=wanted, last=last)
+                rows += [_row(item, document, config) for document in found]
         except Message as error:
             raise Refused(f"settled requests can't be read: {error}", Exit.NO_ANSWER) from error
     differing = [row for row in rows if row["difference"]]
@@ -66,15 +66,15 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
 def _row(automation: Any, document: JSON, config: Any) -> dict[str, JSON]:
     from connect_worker.domain.secrets import passwords_in
     from connect_worker.dry_run.history import difference, rewound
-    from connect_worker.dry_run.runner import rehearse
-    from connect_worker.dry_run.transport import Account
-    from connect_worker.observability.masking import hide_here, hiding
+    from connect_worker.dry_run.runner import dry_run
+    from connect_worker.dry_run.transport import LiveTransport
+    from connect_worker.observability.masking import register_scoped_secrets, secret_scope
     from connect_worker.operations.formatting import clean
 
     kind = automation.kind
-    run = rehearse(automation, rewound(kind, document), config=config, reads=Account(config))
-    with hiding():
-        hide_here(passwords_in(document))
+    run = dry_run(automation, rewound(kind, document), config=config, reads=LiveTransport(config))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         if run.decided is None and run.error is not None:
             found = f"was {document.get('status')}, now {type(run.error).__name__}: {run.error}"
         else:

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from connect_worker.cli.context import STYLES, Desk, Exit, Refused, at_desk, example
 from connect_worker.cli.options import STATE, filters, states_of
-from connect_worker.domain.states import Entry, Kind
-from connect_worker.operations.actions import ACTS
+from connect_worker.domain.states import RequestKind, RequestRecord
+from connect_worker.operations.actions import ACTIONS
 from connect_worker.operations.filters import Choice, find
 from connect_worker.operations.formatting import clean, moment, span
 from connect_worker.operations.request_details import (
@@ -61,9 +61,9 @@ def list_requests(
     Without --state: all that have not ended, parked ones included. Ended requests are remembered
     for CONNECT_KEEP_DAYS.
     """
-    choice = Choice(Kind(kind) if kind else None, states_of(words), product, prefix, error)
+    choice = Choice(RequestKind(kind) if kind else None, states_of(words), product, prefix, error)
     counted = Counted(choice.of(desk.ledger))
-    entries = heapq.nsmallest(limit, counted, key=lambda one: (one.first_seen, one.ref.id))
+    entries = heapq.nsmallest(limit, counted, key=lambda item: (item.first_seen, item.ref.id))
     document = {"total": counted.total, "requests": [row_of(entry) for entry in entries]}
     now = desk.ledger.now()
     desk.answer(document, _picture(entries, counted.total, now, desk.console.width))
@@ -72,17 +72,17 @@ def list_requests(
 class Counted:
     """Passes entries on, and knows how many they were."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[RequestRecord]) -> None:
         self._entries = entries
         self.total = 0
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RequestRecord]:
         for entry in self._entries:
             self.total += 1
             yield entry
 
 
-def _picture(entries: list[Entry], total: int, now: float, width: int) -> RenderableType:
+def _picture(entries: list[RequestRecord], total: int, now: float, width: int) -> RenderableType:
     if not total:
         return Text("No such requests.")
     more = f"{len(entries)} of {total}: --limit {total} shows all." if len(entries) < total else ""
@@ -92,12 +92,12 @@ def _picture(entries: list[Entry], total: int, now: float, width: int) -> Render
     return Group(table, Text(more)) if more else table
 
 
-def _why(entry: Entry) -> str:
-    held = f"paused by a person ({entry.held_by})" if entry.held_by else ""
+def _why(entry: RequestRecord) -> str:
+    held = f"paused by a person ({entry.paused_by})" if entry.paused_by else ""
     return clean(held or entry.outcome or entry.error)
 
 
-def table_of(entries: list[Entry], now: float, *, wide: bool) -> Table:
+def table_of(entries: list[RequestRecord], now: float, *, wide: bool) -> Table:
     """Draw requests, one a line."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Request", style="bold", no_wrap=True)
@@ -130,7 +130,7 @@ def table_of(entries: list[Entry], now: float, *, wide: bool) -> Table:
 @click.argument("request_id", metavar="REQUEST")
 @at_desk
 def show(desk: Desk, *, request_id: str) -> None:
-    """Tell the whole story of one request: its visit, attempts, decision, error and timeline."""
+    """Tell the whole story of one request: its cycle, attempts, decision, error and timeline."""
     entries = find(desk.ledger, request_id)
     if not entries:
         raise Refused(
@@ -140,18 +140,20 @@ def show(desk: Desk, *, request_id: str) -> None:
         )
     now = desk.ledger.now()
     # Of a listing, the latest period; the others are named.
-    document = story_of(entries[-1]) | {"other_periods": [one.ref.id for one in entries[:-1]]}
+    document = story_of(entries[-1]) | {"other_periods": [entry.ref.id for entry in entries[:-1]]}
     desk.answer(document, _details_picture(entries[-1], entries[:-1], now))
 
 
-def _details_picture(entry: Entry, others: list[Entry], now: float) -> RenderableType:
+def _details_picture(
+    entry: RequestRecord, others: list[RequestRecord], now: float
+) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, text in _told(entry, now):
         grid.add_row(name, Text(text))
     if others:
-        grid.add_row("Other periods", Text(", ".join(clean(one.ref.id) for one in others)))
+        grid.add_row("Other periods", Text(", ".join(clean(other.ref.id) for other in others)))
     heading = Text.assemble(
         (clean(entry.ref.id), "bold"), "  ", (entry.state.value, STYLES[entry.state])
     )
@@ -161,7 +163,7 @@ def _details_picture(entry: Entry, others: list[Entry], now: float) -> Renderabl
     return Group(*parts)
 
 
-def _told(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
+def _told(entry: RequestRecord, now: float) -> Iterator[tuple[str, str]]:
     yield from facts(entry, now)
     if entry.decision is not None:
         yield "Decision", json.dumps(without_values(decision_of(entry)), ensure_ascii=False)
@@ -169,23 +171,25 @@ def _told(entry: Entry, now: float) -> Iterator[tuple[str, str]]:
         yield "To do", "\n".join(remedies)
 
 
-def _remedies(entry: Entry) -> Iterator[str]:
+def _remedies(entry: RequestRecord) -> Iterator[str]:
     """Say what a person can do about it."""
-    for act in ACTS.values():
+    for act in ACTIONS.values():
         if not act.objection(entry):
             yield f"{act.name} {clean(entry.ref.id)}: {act.hint}"
 
 
-def _timeline(entry: Entry) -> Table:
+def _timeline(entry: RequestRecord) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, justify="right", style="dim")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", style="dim")
-    for one in timeline(entry):
-        waited = "" if one.waited is None else f"+{span(one.waited)}"
+    for item in timeline(entry):
+        waited = "" if item.waited is None else f"+{span(item.waited)}"
         what = (
-            Text(f"  {clean(one.step)}") if one.step else Text(one.state, style=STYLES[one.state])
+            Text(f"  {clean(item.step)}")
+            if item.step
+            else Text(item.state, style=STYLES[item.state])
         )
-        grid.add_row(moment(one.at), waited, what, Text(clean(one.worker)))
+        grid.add_row(moment(item.at), waited, what, Text(clean(item.worker)))
     return grid

@@ -17,11 +17,11 @@ from rich.text import Text
 from connect_worker.cli.broker import see_workers
 from connect_worker.cli.context import Desk, Exit, at_desks, example
 from connect_worker.devtools.processes import Interrupted, StopSignals
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.operations.formatting import clean, moment, span
 from connect_worker.operations.pauses import lines_of
-from connect_worker.operations.status import Board, Workers, read_board
+from connect_worker.operations.status import StatusReport, Workers, read_status
 
 # The board as a terminal shows it.
 
@@ -35,7 +35,7 @@ _STYLES = {"Running": "cyan", "Retrying": "yellow", "Waiting": "blue", "Parked":
 class BoardPicture:
     """A board, drawn to the width there is."""
 
-    def __init__(self, board: Board, *, footer: str = "") -> None:
+    def __init__(self, board: StatusReport, *, footer: str = "") -> None:
         self._board = board
         self._footer = footer
 
@@ -58,7 +58,7 @@ class BoardPicture:
         yield Group(*parts)
 
 
-def _table(board: Board, *, wide: bool) -> Table:
+def _table(board: StatusReport, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 2 if wide else 1, 0, 0))
     table.add_column("Kind", style="bold", no_wrap=True)
     for name in (*_COLUMNS, "Today", "Oldest", "Polled"):
@@ -83,7 +83,7 @@ def _count(number: int, style: str) -> Text:
     return Text(str(number), style=style) if number else Text("·", style="dim")
 
 
-def _times(board: Board, kind: Kind) -> tuple[Text, Text]:
+def _times(board: StatusReport, kind: RequestKind) -> tuple[Text, Text]:
     oldest, poll = board.oldest[kind], board.polls.get(kind)
     waits = Text(span(board.at - oldest)) if oldest is not None else Text("·", style="dim")
     if poll is None:
@@ -93,7 +93,7 @@ def _times(board: Board, kind: Kind) -> tuple[Text, Text]:
     return waits, Text(span(board.at - poll.at), style="red" if poll.problem else "")
 
 
-def _facts(board: Board) -> Table:
+def _facts(board: StatusReport) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -183,9 +183,9 @@ def _draw(desk: Desk, workers: Workers | None) -> RenderableType:
     return BoardPicture(board, footer=f"{moment(board.at)}  Ctrl-C ends this.")
 
 
-def look(desk: Desk) -> Board:
+def look(desk: Desk) -> StatusReport:
     """Read the board as the settings have it."""
-    return read_board(
+    return read_status(
         desk.ledger,
         poll_seconds=desk.settings.poll_seconds,
         max_calls_per_second=desk.settings.max_calls_per_second,

@@ -9,7 +9,7 @@ from typing import Any
 
 from connect_worker.cli.context import Exit, Refused, choose_accounts
 from connect_worker.config import Config
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError, SettingsError
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.discovery import find_automations
@@ -18,14 +18,14 @@ from connect_worker.settings.model import Settings
 
 #: By the letters of its id.
 _KINDS = {
-    "PR": Kind.FULFILLMENT,
-    "TCR": Kind.TIER_CONFIG,
-    "UF": Kind.USAGE_FILE,
-    "LST": Kind.USAGE,
+    "PR": RequestKind.FULFILLMENT,
+    "TCR": RequestKind.TIER_CONFIG,
+    "UF": RequestKind.USAGE_FILE,
+    "LST": RequestKind.USAGE,
 }
 
 
-def kind_of(request_id: str) -> Kind:
+def kind_of(request_id: str) -> RequestKind:
     """Return the kind of the request with an id.
 
     Raises:
@@ -53,17 +53,17 @@ def automations_in(name: str) -> list[type[Automation[Any]]]:
     return found
 
 
-def automation_for(name: str, kind: Kind) -> type[Automation[Any]]:
+def automation_for(name: str, kind: RequestKind) -> type[Automation[Any]]:
     """Return the automation that processes requests of a kind.
 
     Raises:
         Refused: There is none, or more than one.
     """
-    found = [one for one in automations_in(name) if one.kind is kind]
+    found = [item for item in automations_in(name) if item.kind is kind]
     if not found:
         raise Refused(f"{name} has no automation for {kind} requests", Exit.USAGE)
     if len(found) > 1:
-        names = ", ".join(f"{name.partition(':')[0]}:{one.__name__}" for one in found)
+        names = ", ".join(f"{name.partition(':')[0]}:{item.__name__}" for item in found)
         raise Refused(f"{name} has several for {kind} requests: name one of {names}", Exit.USAGE)
     return found[0]
 

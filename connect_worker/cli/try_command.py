@@ -18,20 +18,20 @@ from rich.text import Text
 from connect_worker.cli.context import Exit, Refused, account_option, example, write_json
 from connect_worker.domain.outcomes import Outcome, to_json
 from connect_worker.domain.secrets import passwords_in
-from connect_worker.domain.states import JSON, Kind, State
+from connect_worker.domain.states import JSON, RequestKind, State
 from connect_worker.dry_run.capturing_transport import Call
 from connect_worker.dry_run.record import without_secrets
-from connect_worker.dry_run.runner import Run
-from connect_worker.observability.masking import hide_here, hiding
+from connect_worker.dry_run.runner import DryRun
+from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.operations.formatting import clean
 
 # How a run that sent nothing is shown, to people and to programs.
 
 
-def document_of(automation: str, document: JSON, run: Run) -> dict[str, JSON]:
+def document_of(automation: str, document: JSON, run: DryRun) -> dict[str, JSON]:
     """Return a run for programs; passwords of the request are masked."""
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         told: dict[str, JSON] = without_secrets(
             {
                 "request": document.get("id"),
@@ -47,10 +47,10 @@ def document_of(automation: str, document: JSON, run: Run) -> dict[str, JSON]:
     return told
 
 
-def picture_of(automation: str, document: JSON, run: Run, *, is_online: bool) -> RenderableType:
+def picture_of(automation: str, document: JSON, run: DryRun, *, is_online: bool) -> RenderableType:
     """Return a run for people; passwords of the request are masked."""
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         name = clean(str(document.get("id")))
         what = " ".join(filter(None, [str(document.get("type") or ""), "by", automation]))
         parts: list[RenderableType] = [
@@ -66,12 +66,12 @@ def picture_of(automation: str, document: JSON, run: Run, *, is_online: bool) ->
     return Group(*parts)
 
 
-def _steps(run: Run) -> Iterator[RenderableType]:
+def _steps(run: DryRun) -> Iterator[RenderableType]:
     for name, result in run.steps.items():
         yield Text.assemble("Step      ", clean(name), (f"  {_json(result)}", "dim"))
 
 
-def _decision(run: Run) -> Iterator[RenderableType]:
+def _decision(run: DryRun) -> Iterator[RenderableType]:
     if run.decided is not None:
         yield Text.assemble("Decision  ", (_word(run.decided), "bold green"))
         for name, value in to_json(run.decided).items():
@@ -82,7 +82,7 @@ def _decision(run: Run) -> Iterator[RenderableType]:
     yield Text.assemble("Then      ", clean(_then(run)))
 
 
-def _then(run: Run) -> str:
+def _then(run: DryRun) -> str:
     if run.error is not None and run.decided is None and run.state is not State.PARKED:
         return f"{run.state.value}: the worker would run it again later"
     # A template that does not exist, say, is refused when it is posted.
@@ -166,16 +166,16 @@ def try_out(
 
     The request is fetched from the account of the environment. What the processor reads in Connect
     is read there; what it would change is caught: NOTHING IS SENT TO CONNECT. But its calls to
-    your own systems are made, under the idempotency key of the request's first visit.
+    your own systems are made, under the idempotency key of the request's first cycle.
 
     Exit code 0 when it decided, or said "not yet"; 1 when it raised an error.
     """
     # Connect's client and the models take a moment to load; `--help` needs none of them.
     from connect_worker.cli.target import automation_for, config_of, kind_of, quiet
-    from connect_worker.dry_run.record import Record, Recording
-    from connect_worker.dry_run.runner import rehearse
-    from connect_worker.dry_run.sandbox_transport import URL, StandIn
-    from connect_worker.dry_run.transport import Account
+    from connect_worker.dry_run.record import Record, RecordingTransport
+    from connect_worker.dry_run.runner import dry_run
+    from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
+    from connect_worker.dry_run.transport import LiveTransport
     from connect_worker.exceptions import RetryRequest
     from connect_worker.resources.automation import Automation
 
@@ -189,17 +189,17 @@ def try_out(
     is_online = file is None or _has_account()
     if is_online:
         config = config_of(account)
-        reads: Any = Account(config)
+        reads: Any = LiveTransport(config)
     else:
         from connect_worker.config import Config
 
         config = Config.local(URL, "SU-000-000-000:key-of-no-account")
-        reads = StandIn(kind, str(document and document.get("id")))
+        reads = SandboxTransport(kind, str(document and document.get("id")))
     if document is None:
         document = _fetch(config, kind, str(request_id))
-    recording = Recording(reads)
+    recording = RecordingTransport(reads)
     with nullcontext() if verbose else quiet():
-        run = rehearse(chosen, document, config=config, reads=recording)
+        run = dry_run(chosen, document, config=config, reads=recording)
     if record_file:
         Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
     if as_json:
@@ -238,7 +238,7 @@ def _has_account() -> bool:
     return bool(settings.api_url or settings.config_file or settings.accounts)
 
 
-def _fetch(config: Any, kind: Kind, request_id: str) -> dict[str, JSON]:
+def _fetch(config: Any, kind: RequestKind, request_id: str) -> dict[str, JSON]:
     from connect_worker.api import client_for
     from connect_worker.domain.kinds import KINDS
     from connect_worker.exceptions import Message, NotFound

@@ -87,7 +87,7 @@ def serve(*, address: str, port: int, account: str) -> None:
                 RedisLedger.from_url(
                     chosen.redis_url, account=chosen.account, timeout_seconds=TIMEOUT_SECONDS
                 ),
-                notify=control().publisher(name).notify,
+                notify=control().publisher(name).publish_hints,
                 secret=secret_of(chosen),
                 requeue_seconds=chosen.lease_seconds,
             )
@@ -116,9 +116,9 @@ def register(*, url: str, as_json: bool, account: str) -> None:
     for office in _offices(account, url):
         with _asking():
             for step in compare(office.wanted(), office.found()):
-                one = {"action": _DONE[step.action], "id": office.carry_out(step)}
+                item = {"action": _DONE[step.action], "id": office.carry_out(step)}
                 about = {"class": OBJECT_CLASSES[step.wanted.kind], "product": step.wanted.product}
-                rows.append({**office.named, **one, **about, "url": step.wanted.url})
+                rows.append({**office.named, **item, **about, "url": step.wanted.url})
     _answer(rows, as_json=as_json)
 
 

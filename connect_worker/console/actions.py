@@ -12,9 +12,9 @@ from connect_worker.console.request_list import read_all
 from connect_worker.console.sessions import Plan, Report, Session, keep
 from connect_worker.console.sign_in import local
 from connect_worker.console.views import query_of
-from connect_worker.domain.states import Entry, Ref
+from connect_worker.domain.states import RequestKey, RequestRecord
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.operations.actions import ACTS, Act, Result, carry_out, sort_out
+from connect_worker.operations.actions import ACTIONS, Action, Result, apply_action, partition
 from connect_worker.operations.formatting import clean
 from connect_worker.operations.pauses import may_pause
 
@@ -51,13 +51,13 @@ class Ask(Acting):
 
     async def post(self) -> None:
         """Make a plan of those chosen, or of all that match."""
-        session, act = self.actor, ACTS.get(self.get_body_argument("act", ""))
+        session, act = self.actor, ACTIONS.get(self.get_body_argument("act", ""))
         if act is None:
             raise HTTPError(400, reason="There is no such action")
         back = local(self.get_body_argument("back", "/"))
         if self.get_body_argument("scope", "selected") == "all":
             query = query_of(self)
-            entries: list[Entry] = await self.read(lambda ledger: read_all(ledger, query))
+            entries: list[RequestRecord] = await self.read(lambda ledger: read_all(ledger, query))
             missing: list[str] = []
         else:
             entries, missing = await self._chosen()
@@ -66,12 +66,12 @@ class Ask(Acting):
         keep(session.plans, token, plan)
         self.render("ask.html", plan=plan, token=token, shown=SHOWN)
 
-    async def _chosen(self) -> tuple[list[Entry], list[str]]:
+    async def _chosen(self) -> tuple[list[RequestRecord], list[str]]:
         try:
-            refs = [Ref.parse(text) for text in self.get_body_arguments("ref")]
+            refs = [RequestKey.parse(text) for text in self.get_body_arguments("ref")]
         except ValueError:
             raise HTTPError(400, reason="There is no such request") from None
-        found = await self.read(lambda ledger: ledger.records(refs))
+        found = await self.read(lambda ledger: ledger.get_records(refs))
         known = {entry.ref for entry in found}
         return found, [ref.id for ref in refs if ref not in known]
 
@@ -99,7 +99,9 @@ class Carry(Acting):
         for entry in plan.entries:
             ref = entry.ref
             try:
-                is_done = carry_out(act, account.ledger, ref, result, keep_days=account.keep_days)
+                is_done = apply_action(
+                    act, account.ledger, ref, result, keep_days=account.keep_days
+                )
             except LedgerUnavailable as error:
                 result.refused[ref.id] = "not known: the ledger went away"
                 return clean(str(error))
@@ -119,9 +121,11 @@ class Done(Acting):
         self.render("done.html", report=report, plan=report.plan, shown=SHOWN)
 
 
-def _plan(account: str, act: Act, entries: list[Entry], missing: list[str], back: str) -> Plan:
+def _plan(
+    account: str, act: Action, entries: list[RequestRecord], missing: list[str], back: str
+) -> Plan:
     result = Result(not_found=missing)
-    return Plan(account, act, sort_out(act, entries, result), result, back)
+    return Plan(account, act, partition(act, entries, result), result, back)
 
 
 class Pause(Acting):

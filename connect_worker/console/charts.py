@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from connect_worker.domain.metrics import Durations, Hour
-from connect_worker.domain.states import Kind
+from connect_worker.domain.metrics import Durations, HourlyCompletions
+from connect_worker.domain.states import RequestKind
 from connect_worker.operations.formatting import span
 
 WIDTH: Final = 290
@@ -65,7 +65,7 @@ class Day:
     table: list[tuple[str, str, str, str]]
 
 
-def day_of(kind: Kind, hours: Sequence[Hour]) -> Day:
+def day_of(kind: RequestKind, hours: Sequence[HourlyCompletions]) -> Day:
     """Draw the hours of one kind; the last one still goes on."""
     counted = [hour.settled[kind] for hour in hours]
     names = [_name(hour.began) for hour in hours]
@@ -77,24 +77,30 @@ def day_of(kind: Kind, hours: Sequence[Hour]) -> Day:
         throughput=_throughput(names, counted),
         latency=_latency(names, counted),
         table=[
-            (name, str(one.total), _told(one.quantile(0.5)), _told(one.quantile(0.95)))
-            for name, one in zip(names, counted, strict=True)
-            if one.total
+            (name, str(item.total), _told(item.quantile(0.5)), _told(item.quantile(0.95)))
+            for name, item in zip(names, counted, strict=True)
+            if item.total
         ],
     )
 
 
 def _throughput(names: Sequence[str], counted: Sequence[Durations]) -> Plot:
-    step = _round_step(max(one.total for one in counted))
-    top = step * max(1, math.ceil(max(one.total for one in counted) / step))
+    step = _round_step(max(item.total for item in counted))
+    top = step * max(1, math.ceil(max(item.total for item in counted) / step))
 
     def height(number: float) -> float:
         return _INSIDE * number / top
 
     bars = [
-        Bar(x, TOP + _INSIDE - height(one.total), width, height(one.total), f"{name}: {one.total}")
-        for (x, width), name, one in zip(_columns(len(counted)), names, counted, strict=True)
-        if one.total
+        Bar(
+            x,
+            TOP + _INSIDE - height(item.total),
+            width,
+            height(item.total),
+            f"{name}: {item.total}",
+        )
+        for (x, width), name, item in zip(_columns(len(counted)), names, counted, strict=True)
+        if item.total
     ]
     lines = [
         Line(TOP + _INSIDE - height(number), f"{number:,}") for number in range(0, top + 1, step)
@@ -103,7 +109,7 @@ def _throughput(names: Sequence[str], counted: Sequence[Durations]) -> Plot:
 
 
 def _latency(names: Sequence[str], counted: Sequence[Durations]) -> Plot:
-    ranges = [(one.quantile(0.5) or 0.0, one.quantile(0.95) or 0.0) for one in counted]
+    ranges = [(item.quantile(0.5) or 0.0, item.quantile(0.95) or 0.0) for item in counted]
     seen = [seconds for pair in ranges for seconds in pair if seconds]
     low, high = _axis(min(seen, default=1.0), max(seen, default=1.0))
 
@@ -113,8 +119,8 @@ def _latency(names: Sequence[str], counted: Sequence[Durations]) -> Plot:
 
     bars = []
     columns = zip(_columns(len(counted)), names, counted, ranges, strict=True)
-    for (x, width), name, one, (median, slow) in columns:
-        if one.total:
+    for (x, width), name, item, (median, slow) in columns:
+        if item.total:
             text = f"{name}: half within {_told(median)}, 95 % within {_told(slow)}"
             bars.append(Bar(x, y(slow), width, max(2.0, y(median) - y(slow)), text, y(median)))
     lines = [Line(y(seconds), _axis_text(seconds)) for seconds in _TIMES if low <= seconds <= high]

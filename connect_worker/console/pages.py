@@ -239,7 +239,7 @@ class Page(RequestHandler):
         """Log what is a fault of the program; a ledger that is away is one line."""
         error = details[1]
         if isinstance(error, LedgerUnavailable):
-            log.warning(LogEvent("ledger away", error=clean(str(error))))
+            log.warning(LogEvent("console.ledger_unavailable", error=clean(str(error))))
         elif not isinstance(error, HTTPError):
             log.error("console page failed", exc_info=error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from connect_worker.domain.states import Entry, Kind
+from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.engine.ports import Ledger
 from connect_worker.operations.filters import Choice
 from connect_worker.operations.status import GROUPS
@@ -18,7 +18,7 @@ class Query:
     """What a person asked to see; "" and None: anything."""
 
     group: str = "parked"
-    kind: Kind | None = None
+    kind: RequestKind | None = None
     product: str = ""
     prefix: str = ""
     #: A part of the last error, in any case.
@@ -60,7 +60,7 @@ class Sheet:
     """One page of the list."""
 
     query: Query
-    entries: list[Entry]
+    entries: list[RequestRecord]
     total: int
     #: The ledger's clock.
     now: float
@@ -90,14 +90,14 @@ def read_sheet(ledger: Ledger, query: Query) -> Sheet:
             refs.reverse()
         begin, query = _cut(query, len(refs))
         # One that was rerun since then is there, and is no longer parked.
-        entries = ledger.records(refs[begin : begin + PAGE_SIZE])
+        entries = ledger.get_records(refs[begin : begin + PAGE_SIZE])
         return Sheet(query, entries, len(refs), ledger.now())
     found = read_all(ledger, query)
     begin, query = _cut(query, len(found))
     return Sheet(query, found[begin : begin + PAGE_SIZE], len(found), ledger.now())
 
 
-def read_all(ledger: Ledger, query: Query) -> list[Entry]:
+def read_all(ledger: Ledger, query: Query) -> list[RequestRecord]:
     """Read all that match, in their order: parked ones by when they were, others by their age.
 
     Raises:
@@ -106,7 +106,7 @@ def read_all(ledger: Ledger, query: Query) -> list[Entry]:
     by_parking = query.group == "parked"
     return sorted(
         query.choice.of(ledger),
-        key=lambda one: (one.changed if by_parking else one.first_seen, str(one.ref)),
+        key=lambda item: (item.changed if by_parking else item.first_seen, str(item.ref)),
         reverse=query.newest,
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from connect_worker.domain.states import Entry
-from connect_worker.operations.actions import Act, Result
+from connect_worker.domain.states import RequestRecord
+from connect_worker.operations.actions import Action, Result
 
 # The password: compared without telling how much of it was right, and not tried in a row.
 
@@ -70,8 +70,8 @@ class Plan:
     """What a person was asked to confirm: exactly this is done."""
 
     account: str
-    act: Act
-    entries: list[Entry]
+    act: Action
+    entries: list[RequestRecord]
     #: Holds those already that it can't be done to.
     result: Result
     #: The page from which it was asked for.

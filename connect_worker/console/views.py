@@ -9,12 +9,12 @@ from tornado.web import HTTPError
 from connect_worker.console.charts import Day, day_of
 from connect_worker.console.pages import Account, Page, utc
 from connect_worker.console.request_list import Query, Sheet, read_sheet
-from connect_worker.domain.states import Kind
-from connect_worker.operations.actions import ACTS
+from connect_worker.domain.states import RequestKind
+from connect_worker.operations.actions import ACTIONS
 from connect_worker.operations.filters import find
 from connect_worker.operations.pauses import NAMES, line_of
 from connect_worker.operations.request_details import decision_of, facts, timeline, without_values
-from connect_worker.operations.status import GROUPS, Board, read_board
+from connect_worker.operations.status import GROUPS, StatusReport, read_status
 
 #: The hour that goes on included.
 HOURS = 24
@@ -32,15 +32,15 @@ class ShowBoard(Page):
         self.show("board", board=board, days=days, pausable=NAMES, line_of=line_of)
 
 
-def look(account: Account) -> tuple[Board, dict[Kind, Day]]:
+def look(account: Account) -> tuple[StatusReport, dict[RequestKind, Day]]:
     """Read how an account stands, and draw its last day."""
-    board = read_board(
+    board = read_status(
         account.ledger,
         poll_seconds=account.poll_seconds,
         max_calls_per_second=account.max_calls_per_second,
     )
-    hours = account.ledger.settled_by_hour(HOURS)
-    return board, {kind: day_of(kind, hours) for kind in Kind}
+    hours = account.ledger.completed_by_hour(HOURS)
+    return board, {kind: day_of(kind, hours) for kind in RequestKind}
 
 
 class ShowList(Page):
@@ -52,7 +52,7 @@ class ShowList(Page):
         """Show one page."""
         query = query_of(self)
         sheet: Sheet = await self.read(lambda ledger: read_sheet(ledger, query))
-        self.show("list", sheet=sheet, query=sheet.query, groups=GROUPS, kinds=list(Kind))
+        self.show("list", sheet=sheet, query=sheet.query, groups=GROUPS, kinds=list(RequestKind))
 
 
 class ShowStory(Page):
@@ -84,7 +84,7 @@ class ShowStory(Page):
             facts=list(facts(entry, now, when=utc)),
             lines=timeline(entry),
             decision=decision,
-            acts=[act for act in ACTS.values() if not act.objection(entry)],
+            acts=[act for act in ACTIONS.values() if not act.objection(entry)],
         )
 
 
@@ -95,12 +95,12 @@ def query_of(page: Page) -> Query:
         HTTPError: There is no such state or kind.
     """
     group, kind = page.get_argument("state", "parked") or "parked", page.get_argument("kind", "")
-    if group not in GROUPS or kind not in ("", *Kind):
+    if group not in GROUPS or kind not in ("", *RequestKind):
         raise HTTPError(400, reason="There is no such state or kind")
     number = page.get_argument("page", "1")
     return Query(
         group=group,
-        kind=Kind(kind) if kind else None,
+        kind=RequestKind(kind) if kind else None,
         product=page.get_argument("product", ""),
         prefix=page.get_argument("id", ""),
         error=page.get_argument("error", ""),

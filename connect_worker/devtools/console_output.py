@@ -28,7 +28,7 @@ _COLOURS = {
 _STYLES = {" ERROR ": "bold red", " CRITICAL ": "bold red", " WARNING ": "yellow"}
 #: What a worker says every second or two while nothing happens, and of each message it takes.
 _ROUTINE = re.compile(
-    r" celery\.worker\.strategy | Task (poll|sweep)\[.* succeeded | polled kind=\S+ seen=\d+ new=0$"
+    r" celery\.worker\.strategy | Task (poll|sweep)\[.* succeeded | poll\.completed kind=\S+ seen=\d+ new=0$"
 )
 _WIDTH = max(map(len, _COLOURS))
 

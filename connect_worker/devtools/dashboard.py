@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.devtools.stack import Stage
+from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import Tally
-from connect_worker.operations.status import Row
+from connect_worker.operations.status import KindCounts
 
 # How long the demo has run, and how fast it settles requests.
 
@@ -81,7 +81,7 @@ class Scene:
     """All that is shown at one moment."""
 
     tally: Tally
-    stage: Stage
+    stage: RunningStack
     directory: Path
     pace: Pace
     #: Names of the workers that are gone.
@@ -166,7 +166,7 @@ def _table(tally: Tally, *, wide: bool) -> Table:
     return table
 
 
-def _count(name: str, row: Row) -> Text:
+def _count(name: str, row: KindCounts) -> Text:
     count: int = getattr(row, name.lower())
     if not count:
         return Text("·", style="dim")

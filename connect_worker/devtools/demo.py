@@ -16,7 +16,13 @@ from connect_worker.devtools.dashboard import Pace, Scene
 from connect_worker.devtools.embedded_redis import find_server
 from connect_worker.devtools.processes import Interrupted, Processes, StopSignals
 from connect_worker.devtools.reload import Watch
-from connect_worker.devtools.stack import Stage, Wishes, require_alive, require_ports, set_up
+from connect_worker.devtools.stack import (
+    DemoOptions,
+    RunningStack,
+    require_alive,
+    require_ports,
+    set_up,
+)
 from connect_worker.devtools.verdict import Ending, Judged, Stopped, conclude
 
 LOOK_SECONDS = 0.25
@@ -25,7 +31,7 @@ QUIET_LOOKS = 2
 
 
 def run(
-    wishes: Wishes,
+    wishes: DemoOptions,
     *,
     timeout_seconds: float | None,
     log_dir: Path | None,
@@ -67,7 +73,7 @@ def run(
 
 
 def _watch(
-    stage: Stage,
+    stage: RunningStack,
     screen: Screen,
     processes: Processes,
     signals: StopSignals,
@@ -199,9 +205,9 @@ def demo(
     from rich.console import Console
 
     from connect_worker.devtools.environment import absolute
-    from connect_worker.devtools.stack import Wishes
+    from connect_worker.devtools.stack import DemoOptions
 
-    wishes = Wishes(
+    wishes = DemoOptions(
         processors=absolute(processors.split(",")) if processors else (),
         requests=requests,
         workers=workers,

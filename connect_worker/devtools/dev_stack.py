@@ -223,6 +223,8 @@ def _of_account(
 
 def _named(paths: Sequence[Path]) -> str:
     here = Path.cwd()
-    names = [str(one.relative_to(here)) if one.is_relative_to(here) else str(one) for one in paths]
+    names = [
+        str(path.relative_to(here)) if path.is_relative_to(here) else str(path) for path in paths
+    ]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -13,7 +13,7 @@ import click
 
 import connect_worker
 from connect_worker.devtools.embedded_redis import HOST
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources.discovery import find_automations, parted
 
@@ -26,10 +26,10 @@ PROCESSORS = (
 
 #: The sandbox's options that say how many requests it has.
 _COUNTS = {
-    Kind.FULFILLMENT: "--fulfillment",
-    Kind.TIER_CONFIG: "--tier-config",
-    Kind.USAGE_FILE: "--usage-files",
-    Kind.USAGE: "--listings",
+    RequestKind.FULFILLMENT: "--fulfillment",
+    RequestKind.TIER_CONFIG: "--tier-config",
+    RequestKind.USAGE_FILE: "--usage-files",
+    RequestKind.USAGE: "--listings",
 }
 
 #: Of the user's environment: settings of a real account, of Celery and of Flower.
@@ -69,14 +69,14 @@ def find_root() -> Path:
 
 def absolute(processors: Iterable[str]) -> tuple[str, ...]:
     """Return modules as they are, and paths so that they are found from any directory."""
-    parts = (parted(one.strip()) for one in processors)
+    parts = (parted(processor.strip()) for processor in processors)
     return tuple(
         (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
         for name, only in parts
     )
 
 
-def kinds_without(processors: Sequence[str]) -> list[Kind]:
+def kinds_without(processors: Sequence[str]) -> list[RequestKind]:
     """Return the kinds that none of these processors is for; all have one when none is named.
 
     Raises:
@@ -88,7 +88,7 @@ def kinds_without(processors: Sequence[str]) -> list[Kind]:
         found = {automation.kind for automation in find_automations(processors)}
     except RegistrationError as error:
         raise click.ClickException(str(error).removeprefix("CONNECT_PROCESSORS: ")) from error
-    return [kind for kind in Kind if kind not in found]
+    return [kind for kind in RequestKind if kind not in found]
 
 
 def base_environment(root: Path, directory: Path, *modules: Path) -> dict[str, str]:
@@ -143,7 +143,7 @@ def sandbox_command(
     seed: int,
     latency_ms: float,
     ready_file: Path,
-    without: Iterable[Kind] = (),
+    without: Iterable[RequestKind] = (),
 ) -> list[str]:
     """Return the command that starts the sandbox, with no requests of some kinds."""
     options = {

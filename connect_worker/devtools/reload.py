@@ -10,12 +10,12 @@ from typing import Any
 import click
 import requests
 
-from connect_worker.devtools.stack import Stage
+from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import Tally, Verdict, judge, still_open
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.operations.status import count_rows
+from connect_worker.operations.status import count_by_kind
 from connect_worker.settings.model import Settings
 
 # Which Python files have changed since the last look.
@@ -65,7 +65,7 @@ TIMEOUT_SECONDS = 10.0
 class Watch:
     """Reads how far the demo is; changes nothing."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: RunningStack) -> None:
         account = Settings(api_url=stage.ready.api_url, api_key=stage.ready.api_key).account
         self._ledger = RedisLedger.from_url(stage.redis_url, account=account)
         self._address = f"{stage.ready.url}/sandbox/report"
@@ -76,14 +76,14 @@ class Watch:
     def look(self) -> Tally | None:
         """Return how far it is; None when one of the two does not answer right now."""
         try:
-            rows = count_rows(self._ledger)
+            rows = count_by_kind(self._ledger)
             summary = self._get({"summary": "1"})
         except (LedgerUnavailable, requests.RequestException):
             return None
-        waiting = {Kind(kind): count for kind, count in still_open(summary).items()}
-        listings = summary["totals"][Kind.USAGE]["count"]
+        waiting = {RequestKind(kind): count for kind, count in still_open(summary).items()}
+        listings = summary["totals"][RequestKind.USAGE]["count"]
         # A report, or the lack of one, is not told by a listing's status: the ledger knows.
-        waiting[Kind.USAGE] = max(0, listings - rows[Kind.USAGE].settled)
+        waiting[RequestKind.USAGE] = max(0, listings - rows[RequestKind.USAGE].settled)
         return Tally(rows, waiting)
 
     def verdict(self) -> Verdict:
@@ -100,9 +100,9 @@ class Watch:
     def _parked(self) -> dict[str, str]:
         return {
             ref.id: entry.error
-            for kind in Kind
+            for kind in RequestKind
             for ref in self._ledger.parked(kind)
-            if (entry := self._ledger.entry(ref)) is not None
+            if (entry := self._ledger.get_record(ref)) is not None
         }
 
     def _get(self, parameters: dict[str, str]) -> Any:

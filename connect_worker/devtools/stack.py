@@ -43,7 +43,7 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class DemoOptions:
     """What the user chooses; ports: 0 takes a free one."""
 
     requests: int = 200
@@ -59,7 +59,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RunningStack:
     """Where everything is, once it runs."""
 
     ready: Ready
@@ -67,7 +67,7 @@ class Stage:
     flower_url: str
 
 
-def require_ports(wishes: Wishes) -> None:
+def require_ports(wishes: DemoOptions) -> None:
     """Refuse a port that the user named and another program uses.
 
     Raises:
@@ -87,12 +87,12 @@ def require_ports(wishes: Wishes) -> None:
 
 
 def set_up(
-    wishes: Wishes,
+    wishes: DemoOptions,
     *,
     processes: Processes,
     signals: StopSignals,
     find_redis: Callable[[], Path] = find_server,
-) -> Stage:
+) -> RunningStack:
     """Start everything and return when it works; what was started stays when it does not.
 
     Raises:
@@ -114,7 +114,7 @@ def set_up(
         ready=ready,
         processors=wishes.processors or PROCESSORS,
     )
-    return Stage(ready, redis_url, start.celery(environment))
+    return RunningStack(ready, redis_url, start.celery(environment))
 
 
 def require_alive(processes: Processes) -> list[Child]:
@@ -139,7 +139,7 @@ def require_alive(processes: Processes) -> list[Child]:
 class _Start:
     """Starts one process after the other, and looks after those that run already."""
 
-    wishes: Wishes
+    wishes: DemoOptions
     processes: Processes
     signals: StopSignals
 
@@ -192,7 +192,7 @@ def _manner(child: Child) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
-def _sandbox_command(wishes: Wishes, ready_file: Path) -> list[str]:
+def _sandbox_command(wishes: DemoOptions, ready_file: Path) -> list[str]:
     return sandbox_command(
         port=wishes.sandbox_port,
         requests=wishes.requests,

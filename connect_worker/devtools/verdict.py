@@ -12,8 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from connect_worker.domain.states import Kind
-from connect_worker.operations.status import Row
+from connect_worker.domain.states import RequestKind
+from connect_worker.operations.status import KindCounts
 
 # How far the demo is: what the ledger counts, and whether anything is left to do.
 
@@ -22,14 +22,14 @@ from connect_worker.operations.status import Row
 class Tally:
     """All kinds at one moment, as the ledger has them and as the sandbox has them."""
 
-    rows: Mapping[Kind, Row]
+    rows: Mapping[RequestKind, KindCounts]
     #: What is to be resolved yet, by kind; seen in the sandbox, after the ledger was read.
-    open_requests: Mapping[Kind, int]
+    open_requests: Mapping[RequestKind, int]
 
     @property
-    def total(self) -> Row:
+    def total(self) -> KindCounts:
         """The sum of the rows."""
-        return sum(self.rows.values(), Row())
+        return sum(self.rows.values(), KindCounts())
 
     @property
     def left(self) -> int:
@@ -78,7 +78,7 @@ class Verdict:
 
     def unresolved(self, kind: str | None = None) -> int:
         """How many were not resolved exactly once; of one kind, or of all."""
-        found = {one.request_id for one in self.problems if kind in (None, one.kind)}
+        found = {problem.request_id for problem in self.problems if kind in (None, problem.kind)}
         return len(found)
 
 

@@ -14,12 +14,12 @@ from connect_worker.domain.outcomes import (
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
 )
-from connect_worker.domain.states import JSON, Kind, Ref
+from connect_worker.domain.states import JSON, RequestKey, RequestKind
 from connect_worker.exceptions import Permanent
 
 #: Statuses that a request never leaves again.
@@ -27,7 +27,7 @@ LASTING = frozenset({"approved", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StatusChange:
     """One call that changes the request."""
 
     name: str
@@ -36,16 +36,16 @@ class Change:
     body: JSON = None
     #: The status that shows it was accepted; "" for a call that leaves the status alone and
     #: may be sent again without harm (storing parameters).
-    becomes: str = ""
+    resulting_status: str = ""
 
     @property
-    def shows_for_ever(self) -> bool:
+    def is_verifiable(self) -> bool:
         """Whether Connect itself tells at any later time that the call was accepted."""
-        return self.becomes in LASTING
+        return self.resulting_status in LASTING
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class MessagePost:
     """One message in the request's conversation, whose id is looked up when posting."""
 
     name: str
@@ -53,20 +53,20 @@ class Say:
     text: str
 
 
-Step = Change | Say
+Step = StatusChange | MessagePost
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The steps of an outcome, and what the visit ends as when all are done."""
+class ApiCalls:
+    """The steps of an outcome, and what the cycle ends as when all are done."""
 
     steps: tuple[Step, ...] = ()
     #: The word for people and counters: `approved`, `skipped`, …
     result: str = ""
-    #: Whether the visit goes on, to be looked at again later (a skip).
-    again: bool = False
+    #: Whether the cycle goes on, to be looked at again later (a skip).
+    stays_pending: bool = False
     #: The status that the request ends in; "" when it stays.
-    becomes: str = field(default="")
+    resulting_status: str = field(default="")
 
 
 #: The status that each action on a usage file leads to, by Connect's state diagrams.
@@ -79,7 +79,7 @@ FILE_ACTIONS: Mapping[str, str] = {
 }
 
 
-def plan(ref: Ref, outcome: Outcome, *, say_activated: bool = True) -> Plan:
+def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = True) -> ApiCalls:
     """Return the steps for the outcome of one request.
 
     Args:
@@ -102,16 +102,18 @@ def plan(ref: Ref, outcome: Outcome, *, say_activated: bool = True) -> Plan:
                 raise Permanent(f"{action!r} is no action on a usage file")
             return _ending(ref, action, body, becomes=FILE_ACTIONS[action])
         case Skip(message):
-            return Plan(_message(ref, "skip-message", message), result="skipped", again=True)
-        case Leave():
-            return Plan(result="left pending", again=True)
+            return ApiCalls(
+                _message(ref, "skip-message", message), result="skipped", stays_pending=True
+            )
+        case NoDecision():
+            return ApiCalls(result="left pending", stays_pending=True)
         case Report():
-            return Plan(result="reported")
+            return ApiCalls(result="reported")
         case _:
             assert_never(outcome)
 
 
-def _approve(ref: Ref, outcome: Approve, *, say_activated: bool) -> Plan:
+def _approve(ref: RequestKey, outcome: Approve, *, say_activated: bool) -> ApiCalls:
     change = _change(ref, "approve", _approval(ref.kind, outcome), "approved")
     text = (
         f"Activated using template {outcome.template_id}."
@@ -119,12 +121,12 @@ def _approve(ref: Ref, outcome: Approve, *, say_activated: bool) -> Plan:
         else "Activated using custom activation tile."
     )
     message = _message(ref, "message", text) if say_activated else ()
-    return Plan((change, *message), result="approved", becomes="approved")
+    return ApiCalls((change, *message), result="approved", resulting_status="approved")
 
 
-def _approval(kind: Kind, outcome: Approve) -> JSON:
+def _approval(kind: RequestKind, outcome: Approve) -> JSON:
     """The body differs by kind: flat for fulfillment, a template object for tier configurations."""
-    if kind is Kind.TIER_CONFIG:
+    if kind is RequestKind.TIER_CONFIG:
         if outcome.template_id:
             return {"template": {"id": outcome.template_id}}
         return {"template": {"representation": outcome.tile or ""}}
@@ -133,34 +135,34 @@ def _approval(kind: Kind, outcome: Approve) -> JSON:
     return {"activation_tile": outcome.tile or ""}
 
 
-def _inquire(ref: Ref, outcome: Inquire) -> Plan:
+def _inquire(ref: RequestKey, outcome: Inquire) -> ApiCalls:
     params = outcome.params
     body: JSON = (
-        {"params": params} if ref.kind is Kind.TIER_CONFIG else {"asset": {"params": params}}
+        {"params": params} if ref.kind is RequestKind.TIER_CONFIG else {"asset": {"params": params}}
     )
     # By what they are: where a refused inquiry is decided anew, other ones are stored too.
-    store = (Change(f"params-{_digest(params)}", "PUT", _path(ref), body),) if params else ()
+    store = (StatusChange(f"params-{_digest(params)}", "PUT", _path(ref), body),) if params else ()
     change = _change(ref, "inquire", {}, "inquiring")
     message = _message(ref, "message", outcome.message)
-    return Plan((*store, change, *message), result="inquired", becomes="inquiring")
+    return ApiCalls((*store, change, *message), result="inquired", resulting_status="inquiring")
 
 
-def _ending(ref: Ref, action: str, body: JSON, *, becomes: str) -> Plan:
+def _ending(ref: RequestKey, action: str, body: JSON, *, becomes: str) -> ApiCalls:
     result = "submitted" if action == "submit" else becomes
-    return Plan((_change(ref, action, body, becomes),), result=result, becomes=becomes)
+    return ApiCalls((_change(ref, action, body, becomes),), result=result, resulting_status=becomes)
 
 
-def _change(ref: Ref, action: str, body: JSON, becomes: str) -> Change:
+def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusChange:
     # The vendors' own paths: usage files without a closing slash, the other kinds with one.
-    slash = "" if ref.kind is Kind.USAGE_FILE else "/"
-    return Change(action, "POST", f"{_path(ref)}/{action}{slash}", body, becomes)
+    slash = "" if ref.kind is RequestKind.USAGE_FILE else "/"
+    return StatusChange(action, "POST", f"{_path(ref)}/{action}{slash}", body, becomes)
 
 
-def _message(ref: Ref, name: str, text: str) -> tuple[Step, ...]:
-    """A step per text: the same words are said once a visit, other words are said too."""
+def _message(ref: RequestKey, name: str, text: str) -> tuple[Step, ...]:
+    """A step per text: the same words are said once a cycle, other words are said too."""
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
-    return (Say(f"{name}-{_digest(text)}", ref.request_id, text),)
+    return (MessagePost(f"{name}-{_digest(text)}", ref.request_id, text),)
 
 
 def _digest(what: JSON) -> str:
@@ -168,7 +170,7 @@ def _digest(what: JSON) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _path(ref: Ref) -> str:
+def _path(ref: RequestKey) -> str:
     name = ref.request_id
     if not name or "/" in name or "?" in name:
         raise Permanent(f"{name!r} is no request id")

@@ -12,23 +12,23 @@ from enum import StrEnum
 from typing import Final, Self
 
 from connect_worker.domain.kinds import is_request_id
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 #: What Connect calls the objects of each kind in its notifications (OpenAPI 37.0, `ns.Webhook`).
-OBJECT_CLASSES: Final[Mapping[Kind, str]] = {
-    Kind.FULFILLMENT: "fulfillment_request",
-    Kind.TIER_CONFIG: "tier_config_request",
-    Kind.USAGE_FILE: "usage_file",
+OBJECT_CLASSES: Final[Mapping[RequestKind, str]] = {
+    RequestKind.FULFILLMENT: "fulfillment_request",
+    RequestKind.TIER_CONFIG: "tier_config_request",
+    RequestKind.USAGE_FILE: "usage_file",
     # A request to list a product somewhere; the listing that it leads to is what has usage.
-    Kind.USAGE: "listing_request",
+    RequestKind.USAGE: "listing_request",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class ChangeHint:
     """What may have changed in Connect."""
 
-    kind: Kind
+    kind: RequestKind
     #: "" for any of the kind.
     request_id: str = ""
 
@@ -36,9 +36,9 @@ class Notice:
         return f"{self.kind}:{self.request_id}" if self.request_id else str(self.kind)
 
     @property
-    def whole(self) -> Notice:
+    def whole(self) -> ChangeHint:
         """The notice that any of the kind may have changed."""
-        return Notice(self.kind)
+        return ChangeHint(self.kind)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -48,12 +48,12 @@ class Notice:
             ValueError: It is no notice.
         """
         kind, _, request_id = text.partition(":")
-        if not is_notice(text):
+        if not is_hint(text):
             raise ValueError(f"{text[:80]!r} is no notice")
-        return cls(Kind(kind), request_id)
+        return cls(RequestKind(kind), request_id)
 
 
-class Heard(StrEnum):
+class HintResult(StrEnum):
     """What became of a notification."""
 
     #: Noted down: a worker has to be told.
@@ -64,15 +64,15 @@ class Heard(StrEnum):
     REPLAYED = "replayed"
 
 
-def is_notice(text: object) -> bool:
+def is_hint(text: object) -> bool:
     """Whether a text is one that a message about a notice may say."""
     if not isinstance(text, str):
         return False
     kind, colon, request_id = text.partition(":")
-    return kind in set(Kind) and (not colon or is_request_id(Kind(kind), request_id))
+    return kind in set(RequestKind) and (not colon or is_request_id(RequestKind(kind), request_id))
 
 
-def find_id(kind: Kind, document: object) -> str:
+def find_id(kind: RequestKind, document: object) -> str:
     """Return the id of the request that a notification is about; "" when it names none.
 
     Connect does not document the bodies of its notifications. So an id is known by its form,
@@ -81,8 +81,8 @@ def find_id(kind: Kind, document: object) -> str:
     if not isinstance(document, dict):
         return ""
     inner = [value for value in document.values() if isinstance(value, dict)]
-    own = [one.get("id") for one in (document, *inner)]
-    other = [value for one in (document, *inner) for value in one.values()]
+    own = [item.get("id") for item in (document, *inner)]
+    other = [value for item in (document, *inner) for value in item.values()]
     for text in (*own, *other):
         if not isinstance(text, str) or len(text) > _LONGEST:
             continue

@@ -16,12 +16,12 @@ from connect_worker.domain.outcomes import (
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
 )
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import (
     FailRequest,
     InquireRequest,
@@ -36,7 +36,7 @@ FAIL_TEXT = "Request failed"
 SKIP_TEXT = "Request skipped"
 
 
-def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
+def interpret(kind: RequestKind, process: Callable[[], object]) -> Outcome:
     """Run the processor and return what it decided.
 
     Raises:
@@ -46,15 +46,15 @@ def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
     try:
         result = process()
     except InquireRequest as exc:
-        _allow(kind, exc, Kind.FULFILLMENT, Kind.TIER_CONFIG)
+        _allow(kind, exc, RequestKind.FULFILLMENT, RequestKind.TIER_CONFIG)
         return Inquire(str(exc) or INQUIRE_TEXT, [_param(param) for param in exc.params or ()])
     except FailRequest as exc:
-        _allow(kind, exc, Kind.FULFILLMENT, Kind.TIER_CONFIG)
+        _allow(kind, exc, RequestKind.FULFILLMENT, RequestKind.TIER_CONFIG)
         return Fail(str(exc) or FAIL_TEXT)
     except SkipRequest as exc:
         return Skip(str(exc) or SKIP_TEXT)
     except UsageFileAction as exc:
-        _allow(kind, exc, Kind.USAGE_FILE)
+        _allow(kind, exc, RequestKind.USAGE_FILE)
         return _file_action(exc)
     except SystemExit as exc:
         if _ends_process(exc):
@@ -63,7 +63,7 @@ def judge(kind: Kind, process: Callable[[], object]) -> Outcome:
             f"the processor called sys.exit({exc.code!r}), which decides nothing: raise "
             "FailRequest, SkipRequest or RetryRequest"
         ) from exc
-    return _judge_result(kind, result)
+    return _interpret_result(kind, result)
 
 
 def _ends_process(exc: SystemExit) -> bool:
@@ -71,17 +71,17 @@ def _ends_process(exc: SystemExit) -> bool:
     return isinstance(exc.code, int) and -256 < exc.code < -128
 
 
-def _judge_result(kind: Kind, result: object) -> Outcome:
-    if kind is Kind.USAGE:
+def _interpret_result(kind: RequestKind, result: object) -> Outcome:
+    if kind is RequestKind.USAGE:
         return Report("" if result is None else str(result))
-    if kind is Kind.USAGE_FILE:
+    if kind is RequestKind.USAGE_FILE:
         raise InvalidDecision(
             "the processor of a usage file must raise AcceptUsageFile, RejectUsageFile, "
             "SubmitUsageFile, CloseUsageFile, DeleteUsageFile or SkipRequest; "
             f"it returned {result!r}"
         )
     if not result:
-        return Leave()
+        return NoDecision()
     if isinstance(result, ActivationTemplateResponse):
         if not result.template_id:
             raise InvalidDecision("the ActivationTemplateResponse names no template")
@@ -103,7 +103,7 @@ def _file_action(exc: UsageFileAction) -> FileAction:
     return FileAction(exc.code, None if exc.data is None else dict(exc.data))
 
 
-def _allow(kind: Kind, exc: Exception, *kinds: Kind) -> None:
+def _allow(kind: RequestKind, exc: Exception, *kinds: RequestKind) -> None:
     if kind not in kinds:
         raise InvalidDecision(f"{type(exc).__name__} decides nothing for a {kind} request") from exc
 

@@ -1,4 +1,4 @@
-"""What tells the four kinds of work apart: paths, filters, products, visits. Facts only.
+"""What tells the four kinds of work apart: paths, filters, products, cycles. Facts only.
 
 Source of the paths and fields: Connect's OpenAPI description (37.0); of the default filters: the
 2019 SDK's `filters` methods.
@@ -11,49 +11,49 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connect_worker.domain.states import JSON, Kind, Ref
+from connect_worker.domain.states import JSON, RequestKey, RequestKind
 
 # Which texts can be the name of a request: all that a message may say.
 
 _ID = r"-[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
 #: Connect's ids by their kind's letters; of a listing with its period, which a subclass may name.
-_PATTERNS: Final[Mapping[Kind, re.Pattern[str]]] = {
-    Kind.FULFILLMENT: re.compile(rf"PR{_ID}"),
-    Kind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
-    Kind.USAGE_FILE: re.compile(rf"UF{_ID}"),
-    Kind.USAGE: re.compile(rf"LST{_ID}@[\w .:/+-]{{1,64}}"),
+_PATTERNS: Final[Mapping[RequestKind, re.Pattern[str]]] = {
+    RequestKind.FULFILLMENT: re.compile(rf"PR{_ID}"),
+    RequestKind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
+    RequestKind.USAGE_FILE: re.compile(rf"UF{_ID}"),
+    RequestKind.USAGE: re.compile(rf"LST{_ID}@[\w .:/+-]{{1,64}}"),
 }
 
 #: A request's own id in Connect, where a listing has no period.
 _LISTING: Final = re.compile(rf"LST{_ID}")
 
 
-def is_request_id(kind: Kind, text: object) -> bool:
+def is_request_id(kind: RequestKind, text: object) -> bool:
     """Whether a text can be the id of a request of the kind in Connect."""
-    pattern = _LISTING if kind is Kind.USAGE else _PATTERNS[kind]
+    pattern = _LISTING if kind is RequestKind.USAGE else _PATTERNS[kind]
     return isinstance(text, str) and pattern.fullmatch(text) is not None
 
 
-def is_name(kind: Kind, text: object) -> bool:
+def is_request_name(kind: RequestKind, text: object) -> bool:
     """Whether a text can name a request of the kind in the ledger, in a path and in a message."""
     return isinstance(text, str) and _PATTERNS[kind].fullmatch(text) is not None
 
 
-def is_nameable(ref: Ref) -> bool:
+def is_nameable(ref: RequestKey) -> bool:
     """Whether a message about the request would be taken."""
-    return is_name(ref.kind, ref.id)
+    return is_request_name(ref.kind, ref.id)
 
 
 @dataclass(frozen=True, slots=True)
 class KindFacts:
     """What the engine has to know of one kind."""
 
-    kind: Kind
+    kind: RequestKind
     #: The collection's path; one request is at `path/{id}`.
     path: str
     #: The status in which requests wait for the vendor, unless a processor's filters say otherwise.
-    waiting: str
+    waiting_status: str
     #: The RQL field that holds the product's id.
     product_field: str
     #: The same, as a way through the document.
@@ -64,38 +64,38 @@ class KindFacts:
     has_conversation: bool = False
 
 
-KINDS: Mapping[Kind, KindFacts] = {
+KINDS: Mapping[RequestKind, KindFacts] = {
     facts.kind: facts
     for facts in (
         KindFacts(
-            Kind.FULFILLMENT,
+            RequestKind.FULFILLMENT,
             path="requests",
-            waiting="pending",
+            waiting_status="pending",
             product_field="asset.product.id",
             product_path=("asset", "product", "id"),
             created_field="created",
             has_conversation=True,
         ),
         KindFacts(
-            Kind.TIER_CONFIG,
+            RequestKind.TIER_CONFIG,
             path="tier/config-requests",
-            waiting="pending",
+            waiting_status="pending",
             product_field="configuration.product.id",
             product_path=("configuration", "product", "id"),
             created_field="created",
         ),
         KindFacts(
-            Kind.USAGE_FILE,
+            RequestKind.USAGE_FILE,
             path="usage/files",
-            waiting="ready",
+            waiting_status="ready",
             product_field="product.id",
             product_path=("product", "id"),
             created_field="created.at",
         ),
         KindFacts(
-            Kind.USAGE,
+            RequestKind.USAGE,
             path="listings",
-            waiting="listed",
+            waiting_status="listed",
             product_field="product.id",
             product_path=("product", "id"),
             created_field="created",
@@ -104,7 +104,7 @@ KINDS: Mapping[Kind, KindFacts] = {
 }
 
 
-def product_of(kind: Kind, document: JSON) -> str:
+def product_of(kind: RequestKind, document: JSON) -> str:
     """Return the id of the document's product; "" when it names none."""
     value: Any = document
     for name in KINDS[kind].product_path:
@@ -118,12 +118,12 @@ def status_of(document: JSON) -> str:
     return status.lower() if isinstance(status, str) else ""
 
 
-def _visit_of_tier_config(document: JSON) -> str | None:
+def _cycle_of_tier_config(document: JSON) -> str | None:
     """`events.pended.at`: moves each time the request becomes pending."""
     return _event_at(document, "pended")
 
 
-def _visit_of_usage_file(document: JSON) -> str | None:
+def _cycle_of_usage_file(document: JSON) -> str | None:
     """The status and the latest event that led there: `ready@2026-11-21T11:10:29+00:00`.
 
     A file that is rejected and uploaded anew is `ready` a second time, with a later `uploaded`
@@ -135,20 +135,20 @@ def _visit_of_usage_file(document: JSON) -> str | None:
 
 _FILE_EVENTS = ("created", "uploaded", "submitted", "accepted", "rejected", "closed")
 
-_VISITS: Mapping[Kind, Callable[[JSON], str | None]] = {
-    Kind.TIER_CONFIG: _visit_of_tier_config,
-    Kind.USAGE_FILE: _visit_of_usage_file,
+_CYCLES: Mapping[RequestKind, Callable[[JSON], str | None]] = {
+    RequestKind.TIER_CONFIG: _cycle_of_tier_config,
+    RequestKind.USAGE_FILE: _cycle_of_usage_file,
 }
 
 
-def visit_of(kind: Kind, document: JSON) -> str | None:
-    """Return the visit that the document itself tells, or None where the ledger has to count.
+def cycle_of(kind: RequestKind, document: JSON) -> str | None:
+    """Return the cycle that the document itself tells, or None where the ledger has to count.
 
     Fulfillment requests have no events, and `updated` moves with every change of a parameter, the
-    worker's own included. A listing's visit is its reporting period, which its processor chooses.
+    worker's own included. A listing's cycle is its reporting period, which its processor chooses.
     """
-    visit = _VISITS.get(kind)
-    return visit(document) if visit else None
+    cycle = _CYCLES.get(kind)
+    return cycle(document) if cycle else None
 
 
 def _event_at(document: JSON, name: str) -> str | None:

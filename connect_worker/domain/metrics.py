@@ -1,4 +1,4 @@
-"""How long visits took, from the first sight to the end: counted by size, hour by hour."""
+"""How long cycles took, from the first sight to the end: counted by size, hour by hour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Protocol
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 # What the ledger counts beside states and outcomes, for Prometheus.
 
@@ -36,7 +36,7 @@ MORE: Final = "more"
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Metric:
     """One thing that is counted; `str` gives it as the ledger's scripts build it."""
 
     name: str
@@ -55,32 +55,32 @@ class Measure:
         return f"{self.name}:{self.kind}:{self.what}"
 
     @classmethod
-    def parse(cls, text: str) -> Measure:
+    def parse(cls, text: str) -> Metric:
         """Read a name back; a product may have colons in it."""
         return cls(*text.split(":", 3))
 
 
-Measures = Mapping[Measure, int]
+MetricCounts = Mapping[Metric, int]
 
 
-class Tally(Protocol):
+class MetricBuffer(Protocol):
     """What a process has counted and not told the ledger yet."""
 
-    def take(self) -> Measures:
+    def take(self) -> MetricCounts:
         """Return it, and begin anew."""
 
-    def give_back(self, taken: Measures) -> None:
+    def give_back(self, taken: MetricCounts) -> None:
         """Count again what could not be told."""
 
 
-class NoTally:
+class NullMetricBuffer:
     """Counts nothing."""
 
-    def take(self) -> Measures:
+    def take(self) -> MetricCounts:
         """Return nothing."""
         return {}
 
-    def give_back(self, taken: Measures) -> None:
+    def give_back(self, taken: MetricCounts) -> None:
         """Forget it."""
 
 
@@ -112,7 +112,7 @@ def bound_of(milliseconds: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How many visits were how long."""
+    """How many cycles were how long."""
 
     #: Upper bound in seconds → how many; those with none are left out.
     counts: Mapping[float, int] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Durations:
         return sum(self.counts.values())
 
     def quantile(self, share: float) -> float | None:
-        """Return the seconds that this share of the visits did not exceed; None without visits.
+        """Return the seconds that this share of the cycles did not exceed; None without cycles.
 
         Between two bounds it is interpolated; beyond the last one it is that bound.
         """
@@ -142,16 +142,16 @@ class Durations:
     def sum(cls, several: Iterable[Durations]) -> Durations:
         """Return all of them together."""
         counts: dict[float, int] = {}
-        for one in several:
-            for bound, number in one.counts.items():
+        for item in several:
+            for bound, number in item.counts.items():
                 counts[bound] = counts.get(bound, 0) + number
         return cls(counts)
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
+class HourlyCompletions:
     """What was settled within one hour of the clock."""
 
     #: When it began, in seconds since the epoch.
     began: float
-    settled: Mapping[Kind, Durations]
+    settled: Mapping[RequestKind, Durations]

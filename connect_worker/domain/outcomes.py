@@ -54,7 +54,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Leave the request as it is and look again later; says so in the conversation once a visit.
+    """Leave the request as it is and look again later; says so in the conversation once a cycle.
 
     Examples:
         >>> Skip("Not yet").message
@@ -65,12 +65,12 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class NoDecision:
     """Nothing was decided (a falsy result): post nothing and look again later.
 
     Examples:
-        >>> Leave()
-        Leave()
+        >>> NoDecision()
+        NoDecision()
     """
 
 
@@ -99,14 +99,14 @@ class Report:
     note: str = ""
 
 
-Outcome = Approve | Inquire | Fail | Skip | Leave | FileAction | Report
+Outcome = Approve | Inquire | Fail | Skip | NoDecision | FileAction | Report
 
 _TYPES: Mapping[str, type[Outcome]] = {
     "approve": Approve,
     "inquire": Inquire,
     "fail": Fail,
     "skip": Skip,
-    "leave": Leave,
+    "leave": NoDecision,
     "file": FileAction,
     "report": Report,
 }

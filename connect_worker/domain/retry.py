@@ -11,11 +11,11 @@ from connect_worker.domain.outcomes import Outcome
 from connect_worker.exceptions import (
     AccountPaused,
     ConnectionFailed,
+    DecryptionKeyMissing,
     FileCreationError,
     FileRetrievalError,
     Forbidden,
     InvalidResponse,
-    KeyMissing,
     RateLimited,
     ServerFault,
     Unauthorized,
@@ -28,7 +28,7 @@ PATIENCE_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ErrorRules:
     """The class attributes of an automation that concern what goes wrong; times in seconds."""
 
     #: These are transient, whatever they are by themselves.
@@ -37,7 +37,7 @@ class Rules:
     give_up_on: tuple[type[Exception], ...] = ()
     #: What is decided when no try is left; None parks the request for a person.
     when_exhausted: Outcome | None = None
-    #: How long "not yet" may last, from the visit's first one; None for no limit.
+    #: How long "not yet" may last, from the cycle's first one; None for no limit.
     give_up_after: float | None = PATIENCE_SECONDS
     #: How long a run may be inside `process_request`; None for no limit.
     time_limit: float | None = None
@@ -58,7 +58,7 @@ class Rules:
         return None
 
 
-NO_RULES: Final = Rules()
+NO_ERROR_RULES: Final = ErrorRules()
 
 #: Failures of Connect in a row (5xx, no connection) after which all workers pause.
 STRIKES_BEFORE_PAUSE = 5
@@ -108,7 +108,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountTrouble:
+class AccountError:
     """An error that is the account's, not the request's: no request can be dealt with now."""
 
     reason: str
@@ -118,7 +118,7 @@ class AccountTrouble:
     strikes: int = 1
 
 
-def origin(error: BaseException) -> BaseException:
+def root_cause(error: BaseException) -> BaseException:
     """Return the error behind one that says which usage file or template met it; else itself."""
     reports = (FileCreationError, FileRetrievalError)
     while isinstance(error, reports) and error.__cause__ is not None:
@@ -126,34 +126,34 @@ def origin(error: BaseException) -> BaseException:
     return error
 
 
-def account_trouble(error: BaseException) -> AccountTrouble | None:
+def classify_account_error(error: BaseException) -> AccountError | None:
     """Return what the error says of the account; None when it is the request's own matter."""
-    match met := origin(error):
+    match met := root_cause(error):
         case RateLimited():
             seconds = met.retry_after_seconds
             asked = RATE_LIMIT_SECONDS if seconds is None else max(LEAST_PAUSE_SECONDS, seconds)
-            return AccountTrouble(PAUSE_ASKED_FOR, asked, strikes=0)
+            return AccountError(PAUSE_ASKED_FOR, asked, strikes=0)
         case Unauthorized():
-            return AccountTrouble("Connect refused the API key (401): check CONNECT_API_KEY")
+            return AccountError("Connect refused the API key (401): check CONNECT_API_KEY")
         case Forbidden():
-            return AccountTrouble(
+            return AccountError(
                 "the API key may not do this (403): check the service user's permissions in Connect"
             )
         case ServerFault() | ConnectionFailed():
-            return AccountTrouble(f"Connect does not work: {met}", strikes=STRIKES_BEFORE_PAUSE)
+            return AccountError(f"Connect does not work: {met}", strikes=STRIKES_BEFORE_PAUSE)
         case _:
             return None
 
 
-def pause_met(error: BaseException) -> AccountPaused | None:
+def as_account_paused(error: BaseException) -> AccountPaused | None:
     """Return the pause for which a call was not sent, when that is what the error tells."""
-    met = origin(error)
+    met = root_cause(error)
     return met if isinstance(met, AccountPaused) else None
 
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether Connect says that the key may not do this (403)."""
-    return isinstance(origin(error), Forbidden)
+    return isinstance(root_cause(error), Forbidden)
 
 
 class Cause(StrEnum):
@@ -174,7 +174,7 @@ class Cause(StrEnum):
 
 def cause_of(error: BaseException) -> Cause:
     """Return what kind of trouble an error is."""
-    match origin(error):
+    match root_cause(error):
         case AccountPaused():
             return Cause.PAUSED
         case RateLimited():
@@ -183,7 +183,7 @@ def cause_of(error: BaseException) -> Cause:
             return Cause.KEY_REFUSED
         case ServerFault() | ConnectionFailed() | InvalidResponse():
             return Cause.CONNECT_DOWN
-        case KeyMissing():
+        case DecryptionKeyMissing():
             return Cause.KEY_MISSING
         case _:
             return Cause.PROCESSOR

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 
 # How many requests of an automation may be inside its processor at once, over all workers.
@@ -19,7 +19,7 @@ class Limit:
 
     #: The automation's registered name.
     name: str
-    most: int
+    max_concurrent: int
 
 
 #: The limits of a kind by product, None for a product without one; "" stands for all others.
@@ -52,12 +52,12 @@ OWN_QUEUE: Final = Route()
 
 #: Routes by kind and product; "" stands for all other products of the kind. A kind is there when
 #: one of its automations has a route, and then with each product that an automation names.
-Routes = Mapping[tuple[Kind, str], Route]
+Routes = Mapping[tuple[RequestKind, str], Route]
 
 NO_ROUTES: Final[Routes] = MappingProxyType({})
 
 
-def route_for(routes: Routes, kind: Kind, product: str) -> Route:
+def route_for(routes: Routes, kind: RequestKind, product: str) -> Route:
     """Return the route of a product's requests."""
     return routes.get((kind, product)) or routes.get((kind, "")) or OWN_QUEUE
 
@@ -67,11 +67,11 @@ class Backlog:
     """Of whose requests messages wait that no worker has taken yet."""
 
     #: The kinds, products that have an entry of their own aside.
-    kinds: Collection[Kind] = ()
+    kinds: Collection[RequestKind] = ()
     #: By kind and product, where the queue is not that of the kind's other products.
-    products: Mapping[tuple[Kind, str], bool] = field(default_factory=dict)
+    products: Mapping[tuple[RequestKind, str], bool] = field(default_factory=dict)
 
-    def holds(self, kind: Kind, product: str) -> bool:
+    def holds(self, kind: RequestKind, product: str) -> bool:
         """Whether messages about such a request may wait."""
         return self.products.get((kind, product), kind in self.kinds)
 
@@ -88,7 +88,7 @@ T = TypeVar("T")
 class Registration(Generic[T]):
     """One automation and what it claims."""
 
-    kind: Kind
+    kind: RequestKind
     #: The ids of its products; None for all that no other automation names.
     products: frozenset[str] | None
     #: Where it was found, such as `my_vendor.orders.Purchases`.
@@ -114,7 +114,7 @@ class Registry(Generic[T]):
         Raises:
             RegistrationError: When two claim the same kind and product; names both.
         """
-        self._by_product: dict[tuple[Kind, str | None], Registration[T]] = {}
+        self._by_product: dict[tuple[RequestKind, str | None], Registration[T]] = {}
         self._all: list[Registration[T]] = []
         for registration in registrations:
             self._add(registration)
@@ -150,16 +150,16 @@ class Registry(Generic[T]):
                     "not name: name it there, for all workers, beat and the exporter"
                 )
 
-    def find(self, kind: Kind, product: str) -> T | None:
+    def find(self, kind: RequestKind, product: str) -> T | None:
         """Return the automation for a request; one that names the product comes first."""
         found = self._by_product.get((kind, product)) or self._by_product.get((kind, None))
         return found.automation if found else None
 
-    def limits(self, kind: Kind) -> Limits:
+    def limits(self, kind: RequestKind) -> Limits:
         """Return the limits of a kind's requests; none at all when no automation has one."""
         return self._limits.get(kind, NO_LIMITS)
 
-    def of_kind(self, kind: Kind) -> list[T]:
+    def of_kind(self, kind: RequestKind) -> list[T]:
         """Return the automations of a kind, in the order in which they were registered."""
         return [entry.automation for entry in self._all if entry.kind is kind]
 
@@ -174,9 +174,9 @@ class Registry(Generic[T]):
         return sorted({product for entry in self._all for product in entry.products or ()})
 
     @property
-    def coverage(self) -> Mapping[Kind, list[str]]:
+    def coverage(self) -> Mapping[RequestKind, list[str]]:
         """The automations' names by kind, for people."""
-        return {kind: [e.name for e in self._all if e.kind is kind] for kind in Kind}
+        return {kind: [e.name for e in self._all if e.kind is kind] for kind in RequestKind}
 
     def _add(self, registration: Registration[T]) -> None:
         products: Iterable[str | None] = registration.products or (None,)

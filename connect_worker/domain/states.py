@@ -1,6 +1,6 @@
 """What the ledger remembers of one request, as values.
 
-A request's stay in `pending` is a *visit*. One visit goes through these states::
+A request's stay in `pending` is a *cycle*. One cycle goes through these states::
 
     queued ──> running ──> decided ──> posting ──> settled
       ^           │            ^           │
@@ -10,7 +10,7 @@ A request's stay in `pending` is a *visit*. One visit goes through these states:
 
 `queued`, `retry`, `waiting` and `decided` wait in the ledger until their time has come;
 `running` and `posting` are owned by one worker under a lease and a fence. `settled`,
-`superseded` and `discarded` end the visit; `parked` waits for a person.
+`superseded` and `discarded` end the cycle; `parked` waits for a person.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-# The idempotency key of a visit.
+# The idempotency key of a cycle.
 
 
-def idempotency_key(account: str, ref: Ref, visit: str) -> str:
-    """Return the key: the same over every retry, crash and rescue of a visit, new for the next one.
+def idempotency_key(account: str, ref: RequestKey, cycle: str) -> str:
+    """Return the key: the same over every retry, crash and rescue of a cycle, new for the next one.
 
-    32 hexadecimal characters: a hash of the account, the kind, the id and the visit.
+    32 hexadecimal characters: a hash of the account, the kind, the id and the cycle.
     """
-    text = "\n".join((account, ref.kind, ref.id, visit))
+    text = "\n".join((account, ref.kind, ref.id, cycle))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -36,11 +36,11 @@ JSON = Any
 """A JSON document: what `json.loads` returns."""
 
 
-class Kind(StrEnum):
+class RequestKind(StrEnum):
     """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
 
     Examples:
-        >>> [kind.value for kind in Kind]
+        >>> [kind.value for kind in RequestKind]
         ['fulfillment', 'tier-config', 'usage-file', 'usage']
     """
 
@@ -51,10 +51,10 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a visit stands.
+    """Where a cycle stands.
 
     Examples:
-        >>> State.PARKED.is_final, State.SETTLED.is_final
+        >>> State.PARKED.is_final, State.COMPLETED.is_final
         (False, True)
     """
 
@@ -65,13 +65,13 @@ class State(StrEnum):
     #: The last attempt failed; runs again when it is due.
     RETRY = "retry"
     #: The processor said "not now" (a skip) or "not yet"; runs again when due, no attempt used.
-    WAITING = "waiting"
+    SNOOZED = "snoozed"
     #: The decision is stored and not wholly posted; a worker posts it when it is due.
     DECIDED = "decided"
     #: A worker is posting the stored decision, under a lease.
     POSTING = "posting"
     #: Every step of the decision was accepted by Connect.
-    SETTLED = "settled"
+    COMPLETED = "completed"
     #: Connect shows a status that somebody else decided; nothing was overwritten.
     SUPERSEDED = "superseded"
     #: Stopped for a person, with the error.
@@ -81,7 +81,7 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the visit has ended."""
+        """Whether the cycle has ended."""
         return self in FINAL_STATES
 
     @property
@@ -90,21 +90,21 @@ class State(StrEnum):
         return self in (State.RUNNING, State.POSTING)
 
 
-FINAL_STATES = frozenset({State.SETTLED, State.SUPERSEDED, State.DISCARDED})
+FINAL_STATES = frozenset({State.COMPLETED, State.SUPERSEDED, State.DISCARDED})
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
+class RequestKey:
     """The name of one request in the ledger.
 
     Examples:
-        >>> str(Ref(Kind.FULFILLMENT, "PR-5852-1608-0000"))
+        >>> str(RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0000"))
         'fulfillment:PR-5852-1608-0000'
-        >>> Ref(Kind.USAGE, "LST-066-644-910@2026-11").request_id
+        >>> RequestKey(RequestKind.USAGE, "LST-066-644-910@2026-11").request_id
         'LST-066-644-910'
     """
 
-    kind: Kind
+    kind: RequestKind
     #: Connect's id, such as `PR-5852-1608-0000`; of a usage listing with the period to report,
     #: `LST-066-644-910@2026-11`: a late report of one period and the next period's are two things.
     id: str
@@ -118,55 +118,55 @@ class Ref:
         return f"{self.kind}:{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> Ref:
+    def parse(cls, text: str) -> RequestKey:
         """Read `kind:id` back; ValueError when the kind is unknown."""
         kind, _, request_id = text.partition(":")
-        return cls(Kind(kind), request_id)
+        return cls(RequestKind(kind), request_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class PendingRequest:
     """One request that a poll saw waiting."""
 
-    ref: Ref
-    #: The visit where Connect tells it (`events.pended.at`, a status, a period); `None` where
+    ref: RequestKey
+    #: The cycle where Connect tells it (`events.pended.at`, a status, a period); `None` where
     #: only the ledger can count the stays in `pending` (fulfillment requests).
-    visit: str | None = None
+    cycle: str | None = None
     #: The product's id, for the people who look; "" when the document names none.
     product: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one visit, until the lease ends or a higher fence exists."""
+    """The right to work on one cycle, until the lease ends or a higher fence exists."""
 
-    ref: Ref
-    visit: str
+    ref: RequestKey
+    cycle: str
     #: Grows with every claim of the request; a write with an older fence is refused.
     fence: int
     #: Unique to this claim: the worker's name and a random part.
     owner: str
-    #: 1 for the first run of the processor in this visit.
+    #: 1 for the first run of the processor in this cycle.
     attempt: int
     lease_seconds: float
     product: str = ""
-    #: The stored decision, when an earlier run of this visit got that far.
+    #: The stored decision, when an earlier run of this cycle got that far.
     decision: JSON = None
     #: Results of the steps that are done, by step name.
     steps: dict[str, JSON] = field(default_factory=dict)
     #: Whether failures of the account are counted: a success of this claim is worth telling.
-    probe: bool = False
+    is_half_open_probe: bool = False
     #: The limit of which it holds a slot; "" when it needs none.
     limit: str = ""
     #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
-    sealed: str = ""
+    decrypt_error: str = ""
     #: The name under which its product is counted.
     counted_as: str = ""
-    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
-    not_yet_since: float = 0.0
+    #: When the processor said "not yet" for the first time in this cycle; 0 when it did not.
+    snoozed_since: float = 0.0
 
 
-class Refusal(StrEnum):
+class ClaimDenied(StrEnum):
     """Why a claim was not given; each is normal and ends the job quietly."""
 
     #: The ledger does not know the request (it was flushed); the next poll finds it again.
@@ -175,48 +175,48 @@ class Refusal(StrEnum):
     BUSY = "busy"
     #: It waits for its time.
     NOT_DUE = "not due"
-    #: The visit has ended, or waits for a person.
+    #: The cycle has ended, or waits for a person.
     ENDED = "ended"
     #: The account is paused (429, a refused key, Connect down).
-    PAUSED = "paused"
+    BREAKER_OPEN = "breaker open"
     #: As many as its automation allows are inside the processor; it is in line.
-    FULL = "full"
+    CONCURRENCY_LIMIT = "concurrency limit"
     #: A person holds its processor back; `resume` wakes it.
-    HELD = "paused by a person"
+    OPERATOR_PAUSE = "paused"
 
 
 @dataclass(frozen=True, slots=True)
-class Woken:
+class DueBatch:
     """What one sweep of the ledger found due."""
 
     #: Publish a message for each.
-    publish: list[Ref] = field(default_factory=list)
+    publish: list[RequestKey] = field(default_factory=list)
     #: Their lease ended without a word: the worker died. They are in `publish` or `parked` too.
-    expired: list[Ref] = field(default_factory=list)
+    expired: list[RequestKey] = field(default_factory=list)
     #: Used up their attempts by dying.
-    parked: list[Ref] = field(default_factory=list)
+    parked: list[RequestKey] = field(default_factory=list)
     #: How many records were due, those included whose message is taken to be in its queue still.
     looked_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class BreakerState:
     """The account's shared pause: while closed, no worker calls Connect."""
 
     #: Seconds (Redis time) until which it is closed; 0 when it is open, and in the past while
     #: failures are counted.
-    closed_until: float = 0.0
+    open_until: float = 0.0
     reason: str = ""
     #: Failed probes in a row; 0 when it is open or was closed by a 429.
     failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RateLimitResult:
     """Whether, and when, one more call to Connect may be sent."""
 
     #: Seconds until the account's pause ends; 0 when there is none.
-    paused_seconds: float = 0.0
+    breaker_seconds: float = 0.0
     reason: str = ""
     #: Seconds until the call's turn in the shared rate; 0 without a rate.
     wait_seconds: float = 0.0
@@ -237,7 +237,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class PollReport:
     """How the last poll of a kind ended."""
 
     #: When, by the ledger's clock.
@@ -250,8 +250,8 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One change of a visit's state."""
+class StateChange:
+    """One change of a cycle's state."""
 
     at: float
     state: State
@@ -260,12 +260,12 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RequestRecord:
     """All that the ledger holds of one request; times are seconds of the Redis clock."""
 
-    ref: Ref
+    ref: RequestKey
     state: State
-    visit: str
+    cycle: str
     fence: int
     attempt: int
     product: str = ""
@@ -279,17 +279,17 @@ class Entry:
     #: How it ended (`approved`, `failed`, …) once settled.
     outcome: str = ""
     error: str = ""
-    #: When this visit began.
+    #: When this cycle began.
     first_seen: float = 0.0
     #: The last change of state.
     changed: float = 0.0
-    #: Names of the visits before this one, where Connect tells them; the last 20.
+    #: Names of the cycles before this one, where Connect tells them; the last 20.
     earlier: tuple[str, ...] = ()
-    #: This visit's last changes of state, oldest first; the last 24.
-    history: tuple[Moment, ...] = ()
-    #: When the processor said "not yet" for the first time in this visit; 0 when it did not.
-    not_yet_since: float = 0.0
+    #: This cycle's last changes of state, oldest first; the last 24.
+    history: tuple[StateChange, ...] = ()
+    #: When the processor said "not yet" for the first time in this cycle; 0 when it did not.
+    snoozed_since: float = 0.0
     #: The pause for whose end it waits; "" for none.
-    held_by: str = ""
+    paused_by: str = ""
     #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
-    sealed: str = ""
+    decrypt_error: str = ""

@@ -1,4 +1,4 @@
-"""A processor's own steps: how the journal of a visit names them, and what it takes of them."""
+"""A processor's own steps: how the journal of a cycle names them, and what it takes of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CompletedStep:
     """One step of the processor's that is journaled."""
 
     #: From 1, in the order in which they were done.
@@ -46,22 +46,22 @@ def is_own(entry: str) -> bool:
     return entry.startswith(OWN)
 
 
-def own_steps(journal: Mapping[str, JSON]) -> list[Done]:
+def own_steps(journal: Mapping[str, JSON]) -> list[CompletedStep]:
     """Return the processor's steps of a journal, in the order in which they were done."""
     found = []
     for entry, result in journal.items():
         if is_own(entry):
             _, number, name = entry.split(":", 2)
-            found.append(Done(int(number), name, result))
+            found.append(CompletedStep(int(number), name, result))
     return sorted(found, key=lambda done: done.number)
 
 
-def step_key(visit_key: str, name: str) -> str:
-    """Return the idempotency key of a visit's step: the same over every retry, crash and rescue.
+def step_key(cycle_key: str, name: str) -> str:
+    """Return the idempotency key of a cycle's step: the same over every retry, crash and rescue.
 
-    32 hexadecimal characters: a hash of the visit's key and the step's name.
+    32 hexadecimal characters: a hash of the cycle's key and the step's name.
     """
-    return hashlib.sha256(f"{visit_key}\nstep\n{name}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{cycle_key}\nstep\n{name}".encode()).hexdigest()[:32]
 
 
 def require_name(name: object) -> None:

@@ -17,8 +17,8 @@ from openpyxl import load_workbook
 
 from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
-from connect_worker.domain.states import JSON, Kind
-from connect_worker.dry_run.transport import Answer, Carrier, Sent
+from connect_worker.domain.states import JSON, RequestKind
+from connect_worker.dry_run.transport import Request, Response, Transport
 from connect_worker.sandbox.collection import merge
 
 #: What the last part of a path does to the document before it.
@@ -72,7 +72,7 @@ class Call:
         return [dict(zip(map(str, names), row, strict=False)) for row in rows]
 
 
-class Catching:
+class CapturingTransport:
     """Catches what changes, and lets reads through.
 
     Args:
@@ -81,41 +81,41 @@ class Catching:
             a text is a rendered template.
     """
 
-    def __init__(self, reads: Carrier, documents: Mapping[str, JSON]) -> None:
+    def __init__(self, reads: Transport, documents: Mapping[str, JSON]) -> None:
         self._reads = reads
         self._documents = {path.strip("/"): document for path, document in documents.items()}
         self.calls: list[Call] = []
         #: Who is calling now.
         self.by: Literal["processor", "decision"] = "decision"
 
-    def __call__(self, sent: Sent) -> Answer:
+    def __call__(self, sent: Request) -> Response:
         """Answer one call; none that changes something goes any further."""
         if sent.is_read:
             known = self._documents.get(sent.place)
             return self._reads(sent) if known is None else _page(known)
         self.calls.append(Call(sent.method, sent.path, sent.body, sent.key, self.by, sent.upload))
         if sent.method == "PUT":
-            return Answer.of(self._put(sent))
+            return Response.of(self._put(sent))
         if sent.method == "POST":
             return self._post(sent)
-        return Answer(204)
+        return Response(204)
 
-    def _put(self, sent: Sent) -> JSON:
+    def _put(self, sent: Request) -> JSON:
         base = self._documents.get(sent.place)
         body = sent.body if isinstance(sent.body, dict) else {}
         if base is None:
-            answer = self._reads(Sent("GET", sent.place))
+            answer = self._reads(Request("GET", sent.place))
             base = _document_in(answer)
         self._documents[sent.place] = merge(base, body)
         return self._documents[sent.place]
 
-    def _post(self, sent: Sent) -> Answer:
+    def _post(self, sent: Request) -> Response:
         base, _, action = sent.place.rpartition("/")
         if action in _ACTIONS:
             document = {**self._documents.get(base, {}), "status": _ACTIONS[action]}
             if base in self._documents:
                 self._documents[base] = document
-            return Answer.of(document)
+            return Response.of(document)
         prefix, status = _CREATED.get(sent.place, ("NEW-0000", ""))
         made = {
             **({"status": status} if status else {}),
@@ -123,10 +123,10 @@ class Catching:
             "id": f"{prefix}-{len(self.calls):04d}",
         }
         self._documents[f"{sent.place}/{made['id']}"] = made
-        return Answer.of(made, status=201)
+        return Response.of(made, status=201)
 
 
-def documents_of(kind: Kind, document: JSON) -> dict[str, JSON]:
+def documents_of(kind: RequestKind, document: JSON) -> dict[str, JSON]:
     """Return what a request's document tells, by path: itself, its asset, its configuration."""
     found = {f"{KINDS[kind].path}/{document.get('id')}": document}
     for name, path in (("asset", "assets"), ("configuration", "tier/configs")):
@@ -136,19 +136,19 @@ def documents_of(kind: Kind, document: JSON) -> dict[str, JSON]:
     return found
 
 
-def _page(document: JSON) -> Answer:
+def _page(document: JSON) -> Response:
     if isinstance(document, str):
-        return Answer.of_text(document)
-    answer = Answer.of(document)
+        return Response.of_text(document)
+    answer = Response.of(document)
     if not isinstance(document, list):
         return answer
     # All at once: a client that reads on from here finds the end.
     span = f"0-{len(document) - 1}" if document else "*"
     headers = {**answer.headers, "Content-Range": f"items {span}/{len(document)}"}
-    return Answer(200, answer.content, headers)
+    return Response(200, answer.content, headers)
 
 
-def _document_in(answer: Answer) -> dict[str, JSON]:
+def _document_in(answer: Response) -> dict[str, JSON]:
     try:
         document = json.loads(answer.content) if answer.status == 200 else {}
     except ValueError:

@@ -13,24 +13,24 @@ from connect_worker.domain.outcomes import (
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
 )
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 
 #: The statuses in which a request has been decided; a listing is never decided.
-SETTLED: Final[Mapping[Kind, tuple[str, ...]]] = {
-    Kind.FULFILLMENT: ("approved", "failed"),
-    Kind.TIER_CONFIG: ("approved", "failed"),
-    Kind.USAGE_FILE: ("pending", "accepted", "rejected", "closed"),
+SETTLED: Final[Mapping[RequestKind, tuple[str, ...]]] = {
+    RequestKind.FULFILLMENT: ("approved", "failed"),
+    RequestKind.TIER_CONFIG: ("approved", "failed"),
+    RequestKind.USAGE_FILE: ("pending", "accepted", "rejected", "closed"),
 }
 #: What the vendor decided of a file that the provider has dealt with since.
 _SUBMITTED: Final = frozenset({"pending", "accepted", "rejected", "closed"})
 
 
-def latest(client: Client, kind: Kind, *, products: list[str], last: int) -> Iterator[JSON]:
+def latest(client: Client, kind: RequestKind, *, products: list[str], last: int) -> Iterator[JSON]:
     """Yield the documents of the last decided requests of a kind, the newest first.
 
     Args:
@@ -47,11 +47,11 @@ def latest(client: Client, kind: Kind, *, products: list[str], last: int) -> Ite
     return islice(client.get_all(facts.path, "&".join(terms)), last)
 
 
-def rewound(kind: Kind, document: Mapping[str, JSON]) -> dict[str, Any]:
+def rewound(kind: RequestKind, document: Mapping[str, JSON]) -> dict[str, Any]:
     """Return a decided request as it waits again; what the vendor stored in it stays."""
     traces = ("reason", "template", "activation_key")
     kept = {name: value for name, value in document.items() if name not in traces}
-    return {**kept, "status": KINDS[kind].waiting}
+    return {**kept, "status": KINDS[kind].waiting_status}
 
 
 def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:
@@ -93,7 +93,7 @@ def _would_become(outcome: Outcome | None) -> str:
             return "inquiring"
         case FileAction(action):
             return "submitted" if action == "submit" else action
-        case Skip() | Leave() | Report() | None:
+        case Skip() | NoDecision() | Report() | None:
             return "left as it is"
         case _:
             assert_never(outcome)

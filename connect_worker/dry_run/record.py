@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from connect_worker.domain.secrets import passwords_in
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.dry_run.capturing_transport import Call
-from connect_worker.dry_run.transport import Answer, Carrier, Sent
-from connect_worker.observability.masking import hide_here, hiding, mask_secrets
+from connect_worker.dry_run.transport import Request, Response, Transport
+from connect_worker.observability.masking import mask_secrets, register_scoped_secrets, secret_scope
 
 FORMAT: Final = 1
 MASK: Final = "***"
@@ -22,11 +22,11 @@ MASK: Final = "***"
 _KEPT: Final = ("Content-Type", "Content-Range", "Retry-After")
 
 
-class NotRecorded(Exception):  # noqa: N818 - what is asked for, not a fault of the file
+class NotInRecord(Exception):  # noqa: N818 - what is asked for, not a fault of the file
     """A read that the record has no answer for: the processor asks for something else by now.
 
     Examples:
-        >>> str(NotRecorded("the record has no answer to GET assets: record it anew"))
+        >>> str(NotInRecord("the record has no answer to GET assets: record it anew"))
         'the record has no answer to GET assets: record it anew'
     """
 
@@ -42,12 +42,12 @@ class Record:
         calls: What would have changed something in Connect.
 
     Examples:
-        >>> record = Record(Kind.FULFILLMENT, purchase(id="PR-1").json)
+        >>> record = Record(RequestKind.FULFILLMENT, purchase(id="PR-1").json)
         >>> record.request["id"]
         'PR-1'
     """
 
-    kind: Kind
+    kind: RequestKind
     request: dict[str, JSON]
     reads: tuple[dict[str, JSON], ...] = ()
     calls: tuple[Call, ...] = ()
@@ -64,7 +64,7 @@ class Record:
         if not isinstance(document, dict) or document.get("record") != FORMAT:
             raise ValueError(f"{path} is no record of `connect-worker try --record`")
         return cls(
-            Kind(document["kind"]),
+            RequestKind(document["kind"]),
             document["request"],
             tuple(document["reads"]),
             tuple(Call(**call) for call in document["calls"]),
@@ -78,26 +78,26 @@ class Record:
             "request": self.request,
             "reads": list(self.reads),
             "calls": [
-                {"method": one.method, "path": one.path, "body": one.body, "by": one.by}
-                for one in self.calls
+                {"method": call.method, "path": call.path, "body": call.body, "by": call.by}
+                for call in self.calls
             ],
         }
         text = json.dumps(without_secrets(document), indent=1, ensure_ascii=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-class Recording:
+class RecordingTransport:
     """Keeps what another carrier answers.
 
     Args:
         carry: The one who answers.
     """
 
-    def __init__(self, carry: Carrier) -> None:
+    def __init__(self, carry: Transport) -> None:
         self._carry = carry
         self.reads: list[dict[str, JSON]] = []
 
-    def __call__(self, sent: Sent) -> Answer:
+    def __call__(self, sent: Request) -> Response:
         """Pass a call on, and keep its answer."""
         answer = self._carry(sent)
         text = answer.content.decode("utf-8", "replace")
@@ -120,7 +120,7 @@ class Recording:
         return answer
 
 
-class Replaying:
+class ReplayTransport:
     """Answers from a record: the same read gets the same answers in the same order.
 
     The last answer to a read is given again as often as it is asked for.
@@ -131,9 +131,9 @@ class Replaying:
         for read in reads:
             self._answers[read["path"], read["query"]].append(read)
         #: The first read that had no answer; it was raised, but the processor may have caught it.
-        self.missed: NotRecorded | None = None
+        self.missed: NotInRecord | None = None
 
-    def __call__(self, sent: Sent) -> Answer:
+    def __call__(self, sent: Request) -> Response:
         """Answer one read.
 
         Raises:
@@ -141,29 +141,30 @@ class Replaying:
         """
         # An address may have had a secret in it when it was recorded.
         known = self._answers.get((sent.path, sent.query)) or self._answers.get(
-            (mask_secrets(sent.path), mask_secrets(sent.query))
+            (mask_secrets(sent.path, is_whole=True), mask_secrets(sent.query, is_whole=True))
         )
         if not known:
             asked = f"{sent.method} {sent.path}" + (f"?{sent.query}" if sent.query else "")
-            missed = NotRecorded(f"the record has no answer to {asked}: record it anew")
+            missed = NotInRecord(f"the record has no answer to {asked}: record it anew")
             self.missed = self.missed or missed
             raise missed
         read = known.popleft() if len(known) > 1 else known[0]
         content = json.dumps(read["json"]) if "json" in read else read["text"]
-        return Answer(read["status"], content.encode(), read["headers"])
+        return Response(read["status"], content.encode(), read["headers"])
 
 
 def without_secrets(document: JSON) -> JSON:
     """Return a document without the values of its password parameters, and without keys."""
-    with hiding():
-        hide_here(passwords_in(document))
+    with secret_scope():
+        register_scoped_secrets(passwords_in(document))
         return _masked(document)
 
 
 def _masked(value: JSON) -> JSON:
     match value:
         case str():
-            return mask_secrets(value)
+            # A record answers in place of Connect: what is cut off would be missing.
+            return mask_secrets(value, is_whole=True)
         case list():
             return [_masked(item) for item in value]
         case {"type": "password"}:

@@ -10,23 +10,23 @@ from typing import Any
 from connect_worker.api.client import Client, using_client
 from connect_worker.config import Config
 from connect_worker.domain.outcomes import Outcome
-from connect_worker.domain.states import JSON, Claim, Kind, Ref, Sighting, State
+from connect_worker.domain.states import JSON, Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.domain.steps import as_json, entry_name, own_steps
-from connect_worker.dry_run.capturing_transport import Call, Catching, documents_of
-from connect_worker.dry_run.transport import Carrier, CarrierPool
+from connect_worker.dry_run.capturing_transport import Call, CapturingTransport, documents_of
+from connect_worker.dry_run.transport import Transport, TransportPool
 from connect_worker.engine.job import Job
-from connect_worker.engine.job_runner import handle
+from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.ports import Connect
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.discovery import processor_of
-from connect_worker.resources.local_runner import lone_engine
+from connect_worker.resources.local_runner import local_runtime
 from connect_worker.resources.processor import AutomationProcessor
 from connect_worker.settings.model import account_name
 
 
 @dataclass(frozen=True)
-class Run:
+class DryRun:
     """How a processor dealt with a request, and what would have been sent to Connect.
 
     Attributes:
@@ -43,7 +43,7 @@ class Run:
         ...         raise FailRequest("Sold out")
         >>> done = run(Orders, purchase())
         >>> done.outcome, done.result, done.state.value
-        (Fail(reason='Sold out'), 'failed', 'settled')
+        (Fail(reason='Sold out'), 'failed', 'completed')
         >>> [call.body for call in done.calls]
         [{'reason': 'Sold out'}]
     """
@@ -76,16 +76,16 @@ class Run:
         ]
 
 
-def rehearse(
+def dry_run(
     automation: type[Automation[Any]] | Automation[Any],
     document: JSON,
     *,
     config: Config,
-    reads: Carrier,
+    reads: Transport,
     answers: Mapping[str, JSON] | None = None,
     steps: Mapping[str, JSON] | None = None,
     clock: Callable[[], float] | None = None,
-) -> Run:
+) -> DryRun:
     """Run a processor over a request, and send nothing to Connect.
 
     What the processor does to other systems, it does.
@@ -96,7 +96,7 @@ def rehearse(
         config: The account that the class is made for.
         reads: Answers what the processor reads.
         answers: What is answered before `reads` is asked, by path.
-        steps: The results that an earlier run of the visit has journaled, by name, in their order.
+        steps: The results that an earlier run of the cycle has journaled, by name, in their order.
         clock: Seconds since the epoch; the machine's by default.
 
     Raises:
@@ -104,23 +104,25 @@ def rehearse(
     """
     config = automation.config if isinstance(automation, Automation) else config
     processor, products = _processor(automation, config)
-    caught = Catching(reads, {**documents_of(processor.kind, document), **(answers or {})})
-    client = Client(config.api_url, config.api_key, pool=CarrierPool(config.api_url, caught))
+    caught = CapturingTransport(
+        reads, {**documents_of(processor.kind, document), **(answers or {})}
+    )
+    client = Client(config.api_url, config.api_key, pool=TransportPool(config.api_url, caught))
     watched = _Watched(processor, caught)
     account = account_name(config)
     ledger = MemoryLedger(account=account, clock=clock or time.time)
     with using_client(config, client):
-        engine = lone_engine(
+        engine = local_runtime(
             watched, name=str(processor), connect=client, ledger=ledger, products=products
         )
-        sighting = processor.sighting(document, now=ledger.now())
-        ledger.sight([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
+        sighting = processor.pending_request(document, now=ledger.now())
+        ledger.register([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
         if steps:
             _journal(ledger, sighting.ref, steps)
-        handled = handle(engine, sighting.ref)
-    entry = ledger.entry(sighting.ref)
+        handled = run_job(engine, sighting.ref)
+    entry = ledger.get_record(sighting.ref)
     assert entry is not None  # noqa: S101 - it was sighted
-    return Run(
+    return DryRun(
         handled.text,
         entry.state,
         tuple(caught.calls),
@@ -130,13 +132,13 @@ def rehearse(
     )
 
 
-def _journal(ledger: MemoryLedger, ref: Ref, steps: Mapping[str, JSON]) -> None:
+def _journal(ledger: MemoryLedger, ref: RequestKey, steps: Mapping[str, JSON]) -> None:
     """Let the ledger remember steps, as of a run that was broken off behind them."""
     claim = ledger.claim(ref, owner="an earlier run", lease_seconds=60)
     assert isinstance(claim, Claim)  # noqa: S101 - it was sighted
     for number, (name, result) in enumerate(steps.items(), start=1):
-        ledger.record(claim, entry_name(number, name), as_json(name, result))
-    ledger.put_back(claim, State.RETRY, delay_seconds=0, attempt_used=False)
+        ledger.record_step(claim, entry_name(number, name), as_json(name, result))
+    ledger.reschedule(claim, State.RETRY, delay_seconds=0, attempt_used=False)
 
 
 def _processor(
@@ -152,14 +154,14 @@ def _processor(
 class _Watched:
     """A processor whose errors and decisions are kept, and who says when it is at work."""
 
-    def __init__(self, processor: AutomationProcessor, caught: Catching) -> None:
+    def __init__(self, processor: AutomationProcessor, caught: CapturingTransport) -> None:
         self._processor = processor
         self._caught = caught
         self.error: Exception | None = None
         self.decided: Outcome | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RequestKind:
         """The kind of request that it processes."""
         return self._processor.kind
 
@@ -167,15 +169,15 @@ class _Watched:
         """Whether the document is in a status that the processor wants to see."""
         return self._processor.awaits(document)
 
-    def sightings(
+    def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
-    ) -> Iterator[Sighting]:
+    ) -> Iterator[PendingRequest]:
         """List the requests that wait for it, or of them one."""
-        return self._processor.sightings(connect, now=now, request_id=request_id)
+        return self._processor.list_pending(connect, now=now, request_id=request_id)
 
-    def sighting(self, document: JSON, *, now: float) -> Sighting:
-        """Name the request and its visit."""
-        return self._processor.sighting(document, now=now)
+    def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
+        """Name the request and its cycle."""
+        return self._processor.pending_request(document, now=now)
 
     def run(self, document: JSON, job: Job) -> None:
         """Process one request."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from connect_worker.domain.states import Kind
-from connect_worker.dry_run.transport import Answer, Sent
+from connect_worker.domain.states import RequestKind
+from connect_worker.dry_run.transport import Request, Response
 from connect_worker.sandbox.conversations import Conversation
 from connect_worker.sandbox.errors import ApiError
 from connect_worker.sandbox.faults import Options, Spread
@@ -36,7 +36,7 @@ def empty_world() -> World:
     )
 
 
-class StandIn:
+class SandboxTransport:
     """Answers reads as the sandbox does whose only request is the one that is tried.
 
     Its products and templates are there, and the conversation of a fulfillment request; of all
@@ -47,13 +47,13 @@ class StandIn:
         request_id: Its id.
     """
 
-    def __init__(self, kind: Kind, request_id: str) -> None:
+    def __init__(self, kind: RequestKind, request_id: str) -> None:
         self._world = empty_world()
         self._request_id = request_id
-        if kind is Kind.FULFILLMENT:
+        if kind is RequestKind.FULFILLMENT:
             self._world.conversations.add(Conversation(1, request_id, CREATED))
 
-    def __call__(self, sent: Sent) -> Answer:
+    def __call__(self, sent: Request) -> Response:
         """Answer as the sandbox answers."""
         rendered = self._rendered(sent)
         if rendered is not None:
@@ -67,21 +67,23 @@ class StandIn:
             reply = carry_out(match, self._call(sent, path, match.args))
         content = reply.content
         if content is None:
-            return Answer(reply.status)
+            return Response(reply.status)
         headers = {"Content-Type": reply.content_type, **reply.headers}
         is_bytes = isinstance(content, bytes)
-        return Answer(reply.status, content if is_bytes else json.dumps(content).encode(), headers)
+        return Response(
+            reply.status, content if is_bytes else json.dumps(content).encode(), headers
+        )
 
-    def _rendered(self, sent: Sent) -> Answer | None:
+    def _rendered(self, sent: Request) -> Response | None:
         """Render a template for the request, which is not in the sandbox's world."""
         collection, _, rest = sent.place.partition("/")
         name, _, action = rest.partition("/")
         template = self._world.catalog.templates.get(name)
         if (collection, action) != ("templates", "render") or template is None:
             return None
-        return Answer.of_text(template.render(self._request_id))
+        return Response.of_text(template.render(self._request_id))
 
-    def _call(self, sent: Sent, path: str, args: Any) -> Call:
+    def _call(self, sent: Request, path: str, args: Any) -> Call:
         return Call(
             world=self._world,
             method=sent.method,

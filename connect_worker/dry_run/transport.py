@@ -20,7 +20,7 @@ from connect_worker.domain.states import JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Request:
     """One call, as the client would send it."""
 
     method: str
@@ -46,7 +46,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What comes back."""
 
     status: int = 200
@@ -54,21 +54,21 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, document: JSON, *, status: int = 200) -> Answer:
+    def of(cls, document: JSON, *, status: int = 200) -> Response:
         """Answer with a JSON document."""
         return cls(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     @classmethod
-    def of_text(cls, text: str) -> Answer:
+    def of_text(cls, text: str) -> Response:
         """Answer with a text, as a rendered template is."""
         return cls(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
 #: Answers calls; raises what `requests` raises where none comes back.
-Carrier = Callable[[Sent], Answer]
+Transport = Callable[[Request], Response]
 
 
-class CarrierPool(SessionPool):
+class TransportPool(SessionPool):
     """Sessions without sockets: each call goes to a carrier.
 
     Args:
@@ -76,7 +76,7 @@ class CarrierPool(SessionPool):
         carry: Answers.
     """
 
-    def __init__(self, url: str, carry: Carrier) -> None:
+    def __init__(self, url: str, carry: Transport) -> None:
         super().__init__()
         self._base = url.rstrip("/") + "/"
         self._carry = carry
@@ -101,7 +101,7 @@ class CarrierPool(SessionPool):
         """Have one call answered, in the shape that `requests` gives it."""
         path, _, query = url.partition("?")
         upload = None if data is None else b"".join(data)
-        sent = Sent(
+        sent = Request(
             method,
             path.removeprefix(self._base),
             "&".join(filter(None, [query, urlencode(params or {})])),
@@ -112,7 +112,7 @@ class CarrierPool(SessionPool):
         return _response(self._carry(sent), url)
 
 
-def _response(answer: Answer, url: str) -> requests.Response:
+def _response(answer: Response, url: str) -> requests.Response:
     response = requests.Response()
     response.status_code = answer.status
     response.headers = CaseInsensitiveDict(answer.headers)
@@ -125,7 +125,7 @@ def _response(answer: Answer, url: str) -> requests.Response:
 # The account itself as the one who answers.
 
 
-class Account:
+class LiveTransport:
     """Reads from an account over the network; it refuses to carry anything that changes.
 
     Args:
@@ -140,7 +140,7 @@ class Account:
         # The key is for Connect alone, not for where a download lies.
         self._plain = SessionPool()
 
-    def __call__(self, sent: Sent) -> Answer:
+    def __call__(self, sent: Request) -> Response:
         """Answer with what the account says."""
         if not sent.is_read:
             raise AssertionError(f"{sent.method} {sent.path} is no read")
@@ -151,4 +151,4 @@ class Account:
             response = session.call(
                 sent.method, f"{url}?{sent.query}" if sent.query else url, timeout=self._timeout
             )
-        return Answer(response.status_code, response.content, dict(response.headers))
+        return Response(response.status_code, response.content, dict(response.headers))

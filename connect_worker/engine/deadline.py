@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from connect_worker.engine.ports import Reaper
+from connect_worker.engine.ports import ProcessKiller
 from connect_worker.exceptions import LeaseLost
 
 #: The method of an automation in which the user's code begins.
@@ -30,7 +30,7 @@ class Deadline:
     #: Is given the seconds that were allowed, and the place in which the code was.
     over: Callable[[float, str], None]
     #: Ends the run's process when the timer is not let in.
-    reaper: Reaper
+    reaper: ProcessKiller
     is_over: bool = False
     _has_ended: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,10 +80,10 @@ def place_of(frame: FrameType | None) -> str:
     while frame is not None:
         frames.append(frame)
         frame = frame.f_back
-    entered = [one for one in frames if one.f_code.co_name == ENTRY]
+    entered = [item for item in frames if item.f_code.co_name == ENTRY]
     if not entered:
         return ""
     home = f"{Path(entered[-1].f_code.co_filename).parent}{os.sep}"
-    inside = next(one for one in frames if one.f_code.co_filename.startswith(home))
+    inside = next(item for item in frames if item.f_code.co_filename.startswith(home))
     code = inside.f_code
     return f"{Path(code.co_filename).name}, line {inside.f_lineno}, in {code.co_name}"

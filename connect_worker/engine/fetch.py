@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from connect_worker.domain.kinds import KINDS
-from connect_worker.domain.states import JSON, Kind, Ref
+from connect_worker.domain.states import JSON, RequestKey, RequestKind
 from connect_worker.engine.ports import Connect
 from connect_worker.exceptions import NotFound, Retryable
 
 #: What Connect's users can delete; requests stay for ever.
-_CAN_GO = (Kind.USAGE_FILE, Kind.USAGE)
+_CAN_GO = (RequestKind.USAGE_FILE, RequestKind.USAGE)
 
 
-class NotShown(Retryable):
+class RequestUnavailable(Retryable):
     """Connect, or something before it, answers 404 for a request that can't be deleted."""
 
 
-def read(connect: Connect, ref: Ref) -> JSON:
+def fetch(connect: Connect, ref: RequestKey) -> JSON:
     """Return the request's document; one that is gone, as a deleted usage file is, says so.
 
-    Only Connect's own error document is believed: a gateway's 404 would end the visit.
+    Only Connect's own error document is believed: a gateway's 404 would end the cycle.
 
     Raises:
         NotShown: It is not to be had now; it may be later.
@@ -29,4 +29,4 @@ def read(connect: Connect, ref: Ref) -> JSON:
     except NotFound as error:
         if ref.kind in _CAN_GO and error.error_code:
             return {"id": ref.request_id, "status": "deleted"}
-        raise NotShown(f"{ref.request_id} can't be read: {error}") from error
+        raise RequestUnavailable(f"{ref.request_id} can't be read: {error}") from error

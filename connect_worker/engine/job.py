@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.outcomes import Outcome, from_json, to_json
-from connect_worker.domain.retry import NO_RULES, Rules
+from connect_worker.domain.retry import NO_ERROR_RULES, ErrorRules
 from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
-from connect_worker.domain.states import JSON, Claim, Ref
+from connect_worker.domain.states import JSON, Claim, RequestKey
 from connect_worker.engine.deadline import Deadline
-from connect_worker.engine.lease import Pulse
+from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import Ledger
-from connect_worker.exceptions import InvalidDecision, KeyMissing
-from connect_worker.observability.masking import hide_here, mask_values
+from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
+from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Decision:
     """An outcome as the ledger keeps it."""
 
     outcome: Outcome
-    #: The request's `updated` when it was decided, by Connect's clock: tells messages of this visit
+    #: The request's `updated` when it was decided, by Connect's clock: tells messages of this cycle
     #: from those of an earlier one. "" when the document has none.
     seen: str = ""
     #: The status in which the request waited: while Connect still shows it, nobody else has
@@ -52,21 +52,21 @@ class Decision:
 
 
 class Job:
-    """The right to run one visit once, and its journal.
+    """The right to run one cycle once, and its journal.
 
-    What is journaled survives a crash: a rerun of the visit finds the results of its done steps and
+    What is journaled survives a crash: a rerun of the cycle finds the results of its done steps and
     never runs them again. Every write is refused once the lease is lost.
     """
 
-    def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Pulse, key: str) -> None:
+    def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Lease, key: str) -> None:
         self.claim = claim
-        #: The visit's idempotency key.
+        #: The cycle's idempotency key.
         self.key = key
         self.steps: dict[str, JSON] = dict(claim.steps)
-        #: What was decided in this visit, here or by an earlier run.
+        #: What was decided in this cycle, here or by an earlier run.
         self.decision: Decision | None = None
         #: What its processor says of errors, from the moment in which it begins.
-        self.rules = NO_RULES
+        self.rules = NO_ERROR_RULES
         #: Whether something of the decision was on its way to Connect.
         self.is_posting = False
         #: The end of its time inside the processor.
@@ -76,20 +76,20 @@ class Job:
         self._document: JSON = None
 
     @property
-    def ref(self) -> Ref:
+    def ref(self) -> RequestKey:
         """The request's name in the ledger."""
         return self.claim.ref
 
     def read_decision(self) -> None:
-        """Take over what an earlier run of the visit has decided.
+        """Take over what an earlier run of the cycle has decided.
 
         Raises:
-            KeyMissing: The decision, or the result of a step, is encrypted with a key that is not
-                here.
+            DecryptionKeyMissing: The decision, or the result of a step, is encrypted with a key
+                that this process does not have.
             InvalidDecision: What the ledger has is none that this version can read.
         """
-        if self.claim.sealed:
-            raise KeyMissing(self.claim.sealed)
+        if self.claim.decrypt_error:
+            raise DecryptionKeyMissing(self.claim.decrypt_error)
         if self.claim.decision is None:
             return
         try:
@@ -112,9 +112,9 @@ class Job:
             return 0
         return self.claim.fence - self.decision.fence + 1 if self.decision.fence else 1
 
-    def confirm(self) -> None:
+    def ensure_held(self) -> None:
         """Return only while this job still owns the request; `LeaseLost` otherwise."""
-        self._pulse.confirm()
+        self._pulse.ensure_held()
 
     @property
     def document(self) -> JSON:
@@ -122,28 +122,28 @@ class Job:
         return self._document
 
     def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
-        """Run an effect once per visit and journal its JSON result; a rerun gets that result."""
+        """Run an effect once per cycle and journal its JSON result; a rerun gets that result."""
         if name not in self.steps:
-            self.confirm()
-            self.record(name, effect())
+            self.ensure_held()
+            self.record_step(name, effect())
         return self.steps[name]
 
-    def record(self, name: str, result: JSON) -> None:
+    def record_step(self, name: str, result: JSON) -> None:
         """Journal a step as done."""
-        self._ledger.record(self.claim, name, result)
+        self._ledger.record_step(self.claim, name, result)
         self.steps[name] = result
 
     def open(self, document: JSON) -> None:
         """Take note of the request as Connect shows it at the job's beginning."""
         self._document = document
 
-    def begin(self, rules: Rules) -> None:
+    def begin(self, rules: ErrorRules) -> None:
         """Take note of the processor's rules: from here on it is the user's code that runs."""
         self.rules = rules
         if rules.time_limit is not None and self.deadline:
             self.deadline.start(rules.time_limit)
 
-    def lose(self) -> None:
+    def revoke(self) -> None:
         """Let this run write nothing more, and its lease end."""
         self._pulse.lost = True
 
@@ -163,7 +163,7 @@ class Job:
         """
         if self.deadline:
             self.deadline.end()
-        hide_here(given_passwords(outcome, self._document))
+        register_scoped_secrets(given_passwords(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self._document), self.claim.fence)
         if self.decision is not None and self.decision.outcome != outcome:
@@ -171,7 +171,7 @@ class Job:
                 f"{self.ref}: decided twice, first {self.decision.outcome!r}, then {outcome!r}"
             )
         if self.decision is None:
-            self.confirm()
+            self.ensure_held()
             stored = replace(decision, outcome=without_passwords(outcome, self._document))
             self._ledger.decide(self.claim, stored.dump())
             self.decision = decision

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from connect_worker.domain.states import Claim
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost, LedgerUnavailable
-from connect_worker.logger import logger
+from connect_worker.logger import LogEvent, logger
 
 #: A lease is renewed three times before it would end: two renewals may be lost.
-BEATS_PER_LEASE = 3
+RENEWALS_PER_LEASE = 3
 
 
-class Pulse:
+class Lease:
     """One job's view of its own lease."""
 
     def __init__(self, ledger: Ledger, claim: Claim) -> None:
@@ -35,16 +35,16 @@ class Pulse:
         """Renew the lease; a refusal marks it as lost, an unreachable ledger leaves it as it is."""
         asked = time.monotonic()
         try:
-            held = self._ledger.extend(self.claim)
+            held = self._ledger.renew_lease(self.claim)
         except LedgerUnavailable as exc:
-            logger.warning("heartbeat failed request=%s: %s", self.claim.ref, exc)
+            logger.warning(LogEvent("lease.renewal_failed", request=self.claim.ref, error=exc))
             return
         if held:
             self._renewed = asked
         else:
             self.lost = True
 
-    def confirm(self) -> None:
+    def ensure_held(self) -> None:
         """Return only while the lease holds; call it before every write to the outside.
 
         A process that was frozen can't trust that its heartbeats kept the lease: when the last
@@ -59,21 +59,21 @@ class Pulse:
             raise LeaseLost(f"{self.claim.ref}: the lease of fence {self.claim.fence} has ended")
 
 
-class Heart:
+class LeaseKeeper:
     """One thread that renews all leases of this process; started with the first job."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._pulses: dict[str, Pulse] = {}
+        self._pulses: dict[str, Lease] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._starting = threading.Lock()
 
     @contextmanager
-    def beating(self, claim: Claim) -> Iterator[Pulse]:
+    def keep_alive(self, claim: Claim) -> Iterator[Lease]:
         """Keep the claim's lease alive for the length of a `with` block."""
-        pulse = Pulse(self._ledger, claim)
+        pulse = Lease(self._ledger, claim)
         self._ensure_thread()
         with self._changed:
             self._pulses[claim.owner] = pulse
@@ -102,9 +102,9 @@ class Heart:
                 while not self._pulses:
                     changed.wait()
                 pulses = list(self._pulses.values())
-            due = [p for p in pulses if p.age_seconds >= p.claim.lease_seconds / BEATS_PER_LEASE]
+            due = [p for p in pulses if p.age_seconds >= p.claim.lease_seconds / RENEWALS_PER_LEASE]
             for pulse in due:
                 if not pulse.lost:
                     pulse.renew()
             shortest = min(pulse.claim.lease_seconds for pulse in pulses)
-            time.sleep(shortest / BEATS_PER_LEASE / 4)
+            time.sleep(shortest / RENEWALS_PER_LEASE / 4)

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from connect_worker.domain.metrics import ERRORS, POST_MS, POSTS, Measure, Measures, bucket_of
-from connect_worker.domain.states import Kind
+from connect_worker.domain.metrics import ERRORS, POST_MS, POSTS, Metric, MetricCounts, bucket_of
+from connect_worker.domain.states import RequestKind
 
 _about: ContextVar[tuple[str, str]] = ContextVar("measured", default=("", ""))
 
 
 @contextmanager
-def measuring(kind: Kind, product: str = "") -> Iterator[None]:
+def metric_labels(kind: RequestKind, product: str = "") -> Iterator[None]:
     """Count the calls of this block under a kind and a product."""
     token = _about.set((kind.value, product))
     try:
@@ -28,7 +28,7 @@ def measuring(kind: Kind, product: str = "") -> Iterator[None]:
         _about.reset(token)
 
 
-class Meter:
+class CallMetrics:
     """Counts calls; safe to share between threads, and over a fork, after which it is empty."""
 
     def __init__(self) -> None:
@@ -37,22 +37,22 @@ class Meter:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._counted: Counter[Measure] = Counter()
+        self._counted: Counter[Metric] = Counter()
 
     def __call__(self, method: str, problem: str, seconds: float) -> None:
         """Count one call, as `api.Client` tells it: its method, what went wrong, and its length."""
         kind, product = _about.get()
         if problem:
-            self._add({Measure(ERRORS, kind, problem, product): 1})
+            self._add({Metric(ERRORS, kind, problem, product): 1})
         elif method != "GET":
             self._add(
                 {
-                    Measure(POSTS, kind, bucket_of(seconds), product): 1,
-                    Measure(POST_MS, kind, "", product): round(seconds * 1000),
+                    Metric(POSTS, kind, bucket_of(seconds), product): 1,
+                    Metric(POST_MS, kind, "", product): round(seconds * 1000),
                 }
             )
 
-    def take(self) -> Measures:
+    def take(self) -> MetricCounts:
         """Return what was counted, and begin anew."""
         if self._pid != os.getpid():
             self._begin()
@@ -60,11 +60,11 @@ class Meter:
             taken, self._counted = self._counted, Counter()
         return taken
 
-    def give_back(self, taken: Measures) -> None:
+    def give_back(self, taken: MetricCounts) -> None:
         """Count again what could not be told."""
         self._add(taken)
 
-    def _add(self, more: Mapping[Measure, int]) -> None:
+    def _add(self, more: Mapping[Metric, int]) -> None:
         if self._pid != os.getpid():
             # The parent's numbers are the parent's to tell.
             self._begin()

@@ -9,64 +9,64 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.metrics import Hour
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.metrics import HourlyCompletions
 from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
 from connect_worker.domain.states import (
     JSON,
+    BreakerState,
     Claim,
-    Entry,
-    Gate,
-    Kind,
+    ClaimDenied,
+    DueBatch,
     Pause,
-    Poll,
-    Ref,
-    Refusal,
-    Sighting,
+    PendingRequest,
+    PollReport,
+    RateLimitResult,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
     State,
-    Turn,
-    Woken,
 )
 
 
 class Ledger(Protocol):
-    """The memory of every visit; each method is one atomic change.
+    """The memory of every cycle; each method is one atomic change.
 
     Every method that takes a claim may be called twice with the same claim (a client that lost
     the reply repeats it) and then answers the same. With a claim that is no longer the current one
     it changes nothing and raises `LeaseLost`. When the store can't be reached, or refuses to
     write, every method raises `LedgerUnavailable`.
 
-    All times are the store's own clock. Set forward, it may end a lease early: the visit is run
+    All times are the store's own clock. Set forward, it may end a lease early: the cycle is run
     again under the same key, and the first run's writes are refused. Set back (a failover, NTP), it
     makes leases, delays and pauses longer by as much, and lets nobody in early; but a page asked
-    for before that may begin a visit, by count, of a request that ended after it. The job's own
-    look at Connect, before the processor runs, ends that visit.
+    for before that may begin a cycle, by count, of a request that ended after it. The job's own
+    look at Connect, before the processor runs, ends that cycle.
     """
 
     def now(self) -> float:
         """Return the store's clock, in seconds since the epoch."""
 
-    def sight(
-        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
-    ) -> list[Ref]:
+    def register(
+        self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
+    ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message.
 
-        A request without a record, or whose visit has ended *before* `seen_at` (the ledger's clock
-        before the page was asked for), starts a new visit as `queued`: attempt 0, no decision, no
-        steps. A record whose visit ended after `seen_at` is left alone: the page is older than the
+        A request without a record, or whose cycle has ended *before* `seen_at` (the ledger's clock
+        before the page was asked for), starts a new cycle as `queued`: attempt 0, no decision, no
+        steps. A record whose cycle ended after `seen_at` is left alone: the page is older than the
         end. So is a discarded one while it goes on being pending; `rerun` takes it back.
-        Where the sighting names its visit, the same name never starts again (the last 20 are
-        remembered), and another name starts a new visit, unless a worker holds the request under a
-        live lease or the record changed after `seen_at`. A visit replaced before its end counts as
-        superseded. The visits of one request are all named or all counted.
+        Where the sighting names its cycle, the same name never starts again (the last 20 are
+        remembered), and another name starts a new cycle, unless a worker holds the request under a
+        live lease or the record changed after `seen_at`. A cycle replaced before its end counts as
+        superseded. The cycles of one request are all named or all counted.
         A queued record is looked at by `wake` after `requeue_seconds`. An ended record that is
         sighted is kept for another `keep_seconds`.
         """
 
     def claim(
-        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
-    ) -> Claim | Refusal:
+        self, ref: RequestKey, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | ClaimDenied:
         """Take the request for one run: fence + 1, and attempt + 1 unless a decision is stored.
 
         Given for `queued`, and for `retry`, `waiting` and `decided` that are due; never
@@ -85,29 +85,29 @@ class Ledger(Protocol):
         stored decision is `HELD`: no attempt is used, and `resume` wakes the request.
         """
 
-    def extend(self, claim: Claim) -> bool:
+    def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease (a heartbeat); False when the claim is no longer the current one."""
 
     def decide(self, claim: Claim, decision: JSON) -> None:
-        """Store the decision, once and for the visit; the claim goes on as `posting`.
+        """Store the decision, once and for the cycle; the claim goes on as `posting`.
 
-        A second, different decision for the visit is refused with `LeaseLost`. Documents are
+        A second, different decision for the cycle is refused with `LeaseLost`. Documents are
         compared, and come back, with sorted keys.
 
         Raises:
             ValueError: The decision is null, or no JSON.
         """
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays, and of a processor's its time."""
 
-    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the visit as `settled`; the record is kept for `keep_seconds`."""
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+        """End the cycle as `settled`; the record is kept for `keep_seconds`."""
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
-        """End the visit as `superseded`, with the status that Connect shows as its outcome."""
+        """End the cycle as `superseded`, with the status that Connect shows as its outcome."""
 
-    def put_back(
+    def reschedule(
         self,
         claim: Claim,
         state: State,
@@ -122,7 +122,7 @@ class Ledger(Protocol):
 
         `retry` and `waiting` drop a stored decision (done steps stay); `decided` keeps it.
         `attempt_used=False` gives back the attempt that the claim counted (never below 0; a claim
-        of a stored decision counted none). The time of a visit's first `not_yet` is remembered.
+        of a stored decision counted none). The time of a cycle's first `not_yet` is remembered.
 
         Raises:
             ValueError: Another state than these three, or `decided` without a stored decision.
@@ -131,14 +131,14 @@ class Ledger(Protocol):
     def park(self, claim: Claim, error: str) -> None:
         """Give the claim up for a person to look at; a stored decision is kept."""
 
-    def wake(
+    def take_due(
         self,
         *,
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
-    ) -> Woken:
+    ) -> DueBatch:
         """Find what is due: what to publish, whose worker died, what is parked for it.
 
         An ended lease of a `running` request makes it `retry` (or `parked` at `max_attempts`), of a
@@ -151,33 +151,35 @@ class Ledger(Protocol):
         as soon as the queue is empty.
         """
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of line as the limit has room for; return them, to be published.
 
-        Of all limits when none is named; the visits that began first come first. They hold no slot:
+        Of all limits when none is named; the cycles that began first come first. They hold no slot:
         the claim takes it. `wake` looks at them after `requeue_seconds`. None while the account
         pauses.
         """
 
-    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
-        """End a visit that nobody holds because the request was seen with another status.
+    def mark_decided_elsewhere(
+        self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
+    ) -> bool:
+        """End a cycle that nobody holds because the request was seen with another status.
 
         True when the record was changed; untouched when leased, ended, or changed after `seen_at`.
         `decided` is untouched too: the status may be the decision's own, whose reply was lost, and
         the worker that takes it up compares them.
         """
 
-    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
-        """Parked or discarded → queued, same visit: attempts anew, no decision, steps stay.
+    def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
+        """Parked or discarded → queued, same cycle: attempts anew, no decision, steps stay.
 
         `forget_steps` drops the results of the processor's own steps; those of the engine stay.
         """
 
-    def repost(self, ref: Ref) -> bool:
+    def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
 
-    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
-        """Parked → discarded: the visit ends and nothing is posted."""
+    def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
+        """Parked → discarded: the cycle ends and nothing is posted."""
 
     def pause(self, name: str, *, reason: str = "") -> None:
         """Hold processors back: `all`, those of a kind, or those of a product; until `resume`.
@@ -195,10 +197,12 @@ class Ledger(Protocol):
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
 
-    def gate(self) -> Gate:
+    def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
 
-    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
+    def trip_breaker(
+        self, *, seconds: float, reason: str, failed: bool, asked: bool = False
+    ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`; never shortens a pause.
 
         `failed` counts one more failure in a row (for the caller's backoff), unless the gate is
@@ -206,29 +210,29 @@ class Ledger(Protocol):
         A pause that Connect `asked` for lasts until its end, whoever opens the gate meanwhile.
         """
 
-    def open_gate(self, *, forget: bool = True) -> None:
+    def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise.
 
         What Connect asked for stays: the call that succeeded was sent before. With the failures
         kept, the next one closes the gate for longer.
         """
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn in a shared rate.
 
         The turns of all callers are evenly spaced, with no credit for a time without calls. While
         the account pauses, none is taken. A call repeated for a lost reply wastes a turn, no more.
         """
 
-    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take or renew a named lock for a while; False while somebody else holds it."""
 
-    def release(self, name: str, *, owner: str) -> None:
+    def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
 
-    def notice(
-        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
-    ) -> tuple[Heard, Notice]:
+    def add_hint(
+        self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down; tell whether a worker has to be told, and of what.
 
         A digest that is remembered is `REPLAYED`, and nothing is changed. A notice that nobody has
@@ -236,74 +240,74 @@ class Ledger(Protocol):
         than a thousand notices only the kind is kept: what comes back is then the whole kind's.
         """
 
-    def noticed(self, notice: Notice) -> str:
+    def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of its last notification; "" when nobody has to look."""
 
-    def answer(self, notice: Notice, mark: str) -> bool:
+    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked, and had this mark before.
 
         False when another notification has come since: what it tells of may have been missed.
         """
 
-    def put_off(self, notice: Notice, *, seconds: float) -> None:
+    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have `unanswered` name it after so many seconds; one that was answered stays so."""
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return notices whose message nobody has answered for `requeue_seconds`, oldest first.
 
         Each is named again after another `requeue_seconds`.
         """
 
-    def polled(self, kind: Kind, poll: Poll) -> None:
+    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended; its time is the ledger's."""
 
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended that was polled yet."""
 
-    def products(self, refs: Sequence[Ref]) -> list[str]:
+    def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request; "" where none is known."""
 
-    def entry(self, ref: Ref) -> Entry | None:
+    def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
 
-    def entries(
-        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
-    ) -> Iterator[Entry]:
+    def iter_records(
+        self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[RequestRecord]:
         """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
 
         Read in pages, in no order. A record that is there throughout is given once; one that comes,
-        goes or changes its state meanwhile, perhaps. Records of ended visits are there for
+        goes or changes its state meanwhile, perhaps. Records of ended cycles are there for
         `keep_seconds`; unless `states` leaves them out, the whole store is walked through.
         """
 
-    def oldest(self) -> Mapping[Kind, float | None]:
-        """Return when the longest waiting visit of each kind began; parked ones do not wait."""
+    def oldest(self) -> Mapping[RequestKind, float | None]:
+        """Return when the longest waiting cycle of each kind began; parked ones do not wait."""
 
-    def parked(self, kind: Kind | None = None) -> list[Ref]:
+    def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
 
-    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+    def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, in their order, without those not there."""
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
         """Return how many requests are in each state now; final states count since the start.
 
         Every kind and state is there, with 0 where it has none.
         """
 
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome (`approved`, …) since the start.
+    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
+        """Return how many cycles ended with each outcome (`approved`, …) since the start.
 
-        A superseded visit counts with Connect's status. Every kind is there.
+        A superseded cycle counts with Connect's status. Every kind is there.
         """
 
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+    def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return the same since midnight, UTC, by the ledger's clock."""
 
-    def settled_by_hour(self, hours: int) -> list[Hour]:
+    def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in so many hours, 48 at most; the last one still goes on.
 
-        Oldest first; every hour and every kind is there. How long a visit took is counted from its
+        Oldest first; every hour and every kind is there. How long a cycle took is counted from its
         first sight to its end.
         """
 
@@ -311,17 +315,17 @@ class Ledger(Protocol):
 class Publisher(Protocol):
     """Sends wake-up calls; losing one is harmless."""
 
-    def publish(self, refs: Iterable[Ref]) -> None:
+    def publish(self, refs: Iterable[RequestKey]) -> None:
         """Send one message per request to its kind's queue."""
 
-    def notify(self, notices: Iterable[Notice]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         """Send one message per notice to the queue of polls and sweeps."""
 
     def backlogged(self) -> Backlog:
         """Tell of whose requests messages wait that no worker has taken yet."""
 
 
-class Reaper(Protocol):
+class ProcessKiller(Protocol):
     """Ends the process of a run that takes too long, where it has one of its own."""
 
     def arm(self, seconds: float) -> None:
@@ -347,4 +351,4 @@ class Connect(Protocol):
         """Return every row of a collection, all pages."""
 
     def send(self, method: str, path: str, json: JSON, *, key: str) -> JSON:
-        """Change something, with the visit's idempotency key; never repeated by the client."""
+        """Change something, with the cycle's idempotency key; never repeated by the client."""

@@ -11,12 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from connect_worker.domain.api_calls import Change, Plan, Say, Step, plan
+from connect_worker.domain.api_calls import (
+    ApiCalls,
+    MessagePost,
+    StatusChange,
+    Step,
+    build_api_calls,
+)
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.states import JSON
-from connect_worker.engine.fetch import read
+from connect_worker.engine.fetch import fetch
 from connect_worker.engine.job import Decision, Job
-from connect_worker.engine.runtime import Engine
+from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import (
     BadRequest,
     ConnectionFailed,
@@ -37,10 +43,10 @@ class PostRefused(Permanent):
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class PostResult:
     """A decision whose steps are all posted, or that somebody else's made void."""
 
-    plan: Plan
+    calls: ApiCalls
     #: The status that Connect shows instead of the decision's; "" when the decision stands.
     superseded_by: str = ""
 
@@ -53,15 +59,15 @@ class _SupersededError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
-    engine: Engine
+    engine: Runtime
     job: Job
     decision: Decision
-    plan: Plan
+    calls: ApiCalls
     #: The request as Connect shows it; None for a decision that was made in this very job.
     document: JSON
 
 
-def finish(engine: Engine, job: Job, decision: Decision, *, document: JSON) -> Finished:
+def post_decision(engine: Runtime, job: Job, decision: Decision, *, document: JSON) -> PostResult:
     """Post every step that is not posted yet.
 
     Args:
@@ -76,53 +82,53 @@ def finish(engine: Engine, job: Job, decision: Decision, *, document: JSON) -> F
         Message: No answer, or the account can't be used; the same call later goes on where this
             stopped.
     """
-    what = plan(job.ref, decision.outcome, say_activated=engine.say_activated)
+    what = build_api_calls(job.ref, decision.outcome, say_activated=engine.post_activation_message)
     posting = _Posting(engine, job, decision, what, document)
     todo = [step for step in what.steps if step.name not in job.steps]
     try:
         for step in todo:
             result = _run(posting, step)
-            if what.again or not (step is todo[-1] or _shows_for_ever(step)):
-                job.record(step.name, result)
+            if what.stays_pending or not (step is todo[-1] or _shows_for_ever(step)):
+                job.record_step(step.name, result)
     except _SupersededError as found:
-        return Finished(what, superseded_by=found.status)
-    return Finished(what)
+        return PostResult(what, superseded_by=found.status)
+    return PostResult(what)
 
 
 def _shows_for_ever(step: Step) -> bool:
     """Whether a later look at Connect tells as much as an entry in the journal.
 
-    (The last step needs none either: settling the visit is one.)
+    (The last step needs none either: settling the cycle is one.)
     """
-    return isinstance(step, Change) and step.shows_for_ever
+    return isinstance(step, StatusChange) and step.is_verifiable
 
 
 def _run(posting: _Posting, step: Step) -> JSON:
     """Make sure that one step is done; return what the journal keeps of it."""
     posting.job.is_posting = True
     match step:
-        case Change():
+        case StatusChange():
             return _change(posting, step)
-        case Say():
+        case MessagePost():
             return _say(posting, step)
         case _:
             assert_never(step)
 
 
-def _change(posting: _Posting, step: Change) -> JSON:
+def _change(posting: _Posting, step: StatusChange) -> JSON:
     job, connect = posting.job, posting.engine.connect
     if posting.document is not None and _is_done(posting, posting.document):
-        return {"seen": posting.plan.becomes}
-    job.confirm()
+        return {"seen": posting.calls.resulting_status}
+    job.ensure_held()
     try:
         connect.send(step.method, step.path, step.body, key=job.key)
     except (*UNCLEAR, BadRequest, NotFound) as error:
-        if _is_done(posting, read(connect, job.ref)):
-            return {"seen": posting.plan.becomes}
+        if _is_done(posting, fetch(connect, job.ref)):
+            return {"seen": posting.calls.resulting_status}
         if isinstance(error, UNCLEAR):
             raise
         raise PostRefused(f"Connect refused to {step.name}: {error}") from error
-    return {"posted": step.becomes or step.name}
+    return {"posted": step.resulting_status or step.name}
 
 
 def _is_done(posting: _Posting, document: JSON) -> bool:
@@ -132,17 +138,17 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
         _SupersededError: When it shows a status that is neither the decision's nor that of waiting.
     """
     status = status_of(document)
-    if status == posting.plan.becomes:
+    if status == posting.calls.resulting_status:
         return True
     if status != posting.decision.waited_as:
         raise _SupersededError(status)
     return False
 
 
-def _say(posting: _Posting, step: Say) -> JSON:
+def _say(posting: _Posting, step: MessagePost) -> JSON:
     """Post a message to the request's conversation; a request without one is no error.
 
-    The decision itself is posted by now: a message that Connect refuses is logged, and the visit
+    The decision itself is posted by now: a message that Connect refuses is logged, and the cycle
     ends.
     """
     connect, job = posting.engine.connect, posting.job
@@ -150,26 +156,26 @@ def _say(posting: _Posting, step: Say) -> JSON:
         conversation = _conversation(posting, step)
         if conversation is None or _was_said(posting, conversation, step):
             return {"said": conversation}
-        job.confirm()
+        job.ensure_held()
         connect.send(
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )
     except (BadRequest, Forbidden, NotFound) as error:
-        logger.warning(LogEvent("message refused", error=error))
+        logger.warning(LogEvent("conversation.message_rejected", error=error))
         return {"said": None}
     return {"said": conversation}
 
 
-def _conversation(posting: _Posting, step: Say) -> str | None:
+def _conversation(posting: _Posting, step: MessagePost) -> str | None:
     rows = posting.engine.connect.get("conversations", {"instance_id": step.instance_id})
     first = rows[0] if isinstance(rows, list) and rows else None
     return str(first["id"]) if isinstance(first, dict) and first.get("id") else None
 
 
-def _was_said(posting: _Posting, conversation: str, step: Say) -> bool:
-    """Whether the text was said in this visit; only a decision from the ledger needs the look.
+def _was_said(posting: _Posting, conversation: str, step: MessagePost) -> bool:
+    """Whether the text was said in this cycle; only a decision from the ledger needs the look.
 
-    Messages from before the decision belong to an earlier visit. Both times are Connect's; a
+    Messages from before the decision belong to an earlier cycle. Both times are Connect's; a
     message's has whole seconds, so the decision's is cut to them.
     """
     if posting.document is None:

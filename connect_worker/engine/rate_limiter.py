@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-from connect_worker.domain.states import Turn
-from connect_worker.engine.lease import Pulse
+from connect_worker.domain.states import RateLimitResult
+from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import AccountPaused
 
@@ -25,21 +25,21 @@ FRESH_SECONDS: Final = 0.2
 
 Clock = Callable[[], float]
 
-_pulse: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
+_lease: ContextVar[Lease | None] = ContextVar("pulse", default=None)
 
 
 @contextmanager
-def calling_under(pulse: Pulse) -> Iterator[None]:
+def calls_under_lease(pulse: Lease) -> Iterator[None]:
     """Have the calls of this block stop when the job's lease is lost while they wait."""
-    token = _pulse.set(pulse)
+    token = _lease.set(pulse)
     try:
         yield
     finally:
-        _pulse.reset(token)
+        _lease.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Cached:
     """One thing learnt; times are the process's steady clock."""
 
     asked_at: float
@@ -47,7 +47,7 @@ class _Known:
     reason: str
 
 
-class KnownPause:
+class BreakerCache:
     """What this process knows of the account's pause; shared by its jobs and its turnstile.
 
     Whoever asks the ledger for something that tells of the pause says here what was learnt. Of two
@@ -60,13 +60,13 @@ class KnownPause:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.clock = clock
-        self._known = _Known(float("-inf"), float("-inf"), "")
+        self._known = _Cached(float("-inf"), float("-inf"), "")
 
     def learn(self, *, asked_at: float, paused_seconds: float = 0.0, reason: str = "") -> None:
         """Take note of a pause, or that there is none, as it was at `asked_at` of the clock."""
         # Replaced as a whole, so that threads need no lock; a fork takes it along.
         if asked_at >= self._known.asked_at:
-            self._known = _Known(asked_at, self.clock() + paused_seconds, reason)
+            self._known = _Cached(asked_at, self.clock() + paused_seconds, reason)
 
     @property
     def is_fresh(self) -> bool:
@@ -85,7 +85,7 @@ class KnownPause:
             raise AccountPaused(known.reason, retry_after_seconds=seconds)
 
 
-class Turnstile:
+class RateLimiter:
     """Lets a call pass, or raises; `api.Client` asks it before each attempt.
 
     It is on the safe side: while the ledger can't be asked, nothing is sent.
@@ -100,7 +100,7 @@ class Turnstile:
     def __init__(
         self,
         ledger: Ledger,
-        pause: KnownPause,
+        pause: BreakerCache,
         *,
         calls_per_second: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -130,11 +130,13 @@ class Turnstile:
         turn = self._ask(calls_per_second)
         if turn.wait_seconds > 0:
             self._sleep(turn.wait_seconds)
-            if pulse := _pulse.get():
-                pulse.confirm()
+            if pulse := _lease.get():
+                pulse.ensure_held()
 
-    def _ask(self, calls_per_second: float | None) -> Turn:
+    def _ask(self, calls_per_second: float | None) -> RateLimitResult:
         asked_at = self._pause.clock()
-        turn = self._ledger.take_turn(calls_per_second=calls_per_second)
-        self._pause.learn(asked_at=asked_at, paused_seconds=turn.paused_seconds, reason=turn.reason)
+        turn = self._ledger.acquire_call(calls_per_second=calls_per_second)
+        self._pause.learn(
+            asked_at=asked_at, paused_seconds=turn.breaker_seconds, reason=turn.reason
+        )
         return turn

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from connect_worker.domain.change_hints import Notice
-from connect_worker.domain.retry import account_trouble, pause_met
-from connect_worker.engine.error_handling import describe, pause_account
-from connect_worker.engine.metrics import measuring
+from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.retry import as_account_paused, classify_account_error
+from connect_worker.engine.error_handling import describe, record_account_error
+from connect_worker.engine.metrics import metric_labels
 from connect_worker.engine.poller import NO_PROCESSOR, UNDER_WAY, Listed, poll, sight
-from connect_worker.engine.runtime import Engine
+from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import Message
 from connect_worker.logger import LogEvent, logger
 
@@ -23,7 +23,7 @@ SOON_SECONDS: Final = 2.0
 MOST_LOOKS: Final = 3
 
 
-def look(engine: Engine, notice: Notice) -> str:
+def refresh(engine: Runtime, notice: ChangeHint) -> str:
     """Enqueue what a notice is about, if it is new; return what was found, for people.
 
     A look that is lost, or that Connect does not answer, is repeated by a sweep.
@@ -32,58 +32,60 @@ def look(engine: Engine, notice: Notice) -> str:
         LedgerUnavailable: Nothing can be noted down, so nothing is enqueued.
     """
     if not engine.registry.of_kind(notice.kind):
-        engine.ledger.answer(notice, engine.ledger.noticed(notice))
+        engine.ledger.acknowledge_hint(notice, engine.ledger.hint_mark(notice))
         return NO_PROCESSOR
     if not notice.request_id:
         return _look_at_kind(engine, notice)
     found = ""
     for _ in range(MOST_LOOKS):
-        mark = engine.ledger.noticed(notice)
+        mark = engine.ledger.hint_mark(notice)
         if not mark:
             return found or "nothing to do: somebody has looked"
         found, is_answered = _look_at_one(engine, notice)
-        if not is_answered or engine.ledger.answer(notice, mark):
+        if not is_answered or engine.ledger.acknowledge_hint(notice, mark):
             return found
-    engine.ledger.put_off(notice, seconds=SOON_SECONDS)
+    engine.ledger.defer_hint(notice, seconds=SOON_SECONDS)
     return found
 
 
-def _look_at_kind(engine: Engine, notice: Notice) -> str:
+def _look_at_kind(engine: Runtime, notice: ChangeHint) -> str:
     """Poll, however short ago the last poll was, but not more often than each two seconds.
 
     Notifications of a busy account would otherwise have its whole list read all the time.
     """
-    mark = engine.ledger.noticed(notice)
+    mark = engine.ledger.hint_mark(notice)
     if not mark:
         return "nothing to do: somebody has polled"
     lock = f"looked:{notice.kind}"
-    if not engine.ledger.hold(lock, owner=mark, seconds=SOON_SECONDS):
-        engine.ledger.put_off(notice, seconds=SOON_SECONDS)
+    if not engine.ledger.lock(lock, owner=mark, seconds=SOON_SECONDS):
+        engine.ledger.defer_hint(notice, seconds=SOON_SECONDS)
         return "polled a moment ago; again soon"
     polled = poll(engine, notice.kind, is_asked_for=True)
     # Another poll may have read before the change that the notice tells of. What met a pause or
     # trouble is repeated by a sweep, as a lost look is.
-    if polled.problem == UNDER_WAY or not (polled.problem or engine.ledger.answer(notice, mark)):
-        engine.ledger.put_off(notice, seconds=SOON_SECONDS)
+    if polled.problem == UNDER_WAY or not (
+        polled.problem or engine.ledger.acknowledge_hint(notice, mark)
+    ):
+        engine.ledger.defer_hint(notice, seconds=SOON_SECONDS)
     return str(polled)
 
 
-def _look_at_one(engine: Engine, notice: Notice) -> tuple[str, bool]:
+def _look_at_one(engine: Runtime, notice: ChangeHint) -> tuple[str, bool]:
     """Return what was found, and whether that is an answer."""
-    gate = engine.ledger.gate()
+    gate = engine.ledger.breaker()
     seen_at = engine.ledger.now()
-    if gate.closed_until > seen_at:
+    if gate.open_until > seen_at:
         return f"paused: {gate.reason}", False
     try:
-        with measuring(notice.kind):
+        with metric_labels(notice.kind):
             new, problems = sight(engine, notice.kind, Listed(), seen_at, notice.request_id)
     except Message as error:
-        trouble = account_trouble(error)
-        if trouble is None and pause_met(error) is None:
+        trouble = classify_account_error(error)
+        if trouble is None and as_account_paused(error) is None:
             raise
         if trouble is not None:
-            pause_account(engine, trouble)
+            record_account_error(engine, trouble)
         return describe(error), False
-    logger.info(LogEvent("looked", request=notice.request_id, kind=notice.kind, new=new))
+    logger.info(LogEvent("refresh.completed", request=notice.request_id, kind=notice.kind, new=new))
     # A list that is refused is no better when it is asked for sooner than by the next poll.
     return "; ".join(problems) or ("new" if new else "nothing new"), True

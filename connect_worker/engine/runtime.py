@@ -8,26 +8,26 @@ from typing import Protocol
 
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import JSON, Kind, Sighting
+from connect_worker.domain.states import JSON, PendingRequest, RequestKind
 from connect_worker.engine.job import Job
-from connect_worker.engine.lease import Heart
-from connect_worker.engine.ports import Connect, Ledger, Publisher, Reaper
-from connect_worker.engine.rate_limiter import KnownPause
+from connect_worker.engine.lease import LeaseKeeper
+from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publisher
+from connect_worker.engine.rate_limiter import BreakerCache
 
 
 class Processor(Protocol):
     """The user's code for one kind and some products, as the engine sees it."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RequestKind:
         """The kind of request that it processes."""
 
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the processor wants to see."""
 
-    def sightings(
+    def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
-    ) -> Iterable[Sighting]:
+    ) -> Iterable[PendingRequest]:
         """List the requests that wait for it, all pages, or the one with this id if it does.
 
         `now` is the ledger's clock, in seconds.
@@ -37,7 +37,7 @@ class Processor(Protocol):
         """Process one request; what it decides is stored with `job.decide`."""
 
 
-class Nobody:
+class NullProcessKiller:
     """A reaper where no process can be ended: threads, greenlets, the single-process loop."""
 
     def arm(self, seconds: float) -> None:
@@ -51,33 +51,33 @@ class Nobody:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Runtime:
     """The ports and the numbers."""
 
     ledger: Ledger
     connect: Connect
     publisher: Publisher
     registry: Registry[Processor]
-    heart: Heart
+    leases: LeaseKeeper
     #: The account's name: part of every idempotency key.
     account: str
     #: Names this process in the ledger, for people: host and process id.
     worker: str
     #: What this process knows of the account's pause; the turnstile before `connect` has the same.
-    pause: KnownPause = field(default_factory=KnownPause)
+    breaker_cache: BreakerCache = field(default_factory=BreakerCache)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0
-    keep_seconds: float = 7 * 86_400.0
+    retention_seconds: float = 7 * 86_400.0
     #: Whether an approval is told in the request's conversation.
-    say_activated: bool = True
+    post_activation_message: bool = True
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
-    poll_seconds: Mapping[Kind, float] = field(default_factory=dict)
+    poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 
     #: Ends the process of a run that takes longer than its `time_limit`.
-    reaper: Reaper = field(default_factory=Nobody)
+    process_killer: ProcessKiller = field(default_factory=NullProcessKiller)
 
     @property
     def requeue_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The steps that a processor makes itself: each is run once a visit, and its result is kept."""
+"""The steps that a processor makes itself: each is run once a cycle, and its result is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from connect_worker.exceptions import InvalidStep
 
 
 class Steps:
-    """One run's way through the steps of its visit.
+    """One run's way through the steps of its cycle.
 
     The journal is read from its beginning: as long as it has steps, the ones that the code asks for
     are those, in that order. From then on they are run and journaled, each under the job's fence.
@@ -57,7 +57,7 @@ class Steps:
         """Return the step's result: the journaled one, or that of the effect, journaled.
 
         Raises:
-            InvalidStep: The journal can't take it; what the visit has journaled stays.
+            InvalidStep: The journal can't take it; what the cycle has journaled stays.
             LeaseLost: Another worker owns the request; nothing is journaled.
             LedgerUnavailable: Whether it is journaled is not known: a rerun finds out.
         """
@@ -83,11 +83,11 @@ class Steps:
         if number <= len(self._journal):
             result = self._journal[number - 1].result
         else:
-            self._job.confirm()
+            self._job.ensure_held()
             self._running = self._failed = name
             result = as_json(name, effect())
             require_no_password(name, result, passwords_in(self._job.document))
-            self._job.record(entry_name(number, name), result)
+            self._job.record_step(entry_name(number, name), result)
             self._failed = ""
         self._passed.append(name)
         return result
@@ -105,7 +105,7 @@ class Steps:
             done = ", ".join(repr(step.name) for step in self._journal)
             request = self._job.ref.id
             raise InvalidStep(
-                f"step {at + 1} of this visit was {self._journal[at].name!r}, and now the code "
+                f"step {at + 1} of this cycle was {self._journal[at].name!r}, and now the code "
                 f"begins {name!r} there. Done are {done}. Put them back in that order and "
                 f"`connect-worker rerun {request}`, or have all of them run again, under the same "
                 f"keys: `connect-worker rerun --forget-steps {request}`"

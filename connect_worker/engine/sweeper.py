@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connect_worker.engine.runtime import Engine
+from connect_worker.engine.runtime import Runtime
 from connect_worker.logger import LogEvent, logger
 
 #: How many records one call of the ledger looks at.
@@ -12,7 +12,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What a sweep did."""
 
     woken: int = 0
@@ -23,7 +23,7 @@ class Swept:
         return f"{self.woken} woken, {self.rescued} rescued, {self.parked} parked"
 
 
-def sweep(engine: Engine) -> Swept:
+def sweep(engine: Runtime) -> SweepResult:
     """Publish what is due, rescue what a dead worker held, park what killed too many workers.
 
     And wake as many of those in line for a slot as there is room for.
@@ -33,7 +33,7 @@ def sweep(engine: Engine) -> Swept:
     woken = rescued = parked = 0
     backlogged = engine.publisher.backlogged()
     while True:
-        found = engine.ledger.wake(
+        found = engine.ledger.take_due(
             limit=BATCH,
             requeue_seconds=engine.requeue_seconds,
             max_attempts=engine.policy.max_attempts,
@@ -41,19 +41,25 @@ def sweep(engine: Engine) -> Swept:
         )
         engine.publisher.publish(found.publish)
         for ref in found.expired:
-            logger.warning(LogEvent("rescued", request=ref.id, why="its worker went silent"))
+            logger.warning(
+                LogEvent("sweep.request_rescued", request=ref.id, why="its worker went silent")
+            )
         for ref in found.parked:
-            logger.error(LogEvent("parked", request=ref.id, why="its worker died at every attempt"))
+            logger.error(
+                LogEvent(
+                    "sweep.request_parked", request=ref.id, why="its worker died at every attempt"
+                )
+            )
         woken += len(found.publish)
         rescued += len(found.expired)
         parked += len(found.parked)
         if found.looked_at < BATCH:
             break
     # Notices whose message was lost, or whose worker died while it looked.
-    engine.publisher.notify(
-        engine.ledger.unanswered(limit=BATCH, requeue_seconds=engine.requeue_seconds)
+    engine.publisher.publish_hints(
+        engine.ledger.stale_hints(limit=BATCH, requeue_seconds=engine.requeue_seconds)
     )
     # Slots that were not handed on: a job died inside the processor, or a message was lost.
-    released = engine.ledger.next_in_line(requeue_seconds=engine.requeue_seconds)
+    released = engine.ledger.take_from_slot_queue(requeue_seconds=engine.requeue_seconds)
     engine.publisher.publish(released)
-    return Swept(woken + len(released), rescued, parked)
+    return SweepResult(woken + len(released), rescued, parked)

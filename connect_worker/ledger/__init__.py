@@ -1,4 +1,4 @@
-"""How visits are remembered: in Redis for workers, in memory for one process and for tests."""
+"""How cycles are remembered: in Redis for workers, in memory for one process and for tests."""
 
 from connect_worker.ledger.checks import Finding, inspect
 from connect_worker.ledger.memory import MemoryLedger

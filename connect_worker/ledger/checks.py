@@ -20,7 +20,7 @@ MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
 class Finding:
     """One thing that is wrong with a Redis."""
 
-    #: `refuse`: the ledger would lose visits, do not start. `warn`: say it and go on.
+    #: `refuse`: the ledger would lose cycles, do not start. `warn`: say it and go on.
     level: Literal["refuse", "warn"]
     #: What is wrong, and the remedy.
     message: str
@@ -121,7 +121,7 @@ def _eviction(policy: str) -> Finding | None:
         return Finding("warn", "maxmemory-policy is unknown: make sure that it is noeviction")
     return Finding(
         "refuse",
-        f"maxmemory-policy is {policy}, Redis may evict live visits: set it to noeviction",
+        f"maxmemory-policy is {policy}, Redis may evict live cycles: set it to noeviction",
     )
 
 

@@ -7,9 +7,18 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from connect_worker.domain.metrics import OTHER, Durations, Measures
+from connect_worker.domain.metrics import OTHER, Durations, MetricCounts
 from connect_worker.domain.routing import Backlog, Limits
-from connect_worker.domain.states import JSON, Claim, Entry, Kind, Moment, Poll, Ref, State
+from connect_worker.domain.states import (
+    JSON,
+    Claim,
+    PollReport,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
+    State,
+    StateChange,
+)
 from connect_worker.ledger.encryption import STEP, STEP_TIME
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.
@@ -21,27 +30,27 @@ W = TypeVar("W", bound=str)
 
 
 def by_product(
-    counted: Iterable[tuple[tuple[Kind, W, str], int]],
-) -> dict[tuple[Kind, str], dict[W, int]]:
+    counted: Iterable[tuple[tuple[RequestKind, W, str], int]],
+) -> dict[tuple[RequestKind, str], dict[W, int]]:
     """Put numbers of kind, word and product together by kind and product."""
-    found: dict[tuple[Kind, str], dict[W, int]] = {}
+    found: dict[tuple[RequestKind, str], dict[W, int]] = {}
     for (kind, word, product), number in counted:
         found.setdefault((kind, product), {})[word] = number
     return found
 
 
 def by_kind(
-    found: Mapping[tuple[Kind, str], Mapping[W, int]], *, words: Iterable[W] = ()
-) -> dict[Kind, dict[W, int]]:
+    found: Mapping[tuple[RequestKind, str], Mapping[W, int]], *, words: Iterable[W] = ()
+) -> dict[RequestKind, dict[W, int]]:
     """Add up over the products; every kind is there, with 0 for each of these words."""
-    sums: dict[Kind, dict[W, int]] = {kind: dict.fromkeys(words, 0) for kind in Kind}
+    sums: dict[RequestKind, dict[W, int]] = {kind: dict.fromkeys(words, 0) for kind in RequestKind}
     for (kind, _), numbers in found.items():
         for word, number in numbers.items():
             sums[kind][word] = sums[kind].get(word, 0) + number
     return sums
 
 
-def flat_measures(taken: Measures) -> Iterator[str | int]:
+def flat_measures(taken: MetricCounts) -> Iterator[str | int]:
     """Give measures as the scripts read them: the name, the product, how often."""
     for measure, times in taken.items():
         yield from (measure.prefix, measure.product, times)
@@ -62,7 +71,7 @@ def microseconds_between(calls_per_second: float | None) -> int:
 def flat_limits(limits: Limits) -> Iterator[str | int]:
     """Give the limits of a kind as the claim's script reads them: product, limit, number."""
     for product, limit in limits.items():
-        yield from (product, limit.name, limit.most) if limit else (product, "", 0)
+        yield from (product, limit.name, limit.max_concurrent) if limit else (product, "", 0)
 
 
 def flat_backlog(backlog: Backlog) -> str:
@@ -86,12 +95,12 @@ def clip(error: str) -> str:
 
 
 def to_claim(
-    ref: Ref, fields: Mapping[str, str], *, lease_seconds: float, probe: bool, sealed: str
+    ref: RequestKey, fields: Mapping[str, str], *, lease_seconds: float, probe: bool, sealed: str
 ) -> Claim:
     """Read the claim that was just given."""
     return Claim(
         ref=ref,
-        visit=fields["v"],
+        cycle=fields["v"],
         fence=int(fields["f"]),
         owner=fields["o"],
         attempt=int(fields.get("a", 0)),
@@ -99,21 +108,21 @@ def to_claim(
         product=fields.get("p", ""),
         decision=_decision(fields),
         steps=_steps(fields),
-        probe=probe,
+        is_half_open_probe=probe,
         limit=fields.get("l", ""),
-        sealed=sealed,
+        decrypt_error=sealed,
         counted_as=OTHER if "m" in fields else fields.get("p", ""),
-        not_yet_since=int(fields.get("z", 0)) / 1000,
+        snoozed_since=int(fields.get("z", 0)) / 1000,
     )
 
 
-def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
+def to_entry(ref: RequestKey, fields: Mapping[str, str], *, sealed: str) -> RequestRecord:
     """Read a whole record."""
     state = State(fields["s"])
-    return Entry(
+    return RequestRecord(
         ref=ref,
         state=state,
-        visit=fields["v"],
+        cycle=fields["v"],
         fence=int(fields.get("f", 0)),
         attempt=int(fields.get("a", 0)),
         product=fields.get("p", ""),
@@ -128,13 +137,13 @@ def to_entry(ref: Ref, fields: Mapping[str, str], *, sealed: str) -> Entry:
         changed=int(fields["t"]) / 1000,
         earlier=tuple(fields.get("h", "").splitlines()),
         history=tuple(_history(fields)),
-        not_yet_since=int(fields.get("z", 0)) / 1000,
-        held_by=fields.get("n", ""),
-        sealed=sealed,
+        snoozed_since=int(fields.get("z", 0)) / 1000,
+        paused_by=fields.get("n", ""),
+        decrypt_error=sealed,
     )
 
 
-def poll_to_text(poll: Poll) -> str:
+def poll_to_text(poll: PollReport) -> str:
     """Write what a poll has found; its time is the store's."""
     return to_text(
         {
@@ -146,18 +155,18 @@ def poll_to_text(poll: Poll) -> str:
     )
 
 
-def to_poll(text: str) -> Poll:
+def to_poll(text: str) -> PollReport:
     """Read a poll back, its time before it."""
     at, _, found = text.partition(" ")
-    return Poll(at=int(at) / 1000, **json.loads(found))
+    return PollReport(at=int(at) / 1000, **json.loads(found))
 
 
-def to_durations(fields: Mapping[str, str]) -> dict[Kind, Durations]:
-    """Read how long the visits of one hour took; every kind is there."""
-    counts: dict[Kind, dict[float, int]] = {kind: {} for kind in Kind}
+def to_durations(fields: Mapping[str, str]) -> dict[RequestKind, Durations]:
+    """Read how long the cycles of one hour took; every kind is there."""
+    counts: dict[RequestKind, dict[float, int]] = {kind: {} for kind in RequestKind}
     for name, number in fields.items():
         kind, _, bound = name.partition(":")
-        counts[Kind(kind)][math.inf if bound == "more" else int(bound) / 1000] = int(number)
+        counts[RequestKind(kind)][math.inf if bound == "more" else int(bound) / 1000] = int(number)
     return {kind: Durations(found) for kind, found in counts.items()}
 
 
@@ -166,11 +175,11 @@ def worker_of(owner: str) -> str:
     return owner.rpartition(":")[0] or owner
 
 
-def _history(fields: Mapping[str, str]) -> Iterator[Moment]:
+def _history(fields: Mapping[str, str]) -> Iterator[StateChange]:
     began = int(fields["b"])
     for line in fields.get("y", "").splitlines():
         since, state, *worker = line.split(" ", 2)
-        yield Moment((began + int(since)) / 1000, State(state), "".join(worker))
+        yield StateChange((began + int(since)) / 1000, State(state), "".join(worker))
 
 
 def _decision(fields: Mapping[str, str]) -> JSON:

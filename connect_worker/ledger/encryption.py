@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from connect_worker.exceptions import KeyMissing, SettingsError
+from connect_worker.exceptions import DecryptionKeyMissing, SettingsError
 
 #: An encrypted value begins so; no JSON text does.
 MARK: Final = "fernet:"
@@ -31,7 +31,7 @@ class Cipher(Protocol):
         """Return the text of what is stored.
 
         Raises:
-            KeyMissing: It is encrypted with a key that is not here.
+            DecryptionKeyMissing: It is encrypted with a key that is not here.
         """
 
 
@@ -45,7 +45,9 @@ class Plain:
     def open(self, stored: str) -> str:
         """Return the text, unless somebody else had a key."""
         if stored.startswith(MARK):
-            raise KeyMissing("it is encrypted, and CONNECT_ENCRYPTION_KEY is not set here")
+            raise DecryptionKeyMissing(
+                "it is encrypted, and CONNECT_ENCRYPTION_KEY is not set here"
+            )
         return stored
 
 
@@ -78,7 +80,7 @@ class Sealed:
         try:
             return self._fernet.decrypt(stored.removeprefix(MARK)).decode()
         except self._is_not_ours:
-            raise KeyMissing(
+            raise DecryptionKeyMissing(
                 "it is encrypted, and no key in CONNECT_ENCRYPTION_KEY opens it"
             ) from None
 
@@ -97,7 +99,7 @@ def opened(fields: Mapping[str, str], cipher: Cipher) -> tuple[Mapping[str, str]
     for name in sealed:
         try:
             clear[name] = cipher.open(fields[name])
-        except KeyMissing as error:
+        except DecryptionKeyMissing as error:
             # Decisions and results are JSON, an error is a text.
             clear[name], why = HIDDEN if name == "e" else f'"{HIDDEN}"', str(error)
     return clear, why

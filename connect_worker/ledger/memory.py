@@ -1,4 +1,4 @@
-"""The ledger in memory: the whole life of a visit in plain Python.
+"""The ledger in memory: the whole life of a cycle in plain Python.
 
 For the single-process loop and for tests of processors. It does what `RedisLedger` does (one
 contract suite runs on both), so this is also the place to read how the states work. Nothing
@@ -15,24 +15,24 @@ from hashlib import sha1
 from threading import RLock
 from uuid import uuid4
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.metrics import ATTEMPTS, RETRIES, WORKER_DIED, Tally
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.metrics import ATTEMPTS, RETRIES, WORKER_DIED, MetricBuffer
 from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limit, Limits, limit_for
 from connect_worker.domain.states import (
     ALL,
     JSON,
+    BreakerState,
     Claim,
-    Entry,
-    Gate,
-    Kind,
+    ClaimDenied,
+    DueBatch,
     Pause,
-    Poll,
-    Ref,
-    Refusal,
-    Sighting,
+    PendingRequest,
+    PollReport,
+    RateLimitResult,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
     State,
-    Turn,
-    Woken,
 )
 from connect_worker.domain.steps import is_own
 from connect_worker.exceptions import LeaseLost
@@ -57,7 +57,7 @@ class MemoryNotices(ABC):
 
     def __init__(self) -> None:
         #: By name, the mark of the last notification, and when another message is due.
-        self._notices: dict[Notice, tuple[str, int]] = {}
+        self._notices: dict[ChangeHint, tuple[str, int]] = {}
         #: Until when each notification is remembered.
         self._heard: dict[str, int] = {}
 
@@ -65,30 +65,30 @@ class MemoryNotices(ABC):
     def _now(self) -> int:
         """Return the clock, in milliseconds."""
 
-    def notice(
-        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
-    ) -> tuple[Heard, Notice]:
+    def add_hint(
+        self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down."""
         with self._lock:
             now, mark = self._now(), uuid4().hex[:16]
-            self._heard = {one: until for one, until in self._heard.items() if until > now}
+            self._heard = {item: until for item, until in self._heard.items() if until > now}
             if digest in self._heard:
-                return Heard.REPLAYED, notice
+                return HintResult.REPLAYED, notice
             self._heard[digest] = now + max(1, milliseconds(remember_seconds))
             if notice not in self._notices and len(self._notices) >= MOST:
                 notice = notice.whole
             if notice in self._notices:
                 self._notices[notice] = mark, self._notices[notice][1]
-                return Heard.KNOWN, notice
+                return HintResult.KNOWN, notice
             self._notices[notice] = mark, now + milliseconds(requeue_seconds)
-            return Heard.NEW, notice
+            return HintResult.NEW, notice
 
-    def noticed(self, notice: Notice) -> str:
+    def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of the last notification that nobody has followed."""
         with self._lock:
             return self._notices.get(notice, ("", 0))[0]
 
-    def answer(self, notice: Notice, mark: str) -> bool:
+    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked since the notification with this mark."""
         with self._lock:
             if notice in self._notices and self._notices[notice][0] != mark:
@@ -96,21 +96,23 @@ class MemoryNotices(ABC):
             self._notices.pop(notice, None)
             return True
 
-    def put_off(self, notice: Notice, *, seconds: float) -> None:
+    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have another message sent about it after a while."""
         with self._lock:
             if notice in self._notices:
                 due = self._now() + milliseconds(seconds)
                 self._notices[notice] = self._notices[notice][0], due
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the notices that nobody has followed for too long."""
         with self._lock:
             now = self._now()
-            due = sorted((at, str(one), one) for one, (_, at) in self._notices.items() if at <= now)
-            found = [one for _, _, one in due[:limit]]
-            for one in found:
-                self._notices[one] = self._notices[one][0], now + milliseconds(requeue_seconds)
+            due = sorted(
+                (at, str(item), item) for item, (_, at) in self._notices.items() if at <= now
+            )
+            found = [item for _, _, item in due[:limit]]
+            for item in found:
+                self._notices[item] = self._notices[item][0], now + milliseconds(requeue_seconds)
             return found
 
 
@@ -125,7 +127,7 @@ MOST_TURNS = 10_000
 
 
 class MemoryLedger(MemoryNumbers, MemoryNotices):
-    """Remembers every visit, in this process.
+    """Remembers every cycle, in this process.
 
     Args:
         account: As `RedisLedger` takes it; it separates nothing here.
@@ -138,12 +140,12 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         *,
         account: str = "memory",
         clock: Callable[[], float] = time.time,
-        tally: Tally | None = None,
+        tally: MetricBuffer | None = None,
     ) -> None:
         MemoryNumbers.__init__(self, clock=clock, tally=tally)
         MemoryNotices.__init__(self)
         self.account = account
-        self._polls: dict[Kind, Poll] = {}
+        self._polls: dict[RequestKind, PollReport] = {}
         self._pause = GateRecord()
         #: A person's pauses: since when, and why.
         self._paused: dict[str, tuple[int, str]] = {}
@@ -156,37 +158,37 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- the way of a request
 
     @atomic
-    def sight(
-        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
-    ) -> list[Ref]:
+    def register(
+        self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
+    ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message."""
         seen, requeue = milliseconds(seen_at), milliseconds(requeue_seconds)
         begun = []
         for sighting in sightings:
             old = self._find(sighting.ref)
-            if old is None or self._begins_anew(old, sighting.visit, seen):
+            if old is None or self._begins_anew(old, sighting.cycle, seen):
                 self._records[sighting.ref] = self._begin(sighting, old, requeue)
                 begun.append(sighting.ref)
             elif old.state.is_final:
-                # Still listed: were it forgotten now, an ended visit would begin again.
+                # Still listed: were it forgotten now, an ended cycle would begin again.
                 old.expires = self._now() + old.keep
         return begun
 
-    def _begins_anew(self, old: Record, visit: str | None, seen: int) -> bool:
-        if not visit:
+    def _begins_anew(self, old: Record, cycle: str | None, seen: int) -> bool:
+        if not cycle:
             # A discarded request is still pending at Connect: a person said to leave it so.
             over = old.state.is_final and old.state is not State.DISCARDED
             return over and old.changed < seen
-        if visit == old.visit or visit in old.names or old.changed > seen:
+        if cycle == old.cycle or cycle in old.names or old.changed > seen:
             return False
         return not old.is_held(self._now())
 
-    def _begin(self, sighting: Sighting, old: Record | None, requeue: int) -> Record:
+    def _begin(self, sighting: PendingRequest, old: Record | None, requeue: int) -> Record:
         now = self._now()
-        # A kind's visits are all counted or all named: the last one's name is the count.
-        count = int(old.visit) if old is not None and old.visit.isdecimal() else 0
+        # A kind's cycles are all counted or all named: the last one's name is the count.
+        count = int(old.cycle) if old is not None and old.cycle.isdecimal() else 0
         new = Record(
-            visit=sighting.visit or str(count + 1),
+            cycle=sighting.cycle or str(count + 1),
             product=sighting.product,
             first_seen=now,
             changed=now,
@@ -195,10 +197,10 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             unanswered=1,
         )
         if old is not None:
-            # The fence goes on growing, and the last call of the old visit can be repeated.
+            # The fence goes on growing, and the last call of the old cycle can be repeated.
             new.fence, new.owner = old.fence, old.owner
             new.given_up_by, new.product = old.given_up_by, sighting.product or old.product
-            new.names = [*old.names, old.visit][-MAX_NAMES:] if sighting.visit else old.names
+            new.names = [*old.names, old.cycle][-MAX_NAMES:] if sighting.cycle else old.names
             if not old.state.is_final:
                 ended_as = sighting.ref.kind, State.SUPERSEDED, self._label_of(old.product)
                 self._ended[ended_as] += 1
@@ -208,61 +210,63 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def claim(
-        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
-    ) -> Claim | Refusal:
+        self, ref: RequestKey, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | ClaimDenied:
         """Take the request for one run."""
         now, lease = self._now(), milliseconds(lease_seconds)
         record = self._find(ref)
         if record is None:
-            return Refusal.UNKNOWN
+            return ClaimDenied.UNKNOWN
         if record.state.is_final or record.state is State.PARKED:
-            return Refusal.ENDED
+            return ClaimDenied.ENDED
         if record.state.is_leased:
             if record.owner != owner or not record.is_held(now):
-                return Refusal.BUSY
+                return ClaimDenied.BUSY
             self._renew(record, now + lease)
             return self._to_claim(ref, record, lease_seconds)
         if record.state is not State.QUEUED and record.due > now:
-            return Refusal.NOT_DUE
+            return ClaimDenied.NOT_DUE
         if record.decision is None and (name := self._pause_of(ref.kind, record.product)):
             # `resume` wakes it; should that get lost, `wake` does.
-            record.limit, record.held_by, record.unanswered = "", name, 0
+            record.limit, record.paused_by, record.unanswered = "", name, 0
             record.look = now + MAX_WAIT_MS
-            return Refusal.HELD
+            return ClaimDenied.OPERATOR_PAUSE
         paused_until = self._paused_until(ref, record, lease)
         if paused_until:
             record.due = record.look = paused_until
             record.unanswered = 0
-            return Refusal.PAUSED
+            return ClaimDenied.BREAKER_OPEN
         limit = None if record.decision else limit_for(limits, record.product)
         if limit and self._is_full(limit):
-            record.limit, record.held_by = limit.name, ""
-            return Refusal.FULL
+            record.limit, record.paused_by = limit.name, ""
+            return ClaimDenied.CONCURRENCY_LIMIT
         if self._pause.strict:
             self._pause.probe, self._pause.probe_until = owner, now + lease
         self._grant(ref, record, owner, lease)
         record.limit = limit.name if limit else ""
         return self._to_claim(ref, record, lease_seconds)
 
-    def _to_claim(self, ref: Ref, record: Record, lease_seconds: float) -> Claim:
+    def _to_claim(self, ref: RequestKey, record: Record, lease_seconds: float) -> Claim:
         label, probe = self._label_of(record.product), self._pause.failures > 0
         return record.to_claim(ref, lease_seconds, probe=probe, counted_as=label)
 
     def _is_full(self, limit: Limit) -> bool:
-        self._limits[limit.name] = limit.most
-        return self._inside(limit.name) >= limit.most
+        self._limits[limit.name] = limit.max_concurrent
+        return self._inside(limit.name) >= limit.max_concurrent
 
     def _inside(self, limit: str) -> int:
         """Count who is inside the processor under a live lease."""
         now = self._now()
-        return sum(one.limit == limit and one.is_held(now) for one in self._records.values())
+        return sum(
+            record.limit == limit and record.is_held(now) for record in self._records.values()
+        )
 
-    def _pause_of(self, kind: Kind, product: str) -> str:
+    def _pause_of(self, kind: RequestKind, product: str) -> str:
         """Return the name of the person's pause that holds the processor back; "" for none."""
         names = (ALL, kind.value, product)
         return next((name for name in names if name in self._paused), "")
 
-    def _paused_until(self, ref: Ref, record: Record, lease: int) -> int:
+    def _paused_until(self, ref: RequestKey, record: Record, lease: int) -> int:
         """Return when to try again while the account is paused; 0 when this claim may pass."""
         now, pause = self._now(), self._pause
         if pause.until > now:
@@ -274,7 +278,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             return now + min(lease, PROBE_WAIT_MS)
         return 0
 
-    def _grant(self, ref: Ref, record: Record, owner: str, lease: int) -> None:
+    def _grant(self, ref: RequestKey, record: Record, owner: str, lease: int) -> None:
         record.fence += 1
         record.owner, record.given_up_by, record.unanswered = owner, "", 0
         record.counted = record.decision is None
@@ -285,7 +289,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         self._move(record, state, due=self._now() + lease)
 
     @atomic
-    def extend(self, claim: Claim) -> bool:
+    def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
         record = self._held_by(claim)
         if record is None:
@@ -301,7 +305,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
 
     @atomic
     def decide(self, claim: Claim, decision: JSON) -> None:
-        """Store the decision, once and for the visit."""
+        """Store the decision, once and for the cycle."""
         if decision is None:
             raise ValueError("null is no decision: it could not be told from none")
         record, text = self._current(claim), to_text(decision)
@@ -309,10 +313,10 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.decision = text
             self._move(record, State.POSTING, due=record.due)
         elif record.decision != text:
-            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
+            raise LeaseLost(f"{claim.ref}: another decision is stored for cycle {claim.cycle}")
 
     @atomic
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
         record, text = self._current(claim), to_text(result)
         if step not in record.steps:
@@ -321,22 +325,22 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
                 record.step_times[step] = self._now()
 
     @atomic
-    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the visit as `settled`."""
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+        """End the cycle as `settled`."""
         if record := self._give_up(claim, f"settle:{outcome}"):
             record.error = ""
-            self._end(claim.ref, record, State.SETTLED, outcome, keep_seconds)
+            self._end(claim.ref, record, State.COMPLETED, outcome, keep_seconds)
             self._add_measures()
 
     @atomic
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
-        """End the visit as `superseded`."""
+        """End the cycle as `superseded`."""
         if record := self._give_up(claim, f"supersede:{status}"):
             self._end(claim.ref, record, State.SUPERSEDED, status, keep_seconds)
             self._add_measures()
 
     @atomic
-    def put_back(
+    def reschedule(
         self,
         claim: Claim,
         state: State,
@@ -348,7 +352,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
-        if state not in (State.RETRY, State.WAITING, State.DECIDED):
+        if state not in (State.RETRY, State.SNOOZED, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         held = self._held_by(claim)
         if state is State.DECIDED and held and held.decision is None:
@@ -359,7 +363,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             if state is not State.DECIDED:
                 record.decision = None
             if not_yet:
-                record.not_yet_since = record.not_yet_since or self._now()
+                record.snoozed_since = record.snoozed_since or self._now()
             record.counted, record.error = False, clip(error)
             self._move(record, state, due=self._now() + milliseconds(delay_seconds))
             if cause:
@@ -377,14 +381,14 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- the sweep, and what polls see beside it
 
     @atomic
-    def wake(
+    def take_due(
         self,
         *,
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
-    ) -> Woken:
+    ) -> DueBatch:
         """Find what is due: what to publish, whose worker died, what is parked for it."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
         waiting = [
@@ -392,7 +396,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             for ref, record in self._records.items()
             if record.look is not None and record.look <= now
         ]
-        woken = Woken(looked_at=min(len(waiting), limit))
+        woken = DueBatch(looked_at=min(len(waiting), limit))
         for _, _, ref, record in sorted(waiting, key=lambda found: found[:2])[:limit]:
             if record.state.is_leased:
                 woken.expired.append(ref)
@@ -410,7 +414,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.unanswered += 1
         return woken
 
-    def _rescue(self, ref: Ref, record: Record, max_attempts: int) -> None:
+    def _rescue(self, ref: RequestKey, record: Record, max_attempts: int) -> None:
         """Take a request from a worker that let its lease end."""
         record.counted = False
         if record.state is State.POSTING or record.attempt < max_attempts:
@@ -427,11 +431,11 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._move(record, State.PARKED)
 
     @atomic
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of each line as their limit has room for."""
         if self._pause.until > self._now():
             return []
-        released: list[Ref] = []
+        released: list[RequestKey] = []
         for name in [limit] if limit else list(self._limits):
             room = max(0, self._limits.get(name, 0) - self._inside(name))
             released += self._line(name)[:room]
@@ -441,18 +445,20 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             record.look = self._now() + milliseconds(requeue_seconds)
         return released
 
-    def _line(self, limit: str) -> list[Ref]:
-        """Return who waits for a slot, those whose visits began first at the head."""
+    def _line(self, limit: str) -> list[RequestKey]:
+        """Return who waits for a slot, those whose cycles began first at the head."""
         waiting = [
-            (one.first_seen, str(ref), ref)
-            for ref, one in self._records.items()
-            if one.limit == limit and not one.state.is_leased
+            (item.first_seen, str(ref), ref)
+            for ref, item in self._records.items()
+            if item.limit == limit and not item.state.is_leased
         ]
         return [ref for _, _, ref in sorted(waiting, key=lambda found: found[:2])]
 
     @atomic
-    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
-        """End a visit that nobody holds because the request was seen with another status."""
+    def mark_decided_elsewhere(
+        self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
+    ) -> bool:
+        """End a cycle that nobody holds because the request was seen with another status."""
         record = self._find(ref)
         if record is None or record.state.is_final or record.state.is_leased:
             return False
@@ -467,8 +473,8 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- a person's word
 
     @atomic
-    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
-        """Parked or discarded → queued, same visit."""
+    def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
+        """Parked or discarded → queued, same cycle."""
         record = self._find(ref)
         if record is None or record.state not in (State.PARKED, State.DISCARDED):
             return False
@@ -476,7 +482,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             # A final state counts for ever; this one is taken back.
             self._ended[ref.kind, State.DISCARDED, self._label_of(record.product)] -= 1
         record.attempt, record.decision, record.expires = 0, None, None
-        record.not_yet_since = 0
+        record.snoozed_since = 0
         if forget_steps:
             for name in filter(is_own, list(record.steps)):
                 del record.steps[name], record.step_times[name]
@@ -485,7 +491,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return True
 
     @atomic
-    def repost(self, ref: Ref) -> bool:
+    def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
         record = self._find(ref)
         if record is None or record.state is not State.PARKED or record.decision is None:
@@ -495,7 +501,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return True
 
     @atomic
-    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+    def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
         """Parked → discarded."""
         record = self._find(ref)
         if record is None or record.state is not State.PARKED:
@@ -513,15 +519,15 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     def resume(self, name: str) -> int:
         """End a pause and have those woken that it held."""
         self._paused.pop(name, None)
-        held = [one for one in self._records.values() if one.held_by == name]
+        held = [item for item in self._records.values() if item.paused_by == name]
         for record in held:
-            record.held_by, record.look = "", self._now()
+            record.paused_by, record.look = "", self._now()
         return len(held)
 
     @atomic
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
-        held = Counter(one.held_by for one in self._records.values())
+        held = Counter(record.paused_by for record in self._records.values())
         return {
             name: Pause(since / 1000, reason, held[name])
             for name, (since, reason) in self._paused.items()
@@ -530,12 +536,14 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- what all workers share
 
     @atomic
-    def gate(self) -> Gate:
+    def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
         return self._pause.to_gate(self._now())
 
     @atomic
-    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
+    def trip_breaker(
+        self, *, seconds: float, reason: str, failed: bool, asked: bool = False
+    ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`."""
         now, pause = self._now(), self._pause
         till = now + milliseconds(seconds)
@@ -552,7 +560,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return pause.to_gate(now)
 
     @atomic
-    def open_gate(self, *, forget: bool = True) -> None:
+    def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
         old, failures = self._pause, 0 if forget else self._pause.failures
         self._pause = GateRecord(failures=failures, reason=old.reason if failures else "")
@@ -562,23 +570,23 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
             self._pause.asked_until, self._pause.asked_for = old.asked_until, old.asked_for
 
     @atomic
-    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         paused = self._pause.until - self._now()
         if paused > 0:
-            return Turn(paused / 1000, self._pause.reason)
+            return RateLimitResult(paused / 1000, self._pause.reason)
         interval = microseconds_between(calls_per_second)
         if not interval:
-            return Turn()
+            return RateLimitResult()
         now = round(self._clock() * 1_000_000)
         turn = max(self._next_turn, now)
         if turn - now > interval * MOST_TURNS:
             turn = now
         self._next_turn = turn + interval
-        return Turn(wait_seconds=(turn - now) / 1_000_000)
+        return RateLimitResult(wait_seconds=(turn - now) / 1_000_000)
 
     @atomic
-    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
         holder, until = self._holders.get(name, ("", 0))
         if holder != owner and until > self._now():
@@ -587,7 +595,7 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         return True
 
     @atomic
-    def release(self, name: str, *, owner: str) -> None:
+    def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
         if self._holders.get(name, ("", 0))[0] == owner:
             del self._holders[name]
@@ -595,34 +603,34 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
     # ---- for people and dashboards
 
     @atomic
-    def products(self, refs: Sequence[Ref]) -> list[str]:
+    def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request."""
         found = map(self._find, refs)
         return [record.product if record else "" for record in found]
 
     @atomic
-    def entry(self, ref: Ref) -> Entry | None:
+    def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
         record = self._find(ref)
         return None if record is None else record.to_entry(ref)
 
     @atomic
-    def polled(self, kind: Kind, poll: Poll) -> None:
+    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended."""
         self._polls[kind] = to_poll(f"{self._now()} {poll_to_text(poll)}")
         self._add_measures()
 
     @atomic
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
         return dict(self._polls)
 
     @atomic
-    def entries(
-        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
-    ) -> Iterator[Entry]:
+    def iter_records(
+        self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[RequestRecord]:
         """Yield the records that match, as they are now."""
-        found = [entry for ref in list(self._records) if (entry := self.entry(ref))]
+        found = [entry for ref in list(self._records) if (entry := self.get_record(ref))]
         return iter(
             [
                 entry
@@ -634,29 +642,29 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         )
 
     @atomic
-    def oldest(self) -> Mapping[Kind, float | None]:
-        """Return when the longest waiting visit of each kind began."""
-        began: dict[Kind, list[float]] = {kind: [] for kind in Kind}
-        for ref, one in self._records.items():
-            if not one.state.is_final and one.state is not State.PARKED:
-                began[ref.kind].append(one.first_seen / 1000)
+    def oldest(self) -> Mapping[RequestKind, float | None]:
+        """Return when the longest waiting cycle of each kind began."""
+        began: dict[RequestKind, list[float]] = {kind: [] for kind in RequestKind}
+        for ref, item in self._records.items():
+            if not item.state.is_final and item.state is not State.PARKED:
+                began[ref.kind].append(item.first_seen / 1000)
         return {kind: min(times, default=None) for kind, times in began.items()}
 
     @atomic
-    def parked(self, kind: Kind | None = None) -> list[Ref]:
+    def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
-        refs = [ref for ref, one in self._records.items() if one.state is State.PARKED]
+        refs = [ref for ref, item in self._records.items() if item.state is State.PARKED]
         refs.sort(key=lambda ref: (self._records[ref].changed, str(ref)))
         return [ref for ref in refs if kind in (None, ref.kind)]
 
     @atomic
-    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+    def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, without those that are not there."""
-        return [entry for ref in refs if (entry := self.entry(ref))]
+        return [entry for ref in refs if (entry := self.get_record(ref))]
 
     # ---- the changes that all of the above are made of
 
-    def _find(self, ref: Ref) -> Record | None:
+    def _find(self, ref: RequestKey) -> Record | None:
         record = self._records.get(ref)
         if record is not None and record.expires is not None and record.expires <= self._now():
             del self._records[ref]
@@ -696,13 +704,13 @@ class MemoryLedger(MemoryNumbers, MemoryNotices):
         claimed = state is State.RUNNING or (state is State.POSTING and not was_running)
         record.remember(state, now=self._now(), claimed=claimed)
         record.state, record.changed = state, self._now()
-        record.limit = record.held_by = ""
+        record.limit = record.paused_by = ""
         record.due, record.look = due or 0, due
         if not state.is_leased:
             record.unanswered = 0
 
     def _end(
-        self, ref: Ref, record: Record, state: State, outcome: str, keep_seconds: float
+        self, ref: RequestKey, record: Record, state: State, outcome: str, keep_seconds: float
     ) -> None:
         self._move(record, state)
         self._count_end(ref, record, state, outcome)

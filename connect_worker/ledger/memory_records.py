@@ -14,14 +14,23 @@ from connect_worker.domain.metrics import (
     MAX_PRODUCTS,
     OTHER,
     Durations,
-    Hour,
-    Measure,
-    Measures,
-    NoTally,
-    Tally,
+    HourlyCompletions,
+    Metric,
+    MetricBuffer,
+    MetricCounts,
+    NullMetricBuffer,
     bound_of,
 )
-from connect_worker.domain.states import JSON, Claim, Entry, Gate, Kind, Moment, Ref, State
+from connect_worker.domain.states import (
+    JSON,
+    BreakerState,
+    Claim,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
+    State,
+    StateChange,
+)
 from connect_worker.ledger.codec import by_kind, by_product, milliseconds, worker_of
 
 # What `MemoryLedger` holds of one request, and of the account's pause; times in milliseconds.
@@ -34,7 +43,7 @@ MAX_MOMENTS = 24
 class Record:
     """One request, from the first sighting until it is forgotten."""
 
-    visit: str
+    cycle: str
     first_seen: int
     #: The last change of state.
     changed: int
@@ -43,7 +52,7 @@ class Record:
     #: When `wake` must look at it; None for parked and ended ones.
     look: int | None
     state: State = State.QUEUED
-    #: Named visits before this one.
+    #: Named cycles before this one.
     names: list[str] = field(default_factory=list)
     product: str = ""
     fence: int = 0
@@ -61,22 +70,22 @@ class Record:
     #: The limit in whose slots (while running) or line (else) it is.
     limit: str = ""
     #: The processor's first "not yet"; 0 for none.
-    not_yet_since: int = 0
+    snoozed_since: int = 0
     error: str = ""
     outcome: str = ""
     #: The call that took it out of the last owner's hands; repeated, that call changes nothing.
     given_up_by: str = ""
-    #: How long to remember it once the visit has ended, and until when.
+    #: How long to remember it once the cycle has ended, and until when.
     keep: int = 0
     expires: int | None = None
-    #: The visit's last changes of state.
-    history: list[Moment] = field(default_factory=list)
+    #: The cycle's last changes of state.
+    history: list[StateChange] = field(default_factory=list)
     #: The pause for whose end it waits.
-    held_by: str = ""
+    paused_by: str = ""
 
     def remember(self, state: State, *, now: int, claimed: bool = False) -> None:
-        """Add a change of state to the visit's past; of too many the oldest goes."""
-        moment = Moment(now / 1000, state, worker_of(self.owner) if claimed else "")
+        """Add a change of state to the cycle's past; of too many the oldest goes."""
+        moment = StateChange(now / 1000, state, worker_of(self.owner) if claimed else "")
         self.history = [*self.history, moment][-MAX_MOMENTS:]
 
     def is_held(self, now: int) -> bool:
@@ -87,11 +96,13 @@ class Record:
         """Whether the claim is the last one given."""
         return self.fence == claim.fence and self.owner == claim.owner
 
-    def to_claim(self, ref: Ref, lease_seconds: float, *, probe: bool, counted_as: str) -> Claim:
+    def to_claim(
+        self, ref: RequestKey, lease_seconds: float, *, probe: bool, counted_as: str
+    ) -> Claim:
         """Return the claim that holds it."""
         return Claim(
             ref=ref,
-            visit=self.visit,
+            cycle=self.cycle,
             fence=self.fence,
             owner=self.owner,
             attempt=self.attempt,
@@ -99,18 +110,18 @@ class Record:
             product=self.product,
             decision=self._decision(),
             steps=self._steps(),
-            probe=probe,
+            is_half_open_probe=probe,
             limit=self.limit,
             counted_as=counted_as,
-            not_yet_since=self.not_yet_since / 1000,
+            snoozed_since=self.snoozed_since / 1000,
         )
 
-    def to_entry(self, ref: Ref) -> Entry:
+    def to_entry(self, ref: RequestKey) -> RequestRecord:
         """Return all of it, for people to look at."""
-        return Entry(
+        return RequestRecord(
             ref=ref,
             state=self.state,
-            visit=self.visit,
+            cycle=self.cycle,
             fence=self.fence,
             attempt=self.attempt,
             product=self.product,
@@ -125,8 +136,8 @@ class Record:
             changed=self.changed / 1000,
             earlier=tuple(self.names),
             history=tuple(self.history),
-            not_yet_since=self.not_yet_since / 1000,
-            held_by=self.held_by,
+            snoozed_since=self.snoozed_since / 1000,
+            paused_by=self.paused_by,
         )
 
     def _decision(self) -> JSON:
@@ -152,11 +163,13 @@ class GateRecord:
     asked_until: int = 0
     asked_for: str = ""
 
-    def to_gate(self, now: int) -> Gate:
+    def to_gate(self, now: int) -> BreakerState:
         """Return it as everybody sees it; a pause that ended without failures is none."""
         if self.until <= now and not self.failures:
-            return Gate()
-        return Gate(closed_until=self.until / 1000, reason=self.reason, failures=self.failures)
+            return BreakerState()
+        return BreakerState(
+            open_until=self.until / 1000, reason=self.reason, failures=self.failures
+        )
 
 
 L = TypeVar("L", bound="MemoryNumbers")
@@ -185,18 +198,18 @@ class MemoryNumbers:
         tally: As `RedisLedger` takes it.
     """
 
-    def __init__(self, *, clock: Callable[[], float], tally: Tally | None) -> None:
+    def __init__(self, *, clock: Callable[[], float], tally: MetricBuffer | None) -> None:
         self._clock = clock
         self._lock = threading.RLock()
-        self._records: dict[Ref, Record] = {}
-        self._ended: Counter[tuple[Kind, State, str]] = Counter()
-        self._outcomes: Counter[tuple[Kind, str, str]] = Counter()
+        self._records: dict[RequestKey, Record] = {}
+        self._ended: Counter[tuple[RequestKind, State, str]] = Counter()
+        self._outcomes: Counter[tuple[RequestKind, str, str]] = Counter()
         #: The outcomes by day, since the epoch, and without products.
-        self._daily: Counter[tuple[int, Kind, str]] = Counter()
-        #: Settled visits by hour, since the epoch, and by how long they took.
-        self._settled: Counter[tuple[int, Kind, float]] = Counter()
-        self._tally = tally or NoTally()
-        self._measures: Counter[Measure] = Counter()
+        self._daily: Counter[tuple[int, RequestKind, str]] = Counter()
+        #: Settled cycles by hour, since the epoch, and by how long they took.
+        self._settled: Counter[tuple[int, RequestKind, float]] = Counter()
+        self._tally = tally or NullMetricBuffer()
+        self._measures: Counter[Metric] = Counter()
         #: The products that are counted by name.
         self._products: set[str] = set()
 
@@ -208,12 +221,12 @@ class MemoryNumbers:
         return milliseconds(self._clock())
 
     @atomic
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
         """Return how many requests are in each state, zeros included."""
         return by_kind(self.census(), words=State)
 
     @atomic
-    def census(self) -> Mapping[tuple[Kind, str], Mapping[State, int]]:
+    def census(self) -> Mapping[tuple[RequestKind, str], Mapping[State, int]]:
         """Return the same by kind and product, without zeros."""
         counted = Counter(
             (ref.kind, record.state, self._label_of(record.product))
@@ -223,50 +236,52 @@ class MemoryNumbers:
         return by_product((counted + self._ended).items())
 
     @atomic
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
+    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
+        """Return how many cycles ended with each outcome, for every kind."""
         return by_kind(self.endings())
 
     @atomic
-    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
+    def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
         """Return the same by kind and product."""
         return by_product(self._outcomes.items())
 
     @atomic
-    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
-        """Return when the longest waiting visit of each kind and product began."""
-        began: dict[tuple[Kind, str], float] = {}
-        for ref, one in self._records.items():
-            if not one.state.is_final and one.state is not State.PARKED:
-                name, at = (ref.kind, self._label_of(one.product)), one.first_seen / 1000
+    def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
+        """Return when the longest waiting cycle of each kind and product began."""
+        began: dict[tuple[RequestKind, str], float] = {}
+        for ref, item in self._records.items():
+            if not item.state.is_final and item.state is not State.PARKED:
+                name, at = (ref.kind, self._label_of(item.product)), item.first_seen / 1000
                 began[name] = min(at, began.get(name, at))
         return began
 
     @atomic
-    def measures(self) -> Measures:
+    def measures(self) -> MetricCounts:
         """Return what was counted beside states and outcomes, since the start."""
         return dict(self._measures)
 
     @atomic
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+    def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return the same since midnight, UTC."""
-        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        ended: dict[RequestKind, dict[str, int]] = {kind: {} for kind in RequestKind}
         for (day, kind, outcome), count in self._daily.items():
             if day == self._now() // DAY_MS:
                 ended[kind][outcome] = count
         return ended
 
     @atomic
-    def settled_by_hour(self, hours: int) -> list[Hour]:
+    def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in the last hours, the one that goes on included."""
         this = self._now() // HOUR_MS
         numbers = range(this - hours + 1, this + 1)
-        found = {(at, kind): dict[float, int]() for at in numbers for kind in Kind}
+        found = {(at, kind): dict[float, int]() for at in numbers for kind in RequestKind}
         for (at, kind, bound), number in self._settled.items():
             if at in numbers:
                 found[at, kind][bound] = number
         return [
-            Hour(at * HOUR_MS / 1000, {kind: Durations(found[at, kind]) for kind in Kind})
+            HourlyCompletions(
+                at * HOUR_MS / 1000, {kind: Durations(found[at, kind]) for kind in RequestKind}
+            )
             for at in numbers
         ]
 
@@ -278,19 +293,19 @@ class MemoryNumbers:
             self._products.add(product)
         return product
 
-    def _measure(self, name: str, ref: Ref, record: Record, what: str = "") -> None:
+    def _measure(self, name: str, ref: RequestKey, record: Record, what: str = "") -> None:
         product = self._label_of(record.product)
-        self._measures[Measure(name, ref.kind.value, what, product)] += 1
+        self._measures[Metric(name, ref.kind.value, what, product)] += 1
 
     def _add_measures(self) -> None:
         """Add what this process has counted since it last said so."""
         self._measures.update(self._tally.take())
 
-    def _count_end(self, ref: Ref, record: Record, state: State, outcome: str) -> None:
-        """Count a visit that ends in this state now."""
+    def _count_end(self, ref: RequestKey, record: Record, state: State, outcome: str) -> None:
+        """Count a cycle that ends in this state now."""
         product = self._label_of(record.product)
         self._ended[ref.kind, state, product] += 1
-        if state is State.SETTLED:
+        if state is State.COMPLETED:
             bound = bound_of(self._now() - record.first_seen)
             self._settled[self._now() // HOUR_MS, ref.kind, bound] += 1
         if outcome:

@@ -15,24 +15,24 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.metrics import NoTally, Tally
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.metrics import MetricBuffer, NullMetricBuffer
 from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
 from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
+    BreakerState,
     Claim,
-    Entry,
-    Gate,
-    Kind,
+    ClaimDenied,
+    DueBatch,
     Pause,
-    Poll,
-    Ref,
-    Refusal,
-    Sighting,
+    PendingRequest,
+    PollReport,
+    RateLimitResult,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
     State,
-    Turn,
-    Woken,
 )
 from connect_worker.domain.steps import OWN, is_own
 from connect_worker.exceptions import LeaseLost
@@ -64,34 +64,34 @@ class Notices:
 
     _scripts: Scripts
 
-    def notice(
-        self, notice: Notice, *, digest: str, remember_seconds: float, requeue_seconds: float
-    ) -> tuple[Heard, Notice]:
+    def add_hint(
+        self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
+    ) -> tuple[HintResult, ChangeHint]:
         """Note a notification down."""
         times = max(1, milliseconds(remember_seconds)), milliseconds(requeue_seconds)
         call = uuid4().hex[:16]
         said, name = self._scripts.run(
-            "notice", str(notice), notice.kind, call, *times, MOST, key=f"heard:{digest}"
+            "add_hint", str(notice), notice.kind, call, *times, MOST, key=f"notification:{digest}"
         )
-        return Heard(said), Notice.parse(name)
+        return HintResult(said), ChangeHint.parse(name)
 
-    def noticed(self, notice: Notice) -> str:
+    def hint_mark(self, notice: ChangeHint) -> str:
         """Return the mark of the last notification that nobody has followed."""
-        mark: str = self._scripts.run("noticed", str(notice))
+        mark: str = self._scripts.run("hint_mark", str(notice))
         return mark
 
-    def answer(self, notice: Notice, mark: str) -> bool:
+    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
         """Say that somebody has looked since the notification with this mark."""
-        return bool(self._scripts.run("answer", str(notice), mark))
+        return bool(self._scripts.run("acknowledge_hint", str(notice), mark))
 
-    def put_off(self, notice: Notice, *, seconds: float) -> None:
+    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
         """Have another message sent about it after a while."""
-        self._scripts.run("put_off", str(notice), milliseconds(seconds))
+        self._scripts.run("defer_hint", str(notice), milliseconds(seconds))
 
-    def unanswered(self, *, limit: int, requeue_seconds: float) -> list[Notice]:
+    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the notices that nobody has followed for too long."""
-        names = self._scripts.run("unanswered", limit, milliseconds(requeue_seconds))
-        return [Notice.parse(name) for name in names]
+        names = self._scripts.run("stale_hints", limit, milliseconds(requeue_seconds))
+        return [ChangeHint.parse(name) for name in names]
 
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
 
 
 class RedisLedger(Numbers, Notices):
-    """Remembers every visit of one account; the truth that all workers share.
+    """Remembers every cycle of one account; the truth that all workers share.
 
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
@@ -141,12 +141,12 @@ class RedisLedger(Numbers, Notices):
         *,
         account: str,
         keys: Sequence[str] = (),
-        tally: Tally | None = None,
+        tally: MetricBuffer | None = None,
         clock: str | None = None,
     ) -> None:
         super().__init__(Scripts(client, account=account, clock=clock))
         self._cipher = cipher_for(keys)
-        self._tally = tally or NoTally()
+        self._tally = tally or NullMetricBuffer()
 
     @classmethod
     def from_url(
@@ -155,7 +155,7 @@ class RedisLedger(Numbers, Notices):
         *,
         account: str,
         keys: Sequence[str] = (),
-        tally: Tally | None = None,
+        tally: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
@@ -164,67 +164,67 @@ class RedisLedger(Numbers, Notices):
 
     # ---- the way of a request
 
-    def sight(
-        self, sightings: Sequence[Sighting], *, seen_at: float, requeue_seconds: float
-    ) -> list[Ref]:
+    def register(
+        self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
+    ) -> list[RequestKey]:
         """Take note of requests seen waiting; return those that need a message.
 
         After a crash between two batches the poll simply comes again.
         """
         times = milliseconds(seen_at), milliseconds(requeue_seconds)
-        begun: list[Ref] = []
+        begun: list[RequestKey] = []
         for batch in _batches(sightings):
-            rows = [[str(one.ref), one.visit or "", one.product] for one in batch]
-            positions = self._scripts.run("sight", *times, to_text(rows))
+            rows = [[str(item.ref), item.cycle or "", item.product] for item in batch]
+            positions = self._scripts.run("register", *times, to_text(rows))
             begun += [batch[position].ref for position in positions]
         return begun
 
     def claim(
-        self, ref: Ref, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
-    ) -> Claim | Refusal:
+        self, ref: RequestKey, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
+    ) -> Claim | ClaimDenied:
         """Take the request for one run, in one round trip."""
         lease, flat = milliseconds(lease_seconds), flat_limits(limits)
         verdict, *given = self._scripts.run("claim", str(ref), owner, lease, *flat)
         if verdict != "ok":
-            return Refusal(verdict)
+            return ClaimDenied(verdict)
         probe, pairs = given
         stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
         fields, sealed = opened(stored, self._cipher)
         return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1, sealed=sealed)
 
-    def extend(self, claim: Claim) -> bool:
+    def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
-        return self._by_claim("extend", claim, milliseconds(claim.lease_seconds)) == "ok"
+        return self._by_claim("renew_lease", claim, milliseconds(claim.lease_seconds)) == "ok"
 
     def decide(self, claim: Claim, decision: JSON) -> None:
-        """Store the decision, once and for the visit."""
+        """Store the decision, once and for the cycle."""
         if decision is None:
             raise ValueError("null is no decision: it could not be told from none")
         text = to_text(decision)
         verdict = self._by_claim("decide", claim, self._cipher.seal(text))
         if verdict == "other" and not self._has_decided(claim.ref, text):
-            raise LeaseLost(f"{claim.ref}: another decision is stored for visit {claim.visit}")
+            raise LeaseLost(f"{claim.ref}: another decision is stored for cycle {claim.cycle}")
         _demand("ok" if verdict == "other" else verdict, claim)
 
-    def _has_decided(self, ref: Ref, text: str) -> bool:
+    def _has_decided(self, ref: RequestKey, text: str) -> bool:
         """Compare decisions that are never equal when they are encrypted; a stored one stays."""
-        entry = self.entry(ref)
-        return entry is not None and not entry.sealed and to_text(entry.decision) == text
+        entry = self.get_record(ref)
+        return entry is not None and not entry.decrypt_error and to_text(entry.decision) == text
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Journal one step as done; a step's first result stays."""
         text, with_time = self._cipher.seal(to_text(result)), int(is_own(step))
-        _demand(self._by_claim("record", claim, step, text, with_time), claim)
+        _demand(self._by_claim("record_step", claim, step, text, with_time), claim)
 
-    def settle(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the visit as `settled`."""
-        self._give_up("settle", claim, outcome, _span(keep_seconds))
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+        """End the cycle as `settled`."""
+        self._give_up("complete", claim, outcome, _span(keep_seconds))
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
-        """End the visit as `superseded`."""
+        """End the cycle as `superseded`."""
         self._give_up("supersede", claim, status, _span(keep_seconds))
 
-    def put_back(
+    def reschedule(
         self,
         claim: Claim,
         state: State,
@@ -236,11 +236,11 @@ class RedisLedger(Numbers, Notices):
         not_yet: bool = False,
     ) -> None:
         """Give the claim up; due again after the delay."""
-        if state not in (State.RETRY, State.WAITING, State.DECIDED):
+        if state not in (State.RETRY, State.SNOOZED, State.DECIDED):
             raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
         delay, text = milliseconds(delay_seconds), self._error(error)
         flags = int(attempt_used), cause, int(not_yet)
-        verdict = self._give_up("put_back", claim, state, delay, text, *flags)
+        verdict = self._give_up("reschedule", claim, state, delay, text, *flags)
         if verdict == "undecided":
             raise ValueError(f"{claim.ref} has no decision to be put back with")
 
@@ -253,51 +253,53 @@ class RedisLedger(Numbers, Notices):
 
     # ---- the sweep, and what polls see beside it
 
-    def wake(
+    def take_due(
         self,
         *,
         limit: int,
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
-    ) -> Woken:
+    ) -> DueBatch:
         """Find what is due; in batches, so that Redis serves others in between."""
         requeue, waiting = milliseconds(requeue_seconds), flat_backlog(backlogged)
-        publish: list[Ref] = []
-        expired: list[Ref] = []
-        parked: list[Ref] = []
+        publish: list[RequestKey] = []
+        expired: list[RequestKey] = []
+        parked: list[RequestKey] = []
         total = 0
         while total < limit:
             size = min(limit - total, BATCH)
-            looked, *found = self._scripts.run("wake", size, requeue, max_attempts, waiting)
+            looked, *found = self._scripts.run("take_due", size, requeue, max_attempts, waiting)
             for refs, texts in zip((publish, expired, parked), found, strict=True):
-                refs += map(Ref.parse, texts)
+                refs += map(RequestKey.parse, texts)
             total += looked
             if looked < size:
                 break
-        return Woken(publish, expired, parked, total)
+        return DueBatch(publish, expired, parked, total)
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Let as many out of each line as their limit has room for."""
-        refs = self._scripts.run("next_in_line", milliseconds(requeue_seconds), limit)
-        return [Ref.parse(ref) for ref in refs]
+        refs = self._scripts.run("take_from_slot_queue", milliseconds(requeue_seconds), limit)
+        return [RequestKey.parse(ref) for ref in refs]
 
-    def leave(self, ref: Ref, status: str, *, seen_at: float, keep_seconds: float) -> bool:
-        """End a visit that nobody holds because the request was seen with another status."""
+    def mark_decided_elsewhere(
+        self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
+    ) -> bool:
+        """End a cycle that nobody holds because the request was seen with another status."""
         times = milliseconds(seen_at), _span(keep_seconds)
-        return self._changed("leave", str(ref), status, *times, _token())
+        return self._changed("mark_decided_elsewhere", str(ref), status, *times, _token())
 
     # ---- a person's word
 
-    def rerun(self, ref: Ref, *, forget_steps: bool = False) -> bool:
-        """Parked or discarded → queued, same visit."""
+    def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
+        """Parked or discarded → queued, same cycle."""
         return self._changed("rerun", str(ref), _token(), OWN if forget_steps else "")
 
-    def repost(self, ref: Ref) -> bool:
+    def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
         return self._changed("repost", str(ref), _token())
 
-    def discard(self, ref: Ref, *, keep_seconds: float) -> bool:
+    def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
         """Parked → discarded."""
         return self._changed("discard", str(ref), _span(keep_seconds), _token())
 
@@ -318,69 +320,75 @@ class RedisLedger(Numbers, Notices):
         found = {}
         for name, text in self._scripts.hash("paused").items():
             since, _, reason = text.partition(" ")
-            found[name] = Pause(int(since) / 1000, reason, self._scripts.size(f"held:{name}"))
+            found[name] = Pause(
+                int(since) / 1000, reason, self._scripts.size(f"paused_requests:{name}")
+            )
         return found
 
     # ---- what all workers share
 
-    def gate(self) -> Gate:
+    def breaker(self) -> BreakerState:
         """Return the account's shared pause."""
-        return _gate(self._scripts.run("gate"))
+        return _gate(self._scripts.run("breaker"))
 
-    def close_gate(self, *, seconds: float, reason: str, failed: bool, asked: bool = False) -> Gate:
+    def trip_breaker(
+        self, *, seconds: float, reason: str, failed: bool, asked: bool = False
+    ) -> BreakerState:
         """Pause the account for all workers, at least for `seconds`."""
         pause, text = milliseconds(seconds), clip(reason)
         flags = int(failed), _token(), int(asked)
-        return _gate(self._scripts.run("close_gate", pause, text, *flags))
+        return _gate(self._scripts.run("trip_breaker", pause, text, *flags))
 
-    def open_gate(self, *, forget: bool = True) -> None:
+    def reset_breaker(self, *, forget: bool = True) -> None:
         """End the pause, and forget its failures unless told otherwise."""
-        self._scripts.run("open_gate", int(forget))
+        self._scripts.run("reset_breaker", int(forget))
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         """Tell whether one more call to Connect may be sent, and take its turn."""
         interval = microseconds_between(calls_per_second)
-        paused, reason, wait = self._scripts.run("take_turn", interval, key="pace")
-        return Turn(paused / 1000, reason, wait / 1_000_000)
+        paused, reason, wait = self._scripts.run("acquire_call", interval, key="rate_limit")
+        return RateLimitResult(paused / 1000, reason, wait / 1_000_000)
 
-    def hold(self, name: str, *, owner: str, seconds: float) -> bool:
+    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
         """Take a named lock for a while; its owner asking again renews it."""
-        return bool(self._scripts.run("hold", owner, _span(seconds), key=f"lock:{name}"))
+        return bool(self._scripts.run("lock", owner, _span(seconds), key=f"lock:{name}"))
 
-    def release(self, name: str, *, owner: str) -> None:
+    def unlock(self, name: str, *, owner: str) -> None:
         """Give a named lock back, when it is still the owner's."""
-        self._scripts.run("release", owner, key=f"lock:{name}")
+        self._scripts.run("unlock", owner, key=f"lock:{name}")
 
     # ---- for people and dashboards
 
-    def products(self, refs: Sequence[Ref]) -> list[str]:
+    def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request, in one round trip."""
         found: list[str] = []
         for batch in _batches(refs):
             found += self._scripts.values((f"request:{ref}" for ref in batch), "p")
         return found
 
-    def entry(self, ref: Ref) -> Entry | None:
+    def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
         fields = self._scripts.hash(f"request:{ref}")
         return self._entry(ref, fields) if fields else None
 
-    def _entry(self, ref: Ref, stored: Mapping[str, str]) -> Entry:
+    def _entry(self, ref: RequestKey, stored: Mapping[str, str]) -> RequestRecord:
         fields, sealed = opened(stored, self._cipher)
         return to_entry(ref, fields, sealed=sealed)
 
-    def polled(self, kind: Kind, poll: Poll) -> None:
+    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
         """Note down how a kind's poll has ended."""
         with self._telling() as measures:
-            self._scripts.run("polled", kind, poll_to_text(poll), *measures)
+            self._scripts.run("record_poll", kind, poll_to_text(poll), *measures)
 
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
-        return {Kind(kind): to_poll(text) for kind, text in self._scripts.hash("polls").items()}
+        return {
+            RequestKind(kind): to_poll(text) for kind, text in self._scripts.hash("polls").items()
+        }
 
-    def entries(
-        self, *, kind: Kind | None = None, states: Collection[State] = (), prefix: str = ""
-    ) -> Iterator[Entry]:
+    def iter_records(
+        self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
+    ) -> Iterator[RequestRecord]:
         """Yield the records that match, read in pages."""
         known: set[str] = set()
         for page in self._walk(kind, frozenset(states), prefix):
@@ -389,7 +397,7 @@ class RedisLedger(Numbers, Notices):
             for batch in _batches(names):
                 found = self._scripts.hashes(f"request:{name}" for name in batch)
                 for name, fields in zip(batch, found, strict=True):
-                    ref = Ref.parse(name)
+                    ref = RequestKey.parse(name)
                     # One that ended meanwhile may be forgotten by now.
                     if not fields or (states and fields["s"] not in states):
                         continue
@@ -397,7 +405,7 @@ class RedisLedger(Numbers, Notices):
                         yield self._entry(ref, fields)
 
     def _walk(
-        self, kind: Kind | None, states: frozenset[State], prefix: str
+        self, kind: RequestKind | None, states: frozenset[State], prefix: str
     ) -> Iterator[list[str]]:
         """Yield the names of all that may match; what has not ended is known by sorted sets."""
         if not states or states & FINAL_STATES:
@@ -406,25 +414,27 @@ class RedisLedger(Numbers, Notices):
         if State.PARKED in states:
             yield from self._scripts.walk_members("parked")
         if states - {State.PARKED}:
-            for one in [kind] if kind else Kind:
-                yield from self._scripts.walk_members(f"waiting:{one}")
+            for item in [kind] if kind else RequestKind:
+                yield from self._scripts.walk_members(f"unfinished:{item}")
 
-    def oldest(self) -> Mapping[Kind, float | None]:
-        """Return when the longest waiting visit of each kind began."""
-        began = {kind: self._scripts.lowest(f"waiting:{kind}") for kind in Kind}
+    def oldest(self) -> Mapping[RequestKind, float | None]:
+        """Return when the longest waiting cycle of each kind began."""
+        began = {kind: self._scripts.lowest(f"unfinished:{kind}") for kind in RequestKind}
         return {kind: None if at is None else at / 1000 for kind, at in began.items()}
 
-    def parked(self, kind: Kind | None = None) -> list[Ref]:
+    def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
-        refs = map(Ref.parse, self._scripts.members("parked"))
+        refs = map(RequestKey.parse, self._scripts.members("parked"))
         return [ref for ref in refs if kind in (None, ref.kind)]
 
-    def records(self, refs: Sequence[Ref]) -> list[Entry]:
+    def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, in batches; without those that are not there."""
         found = []
         for batch in _batches(refs):
             fields = self._scripts.hashes(f"request:{ref}" for ref in batch)
-            found += [self._entry(ref, one) for ref, one in zip(batch, fields, strict=True) if one]
+            found += [
+                self._entry(ref, item) for ref, item in zip(batch, fields, strict=True) if item
+            ]
         return found
 
     def _changed(self, name: str, *args: str | int) -> bool:
@@ -459,11 +469,11 @@ def _demand(verdict: str, claim: Claim) -> None:
         )
 
 
-def _gate(reply: tuple[int, int, int, str]) -> Gate:
+def _gate(reply: tuple[int, int, int, str]) -> BreakerState:
     now, until, failures, reason = reply
     if until <= now and failures == 0:
-        return Gate()
-    return Gate(closed_until=until / 1000, reason=reason, failures=failures)
+        return BreakerState()
+    return BreakerState(open_until=until / 1000, reason=reason, failures=failures)
 
 
 def _span(seconds: float) -> int:

@@ -70,15 +70,39 @@ def remedy(error: redis_errors.RedisError) -> str:
     return next((sentence for code, sentence in _BY_CODE if code in words), _OTHER)
 
 
-# fmt: off
 NAMES = (
-    "sight", "claim", "extend", "decide", "record", "settle", "supersede", "put_back", "park",
-    "wake", "leave", "rerun", "repost", "discard",
-    "gate", "close_gate", "open_gate", "take_turn", "next_in_line", "hold", "release", "now",
-    "polled", "pause", "resume", "oldest",
-    "notice", "noticed", "answer", "put_off", "unanswered",
+    "register",
+    "claim",
+    "renew_lease",
+    "decide",
+    "record_step",
+    "complete",
+    "supersede",
+    "reschedule",
+    "park",
+    "take_due",
+    "mark_decided_elsewhere",
+    "rerun",
+    "repost",
+    "discard",
+    "breaker",
+    "trip_breaker",
+    "reset_breaker",
+    "acquire_call",
+    "take_from_slot_queue",
+    "lock",
+    "unlock",
+    "now",
+    "record_poll",
+    "pause",
+    "resume",
+    "oldest",
+    "add_hint",
+    "hint_mark",
+    "acknowledge_hint",
+    "defer_hint",
+    "stale_hints",
 )
-# fmt: on
 
 #: How many members or keys Redis looks at in one step of a walk.
 PAGE = 1000
@@ -122,7 +146,7 @@ class Scripts:
             raise ValueError("the ledger's Redis client needs decode_responses=True")
         self._client = client
         self._prefix = f"connect-worker:{{{account}}}:"
-        self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "gate")]
+        self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "breaker")]
         self._scripts = {name: client.register_script(source(name, clock=clock)) for name in NAMES}
 
     def key(self, name: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from connect_worker.domain.metrics import Hour, Measure, Measures
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.metrics import HourlyCompletions, Metric, MetricCounts
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.ledger.codec import by_kind, by_product, to_durations
 from connect_worker.ledger.scripts import Scripts
 
@@ -27,59 +27,59 @@ class Numbers:
         milliseconds_since_epoch: int = self._scripts.run("now")
         return milliseconds_since_epoch / 1000
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
         """Return how many requests are in each state, zeros included."""
         return by_kind(self.census(), words=State)
 
-    def census(self) -> Mapping[tuple[Kind, str], Mapping[State, int]]:
+    def census(self) -> Mapping[tuple[RequestKind, str], Mapping[State, int]]:
         """Return the same by kind and product, without zeros."""
         return by_product(
-            ((Kind(kind), State(state), product), int(number))
+            ((RequestKind(kind), State(state), product), int(number))
             for name, number in self._scripts.hash("counts").items()
             for kind, state, product in [name.split(":", 2)]
             if int(number)
         )
 
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome, for every kind."""
+    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
+        """Return how many cycles ended with each outcome, for every kind."""
         return by_kind(self.endings())
 
-    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
+    def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
         """Return the same by kind and product."""
         return by_product(
-            ((Kind(kind), outcome, product), int(number))
+            ((RequestKind(kind), outcome, product), int(number))
             for name, number in self._scripts.hash("outcomes").items()
             for kind, outcome, product in [name.split(":", 2)]
         )
 
-    def outcomes_today(self) -> Mapping[Kind, Mapping[str, int]]:
+    def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return the outcomes since midnight, UTC."""
-        ended: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
+        ended: dict[RequestKind, dict[str, int]] = {kind: {} for kind in RequestKind}
         today = f"outcomes:{int(self.now() // DAY_SECONDS)}"
         for name, count in self._scripts.hash(today).items():
             kind, _, outcome = name.partition(":")
-            ended[Kind(kind)][outcome] = int(count)
+            ended[RequestKind(kind)][outcome] = int(count)
         return ended
 
-    def settled_by_hour(self, hours: int) -> list[Hour]:
+    def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
         """Return what was settled in the last hours, the one that goes on included."""
         this = int(self.now() // HOUR_SECONDS)
         numbers = range(this - hours + 1, this + 1)
-        found = self._scripts.hashes(f"settled:{number}" for number in numbers)
+        found = self._scripts.hashes(f"completed:{number}" for number in numbers)
         return [
-            Hour(float(number * HOUR_SECONDS), to_durations(fields))
+            HourlyCompletions(float(number * HOUR_SECONDS), to_durations(fields))
             for number, fields in zip(numbers, found, strict=True)
         ]
 
-    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
-        """Return when the longest waiting visit of each kind and product began.
+    def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
+        """Return when the longest waiting cycle of each kind and product began.
 
         The `LOOKED_AT` oldest of a kind are looked at. A product of which none is among them has
         the time of the last of these: its own are younger.
         """
-        began: dict[tuple[Kind, str], float] = {}
-        youngest: dict[Kind, float] = {}
-        for kind in Kind:
+        began: dict[tuple[RequestKind, str], float] = {}
+        youngest: dict[RequestKind, float] = {}
+        for kind in RequestKind:
             if found := self._scripts.run("oldest", kind, LOOKED_AT):
                 *pairs, last = found
                 youngest[kind] = int(last) / 1000
@@ -91,7 +91,7 @@ class Numbers:
                     began.setdefault((kind, product), youngest[kind])
         return began
 
-    def _waiting(self) -> Iterator[tuple[Kind, str]]:
+    def _waiting(self) -> Iterator[tuple[RequestKind, str]]:
         """Yield the kinds and products of which a request is neither ended nor parked."""
         for name, states in self.census().items():
             if any(
@@ -101,7 +101,7 @@ class Numbers:
             ):
                 yield name
 
-    def measures(self) -> Measures:
+    def measures(self) -> MetricCounts:
         """Return what was counted beside states and outcomes, since the start."""
-        stored = self._scripts.hash("measures")
-        return {Measure.parse(name): int(number) for name, number in stored.items()}
+        stored = self._scripts.hash("metrics")
+        return {Metric.parse(name): int(number) for name, number in stored.items()}

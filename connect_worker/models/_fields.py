@@ -78,7 +78,7 @@ def _unusual(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime | date | time) else str(value)
 
 
-class Kind(fields.Field[Any]):
+class ModelField(fields.Field[Any]):
     """Base of all kinds."""
 
     #: The classes whose values fit without a further look.
@@ -116,7 +116,7 @@ def refusal(expected: str, value: Any) -> str:
     return f"expected {expected}, not {kind}"
 
 
-class Text(Kind):
+class Text(ModelField):
     """Text. A number is taken for its digits."""
 
     plain = frozenset({str, int, float})
@@ -131,7 +131,7 @@ class Text(Kind):
         return value if isinstance(value, str) else str(value)
 
 
-class Flag(Kind):
+class Boolean(ModelField):
     """A boolean."""
 
     plain = frozenset({bool})
@@ -146,7 +146,7 @@ class Flag(Kind):
         return None if value == "" else value
 
 
-class Quantity(Kind):
+class Quantity(ModelField):
     """A number, as a number or as text; an int where it is whole."""
 
     plain = frozenset({int})
@@ -171,7 +171,7 @@ class Quantity(Kind):
         return int(value) if value == int(value) else float(value)
 
 
-class Whole(Quantity):
+class Integer(Quantity):
     """A whole number, as a number or as text."""
 
     expected = "a whole number"
@@ -181,7 +181,7 @@ class Whole(Quantity):
         return super().accepts(value) and not isinstance(self.read(value), float)
 
 
-class Moment(Kind):
+class DateTime(ModelField):
     """A date and time in ISO 8601; a date alone is its midnight. No zone in the text, none read."""
 
     expected = "an ISO 8601 date and time"
@@ -198,7 +198,7 @@ class Moment(Kind):
         return datetime.fromisoformat(value) if value else None
 
 
-class Anything(Kind):
+class AnyJSON(ModelField):
     """Any JSON, as it came."""
 
     plain = frozenset({str, int, float, bool, list, dict})
@@ -208,7 +208,7 @@ class Anything(Kind):
         return True
 
 
-class Mapped(Kind):
+class Object(ModelField):
     """A JSON object that is kept as a dict."""
 
     plain = frozenset({dict})
@@ -223,7 +223,7 @@ class Mapped(Kind):
         return None if value == "" else value
 
 
-class One(fields.Nested, Kind):
+class Nested(fields.Nested, ModelField):
     """An object with a model of its own.
 
     Args:
@@ -273,13 +273,13 @@ class One(fields.Nested, Kind):
         raise ValidationError(refusal(self.expected, value))
 
 
-class Many(fields.List[Any], Kind):
+class ListOf(fields.List[Any], ModelField):
     """A list of one kind. Its elements are never null, unless they may be anything."""
 
     expected = "a list"
 
-    def __init__(self, inner: Kind, **options: Any) -> None:
-        inner.allow_none = isinstance(inner, Anything)
+    def __init__(self, inner: ModelField, **options: Any) -> None:
+        inner.allow_none = isinstance(inner, AnyJSON)
         super().__init__(inner, **options)
         self.of = inner
 

@@ -35,26 +35,26 @@ from typing import (
 from marshmallow import INCLUDE, Schema, post_load
 
 from connect_worker.models._fields import (
-    Anything,
-    Flag,
+    AnyJSON,
+    Boolean,
+    DateTime,
+    Integer,
     JSONObject,
-    Kind,
-    Many,
-    Mapped,
-    Moment,
-    One,
+    ListOf,
+    ModelField,
+    Nested,
+    Object,
     Quantity,
     Text,
-    Whole,
     to_json,
 )
 
 if TYPE_CHECKING:
-    from connect_worker.models._fields import Kind
+    from connect_worker.models._fields import ModelField
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declared:
+class FieldSpec:
     """What a declaration says beside the attribute's name and type.
 
     Attributes:
@@ -68,15 +68,15 @@ class Declared:
 
 
 #: Declares an attribute with nothing to add. It reads None while the document lacks it.
-absent: Final[Any] = Declared()
+field: Final[Any] = FieldSpec()
 
 
-def spelled(*keys: str, bare: str | None = None) -> Any:
-    """Declare an attribute whose key is not its name; see `Declared`."""
-    return Declared(keys=keys, bare=bare)
+def alias(*keys: str, bare: str | None = None) -> Any:
+    """Declare an attribute whose key is not its name; see `FieldSpec`."""
+    return FieldSpec(keys=keys, bare=bare)
 
 
-def same_as(name: str) -> Any:
+def synonym(name: str) -> Any:
     """Declare a second name of another attribute."""
     return Alias(name)
 
@@ -103,12 +103,12 @@ class Attribute:
     It has no `__set__`, so that a value in the instance's `__dict__` is found before it.
     """
 
-    def __init__(self, name: str, declared: Declared) -> None:
+    def __init__(self, name: str, declared: FieldSpec) -> None:
         self.name = name
         self.keys = declared.keys or (name,)
         self.key = self.keys[0]
         self.bare = declared.bare
-        self._kind: Kind | None = None
+        self._kind: ModelField | None = None
 
     def __get__(self, model: Document | None, owner: type[Document] | None = None) -> Any:
         if model is None:
@@ -131,8 +131,8 @@ class Attribute:
         """Give the document's form of a value that lies over `raw`."""
         return (self._kind or self._find_kind(owner)).write(value, raw)
 
-    def _find_kind(self, owner: type[Document]) -> Kind:
-        self._kind = kinds_of(owner)[self.name]
+    def _find_kind(self, owner: type[Document]) -> ModelField:
+        self._kind = fields_of(owner)[self.name]
         return self._kind
 
     def key_in(self, raw: Mapping[str, Any]) -> str:
@@ -160,7 +160,7 @@ class Document(JSONObject):
         attributes, aliases = dict(cls._attributes), dict(cls._aliases)
         for name in inspect.get_annotations(cls):
             declared = cls.__dict__.get(name)
-            if isinstance(declared, Declared):
+            if isinstance(declared, FieldSpec):
                 attributes[name] = Attribute(name, declared)
                 setattr(cls, name, attributes[name])
             elif isinstance(declared, Alias):
@@ -225,13 +225,13 @@ class Document(JSONObject):
 
 # From a model's declaration to its marshmallow Schema, of which there is one per model.
 
-_SCALARS: Final[Mapping[Any, type[Kind]]] = {
+_SCALARS: Final[Mapping[Any, type[ModelField]]] = {
     str: Text,
-    int: Whole,
+    int: Integer,
     float: Quantity,
-    bool: Flag,
-    datetime: Moment,
-    Any: Anything,
+    bool: Boolean,
+    datetime: DateTime,
+    Any: AnyJSON,
 }
 
 
@@ -273,9 +273,11 @@ def schema_of(model: type[Document]) -> ModelSchema:
     return found
 
 
-def kinds_of(model: type[Document]) -> Mapping[str, Kind]:
+def fields_of(model: type[Document]) -> Mapping[str, ModelField]:
     """Give the kind of each attribute, by name; and of each other spelling, by key."""
-    return {name: kind for name, kind in schema_of(model).fields.items() if isinstance(kind, Kind)}
+    return {
+        name: kind for name, kind in schema_of(model).fields.items() if isinstance(kind, ModelField)
+    }
 
 
 def problems(model: type[Document], document: dict[str, Any], place: str = "") -> dict[str, str]:
@@ -295,19 +297,19 @@ def _build(model: type[Document]) -> ModelSchema:
     return schema
 
 
-def _kind(hint: Any, *, bare: str | None = None, **options: Any) -> Kind:
+def _kind(hint: Any, *, bare: str | None = None, **options: Any) -> ModelField:
     """Give the kind that an annotation means."""
     if get_origin(hint) is list:
-        return Many(_kind(get_args(hint)[0], bare=bare), **options)
+        return ListOf(_kind(get_args(hint)[0], bare=bare), **options)
     if get_origin(hint) is dict:
-        return Mapped(**options)
+        return Object(**options)
     choices = [choice for choice in get_args(hint) if choice is not NoneType]
     if set(choices) == {int, float}:
         return Quantity(**options)
     if len(choices) == 1:
         return _kind(choices[0], bare=bare, **options)
     if isinstance(hint, type) and issubclass(hint, Document):
-        return One(hint, schema_of=schema_of, bare=bare, **options)
+        return Nested(hint, schema_of=schema_of, bare=bare, **options)
     if hint in _SCALARS:
         return _SCALARS[hint](**options)
     raise TypeError(f"no kind of field for the annotation {hint!r}")

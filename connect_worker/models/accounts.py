@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from connect_worker.models.base import BaseModel, absent
+from connect_worker.models.base import BaseModel, field
 from connect_worker.models.common import Company, ContactInfo, Country, Events, User
 from connect_worker.models.templates import Activation
 
@@ -20,7 +20,7 @@ class HubInstance(BaseModel):
     """
 
     #: Kind of the commerce system.
-    type: str = absent
+    type: str = field
 
 
 class HubStats(BaseModel):
@@ -32,8 +32,8 @@ class HubStats(BaseModel):
     """
 
     #: Active connections.
-    connections: int = absent
-    marketplaces: int = absent
+    connections: int = field
+    marketplaces: int = field
 
 
 class Hub(BaseModel):
@@ -45,13 +45,13 @@ class Hub(BaseModel):
     """
 
     #: The company that it belongs to.
-    company: Company = absent
+    company: Company = field
     #: In Markdown.
-    description: str | None = absent
-    events: Events = absent
-    instance: HubInstance = absent
-    name: str = absent
-    stats: HubStats = absent
+    description: str | None = field
+    events: Events = field
+    instance: HubInstance = field
+    name: str = field
+    stats: HubStats = field
 
 
 class ExtIdHub(BaseModel):
@@ -63,8 +63,8 @@ class ExtIdHub(BaseModel):
     """
 
     #: The id; it may come as a number.
-    external_id: str = absent
-    hub: Hub = absent
+    external_id: str = field
+    hub: Hub = field
 
 
 # Marketplaces.
@@ -79,21 +79,21 @@ class Marketplace(BaseModel):
     """
 
     #: How many active contracts were signed on it.
-    active_contracts: int = absent
-    countries: list[Country] = absent
+    active_contracts: int = field
+    countries: list[Country] = field
     #: In Markdown.
-    description: str = absent
-    hubs: list[ExtIdHub] = absent
+    description: str = field
+    hubs: list[ExtIdHub] = field
     #: Path of its icon.
-    icon: str = absent
+    icon: str = field
     #: Unique for an account.
-    name: str = absent
+    name: str = field
     #: The provider that it belongs to.
-    owner: Company = absent
+    owner: Company = field
     #: Whether it can be sourced from.
-    sourcing: bool = absent
+    sourcing: bool = field
     #: Continent: AF, NA, OC, AS, EU or SA.
-    zone: str = absent
+    zone: str = field
 
 
 class AgreementStats(BaseModel):
@@ -104,8 +104,8 @@ class AgreementStats(BaseModel):
         3
     """
 
-    contracts: int | None = absent
-    versions: int = absent
+    contracts: int | None = field
+    versions: int = field
 
 
 class Agreement(BaseModel):
@@ -117,32 +117,32 @@ class Agreement(BaseModel):
     """
 
     #: Whether this version is in force.
-    active: bool = absent
+    active: bool = field
     #: The distribution agreements of a program agreement.
-    agreements: list[Agreement] = absent
+    agreements: list[Agreement] = field
     #: Who made this version.
-    author: User | None = absent
-    created: datetime = absent
+    author: User | None = field
+    created: datetime = field
     #: In Markdown.
-    description: str = absent
+    description: str = field
     #: Where its text is.
-    link: str = absent
+    link: str = field
     #: Of a distribution agreement.
-    marketplace: Marketplace | None = absent
-    name: str = absent
-    owner: Company = absent
+    marketplace: Marketplace | None = field
+    name: str = field
+    owner: Company = field
     #: The program agreement of a distribution agreement.
-    parent: Agreement | None = absent
-    stats: AgreementStats | None = absent
-    title: str = absent
+    parent: Agreement | None = field
+    stats: AgreementStats | None = field
+    title: str = field
     #: ``distribution``, ``program`` or ``service``.
-    type: str = absent
+    type: str = field
     #: When anything about it changed last.
-    updated: datetime = absent
-    version: int = absent
+    updated: datetime = field
+    version: int = field
     #: How many contracts this version has.
-    version_contracts: int = absent
-    version_created: datetime = absent
+    version_contracts: int = field
+    version_created: datetime = field
 
 
 # Contracts.
@@ -156,26 +156,26 @@ class Contract(BaseModel):
         {'id': 'CRD-1'}
     """
 
-    activation: Activation = absent
-    agreement: Agreement = absent
-    created: datetime = absent
-    creator: User = absent
-    enrolled: datetime | None = absent
+    activation: Activation = field
+    agreement: Agreement = field
+    created: datetime = field
+    creator: User = field
+    enrolled: datetime | None = field
     #: The agreement's marketplace.
-    marketplace: Marketplace | None = absent
-    name: str = absent
-    owner: Company | None = absent
+    marketplace: Marketplace | None = field
+    name: str = field
+    owner: Company | None = field
     #: The owner's user who signed it.
-    signee: User | None = absent
+    signee: User | None = field
     #: ``enrolling``, ``pending``, ``active``, ``terminated`` or ``rejected``.
-    status: str = absent
+    status: str = field
     #: As its agreement's: ``distribution``, ``program`` or ``service``.
-    type: str = absent
+    type: str = field
     #: When its status changed last.
-    updated: datetime = absent
+    updated: datetime = field
     #: The agreement's version.
-    version: int = absent
-    version_created: datetime = absent
+    version: int = field
+    version_created: datetime = field
 
 
 # The accounts of a supply chain.
@@ -189,17 +189,17 @@ class TierAccount(BaseModel):
         'Blue Heron LLC'
     """
 
-    contact_info: ContactInfo = absent
+    contact_info: ContactInfo = field
     #: Its id in the commerce system; it may come as a number.
-    external_id: str | None = absent
-    external_uid: str | None = absent
-    name: str = absent
+    external_id: str | None = field
+    external_uid: str | None = field
+    name: str = field
 
     # Added by the API since the 2019 SDK.
-    environment: str | None = absent
-    scopes: list[str] | None = absent
-    tax_id: str | None = absent
-    version: int | None = absent
+    environment: str | None = field
+    scopes: list[str] | None = field
+    tax_id: str | None = field
+    version: int | None = field
 
 
 class TierAccounts(BaseModel):
@@ -211,8 +211,8 @@ class TierAccounts(BaseModel):
         ('TA-0-1365-0671-4071', 'TA-1-9316-1671-4071')
     """
 
-    customer: TierAccount = absent
+    customer: TierAccount = field
     #: The customer's reseller.
-    tier1: TierAccount = absent
+    tier1: TierAccount = field
     #: The reseller's reseller; where there is none Connect sends nothing, null, or an empty object.
-    tier2: TierAccount | None = absent
+    tier2: TierAccount | None = field

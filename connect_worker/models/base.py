@@ -14,16 +14,16 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from connect_worker.exceptions import InvalidDocument
-from connect_worker.models._fields import Kind, Many, One, refusal
+from connect_worker.models._fields import ListOf, ModelField, Nested, refusal
 from connect_worker.models._model import (
     Document,
     ModelSchema,
-    absent,
-    kinds_of,
+    alias,
+    field,
+    fields_of,
     problems,
-    same_as,
     schema_of,
-    spelled,
+    synonym,
 )
 
 if TYPE_CHECKING:
@@ -85,16 +85,16 @@ def _compile(model: type[Document], made: dict[type[Document], Check]) -> Check:
     # Models refer to each other in circles: the check is there before its rules are.
     rules: Rules = {}
     made[model] = _object_check(rules)
-    for name, kind in kinds_of(model).items():
+    for name, kind in fields_of(model).items():
         plain, accepts = _rule(kind, made)
         rules[kind.data_key or name] = plain | {NoneType}, accepts
     return made[model]
 
 
-def _rule(kind: Kind, made: dict[type[Document], Check]) -> Rule:
-    if isinstance(kind, One):
+def _rule(kind: ModelField, made: dict[type[Document], Check]) -> Rule:
+    if isinstance(kind, Nested):
         return frozenset({str} if kind.bare else ()), _compile(kind.model, made)
-    if isinstance(kind, Many):
+    if isinstance(kind, ListOf):
         return frozenset(), _list_check(_rule(kind.of, made))
     return kind.plain, kind.accepts
 
@@ -140,7 +140,7 @@ def _list_check(rule: Rule) -> Check:
 # None
 # whatever its type. To declare that, each ``request.asset.product.id`` would need three checks.
 
-__all__ = ["BaseModel", "absent", "same_as", "spelled"]
+__all__ = ["BaseModel", "alias", "field", "synonym"]
 
 
 class BaseModel(Document):
@@ -159,7 +159,7 @@ class BaseModel(Document):
     """
 
     #: Globally unique id.
-    id: str = absent
+    id: str = field
 
     @classmethod
     def deserialize(cls, json_str: str | bytes) -> Any:

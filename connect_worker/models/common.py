@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from connect_worker.models.base import BaseModel, absent, same_as, spelled
+from connect_worker.models.base import BaseModel, alias, field, synonym
 
 # Companies.
 
@@ -19,7 +19,7 @@ class Company(BaseModel):
     """
 
     #: Name.
-    name: str = absent
+    name: str = field
 
 
 # Users.
@@ -34,9 +34,9 @@ class User(BaseModel):
     """
 
     #: Email.
-    email: str = absent
+    email: str = field
     #: Name.
-    name: str = absent
+    name: str = field
 
 
 # Countries.
@@ -51,11 +51,11 @@ class Country(BaseModel):
     """
 
     #: Path of its icon.
-    icon: str = absent
+    icon: str = field
     #: Name.
-    name: str = absent
+    name: str = field
     #: Geographical zone.
-    zone: str = absent
+    zone: str = field
 
 
 class PhoneNumber(BaseModel):
@@ -66,12 +66,12 @@ class PhoneNumber(BaseModel):
         '+34'
     """
 
-    area_code: str | None = absent
+    area_code: str | None = field
     #: With its plus sign: ``+1``.
-    country_code: str | None = absent
-    extension: str | None = absent
+    country_code: str | None = field
+    extension: str | None = field
     #: The part after the area code.
-    phone_number: str | None = absent
+    phone_number: str | None = field
 
 
 class Contact(BaseModel):
@@ -82,10 +82,10 @@ class Contact(BaseModel):
         'ada@customer.example'
     """
 
-    email: str = absent
-    first_name: str | None = absent
-    last_name: str | None = absent
-    phone_number: PhoneNumber = absent
+    email: str = field
+    first_name: str | None = field
+    last_name: str | None = field
+    phone_number: PhoneNumber = field
 
 
 class ContactInfo(BaseModel):
@@ -97,15 +97,15 @@ class ContactInfo(BaseModel):
     """
 
     #: Street address, first line.
-    address_line1: str = absent
+    address_line1: str = field
     #: Street address, second line.
-    address_line2: str | None = absent
-    city: str = absent
-    contact: Contact = absent
+    address_line2: str | None = field
+    city: str = field
+    contact: Contact = field
     #: Country code.
-    country: str = absent
-    postal_code: str = absent
-    state: str = absent
+    country: str = field
+    postal_code: str = field
+    state: str = field
 
 
 # What happened to an object, when, and by whom.
@@ -120,9 +120,9 @@ class Event(BaseModel):
     """
 
     #: When it happened.
-    at: datetime | None = absent
+    at: datetime | None = field
     #: Who caused it; Connect leaves it out of what it did itself.
-    by: User = absent
+    by: User = field
 
 
 class Events(BaseModel):
@@ -133,21 +133,21 @@ class Events(BaseModel):
         '2026-01-15T09:30:00+00:00'
     """
 
-    created: Event = absent
-    inquired: Event = absent
+    created: Event = field
+    inquired: Event = field
     #: When it became pending. The API says ``pended``, the 2019 SDK `pending`: both are this one.
-    pended: Event = spelled("pended", "pending")
-    pending: Event = same_as("pended")
-    validated: Event = absent
-    updated: Event = absent
-    approved: Event = absent
-    failed: Event = absent
-    uploaded: Event = absent
-    submitted: Event = absent
-    accepted: Event = absent
-    rejected: Event = absent
-    closed: Event = absent
-    deleted: Event = absent
+    pended: Event = alias("pended", "pending")
+    pending: Event = synonym("pended")
+    validated: Event = field
+    updated: Event = field
+    approved: Event = field
+    failed: Event = field
+    uploaded: Event = field
+    submitted: Event = field
+    accepted: Event = field
+    rejected: Event = field
+    closed: Event = field
+    deleted: Event = field
 
 
 # Periods of time.
@@ -163,17 +163,17 @@ class Period(BaseModel):
     """
 
     #: When it begins; ``from`` in the document. A date alone is its midnight.
-    from_: datetime = spelled("from")
+    from_: datetime = alias("from")
     #: When it ends.
-    to: datetime = absent
+    to: datetime = field
     #: How many units it lasts.
-    delta: int | float | None = absent
+    delta: int | float | None = field
     #: The unit.
-    uom: str | None = absent
+    uom: str | None = field
 
     # The names that the later SDK has for the first two.
-    period_from: datetime = same_as("from_")
-    period_to: datetime = same_as("to")
+    period_from: datetime = synonym("from_")
+    period_to: datetime = synonym("to")
 
 
 # What Connect says when it refuses something.
@@ -189,7 +189,7 @@ class ServerErrorResponse(BaseModel):
     """
 
     #: Such as ``VAL_001``.
-    error_code: str = absent
+    error_code: str = field
     #: Sentences.
-    errors: list[str] = absent
-    params: dict[str, Any] = absent
+    errors: list[str] = field
+    params: dict[str, Any] = field

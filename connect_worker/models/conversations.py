@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from connect_worker.config import Config
-from connect_worker.models.base import BaseModel, absent, client_for
+from connect_worker.models.base import BaseModel, client_for, field
 from connect_worker.models.common import Company, Events, User
 
 
@@ -18,15 +18,15 @@ class ConversationMessage(BaseModel):
     """
 
     #: Id of the conversation.
-    conversation: str = absent
-    created: datetime = absent
-    creator: User = absent
-    text: str = absent
+    conversation: str = field
+    created: datetime = field
+    creator: User = field
+    text: str = field
 
     # Added by the API since the 2019 SDK.
-    account: Company = absent
-    events: Events = absent
-    type: str = absent
+    account: Company = field
+    events: Events = field
+    type: str = field
 
 
 class Conversation(BaseModel):
@@ -38,19 +38,19 @@ class Conversation(BaseModel):
         ['Hello']
     """
 
-    created: datetime = absent
-    creator: User = absent
+    created: datetime = field
+    creator: User = field
     #: Id of the object.
-    instance_id: str = absent
-    messages: list[ConversationMessage] = absent
-    topic: str = absent
+    instance_id: str = field
+    messages: list[ConversationMessage] = field
+    topic: str = field
 
     # Added by the API since the 2019 SDK.
-    accounts: list[Company] = absent
-    events: Events = absent
+    accounts: list[Company] = field
+    events: Events = field
     #: ``open`` or ``closed``.
-    status: str = absent
-    type: str = absent
+    status: str = field
+    type: str = field
 
     def add_message(self, message: str, config: Config | None = None) -> ConversationMessage:
         """Add a message (POST ``conversations/{id}/messages``) and give it as Connect has it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connect_worker.config import Config
 from connect_worker.models.accounts import Marketplace
-from connect_worker.models.base import BaseModel, absent, client_for, first_with, spelled
+from connect_worker.models.base import BaseModel, alias, client_for, field, first_with
 from connect_worker.models.common import Company, Events
 from connect_worker.models.templates import Template
 
@@ -26,8 +26,8 @@ class ValueChoice(BaseModel):
     """
 
     #: What people see.
-    label: str = absent
-    value: str = absent
+    label: str = field
+    value: str = field
 
 
 class Constraints(BaseModel):
@@ -39,17 +39,17 @@ class Constraints(BaseModel):
     """
 
     #: The values to choose from; Connect sends objects, or the values alone.
-    choices: list[ValueChoice] = spelled(bare="value")
-    hidden: bool = absent
-    required: bool = absent
-    unique: bool = absent
+    choices: list[ValueChoice] = alias(bare="value")
+    hidden: bool = field
+    required: bool = field
+    unique: bool = field
 
     # Added by the API since the 2019 SDK.
-    max_length: int | None = absent
-    min_length: int | None = absent
-    readonly: bool = absent
+    max_length: int | None = field
+    min_length: int | None = field
+    readonly: bool = field
     #: Whether it takes part in the reconciliation of usage.
-    reconciliation: bool = absent
+    reconciliation: bool = field
 
 
 # The values that a parameter can take; they are declared beside its other constraints.
@@ -68,30 +68,30 @@ class Param(BaseModel):
         {'id': 'purchase_id', 'value': 'TEN-1'}
     """
 
-    constraints: Constraints | None = absent
-    description: str = absent
-    events: Events | None = absent
-    marketplace: Marketplace | None = absent
-    name: str = absent
+    constraints: Constraints | None = field
+    description: str = field
+    events: Events | None = field
+    marketplace: Marketplace | None = field
+    name: str = field
     #: ``ordering``, ``fulfillment`` or ``configuration``.
-    phase: str | None = absent
+    phase: str | None = field
     #: What it belongs to, such as ``asset``, ``tier1`` or ``item``.
-    scope: str | None = absent
-    title: str | None = absent
+    scope: str | None = field
+    title: str | None = field
     #: Such as ``text``, ``password`` or ``dropdown``.
-    type: str = absent
-    value: str | None = absent
-    value_choice: list[str] | None = absent
+    type: str = field
+    value: str | None = field
+    value_choice: list[str] | None = field
     #: The values to choose from; Connect sends objects, or the values alone.
-    value_choices: list[ValueChoice] | None = spelled(bare="value")
+    value_choices: list[ValueChoice] | None = alias(bare="value")
     #: What is wrong with the value, for the person who has to correct it.
-    value_error: str | None = absent
+    value_error: str | None = field
 
     # Added by the API since the 2019 SDK.
     #: Whether it takes part in the reconciliation of usage.
-    reconciliation: bool | None = absent
+    reconciliation: bool | None = field
     #: The value of parameters that are no text, such as addresses and objects.
-    structured_value: dict[str, Any] | None = absent
+    structured_value: dict[str, Any] | None = field
 
 
 # Renewals of items.
@@ -106,13 +106,13 @@ class Renewal(BaseModel):
     """
 
     #: When the renewed period begins; ``from`` in the document.
-    from_: datetime = spelled("from")
+    from_: datetime = alias("from")
     #: When it ends.
-    to: datetime = absent
+    to: datetime = field
     #: How many units it lasts.
-    period_delta: int = absent
+    period_delta: int = field
     #: The unit: year, month, day or hour.
-    period_uom: str = absent
+    period_uom: str = field
 
 
 # Items of a product or an asset.
@@ -128,21 +128,21 @@ class Item(BaseModel):
         ('TEAM-USERS', 5, 8)
     """
 
-    display_name: str = absent
-    global_id: str = absent
-    item_type: str = absent
+    display_name: str = field
+    global_id: str = field
+    item_type: str = field
     #: The manufacturer's part number.
-    mpn: str = absent
-    name: str = absent
+    mpn: str = field
+    name: str = field
     #: What `quantity` was before the request.
-    old_quantity: int | float | None = absent
-    params: list[Param] = absent
-    period: str = absent
+    old_quantity: int | float | None = field
+    params: list[Param] = field
+    period: str = field
     #: How many; -1 is unlimited. Connect sends texts, which the document keeps.
-    quantity: int | float = absent
+    quantity: int | float = field
     #: Only in renewal requests.
-    renewal: Renewal | None = absent
-    type: str = absent
+    renewal: Renewal | None = field
+    type: str = field
 
     def get_param_by_id(self, param_id: str) -> Param | None:
         """Give the parameter with this id, or None."""
@@ -158,8 +158,8 @@ class ProductConfiguration(BaseModel):
         True
     """
 
-    requires_reseller_information: bool = absent
-    suspend_resume_supported: bool = absent
+    requires_reseller_information: bool = field
+    suspend_resume_supported: bool = field
 
 
 class Document(BaseModel):
@@ -170,8 +170,8 @@ class Document(BaseModel):
         'Manual'
     """
 
-    title: str = absent
-    url: str = absent
+    title: str = field
+    url: str = field
 
 
 class DownloadLink(BaseModel):
@@ -182,10 +182,10 @@ class DownloadLink(BaseModel):
         'https://x.example'
     """
 
-    title: str = absent
-    url: str = absent
+    title: str = field
+    url: str = field
     #: ``admin`` or ``user``.
-    visible_for: str = absent
+    visible_for: str = field
 
 
 class CustomerUiSettings(BaseModel):
@@ -197,10 +197,10 @@ class CustomerUiSettings(BaseModel):
         'Open the mail.'
     """
 
-    description: str = absent
-    documents: list[Document] = absent
-    download_links: list[DownloadLink] = absent
-    getting_started: str = absent
+    description: str = field
+    documents: list[Document] = field
+    download_links: list[DownloadLink] = field
+    getting_started: str = field
 
 
 class ProductFamily(BaseModel):
@@ -211,7 +211,7 @@ class ProductFamily(BaseModel):
         'Collaboration'
     """
 
-    name: str = absent
+    name: str = field
 
 
 class ProductCategory(BaseModel):
@@ -222,10 +222,10 @@ class ProductCategory(BaseModel):
         'Cloud Services'
     """
 
-    children: list[ProductCategory] | None = absent
-    family: ProductFamily | None = absent
-    name: str = absent
-    parent: ProductCategory | None = absent
+    children: list[ProductCategory] | None = field
+    family: ProductFamily | None = field
+    name: str = field
+    parent: ProductCategory | None = field
 
 
 class ProductStatsInfo(BaseModel):
@@ -236,8 +236,8 @@ class ProductStatsInfo(BaseModel):
         1
     """
 
-    distribution: int = absent
-    sourcing: int = absent
+    distribution: int = field
+    sourcing: int = field
 
 
 class ProductStats(BaseModel):
@@ -248,10 +248,10 @@ class ProductStats(BaseModel):
         4
     """
 
-    agreements: ProductStatsInfo = absent
-    contracts: ProductStatsInfo = absent
+    agreements: ProductStatsInfo = field
+    contracts: ProductStatsInfo = field
     #: How often it is listed.
-    listing: int = absent
+    listing: int = field
 
 
 class ProductConfigurationParameter(BaseModel):
@@ -263,15 +263,15 @@ class ProductConfigurationParameter(BaseModel):
         'region'
     """
 
-    constraints: Constraints = absent
-    events: Events = absent
-    item: Item | None = absent
-    marketplace: Marketplace | None = absent
-    parameter: Param = absent
-    value: str | None = absent
+    constraints: Constraints = field
+    events: Events = field
+    item: Item | None = field
+    marketplace: Marketplace | None = field
+    parameter: Param = field
+    value: str | None = field
 
     # Added by the API since the 2019 SDK.
-    structured_value: dict[str, Any] | None = absent
+    structured_value: dict[str, Any] | None = field
 
 
 class Product(BaseModel):
@@ -282,23 +282,23 @@ class Product(BaseModel):
         'Fallball Awesome'
     """
 
-    category: ProductCategory | None = absent
-    configurations: ProductConfiguration = absent
-    customer_ui_settings: CustomerUiSettings = absent
-    detailed_description: str = absent
+    category: ProductCategory | None = field
+    configurations: ProductConfiguration = field
+    customer_ui_settings: CustomerUiSettings = field
+    detailed_description: str = field
     #: Path of its icon.
-    icon: str = absent
+    icon: str = field
     #: Whether this is the latest version.
-    latest: bool | None = absent
-    name: str = absent
-    owner: Company | None = absent
-    published_at: datetime = absent
-    short_description: str = absent
-    stats: ProductStats = absent
-    version: int = absent
+    latest: bool | None = field
+    name: str = field
+    owner: Company | None = field
+    published_at: datetime = field
+    short_description: str = field
+    stats: ProductStats = field
+    version: int = field
 
     # Added by the API since the 2019 SDK.
-    status: str = absent
+    status: str = field
 
     def get_templates(self, config: Config | None = None) -> list[Template]:
         """Fetch all templates of the product (GET ``products/{id}/templates``).

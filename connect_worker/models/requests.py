@@ -7,7 +7,7 @@ from datetime import datetime
 
 from connect_worker.config import Config
 from connect_worker.models.accounts import Contract, Hub, Marketplace, TierAccount, TierAccounts
-from connect_worker.models.base import BaseModel, absent, client_for, first_with, spelled
+from connect_worker.models.base import BaseModel, alias, client_for, field, first_with
 from connect_worker.models.common import Company, Events, User
 from connect_worker.models.conversations import Conversation
 from connect_worker.models.products import Item, Param, Product
@@ -27,7 +27,7 @@ class Configuration(BaseModel):
         'eu'
     """
 
-    params: list[Param] = absent
+    params: list[Param] = field
 
     def get_param_by_id(self, param_id: str) -> Param | None:
         """Give the parameter with this id, or None."""
@@ -45,16 +45,16 @@ class Connection(BaseModel):
         'Northwind Distribution'
     """
 
-    hub: Hub = absent
-    product: Product = absent
-    provider: Company = absent
+    hub: Hub = field
+    product: Product = field
+    provider: Company = field
     #: ``production``, ``test`` or ``preview``.
-    type: str = absent
-    vendor: Company = absent
+    type: str = field
+    vendor: Company = field
 
     # Added by the API since the 2019 SDK.
-    created_at: datetime | None = absent
-    status: str | None = absent
+    created_at: datetime | None = field
+    status: str | None = field
 
 
 # Tier configurations: what a vendor knows about a reseller.
@@ -69,21 +69,21 @@ class TierConfig(BaseModel):
         ('Blue Heron LLC', 1)
     """
 
-    account: TierAccount = absent
-    configuration: Configuration = absent
-    connection: Connection = absent
-    contract: Contract = absent
-    events: Events | None = absent
-    marketplace: Marketplace = absent
-    name: str = absent
+    account: TierAccount = field
+    configuration: Configuration = field
+    connection: Connection = field
+    contract: Contract = field
+    events: Events | None = field
+    marketplace: Marketplace = field
+    name: str = field
     #: A reference to the tier config request that is open.
-    open_request: BaseModel | None = absent
-    params: list[Param] = absent
-    product: Product = absent
-    status: str = absent
-    template: Template = absent
+    open_request: BaseModel | None = field
+    params: list[Param] = field
+    product: Product = field
+    status: str = field
+    template: Template = field
     #: As the customer sees it: 1 is the customer's reseller, 2 that one's.
-    tier_level: int = absent
+    tier_level: int = field
 
     @classmethod
     def get(
@@ -127,39 +127,39 @@ class TierConfigRequest(BaseModel):
         ('setup', 'B')
     """
 
-    account: TierAccount = absent
+    account: TierAccount = field
     #: Only where there are ordering parameters, and while inquiring.
-    activation: Activation | None = absent
+    activation: Activation | None = field
     #: Who looks after it: an object, its id alone, a blank text or nothing.
-    assignee: User | None = spelled(bare="id")
-    configuration: TierConfig = absent
-    contract: Contract | None = absent
+    assignee: User | None = alias(bare="id")
+    configuration: TierConfig = field
+    contract: Contract | None = field
     #: ``test``, ``prod`` or ``preview``.
-    environment: str = absent
-    events: Events | None = absent
-    marketplace: Marketplace | None = absent
+    environment: str = field
+    events: Events | None = field
+    marketplace: Marketplace | None = field
     #: They can be changed while it is pending.
-    notes: str = absent
+    notes: str = field
     #: They can be changed while it is pending.
-    params: list[Param] = absent
-    parent_configuration: TierConfig | None = absent
-    product: Product = absent
+    params: list[Param] = field
+    parent_configuration: TierConfig | None = field
+    product: Product = field
     #: Why it failed.
-    reason: str | None = absent
+    reason: str | None = field
     #: ``tiers_setup``, ``pending``, ``inquiring``, ``approved`` or ``failed``.
-    status: str = absent
+    status: str = field
     #: Only when it is approved.
-    template: Template | None = absent
+    template: Template | None = field
     #: As the customer sees it: 1 is the customer's reseller, 2 that one's.
-    tier_level: int = absent
-    tiers: TierAccounts | None = absent
+    tier_level: int = field
+    tiers: TierAccounts | None = field
     #: ``setup`` or ``update``.
-    type: str = absent
+    type: str = field
 
     # Added by the API since the 2019 SDK.
     #: When it shall take effect, or did.
-    effective_date: datetime | None = absent
-    previous_approved_request: BaseModel | None = absent
+    effective_date: datetime | None = field
+    previous_approved_request: BaseModel | None = field
 
     def get_param_by_id(self, id_: str) -> Param | None:
         """Give the parameter with this id, or None."""
@@ -182,28 +182,28 @@ class Asset(BaseModel):
         'Team users'
     """
 
-    configuration: Configuration = absent
-    connection: Connection = absent
-    contract: Contract = absent
-    events: Events = absent
+    configuration: Configuration = field
+    connection: Connection = field
+    contract: Contract = field
+    events: Events = field
     #: Its id in the commerce system; it may come as a number.
-    external_id: str = absent
-    external_name: str | None = absent
-    external_uid: str | None = absent
-    items: list[Item] = absent
-    marketplace: Marketplace = absent
-    params: list[Param] = absent
-    product: Product = absent
+    external_id: str = field
+    external_name: str | None = field
+    external_uid: str | None = field
+    items: list[Item] = field
+    marketplace: Marketplace = field
+    params: list[Param] = field
+    product: Product = field
     #: ``new``; ``processing`` until the purchase is decided; then ``active`` or ``rejected``;
     #: later ``suspended`` or ``terminated``.
-    status: str = absent
-    tiers: TierAccounts = absent
+    status: str = field
+    tiers: TierAccounts = field
 
     # Added by the API since the 2019 SDK.
     #: A reference to the request that is open.
-    pending_request: BaseModel | None = absent
-    renewal_expiration_date: datetime | None = absent
-    template: Template | None = absent
+    pending_request: BaseModel | None = field
+    renewal_expiration_date: datetime | None = field
+    template: Template | None = field
 
     def get_param_by_id(self, param_id: str) -> Param | None:
         """Give the parameter with this id, or None."""
@@ -246,33 +246,33 @@ class Fulfillment(BaseModel):
     """
 
     #: What the customer was shown on approval, in Markdown.
-    activation_key: str = absent
-    asset: Asset = absent
+    activation_key: str = field
+    asset: Asset = field
     #: Who looks after it: an object, its id alone, a blank text or nothing.
-    assignee: User | None = spelled(bare="id")
-    contract: Contract = absent
-    created: datetime = absent
-    marketplace: Marketplace = absent
-    note: str = absent
+    assignee: User | None = alias(bare="id")
+    contract: Contract = field
+    created: datetime = field
+    marketplace: Marketplace = field
+    note: str = field
     #: Where the parameters can be corrected by hand.
-    params_form_url: str = absent
+    params_form_url: str = field
     #: Why it failed.
-    reason: str = absent
+    reason: str = field
     #: ``pending``, ``inquiring``, ``failed`` or ``approved``. From pending to any other; from
     #: inquiring back to pending, too; the others are final.
-    status: str = absent
+    status: str = field
     #: ``purchase``, ``change``, ``renew``, ``suspend``, ``resume`` or ``cancel``.
-    type: str = absent
+    type: str = field
     #: Any change moves it, the worker's own included.
-    updated: datetime = absent
+    updated: datetime = field
 
     # Added by the API since the 2019 SDK.
     #: Whether the inquiry has been answered.
-    answered: bool | None = absent
+    answered: bool | None = field
     #: When it shall take effect, or did.
-    effective_date: datetime | None = absent
-    previous_approved_request: BaseModel | None = absent
-    template: Template | None = absent
+    effective_date: datetime | None = field
+    previous_approved_request: BaseModel | None = field
+    template: Template | None = field
 
     @property
     def new_items(self) -> list[Item]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from connect_worker.models.base import BaseModel, absent
+from connect_worker.models.base import BaseModel, field
 
 # Templates.
 
@@ -21,17 +21,17 @@ class Template(BaseModel):
     """
 
     #: Its source.
-    body: str = absent
-    name: str = absent
+    body: str = field
+    name: str = field
     #: Its rendered text.
-    representation: str = absent
+    representation: str = field
 
     # Added by the API since the 2019 SDK.
     #: ``asset``, ``tier1`` or ``tier2``.
-    scope: str = absent
-    title: str = absent
+    scope: str = field
+    title: str = field
     #: ``fulfillment`` or ``pending``.
-    type: str | None = absent
+    type: str | None = field
 
 
 #: What a tile without contents says, as in the 2019 SDK.
@@ -46,10 +46,10 @@ class Activation(BaseModel):
         'https://portal.example/activate'
     """
 
-    date: datetime | None = absent
+    date: datetime | None = field
     #: Where the activation's form is.
-    link: str | None = absent
-    message: str = absent
+    link: str | None = field
+    message: str = field
 
 
 @dataclass(frozen=True)

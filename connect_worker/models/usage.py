@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connect_worker.models.accounts import Contract, Marketplace
-from connect_worker.models.base import BaseModel, absent, same_as, spelled
+from connect_worker.models.base import BaseModel, alias, field, synonym
 from connect_worker.models.common import Company, Events, Period
 from connect_worker.models.products import Product
 
@@ -18,51 +18,51 @@ class UsageFile(BaseModel):
     """
 
     #: The provider's, when it was accepted.
-    acceptance_note: str = absent
-    contract: Contract = absent
+    acceptance_note: str = field
+    contract: Contract = field
     #: ISO 8601, as text.
-    created_at: str = absent
+    created_at: str = field
     #: Who created it.
-    created_by: str = absent
-    description: str = absent
+    created_by: str = field
+    description: str = field
     #: What is wrong with an invalid file.
-    error_details: str = absent
-    events: Events = absent
-    marketplace: Marketplace = absent
-    name: str = absent
+    error_details: str = field
+    events: Events = field
+    marketplace: Marketplace = field
+    name: str = field
     #: The vendor's own.
-    note: str = absent
+    note: str = field
     #: Where the processed file is, for 30 seconds; not in lists.
-    processed_file_uri: str = absent
-    product: Product = absent
-    provider: Company = absent
-    records: UsageRecords = absent
+    processed_file_uri: str = field
+    product: Product = field
+    provider: Company = field
+    records: UsageRecords = field
     #: The provider's, when it was rejected.
-    rejection_note: str = absent
+    rejection_note: str = field
     #: ``draft``, ``uploading``, ``uploaded``, ``processing``, ``invalid``, ``ready``, ``rejected``,
     #: ``pending``, ``accepted`` or ``closed``; Connect may send it in capitals.
-    status: str = absent
+    status: str = field
     #: Where the uploaded file is, for 600 seconds; not in lists.
-    upload_file_uri: str = absent
-    vendor: Company = absent
+    upload_file_uri: str = field
+    vendor: Company = field
 
     # Added by the API since the 2019 SDK.
-    currency: str | None = absent
-    environment: str = absent
+    currency: str | None = field
+    environment: str = field
     #: What `error_details` is called now.
-    error_detail: str | None = absent
+    error_detail: str | None = field
     #: The vendor's own id of it; it may come as a number.
-    external_id: str | None = absent
+    external_id: str | None = field
     #: What was used when; dates without a time.
-    period: Period | None = absent
-    reconciliation_file_uri: str | None = absent
+    period: Period | None = field
+    reconciliation_file_uri: str | None = field
     #: The schema of its usage: ``qt``, ``tr``, ``cr`` or ``pr``.
-    schema: str | None = absent
-    stats: UsageStats | None = absent
+    schema: str | None = field
+    stats: UsageStats | None = field
     #: ``processing`` or ``processed``.
-    sub_status: str | None = absent
+    sub_status: str | None = field
     #: What `upload_file_uri` is called now.
-    usage_file_uri: str = absent
+    usage_file_uri: str = field
 
 
 # Listings: products that are on sale, and whose usage is reported.
@@ -76,20 +76,20 @@ class UsageListing(BaseModel):
         'CRD-51799-24837-13800'
     """
 
-    contract: Contract = absent
+    contract: Contract = field
     #: ISO 8601, as text.
-    created: str = absent
-    product: Product = absent
-    provider: Company = absent
+    created: str = field
+    product: Product = field
+    provider: Company = field
     #: ``listed`` for as long as it is on sale.
-    status: str = absent
-    vendor: Company = absent
+    status: str = field
+    vendor: Company = field
 
     # Added by the API since the 2019 SDK.
     #: A reference to the listing request that is open.
-    pending_request: BaseModel | None = absent
+    pending_request: BaseModel | None = field
     #: ISO 8601, as text.
-    updated: str | None = absent
+    updated: str | None = field
 
 
 # The lines of a usage report.
@@ -104,35 +104,35 @@ class UsageRecord(BaseModel):
     """
 
     #: Unique among all records of a product; `record_id` in the 2019 SDK's examples.
-    usage_record_id: str = spelled("usage_record_id", "record_id")
-    record_id: str = same_as("usage_record_id")
+    usage_record_id: str = alias("usage_record_id", "record_id")
+    record_id: str = synonym("usage_record_id")
     #: How to find the item: ``item.mpn`` or ``item.local_id``.
-    item_search_criteria: str = absent
-    item_search_value: str = absent
-    quantity: int | float = absent
+    item_search_criteria: str = field
+    item_search_value: str = field
+    quantity: int | float = field
     #: ``2019-10-31`` or ``2019-10-31 00:00:00``, in UTC.
-    start_time_utc: str = absent
-    end_time_utc: str = absent
+    start_time_utc: str = field
+    end_time_utc: str = field
     #: How to find the asset: ``parameter.{id}`` or ``asset.id``.
-    asset_search_criteria: str = absent
-    asset_search_value: str = absent
+    asset_search_criteria: str = field
+    asset_search_value: str = field
 
     # Added by the API since the 2019 SDK: columns that a product's usage schema may ask for.
     #: A note on the record; the later SDK calls it `usage_record_note`.
-    record_note: str | None = spelled("record_note", "usage_record_note")
-    usage_record_note: str | None = same_as("record_note")
+    record_note: str | None = alias("record_note", "usage_record_note")
+    usage_record_note: str | None = synonym("record_note")
     #: In the file's currency.
-    amount: int | float | None = absent
-    item_name: str | None = absent
+    amount: int | float | None = field
+    item_name: str | None = field
     #: The manufacturer's part number; the later SDK spells it `item_npm`.
-    item_mpn: str | None = spelled("item_mpn", "item_npm")
-    item_npm: str | None = same_as("item_mpn")
-    item_unit: str | None = absent
-    item_precision: str | None = absent
-    category_id: str | None = absent
+    item_mpn: str | None = alias("item_mpn", "item_npm")
+    item_npm: str | None = synonym("item_mpn")
+    item_unit: str | None = field
+    item_precision: str | None = field
+    category_id: str | None = field
     #: The asset's id for reconciliation.
-    asset_recon_id: str | None = absent
-    tier: str | None = absent
+    asset_recon_id: str | None = field
+    tier: str | None = field
 
 
 class UsageRecords(BaseModel):
@@ -143,11 +143,11 @@ class UsageRecords(BaseModel):
         2
     """
 
-    invalid: int = absent
-    valid: int = absent
+    invalid: int = field
+    valid: int = field
 
     # Added by the API since the 2019 SDK.
-    closed: int = absent
+    closed: int = field
 
 
 class UsageStats(BaseModel):
@@ -158,10 +158,10 @@ class UsageStats(BaseModel):
         5
     """
 
-    uploaded: int = absent
-    validated: int = absent
-    invalid: int = absent
-    pending: int = absent
-    accepted: int = absent
-    closed: int = absent
-    billed: int = absent
+    uploaded: int = field
+    validated: int = field
+    invalid: int = field
+    pending: int = field
+    accepted: int = field
+    closed: int = field
+    billed: int = field

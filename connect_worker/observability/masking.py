@@ -1,55 +1,84 @@
-"""Secrets are kept out of texts: known by their shape, or by their value.
+"""Masking: secrets are replaced in every text that people read.
 
-By its shape an API key is known, and the password in a URL. By its value is known what `hide` was
-told (the deployment's own secrets), and, while a job runs, what `hide_here` was told: its request's
-passwords. All threads of the process hide them then, the ones that the user's code starts included.
+A secret is known by its shape (an API key, the password in a URL) or by its value. Values come from
+`register_secret` (the deployment's own secrets) and, while a job runs, from
+`register_scoped_secrets` (the passwords of its request). Every thread of the process masks them,
+the threads that the processor starts included.
+
+Customers write both the values and the texts, so masking takes time in proportion to their length:
+a value is never part of a pattern, and of a very long text only the beginning is looked at.
 """
 
 from __future__ import annotations
 
-import html
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
-from urllib.parse import quote
+from dataclasses import dataclass
+from typing import Final, Self
+
+from connect_worker.observability.spellings import LEVELS, fold, forms, readings
 
 #: A shorter value is a part of other words too often: hiding it would leave no text readable.
 SHORTEST: Final = 4
 #: A value up to here is hidden where it stands as a word, since `test` is a part of `latest`.
 WORD: Final = 7
+#: Of a longer text the beginning is given, with the number of characters that were cut off.
+LONGEST_TEXT: Final = 64 * 1024
+#: Of a longer value the beginning is searched; all that follows it in a text is masked.
+LONGEST_VALUE: Final = 4 * 1024
+#: The most values times characters of one search; a text that needs more is masked whole.
+MOST_WORK: Final = 8 * 1024 * 1024
+
+MASK: Final = "***"
+
+#: How far behind the cut a secret may end that begins before it: a value whose every character is
+#: escaped as `\\\\u00e9` or `%25C3%25A9`.
+_MARGIN: Final = 16 * LONGEST_VALUE
+#: Room for the note about what was cut off, so that a text is not cut a second time.
+_NOTE: Final = 40
+#: The end of a value's beginning may be half an escape.
+_TORN: Final = 64
 
 # `ApiKey SU-123-456-789:0a1b…` is how Connect writes a key; the part after the word is whatever
-# the configuration holds, so the word alone is enough, and a bare key is known by its shape.
-_KEYS: Final = re.compile(r"(ApiKey[ +]|ApiKey%20)[^\s'\",;)}\]]+|\bSU-[\w-]*:[\w.~+/=-]+", re.I)
-_IN_URLS: Final = re.compile(r"(://[^\s/@:?#'\"]*:)[^\s/'\"]+(?=@)|([?&]password=)[^\s&'\"]+", re.I)
+# the configuration holds, so the word alone is enough, and a bare key is known by its shape. Each
+# pattern comes with a word that is in every text where it matches, and masks its one group. A user
+# without a key matches too, with no group, so that what was read once is not read again.
+_SHAPES: Final = (
+    ("apikey", re.compile(r"ApiKey(?:[ +]|%20)([^\s'\",;)}\]]++)", re.I)),
+    ("su-", re.compile(r"\b(SU-[\w-]*+:[\w.~+/=-]++)|\bSU-[\w-]*+", re.I)),
+    ("://", re.compile(r"://[^\s/@:?#'\"]*+:([^\s/'\"]+)(?=@)")),
+    ("password=", re.compile(r"[?&]password=([^\s&'\"]++)", re.I)),
+)
 
 
-def mask_secrets(text: str) -> str:
-    """Give the text with each secret in it replaced by ``***``."""
-    if _known.pattern is not None:
-        text = _known.pattern.sub("***", text)
-    text = _KEYS.sub(lambda found: f"{found[1] or ''}***", text)
-    return _IN_URLS.sub(lambda found: f"{found[1] or found[2]}***", text)
+def mask_secrets(text: str, *, is_whole: bool = False) -> str:
+    """Give the text with each secret in it replaced by ``***``.
+
+    Args:
+        text: Any.
+        is_whole: Whether a text longer than `LONGEST_TEXT` is kept whole, whatever that takes.
+    """
+    return _masked(text, _known.needles, has_shapes=True, is_whole=is_whole)
 
 
 def mask_values(text: str, values: Iterable[str]) -> str:
     """Give the text with each of these values in it replaced by ``***``, however it is written."""
-    pattern = _pattern_of({value for value in values if len(value) >= SHORTEST})
-    return pattern.sub("***", text) if pattern else text
+    return _masked(text, _Needles.of(values), has_shapes=False, is_whole=False)
 
 
-def hide(*values: str) -> None:
+def register_secret(*values: str) -> None:
     """Hide these values for as long as the process runs."""
     _known.add(values)
 
 
 @contextmanager
-def hiding() -> Iterator[None]:
-    """Hide what `hide_here` is told inside the with-block, until its end."""
+def secret_scope() -> Iterator[None]:
+    """Hide what `register_scoped_secrets` is told inside the with-block, until its end."""
     values: list[str] = []
     token = _here.set(values)
     try:
@@ -59,13 +88,36 @@ def hiding() -> Iterator[None]:
         _known.remove(values)
 
 
-def hide_here(values: Iterable[str]) -> None:
-    """Hide these values until the innermost `hiding` block ends; outside of one, do nothing."""
+def register_scoped_secrets(values: Iterable[str]) -> None:
+    """Hide these values until the innermost `secret_scope` block ends; without one, do nothing."""
     block = _here.get()
     if block is not None:
         new = list(values)
         _known.add(new)
         block.extend(new)
+
+
+@dataclass(frozen=True, slots=True)
+class _Needles:
+    """What is searched for."""
+
+    #: How many values they are made of.
+    count: int
+    #: For each level of reading the forms, and whether a form is only the beginning of a value.
+    levels: tuple[frozenset[tuple[str, bool]], ...]
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Self:
+        """Prepare a search for these values; those that are too short are left out."""
+        known = {value for value in values if len(value) >= SHORTEST}
+        levels: list[set[tuple[str, bool]]] = [set() for _ in range(LEVELS)]
+        for value in known:
+            is_beginning = len(value) > LONGEST_VALUE
+            for level, form in zip(levels, forms(value[:LONGEST_VALUE]), strict=True):
+                begin = form[:-_TORN] if is_beginning else form
+                if begin:
+                    level.add((begin, is_beginning))
+        return cls(len(known), tuple(map(frozenset, levels)))
 
 
 class _Known:
@@ -74,8 +126,7 @@ class _Known:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
-        #: The longest value first, since one may be a part of another.
-        self.pattern: re.Pattern[str] | None = None
+        self.needles = _Needles.of(())
 
     def add(self, values: Iterable[str]) -> None:
         self._count(values, 1)
@@ -91,44 +142,79 @@ class _Known:
             for value in known:
                 self._counts[value] += step
             self._counts += Counter()
-            self._rebuild()
-
-    def _rebuild(self) -> None:
-        self.pattern = _pattern_of(self._counts)
+            self.needles = _Needles.of(self._counts)
 
 
-def _pattern_of(values: Iterable[str]) -> re.Pattern[str] | None:
-    longest_first = sorted(values, key=len, reverse=True)
-    spellings = "|".join(map(_any_spelling, longest_first))
-    return re.compile(spellings, re.I) if spellings else None
+def _masked(text: str, needles: _Needles, *, has_shapes: bool, is_whole: bool) -> str:
+    is_cut = len(text) > LONGEST_TEXT and not is_whole
+    seen = text[: LONGEST_TEXT + _MARGIN] if is_cut else text
+    if len(seen) * needles.count > MOST_WORK and not is_whole:
+        return f"{MASK} ({len(text)} characters)"
+    spans = [*_values_in(seen, needles)]
+    if has_shapes:
+        spans += _shapes_in(seen)
+    if not spans and not is_cut:
+        return text
+    return _without(text, spans, keep=LONGEST_TEXT - _NOTE if is_cut else len(text))
 
 
-def _any_spelling(value: str) -> str:
-    """Return a pattern for a value as it is, in quotes, in JSON, a URL or HTML, or in all at once.
+def _without(text: str, spans: Iterable[tuple[int, int]], *, keep: int) -> str:
+    """Replace the spans, and cut the text behind so many of its own characters."""
+    parts: list[str] = []
+    at = 0
+    for start, end in sorted(spans):
+        if start >= keep:
+            break
+        if start >= at:
+            parts += text[at:start], MASK
+        at = max(at, end)
+    if at < keep:
+        parts.append(text[at:keep])
+        at = keep
+    if at < len(text):
+        parts.append(f"… ({len(text) - at} more characters)")
+    return "".join(parts)
 
-    An echo of a document in a document in a log line has its quotes escaped three times over.
-    """
-    spelled = "".join(map(_spellings, value))
-    return rf"(?<!\w){spelled}(?!\w)" if len(value) <= WORD else spelled
+
+def _values_in(text: str, needles: _Needles) -> Iterator[tuple[int, int]]:
+    if not needles.count:
+        return
+    for reading in readings(text):
+        for needle, is_beginning in needles.levels[reading.level]:
+            for found in _places(reading.text, needle):
+                start, end = reading.origin(*found)
+                # `\\\\%41` is a value, and the `A` that it stands for is none.
+                if end - start < SHORTEST:
+                    continue
+                if is_beginning:
+                    yield start, sys.maxsize
+                    break
+                yield start, end
 
 
-def _spellings(character: str) -> str:
-    if character.isascii() and character.isalnum():
-        return character
-    if character == "\\":
-        return r"(?:\\|%5C)+"
-    code_units = character.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
-    letter = repr(character)[1:-1].removeprefix("\\")
-    patterns = [
-        rf"\\*{re.escape(character)}",
-        rf"\\+{re.escape(letter)}",
-        "".join(rf"\\+u{unit}" for unit in code_units),
-        re.escape(quote(character, safe="", errors="replace")),
-        re.escape(html.escape(character)),
-    ]
-    if character == " ":
-        patterns.append(r"\+")
-    return f"(?:{'|'.join(patterns)})"
+def _places(text: str, needle: str) -> Iterator[tuple[int, int]]:
+    """Yield where the needle is: a short one only where it stands as a word."""
+    at = text.find(needle)
+    while at >= 0:
+        end = at + len(needle)
+        if len(needle) <= WORD and (_is_word(text[at - 1 : at]) or _is_word(text[end : end + 1])):
+            at = text.find(needle, at + 1)
+        else:
+            yield at, end
+            at = text.find(needle, end)
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _shapes_in(text: str) -> Iterator[tuple[int, int]]:
+    folded = fold(text)
+    for word, pattern in _SHAPES:
+        if word in folded:
+            for found in pattern.finditer(text):
+                if found[1]:
+                    yield found.span(1)
 
 
 _known: Final = _Known()

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connect_worker.domain.states import Entry, Ref, State
+from connect_worker.domain.states import RequestKey, RequestRecord, State
 from connect_worker.engine.ports import Ledger
 
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Action:
     """One of the three things that a person can have done."""
 
     name: str
@@ -24,12 +24,12 @@ class Act:
     #: What it means for a request, before it is done.
     meaning: str
     #: Changes one request, if it still can be; takes the days that an ended record is kept.
-    change: Callable[[Ledger, Ref, float], bool]
+    change: Callable[[Ledger, RequestKey, float], bool]
     states: frozenset[State] = frozenset({State.PARKED})
     #: Whether there must be a decision in the ledger.
     needs_decision: bool = False
 
-    def objection(self, entry: Entry) -> str:
+    def objection(self, entry: RequestRecord) -> str:
         """Return why it can't be done to this request; "" when it can."""
         if entry.state not in self.states:
             return f"it is {entry.state}, not {' or '.join(sorted(self.states))}"
@@ -47,7 +47,7 @@ class Result:
     refused: dict[str, str] = field(default_factory=dict)
     not_found: list[str] = field(default_factory=list)
 
-    def document(self, act: Act) -> dict[str, Any]:
+    def document(self, act: Action) -> dict[str, Any]:
         """Return it for programs."""
         refused = [{"id": name, "why": why} for name, why in self.refused.items()]
         return {
@@ -57,28 +57,28 @@ class Result:
             "not_found": self.not_found,
         }
 
-    def summary(self, act: Act) -> str:
+    def summary(self, act: Action) -> str:
         """Say in a sentence what was done."""
         return f"{count(len(self.done))} {act.done}" if self.done else "Nothing was changed."
 
 
-RERUN = Act(
+RERUN = Action(
     "rerun",
     "run the processor again",
     "queued: the next sweep sends them to a worker, the processor runs with the same key.",
-    "The processor runs again, in the same visit and with the same idempotency key. The attempts "
+    "The processor runs again, in the same cycle and with the same idempotency key. The attempts "
     "begin anew, a stored decision is dropped, and steps that are done stay done.",
     lambda ledger, ref, _: ledger.rerun(ref),
     states=frozenset({State.PARKED, State.DISCARDED}),
 )
-#: The same, and not one of `ACTS`: only who has changed a processor's steps has a use for it.
+#: The same, and not one of `ACTIONS`: only who has changed a processor's steps has a use for it.
 RERUN_ALL_STEPS = replace(
     RERUN,
-    meaning="The processor runs again, in the same visit and with the same idempotency keys. The "
+    meaning="The processor runs again, in the same cycle and with the same idempotency keys. The "
     "attempts begin anew, a stored decision and the results of the processor's steps are dropped.",
     change=lambda ledger, ref, _: ledger.rerun(ref, forget_steps=True),
 )
-REPOST = Act(
+REPOST = Action(
     "repost",
     "post its decision",
     "due: the next sweep sends them to a worker, which posts the stored decision.",
@@ -86,20 +86,20 @@ REPOST = Act(
     lambda ledger, ref, _: ledger.repost(ref),
     needs_decision=True,
 )
-DISCARD = Act(
+DISCARD = Action(
     "discard",
     "leave it in Connect as it is",
     "discarded: nothing was posted, in Connect they are as they were.",
     "Nothing is posted and no processor runs: in Connect it stays as it is, for a person.",
     lambda ledger, ref, days: ledger.discard(ref, keep_seconds=days * DAY_SECONDS),
 )
-ACTS = {act.name: act for act in (RERUN, REPOST, DISCARD)}
+ACTIONS = {act.name: act for act in (RERUN, REPOST, DISCARD)}
 
 
-def sort_out(act: Act, entries: Iterable[Entry], result: Result) -> list[Entry]:
+def partition(act: Action, entries: Iterable[RequestRecord], result: Result) -> list[RequestRecord]:
     """Return those it can be done to, oldest first; the others are refused in the result."""
     able = []
-    for entry in sorted(entries, key=lambda one: (one.first_seen, one.ref.id)):
+    for entry in sorted(entries, key=lambda item: (item.first_seen, item.ref.id)):
         if why := act.objection(entry):
             result.refused[entry.ref.id] = why
         else:
@@ -107,7 +107,9 @@ def sort_out(act: Act, entries: Iterable[Entry], result: Result) -> list[Entry]:
     return able
 
 
-def carry_out(act: Act, ledger: Ledger, ref: Ref, result: Result, *, keep_days: float) -> bool:
+def apply_action(
+    act: Action, ledger: Ledger, ref: RequestKey, result: Result, *, keep_days: float
+) -> bool:
     """Do it to one request, and note down in the result what became of it; True when it is done.
 
     Raises:
@@ -116,7 +118,7 @@ def carry_out(act: Act, ledger: Ledger, ref: Ref, result: Result, *, keep_days: 
     if act.change(ledger, ref, keep_days):
         result.done.append(ref.id)
         return True
-    entry = ledger.entry(ref)
+    entry = ledger.get_record(ref)
     result.refused[ref.id] = f"it is {entry.state} meanwhile" if entry else "it is gone meanwhile"
     return False
 

@@ -16,8 +16,8 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    Metric,
 )
+from prometheus_client.core import Metric as MetricFamily
 from prometheus_client.registry import Collector
 
 from connect_worker.domain.metrics import (
@@ -28,10 +28,10 @@ from connect_worker.domain.metrics import (
     POST_MS,
     POSTS,
     RETRIES,
-    Measure,
-    Measures,
+    Metric,
+    MetricCounts,
 )
-from connect_worker.domain.states import FINAL_STATES, Gate, Kind, Poll, State
+from connect_worker.domain.states import FINAL_STATES, BreakerState, PollReport, RequestKind, State
 from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.exceptions import LedgerUnavailable
 
@@ -41,7 +41,7 @@ _LABELS: Final = ("account", "kind", "product")
 
 
 def counted(
-    account: str, measures: Measures
+    account: str, measures: MetricCounts
 ) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
     """Yield attempts, retries, posts and errors."""
     yield _counter(
@@ -76,7 +76,7 @@ def counted(
 
 
 def _counter(
-    account: str, measures: Measures, name: str, family: CounterMetricFamily
+    account: str, measures: MetricCounts, name: str, family: CounterMetricFamily
 ) -> CounterMetricFamily:
     for measure, times in sorted(measures.items(), key=lambda found: str(found[0])):
         if measure.name == name:
@@ -85,25 +85,25 @@ def _counter(
     return family
 
 
-def _posts(account: str, measures: Measures) -> HistogramMetricFamily:
+def _posts(account: str, measures: MetricCounts) -> HistogramMetricFamily:
     family = HistogramMetricFamily(
         "connect_worker_post_seconds",
         "Of calls that changed something in Connect, waiting for their turn included.",
         labels=_LABELS,
     )
-    names = {(one.kind, one.product) for one in measures if one.name == POSTS}
+    names = {(measure.kind, measure.product) for measure in measures if measure.name == POSTS}
     numbers = Counter(measures)
     for kind, product in sorted(names):
         bounds = [f"{bound:g}" for bound in BUCKETS]
-        each = [numbers[Measure(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
+        each = [numbers[Metric(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
         buckets = zip([*map(str, BUCKETS), "+Inf"], accumulate(each), strict=True)
-        seconds = numbers[Measure(POST_MS, kind, "", product)] / 1000
+        seconds = numbers[Metric(POST_MS, kind, "", product)] / 1000
         family.add_metric([account, kind, product], list(buckets), seconds)
     return family
 
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-Numbers = Mapping[tuple[Kind, str], Mapping[State, int]]
+Numbers = Mapping[tuple[RequestKind, str], Mapping[State, int]]
 #: How many messages wait in each queue; None when the broker can't be reached.
 QueueLengths = Callable[[], Mapping[str, int] | None]
 
@@ -120,19 +120,19 @@ class Watched(Protocol):
     def census(self) -> Numbers:
         """Return how many requests are in each state, by kind and product."""
 
-    def endings(self) -> Mapping[tuple[Kind, str], Mapping[str, int]]:
-        """Return how many visits ended with each outcome, by kind and product."""
+    def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
+        """Return how many cycles ended with each outcome, by kind and product."""
 
-    def oldest_by_product(self) -> Mapping[tuple[Kind, str], float]:
-        """Return when the longest waiting visit of each kind and product began."""
+    def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
+        """Return when the longest waiting cycle of each kind and product began."""
 
-    def measures(self) -> Measures:
+    def measures(self) -> MetricCounts:
         """Return what else is counted."""
 
-    def polls(self) -> Mapping[Kind, Poll]:
+    def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
 
-    def gate(self) -> Gate:
+    def breaker(self) -> BreakerState:
         """Return the account's pause."""
 
 
@@ -176,7 +176,7 @@ class Exporter(Collector):
             "connect_worker_requests", "Requests in a state now.", labels=(*_PRODUCT, "state")
         )
         ended = CounterMetricFamily(
-            "connect_worker_visits", "Stays in pending that ended.", labels=(*_PRODUCT, "state")
+            "connect_worker_cycles", "Stays in pending that ended.", labels=(*_PRODUCT, "state")
         )
         for kind, product in _of_each_kind(census):
             states = census.get((kind, product), {})
@@ -228,13 +228,13 @@ class Exporter(Collector):
         yield from (since, took, complete)
 
     def _pause(self) -> Iterator[Family]:
-        gate, now = self._ledger.gate(), self._ledger.now()
+        gate, now = self._ledger.breaker(), self._ledger.now()
         pause = GaugeMetricFamily(
             "connect_worker_pause_seconds",
             "Until the account may be called again; 0: it may.",
             labels=("account",),
         )
-        pause.add_metric((self._account,), max(0.0, gate.closed_until - now))
+        pause.add_metric((self._account,), max(0.0, gate.open_until - now))
         failures = GaugeMetricFamily(
             "connect_worker_failures_in_a_row",
             "Calls that failed since one succeeded; above 0 the breaker is open.",
@@ -257,10 +257,10 @@ class Exporter(Collector):
             yield waiting
 
 
-def _of_each_kind(found: Iterable[tuple[Kind, str]]) -> Iterator[tuple[Kind, str]]:
+def _of_each_kind(found: Iterable[tuple[RequestKind, str]]) -> Iterator[tuple[RequestKind, str]]:
     """Yield what there is, and of a kind without anything that there is nothing."""
     names = set(found)
-    for kind in Kind:
+    for kind in RequestKind:
         yield from sorted(name for name in names if name[0] is kind) or [(kind, "")]
 
 
@@ -281,21 +281,23 @@ class Exporters(Collector):
     def __init__(self, collectors: Sequence[Collector]) -> None:
         self._collectors = collectors
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[MetricFamily]:
         """Return the metrics; one of a name, or Prometheus would refuse all of them."""
-        found: dict[str, Metric] = {}
+        found: dict[str, MetricFamily] = {}
         for collector in self._collectors:
             for family in collector.collect():
                 known = found.setdefault(family.name, family)
                 if known is not family:
-                    told = {(one.name, *sorted(one.labels.items())) for one in known.samples}
+                    told = {
+                        (sample.name, *sorted(sample.labels.items())) for sample in known.samples
+                    }
                     known.samples += [
-                        one
-                        for one in family.samples
-                        if (one.name, *sorted(one.labels.items())) not in told
+                        sample
+                        for sample in family.samples
+                        if (sample.name, *sorted(sample.labels.items())) not in told
                     ]
         yield from found.values()
 
-    def describe(self) -> list[Metric]:
+    def describe(self) -> list[MetricFamily]:
         """Return nothing: to register it, no Redis need be there."""
         return []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from connect_worker.domain.states import ALL, Kind, Pause
+from connect_worker.domain.states import ALL, Pause, RequestKind
 from connect_worker.operations.formatting import clean, span
 
 #: What can be paused beside products.
-NAMES: Final = (ALL, *(kind.value for kind in Kind))
+NAMES: Final = (ALL, *(kind.value for kind in RequestKind))
 #: The beginning of each product's id.
 PRODUCT: Final = "PRD-"
 
@@ -21,7 +21,7 @@ def may_pause(name: str) -> bool:
 
 def lines_of(pauses: Mapping[str, Pause], now: float) -> list[str]:
     """Return pauses for people, a line each."""
-    return [line_of(name, one, now) for name, one in sorted(pauses.items())]
+    return [line_of(name, item, now) for name, item in sorted(pauses.items())]
 
 
 def line_of(name: str, pause: Pause, now: float) -> str:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from connect_worker.domain.states import FINAL_STATES, Gate, Kind, Pause, Poll, State
+from connect_worker.domain.states import (
+    FINAL_STATES,
+    BreakerState,
+    Pause,
+    PollReport,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.engine.ports import Ledger
 from connect_worker.operations.formatting import clean, span, stamp
@@ -22,7 +29,7 @@ GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
         "pending": frozenset({State.QUEUED}),
         "running": frozenset({State.RUNNING, State.POSTING}),
         "retrying": frozenset({State.RETRY, State.DECIDED}),
-        "waiting": frozenset({State.WAITING}),
+        "waiting": frozenset({State.SNOOZED}),
     }
 )
 
@@ -30,15 +37,15 @@ GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
 class Counters(Protocol):
     """What of a ledger is counted here."""
 
-    def counts(self) -> Mapping[Kind, Mapping[State, int]]:
+    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
         """Return how many requests are in each state."""
 
-    def outcomes(self) -> Mapping[Kind, Mapping[str, int]]:
-        """Return how many visits ended with each outcome."""
+    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
+        """Return how many cycles ended with each outcome."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class KindCounts:
     """The requests of one kind, by what is happening to them."""
 
     pending: int = 0
@@ -57,8 +64,8 @@ class Row:
         """How many somebody will still work on."""
         return self.pending + self.running + self.retrying + self.waiting
 
-    def __add__(self, other: Row) -> Row:
-        return Row(
+    def __add__(self, other: KindCounts) -> KindCounts:
+        return KindCounts(
             self.pending + other.pending,
             self.running + other.running,
             self.retrying + other.retrying,
@@ -68,7 +75,7 @@ class Row:
         )
 
 
-def count_rows(ledger: Counters) -> dict[Kind, Row]:
+def count_by_kind(ledger: Counters) -> dict[RequestKind, KindCounts]:
     """Read the ledger's counters.
 
     Raises:
@@ -78,8 +85,8 @@ def count_rows(ledger: Counters) -> dict[Kind, Row]:
     return {kind: _row(states, outcomes[kind]) for kind, states in ledger.counts().items()}
 
 
-def _row(states: Mapping[State, int], outcomes: Mapping[str, int]) -> Row:
-    return Row(
+def _row(states: Mapping[State, int], outcomes: Mapping[str, int]) -> KindCounts:
+    return KindCounts(
         **{word: sum(states[state] for state in group) for word, group in GROUPS.items()},
         settled=sum(states[state] for state in FINAL_STATES),
         outcomes=outcomes,
@@ -101,32 +108,32 @@ class Workers:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Issue:
     """One thing that needs a person."""
 
     said: str
     #: What to do, or why it is so.
     remedy: str = ""
     #: The kind whose parked requests it is about.
-    parked: Kind | None = None
+    parked: RequestKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class StatusReport:
     """All kinds at one moment."""
 
     #: The ledger's clock.
     at: float
-    rows: Mapping[Kind, Row]
-    #: Visits that ended since midnight, UTC, by outcome.
-    today: Mapping[Kind, Mapping[str, int]]
-    oldest: Mapping[Kind, float | None]
-    polls: Mapping[Kind, Poll]
-    gate: Gate
+    rows: Mapping[RequestKind, KindCounts]
+    #: Cycles that ended since midnight, UTC, by outcome.
+    today: Mapping[RequestKind, Mapping[str, int]]
+    oldest: Mapping[RequestKind, float | None]
+    polls: Mapping[RequestKind, PollReport]
+    gate: BreakerState
     #: What a person holds back, by name.
     pauses: Mapping[str, Pause]
     #: Seconds between two polls of a kind.
-    poll_seconds: Mapping[Kind, float]
+    poll_seconds: Mapping[RequestKind, float]
     max_calls_per_second: float | None = None
     #: None when they were not asked for.
     workers: Workers | None = None
@@ -134,14 +141,14 @@ class Board:
     @property
     def is_paused(self) -> bool:
         """Whether no worker calls Connect."""
-        return self.gate.closed_until > self.at
+        return self.gate.open_until > self.at
 
-    def is_covered(self, kind: Kind) -> bool:
+    def is_covered(self, kind: RequestKind) -> bool:
         """Whether the workers have a processor for the kind, as far as is known."""
         poll = self.polls.get(kind)
         return poll is None or poll.problem != NO_PROCESSOR
 
-    def is_late(self, kind: Kind) -> bool:
+    def is_late(self, kind: RequestKind) -> bool:
         """Whether no poll of the kind has ended for longer than the schedule explains."""
         poll = self.polls.get(kind)
         patience = max(LATE_SECONDS, LATE_INTERVALS * self.poll_seconds.get(kind, 0.0))
@@ -149,36 +156,39 @@ class Board:
 
     def problems(self) -> list[str]:
         """Return what needs a person, a sentence each with what to do."""
-        return [f"{one.said}: {one.remedy}" if one.remedy else one.said for one in self.troubles()]
+        return [
+            f"{trouble.said}: {trouble.remedy}" if trouble.remedy else trouble.said
+            for trouble in self.troubles()
+        ]
 
-    def troubles(self) -> Iterator[Trouble]:
+    def troubles(self) -> Iterator[Issue]:
         """Give the same in its parts."""
         if self.gate.failures and self.is_paused:
-            yield Trouble(self.account_line(), "connect-worker doctor says what is wrong")
+            yield Issue(self.account_line(), "connect-worker doctor says what is wrong")
         if self.workers and self.workers.problem:
-            yield Trouble(self.workers.problem)
+            yield Issue(self.workers.problem)
         elif self.workers and not self.workers.names:
-            yield Trouble("No worker answers", "start one, or look at its log")
+            yield Issue("No worker answers", "start one, or look at its log")
         for kind, row in self.rows.items():
             yield from self._troubles_of(kind, row)
 
-    def _troubles_of(self, kind: Kind, row: Row) -> Iterator[Trouble]:
+    def _troubles_of(self, kind: RequestKind, row: KindCounts) -> Iterator[Issue]:
         if row.parked:
             what = "request is" if row.parked == 1 else "requests are"
             command = f"connect-worker list --state parked --kind {kind}"
-            yield Trouble(f"{row.parked} {kind} {what} parked", command, parked=kind)
+            yield Issue(f"{row.parked} {kind} {what} parked", command, parked=kind)
         poll = self.polls.get(kind)
         asked = "does beat run, and a worker that takes `control`?"
         if poll is None:
-            yield Trouble(f"{kind} was not polled yet", asked)
+            yield Issue(f"{kind} was not polled yet", asked)
         elif self.is_late(kind):
-            yield Trouble(f"{kind} was polled {span(self.at - poll.at)} ago", asked)
+            yield Issue(f"{kind} was polled {span(self.at - poll.at)} ago", asked)
         elif poll.problem and self.is_covered(kind) and not self.is_paused:
-            yield Trouble(f"The last poll of {kind} broke off", clean(poll.problem))
+            yield Issue(f"The last poll of {kind} broke off", clean(poll.problem))
 
     def account_line(self) -> str:
         """Say whether Connect may be called, and why not."""
-        left, reason = span(self.gate.closed_until - self.at), clean(self.gate.reason)
+        left, reason = span(self.gate.open_until - self.at), clean(self.gate.reason)
         failures = f"{self.gate.failures} failure{'' if self.gate.failures == 1 else 's'}"
         if self.is_paused and self.gate.failures:
             return f"Paused for {left} after {failures} ({reason})"
@@ -195,7 +205,7 @@ class Board:
             "kinds": {kind.value: self._document_of(kind, row) for kind, row in self.rows.items()},
             "account": {
                 "paused": self.is_paused,
-                "paused_until": stamp(self.gate.closed_until) if self.is_paused else None,
+                "paused_until": stamp(self.gate.open_until) if self.is_paused else None,
                 "reason": clean(self.gate.reason),
                 "failures": self.gate.failures,
                 "max_calls_per_second": self.max_calls_per_second,
@@ -205,17 +215,17 @@ class Board:
             "problems": self.problems(),
         }
 
-    def _document_of(self, kind: Kind, row: Row) -> dict[str, Any]:
+    def _document_of(self, kind: RequestKind, row: KindCounts) -> dict[str, Any]:
         oldest, poll = self.oldest[kind], self.polls.get(kind)
         return {
             "pending": row.pending,
             "running": row.running,
             "retrying": row.retrying,
-            "waiting": row.waiting,
+            "snoozed": row.waiting,
             "parked": row.parked,
-            "settled_today": sum(self.today[kind].values()),
+            "completed_today": sum(self.today[kind].values()),
             "outcomes_today": dict(self.today[kind]),
-            "settled": row.settled,
+            "completed": row.settled,
             "outcomes": dict(row.outcomes),
             "oldest_pending": stamp(oldest) if oldest is not None else None,
             "oldest_pending_seconds": round(self.at - oldest, 3) if oldest is not None else None,
@@ -223,25 +233,25 @@ class Board:
         }
 
 
-def read_board(
+def read_status(
     ledger: Ledger,
     *,
     poll_seconds: Mapping[str, float],
     max_calls_per_second: float | None = None,
-) -> Board:
+) -> StatusReport:
     """Read the ledger.
 
     Raises:
         LedgerUnavailable: It does not answer.
     """
-    return Board(
+    return StatusReport(
         at=ledger.now(),
-        rows=count_rows(ledger),
+        rows=count_by_kind(ledger),
         today=ledger.outcomes_today(),
         oldest=ledger.oldest(),
         polls=ledger.polls(),
-        gate=ledger.gate(),
+        gate=ledger.breaker(),
         pauses=ledger.pauses(),
-        poll_seconds={Kind(kind): seconds for kind, seconds in poll_seconds.items()},
+        poll_seconds={RequestKind(kind): seconds for kind, seconds in poll_seconds.items()},
         max_calls_per_second=max_calls_per_second,
     )

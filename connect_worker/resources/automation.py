@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
 
 from connect_worker.api import Client, client_for, to_query
 from connect_worker.config import Config
-from connect_worker.domain.interpretation import judge
+from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts
 from connect_worker.domain.outcomes import Report
 from connect_worker.domain.retry import PATIENCE_SECONDS
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
 from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
@@ -54,7 +54,9 @@ def is_left_to_the_worker() -> bool:
     if not (name := _module.get()):
         return False
     remedy = "put it under `if __name__ == '__main__':`"
-    logger.warning(LogEvent("process() not run", module=name, because="imported", remedy=remedy))
+    logger.warning(
+        LogEvent("automation.process_ignored", module=name, because="imported", remedy=remedy)
+    )
     return True
 
 
@@ -91,7 +93,7 @@ class Automation(Generic[M]):
     """
 
     #: Set by the four kinds' classes.
-    kind: ClassVar[Kind]
+    kind: ClassVar[RequestKind]
     #: The model that the seed names for the resource.
     model_class: ClassVar[type[BaseModel]]
     #: The model that `process_request` receives.
@@ -111,7 +113,7 @@ class Automation(Generic[M]):
     #: raised, or "not yet" lasted too long: `"park"` it for a person, or the decision itself, as it
     #: would be raised: `FailRequest("We could not set it up")`. It must be one that the kind has.
     when_exhausted: ClassVar[Literal["park"] | Message] = PARK
-    #: Seconds from a visit's first `RetryRequest` after which "not yet" is no answer any more; None
+    #: Seconds from a cycle's first `RetryRequest` after which "not yet" is no answer any more; None
     #: for no limit.
     give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
     #: The queue in which messages about its requests wait, one that `CONNECT_QUEUES` names; None
@@ -124,7 +126,7 @@ class Automation(Generic[M]):
     #: the run is killed then; in one of threads it goes on, and nothing that it does or decides is
     #: written any more. Either way it was an attempt, and the request is run again or parked.
     time_limit: ClassVar[float | None] = None
-    #: The logger of the processor's lines; each carries the request's id, visit and attempt.
+    #: The logger of the processor's lines; each carries the request's id, cycle and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.
     _job: Job | None = None
@@ -140,7 +142,7 @@ class Automation(Generic[M]):
 
     @property
     def idempotency_key(self) -> str:
-        """The key of this visit: hand it to your system with every call that creates something.
+        """The key of this cycle: hand it to your system with every call that creates something.
 
         It is the same over every retry, crash and rescue while the request stays pending, and new
         when it becomes pending again. "" outside of `process_request`.
@@ -150,18 +152,18 @@ class Automation(Generic[M]):
     def step(
         self, name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
     ) -> Any:
-        """Run a function once a visit and keep its result; a rerun gets that result.
+        """Run a function once a cycle and keep its result; a rerun gets that result.
 
         A rerun after a crash, an error, a retry or a deploy passes the steps that are done and goes
         on at the first one without a result. A function that is killed midway, or whose result
         could not be kept, is run again: give `step_key` to the system that it changes.
 
-        The steps of a visit come one after the other, each with a name of its own, and in the same
+        The steps of a cycle come one after the other, each with a name of its own, and in the same
         order in each run; new ones may be added behind them. In `process()`, without the worker,
         results are kept for that one run. Outside of `process_request` the function is just called.
 
         Args:
-            name: Its name in the visit, 1 to 100 characters; people read it.
+            name: Its name in the cycle, 1 to 100 characters; people read it.
             function: What is run, with the arguments that follow. Its result is JSON (texts,
                 numbers, booleans, None, lists and dicts of them) of 64 KiB at most, and holds no
                 password: it is stored in the ledger until the record of the request is forgotten.
@@ -172,7 +174,7 @@ class Automation(Generic[M]):
             The result, as JSON has it: a tuple comes back as a list.
 
         Raises:
-            InvalidStep: Another step of this visit has the name, the order has changed, or the
+            InvalidStep: Another step of this cycle has the name, the order has changed, or the
                 result can't be kept. The request is parked, with what to do; nothing is lost.
 
         Examples:
@@ -193,7 +195,7 @@ class Automation(Generic[M]):
 
     @property
     def step_key(self) -> str:
-        """The key of the step that is running: made of the visit's key and the step's name.
+        """The key of the step that is running: made of the cycle's key and the step's name.
 
         Ask for it inside of the step's function: `self.step("tenant", lambda:
         my_system.create(idempotency_key=self.step_key))`. "" outside of `process_request`.
@@ -205,7 +207,7 @@ class Automation(Generic[M]):
 
     @property
     def attempt(self) -> int:
-        """Which run of the processor in this visit it is, from 1; 0 outside `process_request`."""
+        """Which run of the processor in this cycle it is, from 1; 0 outside `process_request`."""
         return self._job.claim.attempt if self._job else 0
 
     def process_request(self, request: M) -> Any:
@@ -225,7 +227,7 @@ class Automation(Generic[M]):
             status: One status or several; by default the one in which requests wait for the vendor.
             **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
         """
-        chosen: dict[str, Any] = {"status": status or self._facts.waiting}
+        chosen: dict[str, Any] = {"status": status or self._facts.waiting_status}
         products = self.product_ids
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:
@@ -265,13 +267,13 @@ class Automation(Generic[M]):
 
             require_imported()
             return dispatch_alone(self, request)
-        outcome = judge(self.kind, lambda: self.process_request(request))
+        outcome = interpret(self.kind, lambda: self.process_request(request))
         if self._steps and self._steps.refused:
             # The processor has caught it; what it makes of half of its steps is no decision.
             raise self._steps.refused
         job.decide(outcome)
         if isinstance(outcome, Report) and outcome.note:
-            self.logger.info(LogEvent("reported", result=outcome.note))
+            self.logger.info(LogEvent("usage.reported", result=outcome.note))
         return type(outcome).__name__.lower()
 
     def process(self) -> None:
@@ -294,9 +296,9 @@ class Automation(Generic[M]):
         return client_for(self.config)
 
     def _change(self, method: str, path: str, body: Any) -> Any:
-        """Change something for the user's code: under the job's lease, with the visit's key."""
+        """Change something for the user's code: under the job's lease, with the cycle's key."""
         if self._job:
-            self._job.confirm()
+            self._job.ensure_held()
         else:
             require_imported()
         return self.client.send(method, path, body, key=self.idempotency_key)

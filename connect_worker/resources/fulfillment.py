@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.models import BaseModel, Fulfillment, Param, TierConfig
 from connect_worker.resources.automation import Automation
 
@@ -26,7 +26,7 @@ class FulfillmentAutomation(Automation[Fulfillment]):
         Approve(template_id=None, tile='Your purchase is done.')
     """
 
-    kind = Kind.FULFILLMENT
+    kind = RequestKind.FULFILLMENT
     model_class: ClassVar[type[BaseModel]] = Fulfillment
     request_class: ClassVar[type[BaseModel]] = Fulfillment
 

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from connect_worker.domain.change_hints import Notice
-from connect_worker.domain.retry import PAUSE_ASKED_FOR, account_trouble
+from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.retry import PAUSE_ASKED_FOR, classify_account_error
 from connect_worker.domain.routing import NO_BACKLOG, Backlog, Registration, Registry
-from connect_worker.domain.states import JSON, Claim, Ref, Sighting
+from connect_worker.domain.states import JSON, Claim, PendingRequest, RequestKey
 from connect_worker.engine.job import Job
-from connect_worker.engine.job_runner import Handled, handle
-from connect_worker.engine.lease import Heart, Pulse
+from connect_worker.engine.job_runner import JobResult, run_job
+from connect_worker.engine.lease import Lease, LeaseKeeper
 from connect_worker.engine.ports import Connect
-from connect_worker.engine.runtime import Engine, Processor
+from connect_worker.engine.runtime import Processor, Runtime
 from connect_worker.exceptions import RateLimited
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger
@@ -34,11 +34,11 @@ def process_alone(automation: Automation[Any]) -> None:
     """Process all that waits for the automation, one request after the other."""
     loop = _Loop(automation)
     refs = deque(loop.sight())
-    logger.info(LogEvent("processing", kind=automation.kind, requests=len(refs)))
+    logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
     while refs and not loop.broken:
         loop.handle(refs.popleft())
     if loop.broken:
-        logger.error(LogEvent("stopped", reason=loop.broken, requests_left=len(refs)))
+        logger.error(LogEvent("local.stopped", reason=loop.broken, requests_left=len(refs)))
 
 
 def dispatch_alone(automation: Automation[Any], request: Any) -> str:
@@ -46,19 +46,19 @@ def dispatch_alone(automation: Automation[Any], request: Any) -> str:
     loop, document = _Loop(automation), dict(request.json)
     if not loop.processor.covers(document):
         return "left alone: its product is not one of those looked after"
-    sighting = loop.processor.sighting(document, now=loop.engine.ledger.now())
+    sighting = loop.processor.pending_request(document, now=loop.engine.ledger.now())
     loop.note([sighting])
     return loop.handle(sighting.ref)
 
 
-def lone_engine(
+def local_runtime(
     processor: Processor,
     *,
     name: str,
     connect: Connect,
     ledger: MemoryLedger,
     products: Iterable[str] | None = None,
-) -> Engine:
+) -> Runtime:
     """Return an engine for one processor, with nobody beside it and nothing outside this process.
 
     Args:
@@ -70,12 +70,12 @@ def lone_engine(
     """
     claimed = frozenset(products) if products else None
     registration = Registration(processor.kind, claimed, name, processor)
-    return Engine(
+    return Runtime(
         ledger=ledger,
         connect=connect,
         publisher=_Silence(),
         registry=Registry([registration]),
-        heart=_Still(ledger),
+        leases=_Still(ledger),
         account=ledger.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         lease_seconds=LEASE_SECONDS,
@@ -87,7 +87,7 @@ class _Loop:
 
     def __init__(self, automation: Automation[Any]) -> None:
         self.processor = _Processor(automation.kind, lambda: automation, automation.config)
-        self.engine = lone_engine(
+        self.engine = local_runtime(
             self.processor,
             name=type(automation).__name__,
             connect=automation.client,
@@ -96,47 +96,47 @@ class _Loop:
         #: Why no request can be dealt with (a refused key, Connect down); "" while they can.
         self.broken = ""
 
-    def sight(self) -> list[Ref]:
+    def sight(self) -> list[RequestKey]:
         """List what waits; while Connect asks for a pause, wait for its end."""
         while True:
             try:
                 now = self.engine.ledger.now()
-                return self.note(self.processor.sightings(self.engine.connect, now=now))
+                return self.note(self.processor.list_pending(self.engine.connect, now=now))
             except RateLimited as error:
-                trouble = account_trouble(error)
+                trouble = classify_account_error(error)
                 assert trouble is not None  # noqa: S101 - a 429 always is one
                 time.sleep(trouble.asked_seconds or 0)
 
-    def note(self, sightings: Iterable[Sighting]) -> list[Ref]:
+    def note(self, sightings: Iterable[PendingRequest]) -> list[RequestKey]:
         """Note down what was seen; return the requests that are new, which is all of them."""
         ledger = self.engine.ledger
-        return ledger.sight(list(sightings), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
+        return ledger.register(list(sightings), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
 
-    def handle(self, ref: Ref) -> str:
+    def handle(self, ref: RequestKey) -> str:
         """Handle one request; while Connect asks for a pause, wait for its end.
 
         Raises:
             NotImplementedError: The processor raised it.
         """
         while True:
-            handled = handle(self.engine, ref)
+            handled = run_job(self.engine, ref)
             if self.processor.missing:
                 raise self.processor.missing
             if not self._waits(ref, handled):
-                logger.info(LogEvent("done", request=ref.id, result=handled.text))
+                logger.info(LogEvent("local.completed", request=ref.id, result=handled.text))
                 return handled.text
 
-    def _waits(self, ref: Ref, handled: Handled) -> bool:
+    def _waits(self, ref: RequestKey, handled: JobResult) -> bool:
         """Wait for the end of a pause; False when there is none that Connect asked for."""
-        now, gate = self.engine.ledger.now(), self.engine.ledger.gate()
-        entry = self.engine.ledger.entry(ref)
+        now, gate = self.engine.ledger.now(), self.engine.ledger.breaker()
+        entry = self.engine.ledger.get_record(ref)
         is_over = handled.retry_seconds is None and not handled.text.startswith("nothing to do")
         if entry is None or entry.state.is_final or is_over:
             return False
-        if gate.closed_until > now and gate.reason != PAUSE_ASKED_FOR:
+        if gate.open_until > now and gate.reason != PAUSE_ASKED_FOR:
             self.broken = gate.reason
             return False
-        if gate.closed_until <= now and handled.retry_seconds is not None:
+        if gate.open_until <= now and handled.retry_seconds is not None:
             return False
         time.sleep(max(0.05, entry.due - now))
         return True
@@ -158,19 +158,19 @@ class _Processor(AutomationProcessor):
 class _Silence:
     """A publisher that has nobody to wake."""
 
-    def publish(self, refs: Iterable[Ref]) -> None:
+    def publish(self, refs: Iterable[RequestKey]) -> None:
         """Do nothing: the loop knows its requests."""
 
-    def notify(self, notices: Iterable[Notice]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         """Do nothing: no notification comes here."""
 
     def backlogged(self) -> Backlog:
         return NO_BACKLOG
 
 
-class _Still(Heart):
+class _Still(LeaseKeeper):
     """Heartbeats of leases that don't end: none, and no thread for them."""
 
     @contextmanager
-    def beating(self, claim: Claim) -> Iterator[Pulse]:
-        yield Pulse(self._ledger, claim)
+    def keep_alive(self, claim: Claim) -> Iterator[Lease]:
+        yield Lease(self._ledger, claim)

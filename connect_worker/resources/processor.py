@@ -11,12 +11,12 @@ from typing import Any, cast
 
 from connect_worker.api import to_query
 from connect_worker.config import Config, use_config
-from connect_worker.domain.interpretation import judge
-from connect_worker.domain.kinds import KINDS, is_nameable, product_of, status_of, visit_of
+from connect_worker.domain.interpretation import interpret
+from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of, status_of
 from connect_worker.domain.outcomes import Outcome, Skip
-from connect_worker.domain.retry import Rules
+from connect_worker.domain.retry import ErrorRules
 from connect_worker.domain.routing import PRIORITIES, Route
-from connect_worker.domain.states import JSON, Kind, Ref, Sighting
+from connect_worker.domain.states import JSON, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.exceptions import InvalidDecision, Message, RegistrationError, RetryRequest
@@ -30,7 +30,7 @@ from connect_worker.settings.environment import QUEUE_NAME
 # The class attributes of an automation as its processor's rules; checked at the start.
 
 
-def rules_of(automation: type[Automation[Any]], name: str = "") -> Rules:
+def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
     """Return what an automation says of its errors, its patience and its time.
 
     Args:
@@ -41,7 +41,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> Rules:
         RegistrationError: An attribute says what can't be; names it.
     """
     name = name or automation.__qualname__
-    rules = Rules(
+    rules = ErrorRules(
         retry_on=_exceptions(automation, name, "retry_on"),
         give_up_on=_exceptions(automation, name, "give_up_on"),
         when_exhausted=_last_word(automation, name),
@@ -50,7 +50,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> Rules:
     )
     _require_schedule(automation, name)
     if both := set(rules.retry_on) & set(rules.give_up_on):
-        names = ", ".join(sorted(one.__name__ for one in both))
+        names = ", ".join(sorted(item.__name__ for item in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
     return rules
 
@@ -60,8 +60,8 @@ def _exceptions(
 ) -> tuple[type[Exception], ...]:
     given: object = getattr(automation, attribute)
     found = tuple(given) if isinstance(given, (tuple, list, set, frozenset)) else (given,)
-    for one in found:
-        if not (isinstance(one, type) and issubclass(one, Exception)):
+    for item in found:
+        if not (isinstance(item, type) and issubclass(item, Exception)):
             raise RegistrationError(
                 f"{name} has {attribute} = {given!r}: give exception classes, such as "
                 f"{attribute} = (TimeoutError,)"
@@ -87,7 +87,7 @@ def _seconds(automation: type[Automation[Any]], name: str, attribute: str) -> fl
 
 def _require_schedule(automation: type[Automation[Any]], name: str) -> None:
     given: object = getattr(automation, "schedule", None)
-    if automation.kind is not Kind.USAGE:
+    if automation.kind is not RequestKind.USAGE:
         if is_crontab(given):
             raise RegistrationError(
                 f"{name} has a schedule, which is for usage listings: {automation.kind} requests "
@@ -119,7 +119,7 @@ def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
         raise given
 
     try:
-        outcome = judge(automation.kind, decide)
+        outcome = interpret(automation.kind, decide)
     except InvalidDecision as error:
         raise RegistrationError(f"{name}: when_exhausted: {error}; 'park' it") from error
     except Message as error:
@@ -161,13 +161,15 @@ class AutomationProcessor:
         config: The account, in force while user code runs.
     """
 
-    def __init__(self, kind: Kind, make: Callable[[], Automation[Any]], config: Config) -> None:
+    def __init__(
+        self, kind: RequestKind, make: Callable[[], Automation[Any]], config: Config
+    ) -> None:
         self.kind = kind
         self._make = make
         self._config = config
         self._made: tuple[int, Automation[Any]] | None = None
         self._lock = threading.Lock()
-        self._rules: Rules | None = None
+        self._rules: ErrorRules | None = None
 
     def __str__(self) -> str:
         return type(self.automation).__name__
@@ -182,7 +184,7 @@ class AutomationProcessor:
             return self._made[1]
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> ErrorRules:
         """What the automation says of its errors, its patience and its time."""
         if self._rules is None:
             self._rules = rules_of(type(self.automation))
@@ -203,9 +205,9 @@ class AutomationProcessor:
     def _is_covered(product: str, named: Collection[str]) -> bool:
         return not named or not product or product in named
 
-    def sightings(
+    def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
-    ) -> Iterator[Sighting]:
+    ) -> Iterator[PendingRequest]:
         """List what waits for this automation, or of it one request; `now` in seconds.
 
         An overridden `list` is asked; otherwise the rows are read without making models of them.
@@ -218,7 +220,9 @@ class AutomationProcessor:
         # A list may have a hundred thousand rows, which is why little is asked anew for each.
         for row in rows:
             if not row.get("id"):
-                logger.error(LogEvent("row without id", kind=self.kind, path=KINDS[self.kind].path))
+                logger.error(
+                    LogEvent("poll.row_without_id", kind=self.kind, path=KINDS[self.kind].path)
+                )
             elif request_id and row["id"] != request_id:
                 # An overridden list has all of them.
                 continue
@@ -230,10 +234,12 @@ class AutomationProcessor:
                     yield sighting
                 else:
                     # No worker would take a message about it.
-                    logger.error(LogEvent("row with an odd id", kind=self.kind, id=sighting.ref.id))
+                    logger.error(
+                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=sighting.ref.id)
+                    )
 
-    def sighting(self, document: JSON, *, now: float) -> Sighting:
-        """Name the request and its visit; `now` in seconds since the epoch."""
+    def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
+        """Name the request and its cycle; `now` in seconds since the epoch."""
         return self._sighting(document, self._period(now))
 
     def _period(self, now: float) -> str:
@@ -241,11 +247,13 @@ class AutomationProcessor:
         automation = self.automation
         return automation.due_period(now) if isinstance(automation, UsageAutomation) else ""
 
-    def _sighting(self, document: JSON, period: str) -> Sighting:
-        request_id, visit = str(document["id"]), visit_of(self.kind, document)
+    def _sighting(self, document: JSON, period: str) -> PendingRequest:
+        request_id, cycle = str(document["id"]), cycle_of(self.kind, document)
         if period:
-            request_id, visit = f"{request_id}@{period}", period
-        return Sighting(Ref(self.kind, request_id), visit, product_of(self.kind, document))
+            request_id, cycle = f"{request_id}@{period}", period
+        return PendingRequest(
+            RequestKey(self.kind, request_id), cycle, product_of(self.kind, document)
+        )
 
     def run(self, document: JSON, job: Job) -> None:
         """Process one request with a copy of the automation that is bound to the job."""
@@ -257,7 +265,7 @@ class AutomationProcessor:
     def _asked(self) -> frozenset[str]:
         with use_config(self._config):
             asked = statuses_of(to_query(self.automation.filters()))
-        return asked or frozenset({KINDS[self.kind].waiting})
+        return asked or frozenset({KINDS[self.kind].waiting_status})
 
     def _rows(
         self, automation: Automation[Any], connect: Connect, request_id: str

@@ -35,8 +35,8 @@ def last_time(schedule: Crontab, now: float) -> float | None:
     moment = datetime.fromtimestamp(now, UTC)
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     # The times of a day, of which today those are left out that are to come.
-    minutes = sorted(60 * one + other for one in hour for other in minute)
-    today = [one for one in minutes if one <= 60 * moment.hour + moment.minute]
+    minutes = sorted(60 * item + other for item in hour for other in minute)
+    today = [item for item in minutes if item <= 60 * moment.hour + moment.minute]
     for days in range(MOST_DAYS):
         day = midnight - timedelta(days=days)
         facts = day.isoweekday() % 7, day.day, day.month

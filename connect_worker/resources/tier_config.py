@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.models import BaseModel, Param, TierConfigRequest
 from connect_worker.resources.automation import Automation
 
@@ -25,7 +25,7 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
         {'template': {'id': 'TL-111-222-333'}}
     """
 
-    kind = Kind.TIER_CONFIG
+    kind = RequestKind.TIER_CONFIG
     model_class: ClassVar[type[BaseModel]] = TierConfigRequest
     request_class: ClassVar[type[BaseModel]] = TierConfigRequest
 

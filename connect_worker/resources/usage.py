@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar
 
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
@@ -28,7 +28,7 @@ from connect_worker.resources.automation import Automation, require_imported
 from connect_worker.resources.schedule import Crontab, last_time
 from connect_worker.resources.usage_sheet import spreadsheet
 
-#: How each period is named; the name is the listing's visit.
+#: How each period is named; the name is the listing's cycle.
 PERIODS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 
 
@@ -48,7 +48,7 @@ class UsageAutomation(Automation[UsageListing]):
         Report(note='nothing was used in 2026-02')
     """
 
-    kind = Kind.USAGE
+    kind = RequestKind.USAGE
     # The seed's reference names UsageFile here, though listings are what is processed.
     model_class: ClassVar[type[BaseModel]] = UsageFile
     request_class: ClassVar[type[BaseModel]] = UsageListing
@@ -93,7 +93,7 @@ class UsageAutomation(Automation[UsageListing]):
     @property
     def reporting_period(self) -> str:
         """The name of the period to report, such as `2026-11`; it stays when a report is late."""
-        return self._job.claim.visit if self._job else self.due_period(time.time())
+        return self._job.claim.cycle if self._job else self.due_period(time.time())
 
     def submit_usage(
         self, usage_file: UsageFile, usage_records: Iterable[UsageRecord]
@@ -104,8 +104,8 @@ class UsageAutomation(Automation[UsageListing]):
         nothing is created. They are read once and one by one, so hand over a generator if they are
         many: 200,000 need 26 MB of resident memory at the peak, above an idle worker's.
 
-        Under the worker, creation and upload are steps of the visit: a rerun after a crash finds
-        the file that was created (by its `external_id`, the visit's idempotency key unless you set
+        Under the worker, creation and upload are steps of the cycle: a rerun after a crash finds
+        the file that was created (by its `external_id`, the cycle's idempotency key unless you set
         one) and goes on with the upload; what is uploaded is not read again.
 
         Args:
@@ -184,7 +184,7 @@ class UsageAutomation(Automation[UsageListing]):
         return f"usage-file-{self._submitted}-{name}"
 
     def _find(self, body: JSON) -> JSON:
-        """Look for the file that an earlier run of this visit created."""
+        """Look for the file that an earlier run of this cycle created."""
         marker = body["external_id"]
         rows = self.client.get_all("usage/files", {"external_id": marker})
         return next((row for row in rows if row.get("external_id") == marker), None)

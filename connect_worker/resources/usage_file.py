@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.models import BaseModel, UsageFile
 from connect_worker.resources.automation import Automation
 
@@ -26,7 +26,7 @@ class UsageFileAutomation(Automation[UsageFile]):
         'usage/files/UF-1/submit'
     """
 
-    kind = Kind.USAGE_FILE
+    kind = RequestKind.USAGE_FILE
     model_class: ClassVar[type[BaseModel]] = UsageFile
     request_class: ClassVar[type[BaseModel]] = UsageFile
 

@@ -68,10 +68,10 @@ def require_distinct(settings: Iterable[Settings]) -> None:
         SettingsError: Two are: each request would be looked for twice, at two paces.
     """
     named: dict[str, Settings] = {}
-    for one in settings:
-        other = named.setdefault(one.account, one)
-        if other is not one:
-            key = one.variable("API_KEY")
+    for setting in settings:
+        other = named.setdefault(setting.account, setting)
+        if other is not setting:
+            key = setting.variable("API_KEY")
             raise SettingsError(
                 f"{other.variable('API_KEY')} and {key} are of one account: name it once",
                 setting=key,

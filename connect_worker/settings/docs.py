@@ -37,7 +37,7 @@ class _Told:
     also: tuple[str, ...]
 
 
-def told(
+def doc(
     meaning: str, *, unset: str | None = None, also: tuple[str, ...] = ()
 ) -> Mapping[str, object]:
     """Return a field's metadata: what its setting means.
@@ -58,16 +58,16 @@ def descriptions(settings: type) -> Iterator[Description]:
     Raises:
         TypeError: A field has no description.
     """
-    for one in fields(settings):
-        said = one.metadata.get(_KEY)
+    for field in fields(settings):
+        said = field.metadata.get(_KEY)
         if not isinstance(said, _Told):
-            raise TypeError(f"{one.name} is not described: give its field `metadata=told(…)`")
-        variable = one.name.upper()
-        file = () if one.repr else (f"{variable}_FILE",)
+            raise TypeError(f"{field.name} is not described: give its field `metadata=told(…)`")
+        variable = field.name.upper()
+        file = () if field.repr else (f"{variable}_FILE",)
         yield Description(
             variables=(variable, *file, *said.also),
-            default=_default(one) if said.unset is None else said.unset,
-            unit=next((unit for end, unit in _UNITS.items() if one.name.endswith(end)), ""),
+            default=_default(field) if said.unset is None else said.unset,
+            unit=next((unit for end, unit in _UNITS.items() if field.name.endswith(end)), ""),
             meaning=said.meaning,
         )
 

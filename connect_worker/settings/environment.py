@@ -14,7 +14,7 @@ from environs import Env, ValidationError
 from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.exceptions import SettingsError
-from connect_worker.observability.masking import hide
+from connect_worker.observability.masking import register_secret
 
 PREFIX: Final = "CONNECT_"
 #: A number that has a default, or one that may be left out.
@@ -71,9 +71,9 @@ def hide_passwords(variable: str, url: str) -> None:
     Raises:
         SettingsError: It can't be read, or its password is where programs show it.
     """
-    for one in url.split(";"):
+    for item in url.split(";"):
         try:
-            parts = urlsplit(one)
+            parts = urlsplit(item)
             # Read here, for its own error would show what it takes for a port.
             _ = parts.port
         except ValueError:
@@ -82,7 +82,7 @@ def hide_passwords(variable: str, url: str) -> None:
             ) from None
         if "password" in parse_qs(parts.query):
             raise _refused(variable, "has its password in the query: put it before the @")
-        hide(parts.password or "", unquote(parts.password or ""))
+        register_secret(parts.password or "", unquote(parts.password or ""))
 
 
 def encryption_keys(listed: str) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def encryption_keys(listed: str) -> tuple[str, ...]:
         SettingsError: One of them is no key of Fernet's.
     """
     keys = tuple(part.strip() for part in listed.split(",") if part.strip())
-    hide(*keys)
+    register_secret(*keys)
     for place, key in enumerate(keys, 1):
         if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(
@@ -142,11 +142,11 @@ def queue_names(env: Env, name: str) -> tuple[str, ...]:
         SettingsError: One of them can't be the name of a queue.
     """
     found = names(env, name)
-    for one in found:
-        if not QUEUE_NAME.fullmatch(one) or one == "control":
+    for item in found:
+        if not QUEUE_NAME.fullmatch(item) or item == "control":
             raise _refused(
                 f"{PREFIX}{name}",
-                f"{one[:40]!r} is no name of a queue: up to 64 letters, digits, '-', '_' and '.', "
+                f"{item[:40]!r} is no name of a queue: up to 64 letters, digits, '-', '_' and '.', "
                 "and not `control`",
             )
     return tuple(dict.fromkeys(found))
@@ -158,12 +158,12 @@ def account_names(env: Env, name: str) -> tuple[str, ...]:
     Raises:
         SettingsError: One of them can't be a part of a variable's name, or is there twice.
     """
-    found = tuple(one.lower() for one in names(env, name))
-    for one in found:
-        if not _ACCOUNT.fullmatch(one):
+    found = tuple(item.lower() for item in names(env, name))
+    for item in found:
+        if not _ACCOUNT.fullmatch(item):
             raise _refused(
                 f"{PREFIX}{name}",
-                f"{one[:40]!r} is no name of an account: up to 30 letters, digits and single "
+                f"{item[:40]!r} is no name of an account: up to 30 letters, digits and single "
                 "underscores, beginning with a letter",
             )
     if len(set(found)) < len(found):

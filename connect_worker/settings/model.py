@@ -23,8 +23,8 @@ from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
-from connect_worker.observability.masking import hide
-from connect_worker.settings.docs import told
+from connect_worker.observability.masking import register_secret
+from connect_worker.settings.docs import doc
 from connect_worker.settings.environment import (
     PREFIX,
     account_names,
@@ -80,159 +80,182 @@ POLL_VARIABLES: Mapping[str, str] = {
 class Settings:
     """All that a deployment chooses; times in seconds."""
 
-    api_url: str = field(
-        default="", metadata=told("the API of your account, ending in `/public/v1`")
-    )
+    api_url: str = field(default="", metadata=doc("the API of your account; ends in `/public/v1`"))
     api_key: str = field(
         default="",
         repr=False,
-        metadata=told("the service user's key, with or without `ApiKey ` before it"),
+        metadata=doc("the service user's key, with or without `ApiKey ` before it"),
     )
     products: tuple[str, ...] = field(
         default=(),
-        metadata=told("ids of the products to look after, with commas between", unset="all"),
+        metadata=doc(
+            "ids of the products whose requests are processed, separated by commas", unset="all"
+        ),
     )
     config_file: str = field(
         default="",
-        metadata=told(
-            "a `config.json` of the SDK instead (`apiEndpoint`, `apiKey`, `products`); "
-            "the three above override it"
+        metadata=doc(
+            "a `config.json` of the SDK (`apiEndpoint`, `apiKey`, `products`). The three "
+            "settings above override its values"
         ),
     )
     processors: tuple[str, ...] = field(
         default=(),
-        metadata=told(
-            "your modules: dotted names or `.py` paths, with commas between; `:Class` behind one "
-            "takes that automation of it alone"
+        metadata=doc(
+            "your modules, as dotted names or `.py` paths, separated by commas. `:Class` "
+            "after a module takes only that automation of it"
         ),
     )
     queues: tuple[str, ...] = field(
         default=(),
-        metadata=told(
-            "queues that automations have beside those of the kinds, with commas between",
+        metadata=doc(
+            "queues of your automations in addition to those of the kinds, separated by commas",
             unset="none",
         ),
     )
     redis_url: str = field(
-        default=DEFAULT_REDIS_URL, repr=False, metadata=told("the ledger, and the broker")
+        default=DEFAULT_REDIS_URL,
+        repr=False,
+        metadata=doc(
+            "the Redis of the ledger, and of the broker unless `CONNECT_BROKER_URL` names "
+            "another one"
+        ),
     )
     broker_url: str = field(
         default=DEFAULT_REDIS_URL,
         repr=False,
-        metadata=told(
-            "the broker, where it is another one; RabbitMQ (`amqp://…`) too",
+        metadata=doc(
+            "the broker, if it is not the ledger's Redis: another Redis, or RabbitMQ (`amqp://…`)",
             unset="`CONNECT_REDIS_URL`",
         ),
     )
     #: By kind.
     poll_seconds: Mapping[str, float] = field(
         default_factory=dict,
-        metadata=told(
-            "between two polls of a kind: of each, or of the one that the variable names",
+        metadata=doc(
+            "time between two polls of a kind: `CONNECT_POLL_SECONDS` for all kinds, the "
+            "others for the kind in their name",
             unset=f"{DEFAULT_POLL_SECONDS:g}",
             also=tuple(POLL_VARIABLES.values()),
         ),
     )
     sweep_seconds: float = field(
         default=10.0,
-        metadata=told(
-            "between two sweeps, which wake what is due and rescue what a dead worker held"
+        metadata=doc(
+            "time between two sweeps. A sweep publishes the requests that are due and rescues "
+            "those of dead workers"
         ),
     )
     lease_seconds: float = field(
         default=60.0,
-        metadata=told("after so long without a heartbeat a worker counts as dead; 1 at least"),
+        metadata=doc(
+            "length of a lease, at least 1. A worker that has not renewed its lease for so "
+            "long counts as dead"
+        ),
     )
     max_attempts: int = field(
-        default=8, metadata=told("runs of a processor before its request is parked")
+        default=8, metadata=doc("attempts of a processor before its request is parked")
     )
     retry_base_seconds: float = field(
-        default=5.0, metadata=told("the first pause after an error; it doubles each time")
+        default=5.0,
+        metadata=doc("delay after the first failed attempt. It doubles with each further one"),
     )
-    retry_max_seconds: float = field(default=900.0, metadata=told("the longest pause"))
+    retry_max_seconds: float = field(
+        default=900.0, metadata=doc("the longest delay between two attempts")
+    )
     skip_seconds: float = field(
-        default=300.0, metadata=told("when a skipped request is looked at again")
+        default=300.0, metadata=doc("delay of a request that its processor skipped")
     )
     timeout_seconds: float = field(
-        default=30.0, metadata=told("how long one call waits for Connect's answer")
+        default=30.0, metadata=doc("how long a call waits for Connect's answer")
     )
-    page_size: int = field(default=500, metadata=told("rows per page of a list, 1,000 at most"))
+    page_size: int = field(default=500, metadata=doc("rows in one page of a list, 1,000 at most"))
     max_calls_per_second: float | None = field(
         default=None,
-        metadata=told("calls to Connect, of all workers of the account together", unset="no limit"),
+        metadata=doc(
+            "rate limit of the calls to Connect, for all workers of the account together",
+            unset="no limit",
+        ),
     )
     say_activated: bool = field(
         default=True,
-        metadata=told(
-            "whether an approval is told in the request's conversation (`Activated using …`), "
-            "as the SDK did: two calls of four"
+        metadata=doc(
+            "post an `Activated using …` message to the request's conversation after "
+            "approval, as the SDK does. `false` saves two of the four API calls of an "
+            "approval"
         ),
     )
     keep_days: float = field(
-        default=7.0, metadata=told("how long the record of a finished request is kept")
+        default=7.0, metadata=doc("how long the record of an ended request is kept")
     )
     heartbeat_file: str = field(
         default="",
-        metadata=told(
-            "a file that a worker touches every two seconds while it hears its broker, for probes",
+        metadata=doc(
+            "a file for liveness probes. A worker touches it every two seconds while it is "
+            "connected to its broker",
             unset="none",
         ),
     )
     log_format: str = field(
         default="auto",
-        metadata=told(
-            "of workers and beat: `text`, `json`, or `auto`: text on a terminal and JSON elsewhere"
+        metadata=doc(
+            "log format of workers and beat: `text`, `json`, or `auto` (text on a terminal, "
+            "otherwise JSON)"
         ),
     )
     flower_auth: str = field(
         default="",
         repr=False,
-        metadata=told("Flower's `user:password`; `FLOWER_BASIC_AUTH` does too", unset="none"),
+        metadata=doc("Flower's `user:password`; `FLOWER_BASIC_AUTH` works too", unset="none"),
     )
     #: The first one encrypts, all decrypt.
     encryption_key: tuple[str, ...] = field(
         default=(),
         repr=False,
-        metadata=told(
-            "keys with commas between: the first one encrypts what the ledger keeps of decisions, "
-            "each opens it; [how](docs/security.md#encryption-of-the-ledger)",
+        metadata=doc(
+            "keys that encrypt the decisions in the ledger, separated by commas. The first "
+            "one encrypts, all of them decrypt: "
+            "[how](docs/security.md#encryption-of-the-ledger)",
             unset="none",
         ),
     )
     console_password: str = field(
         default="",
         repr=False,
-        metadata=told(
-            "of the web console (`connect-worker console`), 8 characters or more: who knows it may "
-            "act there",
+        metadata=doc(
+            "password of the web console (`connect-worker console`), at least 8 characters. "
+            "Everybody who knows it may change requests there",
             unset="none: read-only",
         ),
     )
     console_url: str = field(
         default="",
-        metadata=told("where people find the console; Flower then leads to it", unset="none"),
+        metadata=doc("the console's address for users. Flower links to it", unset="none"),
     )
     flower_url: str = field(
         default="",
-        metadata=told("where people find Flower; the console then leads to it", unset="none"),
+        metadata=doc("Flower's address for users. The console links to it", unset="none"),
     )
     webhook_secret: str = field(
         default="",
         repr=False,
-        metadata=told(
-            "signs Connect's notifications, 32 to 100 characters; [how](docs/webhooks.md)",
+        metadata=doc(
+            "signs Connect's webhook notifications; 32 to 100 characters: [how](docs/webhooks.md)",
             unset="none: no notifications",
         ),
     )
     webhook_url: str = field(
         default="",
-        metadata=told("where Connect reaches `connect-worker webhook`, for `webhook register`"),
+        metadata=doc(
+            "the address at which Connect reaches `connect-worker webhook serve`; `webhook "
+            "register` needs it"
+        ),
     )
     accounts: tuple[str, ...] = field(
         default=(),
-        metadata=told(
-            "names of several accounts, with commas between; each has variables of its own, "
-            "such as `CONNECT_<NAME>_API_KEY`",
+        metadata=doc(
+            "names of several accounts, separated by commas. Each account has variables of "
+            "its own, such as `CONNECT_<NAME>_API_KEY`",
             unset="the one above",
         ),
     )
@@ -362,11 +385,11 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     hide_passwords("CONNECT_REDIS_URL", redis_url)
     hide_passwords("CONNECT_BROKER_URL", broker_url)
     flower_auth = secret(env, "FLOWER_AUTH")
-    hide(flower_auth.partition(":")[2])
+    register_secret(flower_auth.partition(":")[2])
     console_password = secret(env, "CONSOLE_PASSWORD", validate=_LONG_ENOUGH)
-    hide(console_password)
+    register_secret(console_password)
     webhook_secret = secret(env, own("WEBHOOK_SECRET"), validate=_STRONG)
-    hide(webhook_secret)
+    register_secret(webhook_secret)
     return {
         "api_url": text(env, own("API_URL")),
         "api_key": secret(env, own("API_KEY")),

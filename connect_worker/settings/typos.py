@@ -32,7 +32,9 @@ def misspelt(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -> 
         environment: All variables, after `.env` was read.
         accounts: The names of several accounts, which have variables of their own.
     """
-    settings = [variable for one in descriptions(Settings) for variable in one.variables]
+    settings = [
+        variable for description in descriptions(Settings) for variable in description.variables
+    ]
     owners = ["", *(f"{account.upper()}_" for account in accounts if account)]
     known = {f"{owner}{setting}" for owner in owners for setting in settings}
     for name in sorted(environment):

@@ -8,15 +8,15 @@ from connect_worker.domain.outcomes import (
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
 )
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.dry_run.capturing_transport import Call
-from connect_worker.dry_run.record import NotRecorded, Record
-from connect_worker.dry_run.runner import Run
+from connect_worker.dry_run.record import NotInRecord, Record
+from connect_worker.dry_run.runner import DryRun
 from connect_worker.testing.builders import (
     cancel,
     change,
@@ -33,17 +33,17 @@ from connect_worker.testing.running import recorded, run
 __all__ = [
     "Approve",
     "Call",
+    "DryRun",
     "Fail",
     "FileAction",
     "Inquire",
-    "Kind",
-    "Leave",
-    "NotRecorded",
+    "NoDecision",
+    "NotInRecord",
     "Outcome",
     "Record",
-    "Ref",
     "Report",
-    "Run",
+    "RequestKey",
+    "RequestKind",
     "Skip",
     "State",
     "cancel",

@@ -11,10 +11,10 @@ from typing import Any
 
 from connect_worker.config import Config
 from connect_worker.domain.states import JSON
-from connect_worker.dry_run.record import Record, Replaying
-from connect_worker.dry_run.runner import Run, rehearse
-from connect_worker.dry_run.sandbox_transport import URL, StandIn
-from connect_worker.dry_run.transport import Carrier
+from connect_worker.dry_run.record import Record, ReplayTransport
+from connect_worker.dry_run.runner import DryRun, dry_run
+from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
+from connect_worker.dry_run.transport import Transport
 from connect_worker.models import BaseModel
 from connect_worker.resources.automation import Automation
 
@@ -26,7 +26,7 @@ def run(
     answers: Mapping[str, JSON] | None = None,
     steps: Mapping[str, JSON] | None = None,
     at: datetime | None = None,
-) -> Run:
+) -> DryRun:
     """Run a processor over a request as a worker does, without network, Redis or Celery.
 
     The engine is the worker's own. Connect is a stand-in that takes whatever is posted and keeps
@@ -70,13 +70,13 @@ def run(
     if isinstance(request, Record):
         if request.kind is not kind:
             raise TypeError(f"the record is of a {request.kind} request, not of {kind}")
-        reads: Carrier = Replaying(request.reads)
+        reads: Transport = ReplayTransport(request.reads)
     else:
-        reads = StandIn(kind, str(document.get("id")))
+        reads = SandboxTransport(kind, str(document.get("id")))
     moment = None if at is None else at.timestamp()
     # The client of an account is shared by its process: one run at a time has it.
     with _one_at_a_time:
-        done = rehearse(
+        done = dry_run(
             automation,
             document,
             config=_config(),
@@ -85,7 +85,7 @@ def run(
             steps=steps,
             clock=None if moment is None else lambda: moment,
         )
-    if isinstance(reads, Replaying) and reads.missed:
+    if isinstance(reads, ReplayTransport) and reads.missed:
         raise reads.missed
     return done
 
@@ -100,7 +100,8 @@ def recorded(path: str | Path) -> Record:
     Examples:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
-        ...     Record(Kind.FULFILLMENT, purchase(id="PR-1").json).save(f"{folder}/order.json")
+        ...     order = Record(RequestKind.FULFILLMENT, purchase(id="PR-1").json)
+        ...     order.save(f"{folder}/order.json")
         ...     recorded(f"{folder}/order.json").request["id"]
         'PR-1'
     """

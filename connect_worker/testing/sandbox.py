@@ -19,18 +19,18 @@ from connect_worker.devtools.environment import (
     sandbox_command,
 )
 from connect_worker.devtools.processes import Processes
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.models import BaseModel, Fulfillment, TierConfigRequest, UsageFile, UsageListing
 
 START_SECONDS: Final = 30.0
 TIMEOUT_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.05
 
-_KINDS: Final[Mapping[type[BaseModel], Kind]] = {
-    Fulfillment: Kind.FULFILLMENT,
-    TierConfigRequest: Kind.TIER_CONFIG,
-    UsageFile: Kind.USAGE_FILE,
-    UsageListing: Kind.USAGE,
+_KINDS: Final[Mapping[type[BaseModel], RequestKind]] = {
+    Fulfillment: RequestKind.FULFILLMENT,
+    TierConfigRequest: RequestKind.TIER_CONFIG,
+    UsageFile: RequestKind.USAGE_FILE,
+    UsageListing: RequestKind.USAGE,
 }
 #: What the sandbox says itself of the requests that it is given.
 _ITS_OWN: Final = ("created", "created_at", "updated", "events", "params_form_url")

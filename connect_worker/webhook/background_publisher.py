@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.change_hints import ChangeHint
 from connect_worker.logger import LogEvent
 
 log: Final = logging.getLogger("connect_worker.webhook")
@@ -19,17 +19,17 @@ MOST_WAITING: Final = 1000
 #: How long an end waits for what is still to be sent.
 PATIENCE_SECONDS: Final = 2.0
 
-Notify = Callable[[Iterable[Notice]], None]
+Notify = Callable[[Iterable[ChangeHint]], None]
 
 
 class Messenger:
     """A thread that sends; a daemon, for the broker may leave it waiting for ever."""
 
     def __init__(self) -> None:
-        self._waiting: queue.Queue[tuple[Notify, Notice]] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[tuple[Notify, ChangeHint]] = queue.Queue(MOST_WAITING)
         threading.Thread(target=self._run, name="messenger", daemon=True).start()
 
-    def send(self, notify: Notify, notice: Notice) -> None:
+    def send(self, notify: Notify, notice: ChangeHint) -> None:
         """Have a message sent soon; with too many before it, by the sweep."""
         try:
             self._waiting.put_nowait((notify, notice))
@@ -49,6 +49,6 @@ class Messenger:
                 notify([notice])
             except Exception:
                 # Whatever the broker's client raises: the sweep sends another one.
-                log.exception(LogEvent("message not sent", notice=notice))
+                log.exception(LogEvent("webhook.publish_failed", notice=notice))
             finally:
                 self._waiting.task_done()

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from connect_worker.domain.change_hints import OBJECT_CLASSES, Heard, Notice, find_id
-from connect_worker.domain.states import Kind
+from connect_worker.domain.change_hints import OBJECT_CLASSES, ChangeHint, HintResult, find_id
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
@@ -30,12 +30,12 @@ from connect_worker.webhook.signature import NotSigned, Signature, verify
 _KINDS: Final = {name: kind for kind, name in OBJECT_CLASSES.items()}
 
 
-def place_of(account: str, kind: Kind) -> str:
+def place_of(account: str, kind: RequestKind) -> str:
     """Return the path of a kind's notifications; "" is the only account."""
     return "/".join(("", *filter(None, [account]), OBJECT_CLASSES[kind]))
 
 
-def read_place(path: str, accounts: Container[str]) -> tuple[str, Kind] | None:
+def read_place(path: str, accounts: Container[str]) -> tuple[str, RequestKind] | None:
     """Return the account and the kind that a path names; None when it names none.
 
     A proxy may leave a prefix of its own before it.
@@ -191,15 +191,15 @@ class Receive(RequestHandler):
             raise Refused(503, f"not noted: {error}") from None
         finally:
             self._house.waiting -= 1
-        self.set_status(200 if heard is Heard.REPLAYED else 202)
+        self.set_status(200 if heard is HintResult.REPLAYED else 202)
         self.finish({"verdict": heard.value})
-        log.info(LogEvent("notification", verdict=heard.value, **self._facts))
-        if heard is Heard.NEW:
+        log.info(LogEvent("webhook.notification_received", verdict=heard.value, **self._facts))
+        if heard is HintResult.NEW:
             # Lost with this process, or with the broker, the sweep sends another one.
             self._house.messenger.send(self._account.notify, notice)
 
-    def _note(self, notice: Notice) -> tuple[Heard, Notice]:
-        return self._account.ledger.notice(
+    def _note(self, notice: ChangeHint) -> tuple[HintResult, ChangeHint]:
+        return self._account.ledger.add_hint(
             notice,
             digest=self._signature.digest(bytes(self._body)),
             remember_seconds=self._signature.remember_seconds,
@@ -224,7 +224,7 @@ class Receive(RequestHandler):
         if untold is not None:
             more = {"untold": untold} if untold else {}
             facts = {**self._facts, "status": status_code, "peer": self.request.remote_ip, **more}
-            log.warning(LogEvent("notification refused", verdict=verdict, **facts))
+            log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **facts))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Leave a refusal to its one line."""
@@ -232,7 +232,7 @@ class Receive(RequestHandler):
             super().log_exception(typ, value, tb)
 
 
-def _read(kind: Kind, body: bytes) -> Notice:
+def _read(kind: RequestKind, body: bytes) -> ChangeHint:
     """Return what a body tells.
 
     Raises:
@@ -247,4 +247,4 @@ def _read(kind: Kind, body: bytes) -> Notice:
     said = document.get("object_class")
     if said is not None and said != OBJECT_CLASSES[kind]:
         raise Refused(400, "another kind")
-    return Notice(kind, find_id(kind, document))
+    return ChangeHint(kind, find_id(kind, document))

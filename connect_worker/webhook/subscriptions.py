@@ -9,7 +9,7 @@ from typing import Any, Final
 from connect_worker.api import Client
 from connect_worker.domain.change_hints import OBJECT_CLASSES
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import JSON, Kind
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import SettingsError
 from connect_worker.resources.discovery import load_registry
@@ -83,12 +83,16 @@ class Office:
         secret = secret_of(self._settings)
         return [
             Wanted(product, kind, self.url + place_of(self.account, kind), secret)
-            for kind in Kind
+            for kind in RequestKind
             for product in self._products(kind)
         ]
 
-    def _products(self, kind: Kind) -> Iterable[str]:
-        named = [one.products for one in self._registry.registrations if one.kind is kind]
+    def _products(self, kind: RequestKind) -> Iterable[str]:
+        named = [
+            registration.products
+            for registration in self._registry.registrations
+            if registration.kind is kind
+        ]
         own = dict.fromkeys(product for some in named for product in sorted(some or ()))
         if None not in named:
             return own
@@ -143,7 +147,7 @@ class Wanted:
     """A webhook as it should be."""
 
     product: str
-    kind: Kind
+    kind: RequestKind
     #: Where its notifications go.
     url: str
     secret: str = field(repr=False)
@@ -179,20 +183,20 @@ class Step:
 
 def compare(wanted: Sequence[Wanted], found: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
     """Tell what has to be done so that all that is wanted is there."""
-    for one in wanted:
-        there = [hook for hook in found if _is_it(hook, one)]
-        well = [hook for hook in there if _is_well(hook, one)]
+    for item in wanted:
+        there = [hook for hook in found if _is_it(hook, item)]
+        well = [hook for hook in there if _is_well(hook, item)]
         if well:
-            yield Step("keep", one, str(well[0]["id"]))
+            yield Step("keep", item, str(well[0]["id"]))
         elif there:
-            yield Step("update", one, str(there[0]["id"]))
+            yield Step("update", item, str(there[0]["id"]))
         else:
-            yield Step("create", one)
+            yield Step("create", item)
 
 
 def points_here(hook: Mapping[str, Any], base: str, account: str) -> bool:
     """Whether a webhook sends its notifications to this deployment."""
-    places = {base.rstrip("/") + place_of(account, kind) for kind in Kind}
+    places = {base.rstrip("/") + place_of(account, kind) for kind in RequestKind}
     return hook.get("external_url") in places
 
 

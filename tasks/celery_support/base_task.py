@@ -16,9 +16,9 @@ from typing import Any
 from celery import Task
 from celery.exceptions import TaskPredicate
 
-from connect_worker.domain.change_hints import is_notice
-from connect_worker.domain.kinds import is_name
-from connect_worker.domain.states import Kind
+from connect_worker.domain.change_hints import is_hint
+from connect_worker.domain.kinds import is_request_name
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.masking import mask_secrets
@@ -39,35 +39,35 @@ class MessageRefused(Exception):  # noqa: N818 - as the project's other errors a
     """A message that nobody of this project has sent."""
 
 
-def takes_name_of(kind: Kind) -> Takes:
+def takes_name_of(kind: RequestKind) -> Takes:
     """Take the name of one request of the kind."""
-    return partial(is_name, kind)
+    return partial(is_request_name, kind)
 
 
 def takes_kind(text: object) -> bool:
     """Take the name of a kind."""
-    return isinstance(text, str) and text in set(Kind)
+    return isinstance(text, str) and text in set(RequestKind)
 
 
 def takes_notice(text: object) -> bool:
     """Take a notice: a kind, or a kind and a request's id in Connect."""
-    return is_notice(text)
+    return is_hint(text)
 
 
-def problem(args: Sequence[Any], kwargs: Mapping[str, Any], takes: Takes | None) -> str:
+def problem(args: Sequence[Any], kwargs: Mapping[str, Any], validates: Takes | None) -> str:
     """Return why a task does not take these arguments; "" when it does."""
-    if kwargs or len(args) != (0 if takes is None else 1):
+    if kwargs or len(args) != (0 if validates is None else 1):
         return f"{len(args)} arguments and {len(kwargs)} named ones"
-    if takes is not None and not takes(args[0]):
+    if validates is not None and not validates(args[0]):
         return f"{str(args[0])[:80]!r} ({type(args[0]).__name__}) is no name that it takes"
     return ""
 
 
-class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
+class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
     """A task that logs where an error came from, and passes on what it says."""
 
     #: What its one argument may be; None for a task without one.
-    takes: Takes | None = None
+    validates: Takes | None = None
     # Celery logs it in one line, without a traceback.
     throws = (MessageRefused,)
 
@@ -84,17 +84,17 @@ class BriefTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
             raise
         except Exception as error:  # noqa: BLE001 - raised again, without its frames
             if not isinstance(error, LedgerUnavailable):
-                logger.exception(LogEvent("task failed", task=self.name))
+                logger.exception(LogEvent("celery.task_failed", task=self.name))
             raise _harmless(error) from None
 
     def _require_proper(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        why = problem(args, kwargs, self.takes)
+        why = problem(args, kwargs, self.validates)
         if any(getattr(self.request, name, None) for name in FOLLOWERS):
             why = why or "it carries messages to be sent after it"
         if why:
             # Else Celery would send some of them because the task failed.
             self.request.update(dict.fromkeys(FOLLOWERS))
-            logger.error(LogEvent("message refused", task=self.name, why=why))
+            logger.error(LogEvent("celery.message_rejected", task=self.name, why=why))
             raise MessageRefused(why)
 
     def on_failure(self, *told: Any) -> None:

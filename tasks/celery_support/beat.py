@@ -18,4 +18,4 @@ class TerseScheduler(Scheduler):
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
             # The traceback would show Celery's own calls, the same at each poll of an outage.
-            logger.error(LogEvent("not sent", entry=entry.name, error=error))
+            logger.error(LogEvent("beat.message_not_sent", entry=entry.name, error=error))

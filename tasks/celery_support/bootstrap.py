@@ -11,17 +11,17 @@ from functools import cache
 
 from connect_worker.api import client_for
 from connect_worker.domain.retry import RetryPolicy
-from connect_worker.domain.states import Kind
-from connect_worker.engine.lease import Heart
-from connect_worker.engine.metrics import Meter
-from connect_worker.engine.rate_limiter import KnownPause, Turnstile
-from connect_worker.engine.runtime import Engine
+from connect_worker.domain.states import RequestKind
+from connect_worker.engine.lease import LeaseKeeper
+from connect_worker.engine.metrics import CallMetrics
+from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
+from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
-from tasks.celery_support.process_killer import ChildReaper
+from tasks.celery_support.process_killer import PoolProcessKiller
 from tasks.celery_support.publisher import CeleryPublisher
 
 
@@ -46,7 +46,7 @@ def accounts() -> tuple[str, ...]:
         raise SystemExit(f"connect-worker: {error}") from None
 
 
-def engine(account: str = "") -> Engine:
+def engine(account: str = "") -> Runtime:
     """Return an account's engine; made by the worker's main process, inherited by its children.
 
     The parts are fork-safe: the Redis pool, the HTTP sessions and the heartbeat thread notice a
@@ -65,33 +65,33 @@ def _settings(account: str) -> Settings:
 
 
 @cache
-def _engine(account: str) -> Engine:
+def _engine(account: str) -> Runtime:
     chosen = settings(account)
     config = chosen.config()
-    meter = Meter()
+    meter = CallMetrics()
     ledger = RedisLedger.from_url(
         chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, tally=meter
     )
-    pause = KnownPause()
+    pause = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,
         timeout_seconds=chosen.timeout_seconds,
         page_size=chosen.page_size,
-        turnstile=Turnstile(ledger, pause, calls_per_second=chosen.max_calls_per_second),
+        turnstile=RateLimiter(ledger, pause, calls_per_second=chosen.max_calls_per_second),
         observe=meter,
     )
     registry = load_registry(chosen.processors, config)
     registry.require_queues(chosen.queues)
-    return Engine(
+    return Runtime(
         ledger=ledger,
         connect=client,
         publisher=CeleryPublisher(account, routes=registry.routes, products=ledger.products),
         registry=registry,
-        heart=Heart(ledger),
+        leases=LeaseKeeper(ledger),
         account=chosen.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
-        pause=pause,
+        breaker_cache=pause,
         policy=RetryPolicy(
             max_attempts=chosen.max_attempts,
             base_seconds=chosen.retry_base_seconds,
@@ -99,9 +99,9 @@ def _engine(account: str) -> Engine:
         ),
         lease_seconds=chosen.lease_seconds,
         skip_seconds=chosen.skip_seconds,
-        say_activated=chosen.say_activated,
-        keep_seconds=chosen.keep_days * 86_400,
-        poll_seconds={Kind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
-        reaper=ChildReaper(),
+        post_activation_message=chosen.say_activated,
+        retention_seconds=chosen.keep_days * 86_400,
+        poll_seconds={RequestKind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
+        process_killer=PoolProcessKiller(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

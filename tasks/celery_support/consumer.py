@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from connect_worker.ledger.scripts import remedy
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
-from tasks.celery_support.fair_share import Shares
+from tasks.celery_support.fair_share import FairShare
 
 # Waking a worker's event loop from another thread.
 #
@@ -127,14 +127,14 @@ class AccountConsumers:
         by_account: dict[str, list[Queue]] = defaultdict(list)
         for queue in queues:
             by_account[account_at(queue.name)].append(queue)
-        self._shares = Shares(by_account)
+        self._shares = FairShare(by_account)
         self._consumers: dict[str, Any] = {
             account: self._open(account, found) for account, found in by_account.items()
         }
         if self._slots < len(self._consumers):
             logger.warning(
                 LogEvent(
-                    "fewer slots than accounts",
+                    "worker.fewer_slots_than_accounts",
                     slots=self._slots,
                     accounts=len(self._consumers),
                     why="accounts that hang can hold up the others: give it more (-c), or workers "
@@ -324,7 +324,7 @@ class PatientConsumer(Consumer):
             super().on_connection_error_after_connected(exc)
             return
         said = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
-        logger.error(LogEvent("broker refuses", seconds=PAUSE_SECONDS, error=said))
+        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=said))
         let_go(self.connection)
         for _ in range(PAUSE_SECONDS):
             # Raises when the worker was told to stop.

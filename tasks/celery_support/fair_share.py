@@ -20,7 +20,7 @@ BRISK_SECONDS: Final = 5.0
 CREDIT_SECONDS: Final = 0.5
 
 
-class Shares:
+class FairShare:
     """Tells which account of a worker may take one more job.
 
     Args:

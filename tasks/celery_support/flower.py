@@ -57,7 +57,7 @@ def add_link(of_flower: dict[str, Any], url: str) -> None:
     texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.html")}
     before, end, after = texts.get(MENU, "").partition(END)
     if not end:
-        logger.warning(LogEvent("flower menu unknown", missing="the link to the console"))
+        logger.warning(LogEvent("flower.menu_unknown", missing="the link to the console"))
         return
     # Braces would be template code.
     address = escape(url.replace("{", "%7B").replace("}", "%7D"))
@@ -134,16 +134,16 @@ def refuse_what_is_open(**_: Any) -> None:
     if context is None or context.info_name != "flower":
         return
     # A blank one is a variable that a compose file or a shell script left unset.
-    options.basic_auth = [one for one in options.basic_auth if one]
+    options.basic_auth = [item for item in options.basic_auth if item]
     if why := problem(options):
         raise SystemExit(f"connect-worker: Flower does not start: {why}")
 
 
 def problem(chosen: Any) -> str:
     """Return what is wrong with the options; "" for nothing."""
-    for one in chosen.basic_auth:
-        user, _, password = one.partition(":")
-        if not (user and password and one.isascii()):
+    for item in chosen.basic_auth:
+        user, _, password = item.partition(":")
+        if not (user and password and item.isascii()):
             return (
                 "its password must be given as user:password, in ASCII "
                 "(FLOWER_BASIC_AUTH, CONNECT_FLOWER_AUTH)"

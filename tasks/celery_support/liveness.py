@@ -22,4 +22,4 @@ def touch(**_: Any) -> None:
         try:
             Path(name).touch()
         except OSError as error:
-            logger.warning(LogEvent("no sign of life", file=name, error=error))
+            logger.warning(LogEvent("worker.liveness_failed", file=name, error=error))

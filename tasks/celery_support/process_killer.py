@@ -18,7 +18,7 @@ from billiard.process import current_process
 GRACE_SECONDS = 5.0
 
 
-class ChildReaper:
+class PoolProcessKiller:
     """Ends the process that it is used in, if it is one of a pool's: its worker starts another."""
 
     def arm(self, seconds: float) -> None:

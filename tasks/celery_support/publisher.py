@@ -12,9 +12,9 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
     OperationalError,
 )
 
-from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.change_hints import ChangeHint
 from connect_worker.domain.routing import NO_ROUTES, OWN_QUEUE, Backlog, Route, Routes, route_for
-from connect_worker.domain.states import Kind, Ref
+from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import at
 from tasks.app import app
@@ -38,15 +38,15 @@ class CeleryPublisher:
         account: str = "",
         *,
         routes: Routes = NO_ROUTES,
-        products: Callable[[Sequence[Ref]], Sequence[str]] | None = None,
+        products: Callable[[Sequence[RequestKey]], Sequence[str]] | None = None,
     ) -> None:
         self._account = account
-        self._tasks = {kind: at(f"process.{kind}", account) for kind in Kind}
-        self._look, self._control = at("look", account), at("control", account)
+        self._tasks = {kind: at(f"process.{kind}", account) for kind in RequestKind}
+        self._refresh, self._control = at("refresh", account), at("control", account)
         self._routes = routes
         self._products = products
 
-    def publish(self, refs: Iterable[Ref]) -> None:
+    def publish(self, refs: Iterable[RequestKey]) -> None:
         """Send the messages; when the broker is away they are lost, and the sweep sends others."""
         waiting = list(refs)
         routed = list(zip(waiting, self._routes_of(waiting), strict=True))
@@ -59,9 +59,9 @@ class CeleryPublisher:
             [(self._tasks[ref.kind], ref.id, *ways[ref.kind, route]) for ref, route in routed]
         )
 
-    def notify(self, notices: Iterable[Notice]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         """Send the messages; a lost one, too, the sweep replaces."""
-        self._send([(self._look, str(notice), self._control, {}) for notice in notices])
+        self._send([(self._refresh, str(notice), self._control, {}) for notice in notices])
 
     def _send(self, waiting: Sequence[tuple[str, str, str, dict[str, int]]]) -> None:
         """Send messages: of each the task, its argument, the queue and options."""
@@ -77,11 +77,11 @@ class CeleryPublisher:
                     message = _message(task, argument)
                     app.amqp.send_task_message(producer, task, message, queue=queue, **options)
         except (BatchPublishError, OperationalError) as error:
-            logger.warning(LogEvent("messages lost", requests=len(waiting), error=error))
+            logger.warning(LogEvent("celery.publish_failed", requests=len(waiting), error=error))
 
     def backlogged(self) -> Backlog:
         """Tell of whose requests messages wait; of all while the broker is away."""
-        own = {kind: self._queue(kind, route_for(self._routes, kind, "")) for kind in Kind}
+        own = {kind: self._queue(kind, route_for(self._routes, kind, "")) for kind in RequestKind}
         others = {
             (kind, product): self._queue(kind, route)
             for (kind, product), route in self._routes.items()
@@ -91,14 +91,14 @@ class CeleryPublisher:
             with app.connection_or_acquire() as connection:
                 waiting = lengths(connection, {*own.values(), *others.values()})
         except OperationalError as error:
-            logger.warning(LogEvent("broker not reachable", error=error))
-            return Backlog(kinds=list(Kind))
+            logger.warning(LogEvent("celery.broker_unreachable", error=error))
+            return Backlog(kinds=list(RequestKind))
         return Backlog(
             kinds=[kind for kind, queue in own.items() if waiting[queue]],
             products={name: waiting[queue] > 0 for name, queue in others.items()},
         )
 
-    def _routes_of(self, refs: Sequence[Ref]) -> list[Route]:
+    def _routes_of(self, refs: Sequence[RequestKey]) -> list[Route]:
         """Return where each message goes: a product is read only of kinds that have routes."""
         kinds = {kind for kind, _ in self._routes}
         routed = [ref for ref in refs if ref.kind in kinds]
@@ -107,7 +107,7 @@ class CeleryPublisher:
         products = dict(zip(routed, self._products(routed), strict=True))
         return [route_for(self._routes, ref.kind, products.get(ref, "")) for ref in refs]
 
-    def _queue(self, kind: Kind, route: Route) -> str:
+    def _queue(self, kind: RequestKind, route: Route) -> str:
         return at(route.queue or kind.value, self._account)
 
 

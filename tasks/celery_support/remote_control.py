@@ -8,7 +8,7 @@ from typing import Any
 
 from kombu.exceptions import ChannelError, OperationalError
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.accounts import at
 from tasks import queues
@@ -39,7 +39,7 @@ def queues_taken(*, seconds: float) -> dict[str, list[str]]:
     return {worker: [queue["name"] for queue in taken] for worker, taken in (found or {}).items()}
 
 
-def send_polls(kinds: Sequence[Kind], account: str = "") -> None:
+def send_polls(kinds: Sequence[RequestKind], account: str = "") -> None:
     """Ask the workers to poll these kinds of an account now.
 
     Raises:

@@ -108,14 +108,14 @@ def tell_processors(**_: Any) -> None:
         with of_account(account):
             for kind, names in engine(account).registry.coverage.items():
                 for name in names:
-                    logger.info(LogEvent("processor", kind=kind, automation=name))
+                    logger.info(LogEvent("worker.processor_loaded", kind=kind, automation=name))
 
 
 def _check_redis() -> None:
     try:
         findings = inspect(connect(settings().redis_url))
     except LedgerUnavailable as error:
-        logger.warning(LogEvent("redis not reachable yet", error=error))
+        logger.warning(LogEvent("worker.redis_unreachable", error=error))
         return
     for finding in findings:
         if finding.level == "refuse":
@@ -142,7 +142,7 @@ def _check_broker_redis(connection: Any) -> None:
     try:
         findings = inspect_broker(connection.channel().client)
     except (LedgerUnavailable, *connection.connection_errors) as error:
-        logger.warning(LogEvent("broker not reachable yet", error=error))
+        logger.warning(LogEvent("worker.broker_unreachable", error=error))
         return
     for finding in findings:
         logger.warning(finding.message)
@@ -171,16 +171,16 @@ def poll_now(**_: Any) -> None:
             settings(account).config()
         except SettingsError as error:
             # Beat itself needs none of it, and need not know the key.
-            logger.warning(LogEvent("no account here; the workers need it", error=error))
+            logger.warning(LogEvent("beat.account_missing", error=error))
     for name, entry in app.conf.beat_schedule.items():
         queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
         try:
             app.send_task(entry["task"], entry.get("args", ()), queue=queue)
         except OperationalError as error:
-            logger.error(LogEvent("not sent", entry=name, error=error))
+            logger.error(LogEvent("beat.message_not_sent", entry=name, error=error))
             return
 
 
 def _tell_misspelt() -> None:
-    for one in misspelt(os.environ, accounts()):
-        logger.warning(str(one))
+    for item in misspelt(os.environ, accounts()):
+        logger.warning(str(item))

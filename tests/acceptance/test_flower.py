@@ -15,7 +15,7 @@ import requests
 from faults.stack import FaultStack
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .stack import ROOT
 
@@ -199,7 +199,7 @@ def test_it_refuses_to_start_where_it_would_be_open(
     port = free_port()
     ended = run_flower(stack, f"--port={port}", *arguments, directory=elsewhere, **variables)
     assert ended.returncode == 1
-    [line] = [one for one in ended.stderr.splitlines() if one.startswith("connect-worker:")]
+    [line] = [line for line in ended.stderr.splitlines() if line.startswith("connect-worker:")]
     assert "Flower does not start" in line
     assert why in line
     assert "secret" not in ended.stderr
@@ -217,9 +217,10 @@ def test_each_job_shows_its_request_its_product_and_how_it_ended_in_words(
     }
     url = start_flower(stack, FLOWER_UNAUTHENTICATED_API="true")
     stack.work()
-    raised = Ref(Kind.FULFILLMENT, ids["raise"])
+    raised = RequestKey(RequestKind.FULFILLMENT, ids["raise"])
     stack.until_soon(
-        lambda: (found := stack.ledger().entry(raised)) and found.state is State.PARKED, "parked"
+        lambda: (found := stack.ledger().get_record(raised)) and found.state is State.PARKED,
+        "parked",
     )
     stack.until_soon(lambda: len(ended(url)) >= 4, "Flower knows of all jobs")
     rows = ended(url)

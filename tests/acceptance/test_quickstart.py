@@ -24,7 +24,7 @@ PAGE = blocks("docs/quickstart.md")
 
 
 def only(language: str, begins: str = "") -> Block:
-    [found] = [one for one in PAGE if one.language == language and one.text.startswith(begins)]
+    [found] = [item for item in PAGE if item.language == language and item.text.startswith(begins)]
     return found
 
 
@@ -128,8 +128,8 @@ def test_the_quick_start_leads_to_decided_requests(reader: Reader) -> None:
     until(lambda: reader.types(asks).count("PR-") == reader.fulfillments(), "all are listed")
     asked = reader.types(asks)
     assert "All is well" in asked
-    one = re.findall(r"PR-[\d-]+", asked)[0]
-    assert "settled" in reader.types(f"connect-worker show {one}")
+    item = re.findall(r"PR-[\d-]+", asked)[0]
+    assert "completed" in reader.types(f"connect-worker show {item}")
 
     # Step 5, for an account that is not there: doctor says so, and what to do.
     account = only("sh", "unset").text.replace("connect-worker doctor", "")

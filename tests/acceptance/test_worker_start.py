@@ -86,7 +86,7 @@ def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:
         assert worker.wait(timeout=60) == 1
         # Celery warns a superuser before it; there is no traceback.
         assert stack.log("worker", lines=1) == (
-            f"connect-worker: maxmemory-policy is {EVICTING}, Redis may evict live visits: "
+            f"connect-worker: maxmemory-policy is {EVICTING}, Redis may evict live cycles: "
             "set it to noeviction"
         )
         assert "Traceback" not in stack.log("worker", lines=200)
@@ -99,7 +99,7 @@ def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None
         stack.until(
             lambda: "Trying again in" in stack.log("worker"), "the worker waits", seconds=60
         )
-        assert "broker not reachable yet" in stack.log("worker")
+        assert "worker.broker_unreachable" in stack.log("worker")
 
 
 @pytest.mark.long

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .stack import Account, Estate
 
@@ -13,21 +13,21 @@ def until_done(estate: Estate, *accounts: Account) -> None:
         settled = len(account.requests())
         estate.until_soon(
             lambda account=account, settled=settled: (
-                account.ledger.counts()[Kind.FULFILLMENT][State.SETTLED] == settled
+                account.ledger.counts()[RequestKind.FULFILLMENT][State.COMPLETED] == settled
             ),
             f"{account.name} is done",
         )
 
 
 def assert_each_decided_once(account: Account) -> None:
-    """Each request has one outcome here, with one tenant, and the account's own visit of it."""
+    """Each request has one outcome here, with one tenant, and the account's own cycle of it."""
     for request_id, entry in account.requests().items():
-        actions = [one["action"] for one in entry["accepted"]]
+        actions = [item["action"] for item in entry["accepted"]]
         assert (actions, entry["refused"]) == (["approve"], []), request_id
         assert entry["vendor"]["effects"] == 1
-        record = account.ledger.entry(Ref(Kind.FULFILLMENT, request_id))
+        record = account.ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
         assert record is not None
-        assert record.state is State.SETTLED
+        assert record.state is State.COMPLETED
 
 
 def keys(account: Account) -> set[str]:

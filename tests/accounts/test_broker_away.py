@@ -31,7 +31,7 @@ def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: 
             for account in accounts:
                 estate.until_soon(lambda account=account: not account.waiting(), "all are decided")
                 for request_id, entry in account.requests().items():
-                    assert [one["action"] for one in entry["accepted"]] == ["approve"], request_id
+                    assert [item["action"] for item in entry["accepted"]] == ["approve"], request_id
                     assert entry["vendor"]["effects"] == 1
         finally:
             estate.stop()
@@ -45,11 +45,11 @@ def test_a_worker_of_two_accounts_that_is_told_to_stop_ends_its_jobs(
     accounts = [estate.open(name, orders=40, latency_ms=40) for name in ("eu", "us")]
     estate.worker("one", "--pool", pool, "-c", "4")
     estate.beat()
-    estate.until_soon(lambda: all(one.waiting() < 36 for one in accounts), "both are at work")
+    estate.until_soon(lambda: all(item.waiting() < 36 for item in accounts), "both are at work")
     process = estate.processes.pop("one")
     process.terminate()
     assert process.wait(timeout=60) == 0
-    left = [one.waiting() for one in accounts]
+    left = [item.waiting() for item in accounts]
     assert all(left)
     estate.worker("two", "--pool", pool, "-c", "4")
     until_done(estate, *accounts)

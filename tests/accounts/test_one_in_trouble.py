@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.states import RequestKind, State
 
 from .judging import assert_each_decided_once, until_done
 from .stack import Account, Estate, running_estate
@@ -69,12 +69,12 @@ def test_an_account_whose_calls_hang_slows_no_other(tmp_path: Path, pool: str) -
         assert eu.waiting() == 100
         # Its share; a poll that ended soon has let one or two more begin.
         assert eu.control("GET", "faults")[0]["hits"] <= SLOTS // 2 + 2
-        assert us.ledger.gate().failures == 0
+        assert us.ledger.breaker().failures == 0
 
 
 def is_near(beside: tuple[float, float], alone: tuple[float, float]) -> bool:
     """Whether the times beside the other account are about those alone."""
-    return all(one < FACTOR * other + 1 for one, other in zip(beside, alone, strict=True))
+    return all(item < FACTOR * other + 1 for item, other in zip(beside, alone, strict=True))
 
 
 @pytest.mark.long
@@ -94,7 +94,7 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
         # All that it had under way waits now; the other one's first order does not.
         assert seconds_to_decide(estate, us, 1) < HANG_SECONDS / 2
         assert eu.waiting()
-        estate.until_soon(lambda: eu.ledger.gate().failures, "its calls have timed out")
+        estate.until_soon(lambda: eu.ledger.breaker().failures, "its calls have timed out")
         eu.behave()
         until_done(estate, eu, us)
         for account in (eu, us):
@@ -122,12 +122,12 @@ def test_an_account_that_is_refused_or_down_pauses_alone(
     estate.beat()
     until_done(estate, us)
     assert_each_decided_once(us)
-    gate = us.ledger.gate()
-    assert (gate.failures, gate.closed_until) == (0, 0)
+    gate = us.ledger.breaker()
+    assert (gate.failures, gate.open_until) == (0, 0)
     assert eu.waiting() == 30
-    estate.until_soon(lambda: eu.ledger.gate().reason, "the account in trouble pauses")
-    assert sum(us.ledger.counts()[Kind.FULFILLMENT].values()) == 30
-    assert us.ledger.counts()[Kind.FULFILLMENT][State.SETTLED] == 30
+    estate.until_soon(lambda: eu.ledger.breaker().reason, "the account in trouble pauses")
+    assert sum(us.ledger.counts()[RequestKind.FULFILLMENT].values()) == 30
+    assert us.ledger.counts()[RequestKind.FULFILLMENT][State.COMPLETED] == 30
     if rule.get("status") == 429:
         return
     eu.behave()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 from .judging import assert_each_decided_once, until_done
 from .stack import Estate
@@ -24,9 +24,9 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
     assert (polls["fulfillment"]["seen"], polls["fulfillment"]["new"]) == (4, 4)
     assert eu.ledger.polls() == {}
     both = estate.answer("poll", "--wait", "60")["accounts"]
-    assert {name: len(one["polls"]) for name, one in both.items()} == {"eu": 4, "us": 4}
+    assert {name: len(item["polls"]) for name, item in both.items()} == {"eu": 4, "us": 4}
 
-    estate.until_soon(lambda: us.ledger.parked(Kind.FULFILLMENT), "one is parked")
+    estate.until_soon(lambda: us.ledger.parked(RequestKind.FULFILLMENT), "one is parked")
     until_done(estate, eu)
     lists = estate.answer("list", "--state", "parked")["accounts"]
     assert (lists["eu"]["total"], lists["us"]["total"]) == (0, 1)
@@ -41,7 +41,7 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
 
     boards = estate.answer("status")["accounts"]
     for name in ("eu", "us"):
-        assert boards[name]["kinds"]["fulfillment"]["settled"] == 4
+        assert boards[name]["kinds"]["fulfillment"]["completed"] == 4
         assert [worker.partition("@")[0] for worker in boards[name]["workers"]] == ["one"]
     told = estate.run("metrics", "--once").stdout
     for name in ("eu", "us"):
@@ -54,5 +54,9 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
         assert sum(float(line.rpartition(" ")[2]) for line in outcomes) == 4
         assert f'connect_worker_queue_messages{{queue="fulfillment@{name}"}} 0.0' in told
     findings = estate.answer("doctor")["findings"]
-    seen = {(one.get("account"), one["part"]) for one in findings if one["level"] == "ok"}
+    seen = {
+        (finding.get("account"), finding["part"])
+        for finding in findings
+        if finding["level"] == "ok"
+    }
     assert {("eu", "beat"), ("us", "beat"), ("eu", "Connect"), (None, "workers")} <= seen

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from connect_worker.domain.states import Kind, Ref
+from connect_worker.domain.states import RequestKey, RequestKind
 
 from .judging import assert_each_decided_once, keys, until_done
 from .stack import PROCESSORS, Estate, running_estate
@@ -38,10 +38,10 @@ def test_equal_ids_are_each_decided_once_in_their_own_account(
     for account in (eu, us):
         assert_each_decided_once(account)
         for request_id in account.requests():
-            record = account.ledger.entry(Ref(Kind.FULFILLMENT, request_id))
+            record = account.ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
             assert record is not None
             assert record.attempt == 1
-    # One id in two accounts: two visits, with a key each.
+    # One id in two accounts: two cycles, with a key each.
     assert len(keys(eu)) == len(keys(us)) == ORDERS
     assert not keys(eu) & keys(us)
 
@@ -76,8 +76,8 @@ def test_each_account_has_its_products_processors_and_pace(tmp_path: Path) -> No
         assert all(entry["status"] == "pending" for entry in others)
 
         by = {
-            name: {e["vendor"]["effects"] for e in one.requests().values()}
-            for name, one in estate.accounts.items()
+            name: {e["vendor"]["effects"] for e in item.requests().values()}
+            for name, item in estate.accounts.items()
         }
         assert by == {"eu": {0, 1}, "us": {0}}
         at = [datetime.fromisoformat(call["at"]).timestamp() for call in us.calls()]

@@ -16,8 +16,15 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from connect_worker.config import Config
-from connect_worker.domain.states import Claim, Kind, Poll, Ref, Sighting, State
-from connect_worker.engine.metrics import Meter, measuring
+from connect_worker.domain.states import (
+    Claim,
+    PendingRequest,
+    PollReport,
+    RequestKey,
+    RequestKind,
+    State,
+)
+from connect_worker.engine.metrics import CallMetrics, metric_labels
 from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.ledger import RedisLedger
 from connect_worker.settings.model import account_name
@@ -69,31 +76,33 @@ def environment(redis_url: str, broker_url: str = "") -> dict[str, str]:
 def fill(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.lpush("fulfillment", "a message")
-    meter = Meter()
+    meter = CallMetrics()
     ledger = RedisLedger.from_url(redis_url, account=ACCOUNT, tally=meter)
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(3)]
-    ledger.sight(
-        [Sighting(ref, None, PRODUCT) for ref in refs], seen_at=ledger.now(), requeue_seconds=60
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
+    ledger.register(
+        [PendingRequest(ref, None, PRODUCT) for ref in refs],
+        seen_at=ledger.now(),
+        requeue_seconds=60,
     )
-    with measuring(Kind.FULFILLMENT, PRODUCT):
+    with metric_labels(RequestKind.FULFILLMENT, PRODUCT):
         for seconds in (0.05, 0.3, 60.0):
             meter("POST", "", seconds)
         meter("PUT", "429", 0.1)
         meter("GET", "429", 0.1)
         meter("GET", "no answer", 30)
     settled, parked = (take(ledger, ref) for ref in refs[:2])
-    ledger.put_back(settled, State.RETRY, delay_seconds=0, cause="Connect down")
+    ledger.reschedule(settled, State.RETRY, delay_seconds=0, cause="Connect down")
     settled = take(ledger, refs[0])
     ledger.decide(settled, {"type": "approve"})
-    ledger.settle(settled, "approved", keep_seconds=60)
+    ledger.complete(settled, "approved", keep_seconds=60)
     ledger.park(parked, "broken")
-    ledger.polled(Kind.FULFILLMENT, Poll(seconds=0.5, seen=3, new=3))
-    ledger.polled(Kind.TIER_CONFIG, Poll(problem="paused: Connect is down"))
-    ledger.polled(Kind.USAGE, Poll(problem=NO_PROCESSOR))
-    ledger.close_gate(seconds=600, reason="Connect is down", failed=True)
+    ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=3, new=3))
+    ledger.record_poll(RequestKind.TIER_CONFIG, PollReport(problem="paused: Connect is down"))
+    ledger.record_poll(RequestKind.USAGE, PollReport(problem=NO_PROCESSOR))
+    ledger.trip_breaker(seconds=600, reason="Connect is down", failed=True)
 
 
-def take(ledger: RedisLedger, ref: Ref) -> Claim:
+def take(ledger: RedisLedger, ref: RequestKey) -> Claim:
     claim = ledger.claim(ref, owner="w1", lease_seconds=60)
     assert isinstance(claim, Claim)
     return claim

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connect_worker.cli.context import Exit
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Poll, State
+from connect_worker.domain.states import PollReport, RequestKind, State
 from connect_worker.ledger import RedisLedger
 from connect_worker.settings.accounts import settings_of
 
@@ -44,7 +44,7 @@ def branches(office: Office, monkeypatch: pytest.MonkeyPatch, redis_url: str) ->
 
 def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches: Branches) -> None:
     see(branches.eu, PR)
-    branches.us.close_gate(seconds=60, reason="Connect is down", failed=True)
+    branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     boards = branches.json("status", "--no-workers")["accounts"]
     assert list(boards) == ["eu", "us"]
     assert boards["eu"]["kinds"]["fulfillment"]["pending"] == 1
@@ -61,8 +61,8 @@ def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches:
 
 def test_status_is_sick_when_one_account_is(branches: Branches) -> None:
     for ledger in (branches.eu, branches.us):
-        for kind in Kind:
-            ledger.polled(kind, Poll(seconds=0.5))
+        for kind in RequestKind:
+            ledger.record_poll(kind, PollReport(seconds=0.5))
     assert branches.run("status", "--no-workers", "--check").exit_code == Exit.DONE
     branches.us.park(running(branches.us, PR), "broken")
     assert branches.run("status", "--no-workers", "--check").exit_code == Exit.NEEDS_ATTENTION
@@ -100,7 +100,7 @@ def test_lists_are_told_by_account(branches: Branches) -> None:
     see(branches.us, PR)
     see(branches.us, OTHER)
     lists = branches.json("list")["accounts"]
-    assert {name: one["total"] for name, one in lists.items()} == {"eu": 1, "us": 2}
+    assert {name: item["total"] for name, item in lists.items()} == {"eu": 1, "us": 2}
     assert branches.json("list", "-a", "us")["total"] == 2
 
 
@@ -131,7 +131,7 @@ def test_what_is_done_is_done_where_the_requests_are(branches: Branches) -> None
     branches.eu.park(running(branches.eu, PR), "broken")
     branches.us.park(running(branches.us, OTHER), "broken")
     document = branches.json("rerun", OTHER.id, PR.id, "--yes")["accounts"]
-    assert {name: one["done"] for name, one in document.items()} == {
+    assert {name: item["done"] for name, item in document.items()} == {
         "eu": [PR.id],
         "us": [OTHER.id],
     }
@@ -164,26 +164,28 @@ def test_doctor_tells_of_each_account_and_once_of_what_they_share(
 ) -> None:
     monkeypatch.delenv("CONNECT_EU_API_KEY")
     findings = branches.json("doctor", code=Exit.NEEDS_ATTENTION)["findings"]
-    of = {(one.get("account"), one["part"]): one for one in findings}
+    of = {(finding.get("account"), finding["part"]): finding for finding in findings}
     assert "CONNECT_EU_API_KEY not set" in of["eu", "settings"]["text"]
     assert of["us", "settings"]["level"] == "ok"
     assert "check CONNECT_US_API_URL" in of["us", "Connect"]["remedy"]
     assert ("us", "beat") in of
     for part in ("versions", "Redis", "workers"):
-        assert [one.get("account") for one in findings if one["part"] == part][:1] == [None]
+        assert [finding.get("account") for finding in findings if finding["part"] == part][:1] == [
+            None
+        ]
         assert ("us", part) not in of
-    assert len([one for one in findings if one["part"] == "versions"]) == 1
+    assert len([finding for finding in findings if finding["part"] == "versions"]) == 1
 
 
 def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> None:
     see(branches.eu, PR)
     for ref in (PR, OTHER):
         see(branches.us, ref)
-    branches.us.close_gate(seconds=60, reason="Connect is down", failed=True)
+    branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     with embedded_redis() as broker_url:
         branches.office.set(CONNECT_BROKER_URL=broker_url)
         done = branches.office.run_alone("metrics", "--once")
-        one = branches.office.run_alone("metrics", "--once", "--account", "eu").stdout
+        item = branches.office.run_alone("metrics", "--once", "--account", "eu").stdout
     assert (done.returncode, done.stderr) == (0, "")
     families = list(text_string_to_metric_families(done.stdout))
     assert len({family.name for family in families}) == len(families)
@@ -210,5 +212,5 @@ def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> Non
     assert of("failures_in_a_row", account="us") == 1
     assert of("ledger_up") == of("broker_up") == 1
     assert ("connect_worker_queue_messages", frozenset({("queue", "fulfillment@us")})) in samples
-    assert 'account="eu"' in one
-    assert 'account="us"' not in one
+    assert 'account="eu"' in item
+    assert 'account="us"' not in item

@@ -47,7 +47,7 @@ def test_an_expression_asks_for_labels_and_states_that_exist(served: str, expres
     matched = re.findall(r'(\w+)\s*(=~|=)\s*"([^"]*)"', expression)
     assert {name for name, _, _ in matched} <= known
     states = {text for name, _, text in matched if name == "state"}
-    assert {one for text in states for one in text.split("|")} <= set(State)
+    assert {item for text in states for item in text.split("|")} <= set(State)
 
 
 def test_each_alert_says_what_to_do() -> None:

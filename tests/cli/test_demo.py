@@ -103,7 +103,7 @@ def test_leaves_the_terminal_as_it_was(start: Start) -> None:
 @pytest.mark.long
 def test_names_the_process_that_ended_and_shows_its_log(start: Start, tmp_path: Path) -> None:
     demo = start("--requests", "24")
-    demo.read_until("settled")
+    demo.read_until("completed")
     beat = next(pid for pid, command in demo.alive().items() if " beat " in command)
 
     os.kill(beat, signal.SIGKILL)

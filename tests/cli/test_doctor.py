@@ -13,7 +13,7 @@ from sandbox.running import API_KEY, Client, running_sandbox
 
 from connect_worker.cli.context import Exit
 from connect_worker.cli.doctor import failed
-from connect_worker.domain.states import Kind, Poll
+from connect_worker.domain.states import PollReport, RequestKind
 from connect_worker.ledger import connect
 
 from .conftest import Office
@@ -129,7 +129,7 @@ def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
         client.config_set("maxmemory-policy", "allkeys-lru")
         deployed.set(CONNECT_REDIS_URL=url)
         levels = {found["text"]: found["level"] for found in examine(deployed)["Redis"]}
-    assert levels["maxmemory-policy is allkeys-lru, Redis may evict live visits"] == "fail"
+    assert levels["maxmemory-policy is allkeys-lru, Redis may evict live cycles"] == "fail"
     assert levels["Redis keeps nothing on disk, a restart forgets decisions"] == "warn"
 
 
@@ -140,13 +140,13 @@ def test_a_redis_that_is_away_is_told(deployed: Office, tmp_path: Path) -> None:
 
 def test_beat_is_known_by_the_polls(office: Office) -> None:
     assert examine(office)["beat"][0]["level"] == "fail"
-    for kind in Kind:
-        office.ledger.polled(kind, Poll())
+    for kind in RequestKind:
+        office.ledger.record_poll(kind, PollReport())
     assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
 
 
 def test_a_paused_account_is_told(office: Office) -> None:
-    office.ledger.close_gate(seconds=60, reason="503", failed=True)
+    office.ledger.trip_breaker(seconds=60, reason="503", failed=True)
     assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
 
 

@@ -38,8 +38,8 @@ def test_a_server_runs_for_the_time_of_the_block(tmp_path: Path) -> None:
 
 
 def test_each_server_without_a_port_has_its_own() -> None:
-    with embedded_redis() as one, embedded_redis() as other:
-        assert one != other
+    with embedded_redis() as item, embedded_redis() as other:
+        assert item != other
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:

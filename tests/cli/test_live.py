@@ -95,4 +95,4 @@ def test_words_are_completed(line: str, expected: set[str]) -> None:
     said = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True
     ).stdout
-    assert {one.partition(",")[2] for one in said.splitlines()} == expected
+    assert {line.partition(",")[2] for line in said.splitlines()} == expected

@@ -21,7 +21,7 @@ def test_the_ledger_is_told(served: str) -> None:
     assert of(samples, "ledger_up") == 1
     assert of(samples, "requests", **product, state="queued") == 1
     assert of(samples, "requests", **product, state="parked") == 1
-    assert of(samples, "visits_total", **product, state="settled") == 1
+    assert of(samples, "cycles_total", **product, state="completed") == 1
     assert of(samples, "outcomes_total", **product, outcome="approved") == 1
     assert 0 < of(samples, "oldest_pending_seconds", **product) < 600
     assert of(samples, "oldest_pending_seconds", account=ACCOUNT, kind="usage", product="") == 0

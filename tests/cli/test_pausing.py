@@ -8,7 +8,7 @@ import pytest
 from ledger.world import LONG, PR, look, see, woken
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind, Poll, Refusal
+from connect_worker.domain.states import ClaimDenied, PollReport, RequestKind
 
 from .conftest import Office
 
@@ -20,9 +20,9 @@ def test_a_pause_is_in_force_until_it_is_resumed(office: Office) -> None:
     for line, name in zip(said.splitlines(), ("PRD-1", "usage"), strict=True):
         assert re.fullmatch(rf"Paused: {name}, {since} \(the vendor is down\)", line)
     claim = office.ledger.claim(PR, owner="w", lease_seconds=LONG)
-    assert claim is Refusal.HELD
+    assert claim is ClaimDenied.OPERATOR_PAUSE
     assert office.json("resume", "PRD-1")["resumed"] == {"PRD-1": 1}
-    assert look(office.ledger).held_by == ""
+    assert look(office.ledger).paused_by == ""
     assert woken(office.ledger) == [PR]
     assert set(office.ledger.pauses()) == {"usage"}
 
@@ -39,8 +39,8 @@ def test_resume_says_what_is_still_paused_and_what_never_was(office: Office) -> 
 
 
 def test_the_board_and_the_story_tell_of_a_pause(office: Office) -> None:
-    for kind in Kind:
-        office.ledger.polled(kind, Poll())
+    for kind in RequestKind:
+        office.ledger.record_poll(kind, PollReport())
     see(office.ledger)
     office.said("pause", "fulfillment", "--reason", "a new version")
     office.ledger.claim(PR, owner="w", lease_seconds=LONG)

@@ -9,15 +9,15 @@ from rich.console import Console
 
 from connect_worker.devtools.dashboard import Pace, Scene, plain
 from connect_worker.devtools.environment import Ready
-from connect_worker.devtools.stack import Stage
+from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import Tally
-from connect_worker.domain.states import Kind, Ref, Sighting, State
+from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger import MemoryLedger
-from connect_worker.operations.status import Row, count_rows
+from connect_worker.operations.status import KindCounts, count_by_kind
 
 AT_WORK = Tally(
     {
-        Kind.FULFILLMENT: Row(
+        RequestKind.FULFILLMENT: KindCounts(
             pending=85,
             running=2,
             retrying=3,
@@ -25,11 +25,16 @@ AT_WORK = Tally(
             settled=33,
             outcomes={"approved": 21, "failed": 4, "inquired": 8},
         ),
-        Kind.TIER_CONFIG: Row(pending=30),
-        Kind.USAGE_FILE: Row(settled=7, outcomes={"submitted": 7}),
-        Kind.USAGE: Row(),
+        RequestKind.TIER_CONFIG: KindCounts(pending=30),
+        RequestKind.USAGE_FILE: KindCounts(settled=7, outcomes={"submitted": 7}),
+        RequestKind.USAGE: KindCounts(),
     },
-    {Kind.FULFILLMENT: 91, Kind.TIER_CONFIG: 30, Kind.USAGE_FILE: 0, Kind.USAGE: 20},
+    {
+        RequestKind.FULFILLMENT: 91,
+        RequestKind.TIER_CONFIG: 30,
+        RequestKind.USAGE_FILE: 0,
+        RequestKind.USAGE: 20,
+    },
 )
 
 
@@ -39,7 +44,7 @@ def scene() -> Scene:
     pace = Pace(clock=lambda: next(times, 5.0))
     pace.note(settled=0, active=120)
     pace.note(settled=40, active=120)
-    stage = Stage(
+    stage = RunningStack(
         Ready("http://127.0.0.1:41000", "", ""), "redis://127.0.0.1:1/0", "http://127.0.0.1:5555"
     )
     return Scene(AT_WORK, stage, Path("/logs"), pace)
@@ -68,7 +73,7 @@ def test_the_table_fits_and_each_kind_has_one_line(scene: Scene, width: int) -> 
 
 
 def test_there_is_a_column_for_skipped_requests_only_when_there_are_some(scene: Scene) -> None:
-    rows = {**AT_WORK.rows, Kind.USAGE: Row(waiting=1)}
+    rows = {**AT_WORK.rows, RequestKind.USAGE: KindCounts(waiting=1)}
     skipping = replace(scene, tally=replace(AT_WORK, rows=rows))
 
     assert "Waiting" not in "\n".join(drawn(scene, width=80))
@@ -87,31 +92,35 @@ def test_without_a_terminal_it_is_one_line(scene: Scene) -> None:
 
 
 def test_it_is_quiet_when_only_parked_requests_are_left() -> None:
-    parked = {kind: Row() for kind in Kind} | {Kind.FULFILLMENT: Row(parked=1)}
+    parked = {kind: KindCounts() for kind in RequestKind} | {
+        RequestKind.FULFILLMENT: KindCounts(parked=1)
+    }
 
-    assert Tally(parked, {Kind.FULFILLMENT: 1}).is_quiet
-    assert not Tally(parked, {Kind.FULFILLMENT: 2}).is_quiet
-    assert not Tally(parked, {Kind.FULFILLMENT: 1, Kind.USAGE_FILE: 1}).is_quiet
-    assert not Tally({**parked, Kind.USAGE: Row(waiting=1)}, {Kind.FULFILLMENT: 1}).is_quiet
+    assert Tally(parked, {RequestKind.FULFILLMENT: 1}).is_quiet
+    assert not Tally(parked, {RequestKind.FULFILLMENT: 2}).is_quiet
+    assert not Tally(parked, {RequestKind.FULFILLMENT: 1, RequestKind.USAGE_FILE: 1}).is_quiet
+    assert not Tally(
+        {**parked, RequestKind.USAGE: KindCounts(waiting=1)}, {RequestKind.FULFILLMENT: 1}
+    ).is_quiet
 
 
 def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
     ledger = MemoryLedger()
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(5)]
-    ledger.sight([Sighting(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(5)]
+    ledger.register([PendingRequest(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
     claims = [
         claim
         for ref in refs[1:]
         if not isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), str)
     ]
-    ledger.put_back(claims[0], State.RETRY, delay_seconds=60)
+    ledger.reschedule(claims[0], State.RETRY, delay_seconds=60)
     ledger.park(claims[1], "no")
     ledger.decide(claims[2], {"outcome": "approve"})
-    ledger.settle(claims[2], "approved", keep_seconds=60)
+    ledger.complete(claims[2], "approved", keep_seconds=60)
 
-    rows = count_rows(ledger)
+    rows = count_by_kind(ledger)
 
-    assert rows[Kind.FULFILLMENT] == Row(
+    assert rows[RequestKind.FULFILLMENT] == KindCounts(
         pending=1, running=1, retrying=1, parked=1, settled=1, outcomes={"approved": 1}
     )
-    assert rows[Kind.USAGE] == Row()
+    assert rows[RequestKind.USAGE] == KindCounts()

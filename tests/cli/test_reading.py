@@ -10,7 +10,7 @@ import pytest
 from ledger.world import LONG, OTHER, PR, TCR, posting, running, see, take
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind, Poll, Ref, Sighting, State
+from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
 
 from .conftest import Office
 
@@ -28,18 +28,20 @@ DECISION = {
 def at_work(office: Office) -> None:
     """One of each kind of trouble, and what goes well."""
     ledger = office.ledger
-    ledger.settle(posting(ledger, Ref(Kind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG)
+    ledger.complete(
+        posting(ledger, RequestKey(RequestKind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG
+    )
     tick(office)
     claim = running(ledger, PR)
     ledger.decide(claim, DECISION)
-    ledger.record(claim, "store the parameters", {"status": 200})
+    ledger.record_step(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: Connect refused to inquire: [400] VAL_001")
     tick(office)
     running(ledger, OTHER)
     tick(office)
-    see(ledger, TCR, visit="a", product="PRD-000-000-001")
-    for kind in Kind:
-        ledger.polled(kind, Poll(seconds=0.5, seen=3, new=1))
+    see(ledger, TCR, cycle="a", product="PRD-000-000-001")
+    for kind in RequestKind:
+        ledger.record_poll(kind, PollReport(seconds=0.5, seen=3, new=1))
 
 
 def tick(office: Office) -> None:
@@ -57,7 +59,7 @@ def test_status_counts_each_kind(office: Office) -> None:
     board = office.json("status", "--no-workers")
     row = board["kinds"]["fulfillment"]
     assert (row["pending"], row["running"], row["parked"]) == (0, 1, 1)
-    assert (row["settled"], row["settled_today"]) == (1, 1)
+    assert (row["completed"], row["completed_today"]) == (1, 1)
     assert row["outcomes_today"] == {"approved": 1}
     assert board["kinds"]["tier-config"]["pending"] == 1
     assert board["kinds"]["tier-config"]["oldest_pending_seconds"] >= 0
@@ -76,8 +78,8 @@ def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int
 
 
 def test_status_checks(office: Office) -> None:
-    for kind in Kind:
-        office.ledger.polled(kind, Poll())
+    for kind in RequestKind:
+        office.ledger.record_poll(kind, PollReport())
     assert office.run("status", "--no-workers", "--check").exit_code == Exit.DONE
     assert "All is well." in office.said("status", "--no-workers")
     office.ledger.park(running(office.ledger), "broken")
@@ -86,7 +88,7 @@ def test_status_checks(office: Office) -> None:
 
 
 def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
-    office.ledger.polled(Kind.USAGE, Poll(problem="no processor for this kind"))
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="no processor for this kind"))
     problems = office.json("status", "--no-workers")["problems"]
     assert [problem.split()[0] for problem in problems] == [
         "fulfillment",
@@ -97,18 +99,18 @@ def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
 
 
 def test_a_poll_that_broke_off_is_told(office: Office) -> None:
-    office.ledger.polled(Kind.USAGE, Poll(problem="Forbidden: [403]"))
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
     problems = office.json("status", "--no-workers")["problems"]
     assert "The last poll of usage broke off: Forbidden: [403]" in problems
 
 
 def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: Office) -> None:
     assert "Account  Open" in office.said("status", "--no-workers")
-    office.ledger.close_gate(seconds=100, reason="Connect asked for it", failed=False, asked=True)
+    office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
     said = office.said("status", "--no-workers")
     assert re.search(r"Paused for \d+ s \(Connect asked for it\)", said)
-    office.ledger.close_gate(seconds=0, reason="503", failed=True)
-    office.ledger.close_gate(seconds=200, reason="503", failed=False)
+    office.ledger.trip_breaker(seconds=0, reason="503", failed=True)
+    office.ledger.trip_breaker(seconds=200, reason="503", failed=False)
     account = office.json("status", "--no-workers")["account"]
     assert (account["paused"], account["failures"], account["reason"]) == (True, 1, "503")
     assert "after 1 failure (503)" in office.said("status", "--no-workers")
@@ -127,7 +129,7 @@ def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) ->
 
 
 def listed(office: Office, *words: str) -> list[str]:
-    return [one["id"] for one in office.json("list", *words)["requests"]]
+    return [item["id"] for item in office.json("list", *words)["requests"]]
 
 
 def test_list_shows_what_is_open_longest_wait_first(office: Office) -> None:
@@ -176,17 +178,17 @@ def test_a_row_names_the_state_and_the_reason(office: Office, width: int) -> Non
 
 def test_show_tells_the_whole_story(office: Office) -> None:
     ledger = office.ledger
-    ledger.sight([Sighting(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
+    ledger.register([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
     claim = take(ledger, owner="host:17:0123456789ab")
-    ledger.put_back(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
+    ledger.reschedule(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
     claim = take(ledger, owner="other:18:0123456789ab")
-    ledger.record(claim, "step:1:create-tenant", {"login": "a canary"})
+    ledger.record_step(claim, "step:1:create-tenant", {"login": "a canary"})
     ledger.decide(claim, DECISION)
-    ledger.record(claim, "store the parameters", {"status": 200})
+    ledger.record_step(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: no")
 
     story = office.json("show", PR.id)
-    assert (story["state"], story["visit"], story["attempt"]) == ("parked", "1", 2)
+    assert (story["state"], story["cycle"], story["attempt"]) == ("parked", "1", 2)
     assert (story["product"], story["worker"], story["error"]) == (
         "PRD-1",
         "other:18",
@@ -195,7 +197,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
     assert story["decision"]["outcome"] == "inquire"
     assert story["steps"] == ["create-tenant", "store the parameters"]
     assert "a canary" not in str(story)
-    told = [one["step"] or one["state"] for one in story["timeline"]]
+    told = [item["step"] or item["state"] for item in story["timeline"]]
     states = ["queued", "running", "retry", "running"]
     assert told == [*states, "create-tenant", "posting", "parked"]
     assert story["timeline"][1]["worker"] == "host:17"
@@ -238,7 +240,7 @@ def test_an_unknown_request_is_said_so(office: Office) -> None:
 
 
 def test_a_listing_is_found_by_its_id_alone(office: Office) -> None:
-    refs = [Ref(Kind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
+    refs = [RequestKey(RequestKind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
     see(office.ledger, *refs)
     story = office.json("show", "LST-1")
     assert (story["id"], story["other_periods"]) == ("LST-1@2026-11", ["LST-1@2026-10"])

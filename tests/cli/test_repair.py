@@ -6,18 +6,18 @@ import pytest
 from ledger.world import APPROVE, LONG, OTHER, PR, TCR, look, posting, running, see, take, woken
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .conftest import Office
 
 
-def parked(office: Office, *refs: Ref, error: str = "broken", decided: bool = False) -> None:
+def parked(office: Office, *refs: RequestKey, error: str = "broken", decided: bool = False) -> None:
     for ref in refs:
         claim = (posting if decided else running)(office.ledger, ref)
         office.ledger.park(claim, error)
 
 
-def states(office: Office, *refs: Ref) -> list[State]:
+def states(office: Office, *refs: RequestKey) -> list[State]:
     return [look(office.ledger, ref).state for ref in refs]
 
 
@@ -59,7 +59,7 @@ def test_each_of_several_is_answered_for(office: Office) -> None:
 
 
 def test_all_of_a_kind_with_an_error(office: Office) -> None:
-    other_kind, other_error = TCR, Ref(Kind.FULFILLMENT, "PR-9")
+    other_kind, other_error = TCR, RequestKey(RequestKind.FULFILLMENT, "PR-9")
     parked(office, PR, OTHER, other_kind, error="VendorDown: no answer")
     parked(office, other_error, error="KeyError: 'email'")
     result = office.json("rerun", "--kind", "fulfillment", "--error", "vendordown", "--yes")
@@ -93,7 +93,7 @@ def test_discard_keeps_the_record_for_as_long_as_the_settings_say(office: Office
     said = office.said("discard", OTHER.id, "--yes")
     assert said.startswith("1 request discarded")
     assert states(office, OTHER) == [State.DISCARDED]
-    while office.ledger.entry(PR) is not None:
+    while office.ledger.get_record(PR) is not None:
         assert office.run("show", PR.id).exit_code in (Exit.DONE, Exit.NOT_DONE)
     assert "the ledger has no request" in office.run("show", PR.id).stderr
 

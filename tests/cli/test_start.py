@@ -19,7 +19,7 @@ from connect_worker.cli import main
 from connect_worker.devtools.demo import run
 from connect_worker.devtools.embedded_redis import find_server
 from connect_worker.devtools.environment import find_root
-from connect_worker.devtools.stack import Wishes
+from connect_worker.devtools.stack import DemoOptions
 
 
 @pytest.fixture
@@ -48,7 +48,13 @@ def test_without_a_server_it_says_what_to_install(tmp_path: Path) -> None:
     nothing = partial(find_server, path=str(tmp_path), wheel=lambda: None)
 
     with pytest.raises(click.ClickException) as refused:
-        run(Wishes(), timeout_seconds=None, log_dir=tmp_path, console=console, find_redis=nothing)
+        run(
+            DemoOptions(),
+            timeout_seconds=None,
+            log_dir=tmp_path,
+            console=console,
+            find_redis=nothing,
+        )
 
     assert refused.value.exit_code == 1
     assert "install redis-server or valkey-server" in refused.value.message

@@ -41,7 +41,7 @@ def usage_file(*, uploads: int = 1, invalid: int = 0) -> dict[str, Any]:
 
 
 def reasons(*entries: dict[str, Any], parked: dict[str, str] | None = None) -> list[str]:
-    report = {"totals": {}, "requests": {one["id"]: one for one in entries}}
+    report = {"totals": {}, "requests": {item["id"]: item for item in entries}}
     return [problem.reason for problem in judge(report, parked=parked or {}).problems]
 
 
@@ -104,7 +104,7 @@ def test_requests_are_counted_by_kind_and_action() -> None:
     entries = [entry(), entry("PR-2", accepted=[]), listing(usage_file())]
     report = {
         "totals": {"fulfillment": {}, "usage": {}},
-        "requests": {one["id"]: one for one in entries},
+        "requests": {item["id"]: item for item in entries},
     }
 
     verdict = judge(report, parked={})

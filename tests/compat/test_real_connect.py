@@ -25,7 +25,7 @@ LOAD = """
     import json
     from connect_worker.config import Config
     from connect_worker.exceptions import RegistrationError
-    from connect_worker.domain.states import Kind
+    from connect_worker.domain.states import RequestKind
     from connect_worker.resources.discovery import load_registry
     try:
         registry = load_registry({names!r}, Config.local("https://a.example", "key"))

@@ -85,7 +85,7 @@ def test_run_as_scripts_each_in_one_process(sandbox: Client, home: Path) -> None
     for name in NAMES:
         status, _, errors = python("-m", "connect_worker.compat", f"{name}.py", cwd=home)
         assert status == 0, errors
-        assert "INFO connect_worker done request=" in errors
+        assert "INFO connect_worker local.completed request=" in errors
         assert API_KEY not in errors
     assert_decided(sandbox)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from connect_worker.domain.states import Kind, Poll, Ref
+from connect_worker.domain.states import PollReport, RequestKey, RequestKind
 
 from .scene import LONG, Scene, evil
 
-PARKED = Ref(Kind.FULFILLMENT, f"PR-{evil('id')}")
-SUPERSEDED = Ref(Kind.TIER_CONFIG, "TCR-1")
-HELD = Ref(Kind.USAGE_FILE, "UF-1")
+PARKED = RequestKey(RequestKind.FULFILLMENT, f"PR-{evil('id')}")
+SUPERSEDED = RequestKey(RequestKind.TIER_CONFIG, "TCR-1")
+HELD = RequestKey(RequestKind.USAGE_FILE, "UF-1")
 
 #: What each page shows; where it is looked at by whom may act.
 BOARD = ("gate", "poll", "pause name", "pause reason", "status")
@@ -25,20 +25,20 @@ def plant(scene: Scene) -> None:
     scene.past.decide(
         claim, {"decision": {"type": "fail", "reason": evil("reason"), evil("field"): 1}}
     )
-    scene.past.record(claim, evil("step"), None)
+    scene.past.record_step(claim, evil("step"), None)
     scene.past.park(claim, evil("error"))
-    scene.begin(SUPERSEDED, at=scene.now - 60, visit=evil("earlier visit"))
-    scene.begin(SUPERSEDED, at=scene.now - 50, visit=evil("visit"))
+    scene.begin(SUPERSEDED, at=scene.now - 60, cycle=evil("earlier cycle"))
+    scene.begin(SUPERSEDED, at=scene.now - 50, cycle=evil("cycle"))
     claim = scene.claim(SUPERSEDED, at=scene.now - 40)
     scene.at(scene.now)
     scene.past.supersede(claim, evil("status"), keep_seconds=LONG)
     scene.past.pause(evil("pause name"), reason=evil("pause reason"))
     scene.past.pause("usage-file", reason="no")
-    scene.begin(HELD, at=scene.now - 5, visit="1")
+    scene.begin(HELD, at=scene.now - 5, cycle="1")
     scene.at(scene.now)
     scene.past.claim(HELD, owner="w:1", lease_seconds=LONG)
-    scene.ledger.polled(Kind.FULFILLMENT, Poll(problem=evil("poll")))
-    scene.ledger.close_gate(seconds=0, reason=evil("gate"), failed=True)
+    scene.ledger.record_poll(RequestKind.FULFILLMENT, PollReport(problem=evil("poll")))
+    scene.ledger.trip_breaker(seconds=0, reason=evil("gate"), failed=True)
 
 
 def pages() -> dict[str, tuple[str, ...]]:
@@ -49,7 +49,7 @@ def pages() -> dict[str, tuple[str, ...]]:
         "/requests": LIST,
         "/requests?state=pending": (),
         f"/request?{urlencode({'id': PARKED.id})}": STORY,
-        "/request?id=TCR-1": ("visit", "earlier visit", "status"),
+        "/request?id=TCR-1": ("cycle", "earlier cycle", "status"),
         "/request?id=UF-1": (),
         f"/requests?{urlencode(query)}": ("product", "id", "error"),
         f"/request?{urlencode({'id': evil('asked')})}": ("asked",),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import redis
 from ledger.stepped import CLOCK, CLOCK_KEY
 
-from connect_worker.domain.states import Claim, Kind, Ref, Sighting, State
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.codec import milliseconds
 
@@ -42,41 +42,43 @@ class Scene:
         """Step the clock of the past."""
         self._client.set(CLOCK_KEY, milliseconds(moment))
 
-    def begin(self, ref: Ref, *, at: float, product: str = "", visit: str | None = None) -> None:
+    def begin(
+        self, ref: RequestKey, *, at: float, product: str = "", cycle: str | None = None
+    ) -> None:
         """Have a poll see a request."""
         self.at(at)
-        self.past.sight([Sighting(ref, visit, product)], seen_at=at, requeue_seconds=LONG)
+        self.past.register([PendingRequest(ref, cycle, product)], seen_at=at, requeue_seconds=LONG)
 
-    def claim(self, ref: Ref, *, at: float, worker: str = "worker-7c9d:4711") -> Claim:
+    def claim(self, ref: RequestKey, *, at: float, worker: str = "worker-7c9d:4711") -> Claim:
         self.at(at)
         claim = self.past.claim(ref, owner=f"{worker}:0123456789ab", lease_seconds=LONG)
         assert isinstance(claim, Claim), claim
         return claim
 
-    def settle(self, ref: Ref, *, at: float, took: float, product: str = "") -> None:
+    def settle(self, ref: RequestKey, *, at: float, took: float, product: str = "") -> None:
         """Have a request settled after so many seconds."""
-        self.begin(ref, at=at - took, product=product, visit=_visit(ref))
+        self.begin(ref, at=at - took, product=product, cycle=_cycle(ref))
         claim = self.claim(ref, at=at - took / 2)
         self.at(at)
         self.past.decide(claim, {"type": "approve"})
-        self.past.settle(claim, "approved", keep_seconds=7 * LONG)
+        self.past.complete(claim, "approved", keep_seconds=7 * LONG)
 
     def park(
-        self, ref: Ref, error: str, *, at: float, product: str = "", decision: object = None
+        self, ref: RequestKey, error: str, *, at: float, product: str = "", decision: object = None
     ) -> None:
         """Have a request tried three times, and parked."""
-        self.begin(ref, at=at - 20, product=product, visit=_visit(ref))
+        self.begin(ref, at=at - 20, product=product, cycle=_cycle(ref))
         for wait in (19, 14, 4):
             claim = self.claim(ref, at=at - wait)
             if wait > 4:
                 self.at(at - wait + 1.5)
-                self.past.put_back(claim, State.RETRY, delay_seconds=1, error=error)
+                self.past.reschedule(claim, State.RETRY, delay_seconds=1, error=error)
         if decision is not None:
             self.past.decide(claim, decision)
         self.at(at)
         self.past.park(claim, error)
 
-    def day(self, per_hour: Mapping[Kind, int], *, seed: int = 7) -> None:
+    def day(self, per_hour: Mapping[RequestKind, int], *, seed: int = 7) -> None:
         """Have a day behind it: busy at noon, quiet at night, slow once."""
         dice = random.Random(seed)
         for hour in range(24):
@@ -87,22 +89,27 @@ class Scene:
                     took = min(HOUR, dice.lognormvariate(_TYPICAL[kind], 0.8) * slow)
                     at = self.now - (23 - hour) * HOUR - dice.uniform(0, 0.4) * HOUR
                     product = f"PRD-000-000-{dice.randrange(3):03}"
-                    ref = Ref(
+                    ref = RequestKey(
                         kind, f"{_PREFIX[kind]}-{hour:02}{number:02}-{dice.randrange(9999):04}-001"
                     )
                     self.settle(ref, at=at, took=took, product=product)
 
 
 #: Logarithms of seconds.
-_TYPICAL = {Kind.FULFILLMENT: 1.2, Kind.TIER_CONFIG: 0.2, Kind.USAGE_FILE: 3.4, Kind.USAGE: 2.6}
+_TYPICAL = {
+    RequestKind.FULFILLMENT: 1.2,
+    RequestKind.TIER_CONFIG: 0.2,
+    RequestKind.USAGE_FILE: 3.4,
+    RequestKind.USAGE: 2.6,
+}
 _PREFIX = {
-    Kind.FULFILLMENT: "PR",
-    Kind.TIER_CONFIG: "TCR",
-    Kind.USAGE_FILE: "UF",
-    Kind.USAGE: "LST",
+    RequestKind.FULFILLMENT: "PR",
+    RequestKind.TIER_CONFIG: "TCR",
+    RequestKind.USAGE_FILE: "UF",
+    RequestKind.USAGE: "LST",
 }
 
 
-def _visit(ref: Ref) -> str | None:
-    """The kinds whose visits Connect names."""
-    return None if ref.kind is Kind.FULFILLMENT else "2026-11-28T08:00:00"
+def _cycle(ref: RequestKey) -> str | None:
+    """The kinds whose cycles Connect names."""
+    return None if ref.kind is RequestKind.FULFILLMENT else "2026-11-28T08:00:00"

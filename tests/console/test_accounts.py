@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .scene import Scene, evil
 from .test_injection import Markup
 from .visitor import PASSWORD, Served, serving
 
-PR = Ref(Kind.FULFILLMENT, "PR-1")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-1")
 PROGRAM = f"""
 import os, sys
 from connect_worker.console.pages import Account, Deployment
@@ -53,8 +53,8 @@ def test_each_account_has_its_pages_and_its_requests(
     assert str(id(north)) not in page
 
     operator.agree(operator.ask("rerun", PR, account="south & co"))
-    states = [account.ledger.entry(PR) for account in (north, south)]
-    assert [one and one.state for one in states] == [State.PARKED, State.QUEUED]
+    states = [account.ledger.get_record(PR) for account in (north, south)]
+    assert [state and state.state for state in states] == [State.PARKED, State.QUEUED]
 
     operator.post("/pause", {"name": "usage", "account": "south & co"})
     assert [set(account.ledger.pauses()) for account in (north, south)] == [set(), {"usage"}]

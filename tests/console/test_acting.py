@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .scene import Scene
 from .visitor import Served, Visitor, text_of
 
-PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
-OTHER = Ref(Kind.FULFILLMENT, "PR-5852-1608-0002")
-UF = Ref(Kind.USAGE_FILE, "UF-2018-11-9878764342")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
+OTHER = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0002")
+UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
 
 
-def state(scene: Scene, ref: Ref = PR) -> State:
-    entry = scene.ledger.entry(ref)
+def state(scene: Scene, ref: RequestKey = PR) -> State:
+    entry = scene.ledger.get_record(ref)
     assert entry is not None
     return entry.state
 
 
-def park(scene: Scene, *refs: Ref, error: str = "broken", decision: object = None) -> None:
+def park(scene: Scene, *refs: RequestKey, error: str = "broken", decision: object = None) -> None:
     for ref in refs:
         scene.park(ref, error, at=scene.now - 60, decision=decision)
 
@@ -88,7 +88,7 @@ def test_a_discarded_request_is_taken_back_on_its_own_page(operator: Visitor, sc
 
 
 def test_all_that_match_are_done_over_all_pages(operator: Visitor, scene: Scene) -> None:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{number:03}") for number in range(70)]
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number:03}") for number in range(70)]
     park(scene, *refs, error="VendorDown: no answer")
     park(scene, PR, error="KeyError")
     park(scene, UF, error="VendorDown: no answer")
@@ -118,7 +118,7 @@ def test_what_changed_since_the_question_is_told(
 def test_nothing_chosen_changes_nothing(operator: Visitor, scene: Scene) -> None:
     park(scene, PR)
     assert "No request was chosen." in operator.ask("rerun")
-    gone = operator.ask("rerun", Ref(Kind.FULFILLMENT, "PR-0"))
+    gone = operator.ask("rerun", RequestKey(RequestKind.FULFILLMENT, "PR-0"))
     assert "Nothing to rerun" in gone
     assert "The ledger has none of these PR-0" in text_of(gone)
     for fields in ([("act", "explode"), ("ref", str(PR))], [("act", "rerun"), ("ref", "x:y")]):
@@ -151,7 +151,7 @@ def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scen
     assert answer.history[0].status_code == 303
     assert "Paused by a person usage" in text_of(answer.text)
     assert "(<down> until 9)" in text_of(answer.text)
-    assert {name: one.reason for name, one in scene.ledger.pauses().items()} == {
+    assert {name: item.reason for name, item in scene.ledger.pauses().items()} == {
         "usage": "<down> until 9"
     }
     line = told(served, "pause")[-1]

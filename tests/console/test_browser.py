@@ -11,7 +11,7 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .browser import Window, needs_chromium
 from .canaries import pages, plant
@@ -20,8 +20,8 @@ from .visitor import PASSWORD, Served, serving
 
 pytestmark = needs_chromium
 
-PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
-OTHER = Ref(Kind.FULFILLMENT, "PR-5852-1608-0002")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
+OTHER = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0002")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_no_canary_sings_on_any_page(window: Window, scene: Scene) -> None:
         window.page.wait_for_load_state("networkidle")
     # Parts that are fetched are markup made by a script.
     window.go("/requests")
-    with window.page.expect_response(lambda one: "part=live" in one.url, timeout=30_000):
+    with window.page.expect_response(lambda item: "part=live" in item.url, timeout=30_000):
         pass
     expect(window.page.locator("tbody tr")).to_have_count(1)
 
@@ -100,7 +100,7 @@ def test_without_scripts_all_of_it_works(browser: Browser, served: Served, scene
         page.get_by_role("button", name="Yes, rerun 1 request").click()
         page.get_by_role("link", name=PR.id).click()
         expect(page.locator("h1 .state")).to_have_text("queued")
-    entry = scene.ledger.entry(PR)
+    entry = scene.ledger.get_record(PR)
     assert entry is not None
     assert entry.state is State.QUEUED
 

@@ -62,14 +62,14 @@ def test_a_parked_request_with_a_script_in_its_data_is_seen_rerun_and_settled(
         page.get_by_role("button", name="Yes, rerun 1 request").click()
         expect(page.get_by_role("status")).to_contain_text("1 request queued")
         page.get_by_role("link", name=request_id).click()
-        expect(page.locator("h1 .state")).to_have_text("settled", timeout=60_000)
+        expect(page.locator("h1 .state")).to_have_text("completed", timeout=60_000)
         steps = page.locator(".timeline li .state").all_text_contents()
-        assert steps[-4:] == ["queued", "running", "posting", "settled"]
+        assert steps[-4:] == ["queued", "running", "posting", "completed"]
         window.go("/")
         card = page.get_by_role("region", name="fulfillment")
         expect(card.get_by_role("img", name="Settled per hour")).to_be_visible()
         assert (window.heard, window.complaints) == ([], [])
     stack.until_done()
     entry = stack.entry(request_id)
-    assert [one["action"] for one in entry["accepted"]] == ["inquire", "approve"]
+    assert [item["action"] for item in entry["accepted"]] == ["inquire", "approve"]
     assert entry["vendor"]["effects"] == 1

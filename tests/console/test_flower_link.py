@@ -56,4 +56,4 @@ def test_a_menu_that_is_not_known_stays_as_it_is(
         settings: dict[str, Any] = {"template_path": str(tmp_path)}
         add_link(settings, CONSOLE)
         assert "template_loader" not in settings
-    assert "flower menu unknown" in caplog.text
+    assert "flower.menu_unknown" in caplog.text

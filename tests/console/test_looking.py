@@ -9,16 +9,16 @@ import pytest
 import redis
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.domain.states import Kind, Poll, Ref, State
+from connect_worker.domain.states import PollReport, RequestKey, RequestKind, State
 
 from .scene import HOUR, Scene
 from .visitor import Visitor, serving, text_of
 
-PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
-UF = Ref(Kind.USAGE_FILE, "UF-2018-11-9878764342")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
+UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
 
 
-def numbers(page: str, kind: Kind) -> dict[str, int]:
+def numbers(page: str, kind: RequestKind) -> dict[str, int]:
     """The numbers of a kind's card."""
     card = page.partition(f'id="kind-{kind}"')[2].partition("</section>")[0]
     found = re.findall(r"<dt>(\w+)</dt>\s*<dd>(?:<a [^>]+>)?([\d,]+)", card)
@@ -31,7 +31,7 @@ def ids(page: str) -> list[str]:
 
 
 def park_many(scene: Scene, number: int) -> list[str]:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{one:05}") for one in range(number)]
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{item:05}") for item in range(number)]
     for place, ref in enumerate(refs):
         scene.park(ref, "broken", at=scene.now - 1000 + place)
     return [ref.id for ref in refs]
@@ -39,12 +39,12 @@ def park_many(scene: Scene, number: int) -> list[str]:
 
 def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
-    scene.begin(Ref(Kind.FULFILLMENT, "PR-1"), at=scene.now - 300)
+    scene.begin(RequestKey(RequestKind.FULFILLMENT, "PR-1"), at=scene.now - 300)
     scene.settle(UF, at=scene.now, took=3)
-    scene.ledger.polled(Kind.FULFILLMENT, Poll(seconds=0.5, seen=1234, new=3))
+    scene.ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=1234, new=3))
     scene.ledger.pause("usage", reason="until 9")
     page = visitor.page("/")
-    assert numbers(page, Kind.FULFILLMENT) == {
+    assert numbers(page, RequestKind.FULFILLMENT) == {
         "Pending": 1,
         "Running": 0,
         "Retrying": 0,
@@ -52,7 +52,7 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
         "Parked": 1,
         "Today": 0,
     }
-    assert numbers(page, Kind.USAGE_FILE)["Today"] == 1
+    assert numbers(page, RequestKind.USAGE_FILE)["Today"] == 1
     text = text_of(page)
     assert "1 fulfillment request is parked" in text
     assert "tier-config was not polled yet: does beat run" in text
@@ -64,11 +64,11 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
 def test_the_last_day_is_plotted_and_is_a_table_too(visitor: Visitor, scene: Scene) -> None:
     this_hour = scene.now // HOUR * HOUR
     for number, took in enumerate([1.0, 1.0, 1.0, 50.0]):
-        ref = Ref(Kind.FULFILLMENT, f"PR-{number}")
+        ref = RequestKey(RequestKind.FULFILLMENT, f"PR-{number}")
         scene.settle(ref, at=this_hour - 2 * HOUR + 60, took=took)
     scene.settle(PR, at=this_hour, took=0.2)
     # Too long ago for the last day.
-    scene.settle(Ref(Kind.FULFILLMENT, "PR-9"), at=this_hour - 24 * HOUR, took=1)
+    scene.settle(RequestKey(RequestKind.FULFILLMENT, "PR-9"), at=this_hour - 24 * HOUR, took=1)
     page = visitor.page("/")
     assert "Last 24 hours: 5 settled" in text_of(page)
     assert len(re.findall(r"<title>\d\d \w{3} \d\d:00: \d+</title>", page)) == 2
@@ -143,7 +143,7 @@ def test_a_long_list_has_pages(visitor: Visitor, scene: Scene) -> None:
 def test_a_page_of_ten_thousand_reads_only_its_own(
     visitor: Visitor, scene: Scene, client: redis.Redis
 ) -> None:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{one:05}") for one in range(10_000)]
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{item:05}") for item in range(10_000)]
     scene.park(refs[0], "broken", at=scene.now - 60)
     with client.pipeline() as pipeline:
         for place, ref in enumerate(refs[1:]):
@@ -181,8 +181,8 @@ def test_of_a_listing_the_latest_period_is_shown_and_the_others_are_named(
     visitor: Visitor, scene: Scene
 ) -> None:
     for month in ("10", "11"):
-        ref = Ref(Kind.USAGE, f"LST-066-644-910@2026-{month}")
-        scene.begin(ref, at=scene.now, visit=f"2026-{month}")
+        ref = RequestKey(RequestKind.USAGE, f"LST-066-644-910@2026-{month}")
+        scene.begin(ref, at=scene.now, cycle=f"2026-{month}")
     page = visitor.page("/request?id=LST-066-644-910")
     assert "LST-066-644-910@2026-11 queued" in text_of(page)
     assert 'href="/request?id=LST-066-644-910%402026-10"' in page
@@ -220,7 +220,7 @@ def test_a_ledger_that_is_away_is_said_so_and_comes_back(tmp_path: Path) -> None
         with embedded_redis(port):
             assert "Nothing was settled" in visitor.page("/")
         assert visitor.get("/").status_code == 503
-        assert "ledger away" in served.log()
+        assert "console.ledger_unavailable" in served.log()
 
 
 def test_the_health_of_the_console_is_its_own(visitor: Visitor) -> None:
@@ -231,4 +231,4 @@ def test_the_health_of_the_console_is_its_own(visitor: Visitor) -> None:
 
 def test_the_state_of_a_request_is_the_ledgers(visitor: Visitor, scene: Scene) -> None:
     scene.settle(PR, at=scene.now, took=1)
-    assert f"{PR.id} {State.SETTLED}" in text_of(visitor.page(f"/request?id={PR.id}"))
+    assert f"{PR.id} {State.COMPLETED}" in text_of(visitor.page(f"/request?id={PR.id}"))

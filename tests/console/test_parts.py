@@ -20,17 +20,17 @@ from connect_worker.console.sessions import (
     is_right,
     keep,
 )
-from connect_worker.domain.metrics import BOUNDS_MS, Durations, Hour
-from connect_worker.domain.states import Kind
+from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
+from connect_worker.domain.states import RequestKind
 
 HOURS = 24
 
 
-def hours(*counts: dict[float, int]) -> list[Hour]:
+def hours(*counts: dict[float, int]) -> list[HourlyCompletions]:
     """The last day; what is not given was quiet."""
     quiet: list[dict[float, int]] = [{}] * (HOURS - len(counts))
     return [
-        Hour(3600.0 * number, {kind: Durations(found) for kind in Kind})
+        HourlyCompletions(3600.0 * number, {kind: Durations(found) for kind in RequestKind})
         for number, found in enumerate([*quiet, *counts])
     ]
 
@@ -124,7 +124,7 @@ def test_a_session_remembers_the_last_papers() -> None:
     ],
 )
 def test_a_plot_stays_within_its_frame(counts: dict[float, int]) -> None:
-    day = day_of(Kind.USAGE, hours(counts, {}, counts))
+    day = day_of(RequestKind.USAGE, hours(counts, {}, counts))
     assert day.settled == 2 * sum(counts.values())
     for plot in (day.throughput, day.latency):
         assert 1 < len(plot.lines) <= 9
@@ -136,9 +136,9 @@ def test_a_plot_stays_within_its_frame(counts: dict[float, int]) -> None:
 
 
 def test_a_bar_is_as_high_as_its_hour_was_busy() -> None:
-    low, high = day_of(Kind.USAGE, hours({1.0: 10}, {1.0: 20})).throughput.bars
+    low, high = day_of(RequestKind.USAGE, hours({1.0: 10}, {1.0: 20})).throughput.bars
     assert high.height == pytest.approx(2 * low.height)
     assert high.x > low.x
     assert low.text.endswith("22:00: 10")
-    fast, slow = day_of(Kind.USAGE, hours({1.0: 10}, {600.0: 10})).latency.bars
+    fast, slow = day_of(RequestKind.USAGE, hours({1.0: 10}, {600.0: 10})).latency.bars
     assert slow.y < fast.y

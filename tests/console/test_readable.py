@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser
 
-from connect_worker.domain.states import Kind, Ref
+from connect_worker.domain.states import RequestKey, RequestKind
 
 from .browser import Window, needs_chromium
 from .scene import Scene
@@ -15,7 +15,7 @@ from .visitor import Served
 
 pytestmark = needs_chromium
 
-PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0001")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
 
 #: Fields and buttons that a screen reader could not name.
 NAMELESS = """() => [...document.querySelectorAll("input:not([type=hidden]), select, button, svg")]
@@ -62,7 +62,7 @@ def test_it_is_readable(
     browser: Browser, served: Served, scene: Scene, scheme: Literal["light", "dark"], width: int
 ) -> None:
     """Nothing is wider than the screen, texts stand out, all fields and buttons have names."""
-    scene.day({Kind.FULFILLMENT: 3})
+    scene.day({RequestKind.FULFILLMENT: 3})
     scene.park(PR, "ValueError: " + "x" * 300, at=scene.now - 60, product="PRD-000-000-001")
     with browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 800}

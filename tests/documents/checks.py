@@ -19,7 +19,7 @@ from connect_worker.settings.model import Settings
 from documents.blocks import ROOT, Block
 from documents.programs import COMPOSE, understand
 
-OURS = {PREFIX + name for one in descriptions(Settings) for name in one.variables}
+OURS = {PREFIX + name for description in descriptions(Settings) for name in description.variables}
 COMPOSES = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
 FLOWERS = {f"FLOWER_{name.upper()}" for name in default_options}
 KNOWN = OURS | COMPOSES | FLOWERS | {"COMPOSE_PROFILES", "VENDOR_URL"}
@@ -62,7 +62,7 @@ def _variables(values: Mapping[str, str]) -> None:
 
 def _account(name: str) -> str:
     """The account whose own variable it is; "" for none of those in examples."""
-    return next((one for one in EXAMPLES if name.startswith(f"{PREFIX}{one.upper()}_")), "")
+    return next((item for item in EXAMPLES if name.startswith(f"{PREFIX}{item.upper()}_")), "")
 
 
 def _of_all(name: str) -> str:
@@ -99,18 +99,18 @@ def _acl(block: Block) -> None:
     assert block.text.startswith("connect-worker on >PASSWORD ")
 
 
-def _rooms(block: Block) -> None:
+def _layers(block: Block) -> None:
     """The order of imports, as import-linter holds it."""
     config = (ROOT / ".importlinter").read_text(encoding="utf-8")
     layers = config.partition("layers =")[2].partition("\n\n")[0]
     named = re.findall(r"\w+", block.text)
-    places = [_place(layers, room) for room in named]
+    places = [_place(layers, package) for package in named]
     assert places == sorted(places), block.text
 
 
-def _place(layers: str, room: str) -> int:
-    found = re.search(rf"(^|\s|\.){room}\b", layers)
-    assert found, f"import-linter knows no room {room}"
+def _place(layers: str, package: str) -> int:
+    found = re.search(rf"(^|\s|\.){package}\b", layers)
+    assert found, f"import-linter knows no package {package}"
     return layers.count("\n", 0, found.start() + 1)
 
 
@@ -120,7 +120,7 @@ CHECKS: Mapping[str, Callable[[Block], None]] = {
     "ini": _environment,
     "json": _json,
     "python": _python,
-    "rooms": _rooms,
+    "layers": _layers,
     "sh": _shell,
     "yaml": _yaml,
 }

@@ -29,6 +29,10 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8
 MANIFESTS = "\n".join(path.read_text() for path in (ROOT / "deploy/kubernetes").glob("*.yaml"))
 #: Where a page says to clone or install to: this tree.
 CLONES = ("connect-worker", "/opt/connect-worker")
+#: What `celery -A` takes: in a clone, and where the package is installed.
+APPLICATIONS = ("tasks", "connect_worker")
+#: Commands of ours that start Celery's.
+CELERYS = ("worker", "beat", "flower")
 #: Options of programs that need not be here, and whether each has a value.
 DOCKER: Mapping[str, Mapping[str, bool]] = {
     "build": {"--tag": True},
@@ -70,20 +74,25 @@ def click_takes(command: click.Command, words: list[str]) -> None:
     command.make_context(command.name or "", list(words))
 
 
-def _connect_worker(words: list[str], _: Path) -> None:
+def _connect_worker(words: list[str], folder: Path) -> None:
     name, *rest = words
+    if name in CELERYS:
+        # Their options are Celery's and Flower's.
+        _celery(["-A", "connect_worker", name, *rest], folder)
+        return
     assert name in main.commands, f"connect-worker has no command {name}"
     click_takes(sandbox if name == "sandbox" else main.commands[name], rest)
 
 
 def _celery(words: list[str], _: Path) -> None:
     first, app, name, *rest = words
-    assert (first, app) == ("-A", "tasks")
+    assert first == "-A"
+    assert app in APPLICATIONS, f"no application {app}"
     command = celery.commands[name]
     if name == "flower":
         # Flower's options are Tornado's, which click lets through.
         given = {word.removeprefix("--").partition("=")[0].replace("-", "_") for word in rest}
-        assert given <= {one.replace("-", "_") for one in flower_options}, given
+        assert given <= {option.replace("-", "_") for option in flower_options}, given
         return
     # Types and defaults ask for an application; names and numbers of values don't.
     parser = command.make_parser(click.Context(command))

@@ -49,8 +49,8 @@ WRONG = {
     "JSON": ("json", "{"),
     "Python": ("python", "def"),
     "an output that nothing compares": ("console", "$ make demo\nhello"),
-    "the order of the rooms": ("rooms", "ledger → tasks"),
-    "a room": ("rooms", "tasks → cellar"),
+    "the order of the packages": ("layers", "ledger → tasks"),
+    "a package": ("layers", "tasks → cellar"),
 }
 
 

@@ -13,14 +13,14 @@ from documents.blocks import blocks
 
 
 def test_the_log_line_of_the_security_page_is_a_settled_jobs() -> None:
-    [block] = [one for one in blocks("docs/security.md") if one.language == "json"]
+    [block] = [item for item in blocks("docs/security.md") if item.language == "json"]
     shown = json.loads(block.text)
     handler = logging.StreamHandler(io.StringIO())
     prepare_handler(handler, "json")
     event = LogEvent(shown["event"], outcome=shown["outcome"])
     record = logging.LogRecord(shown["logger"], logging.INFO, __file__, 1, event, (), None)
     record.created = datetime.fromisoformat(shown["time"]).timestamp()
-    bound = {name: shown[name] for name in ("request", "product", "visit", "attempt")}
+    bound = {name: shown[name] for name in ("request", "product", "cycle", "attempt")}
     with bind_log(**bound):
         handler.handle(record)
     assert handler.stream.getvalue() == block.text

@@ -50,7 +50,7 @@ def test_a_block_runs_and_its_processors_decide(block: Block, sandbox: Client) -
     }
     exec(compile(block.text, str(block), "exec"), names)
     automations = [
-        one for one in names.values() if isinstance(one, type) and issubclass(one, Automation)
+        name for name in names.values() if isinstance(name, type) and issubclass(name, Automation)
     ]
     with use_config(Config.local(f"{sandbox.root}/public/v1", API_KEY)) as config:
         for automation in automations:

@@ -23,7 +23,7 @@ def named(navigation: Any) -> list[str]:
     if isinstance(navigation, str):
         return [navigation]
     below = navigation.values() if isinstance(navigation, dict) else navigation
-    return [page for one in below for page in named(one)]
+    return [page for item in below for page in named(item)]
 
 
 def test_each_page_is_in_the_navigation_once() -> None:
@@ -178,9 +178,16 @@ def test_the_drawing_names_files_that_there_are() -> None:
         for name in line.split(",")
     }
     assert len(files) > 8
-    room = ROOT / "connect_worker"
-    places = (ROOT, room, room / "ledger" / "lua")
+    places = (ROOT, ROOT / "connect_worker")
     assert {one for one in files if not any((place / one).is_file() for place in places)} == set()
+
+
+def test_the_drawing_names_methods_that_the_ledger_has() -> None:
+    calls = re.findall(r'class="call-name"[^>]*>([^<]*)<', SVG)
+    methods = {name for call in calls for name in re.findall(r"(\w+)\(\)", call)}
+    assert len(methods) >= 7
+    ports = (ROOT / "connect_worker" / "engine" / "ports.py").read_text(encoding="utf-8")
+    assert methods - set(re.findall(r"^    def (\w+)\(", ports, re.MULTILINE)) == set()
 
 
 def test_the_drawing_has_colours_for_the_dark_and_fetches_nothing() -> None:

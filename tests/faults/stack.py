@@ -13,7 +13,7 @@ from acceptance.stack import ROOT, Stack
 
 from connect_worker.config import Config
 from connect_worker.devtools.embedded_redis import embedded_redis
-from connect_worker.domain.states import Entry, Kind, Ref
+from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings.model import account_name
 
@@ -97,8 +97,8 @@ class FaultStack(Stack):
         self.until_soon(self.is_idle, "every job has ended")
 
     def is_idle(self) -> bool:
-        """Whether the ledger has no visit that goes on, parked ones aside."""
-        ended = {"settled", "superseded", "discarded", "parked"}
+        """Whether the ledger has no cycle that goes on, parked ones aside."""
+        ended = {"completed", "superseded", "discarded", "parked"}
         counts = self.ledger().counts()
         return not any(
             number
@@ -141,9 +141,9 @@ class FaultStack(Stack):
         """The workers' ledger."""
         return RedisLedger.from_url(self.redis_url, account=self.account)
 
-    def record(self, request_id: str, kind: Kind = Kind.FULFILLMENT) -> Entry:
+    def record(self, request_id: str, kind: RequestKind = RequestKind.FULFILLMENT) -> RequestRecord:
         """What the ledger has of a request."""
-        found = self.ledger().entry(Ref(kind, request_id))
+        found = self.ledger().get_record(RequestKey(kind, request_id))
         assert found is not None
         return found
 

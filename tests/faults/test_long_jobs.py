@@ -59,4 +59,4 @@ def begin_long_job(stack: FaultStack, order: Order, pool: str, concurrency: int)
 
 
 def lost_leases(stack: FaultStack) -> int:
-    return sum("lease lost" in stack.whole_log(name) for name in ("one", "two"))
+    return sum("lease.lost" in stack.whole_log(name) for name in ("one", "two"))

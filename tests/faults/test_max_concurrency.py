@@ -42,7 +42,9 @@ def test_no_more_than_two_of_twelve_processes_are_inside_and_no_sweep_is_waited_
         stays = stack.orders.stays()
         assert len(stays) == REQUESTS
         assert at_once(stays) == MOST
-        assert "nothing to do: full" in "".join(stack.whole_log(name) for name in FLEET)
+        assert "nothing to do: concurrency limit" in "".join(
+            stack.whole_log(name) for name in FLEET
+        )
         assert {run.attempt for run in all_runs(stack)} == {1}
         assert_each_resolved_once(stack.report())
 
@@ -71,4 +73,4 @@ def test_a_process_that_is_killed_inside_frees_its_slot_when_its_lease_ends_and_
 
 
 def all_runs(stack: FaultStack) -> list[Run]:
-    return [run for one in stack.report()["requests"] for run in stack.orders.runs(one)]
+    return [run for item in stack.report()["requests"] for run in stack.orders.runs(item)]

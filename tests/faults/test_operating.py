@@ -6,7 +6,7 @@ import pytest
 from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 from .stack import FaultStack
 
@@ -29,14 +29,19 @@ def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) ->
     assert (story["state"], story["attempt"]) == ("parked", 1)
     assert story["error"].startswith("PostRefused: Connect refused to approve")
     assert story["decision"]["outcome"] == "approve"
-    assert [one["state"] for one in story["timeline"]] == ["queued", "running", "posting", "parked"]
+    assert [item["state"] for item in story["timeline"]] == [
+        "queued",
+        "running",
+        "posting",
+        "parked",
+    ]
     assert story["timeline"][1]["worker"]
 
     assert stack.answer("rerun", request_id, "--yes")["done"] == [request_id]
     stack.until_done()
     story = stack.answer("show", request_id)
-    assert (story["state"], story["outcome"]) == ("settled", "approved")
-    assert [one["state"] for one in story["timeline"]][3:5] == ["parked", "queued"]
+    assert (story["state"], story["outcome"]) == ("completed", "approved")
+    assert [item["state"] for item in story["timeline"]][3:5] == ["parked", "queued"]
     (accepted,) = stack.entry(request_id)["accepted"]
     assert accepted["action"] == "approve"
     assert len({run.key for run in stack.orders.runs(request_id)}) == 1
@@ -65,18 +70,18 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
     def held() -> int:
         return int(stack.answer("status", "--no-workers")["paused"]["fulfillment"]["held"])
 
-    waiting = sum(one["status"] == "pending" for one in stack.report()["requests"].values())
+    waiting = sum(item["status"] == "pending" for item in stack.report()["requests"].values())
     stack.until_soon(lambda: held() == waiting, "a worker has tried all of them")
     stack.until_polled_again()
     assert held() == waiting
-    assert stack.answer("status")["kinds"]["fulfillment"]["settled"] == 0
+    assert stack.answer("status")["kinds"]["fulfillment"]["completed"] == 0
     assert not any(stack.orders.runs(request_id) for request_id in stack.report()["requests"])
 
     assert stack.answer("resume", "fulfillment")["resumed"] == {"fulfillment": waiting}
     stack.until_done()
     assert_each_resolved_once(stack.report())
     for request_id in stack.report()["requests"]:
-        assert stack.record(request_id, Kind.FULFILLMENT).attempt <= 1
+        assert stack.record(request_id, RequestKind.FULFILLMENT).attempt <= 1
 
 
 @pytest.mark.long
@@ -93,7 +98,7 @@ def test_poll_doctor_and_status_see_the_workers(stack: FaultStack) -> None:
     stack.until_done()
     # Polled a moment ago; who asks is answered all the same.
     again = stack.answer("poll", "--wait", "60")
-    assert set(again["polls"]) == {kind.value for kind in Kind}
+    assert set(again["polls"]) == {kind.value for kind in RequestKind}
     assert again["polls"]["fulfillment"]["at"] > found["at"]
 
     (worker,) = stack.answer("status")["workers"]

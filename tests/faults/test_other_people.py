@@ -96,13 +96,13 @@ def test_what_a_person_decides_while_the_processor_runs_is_not_overwritten(
     assert_each_resolved_once(report)
 
 
-def test_a_customers_answer_begins_a_visit_with_a_key_of_its_own(stack: FaultStack) -> None:
-    """Row 23: the old key never comes again, not even after a death in the new visit."""
+def test_a_customers_answer_begins_a_cycle_with_a_key_of_its_own(stack: FaultStack) -> None:
+    """Row 23: the old key never comes again, not even after a death in the new cycle."""
     stack.seed(fulfillment=2)
     [request_id] = stack.ids("missing-email")
     stack.work("one")
     stack.until_soon(lambda: stack.entry(request_id)["status"] == "inquiring", "it is inquired")
-    stack.until_soon(stack.is_idle, "the first visit has ended")
+    stack.until_soon(stack.is_idle, "the first cycle has ended")
     stack.orders.give(Order.KILL_CHILD, Point.AFTER_EFFECT, request_id)
     stack.control("POST", f"requests/{request_id}/answer", {})
     stack.until_soon(lambda: stack.entry(request_id)["status"] == "approved", "it is approved")

@@ -87,7 +87,7 @@ def test_after_a_429_a_busy_fleet_falls_silent_until_the_window_ends(tmp_path: P
             stack.orders.give(Order.HOLD, Point.INSIDE, request_id)
         stack.work(*FLEET)
         stack.until_soon(
-            lambda: all(stack.orders.reached(Point.INSIDE, one) for one in inside), "three inside"
+            lambda: all(stack.orders.reached(Point.INSIDE, item) for item in inside), "three inside"
         )
         stack.until_soon(lambda: approvals(stack) >= 20, "the fleet is at work")
         stack.misbehave(**TOO_MANY, times=None)
@@ -104,7 +104,7 @@ def test_after_a_429_a_busy_fleet_falls_silent_until_the_window_ends(tmp_path: P
 
         assert [call for call in calls(stack) if known < call.at < end] == []
         assert any(call.at >= end for call in calls(stack)), "the pause came midway"
-        assert [len(stack.orders.runs(one)) for one in inside] == [2] * len(inside)
+        assert [len(stack.orders.runs(item)) for item in inside] == [2] * len(inside)
         assert_no_attempt_was_used(stack)
         assert_each_resolved_once(stack.report())
 

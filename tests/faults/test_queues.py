@@ -63,7 +63,9 @@ def test_what_no_worker_takes_waits_and_is_told_of_and_is_done_as_soon_as_one_do
 
     doctor = stack.run("doctor", "--json")
     assert doctor.returncode == Exit.NEEDS_ATTENTION
-    (finding,) = [one for one in json.loads(doctor.stdout)["findings"] if one["part"] == "queues"]
+    (finding,) = [
+        load for load in json.loads(doctor.stdout)["findings"] if load["part"] == "queues"
+    ]
     assert finding["level"] == "fail"
     assert "no worker takes slow: requests of SlowPurchases" in finding["text"]
     assert finding["remedy"].endswith("-Q slow")

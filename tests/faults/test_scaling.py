@@ -10,7 +10,7 @@ import pytest
 import redis
 from acceptance.stack import assert_each_resolved_once
 
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.ledger.redis import RedisLedger
 
 from .stack import REVIEWS, FaultStack, running_fault_stack
@@ -83,7 +83,7 @@ def until_settled(stack: FaultStack, number: int) -> float:
 
 
 def settled(ledger: RedisLedger) -> int:
-    return ledger.counts()[Kind.TIER_CONFIG][State.SETTLED]
+    return ledger.counts()[RequestKind.TIER_CONFIG][State.COMPLETED]
 
 
 def assert_run_once_but_for_the_killed(stack: FaultStack, ids: list[str]) -> None:

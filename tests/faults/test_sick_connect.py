@@ -54,9 +54,9 @@ def test_an_outage_pauses_all_workers_and_ends_by_itself_without_a_second_run(
         stack.misbehave(**sickness, path=API, times=None)
         waiting = decided(stack)
         stack.until_soon(lambda: pause_seconds(stack) > LONG_PAUSE_SECONDS, "a long pause")
-        assert reason in stack.ledger().gate().reason
+        assert reason in stack.ledger().breaker().reason
         assert calls_until_the_pause_ends(stack) <= CALLS_UNDER_WAY
-        assert any("account paused" in stack.whole_log(name) for name in WORKERS)
+        assert any("breaker.opened" in stack.whole_log(name) for name in WORKERS)
 
         stack.control("DELETE", "faults")
         stack.until_done()
@@ -65,13 +65,13 @@ def test_an_outage_pauses_all_workers_and_ends_by_itself_without_a_second_run(
             dict.fromkeys(waiting, 1)
         )
         assert_each_resolved_once(stack.report())
-        stack.until_soon(lambda: not stack.ledger().gate().failures, "the outage is forgotten")
+        stack.until_soon(lambda: not stack.ledger().breaker().failures, "the outage is forgotten")
 
 
 def decided(stack: FaultStack) -> list[str]:
     """The requests whose decision is stored and can't be posted."""
     ids = stack.report()["requests"]
-    return [one for one in ids if stack.orders.runs(one) and is_decided(stack, one)]
+    return [item for item in ids if stack.orders.runs(item) and is_decided(stack, item)]
 
 
 def is_decided(stack: FaultStack, request_id: str) -> bool:
@@ -81,13 +81,13 @@ def is_decided(stack: FaultStack, request_id: str) -> bool:
 def pause_seconds(stack: FaultStack) -> float:
     """For how long all workers still pause."""
     ledger = stack.ledger()
-    return ledger.gate().closed_until - ledger.now()
+    return ledger.breaker().open_until - ledger.now()
 
 
 def calls_until_the_pause_ends(stack: FaultStack) -> int:
     """How many calls reach Connect from now to the end of the pause."""
     ledger = stack.ledger()
-    ends = ledger.gate().closed_until
+    ends = ledger.breaker().open_until
     counted: list[int] = []
 
     def is_over() -> bool:

@@ -88,5 +88,5 @@ def test_under_threads_a_run_that_took_too_long_writes_nothing_more(stack: Fault
     stack.orders.release(Point.AFTER_EFFECT, slow)
     stack.until_soon(lambda: "its time_limit is over" in stack.whole_log("one"), "it has ended")
     entry = stack.record(slow)
-    assert (entry.state, entry.attempt) == (State.SETTLED, 2)
+    assert (entry.state, entry.attempt) == (State.COMPLETED, 2)
     assert_each_resolved_once(stack.report())

@@ -49,7 +49,7 @@ def test_overlapping_polls_of_two_beats_make_one_job_of_each_request(tmp_path: P
         stack.control("DELETE", "faults")
         stack.until_polled_again(2 * REQUESTS // PAGE_SIZE)
 
-        assert {one: len(stack.orders.runs(one)) for one in ids} == dict.fromkeys(ids, 1)
+        assert {item: len(stack.orders.runs(item)) for item in ids} == dict.fromkeys(ids, 1)
         assert jobs(stack, WORKED) == Counter(ids)
         # One wake-up call each, and those of the sweeps, for which a message took too long.
         stack.until_soon(

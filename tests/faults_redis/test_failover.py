@@ -14,7 +14,7 @@ import pytest
 from faults.orders import Order, Point
 from faults.stack import FaultStack
 
-from connect_worker.domain.states import Entry, Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.ledger.redis import RedisLedger
 
 from .conftest import Deployment
@@ -33,10 +33,10 @@ def replica(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def recorded(stack: FaultStack, server: RedisServer, request_id: str) -> Entry:
+def recorded(stack: FaultStack, server: RedisServer, request_id: str) -> RequestRecord:
     """What a server's copy of the ledger has of a request."""
     ledger = RedisLedger.from_url(server.url, account=stack.account)
-    found = ledger.entry(Ref(Kind.FULFILLMENT, request_id))
+    found = ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def test_a_replica_without_the_last_writes_still_lets_each_request_be_resolved_o
     deployment.until(lambda: len(orders.runs(late)) == 2, "the lost run is repeated")
     deployment.until(lambda: stack.entry(late)["accepted"], "its outcome is posted")
     orders.release(Point.DECIDED, late)
-    deployment.until(lambda: deployment.lines("lease lost"), "the first run's post is refused")
+    deployment.until(lambda: deployment.lines("lease.lost"), "the first run's post is refused")
     orders.release(Point.INSIDE, early)
     stack.until_done()
 

@@ -38,7 +38,7 @@ def test_a_frozen_redis_lets_at_most_one_outcome_through(deployment: Deployment)
         lambda: deployment.stack.entry(held)["accepted"], "the second run's outcome is posted"
     )
     deployment.release(held)
-    deployment.until(lambda: deployment.lines("lease lost"), "the first run's write is refused")
+    deployment.until(lambda: deployment.lines("lease.lost"), "the first run's write is refused")
     deployment.stack.until_done()
 
     first, second = deployment.stack.orders.runs(held)
@@ -63,7 +63,7 @@ def test_a_redis_that_refuses_writes_stops_the_work_loudly_until_it_recovers(
             lambda: time.monotonic() > ill_at + 4 * LEASE_SECONDS, "nobody can claim anything"
         )
         assert deployment.done() == before
-        assert deployment.lines("broker refuses")
+        assert deployment.lines("celery.broker_rejected")
         assert deployment.log_lines() - said < MOST_LOG_LINES
         tell(client, *recover)
     deployment.release(held)
@@ -82,9 +82,13 @@ def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
     fall_ill, recover = SICKNESSES[sickness]
     with deployment.redis.client() as client:
         tell(client, *fall_ill)
-        deployment.until(lambda: deployment.lines("broker refuses") >= 4, "both workers notice")
+        deployment.until(
+            lambda: deployment.lines("celery.broker_rejected") >= 4, "both workers notice"
+        )
         before = len(client.client_list())
-        deployment.until(lambda: deployment.lines("broker refuses") >= 12, "refused many times")
+        deployment.until(
+            lambda: deployment.lines("celery.broker_rejected") >= 12, "refused many times"
+        )
         more = len(client.client_list()) - before
         tell(client, *recover)
     deployment.release(held)
@@ -102,7 +106,7 @@ def test_a_worker_can_be_stopped_while_redis_refuses_writes(deployment: Deployme
     with deployment.redis.client() as client:
         tell(client, *fall_ill)
     deployment.release(held)
-    deployment.until(lambda: deployment.lines("broker refuses"), "a worker notices")
+    deployment.until(lambda: deployment.lines("celery.broker_rejected"), "a worker notices")
     for name in deployment.workers:
         deployment.stack.processes[name].terminate()
 

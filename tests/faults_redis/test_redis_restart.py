@@ -102,7 +102,7 @@ def test_all_that_waits_is_found_again_after_a_flush(deployment: Deployment) -> 
         "the second run's outcome is posted, and the first run's lease is old",
     )
     deployment.release(held)
-    deployment.until(lambda: deployment.lines("lease lost"), "the first run's write is refused")
+    deployment.until(lambda: deployment.lines("lease.lost"), "the first run's write is refused")
     deployment.stack.until_done()
 
     first, second = deployment.stack.orders.runs(held)

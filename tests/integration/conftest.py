@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sandbox.running import Client, running_sandbox
 
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 from .workplace import Workplace, automation
 
@@ -32,7 +32,9 @@ def open_for(sandbox: Client) -> Open:
     """Make a workplace whose automation's `process_request` is the given function."""
 
     def make(
-        process: Callable[[Any, Any], Any], kind: Kind = Kind.FULFILLMENT, **attributes: Any
+        process: Callable[[Any, Any], Any],
+        kind: RequestKind = RequestKind.FULFILLMENT,
+        **attributes: Any,
     ) -> Workplace:
         return Workplace(sandbox, automation(process, kind, **attributes))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Kind, State
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,
@@ -42,7 +42,7 @@ def test_a_template_response_approves_and_says_so(open_for: Open) -> None:
     [outcome] = opened.seen(ref)["accepted"]
     assert outcome["body"] == {"template_id": template}
     assert opened.said(ref) == [f"Activated using template {template}."]
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
 
 
 def test_a_tile_response_approves_with_the_tile(open_for: Open) -> None:
@@ -89,7 +89,7 @@ def test_an_inquiry_stores_the_parameters_first(open_for: Open) -> None:
     assert put["email"]["value_error"] == "Which?"
 
 
-def test_an_answered_inquiry_is_a_new_visit_with_a_new_key(open_for: Open) -> None:
+def test_an_answered_inquiry_is_a_new_cycle_with_a_new_key(open_for: Open) -> None:
     keys: list[str] = []
 
     def process(self: Any, request: Any) -> Any:
@@ -112,7 +112,7 @@ def test_an_answered_inquiry_is_a_new_visit_with_a_new_key(open_for: Open) -> No
 
     assert opened.accepted(ref) == ["inquire", "approve"]
     assert keys[0] != keys[1]
-    assert opened.entry(ref).visit == "2"
+    assert opened.entry(ref).cycle == "2"
 
 
 def test_a_failed_request_gets_the_reason(open_for: Open) -> None:
@@ -140,7 +140,7 @@ def test_a_skip_says_so_once_and_looks_again_with_the_same_key(open_for: Open) -
     ref = opened.only(opened.sandbox.with_scenario("purchase"))
 
     assert opened.handle(ref).text == "skipped"
-    assert opened.entry(ref).state is State.WAITING
+    assert opened.entry(ref).state is State.SNOOZED
     assert opened.handle(ref).text == "nothing to do: not due"
     assert opened.later(ref, SKIP_SECONDS + 1).text == "skipped"
     assert opened.said(ref) == ["Request skipped"]
@@ -157,7 +157,7 @@ def test_a_falsy_result_posts_nothing(open_for: Open, result: object) -> None:
     assert opened.handle(ref).text == "left pending"
     assert opened.accepted(ref) == []
     assert opened.said(ref) == []
-    assert opened.entry(ref).state is State.WAITING
+    assert opened.entry(ref).state is State.SNOOZED
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_a_falsy_result_posts_nothing(open_for: Open, result: object) -> None:
 def test_a_tier_config_request_is_approved_in_its_own_form(
     open_for: Open, response: Any, body: Any
 ) -> None:
-    opened = open_for(lambda self, request: response, Kind.TIER_CONFIG)
+    opened = open_for(lambda self, request: response, RequestKind.TIER_CONFIG)
     ref = opened.only(opened.sandbox.with_scenario("setup"))
     if body is None:
         product = opened.seen(ref)["product"]
         templates = opened.sandbox.get(f"products/{product}/templates")
         template = next(t["id"] for t in templates if t["scope"] == "tier1")
         response = ActivationTemplateResponse(template)
-        opened = open_for(lambda self, request: response, Kind.TIER_CONFIG)
+        opened = open_for(lambda self, request: response, RequestKind.TIER_CONFIG)
         opened.only(ref.id)
         body = {"template": {"id": template}}
     assert opened.handle(ref).text == "approved"
@@ -193,13 +193,13 @@ def test_a_usage_file_is_submitted_and_then_accepted(open_for: Open) -> None:
 
     opened = open_for(
         process,
-        Kind.USAGE_FILE,
+        RequestKind.USAGE_FILE,
         filters=lambda self: {"status": ["ready", "READY", "pending"]},
     )
     ref = opened.only(opened.sandbox.with_scenario("ready"))
     assert opened.handle(ref).text == "submitted"
     opened.poll()
-    assert ref in opened.messages, "the provider's side of the same file is a visit of its own"
+    assert ref in opened.messages, "the provider's side of the same file is a cycle of its own"
     assert opened.handle(ref).text == "accepted"
     assert opened.accepted(ref) == ["submit", "accept"]
 

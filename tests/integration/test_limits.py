@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.change_hints import ChangeHint
 from connect_worker.domain.routing import NO_BACKLOG, Backlog, Registry
-from connect_worker.domain.states import Claim, Ref, State
-from connect_worker.engine.lease import Heart
+from connect_worker.domain.states import Claim, RequestKey, State
+from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger import MemoryLedger
@@ -34,15 +34,15 @@ def opened(open_for: Open, process: Callable[[Any, Any], Any] = approve) -> Work
     return workplace
 
 
-def purchases(workplace: Workplace, count: int) -> list[Ref]:
+def purchases(workplace: Workplace, count: int) -> list[RequestKey]:
     """Poll, and forget the messages; the first of the purchases."""
     workplace.poll()
     workplace.messages.clear()
     sandbox, kind = workplace.sandbox, workplace.kind
-    return [Ref(kind, sandbox.with_scenario("purchase", n)) for n in range(count)]
+    return [RequestKey(kind, sandbox.with_scenario("purchase", n)) for n in range(count)]
 
 
-def get_inside(workplace: Workplace, ref: Ref) -> Claim:
+def get_inside(workplace: Workplace, ref: RequestKey) -> Claim:
     """A claim of another worker that is inside its processor."""
     limits = workplace.engine.registry.limits(ref.kind)
     claim = workplace.engine.ledger.claim(ref, owner="other", lease_seconds=60, limits=limits)
@@ -56,7 +56,7 @@ def test_who_finds_no_slot_is_called_when_there_is_one(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         inside.append(request.id)
         if request.id == first.id:
-            assert workplace.handle(second).text == "nothing to do: full"
+            assert workplace.handle(second).text == "nothing to do: concurrency limit"
             assert not workplace.messages
         return ActivationTileResponse("x")
 
@@ -72,17 +72,17 @@ def test_who_finds_no_slot_is_called_when_there_is_one(open_for: Open) -> None:
 class Noting:
     """A publisher that notes what is posted of a request when messages are sent."""
 
-    def __init__(self, workplace: Workplace, ref: Ref) -> None:
+    def __init__(self, workplace: Workplace, ref: RequestKey) -> None:
         self.workplace = workplace
         self.ref = ref
         self.posted: list[list[str]] = []
 
-    def publish(self, refs: Iterable[Ref]) -> None:
+    def publish(self, refs: Iterable[RequestKey]) -> None:
         if waiting := list(refs):
             self.posted.append(self.workplace.accepted(self.ref))
             self.workplace.publish(waiting)
 
-    def notify(self, notices: Iterable[Notice]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> Backlog:
@@ -145,7 +145,7 @@ def test_a_slot_that_nobody_handed_on_is_found_by_the_next_sweep(open_for: Open)
     first, second, third = purchases(workplace, 3)
     get_inside(workplace, first)
     for late in (second, third):
-        assert workplace.handle(late).text == "nothing to do: full"
+        assert workplace.handle(late).text == "nothing to do: concurrency limit"
     sweep(workplace.engine)
     assert not workplace.messages, "its worker lives, as far as anybody knows"
     workplace.clock.step(61)
@@ -157,14 +157,14 @@ def test_a_slot_that_nobody_handed_on_is_found_by_the_next_sweep(open_for: Open)
 class ForgetfulOfLines(MemoryLedger):
     """A ledger that can't be reached when a slot is handed on."""
 
-    def next_in_line(self, limit: str = "", *, requeue_seconds: float) -> list[Ref]:
+    def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         raise LedgerUnavailable("Redis can't be reached")
 
 
 def test_a_ledger_that_is_away_when_a_slot_is_free_undoes_nothing(open_for: Open) -> None:
     workplace = opened(open_for)
     ledger = ForgetfulOfLines(clock=workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, heart=Heart(ledger))
+    workplace.engine = replace(workplace.engine, ledger=ledger, leases=LeaseKeeper(ledger))
     first, _ = purchases(workplace, 2)
     assert workplace.handle(first).text == "approved"
 
@@ -174,9 +174,9 @@ def test_waiting_in_line_never_parks(open_for: Open) -> None:
     first, second = purchases(workplace, 2)
     claim = get_inside(workplace, first)
     for _ in range(3 * MAX_ATTEMPTS):
-        assert workplace.handle(second).text == "nothing to do: full"
+        assert workplace.handle(second).text == "nothing to do: concurrency limit"
         workplace.clock.step(20)
-        workplace.engine.ledger.extend(claim)
+        workplace.engine.ledger.renew_lease(claim)
         sweep(workplace.engine)
     entry = workplace.entry(second)
     assert (entry.state, entry.attempt) == (State.QUEUED, 0)

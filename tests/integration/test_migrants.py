@@ -11,10 +11,10 @@ import pytest
 from sandbox.running import API_KEY, Client
 
 from connect_worker.config import Config
-from connect_worker.domain.api_calls import plan
+from connect_worker.domain.api_calls import build_api_calls
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.outcomes import Fail, FileAction, Outcome
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.exceptions import SkipRequest
 from connect_worker.logger import LogEvent
 from connect_worker.models import ActivationTileResponse
@@ -73,11 +73,11 @@ def test_what_a_listings_processor_returns_is_logged(
     open_for: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "connect_worker")
-    opened = open_for(lambda self, request: f"nothing was used of {request.id}", Kind.USAGE)
+    opened = open_for(lambda self, request: f"nothing was used of {request.id}", RequestKind.USAGE)
     opened.poll()
     ref = opened.messages[0]
     assert opened.handle(ref).text == "reported"
-    [line] = [r.msg for r in caplog.records if str(r.msg).startswith("reported")]
+    [line] = [r.msg for r in caplog.records if str(r.msg).startswith("usage.reported")]
     assert isinstance(line, LogEvent)
     assert line.facts == {"result": f"nothing was used of {ref.request_id}"}
 
@@ -87,7 +87,7 @@ def test_what_a_listings_processor_returns_is_logged(
 
 def test_a_listing_is_reported_once_a_period_however_often_it_is_polled(open_for: Open) -> None:
     runs: list[str] = []
-    opened = open_for(lambda self, request: runs.append(self.reporting_period), Kind.USAGE)
+    opened = open_for(lambda self, request: runs.append(self.reporting_period), RequestKind.USAGE)
     for _ in range(2):
         opened.poll()
         for _ in range(3):
@@ -101,7 +101,7 @@ def test_a_listing_is_reported_once_a_period_however_often_it_is_polled(open_for
 
 def test_a_usage_files_processor_that_only_returns_is_an_error(open_for: Open) -> None:
     for result in (None, "done"):
-        opened = open_for(lambda self, request, given=result: given, Kind.USAGE_FILE)
+        opened = open_for(lambda self, request, given=result: given, RequestKind.USAGE_FILE)
         ref = opened.only(opened.sandbox.with_scenario("ready"))
         opened.handle(ref)
         assert opened.entry(ref).state is State.PARKED
@@ -113,7 +113,7 @@ def test_a_skipped_usage_file_or_setup_stays_as_it_is_without_a_message(open_for
     def process(self: Any, request: Any) -> Any:
         raise SkipRequest("Later")
 
-    for kind, scenario in ((Kind.USAGE_FILE, "ready"), (Kind.TIER_CONFIG, "setup")):
+    for kind, scenario in ((RequestKind.USAGE_FILE, "ready"), (RequestKind.TIER_CONFIG, "setup")):
         opened = open_for(process, kind)
         ref = opened.only(opened.sandbox.with_scenario(scenario))
         before = opened.seen(ref)["status"]
@@ -172,17 +172,17 @@ def test_the_single_process_loop_remembers_nothing_between_two_runs(sandbox: Cli
 @pytest.mark.parametrize(
     ("kind", "request_id", "outcome"),
     [
-        (Kind.FULFILLMENT, "PR-5852-1608-0000", Fail("No")),
-        (Kind.FULFILLMENT, "PR-5852-1608-0000-001", Fail("No")),
-        (Kind.FULFILLMENT, "PR-5852-1608-001", Fail("No")),
-        (Kind.TIER_CONFIG, "TCR-000-000-000", Fail("No")),
-        (Kind.USAGE_FILE, "UF-2018-11-9878764342", FileAction("submit", {})),
-        (Kind.USAGE_FILE, "UF-2018-11-9878-7643", FileAction("submit", {})),
+        (RequestKind.FULFILLMENT, "PR-5852-1608-0000", Fail("No")),
+        (RequestKind.FULFILLMENT, "PR-5852-1608-0000-001", Fail("No")),
+        (RequestKind.FULFILLMENT, "PR-5852-1608-001", Fail("No")),
+        (RequestKind.TIER_CONFIG, "TCR-000-000-000", Fail("No")),
+        (RequestKind.USAGE_FILE, "UF-2018-11-9878764342", FileAction("submit", {})),
+        (RequestKind.USAGE_FILE, "UF-2018-11-9878-7643", FileAction("submit", {})),
     ],
 )
 def test_every_form_of_id_is_part_of_the_path(
-    kind: Kind, request_id: str, outcome: Outcome
+    kind: RequestKind, request_id: str, outcome: Outcome
 ) -> None:
-    [step] = plan(Ref(kind, request_id), outcome).steps
+    [step] = build_api_calls(RequestKey(kind, request_id), outcome).steps
     path = str(getattr(step, "path", ""))
     assert path.startswith(f"{KINDS[kind].path}/{request_id}/")

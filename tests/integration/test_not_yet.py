@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest
 from connect_worker.models import ActivationTileResponse
 from connect_worker.operations.request_details import facts
@@ -17,7 +17,7 @@ from .workplace import MAX_ATTEMPTS, SKIP_SECONDS, Workplace
 ACCOUNT = "test"
 
 
-def purchase(workplace: Workplace) -> Ref:
+def purchase(workplace: Workplace) -> RequestKey:
     return workplace.only(workplace.sandbox.with_scenario("purchase"))
 
 
@@ -41,7 +41,7 @@ def test_it_comes_back_after_its_delay_and_uses_no_attempt(open_for: Open) -> No
         assert workplace.handle(ref).text == "nothing to do: not due"
         workplace.later(ref, 60)
         entry = workplace.entry(ref)
-        assert (entry.state, entry.attempt) == (State.WAITING, 0)
+        assert (entry.state, entry.attempt) == (State.SNOOZED, 0)
     assert workplace.later(ref, 60).text == "approved"
     assert set(attempts) == {1}
     assert workplace.said(ref) == ["Activated using custom activation tile."]
@@ -53,13 +53,13 @@ def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
     handled = workplace.handle(ref)
     assert handled.retry_seconds is None, "Flower shows RETRY for a failure"
     entry = workplace.entry(ref)
-    assert (entry.state, entry.error) == (State.WAITING, "the tenant is being made")
+    assert (entry.state, entry.error) == (State.SNOOZED, "the tenant is being made")
     told = dict(facts(entry, workplace.clock()))
     assert told["Waits for"] == "the tenant is being made"
     assert "Last error" not in told
     assert told["Not yet"].startswith("since")
     measured = workplace.engine.ledger.measures()  # type: ignore[attr-defined]
-    assert not [one for one in measured if one.name == "retries"]
+    assert not [item for item in measured if item.name == "retries"]
 
 
 def test_without_a_delay_it_comes_back_as_a_skip_does(open_for: Open) -> None:
@@ -98,7 +98,8 @@ def test_after_its_time_it_has_a_last_look_and_is_parked(open_for: Open, by: str
     assert workplace.entry(ref).due == workplace.clock() + 40
     told = workplace.later(ref, 40).text
     assert told == (
-        "parked: GaveUp: not yet for 100 s, and 100 are allowed: the tenant is being made"
+        "parked: RetryDeadlineExceeded: not yet for 100 s, and 100 are allowed: "
+        "the tenant is being made"
     )
     assert (workplace.entry(ref).state, len(runs)) == (State.PARKED, 3)
 
@@ -145,8 +146,8 @@ def test_errors_between_two_not_yets_use_their_attempts(open_for: Open) -> None:
     assert runs == [1, 1, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_automation_can_say_not_yet(open_for: Open, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_automation_can_say_not_yet(open_for: Open, kind: RequestKind) -> None:
     workplace = open_for(not_yet, kind)
     workplace.poll()
     ref = workplace.messages.popleft()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from ledger.world import take
 
-from connect_worker.domain.states import Kind, Ref, State
-from connect_worker.engine.error_handling import MOST_POSTS
+from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.engine.error_handling import MAX_POSTS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTileResponse, Param
@@ -33,14 +33,16 @@ def approving(keys: Keys) -> Callable[[Any, Any], ActivationTileResponse]:
     return process
 
 
-def waiting(opened: Workplace) -> list[Ref]:
+def waiting(opened: Workplace) -> list[RequestKey]:
     opened.poll()
     refs = list(opened.messages)
     opened.messages.clear()
     return refs
 
 
-def go_on(opened: Workplace, refs: list[Ref], *, every: float, until: Callable[[], bool]) -> float:
+def go_on(
+    opened: Workplace, refs: list[RequestKey], *, every: float, until: Callable[[], bool]
+) -> float:
     """Sweep, and handle those of these that it wakes; how long the account paused meanwhile."""
     paused = 0.0
     for _ in range(1000):
@@ -49,7 +51,7 @@ def go_on(opened: Workplace, refs: list[Ref], *, every: float, until: Callable[[
         opened.clock.step(every)
         opened.messages.clear()
         sweep(opened.engine)
-        if opened.engine.ledger.gate().closed_until > opened.clock():
+        if opened.engine.ledger.breaker().open_until > opened.clock():
             paused += every
         for ref in refs:
             if ref in opened.messages:
@@ -60,15 +62,15 @@ def go_on(opened: Workplace, refs: list[Ref], *, every: float, until: Callable[[
 # ---- a 404 that is none
 
 
-@pytest.mark.parametrize("kind", [Kind.FULFILLMENT, Kind.TIER_CONFIG])
+@pytest.mark.parametrize("kind", [RequestKind.FULFILLMENT, RequestKind.TIER_CONFIG])
 def test_a_request_that_is_not_shown_for_a_moment_is_processed_later(
-    open_for: Open, kind: Kind
+    open_for: Open, kind: RequestKind
 ) -> None:
     keys: Keys = []
     opened = open_for(approving(keys), kind)
     ref = waiting(opened)[0]
     with opened.fault("status", status=404, method="GET", path=ref.id, times=1):
-        assert "NotShown" in opened.handle(ref).text
+        assert "RequestUnavailable" in opened.handle(ref).text
     assert opened.entry(ref).state is State.RETRY
     opened.later(ref, HOUR)
     assert opened.accepted(ref) == ["approve"]
@@ -140,8 +142,8 @@ def test_a_conversation_that_is_forbidden_is_no_reason_to_wait(open_for: Open) -
     with opened.fault("status", status=403, path="conversations", times=None):
         for ref in refs:
             opened.handle(ref)
-    assert {opened.entry(ref).state for ref in refs} == {State.SETTLED}
-    assert opened.engine.ledger.gate().failures == 0
+    assert {opened.entry(ref).state for ref in refs} == {State.COMPLETED}
+    assert opened.engine.ledger.breaker().failures == 0
 
 
 def test_a_request_whose_own_calls_are_forbidden_is_parked_and_the_others_go_on(
@@ -172,7 +174,7 @@ def test_a_request_whose_own_calls_are_forbidden_is_parked_and_the_others_go_on(
         opened,
         others,
         every=5,
-        until=lambda: {opened.entry(ref).state for ref in others} == {State.SETTLED},
+        until=lambda: {opened.entry(ref).state for ref in others} == {State.COMPLETED},
     )
 
 
@@ -196,7 +198,7 @@ def test_a_decision_that_can_not_be_posted_is_parked_in_the_end_and_kept(
         opened.handle(ref)
         go_on(opened, [ref], every=400, until=lambda: opened.entry(ref).state is State.PARKED)
     entry = opened.entry(ref)
-    assert entry.fence == MOST_POSTS
+    assert entry.fence == MAX_POSTS
     assert entry.decision is not None
     assert opened.engine.ledger.repost(ref)
     opened.later(ref, HOUR)
@@ -209,9 +211,9 @@ def test_long_waiting_before_the_decision_is_no_try_of_it(open_for: Open) -> Non
     opened = open_for(approving([]))
     ref = waiting(opened)[0]
     ledger = opened.engine.ledger
-    for _ in range(MOST_POSTS + 5):
+    for _ in range(MAX_POSTS + 5):
         claim = take(ledger, ref)
-        ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False)
+        ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False)
     with opened.fault("status", status=500, method="POST", path="/approve", times=1):
         opened.handle(ref)
     assert opened.entry(ref).state is State.DECIDED
@@ -243,19 +245,19 @@ def test_an_inquiry_that_is_made_anew_sends_its_own_parameters(open_for: Open) -
 
 def test_a_parked_request_that_can_not_be_read_does_not_hold_up_the_others(open_for: Open) -> None:
     opened = open_for(lambda self, request: "nonsense")
-    one, other = waiting(opened)[:2]
-    for ref in (one, other):
+    item, other = waiting(opened)[:2]
+    for ref in (item, other):
         opened.handle(ref)
         opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "approved"})
-    with opened.fault("html", method="GET", path=one.id, times=None):
+    with opened.fault("html", method="GET", path=item.id, times=None):
         assert opened.poll().problem == ""
-    assert opened.entry(one).state is State.PARKED
+    assert opened.entry(item).state is State.PARKED
     assert opened.entry(other).state is State.SUPERSEDED
     opened.poll()
-    assert opened.entry(one).state is State.SUPERSEDED
+    assert opened.entry(item).state is State.SUPERSEDED
 
 
-def test_one_that_a_person_inquired_about_comes_back_as_another_visit(open_for: Open) -> None:
+def test_one_that_a_person_inquired_about_comes_back_as_another_cycle(open_for: Open) -> None:
     keys: Keys = []
 
     def process(self: Any, request: Any) -> str:
@@ -272,5 +274,5 @@ def test_one_that_a_person_inquired_about_comes_back_as_another_visit(open_for: 
     opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "pending"})
     opened.poll()
     opened.handle(ref)
-    assert opened.entry(ref).visit == "2"
+    assert opened.entry(ref).cycle == "2"
     assert len(set(keys)) == 2

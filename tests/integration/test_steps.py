@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ledger.world import Clock
 
-from connect_worker.domain.states import JSON, Claim, Kind, Ref, State
-from connect_worker.engine.lease import Heart
+from connect_worker.domain.states import JSON, Claim, RequestKey, RequestKind, State
+from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, LedgerUnavailable
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
@@ -61,7 +61,7 @@ def making(vendor: Vendor, names: list[str]) -> Callable[[Any, Any], Any]:
     return process
 
 
-def purchase(workplace: Workplace) -> Ref:
+def purchase(workplace: Workplace) -> RequestKey:
     return workplace.only(workplace.sandbox.with_scenario("purchase"))
 
 
@@ -104,7 +104,7 @@ def test_each_step_has_a_key_of_its_own_the_same_in_each_run(
     assert len({tenant_key, keys[0], entry.steps["step:2:mailbox"]}) == 3
 
 
-def test_the_next_visit_begins_without_results(open_for: Open, vendor: Vendor) -> None:
+def test_the_next_cycle_begins_without_results(open_for: Open, vendor: Vendor) -> None:
     asked: list[str] = []
 
     def process(self: Any, request: Any) -> Any:
@@ -316,11 +316,11 @@ class Replaced(MemoryLedger):
         super().__init__(clock=clock)
         self.stepped_clock = clock
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         self.stepped_clock.step(claim.lease_seconds + 1)
-        self.wake(limit=1000, requeue_seconds=60, max_attempts=8)
+        self.take_due(limit=1000, requeue_seconds=60, max_attempts=8)
         assert isinstance(self.claim(claim.ref, owner="other", lease_seconds=60), Claim)
-        super().record(claim, step, result)
+        super().record_step(claim, step, result)
 
 
 def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
@@ -328,7 +328,7 @@ def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
 ) -> None:
     workplace = open_for(making(vendor, NAMES))
     ledger = Replaced(workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, heart=Heart(ledger))
+    workplace.engine = replace(workplace.engine, ledger=ledger, leases=LeaseKeeper(ledger))
     ref = purchase(workplace)
 
     assert workplace.handle(ref).text.startswith("stopped: ")
@@ -339,7 +339,7 @@ def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
 class Away(MemoryLedger):
     """A ledger that can't be reached when a step is to be journaled."""
 
-    def record(self, claim: Claim, step: str, result: JSON) -> None:
+    def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         raise LedgerUnavailable("Redis can't be reached")
 
 
@@ -349,11 +349,11 @@ def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
     workplace = open_for(making(vendor, NAMES))
     away = Away(clock=workplace.clock)
     whole = workplace.engine
-    workplace.engine = replace(whole, ledger=away, heart=Heart(away))
+    workplace.engine = replace(whole, ledger=away, leases=LeaseKeeper(away))
     ref = purchase(workplace)
     with pytest.raises(LedgerUnavailable):
         workplace.handle(ref)
-    assert away.entry(ref).steps == {}  # type: ignore[union-attr]
+    assert away.get_record(ref).steps == {}  # type: ignore[union-attr]
     workplace.engine = whole
     purchase(workplace)
     assert workplace.handle(ref).text == "approved"
@@ -361,8 +361,8 @@ def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
     assert len(set(vendor.calls)) == 3
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_automation_has_steps(open_for: Open, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_automation_has_steps(open_for: Open, kind: RequestKind) -> None:
     runs: list[str] = []
     done: list[object] = []
 
@@ -386,4 +386,4 @@ def test_the_timeline_has_the_steps_between_the_states(open_for: Open, vendor: V
     workplace.handle(ref)
     told = [line.step or line.state.value for line in timeline(workplace.entry(ref))]
     assert told[:6] == ["queued", "running", *NAMES, "posting"]
-    assert told[-1] == "settled"
+    assert told[-1] == "completed"

@@ -16,7 +16,7 @@ from connect_worker.domain.retry import (
     STRIKES_BEFORE_PAUSE,
 )
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Claim, Kind, Ref, State
+from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
 from connect_worker.engine.job import Decision
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.sweeper import sweep
@@ -49,7 +49,7 @@ def opened(open_for: Open, counted: Counted) -> Workplace:
     return open_for(lambda self, request: counted(self, request))
 
 
-def purchase(opened: Workplace) -> Ref:
+def purchase(opened: Workplace) -> RequestKey:
     return opened.only(opened.sandbox.with_scenario("purchase"))
 
 
@@ -88,7 +88,7 @@ def test_a_failing_request_does_not_stop_the_others(open_for: Open) -> None:
 
     opened = open_for(process)
     bad = purchase(opened)
-    good = Ref(bad.kind, opened.sandbox.with_scenario("purchase", 1))
+    good = RequestKey(bad.kind, opened.sandbox.with_scenario("purchase", 1))
     opened.handle(bad)
     assert opened.handle(good).text == "approved"
 
@@ -114,7 +114,7 @@ def test_a_parked_request_that_a_person_decides_in_connect_leaves_the_list(open_
     opened.handle(ref)
     opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "approved"})
     opened.poll()
-    assert opened.engine.ledger.parked(Kind.FULFILLMENT) == []
+    assert opened.engine.ledger.parked(RequestKind.FULFILLMENT) == []
     assert opened.entry(ref).state is State.SUPERSEDED
 
 
@@ -226,7 +226,7 @@ def test_a_message_that_is_refused_does_not_undo_the_approval(opened: Workplace)
     ref = purchase(opened)
     with opened.fault("status", status=400, method="POST", path="messages"):
         assert opened.handle(ref).text == "approved"
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
 
 
 def test_a_refused_decision_is_parked_and_kept_for_a_person(open_for: Open) -> None:
@@ -255,7 +255,7 @@ def test_one_malformed_request_is_parked_with_the_reason(open_for: Open) -> None
 # ---- the worker
 
 
-def abandoned(opened: Workplace, ref: Ref) -> Claim:
+def abandoned(opened: Workplace, ref: RequestKey) -> Claim:
     """A claim whose worker died."""
     claim = opened.engine.ledger.claim(ref, owner="dead", lease_seconds=60)
     assert isinstance(claim, Claim)
@@ -315,10 +315,10 @@ def test_a_stale_worker_posts_nothing(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         # Frozen past its lease; another worker takes over and finishes.
         opened.clock.step(61)
-        opened.engine.ledger.wake(limit=100, requeue_seconds=60, max_attempts=9)
+        opened.engine.ledger.take_due(limit=100, requeue_seconds=60, max_attempts=9)
         rescuer = opened.engine.ledger.claim(ref, owner="other", lease_seconds=60)
         assert isinstance(rescuer, Claim)
-        opened.engine.ledger.settle(rescuer, "approved", keep_seconds=LONG)
+        opened.engine.ledger.complete(rescuer, "approved", keep_seconds=LONG)
         return ActivationTileResponse("too late")
 
     opened = open_for(process)
@@ -332,13 +332,13 @@ def test_a_stale_worker_posts_nothing(open_for: Open) -> None:
 
 def test_a_429_pauses_everybody_and_costs_no_attempt(opened: Workplace, counted: Counted) -> None:
     ref = purchase(opened)
-    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=429, retry_after=30, method="GET", path=ref.id):
         seconds = opened.handle(ref).retry_seconds
     assert seconds is not None
     assert 30 <= seconds <= 30 + SPREAD_SECONDS
     before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
-    assert opened.handle(other).text == "nothing to do: paused"
+    assert opened.handle(other).text == "nothing to do: breaker open"
     assert opened.poll().problem.startswith("paused")
     assert opened.sandbox.control("GET", "report?summary=1")["calls"]["total"] == before
     assert opened.entry(ref).attempt == 0
@@ -361,7 +361,7 @@ def test_a_429_inside_the_processor_is_no_failure_of_it(open_for: Open) -> None:
 
 def paused_by_another(opened: Workplace, seconds: float) -> None:
     """Another worker met a 429, long enough ago for this process to ask the ledger again."""
-    opened.engine.ledger.close_gate(seconds=seconds, reason=PAUSE_ASKED_FOR, failed=False)
+    opened.engine.ledger.trip_breaker(seconds=seconds, reason=PAUSE_ASKED_FOR, failed=False)
     opened.clock.step(FRESH_SECONDS)
 
 
@@ -391,8 +391,8 @@ def test_a_job_under_way_meets_the_pause_of_another_worker_and_no_attempt_is_use
     assert 29 <= handled.retry_seconds <= 30 + SPREAD_SECONDS
     assert calls(busy) == before + 1, "the request was read, and nothing more was sent"
     assert (busy.entry(ref).state, busy.entry(ref).attempt) == (State.RETRY, 0)
-    gate = busy.engine.ledger.gate()
-    assert gate.closed_until == pytest.approx(busy.clock() + 30, abs=1), "no longer than before"
+    gate = busy.engine.ledger.breaker()
+    assert gate.open_until == pytest.approx(busy.clock() + 30, abs=1), "no longer than before"
     assert busy.later(ref, 30 + SPREAD_SECONDS).text == "approved"
     assert len(set(keys)) == 1, "the same key, and the same attempt"
 
@@ -426,24 +426,24 @@ def test_a_poll_under_way_stops_at_the_pause_of_another_worker(
     assert asking.poll().problem == f"paused: {PAUSE_ASKED_FOR}"
     assert calls(asking) == before
     asking.clock.step(60)
-    assert asking.engine.ledger.gate().failures == 0
+    assert asking.engine.ledger.breaker().failures == 0
 
 
 def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
     opened: Workplace, counted: Counted
 ) -> None:
     ref = purchase(opened)
-    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=401, times=None):
         opened.handle(ref)
-        gate = opened.engine.ledger.gate()
+        gate = opened.engine.ledger.breaker()
         assert "401" in gate.reason
-        assert opened.handle(other).text == "nothing to do: paused"
+        assert opened.handle(other).text == "nothing to do: breaker open"
         opened.later(ref, LONGEST_PAUSE_SECONDS)
-        assert opened.handle(other).text == "nothing to do: paused"
+        assert opened.handle(other).text == "nothing to do: breaker open"
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, LONG).text == "approved"
-    assert opened.engine.ledger.gate().failures == 0
+    assert opened.engine.ledger.breaker().failures == 0
     assert opened.handle(other).text == "approved"
 
 
@@ -451,10 +451,13 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
     opened: Workplace, counted: Counted
 ) -> None:
     opened.poll()
-    refs = [Ref(Kind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n)) for n in range(8)]
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n))
+        for n in range(8)
+    ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         handled = [opened.handle(ref).text for ref in refs]
-    assert handled.count("nothing to do: paused") == len(refs) - STRIKES_BEFORE_PAUSE
+    assert handled.count("nothing to do: breaker open") == len(refs) - STRIKES_BEFORE_PAUSE
     for _ in range(20):
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.messages.clear()
@@ -469,41 +472,44 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
     opened: Workplace,
 ) -> None:
     opened.poll()
-    refs = [Ref(Kind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n)) for n in range(8)]
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, opened.sandbox.with_scenario("purchase", n))
+        for n in range(8)
+    ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         for ref in refs:
             opened.handle(ref)
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.poll()
-        assert opened.engine.ledger.gate().failures == STRIKES_BEFORE_PAUSE
+        assert opened.engine.ledger.breaker().failures == STRIKES_BEFORE_PAUSE
         opened.later(refs[0], LONGEST_PAUSE_SECONDS)
-        assert opened.engine.ledger.gate().failures == STRIKES_BEFORE_PAUSE + 1
+        assert opened.engine.ledger.breaker().failures == STRIKES_BEFORE_PAUSE + 1
     for _ in range(20):
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.messages.clear()
         sweep(opened.engine)
         for ref in [ref for ref in opened.messages if ref in refs]:
             opened.handle(ref)
-    assert opened.engine.ledger.gate().failures == 0
+    assert opened.engine.ledger.breaker().failures == 0
 
 
 def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: Workplace) -> None:
     with opened.fault("status", status=500, times=None):
         for _ in range(STRIKES_BEFORE_PAUSE):
             opened.poll()
-    assert opened.engine.ledger.gate().failures == STRIKES_BEFORE_PAUSE
+    assert opened.engine.ledger.breaker().failures == STRIKES_BEFORE_PAUSE
     opened.clock.step(LONGEST_PAUSE_SECONDS)
     assert not opened.poll().problem
-    assert opened.engine.ledger.gate().failures == 0
+    assert opened.engine.ledger.breaker().failures == 0
 
 
 def test_a_single_failing_request_does_not_pause_the_account(opened: Workplace) -> None:
     ref = purchase(opened)
-    other = Ref(ref.kind, opened.sandbox.with_scenario("purchase", 1))
+    other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=500, times=None, method="POST", path=f"{ref.id}/approve"):
         opened.handle(ref)
         assert opened.handle(other).text == "approved"
-    assert opened.engine.ledger.gate().failures == 0
+    assert opened.engine.ledger.breaker().failures == 0
 
 
 # ---- the poll
@@ -537,7 +543,7 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
             raise OSError("the meters are away")
         reported.append(self.reporting_period)
 
-    opened = open_for(process, Kind.USAGE)
+    opened = open_for(process, RequestKind.USAGE)
     opened.poll()
     late = opened.messages[0]
     opened.messages.clear()
@@ -550,7 +556,7 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
     opened.handle(of_listing[0])
     opened.later(late, 1)
 
-    assert [opened.entry(ref).state for ref in (late, of_listing[0])] == [State.SETTLED] * 2
+    assert [opened.entry(ref).state for ref in (late, of_listing[0])] == [State.COMPLETED] * 2
     assert sorted(reported) == sorted(ref.id.partition("@")[2] for ref in (late, *of_listing))
 
 

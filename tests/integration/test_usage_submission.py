@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.models import Contract, Product, UsageFile, UsageListing, UsageRecord
 
 from .conftest import Open
@@ -64,8 +64,8 @@ class Reports:
 def start(open_for: Open) -> Any:
     """Open a workplace that submits these reports, and find a listing to report on."""
 
-    def opened(reports: Reports) -> tuple[Workplace, Ref]:
-        workplace = open_for(lambda self, request: reports(self, request), Kind.USAGE)
+    def opened(reports: Reports) -> tuple[Workplace, RequestKey]:
+        workplace = open_for(lambda self, request: reports(self, request), RequestKind.USAGE)
         workplace.poll()
         ref = workplace.messages[0]
         workplace.messages.clear()
@@ -74,7 +74,7 @@ def start(open_for: Open) -> Any:
     return opened
 
 
-def files(opened: Workplace, ref: Ref) -> list[tuple[str, int, int]]:
+def files(opened: Workplace, ref: RequestKey) -> list[tuple[str, int, int]]:
     """Status, uploads and valid records of each file that Connect has of the listing."""
     found: Iterable[Any] = opened.sandbox.entry(ref.request_id)["usage_files"]
     return [(file["status"], file["uploads"], file["records_valid"]) for file in found]
@@ -84,7 +84,7 @@ def test_a_report_is_one_file_uploaded_once(start: Any) -> None:
     opened, ref = start(Reports(three))
     assert opened.handle(ref).text == "reported"
     assert files(opened, ref) == [("ready", 1, 3)]
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
     opened.handle(ref)
     assert files(opened, ref) == [("ready", 1, 3)]
 
@@ -122,7 +122,7 @@ def test_a_report_that_broke_is_resumed_where_it_stopped(
         assert entry.error.startswith("FileCreationError: the usage file can't be submitted: ")
         opened.later(ref, LONG)
     assert files(opened, ref) == [("ready", 1, 3)]
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
     assert reports.runs == 2
 
 

@@ -12,15 +12,15 @@ from sandbox.running import API_KEY, Client
 
 from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
-from connect_worker.domain.change_hints import Notice
+from connect_worker.domain.change_hints import ChangeHint
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.routing import Backlog, Registration, Registry
-from connect_worker.domain.states import Entry, Kind, Ref
-from connect_worker.engine.job_runner import Handled, handle
-from connect_worker.engine.lease import Heart
-from connect_worker.engine.poller import Polled, poll
-from connect_worker.engine.rate_limiter import KnownPause, Turnstile
-from connect_worker.engine.runtime import Engine
+from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord
+from connect_worker.engine.job_runner import JobResult, run_job
+from connect_worker.engine.lease import LeaseKeeper
+from connect_worker.engine.poller import PollResult, poll
+from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
+from connect_worker.engine.runtime import Runtime
 from connect_worker.engine.sweeper import sweep
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.resources import (
@@ -33,10 +33,10 @@ from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
 
 KINDS = {
-    Kind.FULFILLMENT: FulfillmentAutomation,
-    Kind.TIER_CONFIG: TierConfigAutomation,
-    Kind.USAGE: UsageAutomation,
-    Kind.USAGE_FILE: UsageFileAutomation,
+    RequestKind.FULFILLMENT: FulfillmentAutomation,
+    RequestKind.TIER_CONFIG: TierConfigAutomation,
+    RequestKind.USAGE: UsageAutomation,
+    RequestKind.USAGE_FILE: UsageFileAutomation,
 }
 SKIP_SECONDS = 300.0
 MAX_ATTEMPTS = 3
@@ -49,55 +49,55 @@ class Workplace:
         self.sandbox = sandbox
         self.kind = automation.kind
         self.clock = Clock()
-        self.messages: deque[Ref] = deque()
+        self.messages: deque[RequestKey] = deque()
         config = Config.local(f"{sandbox.root}/public/v1", API_KEY)
         ledger = MemoryLedger(clock=self.clock)
-        pause = KnownPause(clock=self.clock)
+        pause = BreakerCache(clock=self.clock)
         made = AutomationProcessor(self.kind, lambda: automation(config), config)
-        self.engine = Engine(
+        self.engine = Runtime(
             ledger=ledger,
             connect=ConnectClient(
                 config.api_url,
                 config.api_key,
                 timeout_seconds=2,
                 page_size=7,
-                turnstile=Turnstile(ledger, pause),
+                turnstile=RateLimiter(ledger, pause),
             ),
             publisher=self,
             registry=Registry([Registration(self.kind, None, automation.__name__, made)]),
-            heart=Heart(ledger),
+            leases=LeaseKeeper(ledger),
             account="test",
             worker="worker-1",
-            pause=pause,
+            breaker_cache=pause,
             policy=RetryPolicy(max_attempts=MAX_ATTEMPTS),
             skip_seconds=SKIP_SECONDS,
         )
 
-    def publish(self, refs: Iterable[Ref]) -> None:
+    def publish(self, refs: Iterable[RequestKey]) -> None:
         self.messages.extend(refs)
 
-    def notify(self, notices: Iterable[Notice]) -> None:
+    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
         assert not list(notices), "nobody has sent a notification"
 
     def backlogged(self) -> Backlog:
         return Backlog(kinds={ref.kind for ref in self.messages})
 
-    def poll(self) -> Polled:
+    def poll(self) -> PollResult:
         self.clock.step(1)
         polled = poll(self.engine, self.kind)
         self.clock.step(1)
         return polled
 
-    def only(self, request_id: str) -> Ref:
+    def only(self, request_id: str) -> RequestKey:
         """Poll, and forget the messages about other requests; the request's name."""
         self.poll()
         self.messages.clear()
-        return Ref(self.kind, request_id)
+        return RequestKey(self.kind, request_id)
 
-    def handle(self, ref: Ref) -> Handled:
-        return handle(self.engine, ref)
+    def handle(self, ref: RequestKey) -> JobResult:
+        return run_job(self.engine, ref)
 
-    def later(self, ref: Ref, seconds: float) -> Handled:
+    def later(self, ref: RequestKey, seconds: float) -> JobResult:
         """Let time pass, sweep, and handle the request if the sweep woke it."""
         self.clock.step(seconds)
         self.messages.clear()
@@ -105,19 +105,19 @@ class Workplace:
         assert ref in self.messages, f"{ref} was not woken after {seconds} s"
         return self.handle(ref)
 
-    def entry(self, ref: Ref) -> Entry:
-        found = self.engine.ledger.entry(ref)
+    def entry(self, ref: RequestKey) -> RequestRecord:
+        found = self.engine.ledger.get_record(ref)
         assert found is not None
         return found
 
-    def seen(self, ref: Ref) -> Any:
+    def seen(self, ref: RequestKey) -> Any:
         """What the sandbox says happened to the request."""
         return self.sandbox.entry(ref.id)
 
-    def accepted(self, ref: Ref) -> list[str]:
+    def accepted(self, ref: RequestKey) -> list[str]:
         return [outcome["action"] for outcome in self.seen(ref)["accepted"]]
 
-    def said(self, ref: Ref) -> list[str]:
+    def said(self, ref: RequestKey) -> list[str]:
         return [message["text"] for message in self.seen(ref)["messages"]]
 
     @contextmanager
@@ -131,7 +131,9 @@ class Workplace:
 
 
 def automation(
-    process: Callable[[Any, Any], Any], kind: Kind = Kind.FULFILLMENT, **attributes: Any
+    process: Callable[[Any, Any], Any],
+    kind: RequestKind = RequestKind.FULFILLMENT,
+    **attributes: Any,
 ) -> type[Automation[Any]]:
     """An automation class whose `process_request` is the function."""
     return type("Mine", (KINDS[kind],), {"process_request": process, **attributes})

@@ -94,10 +94,10 @@ def test_a_request_has_the_items_that_are_said_and_no_others() -> None:
         "MINE": {"quantity": "2", "old_quantity": "1", "period": "Yearly"},
     }
     found = testing.change(items=items).asset.items
-    assert [(one.mpn, one.quantity) for one in found] == [("EXTRA-STORAGE", 3), ("MINE", 2)]
+    assert [(item.mpn, item.quantity) for item in found] == [("EXTRA-STORAGE", 3), ("MINE", 2)]
     assert (found[0].display_name, found[1].display_name) == ("Additional storage", "MINE")
     assert (found[1].old_quantity, found[1].period) == (1, "Yearly")
-    assert len({one.id for one in found}) == 2
+    assert len({item.id for item in found}) == 2
 
 
 def test_the_types_say_what_was_asked() -> None:

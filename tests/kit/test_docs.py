@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from connect_worker import testing
-from connect_worker.testing import Run
+from connect_worker.testing import DryRun
 from connect_worker.testing.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def test_its_tables_name_what_there_is() -> None:
         assert callable(getattr(testing, name, None)) or name in {"sandbox", "worker"}
     table = PAGE.partition("| of the result |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", re.sub(r"(?<= \| ).*", "", table)))
-    fields = {field.name for field in dataclasses.fields(Run)} - {"decided"}
+    fields = {field.name for field in dataclasses.fields(DryRun)} - {"decided"}
     assert named == fields | {"outcome", "messages"}
     members = PAGE.partition("| member of `sandbox` |")[2].partition("\n\n")[0]
     methods = re.findall(r"`(\w+)\(", members)

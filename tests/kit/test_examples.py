@@ -49,7 +49,7 @@ def test_a_purchase_stores_its_tenant_and_is_approved(vendor: Sandbox) -> None:
     assert approve.body == {"activation_tile": f"# Welcome!\n\nYour tenant is {param['value']}."}
     assert message.by == "decision"
     assert vendor.entry(name)["vendor"]["keys"] == [store.key]
-    # The same visit again: the same tenant.
+    # The same cycle again: the same tenant.
     assert run(Purchases, purchase(id=name)).calls == done.calls
 
 

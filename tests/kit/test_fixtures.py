@@ -7,7 +7,15 @@ import pytest
 from connect_worker.domain.outcomes import to_json
 from connect_worker.exceptions import ServerFault
 from connect_worker.ledger import RedisLedger
-from connect_worker.testing import Approve, Kind, Ref, State, purchase, run, tier_setup
+from connect_worker.testing import (
+    Approve,
+    RequestKey,
+    RequestKind,
+    State,
+    purchase,
+    run,
+    tier_setup,
+)
 from connect_worker.testing.sandbox import Sandbox
 from connect_worker.testing.worker import Workers
 from examples.purchases import Purchases
@@ -34,10 +42,10 @@ def test_a_worker_decides_what_the_sandbox_is_given(
     sandbox.wait_for(names[2], "approved")
     sandbox.answer(names[1], {"email": "b@customer.example"})
     sandbox.wait_for(names[1], "approved")
-    entry = ledger.entry(Ref(Kind.FULFILLMENT, names[0]))
+    entry = ledger.get_record(RequestKey(RequestKind.FULFILLMENT, names[0]))
     assert entry is not None
     assert entry.decision["decision"] == to_json(Approve(tile=entry.decision["decision"]["tile"]))
-    assert entry.state in (State.SETTLED, State.POSTING)
+    assert entry.state in (State.COMPLETED, State.POSTING)
 
 
 @pytest.mark.long
@@ -55,7 +63,7 @@ def test_a_killed_workers_request_is_taken_over(sandbox: Sandbox, worker: Worker
 
 def test_each_test_finds_everything_empty(sandbox: Sandbox, ledger: RedisLedger) -> None:
     assert sandbox.report() == {}
-    assert list(ledger.entries()) == []
+    assert list(ledger.iter_records()) == []
 
 
 def test_a_processor_is_run_in_this_process_beside_the_sandboxs_vendor(

@@ -14,10 +14,10 @@ from connect_worker.models import Fulfillment, UsageFile, UsageRecord
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
 from connect_worker.testing import (
     Approve,
+    DryRun,
     Fail,
     Inquire,
-    Leave,
-    Run,
+    NoDecision,
     Skip,
     State,
     purchase,
@@ -29,18 +29,18 @@ from connect_worker.testing import (
 from .processors import Orders, Readers, Stepwise
 
 
-def order(plan: str, **fields: Any) -> Run:
+def order(plan: str, **fields: Any) -> DryRun:
     return run(Orders, purchase(id="PR-1-2-3", params={"plan": plan, **fields}))
 
 
-def posted(done: Run) -> list[tuple[str, str, Any]]:
+def posted(done: DryRun) -> list[tuple[str, str, Any]]:
     return [(call.method, call.path, call.body) for call in done.calls]
 
 
 def test_an_approval_and_its_message() -> None:
     done = order("basic")
     assert done.outcome == Approve(template_id="TL-111-222-333")
-    assert (done.result, done.state, done.error) == ("approved", State.SETTLED, None)
+    assert (done.result, done.state, done.error) == ("approved", State.COMPLETED, None)
     [approval, message] = done.calls
     assert (approval.method, approval.path) == ("POST", "requests/PR-1-2-3/approve/")
     assert approval.body == {"template_id": "TL-111-222-333"}
@@ -79,7 +79,7 @@ def test_a_run_goes_on_behind_given_steps() -> None:
 def test_steps_in_another_order_are_told_as_a_worker_tells() -> None:
     done = run(Stepwise, purchase(params={"plan": "small"}), steps={"mailbox": {"address": "b"}})
     assert done.state.value == "parked"
-    with pytest.raises(InvalidStep, match="step 1 of this visit was 'mailbox', and now"):
+    with pytest.raises(InvalidStep, match="step 1 of this cycle was 'mailbox', and now"):
         done.outcome  # noqa: B018 - asking for it raises
     with pytest.raises(InvalidStep, match="'tenant' can't be journaled"):
         run(Stepwise, purchase(), steps={"tenant": object()})
@@ -87,7 +87,7 @@ def test_steps_in_another_order_are_told_as_a_worker_tells() -> None:
 
 def test_not_yet_waits() -> None:
     done = run(Stepwise, purchase(params={"plan": "slow"}))
-    assert (done.state.value, list(done.steps)) == ("waiting", ["tenant"])
+    assert (done.state.value, list(done.steps)) == ("snoozed", ["tenant"])
     assert done.result == "not yet, again in 60 s: the mailbox is not ready"
     assert isinstance(done.error, RetryRequest)
     assert posted(done) == []
@@ -101,13 +101,13 @@ def test_a_refusal() -> None:
 
 def test_a_skip_waits_and_says_so() -> None:
     done = order("wait")
-    assert (done.outcome, done.state) == (Skip("Not yet"), State.WAITING)
+    assert (done.outcome, done.state) == (Skip("Not yet"), State.SNOOZED)
     assert done.messages == ["Not yet"]
 
 
 def test_nothing_decided_posts_nothing() -> None:
     done = order("leave")
-    assert (done.outcome, done.state, done.calls) == (Leave(), State.WAITING, ())
+    assert (done.outcome, done.state, done.calls) == (NoDecision(), State.SNOOZED, ())
 
 
 def test_an_error_is_told_and_raised_by_whoever_asks_for_the_outcome() -> None:
@@ -178,7 +178,7 @@ def test_a_class_that_cannot_be_made_is_refused() -> None:
         run(Odd, purchase())
 
 
-def test_the_key_is_the_visits() -> None:
+def test_the_key_is_the_cycles() -> None:
     class Keys(FulfillmentAutomation):
         def process_request(self, request: Fulfillment) -> Any:
             keys.append(self.idempotency_key)

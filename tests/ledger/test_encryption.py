@@ -34,11 +34,11 @@ def stored(client: redis.Redis, account: str) -> dict[str, str]:
 
 
 def decided(ledger: RedisLedger) -> Claim:
-    """A visit with all that may hold what somebody wrote: a decision, a step, an error."""
+    """A cycle with all that may hold what somebody wrote: a decision, a step, an error."""
     claim = running(ledger)
-    ledger.record(claim, "tenant", {"answer": CANARY})
+    ledger.record_step(claim, "tenant", {"answer": CANARY})
     ledger.decide(claim, DECISION)
-    ledger.put_back(claim, State.DECIDED, delay_seconds=0, error=f"Timeout: {CANARY}")
+    ledger.reschedule(claim, State.DECIDED, delay_seconds=0, error=f"Timeout: {CANARY}")
     return claim
 
 
@@ -57,10 +57,10 @@ def test_it_is_read_with_the_key(sealed: RedisLedger) -> None:
     decided(sealed)
     entry = look(sealed)
     assert (entry.decision, entry.steps) == (DECISION, {"tenant": {"answer": CANARY}})
-    assert (entry.error, entry.sealed) == (f"Timeout: {CANARY}", "")
-    assert sealed.records([entry.ref]) == [entry]
+    assert (entry.error, entry.decrypt_error) == (f"Timeout: {CANARY}", "")
+    assert sealed.get_records([entry.ref]) == [entry]
     claim = take(sealed)
-    assert (claim.decision, claim.steps, claim.sealed) == (entry.decision, entry.steps, "")
+    assert (claim.decision, claim.steps, claim.decrypt_error) == (entry.decision, entry.steps, "")
 
 
 def test_what_was_stored_without_a_key_stays_readable(
@@ -79,12 +79,12 @@ def test_without_its_key_a_claim_says_so_and_the_record_stays(
     before = stored(client, account)
     poor = with_keys(client, account, *keys)
     claim = take(poor)
-    assert "CONNECT_ENCRYPTION_KEY" in claim.sealed
+    assert "CONNECT_ENCRYPTION_KEY" in claim.decrypt_error
     assert (claim.decision, claim.steps) == (HIDDEN, {"tenant": HIDDEN})
     entry = look(poor)
     assert (entry.decision, entry.error) == (HIDDEN, HIDDEN)
-    assert entry.sealed == claim.sealed
-    poor.put_back(claim, State.DECIDED, delay_seconds=0, error="no key", attempt_used=False)
+    assert entry.decrypt_error == claim.decrypt_error
+    poor.reschedule(claim, State.DECIDED, delay_seconds=0, error="no key", attempt_used=False)
     after = stored(client, account)
     assert (after["d"], after["j:tenant"]) == (before["d"], before["j:tenant"])
     assert take(sealed).decision == DECISION
@@ -97,12 +97,12 @@ def test_of_several_keys_the_first_encrypts_and_each_decrypts(
     both = with_keys(client, account, OTHER_KEY, KEY)
     assert take(both).decision == DECISION
     new = with_keys(client, account, OTHER_KEY)
-    both.record(take(both), "mailbox", "box")
+    both.record_step(take(both), "mailbox", "box")
     assert look(new).steps["mailbox"] == "box"
     assert look(new).steps["tenant"] == HIDDEN
 
 
-def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_visit_decided_anew(
+def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_cycle_decided_anew(
     sealed: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     decided(sealed)
@@ -121,7 +121,7 @@ def test_an_equal_decision_is_taken_twice_and_another_one_refused(sealed: RedisL
     sealed.decide(claim, {"template_id": "TL-000-000-000", "type": "approve"})
     with pytest.raises(LeaseLost, match="another decision"):
         sealed.decide(claim, DECISION)
-    sealed.settle(claim, "approved", keep_seconds=LONG)
+    sealed.complete(claim, "approved", keep_seconds=LONG)
     with pytest.raises(LeaseLost):
         sealed.decide(claim, {"template_id": "TL-000-000-000", "type": "approve"})
 
@@ -131,7 +131,7 @@ def test_what_a_sweep_writes_needs_no_key(
 ) -> None:
     claim = running(sealed, lease_seconds=0.001)
     assert claim.attempt == 1
-    while not sealed.wake(limit=10, requeue_seconds=LONG, max_attempts=1).parked:
+    while not sealed.take_due(limit=10, requeue_seconds=LONG, max_attempts=1).parked:
         pass
     assert "died in attempt 1 of 1" in look(with_keys(client, account)).error
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, Kind, Poll, Sighting, State
+from connect_worker.domain.states import Claim, PendingRequest, PollReport, RequestKind, State
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, source
 
@@ -65,7 +65,7 @@ def take_slot(ledger: RedisLedger) -> str:
 
 
 def put_back(state: State) -> Act:
-    return lambda ledger, claim: ledger.put_back(
+    return lambda ledger, claim: ledger.reschedule(
         claim, state, delay_seconds=LONG, error="e", attempt_used=False
     )
 
@@ -74,30 +74,31 @@ def put_back(state: State) -> Act:
 CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "claim": (queued, lambda ledger, _: take(ledger).attempt, 1),
     "claim of a slot": (queued, lambda ledger, _: take_slot(ledger), "one"),
-    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "full"),
-    "extend": (running, lambda ledger, claim: ledger.extend(claim), True),
+    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "concurrency limit"),
+    "renew_lease": (running, lambda ledger, claim: ledger.renew_lease(claim), True),
     "decide": (running, lambda ledger, claim: ledger.decide(claim, APPROVE), None),
-    "record": (posting, lambda ledger, claim: ledger.record(claim, "s", 1), None),
-    "settle": (posting, lambda ledger, claim: ledger.settle(claim, "a", keep_seconds=9), None),
+    "record_step": (posting, lambda ledger, claim: ledger.record_step(claim, "s", 1), None),
+    "complete": (posting, lambda ledger, claim: ledger.complete(claim, "a", keep_seconds=9), None),
     "supersede": (posting, lambda ledger, claim: ledger.supersede(
         claim, "a", keep_seconds=9), None),
     "retry": (posting, put_back(State.RETRY), None),
-    "waiting": (running, put_back(State.WAITING), None),
+    "snoozed": (running, put_back(State.SNOOZED), None),
     "decided": (posting, put_back(State.DECIDED), None),
     "park": (running, lambda ledger, claim: ledger.park(claim, "e"), None),
-    "leave": (queued, lambda ledger, _: ledger.leave(
+    "mark_decided_elsewhere": (queued, lambda ledger, _: ledger.mark_decided_elsewhere(
         PR, "failed", seen_at=ledger.now() + 1, keep_seconds=9), True),
     "rerun": (parked, lambda ledger, _: ledger.rerun(PR), True),
     "repost": (parked, lambda ledger, _: ledger.repost(PR), True),
     "discard": (parked, lambda ledger, _: ledger.discard(PR, keep_seconds=9), True),
-    "close_gate": (queued, lambda ledger, _: ledger.close_gate(
+    "trip_breaker": (queued, lambda ledger, _: ledger.trip_breaker(
         seconds=0, reason="503", failed=True).failures, 1),
-    "polled": (queued, lambda ledger, _: ledger.polled(Kind.USAGE, Poll(seen=1)), None),
+    "record_poll": (queued, lambda ledger, _: ledger.record_poll(
+        RequestKind.USAGE, PollReport(seen=1)), None),
     "pause": (queued, lambda ledger, _: ledger.pause("all", reason="r"), None),
     "resume": (held, lambda ledger, _: ledger.resume("all"), 0),
-    "open_gate": (queued, lambda ledger, _: ledger.open_gate(), None),
-    "hold": (queued, lambda ledger, _: ledger.hold("l", owner="a", seconds=9), True),
-    "release": (queued, lambda ledger, _: ledger.release("l", owner="a"), None),
+    "reset_breaker": (queued, lambda ledger, _: ledger.reset_breaker(), None),
+    "lock": (queued, lambda ledger, _: ledger.lock("l", owner="a", seconds=9), True),
+    "unlock": (queued, lambda ledger, _: ledger.unlock("l", owner="a"), None),
 }
 # fmt: on
 
@@ -125,19 +126,19 @@ def test_a_call_whose_reply_is_lost_has_its_effect_once(
 def facts(ledger: RedisLedger) -> object:
     entry = look(ledger)
     return (
-        (entry.state, entry.visit, entry.fence, entry.attempt, entry.decision, entry.steps),
-        (entry.error, entry.outcome, ledger.counts(), ledger.outcomes(), ledger.gate().failures),
+        (entry.state, entry.cycle, entry.fence, entry.attempt, entry.decision, entry.steps),
+        (entry.error, entry.outcome, ledger.counts(), ledger.outcomes(), ledger.breaker().failures),
     )
 
 
-def test_a_sighting_whose_reply_is_lost_begins_one_visit_that_a_sweep_publishes(
+def test_a_sighting_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     seen_at = far_ledger.now()
     relay.lose = 1
-    assert far_ledger.sight([Sighting(PR)], seen_at=seen_at, requeue_seconds=0) == []
-    assert far_ledger.counts()[Kind.FULFILLMENT][State.QUEUED] == 1
-    assert far_ledger.wake(limit=9, requeue_seconds=9, max_attempts=9).publish == [PR]
+    assert far_ledger.register([PendingRequest(PR)], seen_at=seen_at, requeue_seconds=0) == []
+    assert far_ledger.counts()[RequestKind.FULFILLMENT][State.QUEUED] == 1
+    assert far_ledger.take_due(limit=9, requeue_seconds=9, max_attempts=9).publish == [PR]
 
 
 def test_a_sweep_whose_reply_is_lost_finds_the_same_again_later(
@@ -145,9 +146,9 @@ def test_a_sweep_whose_reply_is_lost_finds_the_same_again_later(
 ) -> None:
     see(far_ledger, requeue_seconds=0)
     relay.lose = 1
-    assert far_ledger.wake(limit=9, requeue_seconds=0.001, max_attempts=9).publish in ([], [PR])
+    assert far_ledger.take_due(limit=9, requeue_seconds=0.001, max_attempts=9).publish in ([], [PR])
     assert relay.lost == 1
-    while not far_ledger.wake(limit=9, requeue_seconds=0.001, max_attempts=9).publish:
+    while not far_ledger.take_due(limit=9, requeue_seconds=0.001, max_attempts=9).publish:
         assert look(far_ledger).state is State.QUEUED
 
 
@@ -155,9 +156,9 @@ def test_a_turn_whose_reply_is_lost_is_wasted_and_no_more(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     relay.lose = 1
-    assert 9 < far_ledger.take_turn(calls_per_second=0.1).wait_seconds <= 10
+    assert 9 < far_ledger.acquire_call(calls_per_second=0.1).wait_seconds <= 10
     assert relay.lost == 1
-    assert 19 < far_ledger.take_turn(calls_per_second=0.1).wait_seconds <= 20
+    assert 19 < far_ledger.acquire_call(calls_per_second=0.1).wait_seconds <= 20
 
 
 def test_who_was_let_out_of_line_by_a_lost_reply_is_woken_by_a_sweep(
@@ -169,8 +170,8 @@ def test_who_was_let_out_of_line_by_a_lost_reply_is_woken_by_a_sweep(
     assert isinstance(claim, Claim)
     far_ledger.park(claim, "broken")
     relay.lose = 1
-    assert far_ledger.next_in_line("one", requeue_seconds=0.001) == []
+    assert far_ledger.take_from_slot_queue("one", requeue_seconds=0.001) == []
     assert relay.lost == 1
-    while not far_ledger.wake(limit=9, requeue_seconds=9, max_attempts=9).publish:
+    while not far_ledger.take_due(limit=9, requeue_seconds=9, max_attempts=9).publish:
         assert look(far_ledger).state is State.QUEUED
     assert take_slot(far_ledger) == "one"

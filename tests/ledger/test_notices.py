@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 import redis
 
-from connect_worker.domain.change_hints import Heard, Notice
-from connect_worker.domain.states import Kind
+from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.redis import MOST
@@ -17,21 +17,21 @@ from connect_worker.ledger.redis import MOST
 from .world import LONG
 
 Elapse = Callable[[float], None]
-ONE = Notice(Kind.FULFILLMENT, "PR-5852-1608-0000")
-OTHER = Notice(Kind.TIER_CONFIG, "TCR-000-000-000")
-WHOLE = Notice(Kind.FULFILLMENT)
+ONE = ChangeHint(RequestKind.FULFILLMENT, "PR-5852-1608-0000")
+OTHER = ChangeHint(RequestKind.TIER_CONFIG, "TCR-000-000-000")
+WHOLE = ChangeHint(RequestKind.FULFILLMENT)
 _digests = count()
 
 
 def hear(
     ledger: Ledger,
-    notice: Notice = ONE,
+    notice: ChangeHint = ONE,
     *,
     digest: str = "",
     remember_seconds: float = LONG,
     requeue_seconds: float = LONG,
-) -> tuple[Heard, Notice]:
-    return ledger.notice(
+) -> tuple[HintResult, ChangeHint]:
+    return ledger.add_hint(
         notice,
         digest=digest or f"d{next(_digests)}",
         remember_seconds=remember_seconds,
@@ -39,62 +39,62 @@ def hear(
     )
 
 
-def late(ledger: Ledger, *, requeue_seconds: float = LONG) -> list[Notice]:
-    return ledger.unanswered(limit=100, requeue_seconds=requeue_seconds)
+def late(ledger: Ledger, *, requeue_seconds: float = LONG) -> list[ChangeHint]:
+    return ledger.stale_hints(limit=100, requeue_seconds=requeue_seconds)
 
 
 def test_the_first_notification_is_new_and_the_next_ones_are_known(ledger: Ledger) -> None:
-    assert hear(ledger) == (Heard.NEW, ONE)
-    assert hear(ledger) == (Heard.KNOWN, ONE)
-    assert hear(ledger, OTHER) == (Heard.NEW, OTHER)
-    assert hear(ledger, WHOLE) == (Heard.NEW, WHOLE)
+    assert hear(ledger) == (HintResult.NEW, ONE)
+    assert hear(ledger) == (HintResult.KNOWN, ONE)
+    assert hear(ledger, OTHER) == (HintResult.NEW, OTHER)
+    assert hear(ledger, WHOLE) == (HintResult.NEW, WHOLE)
 
 
 def test_a_notification_that_comes_again_changes_nothing(ledger: Ledger) -> None:
     hear(ledger, digest="same")
-    mark = ledger.noticed(ONE)
-    assert hear(ledger, digest="same") == (Heard.REPLAYED, ONE)
-    assert ledger.noticed(ONE) == mark
-    assert ledger.answer(ONE, mark)
-    assert hear(ledger, digest="same") == (Heard.REPLAYED, ONE)
-    assert ledger.noticed(ONE) == ""
+    mark = ledger.hint_mark(ONE)
+    assert hear(ledger, digest="same") == (HintResult.REPLAYED, ONE)
+    assert ledger.hint_mark(ONE) == mark
+    assert ledger.acknowledge_hint(ONE, mark)
+    assert hear(ledger, digest="same") == (HintResult.REPLAYED, ONE)
+    assert ledger.hint_mark(ONE) == ""
 
 
 def test_a_notification_is_forgotten_after_its_time(ledger: Ledger, elapse: Elapse) -> None:
     hear(ledger, digest="same", remember_seconds=0.05)
-    ledger.answer(ONE, ledger.noticed(ONE))
+    ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
     elapse(0.1)
-    assert hear(ledger, digest="same") == (Heard.NEW, ONE)
+    assert hear(ledger, digest="same") == (HintResult.NEW, ONE)
 
 
 def test_after_an_answer_the_next_notification_is_new(ledger: Ledger) -> None:
     hear(ledger)
-    assert ledger.answer(ONE, ledger.noticed(ONE))
-    assert ledger.noticed(ONE) == ""
-    assert hear(ledger) == (Heard.NEW, ONE)
+    assert ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
+    assert ledger.hint_mark(ONE) == ""
+    assert hear(ledger) == (HintResult.NEW, ONE)
 
 
 def test_an_answer_from_before_the_last_notification_is_none(ledger: Ledger) -> None:
     hear(ledger)
-    mark = ledger.noticed(ONE)
+    mark = ledger.hint_mark(ONE)
     hear(ledger)
-    assert not ledger.answer(ONE, mark)
-    assert ledger.noticed(ONE) not in ("", mark)
+    assert not ledger.acknowledge_hint(ONE, mark)
+    assert ledger.hint_mark(ONE) not in ("", mark)
 
 
 def test_an_old_answer_does_not_stand_for_a_later_notice(ledger: Ledger) -> None:
     hear(ledger)
-    mark = ledger.noticed(ONE)
-    ledger.answer(ONE, mark)
+    mark = ledger.hint_mark(ONE)
+    ledger.acknowledge_hint(ONE, mark)
     hear(ledger)
-    assert not ledger.answer(ONE, mark)
+    assert not ledger.acknowledge_hint(ONE, mark)
 
 
 def test_an_answer_may_be_repeated(ledger: Ledger) -> None:
     hear(ledger)
-    mark = ledger.noticed(ONE)
-    assert ledger.answer(ONE, mark)
-    assert ledger.answer(ONE, mark)
+    mark = ledger.hint_mark(ONE)
+    assert ledger.acknowledge_hint(ONE, mark)
+    assert ledger.acknowledge_hint(ONE, mark)
 
 
 def test_what_nobody_answers_is_named_again_and_again(ledger: Ledger, elapse: Elapse) -> None:
@@ -105,7 +105,7 @@ def test_what_nobody_answers_is_named_again_and_again(ledger: Ledger, elapse: El
     assert late(ledger) == []
     elapse(0.1)
     assert late(ledger) == [ONE]
-    ledger.answer(ONE, ledger.noticed(ONE))
+    ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
     elapse(0.1)
     assert late(ledger) == []
 
@@ -121,7 +121,7 @@ def test_notifications_that_go_on_coming_do_not_put_the_look_off(
 
 def test_a_look_that_is_put_off_is_named_at_its_time(ledger: Ledger, elapse: Elapse) -> None:
     hear(ledger)
-    ledger.put_off(ONE, seconds=0.05)
+    ledger.defer_hint(ONE, seconds=0.05)
     assert late(ledger) == []
     elapse(0.1)
     assert late(ledger) == [ONE]
@@ -129,8 +129,8 @@ def test_a_look_that_is_put_off_is_named_at_its_time(ledger: Ledger, elapse: Ela
 
 def test_putting_off_what_was_answered_does_nothing(ledger: Ledger, elapse: Elapse) -> None:
     hear(ledger)
-    ledger.answer(ONE, ledger.noticed(ONE))
-    ledger.put_off(ONE, seconds=0)
+    ledger.acknowledge_hint(ONE, ledger.hint_mark(ONE))
+    ledger.defer_hint(ONE, seconds=0)
     elapse(0.01)
     assert late(ledger) == []
 
@@ -139,10 +139,18 @@ def test_of_too_many_requests_only_the_kind_is_kept(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(MOST):
-        assert hear(ledger, Notice(Kind.FULFILLMENT, f"PR-{number}"))[0] is Heard.NEW
-    assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-one-more")) == (Heard.NEW, WHOLE)
-    assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-two-more")) == (Heard.KNOWN, WHOLE)
-    assert hear(ledger, Notice(Kind.FULFILLMENT, "PR-0"))[0] is Heard.KNOWN
+        assert (
+            hear(ledger, ChangeHint(RequestKind.FULFILLMENT, f"PR-{number}"))[0] is HintResult.NEW
+        )
+    assert hear(ledger, ChangeHint(RequestKind.FULFILLMENT, "PR-one-more")) == (
+        HintResult.NEW,
+        WHOLE,
+    )
+    assert hear(ledger, ChangeHint(RequestKind.FULFILLMENT, "PR-two-more")) == (
+        HintResult.KNOWN,
+        WHOLE,
+    )
+    assert hear(ledger, ChangeHint(RequestKind.FULFILLMENT, "PR-0"))[0] is HintResult.KNOWN
 
 
 def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
@@ -150,11 +158,11 @@ def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
 ) -> None:
     scripts = RedisLedger(client, account=account)._scripts
     args = (str(ONE), ONE.kind, "this call", 1000, 1000, 10)
-    assert scripts.run("notice", *args, key="heard:d") == ["new", str(ONE)]
-    assert scripts.run("notice", *args, key="heard:d") == ["new", str(ONE)]
+    assert scripts.run("add_hint", *args, key="notification:d") == ["new", str(ONE)]
+    assert scripts.run("add_hint", *args, key="notification:d") == ["new", str(ONE)]
 
 
 @pytest.mark.parametrize("text", ["", "fulfillment:", "orders", "fulfillment:TCR-1", "usage:PR-1"])
 def test_what_is_no_notice_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match="is no notice"):
-        Notice.parse(text)
+        ChangeHint.parse(text)

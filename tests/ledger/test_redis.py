@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis import exceptions as redis_errors
 
-from connect_worker.domain.states import Claim, Kind, Poll, Ref, State
+from connect_worker.domain.states import Claim, PollReport, RequestKey, RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import remedy
@@ -51,26 +51,26 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
 ) -> None:
     ledger = redis_ledger
     ledger.park(running(ledger, OTHER), "broken")
-    ledger.settle(posting(ledger), "approved", keep_seconds=LONG)
+    ledger.complete(posting(ledger), "approved", keep_seconds=LONG)
     see(ledger, TCR, product="PRD-000-000-000")
-    ledger.close_gate(seconds=9, reason="429", failed=False)
-    ledger.hold("sweep", owner="a", seconds=LONG)
-    ledger.polled(Kind.USAGE, Poll())
+    ledger.trip_breaker(seconds=9, reason="429", failed=False)
+    ledger.lock("sweep", owner="a", seconds=LONG)
+    ledger.record_poll(RequestKind.USAGE, PollReport())
     keys = {str(key) for key in client.scan_iter(match=f"connect-worker:*{account}*", count=1000)}
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
-    names = ["due", "parked", "counts", "outcomes", "gate", "lock:sweep", today]
-    names += ["polls", "waiting:tier-config", "measures", "products"]
-    names.append(f"settled:{int(ledger.now() // 3600)}")
+    names = ["due", "parked", "counts", "outcomes", "breaker", "lock:sweep", today]
+    names += ["polls", "unfinished:tier-config", "metrics", "products"]
+    names.append(f"completed:{int(ledger.now() // 3600)}")
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
 
 
 def test_accounts_do_not_see_each_other(client: redis.Redis, account: str) -> None:
-    one, two = (RedisLedger(client, account=account + suffix) for suffix in "ab")
-    see(one)
-    one.close_gate(seconds=60, reason="429", failed=False)
-    assert two.entry(PR) is None
+    item, two = (RedisLedger(client, account=account + suffix) for suffix in "ab")
+    see(item)
+    item.trip_breaker(seconds=60, reason="429", failed=False)
+    assert two.get_record(PR) is None
     assert see(two) == [PR]
     assert take(two).fence == 1
 
@@ -91,7 +91,17 @@ def test_a_client_that_answers_bytes_is_refused(redis_url: str) -> None:
         RedisLedger(client, account="a")
 
 
-def test_beside_what_was_decided_a_request_takes_less_than_a_kilobyte(
+def record_bytes(client: redis.Redis) -> int:
+    """What docs/guarantees.md says of a request that has ended, for the server it is asked of."""
+    info = client.info("server")
+    if int(info.get("valkey_version", "0").partition(".")[0]) >= 9:
+        # Where the server's own seed puts too many fields into one bucket, it adds one.
+        return 1024 + 2 * 64
+    # Before Valkey 8.1 each field of a hash is an entry with two strings of its own, as in Redis.
+    return 1408
+
+
+def test_the_record_of_a_request_takes_no_more_memory_than_documented(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     see(redis_ledger, product="PRD-000-000-000")
@@ -103,34 +113,35 @@ def test_beside_what_was_decided_a_request_takes_less_than_a_kilobyte(
     }  # fmt: skip
     redis_ledger.decide(claim, decision)
     for step in ("params", "approve", "message"):
-        redis_ledger.record(claim, step, {"status": 200})
-    redis_ledger.settle(claim, "approved", keep_seconds=LONG)
+        redis_ledger.record_step(claim, step, {"status": 200})
+    redis_ledger.complete(claim, "approved", keep_seconds=LONG)
     size = client.memory_usage(f"connect-worker:{{{account}}}:request:{PR}", samples=0)
     assert size is not None
-    # Where the server's own seed puts too many fields into one bucket, it adds one.
-    assert size - len(json.dumps(decision)) <= 1024 + 2 * 64
+    assert size - len(json.dumps(decision)) <= record_bytes(client)
 
 
 def test_counts_due_and_parked_agree_with_the_records(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     ledger = redis_ledger
-    refs = [Ref(Kind.USAGE_FILE, f"UF-2018-11-{number}") for number in range(8)]
+    refs = [RequestKey(RequestKind.USAGE_FILE, f"UF-2018-11-{number}") for number in range(8)]
     see(ledger, *refs, requeue_seconds=0)
     claims = [take(ledger, ref, owner=ref.id) for ref in refs[:7]]
     ledger.decide(claims[1], "accept")
-    ledger.put_back(claims[2], State.RETRY, delay_seconds=0)
+    ledger.reschedule(claims[2], State.RETRY, delay_seconds=0)
     ledger.park(claims[3], "broken")
-    ledger.settle(claims[4], "closed", keep_seconds=LONG)
+    ledger.complete(claims[4], "closed", keep_seconds=LONG)
     ledger.park(claims[5], "broken")
     ledger.discard(refs[5], keep_seconds=LONG)
     ledger.supersede(claims[6], "accepted", keep_seconds=LONG)
     woken(ledger)
     assert_consistent(client, account)
-    found = {state: count for state, count in ledger.counts()[Kind.USAGE_FILE].items() if count}
+    found = {
+        state: count for state, count in ledger.counts()[RequestKind.USAGE_FILE].items() if count
+    }
     assert found == {
         State.QUEUED: 1, State.RUNNING: 1, State.POSTING: 1, State.RETRY: 1, State.PARKED: 1,
-        State.SETTLED: 1, State.DISCARDED: 1, State.SUPERSEDED: 1,
+        State.COMPLETED: 1, State.DISCARDED: 1, State.SUPERSEDED: 1,
     }  # fmt: skip
 
 
@@ -152,7 +163,9 @@ def test_a_server_that_forgot_the_scripts_is_given_them_again(own_client: redis.
 
 
 def test_threads_share_a_ledger_and_each_claim_is_given_once(redis_ledger: RedisLedger) -> None:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(40)]
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(40)
+    ]
     see(redis_ledger, *refs)
     given: list[Claim] = []
 
@@ -177,7 +190,7 @@ def test_an_unreachable_redis_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
         ledger.claim(PR, owner="w", lease_seconds=1)
     with pytest.raises(LedgerUnavailable):
-        ledger.entry(PR)
+        ledger.get_record(PR)
 
 
 def test_a_url_that_is_none_is_a_value_error() -> None:
@@ -203,7 +216,7 @@ def test_a_full_redis_is_said_so_and_nothing_is_written(own_client: redis.Redis)
     see(ledger)
     before = look(ledger)
     own_client.config_set("maxmemory-policy", "noeviction")
-    own_client.config_set("maxmemory", "1mb")
+    own_client.config_set("maxmemory", "1")
     with pytest.raises(LedgerUnavailable, match=r"full.*maxmemory"):
         take(ledger)
     with pytest.raises(LedgerUnavailable):
@@ -244,10 +257,10 @@ def test_every_error_of_redis_has_a_remedy(error: redis_errors.RedisError, words
 
 
 def test_names_can_not_leave_their_key(redis_ledger: RedisLedger, client: redis.Redis) -> None:
-    odd = Ref(Kind.FULFILLMENT, "PR 1:{x}\n*é")
+    odd = RequestKey(RequestKind.FULFILLMENT, "PR 1:{x}\n*é")
     see(redis_ledger, odd)
     claim = take(redis_ledger, odd)
-    redis_ledger.record(claim, "s", "a")
+    redis_ledger.record_step(claim, "s", "a")
     assert look(redis_ledger, odd).steps == {"s": "a"}
     redis_ledger.park(claim, "broken")
-    assert redis_ledger.parked(Kind.FULFILLMENT) == [odd]
+    assert redis_ledger.parked(RequestKind.FULFILLMENT) == [odd]

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, Kind, Ref, Refusal, State
+from connect_worker.domain.states import Claim, ClaimDenied, RequestKey, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 
@@ -21,16 +21,16 @@ ONE = Limit("vendor.Others", 1)
 LIMITS: Limits = {"PRD-1": FEW, "PRD-2": None, "": ONE}
 
 
-def ref(number: int) -> Ref:
-    return Ref(Kind.FULFILLMENT, f"PR-0000-0000-{number:04d}")
+def ref(number: int) -> RequestKey:
+    return RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}")
 
 
 @pytest.fixture
-def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[Ref]]:
+def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[RequestKey]]:
     """Sight so many requests of a product, one after the other."""
-    arrived: list[Ref] = []
+    arrived: list[RequestKey] = []
 
-    def make(count: int = 1, product: str = "PRD-1") -> list[Ref]:
+    def make(count: int = 1, product: str = "PRD-1") -> list[RequestKey]:
         refs = []
         for _ in range(count):
             elapse(0.002)
@@ -42,73 +42,73 @@ def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[Ref]]:
     return make
 
 
-Arrive = Callable[..., list[Ref]]
+Arrive = Callable[..., list[RequestKey]]
 
 
 def ask(
-    ledger: Ledger, ref: Ref, *, lease_seconds: float = LONG, limits: Limits = LIMITS
-) -> Claim | Refusal:
+    ledger: Ledger, ref: RequestKey, *, lease_seconds: float = LONG, limits: Limits = LIMITS
+) -> Claim | ClaimDenied:
     return ledger.claim(ref, owner=f"w-{ref.id}", lease_seconds=lease_seconds, limits=limits)
 
 
-def inside(ledger: Ledger, ref: Ref, *, lease_seconds: float = LONG) -> Claim:
+def inside(ledger: Ledger, ref: RequestKey, *, lease_seconds: float = LONG) -> Claim:
     claim = ask(ledger, ref, lease_seconds=lease_seconds)
     assert isinstance(claim, Claim), claim
     return claim
 
 
-def released(ledger: Ledger, limit: str = "") -> list[Ref]:
-    return ledger.next_in_line(limit, requeue_seconds=LONG)
+def released(ledger: Ledger, limit: str = "") -> list[RequestKey]:
+    return ledger.take_from_slot_queue(limit, requeue_seconds=LONG)
 
 
 def test_no_more_than_the_limit_get_in(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(5)
-    claims = [ask(ledger, one) for one in refs]
-    assert [isinstance(one, Claim) for one in claims] == [True, True, False, False, False]
-    assert claims[2:] == [Refusal.FULL] * 3
-    assert {one.limit for one in claims if isinstance(one, Claim)} == {FEW.name}
+    claims = [ask(ledger, item) for item in refs]
+    assert [isinstance(claim, Claim) for claim in claims] == [True, True, False, False, False]
+    assert claims[2:] == [ClaimDenied.CONCURRENCY_LIMIT] * 3
+    assert {claim.limit for claim in claims if isinstance(claim, Claim)} == {FEW.name}
 
 
 def test_a_refusal_costs_no_attempt_and_no_fence(ledger: Ledger, arrive: Arrive) -> None:
     *first, late = arrive(3)
-    for one in first:
-        inside(ledger, one)
+    for item in first:
+        inside(ledger, item)
     before = look(ledger, late)
-    assert ask(ledger, late) is Refusal.FULL
+    assert ask(ledger, late) is ClaimDenied.CONCURRENCY_LIMIT
     assert look(ledger, late) == before
     assert (before.state, before.attempt, before.fence) == (State.QUEUED, 0, 0)
 
 
 def test_each_limit_has_its_own_slots(ledger: Ledger, arrive: Arrive) -> None:
-    for one in arrive(2):
-        inside(ledger, one)
+    for item in arrive(2):
+        inside(ledger, item)
     first, second = arrive(2, product="PRD-3")
     assert inside(ledger, first).limit == ONE.name
-    assert ask(ledger, second) is Refusal.FULL
+    assert ask(ledger, second) is ClaimDenied.CONCURRENCY_LIMIT
 
 
 def test_a_request_without_a_product_is_one_of_all_others(ledger: Ledger, arrive: Arrive) -> None:
     first, second = arrive(2, product="")
     assert inside(ledger, first).limit == ONE.name
-    assert ask(ledger, second) is Refusal.FULL
+    assert ask(ledger, second) is ClaimDenied.CONCURRENCY_LIMIT
 
 
 def test_a_product_without_a_limit_needs_no_slot(ledger: Ledger, arrive: Arrive) -> None:
-    for one in arrive(4, product="PRD-2"):
-        assert inside(ledger, one).limit == ""
+    for item in arrive(4, product="PRD-2"):
+        assert inside(ledger, item).limit == ""
 
 
 def test_without_limits_nobody_is_refused(ledger: Ledger, arrive: Arrive) -> None:
-    for one in arrive(4):
-        assert isinstance(ask(ledger, one, limits={}), Claim)
+    for item in arrive(4):
+        assert isinstance(ask(ledger, item, limits={}), Claim)
 
 
 ENDS: dict[str, Callable[[Ledger, Claim], object]] = {
     "decide": lambda ledger, claim: ledger.decide(claim, APPROVE),
-    "settle": lambda ledger, claim: ledger.settle(claim, "approved", keep_seconds=LONG),
+    "settle": lambda ledger, claim: ledger.complete(claim, "approved", keep_seconds=LONG),
     "supersede": lambda ledger, claim: ledger.supersede(claim, "failed", keep_seconds=LONG),
-    "retry": lambda ledger, claim: ledger.put_back(claim, State.RETRY, delay_seconds=0),
-    "waiting": lambda ledger, claim: ledger.put_back(claim, State.WAITING, delay_seconds=9),
+    "retry": lambda ledger, claim: ledger.reschedule(claim, State.RETRY, delay_seconds=0),
+    "snoozed": lambda ledger, claim: ledger.reschedule(claim, State.SNOOZED, delay_seconds=9),
     "park": lambda ledger, claim: ledger.park(claim, "broken"),
 }
 
@@ -120,36 +120,36 @@ def test_whatever_takes_it_out_of_running_frees_the_slot(
     first, second, third, fourth = arrive(4)
     claim = inside(ledger, first)
     inside(ledger, second)
-    assert [ask(ledger, one) for one in (third, fourth)] == [Refusal.FULL] * 2
+    assert [ask(ledger, item) for item in (third, fourth)] == [ClaimDenied.CONCURRENCY_LIMIT] * 2
     end(ledger, claim)
     end(ledger, claim)
     assert released(ledger, FEW.name) == [third], "as many as there is room for"
     assert inside(ledger, third).limit == FEW.name
-    assert ask(ledger, fourth) is Refusal.FULL
+    assert ask(ledger, fourth) is ClaimDenied.CONCURRENCY_LIMIT
 
 
 def test_posting_a_stored_decision_needs_no_slot(ledger: Ledger, arrive: Arrive) -> None:
     first, *others = arrive(3)
     claim = inside(ledger, first)
     ledger.decide(claim, APPROVE)
-    ledger.put_back(claim, State.DECIDED, delay_seconds=0)
-    for one in others:
-        inside(ledger, one)
+    ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
+    for other in others:
+        inside(ledger, other)
     assert inside(ledger, first).limit == ""
 
 
 def test_nobody_is_released_while_there_is_no_room(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(4)
-    for one in refs:
-        ask(ledger, one)
+    for item in refs:
+        ask(ledger, item)
     assert released(ledger) == []
 
 
-def test_those_whose_visits_began_first_are_released_first(ledger: Ledger, arrive: Arrive) -> None:
+def test_those_whose_cycles_began_first_are_released_first(ledger: Ledger, arrive: Arrive) -> None:
     first, second, *waiting = arrive(6)
-    claims = [inside(ledger, one) for one in (first, second)]
-    for one in reversed(waiting):
-        ask(ledger, one)
+    claims = [inside(ledger, item) for item in (first, second)]
+    for item in reversed(waiting):
+        ask(ledger, item)
     for claim in claims:
         ledger.park(claim, "broken")
     assert released(ledger, FEW.name) == waiting[:2]
@@ -162,20 +162,20 @@ def test_who_was_released_and_finds_no_room_is_at_the_head_of_the_line_again(
     ledger: Ledger, arrive: Arrive
 ) -> None:
     first, second, third, fourth, late = arrive(5)
-    claims = [inside(ledger, one) for one in (first, second)]
-    for one in (third, fourth):
-        ask(ledger, one)
+    claims = [inside(ledger, item) for item in (first, second)]
+    for item in (third, fourth):
+        ask(ledger, item)
     ledger.park(claims[0], "broken")
     assert released(ledger) == [third]
     inside(ledger, late)
-    assert ask(ledger, third) is Refusal.FULL
+    assert ask(ledger, third) is ClaimDenied.CONCURRENCY_LIMIT
     ledger.park(claims[1], "broken")
     assert released(ledger) == [third]
 
 
 def test_all_limits_are_looked_at_when_none_is_named(ledger: Ledger, arrive: Arrive) -> None:
     few, others = arrive(3), arrive(2, product="PRD-3")
-    claims = [ask(ledger, one) for one in (*few, *others)]
+    claims = [ask(ledger, item) for item in (*few, *others)]
     for claim in claims:
         if isinstance(claim, Claim):
             ledger.park(claim, "broken")
@@ -195,7 +195,7 @@ def test_a_message_that_was_lost_is_sent_again_by_a_sweep(
     inside(ledger, second)
     ask(ledger, third)
     ledger.park(claim, "broken")
-    assert ledger.next_in_line(requeue_seconds=0.02) == [third]
+    assert ledger.take_from_slot_queue(requeue_seconds=0.02) == [third]
     elapse(0.03)
     assert woken(ledger) == [third]
 
@@ -206,21 +206,21 @@ def test_a_dead_workers_slot_is_free_when_its_lease_ends(
     first, second, third = arrive(3)
     inside(ledger, first, lease_seconds=0.5)
     inside(ledger, second)
-    assert ask(ledger, third) is Refusal.FULL
+    assert ask(ledger, third) is ClaimDenied.CONCURRENCY_LIMIT
     elapse(0.51)
     assert released(ledger) == [third]
     inside(ledger, third)
     assert woken(ledger) == [first]
-    assert ask(ledger, first) is Refusal.FULL
+    assert ask(ledger, first) is ClaimDenied.CONCURRENCY_LIMIT
 
 
 def test_a_heartbeat_holds_the_slot(ledger: Ledger, arrive: Arrive, elapse: Elapse) -> None:
     *first, late = arrive(3)
-    claims = [inside(ledger, one, lease_seconds=0.5) for one in first]
+    claims = [inside(ledger, item, lease_seconds=0.5) for item in first]
     for _ in range(3):
         elapse(0.25)
-        assert all(ledger.extend(claim) for claim in claims)
-    assert ask(ledger, late) is Refusal.FULL
+        assert all(ledger.renew_lease(claim) for claim in claims)
+    assert ask(ledger, late) is ClaimDenied.CONCURRENCY_LIMIT
 
 
 def test_a_claim_asked_for_again_holds_the_same_slot(
@@ -232,7 +232,7 @@ def test_a_claim_asked_for_again_holds_the_same_slot(
     assert inside(ledger, first, lease_seconds=0.5) == claim
     inside(ledger, second)
     elapse(0.3)
-    assert ask(ledger, third) is Refusal.FULL
+    assert ask(ledger, third) is ClaimDenied.CONCURRENCY_LIMIT
 
 
 def test_who_is_in_line_can_be_decided_elsewhere(ledger: Ledger, arrive: Arrive) -> None:
@@ -240,20 +240,22 @@ def test_who_is_in_line_can_be_decided_elsewhere(ledger: Ledger, arrive: Arrive)
     claim = inside(ledger, first)
     inside(ledger, second)
     ask(ledger, third)
-    assert ledger.leave(third, "approved", seen_at=ledger.now() + 1, keep_seconds=LONG)
+    assert ledger.mark_decided_elsewhere(
+        third, "approved", seen_at=ledger.now() + 1, keep_seconds=LONG
+    )
     ledger.park(claim, "broken")
     assert released(ledger) == []
 
 
-def test_a_new_visit_does_not_inherit_the_place_in_line(
+def test_a_new_cycle_does_not_inherit_the_place_in_line(
     ledger: Ledger, elapse: Elapse, arrive: Arrive
 ) -> None:
-    tcrs = [Ref(Kind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
-    see(ledger, *tcrs, visit="a", product="PRD-1")
-    first, *_, third, fourth = (ask(ledger, one) for one in tcrs)
-    assert third is fourth is Refusal.FULL
+    tcrs = [RequestKey(RequestKind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
+    see(ledger, *tcrs, cycle="a", product="PRD-1")
+    first, *_, third, fourth = (ask(ledger, tcr) for tcr in tcrs)
+    assert third is fourth is ClaimDenied.CONCURRENCY_LIMIT
     elapse(0.002)
-    assert see(ledger, tcrs[2], visit="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
+    assert see(ledger, tcrs[2], cycle="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
     assert isinstance(first, Claim)
     ledger.park(first, "broken")
     assert released(ledger) == [tcrs[3]], "and leaves none behind that takes up room"
@@ -262,15 +264,15 @@ def test_a_new_visit_does_not_inherit_the_place_in_line(
 
 def test_a_limit_can_be_raised_and_taken_away(ledger: Ledger, arrive: Arrive) -> None:
     refs = arrive(6)
-    for one in refs[:4]:
-        ask(ledger, one)
+    for item in refs[:4]:
+        ask(ledger, item)
     more: Limits = {"PRD-1": Limit(FEW.name, 3)}
     assert isinstance(ask(ledger, refs[4], limits=more), Claim)
-    assert ask(ledger, refs[5], limits=more) is Refusal.FULL
+    assert ask(ledger, refs[5], limits=more) is ClaimDenied.CONCURRENCY_LIMIT
     assert isinstance(ask(ledger, refs[5], limits={}), Claim)
     assert isinstance(ask(ledger, refs[2], limits={}), Claim)
-    for one in refs[:2]:
-        ledger.park(inside(ledger, one), "broken")
+    for item in refs[:2]:
+        ledger.park(inside(ledger, item), "broken")
     assert released(ledger) == [refs[3]]
 
 
@@ -280,37 +282,37 @@ def test_during_a_pause_nobody_is_released(ledger: Ledger, arrive: Arrive) -> No
     inside(ledger, second)
     ask(ledger, third)
     ledger.park(claim, "broken")
-    ledger.close_gate(seconds=60, reason="429", failed=False)
+    ledger.trip_breaker(seconds=60, reason="429", failed=False)
     assert released(ledger) == []
-    ledger.open_gate()
+    ledger.reset_breaker()
     assert released(ledger) == [third]
 
 
 def test_who_finds_no_room_is_no_probe(ledger: Ledger, arrive: Arrive, elapse: Elapse) -> None:
     refs, others = arrive(3), arrive(1, product="PRD-2")
-    for one in refs[:2]:
-        inside(ledger, one)
-    ledger.close_gate(seconds=0.01, reason="401", failed=True)
+    for item in refs[:2]:
+        inside(ledger, item)
+    ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    assert ask(ledger, refs[2]) is Refusal.FULL
-    assert inside(ledger, others[0]).probe, "the place of the probe is free still"
+    assert ask(ledger, refs[2]) is ClaimDenied.CONCURRENCY_LIMIT
+    assert inside(ledger, others[0]).is_half_open_probe, "the place of the probe is free still"
 
 
 def test_messages_to_those_in_line_become_ever_rarer(memory_ledger: Ledger, clock: Clock) -> None:
     """Ten thousand in line must not fill the queue at each sweep."""
     refs = [ref(number) for number in range(3)]
     see(memory_ledger, *refs, product="PRD-1", requeue_seconds=60)
-    claims = [ask(memory_ledger, one) for one in refs]
+    claims = [ask(memory_ledger, item) for item in refs]
     sent = []
     for minute in range(1, 61):
         clock.step(60)
         for claim in claims:
             if isinstance(claim, Claim):
                 memory_ledger.claim(claim.ref, owner=claim.owner, lease_seconds=LONG, limits=LIMITS)
-        found = memory_ledger.wake(limit=9, requeue_seconds=60, max_attempts=9).publish
+        found = memory_ledger.take_due(limit=9, requeue_seconds=60, max_attempts=9).publish
         sent += [minute] * found.count(refs[2])
         if refs[2] in found:
-            assert ask(memory_ledger, refs[2]) is Refusal.FULL
+            assert ask(memory_ledger, refs[2]) is ClaimDenied.CONCURRENCY_LIMIT
     assert sent == [1, 3, 7, 15, 31]
 
 
@@ -320,10 +322,10 @@ def test_slots_and_lines_agree_with_the_records(
     ledger = redis_ledger
     refs = [ref(number) for number in range(9)]
     see(ledger, *refs, product="PRD-1")
-    claims = [ask(ledger, one) for one in refs]
+    claims = [ask(ledger, item) for item in refs]
     assert_consistent(client, account)
     prefix = f"connect-worker:{{{account}}}:"
-    members = [client.zcard(f"{prefix}{name}:{FEW.name}") for name in ("slots", "line")]
+    members = [client.zcard(f"{prefix}{name}:{FEW.name}") for name in ("slots", "slot_queue")]
     assert members == [2, 7]
     assert isinstance(claims[0], Claim)
     ledger.decide(claims[0], APPROVE)
@@ -332,7 +334,7 @@ def test_slots_and_lines_agree_with_the_records(
     ask(ledger, refs[3])
     assert_consistent(client, account)
     client.delete(f"{prefix}request:{refs[3]}")
-    ledger.settle(claims[0], "approved", keep_seconds=LONG)
+    ledger.complete(claims[0], "approved", keep_seconds=LONG)
     assert isinstance(claims[1], Claim)
     ledger.park(claims[1], "broken")
     assert released(ledger) == [], "a record that was deleted by hand was the next"

@@ -25,7 +25,14 @@ from hypothesis.stateful import (
 )
 
 from connect_worker.domain.routing import Limit, Limits, limit_for
-from connect_worker.domain.states import Claim, Kind, Ref, Refusal, Sighting, State
+from connect_worker.domain.states import (
+    Claim,
+    ClaimDenied,
+    PendingRequest,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger, RedisLedger, connect
@@ -49,20 +56,20 @@ class SlotsMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.memory = MemoryLedger(clock=self.clock)
         self.ledgers: list[Ledger] = [self.memory]
-        self.product: dict[Ref, str] = {}
+        self.product: dict[RequestKey, str] = {}
         self.claims: list[Claim] = []
         self.owners = 0
-        self.visits = 0
+        self.cycles = 0
         #: Who was refused for want of a slot and has not been called since.
-        self.in_line: set[Ref] = set()
+        self.in_line: set[RequestKey] = set()
 
     def ask(self, call: Call) -> Any:
         answers = [answer(ledger, call) for ledger in self.ledgers]
-        assert all(one == answers[0] for one in answers), answers
+        assert all(item == answers[0] for item in answers), answers
         return answers[0]
 
     def gap(self) -> None:
-        """Let a moment pass, so that no two visits begin in the same millisecond."""
+        """Let a moment pass, so that no two cycles begin in the same millisecond."""
         self.clock.step(0.002)
 
     # ---- what happens
@@ -75,9 +82,9 @@ class SlotsMachine(RuleBasedStateMachine):
     @rule(product=PRODUCTS, number=ANY)
     def arrive(self, product: str, number: int) -> None:
         self.gap()
-        # Of tier configs Connect names the visits: one can be replaced while it waits in line.
-        kind = Kind.TIER_CONFIG if number % 2 else Kind.FULFILLMENT
-        ref = Ref(kind, f"{len(self.product):04d}")
+        # Of tier configs Connect names the cycles: one can be replaced while it waits in line.
+        kind = RequestKind.TIER_CONFIG if number % 2 else RequestKind.FULFILLMENT
+        ref = RequestKey(kind, f"{len(self.product):04d}")
         self.product[ref] = product
         self.see(ref)
 
@@ -86,10 +93,10 @@ class SlotsMachine(RuleBasedStateMachine):
         self.gap()
         self.see(list(self.product)[number % len(self.product)])
 
-    def see(self, ref: Ref) -> None:
-        self.visits += 1
-        visit = f"visit-{self.visits}" if ref.kind is Kind.TIER_CONFIG else None
-        sighting = Sighting(ref, visit, self.product[ref])
+    def see(self, ref: RequestKey) -> None:
+        self.cycles += 1
+        cycle = f"cycle-{self.cycles}" if ref.kind is RequestKind.TIER_CONFIG else None
+        sighting = PendingRequest(ref, cycle, self.product[ref])
         if self.ask(lambda ledger: begun(ledger, sighting)):
             self.in_line.discard(ref)
 
@@ -97,10 +104,10 @@ class SlotsMachine(RuleBasedStateMachine):
     def claim(self, number: int, span: int) -> None:
         self.take(list(self.product)[number % len(self.product)], self.leases[span])
 
-    def take(self, ref: Ref, lease_seconds: float) -> Claim | Refusal:
+    def take(self, ref: RequestKey, lease_seconds: float) -> Claim | ClaimDenied:
         self.owners += 1
         owner = f"worker-{self.owners}"
-        found: Claim | Refusal = self.ask(
+        found: Claim | ClaimDenied = self.ask(
             lambda ledger: ledger.claim(
                 ref, owner=owner, lease_seconds=lease_seconds, limits=LIMITS
             )
@@ -111,15 +118,15 @@ class SlotsMachine(RuleBasedStateMachine):
             if found.decision is None:
                 limit = limit_for(LIMITS, self.product[ref])
                 assert found.limit == (limit.name if limit else "")
-        elif found is Refusal.FULL:
+        elif found is ClaimDenied.CONCURRENCY_LIMIT:
             limit = limit_for(LIMITS, self.product[ref])
             assert limit is not None
-            assert self.inside(limit) == limit.most, "refused, and there was room"
+            assert self.inside(limit) == limit.max_concurrent, "refused, and there was room"
             self.in_line.add(ref)
         return found
 
     @precondition(lambda self: self.claims)
-    @rule(number=ANY, what=st.sampled_from(["decide", "settle", "park", "retry", "waiting"]))
+    @rule(number=ANY, what=st.sampled_from(["decide", "settle", "park", "retry", "snoozed"]))
     def go_on(self, number: int, what: str) -> None:
         self.do(self.claims[-1 - number % min(len(self.claims), 4)], what)
 
@@ -128,24 +135,28 @@ class SlotsMachine(RuleBasedStateMachine):
             case "decide":
                 self.ask(lambda ledger: ledger.decide(claim, APPROVE))
             case "settle":
-                self.ask(lambda ledger: ledger.settle(claim, "approved", keep_seconds=LONG))
+                self.ask(lambda ledger: ledger.complete(claim, "approved", keep_seconds=LONG))
             case "park":
                 self.ask(lambda ledger: ledger.park(claim, "broken"))
             case _:
                 state = State(what)
-                self.ask(lambda ledger: ledger.put_back(claim, state, delay_seconds=0))
+                self.ask(lambda ledger: ledger.reschedule(claim, state, delay_seconds=0))
 
     @precondition(lambda self: self.claims)
     @rule(number=ANY)
     def heartbeat(self, number: int) -> None:
         claim = self.claims[-1 - number % min(len(self.claims), 4)]
-        self.ask(lambda ledger: ledger.extend(claim))
+        self.ask(lambda ledger: ledger.renew_lease(claim))
 
     @rule(number=ANY)
     def decided_elsewhere(self, number: int) -> None:
         ref = list(self.product)[number % len(self.product)]
         late = self.clock() + 1000
-        if self.ask(lambda ledger: ledger.leave(ref, "gone", seen_at=late, keep_seconds=LONG)):
+        if self.ask(
+            lambda ledger: ledger.mark_decided_elsewhere(
+                ref, "gone", seen_at=late, keep_seconds=LONG
+            )
+        ):
             self.in_line.discard(ref)
 
     @rule(number=ANY)
@@ -161,14 +172,14 @@ class SlotsMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         self.ask(
             lambda ledger: sorted(
-                map(str, ledger.wake(limit=99, requeue_seconds=LONG, max_attempts=5).publish)
+                map(str, ledger.take_due(limit=99, requeue_seconds=LONG, max_attempts=5).publish)
             )
         )
         self.release("")
 
-    def release(self, name: str) -> list[Ref]:
-        refs: list[Ref] = self.ask(
-            lambda ledger: sorted(ledger.next_in_line(name, requeue_seconds=LONG), key=str)
+    def release(self, name: str) -> list[RequestKey]:
+        refs: list[RequestKey] = self.ask(
+            lambda ledger: sorted(ledger.take_from_slot_queue(name, requeue_seconds=LONG), key=str)
         )
         assert set(refs) <= self.in_line, "released, and was in no line"
         self.in_line -= set(refs)
@@ -203,13 +214,13 @@ class SlotsMachine(RuleBasedStateMachine):
             entry.state is State.RUNNING and entry.due > self.clock()
             for ref in self.product
             if limit_for(LIMITS, self.product[ref]) == limit
-            if (entry := self.memory.entry(ref)) is not None
+            if (entry := self.memory.get_record(ref)) is not None
         )
 
     @invariant()
     def never_more_than_the_limit(self) -> None:
         for limit in filter(None, LIMITS.values()):
-            assert self.inside(limit) <= limit.most
+            assert self.inside(limit) <= limit.max_concurrent
 
 
 class MemoryMachine(SlotsMachine):
@@ -244,8 +255,8 @@ class TwinMachine(SlotsMachine):
         assert_consistent(self.client, self.account)
 
 
-def begun(ledger: Ledger, sighting: Sighting) -> list[Ref]:
-    return ledger.sight([sighting], seen_at=ledger.now() + 1000, requeue_seconds=0)
+def begun(ledger: Ledger, sighting: PendingRequest) -> list[RequestKey]:
+    return ledger.register([sighting], seen_at=ledger.now() + 1000, requeue_seconds=0)
 
 
 def answer(ledger: Ledger, call: Call) -> Any:

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 
 from connect_worker.domain.routing import Backlog
-from connect_worker.domain.states import JSON, Claim, Entry, Ref, Sighting, State, Woken
+from connect_worker.domain.states import (
+    JSON,
+    Claim,
+    DueBatch,
+    PendingRequest,
+    RequestKey,
+    RequestRecord,
+    State,
+)
 
 from .machine import REFS, Call, Ledgers
 from .stepped import SteppedRedis, stepped_redis
@@ -31,16 +39,16 @@ LEASE = st.sampled_from([5.0, 5.0, 30.0, 300.0])
 DELAY = st.sampled_from([0.0, 0.0, 3.0, 100.0])
 KEEP = st.sampled_from([5.0, 50.0, 1000.0])
 DECISION = st.sampled_from([{"type": "approve"}, {"type": "fail", "reason": "x"}])
-PUT_BACK = st.sampled_from([State.RETRY, State.WAITING, State.DECIDED])
+PUT_BACK = st.sampled_from([State.RETRY, State.SNOOZED, State.DECIDED])
 #: What a job does next, and a number from which its arguments are chosen.
-STEPS = ["decide", "decide", "record", "settle", "park", "retry", "waiting", "decided"]
+STEPS = ["decide", "decide", "record", "settle", "park", "retry", "snoozed", "decided"]
 WORK = st.tuples(st.sampled_from(STEPS), st.integers(0, 9))
 #: How a job goes as a rule.
 COURSE = st.sampled_from(
     [
         [("decide", 1), ("record", 1), ("settle", 9)],
         [("decide", 1), ("decide", 2), ("decided", 1)],
-        [("decide", 1), ("record", 1), ("waiting", 9)],
+        [("decide", 1), ("record", 1), ("snoozed", 9)],
         [("decide", 1), ("park", 1)],
         [("retry", 1)],
     ]
@@ -54,7 +62,7 @@ class Page:
     """A page of Connect's list: when it was asked for, and what had ended by then."""
 
     seen_at: float
-    ends: Counter[Ref]
+    ends: Counter[RequestKey]
     steps_back: int
 
 
@@ -67,7 +75,7 @@ class LedgerMachine(Ledgers):
     def __init__(self) -> None:
         super().__init__()
         self.owners = 0
-        self.newest: dict[Ref, Claim] = {}
+        self.newest: dict[RequestKey, Claim] = {}
         #: The gate was closed for failures: one claim at a time finds out whether all is well.
         self.strict = False
         self.probe: Claim | None = None
@@ -76,7 +84,9 @@ class LedgerMachine(Ledgers):
 
     @initialize()
     def first_poll(self) -> None:
-        self.see([Sighting(PR), Sighting(OTHER), Sighting(TCR, "a")], self.new_page())
+        self.see(
+            [PendingRequest(PR), PendingRequest(OTHER), PendingRequest(TCR, "a")], self.new_page()
+        )
 
     @rule(target=pages)
     def ask_for_a_page(self) -> Page:
@@ -90,49 +100,49 @@ class LedgerMachine(Ledgers):
         return page
 
     @rule(refs=COUNTED)
-    def poll(self, refs: list[Ref]) -> None:
-        self.see([Sighting(ref, product="PRD-1") for ref in refs], self.new_page())
+    def poll(self, refs: list[RequestKey]) -> None:
+        self.see([PendingRequest(ref, product="PRD-1") for ref in refs], self.new_page())
 
     @rule(refs=COUNTED, page=pages)
-    def poll_slowly(self, refs: list[Ref], page: Page) -> None:
-        self.see([Sighting(ref) for ref in refs], page)
+    def poll_slowly(self, refs: list[RequestKey], page: Page) -> None:
+        self.see([PendingRequest(ref) for ref in refs], page)
 
-    @rule(visit=st.sampled_from("abcd"))
-    def poll_named(self, visit: str) -> None:
-        self.see([Sighting(TCR, visit)], self.new_page())
+    @rule(cycle=st.sampled_from("abcd"))
+    def poll_named(self, cycle: str) -> None:
+        self.see([PendingRequest(TCR, cycle)], self.new_page())
 
-    @rule(visit=st.sampled_from("abcd"), page=pages)
-    def poll_named_slowly(self, visit: str, page: Page) -> None:
-        self.see([Sighting(TCR, visit)], page)
+    @rule(cycle=st.sampled_from("abcd"), page=pages)
+    def poll_named_slowly(self, cycle: str, page: Page) -> None:
+        self.see([PendingRequest(TCR, cycle)], page)
 
-    @rule(visit=st.sampled_from("abcd"))
-    def an_earlier_visit_is_shown_again(self, visit: str) -> None:
+    @rule(cycle=st.sampled_from("abcd"))
+    def an_earlier_cycle_is_shown_again(self, cycle: str) -> None:
         """Another page, or another server of Connect's, is behind."""
         earlier = self.sighting(TCR)
-        self.see([Sighting(TCR, visit)], self.new_page())
+        self.see([PendingRequest(TCR, cycle)], self.new_page())
         self.see([earlier], self.new_page())
 
     @rule(ref=REF)
-    def poll_still_shows_it(self, ref: Ref) -> None:
+    def poll_still_shows_it(self, ref: RequestKey) -> None:
         self.see([self.sighting(ref)], self.new_page())
 
     @rule(ref=REF, late=st.booleans())
-    def what_has_ended_is_still_listed(self, ref: Ref, late: bool) -> None:
+    def what_has_ended_is_still_listed(self, ref: RequestKey, late: bool) -> None:
         """Either the page was asked for before the end, or Connect goes on showing it."""
         early = self.new_page()
         self.job(ref, [("decide", 1), ("settle", 9)])
         self.see([self.sighting(ref)], early if late else self.new_page())
 
-    def sighting(self, ref: Ref) -> Sighting:
-        """Show a request in the visit that the ledger has of it."""
-        entry = self.ledger.entry(ref)
-        return Sighting(ref, (entry.visit if entry else "a") if ref == TCR else None)
+    def sighting(self, ref: RequestKey) -> PendingRequest:
+        """Show a request in the cycle that the ledger has of it."""
+        entry = self.ledger.get_record(ref)
+        return PendingRequest(ref, (entry.cycle if entry else "a") if ref == TCR else None)
 
-    def see(self, sightings: list[Sighting], page: Page) -> None:
+    def see(self, sightings: list[PendingRequest], page: Page) -> None:
         before, lost = self.records(), self.reply_gets_lost and self.stepped is not None
         told = self.ask(
             "sight",
-            lambda ledger: ledger.sight(sightings, seen_at=page.seen_at, requeue_seconds=0),
+            lambda ledger: ledger.register(sightings, seen_at=page.seen_at, requeue_seconds=0),
         )
         begun = [ref for ref, new in self.records().items() if new and is_new(before[ref], new)]
         # What a lost reply named, nobody publishes: `nothing_is_lost` has the sweep do it.
@@ -140,7 +150,7 @@ class LedgerMachine(Ledgers):
         for ref in begun:
             if before[ref] and page.steps_back == self.steps_back:
                 known = page.ends[ref] + (not is_final(before[ref]))
-                assert known == self.promises.ends[ref], "a page older than the end began a visit"
+                assert known == self.promises.ends[ref], "a page older than the end began a cycle"
 
     @rule(
         requeue=st.sampled_from([1.0, 3.0, 100.0]),
@@ -148,9 +158,9 @@ class LedgerMachine(Ledgers):
         backlogged=st.sampled_from([Backlog(), Backlog((PR.kind,)), Backlog((PR.kind, TCR.kind))]),
     )
     def sweep(self, requeue: float, max_attempts: int, backlogged: Backlog) -> None:
-        found: Woken = self.ask(
+        found: DueBatch = self.ask(
             "wake",
-            lambda ledger: ledger.wake(
+            lambda ledger: ledger.take_due(
                 limit=10,
                 requeue_seconds=requeue,
                 max_attempts=max_attempts,
@@ -169,33 +179,38 @@ class LedgerMachine(Ledgers):
         """
         self.reply_gets_lost = False
         self.set_clock(LONGEST_WAIT_SECONDS + self.seconds_back)
-        found: Woken = self.ask(
-            "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
+        found: DueBatch = self.ask(
+            "wake", lambda ledger: ledger.take_due(limit=10, requeue_seconds=1, max_attempts=100)
         )
         live = [
             ref
-            for ref, one in self.records().items()
-            if one and not one.state.is_final and one.state is not State.PARKED
+            for ref, item in self.records().items()
+            if item and not item.state.is_final and item.state is not State.PARKED
         ]
         assert sorted(found.publish, key=str) == sorted(live, key=str)
 
     @rule(ref=REF, page=pages, keep=KEEP)
-    def leave(self, ref: Ref, page: Page, keep: float) -> None:
+    def leave(self, ref: RequestKey, page: Page, keep: float) -> None:
         self.ask(
             "leave",
-            lambda ledger: ledger.leave(ref, "gone", seen_at=page.seen_at, keep_seconds=keep),
+            lambda ledger: ledger.mark_decided_elsewhere(
+                ref, "gone", seen_at=page.seen_at, keep_seconds=keep
+            ),
         )
 
     # ---- what workers do
 
     @rule(target=claims, ref=REF, lease=LEASE)
-    def claim(self, ref: Ref, lease: float) -> Any:
+    def claim(self, ref: RequestKey, lease: float) -> Any:
         self.owners += 1
         found = self.ask_for(ref, f"worker-{self.owners}", lease)
         return found if isinstance(found, Claim) else multiple()
 
-    def ask_for(self, ref: Ref, owner: str, lease: float) -> Any:
-        before, gate = self.entry(ref) if self.ledger.entry(ref) else None, self.ledger.gate()
+    def ask_for(self, ref: RequestKey, owner: str, lease: float) -> Any:
+        before, gate = (
+            self.entry(ref) if self.ledger.get_record(ref) else None,
+            self.ledger.breaker(),
+        )
         found = self.ask(
             "claim", lambda ledger: ledger.claim(ref, owner=owner, lease_seconds=lease)
         )
@@ -203,15 +218,15 @@ class LedgerMachine(Ledgers):
             after = self.entry(ref)
             assert self.holds(found)
             assert found.owner == owner, "a claim was given to two owners"
-            assert found.visit == after.visit
+            assert found.cycle == after.cycle
             assert (found.decision, found.steps) == (after.decision, after.steps)
-            assert found.probe == (gate.failures > 0)
+            assert found.is_half_open_probe == (gate.failures > 0)
             assert before is not None
             if not before.state.is_leased and found.decision is None:
                 names = {"all", ref.kind.value, after.product}
                 assert not names & set(self.ledger.pauses()), "a claim was given while held back"
             if not before.state.is_leased:
-                assert gate.closed_until <= self.clock(), "a claim was given while paused"
+                assert gate.open_until <= self.clock(), "a claim was given while paused"
                 self.granted(found)
         return found
 
@@ -222,13 +237,13 @@ class LedgerMachine(Ledgers):
             self.probe = claim
 
     @rule(ref=REF, lease=LEASE)
-    def a_worker_dies_of_its_claim(self, ref: Ref, lease: float) -> None:
+    def a_worker_dies_of_its_claim(self, ref: RequestKey, lease: float) -> None:
         """Redis gave it, and nobody is there any more to hear of it."""
         self.claim(ref, lease)
         self.newest.pop(ref, None)
 
     @rule(ref=REF, lease=LEASE)
-    def two_workers_want_it(self, ref: Ref, lease: float) -> None:
+    def two_workers_want_it(self, ref: RequestKey, lease: float) -> None:
         self.claim(ref, lease)
         self.claim(ref, lease)
 
@@ -241,7 +256,7 @@ class LedgerMachine(Ledgers):
             assert (found.fence, found.owner) == (claim.fence, claim.owner)
 
     @rule(ref=REF, course=COURSE, late=st.booleans())
-    def usual_job(self, ref: Ref, course: list[tuple[str, int]], late: bool) -> None:
+    def usual_job(self, ref: RequestKey, course: list[tuple[str, int]], late: bool) -> None:
         """Claim what is due now or in a while; the lease may end just before the last step."""
         if late:
             self.set_clock(5)
@@ -254,7 +269,7 @@ class LedgerMachine(Ledgers):
         self.go_on(claim, *course[-1])
 
     @rule(target=claims, ref=REF, work=st.lists(WORK, max_size=4))
-    def job(self, ref: Ref, work: list[tuple[str, int]]) -> Any:
+    def job(self, ref: RequestKey, work: list[tuple[str, int]]) -> Any:
         """Claim, and go some of the way at once: by single events few histories come far."""
         claim = self.claim(ref, 300)
         if not isinstance(claim, Claim):
@@ -264,7 +279,7 @@ class LedgerMachine(Ledgers):
         return claim
 
     @rule(ref=REF, work=st.lists(WORK, min_size=1, max_size=4))
-    def job_goes_on(self, ref: Ref, work: list[tuple[str, int]]) -> None:
+    def job_goes_on(self, ref: RequestKey, work: list[tuple[str, int]]) -> None:
         """Most claims in the bundle are old; this takes the newest of a request."""
         for name, number in work if ref in self.newest else ():
             self.go_on(self.newest[ref], name, number)
@@ -284,7 +299,9 @@ class LedgerMachine(Ledgers):
                 self.put_back(claim, State(name), 0 if number < 5 else 3, odd)
 
     @rule(ref=REF, anew=st.booleans(), work=st.lists(WORK, min_size=1, max_size=3))
-    def a_frozen_worker_goes_on(self, ref: Ref, anew: bool, work: list[tuple[str, int]]) -> None:
+    def a_frozen_worker_goes_on(
+        self, ref: RequestKey, anew: bool, work: list[tuple[str, int]]
+    ) -> None:
         """Its lease has ended; perhaps it was rescued, and its own name has a newer claim."""
         old = self.newest.get(ref)
         if old is None:
@@ -309,7 +326,7 @@ class LedgerMachine(Ledgers):
     @rule(claim=claims)
     def heartbeat(self, claim: Claim) -> None:
         held = self.holds(claim)
-        assert self.ask_twice("extend", lambda ledger: ledger.extend(claim)) == held
+        assert self.ask_twice("extend", lambda ledger: ledger.renew_lease(claim)) == held
 
     @rule(claim=claims, decision=DECISION)
     def decide(self, claim: Claim, decision: JSON) -> None:
@@ -320,12 +337,14 @@ class LedgerMachine(Ledgers):
     @rule(claim=claims, step=st.sampled_from(["params", "approve"]), result=st.integers(0, 3))
     def record(self, claim: Claim, step: str, result: int) -> None:
         held = self.holds(claim)
-        told = self.by_claim("record", claim, lambda ledger: ledger.record(claim, step, result))
+        told = self.by_claim(
+            "record", claim, lambda ledger: ledger.record_step(claim, step, result)
+        )
         assert (told is None) == held
 
     @rule(claim=claims, outcome=st.sampled_from(["approved", "failed"]), keep=KEEP)
     def settle(self, claim: Claim, outcome: str, keep: float) -> None:
-        self.end(claim, lambda ledger: ledger.settle(claim, outcome, keep_seconds=keep))
+        self.end(claim, lambda ledger: ledger.complete(claim, outcome, keep_seconds=keep))
 
     @rule(claim=claims, keep=KEEP)
     def supersede(self, claim: Claim, keep: float) -> None:
@@ -343,7 +362,7 @@ class LedgerMachine(Ledgers):
         self.by_claim(
             state.value,
             claim,
-            lambda ledger: ledger.put_back(
+            lambda ledger: ledger.reschedule(
                 claim, state, delay_seconds=delay, error="e", attempt_used=used
             ),
         )
@@ -355,25 +374,25 @@ class LedgerMachine(Ledgers):
     # ---- what people and outages do
 
     @rule(ref=REF, lost=st.booleans())
-    def rerun(self, ref: Ref, lost: bool) -> None:
+    def rerun(self, ref: RequestKey, lost: bool) -> None:
         self.reply_gets_lost |= lost
         able = self.is_in(ref, State.PARKED, State.DISCARDED)
         assert self.ask("rerun", lambda ledger: ledger.rerun(ref)) == able
 
     @rule(ref=REF, lost=st.booleans())
-    def repost(self, ref: Ref, lost: bool) -> None:
+    def repost(self, ref: RequestKey, lost: bool) -> None:
         self.reply_gets_lost |= lost
         able = self.is_in(ref, State.PARKED) and self.decision_of(ref) is not None
         assert self.ask("repost", lambda ledger: ledger.repost(ref)) == able
 
     @rule(ref=REF, keep=KEEP, lost=st.booleans())
-    def discard(self, ref: Ref, keep: float, lost: bool) -> None:
+    def discard(self, ref: RequestKey, keep: float, lost: bool) -> None:
         self.reply_gets_lost |= lost
         able = self.is_in(ref, State.PARKED)
         assert self.ask("discard", lambda ledger: ledger.discard(ref, keep_seconds=keep)) == able
 
-    def is_in(self, ref: Ref, *states: State) -> bool:
-        entry = self.ledger.entry(ref)
+    def is_in(self, ref: RequestKey, *states: State) -> bool:
+        entry = self.ledger.get_record(ref)
         return entry is not None and entry.state in states
 
     @rule(name=PAUSE, lost=st.booleans())
@@ -386,26 +405,28 @@ class LedgerMachine(Ledgers):
         """Those that it held are woken, each at once; another pause may hold them anew."""
         for ref in REFS if tried else ():
             self.claim(ref, 30.0)
-        held = [one.ref for one in self.records().values() if one and one.held_by == name]
+        held = [
+            record.ref for record in self.records().values() if record and record.paused_by == name
+        ]
         # The second of two calls finds nobody any more.
         lost = self.reply_gets_lost and self.stepped is not None
         told = self.ask("resume", lambda ledger: ledger.resume(name))
         assert told == (0 if lost else len(held))
         assert name not in self.ledger.pauses()
-        found: Woken = self.ask(
-            "wake", lambda ledger: ledger.wake(limit=10, requeue_seconds=1, max_attempts=100)
+        found: DueBatch = self.ask(
+            "wake", lambda ledger: ledger.take_due(limit=10, requeue_seconds=1, max_attempts=100)
         )
         assert set(held) <= set(found.publish)
 
     @rule(failed=st.booleans(), seconds=DELAY, lost=st.booleans())
     def close_gate(self, failed: bool, seconds: float, lost: bool) -> None:
         self.reply_gets_lost |= lost
-        before = self.ledger.gate()
+        before = self.ledger.breaker()
         gate = self.ask(
             "close",
-            lambda ledger: ledger.close_gate(seconds=seconds, reason="r", failed=failed),
+            lambda ledger: ledger.trip_breaker(seconds=seconds, reason="r", failed=failed),
         )
-        assert gate.closed_until >= before.closed_until, "a pause was made shorter"
+        assert gate.open_until >= before.open_until, "a pause was made shorter"
         assert gate.failures - before.failures in ((0, 1) if failed else (0,))
         self.strict = self.strict or (seconds > 0 and gate.failures > 0)
         self.probe = None
@@ -428,19 +449,19 @@ class LedgerMachine(Ledgers):
 
     @rule(forget=st.booleans())
     def open_gate(self, forget: bool) -> None:
-        failures = self.ledger.gate().failures
-        self.ask("open", lambda ledger: ledger.open_gate(forget=forget))
-        gate = self.ledger.gate()
-        assert gate.closed_until <= self.clock()
+        failures = self.ledger.breaker().failures
+        self.ask("open", lambda ledger: ledger.reset_breaker(forget=forget))
+        gate = self.ledger.breaker()
+        assert gate.open_until <= self.clock()
         assert gate.failures == (0 if forget else failures)
         self.strict, self.probe = False, None
 
 
-def is_new(old: Entry | None, new: Entry) -> bool:
-    return old is None or old.visit != new.visit
+def is_new(old: RequestRecord | None, new: RequestRecord) -> bool:
+    return old is None or old.cycle != new.cycle
 
 
-def is_final(entry: Entry | None) -> bool:
+def is_final(entry: RequestRecord | None) -> bool:
     return entry is not None and entry.state.is_final
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.states import Claim, Kind, Ref, State
+from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 
@@ -57,8 +57,8 @@ def test_null_is_no_decision(ledger: Ledger) -> None:
 def test_any_json_document_comes_back_as_it_was_stored(ledger: Ledger, document: object) -> None:
     claim = running(ledger)
     ledger.decide(claim, document)
-    ledger.record(claim, "step", document)
-    ledger.put_back(claim, State.DECIDED, delay_seconds=0)
+    ledger.record_step(claim, "step", document)
+    ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
     again = take(ledger, owner="w2")
     # As text: True == 1 == 1.0 in Python, and they are three things in JSON.
     for stored in (again.decision, again.steps["step"]):
@@ -75,94 +75,94 @@ def test_a_stored_decision_does_not_change_with_the_callers_object(ledger: Ledge
 
 def test_a_steps_first_result_stays(ledger: Ledger) -> None:
     claim = posting(ledger)
-    ledger.record(claim, "create", {"id": "UF-1"})
-    ledger.record(claim, "create", {"id": "UF-2"})
-    ledger.record(claim, "s", None)
+    ledger.record_step(claim, "create", {"id": "UF-1"})
+    ledger.record_step(claim, "create", {"id": "UF-2"})
+    ledger.record_step(claim, "s", None)
     assert look(ledger).steps == {"create": {"id": "UF-1"}, "s": None}
 
 
 def test_a_processors_step_is_noted_with_its_time(ledger: Ledger) -> None:
     claim = running(ledger)
-    ledger.record(claim, "create", 1)
-    ledger.record(claim, "step:1:tenant", 1)
+    ledger.record_step(claim, "create", 1)
+    ledger.record_step(claim, "step:1:tenant", 1)
     before = look(ledger).step_times["step:1:tenant"]
-    ledger.record(claim, "step:1:tenant", 2)
+    ledger.record_step(claim, "step:1:tenant", 2)
     entry = look(ledger)
     assert entry.step_times == {"step:1:tenant": before}
     assert entry.first_seen <= before <= ledger.now()
 
 
-def test_the_first_not_yet_of_a_visit_is_remembered_until_a_person_reruns_it(
+def test_the_first_not_yet_of_a_cycle_is_remembered_until_a_person_reruns_it(
     ledger: Ledger, elapse: Callable[[float], None]
 ) -> None:
     claim = running(ledger)
-    assert claim.not_yet_since == look(ledger).not_yet_since == 0
-    ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False, not_yet=True)
-    first = look(ledger).not_yet_since
+    assert claim.snoozed_since == look(ledger).snoozed_since == 0
+    ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False, not_yet=True)
+    first = look(ledger).snoozed_since
     assert claim.ref == PR
     assert 0 < first <= ledger.now()
     elapse(0.005)
     for name in ("w2", "w3"):
         claim = take(ledger, owner=name)
-        assert (claim.not_yet_since, claim.attempt) == (first, 1)
-        ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False, not_yet=True)
+        assert (claim.snoozed_since, claim.attempt) == (first, 1)
+        ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False, not_yet=True)
     ledger.park(take(ledger, owner="w4"), "GaveUp")
-    assert look(ledger).not_yet_since == first
+    assert look(ledger).snoozed_since == first
     ledger.rerun(PR)
-    assert look(ledger).not_yet_since == 0
+    assert look(ledger).snoozed_since == 0
 
 
-def test_settling_ends_the_visit_with_its_outcome(ledger: Ledger) -> None:
+def test_settling_ends_the_cycle_with_its_outcome(ledger: Ledger) -> None:
     claim = posting(ledger)
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     entry = look(ledger)
     assert (entry.state, entry.outcome, entry.owner, entry.due) == (
-        State.SETTLED, "approved", "", 0.0,
+        State.COMPLETED, "approved", "", 0.0,
     )  # fmt: skip
     assert entry.decision == APPROVE
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1}
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
 def test_a_settled_record_is_forgotten_when_its_time_is_over(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    ledger.settle(posting(ledger), "approved", keep_seconds=0.05)
-    assert look(ledger).state is State.SETTLED
+    ledger.complete(posting(ledger), "approved", keep_seconds=0.05)
+    assert look(ledger).state is State.COMPLETED
     elapse(0.06)
-    assert ledger.entry(PR) is None
-    assert ledger.counts()[Kind.FULFILLMENT][State.SETTLED] == 1
+    assert ledger.get_record(PR) is None
+    assert ledger.counts()[RequestKind.FULFILLMENT][State.COMPLETED] == 1
 
 
 def test_an_error_of_an_earlier_attempt_is_not_shown_once_settled(ledger: Ledger) -> None:
-    ledger.put_back(running(ledger), State.RETRY, delay_seconds=0, error="reset")
+    ledger.reschedule(running(ledger), State.RETRY, delay_seconds=0, error="reset")
     claim = take(ledger, owner="w2")
     assert look(ledger).error == "reset"
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     assert look(ledger).error == ""
 
 
-def test_superseding_ends_the_visit_with_connects_status(ledger: Ledger) -> None:
+def test_superseding_ends_the_cycle_with_connects_status(ledger: Ledger) -> None:
     ledger.supersede(posting(ledger), "failed", keep_seconds=LONG)
     entry = look(ledger)
     assert (entry.state, entry.outcome) == (State.SUPERSEDED, "failed")
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"failed": 1}
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"failed": 1}
 
 
 def test_a_retry_is_due_after_its_delay_and_shows_its_error(ledger: Ledger) -> None:
-    ledger.put_back(running(ledger), State.RETRY, delay_seconds=30, error="reset by peer")
+    ledger.reschedule(running(ledger), State.RETRY, delay_seconds=30, error="reset by peer")
     entry = look(ledger)
     assert (entry.state, entry.error, entry.attempt) == (State.RETRY, "reset by peer", 1)
     assert entry.due == pytest.approx(ledger.now() + 30, abs=5)
     assert entry.owner == ""
 
 
-@pytest.mark.parametrize("state", [State.RETRY, State.WAITING])
+@pytest.mark.parametrize("state", [State.RETRY, State.SNOOZED])
 def test_retry_and_waiting_drop_the_decision_and_keep_the_steps(
     ledger: Ledger, state: State
 ) -> None:
     claim = posting(ledger)
-    ledger.record(claim, "params", {"status": 200})
-    ledger.put_back(claim, state, delay_seconds=0)
+    ledger.record_step(claim, "params", {"status": 200})
+    ledger.reschedule(claim, state, delay_seconds=0)
     again = take(ledger, owner="w2")
     assert (again.decision, again.steps) == (None, {"params": {"status": 200}})
     ledger.decide(again, {"type": "fail"})
@@ -173,34 +173,34 @@ def test_not_yet_gives_the_attempt_back(ledger: Ledger) -> None:
     for number in (1, 2, 3):
         claim = take(ledger, owner=f"w{number}")
         assert claim.attempt == 1
-        ledger.put_back(claim, State.WAITING, delay_seconds=0, attempt_used=False)
+        ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False)
         assert look(ledger).attempt == 0
 
 
 def test_a_claim_of_a_stored_decision_has_no_attempt_to_give_back(ledger: Ledger) -> None:
-    ledger.put_back(posting(ledger), State.DECIDED, delay_seconds=0)
+    ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0)
     for number in (2, 3):
         claim = take(ledger, owner=f"w{number}")
-        ledger.put_back(claim, State.DECIDED, delay_seconds=0, attempt_used=False)
+        ledger.reschedule(claim, State.DECIDED, delay_seconds=0, attempt_used=False)
     assert look(ledger).attempt == 1
 
 
 def test_the_claim_that_decided_can_give_its_attempt_back(ledger: Ledger) -> None:
-    ledger.put_back(posting(ledger), State.DECIDED, delay_seconds=0, attempt_used=False)
+    ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0, attempt_used=False)
     assert look(ledger).attempt == 0
 
 
 def test_only_a_decision_can_be_put_back_as_decided(ledger: Ledger) -> None:
     claim = running(ledger)
     with pytest.raises(ValueError, match="no decision"):
-        ledger.put_back(claim, State.DECIDED, delay_seconds=0)
+        ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
     assert look(ledger).state is State.RUNNING
 
 
-@pytest.mark.parametrize("state", [State.QUEUED, State.PARKED, State.SETTLED, State.RUNNING])
+@pytest.mark.parametrize("state", [State.QUEUED, State.PARKED, State.COMPLETED, State.RUNNING])
 def test_a_claim_is_put_back_to_waiting_states_only(ledger: Ledger, state: State) -> None:
     with pytest.raises(ValueError, match=state.value):
-        ledger.put_back(running(ledger), state, delay_seconds=0)
+        ledger.reschedule(running(ledger), state, delay_seconds=0)
 
 
 def test_parking_keeps_the_decision_and_the_error(ledger: Ledger) -> None:
@@ -208,7 +208,7 @@ def test_parking_keeps_the_decision_and_the_error(ledger: Ledger) -> None:
     entry = look(ledger)
     assert (entry.state, entry.error, entry.decision) == (State.PARKED, "400 VAL_001", APPROVE)
     assert (entry.owner, entry.due) == ("", 0.0)
-    assert ledger.parked(Kind.FULFILLMENT) == [PR]
+    assert ledger.parked(RequestKind.FULFILLMENT) == [PR]
 
 
 def test_a_long_error_is_clipped_and_a_strange_one_is_stored(ledger: Ledger) -> None:
@@ -221,19 +221,19 @@ def test_parked_requests_come_oldest_first_and_by_kind(ledger: Ledger, elapse: E
     for ref in (OTHER, TCR, PR):
         ledger.park(running(ledger, ref), "broken")
         elapse(0.002)
-    assert ledger.parked(Kind.FULFILLMENT) == [OTHER, PR]
-    assert ledger.parked(Kind.TIER_CONFIG) == [TCR]
-    assert ledger.parked(Kind.USAGE) == []
+    assert ledger.parked(RequestKind.FULFILLMENT) == [OTHER, PR]
+    assert ledger.parked(RequestKind.TIER_CONFIG) == [TCR]
+    assert ledger.parked(RequestKind.USAGE) == []
 
 
 ENDINGS: dict[str, Callable[[Ledger, Claim], None]] = {
-    "settle": lambda ledger, claim: ledger.settle(claim, "approved", keep_seconds=LONG),
+    "settle": lambda ledger, claim: ledger.complete(claim, "approved", keep_seconds=LONG),
     "supersede": lambda ledger, claim: ledger.supersede(claim, "failed", keep_seconds=LONG),
-    "retry": lambda ledger, claim: ledger.put_back(
+    "retry": lambda ledger, claim: ledger.reschedule(
         claim, State.RETRY, delay_seconds=0, attempt_used=False
     ),
-    "waiting": lambda ledger, claim: ledger.put_back(claim, State.WAITING, delay_seconds=9),
-    "decided": lambda ledger, claim: ledger.put_back(claim, State.DECIDED, delay_seconds=9),
+    "snoozed": lambda ledger, claim: ledger.reschedule(claim, State.SNOOZED, delay_seconds=9),
+    "decided": lambda ledger, claim: ledger.reschedule(claim, State.DECIDED, delay_seconds=9),
     "park": lambda ledger, claim: ledger.park(claim, "broken"),
 }
 
@@ -265,34 +265,37 @@ def test_a_claim_ends_in_one_way_only(ledger: Ledger, first: str, second: str) -
 
 def test_settling_twice_with_two_outcomes_is_refused(ledger: Ledger) -> None:
     claim = posting(ledger)
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     with pytest.raises(LeaseLost):
-        ledger.settle(claim, "failed", keep_seconds=LONG)
+        ledger.complete(claim, "failed", keep_seconds=LONG)
 
 
-def test_a_repeated_ending_is_answered_when_the_next_visit_has_begun(
+def test_a_repeated_ending_is_answered_when_the_next_cycle_has_begun(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     claim = posting(ledger)
-    ledger.settle(claim, "approved", keep_seconds=LONG)
+    ledger.complete(claim, "approved", keep_seconds=LONG)
     elapse(0.002)
     see(ledger)
-    ledger.settle(claim, "approved", keep_seconds=LONG)
-    assert (look(ledger).state, look(ledger).visit) == (State.QUEUED, "2")
-    assert ledger.outcomes()[Kind.FULFILLMENT] == {"approved": 1}
+    ledger.complete(claim, "approved", keep_seconds=LONG)
+    assert (look(ledger).state, look(ledger).cycle) == (State.QUEUED, "2")
+    assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
 def test_counts_and_outcomes_name_every_kind(ledger: Ledger) -> None:
-    see(ledger, PR, OTHER, TCR, Ref(Kind.USAGE, "LST-1"))
-    ledger.settle(take(ledger), "approved", keep_seconds=LONG)
+    see(ledger, PR, OTHER, TCR, RequestKey(RequestKind.USAGE, "LST-1"))
+    ledger.complete(take(ledger), "approved", keep_seconds=LONG)
     counts = ledger.counts()
     assert {kind: sum(states.values()) for kind, states in counts.items()} == {
-        Kind.FULFILLMENT: 2, Kind.TIER_CONFIG: 1, Kind.USAGE_FILE: 0, Kind.USAGE: 1,
-    }  # fmt: skip
+        RequestKind.FULFILLMENT: 2,
+        RequestKind.TIER_CONFIG: 1,
+        RequestKind.USAGE_FILE: 0,
+        RequestKind.USAGE: 1,
+    }
     assert all(set(states) == set(State) for states in counts.values())
-    assert counts[Kind.FULFILLMENT][State.SETTLED] == 1
-    assert set(ledger.outcomes()) == set(Kind)
+    assert counts[RequestKind.FULFILLMENT][State.COMPLETED] == 1
+    assert set(ledger.outcomes()) == set(RequestKind)
 
 
 def test_an_unknown_request_has_no_entry(ledger: Ledger) -> None:
-    assert ledger.entry(PR) is None
+    assert ledger.get_record(PR) is None

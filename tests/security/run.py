@@ -16,7 +16,7 @@ from acceptance.stack import ROOT
 from faults.stack import FaultStack
 
 from connect_worker.devtools.embedded_redis import embedded_redis
-from connect_worker.domain.states import Kind, Ref, State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 
 from .processors.careless import NEW_PASSWORD
 
@@ -123,7 +123,7 @@ def provoke(stack: FaultStack, ids: dict[str, str]) -> None:
 def is_over(stack: FaultStack, ids: dict[str, str]) -> bool:
     """Whether each request came to the end that its processor's words lead to."""
     ended = {"approve": "approved", "inquire": "inquiring", "inquire-changed": "inquiring"}
-    parked = stack.ledger().entry(Ref(Kind.FULFILLMENT, ids["raise"]))
+    parked = stack.ledger().get_record(RequestKey(RequestKind.FULFILLMENT, ids["raise"]))
     return (
         parked is not None
         and parked.state is State.PARKED

@@ -45,14 +45,14 @@ def test_the_log_says_all_the_rest(shown: Shown) -> None:
     assert any("ApiKey ***" in error for error in errors)
 
 
-def test_each_line_of_a_job_tells_its_request_product_visit_and_attempt(shown: Shown) -> None:
+def test_each_line_of_a_job_tells_its_request_product_cycle_and_attempt(shown: Shown) -> None:
     request_id = shown.ids["raise"]
-    own = ("logging in with ***", "in the processor's library", "again later", "parked")
+    own = ("logging in with ***", "in the processor's library", "job.retry_scheduled", "job.parked")
     said = [line for line in lines(shown.logs["worker"]) if line["event"] in own]
     mine = [line for line in said if line["request"] == request_id]
     assert {line["event"] for line in mine} == set(own)
     assert {line["attempt"] for line in mine} == {1, 2}
-    assert {bool(line["product"] and line["visit"]) for line in said} == {True}
+    assert {bool(line["product"] and line["cycle"]) for line in said} == {True}
 
 
 def test_what_celery_says_of_a_job_tells_its_request(shown: Shown) -> None:

@@ -47,7 +47,9 @@ def command(stack: FaultStack, *words: str) -> Any:
 
 def finding(stack: FaultStack) -> dict[str, str]:
     """What `doctor` says of encryption."""
-    [found] = [one for one in command(stack, "doctor")["findings"] if one["part"] == "encryption"]
+    [found] = [
+        item for item in command(stack, "doctor")["findings"] if item["part"] == "encryption"
+    ]
     return dict(found)
 
 
@@ -66,7 +68,7 @@ def test_a_decision_without_its_key_waits_and_is_posted_once_by_who_has_it(
 
     del stack.environment["CONNECT_ENCRYPTION_KEY"]
     stack.worker("poor", "-c", "2")
-    tried = (State.DECIDED, "KeyMissing")
+    tried = (State.DECIDED, "DecryptionKeyMissing")
     stack.until_soon(lambda: waits(stack, request_id) == tried, "the poor worker gives it back")
     fence = stack.record(request_id).fence
     stack.until_soon(lambda: stack.record(request_id).fence > fence, "and tries again")

@@ -15,9 +15,9 @@ import redis
 from faults.stack import FaultStack, running_fault_stack
 
 import celeryconfig
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from tasks import app
-from tasks.celery_support.base_task import BriefTask
+from tasks.celery_support.base_task import BaseTask
 
 pytestmark = [pytest.mark.acceptance]
 
@@ -102,11 +102,13 @@ def test_improper_messages_are_refused_with_a_line_each_and_no_effect(tmp_path: 
         for queue, task, args, kwargs, _ in IMPROPER:
             intruder.send(queue, task, args, kwargs)
         stack.until_soon(
-            lambda: stack.whole_log("one").count("message refused") == len(IMPROPER),
+            lambda: stack.whole_log("one").count("celery.message_rejected") == len(IMPROPER),
             "each is refused",
         )
         refusals = [
-            line for line in stack.whole_log("one").splitlines() if "message refused" in line
+            line
+            for line in stack.whole_log("one").splitlines()
+            if "celery.message_rejected" in line
         ]
         assert max(map(len, refusals)) < 400
         for _, task, *_, why in IMPROPER:
@@ -159,6 +161,6 @@ def test_the_settings_name_json_for_all_that_travels() -> None:
     assert not any("pickle" in str(value) for value in vars(celeryconfig).values())
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_job_tells_which_names_it_takes(kind: Kind) -> None:
-    assert cast("BriefTask", app.tasks[f"process.{kind}"]).takes is not None
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_job_tells_which_names_it_takes(kind: RequestKind) -> None:
+    assert cast("BaseTask", app.tasks[f"process.{kind}"]).validates is not None

@@ -41,8 +41,8 @@ class TlsFront:
         from_redis, to_redis = await asyncio.open_connection(HOST, self._behind)
         with suppress(asyncio.CancelledError):
             await asyncio.gather(_hand_on(reader, to_redis), _hand_on(from_redis, writer))
-        for one in (to_redis, writer):
-            one.transport.abort()
+        for item in (to_redis, writer):
+            item.transport.abort()
 
     async def _drop_all(self) -> None:
         self._server.close()

@@ -49,9 +49,9 @@ from connect_worker.resources import (
 from connect_worker.rql import Query
 from connect_worker.testing import (
     Call,
+    DryRun,
     Fail,
     Outcome,
-    Run,
     State,
     purchase,
     recorded,
@@ -159,7 +159,7 @@ class Reports(UsageAutomation):
         )
         assets = Directory(self.config).list_assets(Query().equal("product.id", request.product.id))
         assert_type(assets, list[Asset])
-        records = [UsageRecord(record_id=one.id, quantity=1) for one in assets]
+        records = [UsageRecord(record_id=asset.id, quantity=1) for asset in assets]
         submitted = self.submit_usage(file, records)
         assert_type(submitted, UsageFile)
         return submitted.id
@@ -191,12 +191,12 @@ def tests() -> None:
     assert_type(usage_file(invalid=1), UsageFile)
     assert_type(usage_listing(override={"vendor": None}), UsageListing)
     done = run(Purchases, request, at=datetime.now(UTC))
-    assert_type(done, Run)
+    assert_type(done, DryRun)
     assert_type(done.outcome, Outcome | None)
     assert_type(done.state, State)
     assert_type(done.calls, tuple[Call, ...])
     assert_type(done.messages, list[str])
-    assert_type(run(Purchases, recorded("order.json")), Run)
+    assert_type(run(Purchases, recorded("order.json")), DryRun)
     match done.outcome:
         case Fail(reason):
             assert_type(reason, str)

@@ -208,7 +208,7 @@ def test_a_deployment_without_names_calls_everything_as_before() -> None:
     assert found["queues"] == ["control", *KINDS]
     assert found["default"] == "control"
     jobs = [f"process.{kind}" for kind in KINDS]
-    assert found["tasks"] == sorted(["look", "poll", "poll.now", "sweep", *jobs])
+    assert found["tasks"] == sorted(["refresh", "poll", "poll.now", "sweep", *jobs])
     polls = {f"poll {k}": {"task": "poll", "schedule": 7.0, "args": [k]} for k in KINDS}
     assert found["beat"] == polls | {"sweep": {"task": "sweep", "schedule": 10.0}}
 
@@ -217,7 +217,7 @@ def test_each_account_has_queues_tasks_and_a_schedule_of_its_own() -> None:
     found = called(CONNECT_ACCOUNTS="eu,us", CONNECT_US_POLL_SECONDS="7")
     assert found["queues"] == [f"{n}@{a}" for a in ("eu", "us") for n in ("control", *KINDS)]
     assert found["default"] in found["queues"]
-    names = ["look", "poll", "poll.now", "sweep", *(f"process.{kind}" for kind in KINDS)]
+    names = ["refresh", "poll", "poll.now", "sweep", *(f"process.{kind}" for kind in KINDS)]
     assert found["tasks"] == sorted(
         f"{name}@{account}" for name in names for account in ("eu", "us")
     )

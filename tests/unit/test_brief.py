@@ -14,12 +14,12 @@ from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
 from connect_worker.exceptions import LedgerUnavailable
-from tasks.celery_support.base_task import BriefTask
+from tasks.celery_support.base_task import BaseTask
 
 
 def run(body: Callable[[], object]) -> ExceptionInfo:
     """Run a task as a pool's process does; what is sent back of its error."""
-    app = Celery("test", task_cls=BriefTask, set_as_current=False)
+    app = Celery("test", task_cls=BaseTask, set_as_current=False)
 
     @app.task(name="test")
     def task() -> object:
@@ -50,7 +50,7 @@ def test_an_error_from_deep_down_is_small_and_says_what_it_is(
 def test_where_an_unexpected_error_came_from_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "connect_worker"):
         run(lambda: fail(ValueError("a bug"), depth=2))
-    assert "task failed task=test" in caplog.text
+    assert "celery.task_failed task=test" in caplog.text
     assert caplog.text.count("in fail") == 3
 
 

@@ -40,7 +40,7 @@ def connect_variables(service: str) -> set[str]:
 
 def test_the_services_and_which_of_them_are_optional() -> None:
     assert set(SERVICES) == {"redis", *OURS}
-    profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
+    profiles = {name: item["profiles"] for name, item in SERVICES.items() if "profiles" in item}
     assert profiles == {name: [name] for name in ("console", "webhook", "sandbox")}
 
 
@@ -59,7 +59,7 @@ def test_redis_is_reached_only_from_a_network_without_a_way_out() -> None:
 
 
 def test_ports_are_published_on_the_loopback_address_only() -> None:
-    published = {name: one["ports"] for name, one in SERVICES.items() if "ports" in one}
+    published = {name: item["ports"] for name, item in SERVICES.items() if "ports" in item}
     assert set(published) == {"console", "flower", "sandbox", "webhook"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
@@ -149,8 +149,8 @@ def test_only_the_worker_gets_the_key() -> None:
         assert user == f"${{{name.upper()}_SERVICE_USER:-}}"
     holders = {
         name
-        for name, one in SERVICES.items()
-        if any("API_KEY" in variable for variable in one.get("environment", {}))
+        for name, item in SERVICES.items()
+        if any("API_KEY" in variable for variable in item.get("environment", {}))
     }
     assert holders == {"worker", "console", "webhook"}
     assert SERVICES["worker"]["environment"]["CONNECT_API_KEY"] is None

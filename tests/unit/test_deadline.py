@@ -9,13 +9,13 @@ from queue import SimpleQueue
 import pytest
 
 from connect_worker.engine.deadline import Deadline, place_of
-from connect_worker.engine.runtime import Nobody
+from connect_worker.engine.runtime import NullProcessKiller
 from connect_worker.exceptions import LeaseLost
 
 LONG = 3600.0
 
 
-class Noting(Nobody):
+class Noting(NullProcessKiller):
     """A reaper that notes what it is told."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ def test_a_run_that_ends_in_time_is_left_alone() -> None:
 
 def test_a_run_that_takes_longer_is_told_so_when_it_ends() -> None:
     over: SimpleQueue[float] = SimpleQueue()
-    deadline = Deadline(lambda seconds, place: over.put(seconds), Nobody())
+    deadline = Deadline(lambda seconds, place: over.put(seconds), NullProcessKiller())
     deadline.start(0.01)
     assert over.get(timeout=20) == 0.01
     with pytest.raises(LeaseLost, match="time_limit is over"):
@@ -59,7 +59,7 @@ def test_a_late_run_ends_when_its_request_is_given_back_and_not_before() -> None
         assert may_end.wait(20)
         order.append("given back")
 
-    deadline = Deadline(give_back, Nobody())
+    deadline = Deadline(give_back, NullProcessKiller())
     deadline.start(0.01)
     assert has_begun.wait(20)
     threading.Timer(0.2, may_end.set).start()

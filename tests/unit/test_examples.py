@@ -112,7 +112,7 @@ def test_other_requests_are_approved_without_a_tenant(sandbox: Client, config: C
 def test_a_migration_is_left_to_the_other_service(sandbox: Client, config: Config) -> None:
     name = sandbox.with_scenario("purchase")
     purchases = Purchases()
-    request = next(one for one in purchases.list() if one.id == name)
+    request = next(item for item in purchases.list() if item.id == name)
     request.asset.params = [*request.asset.params, Param(id="migration_info", value="{}")]
     with pytest.raises(Exception, match="Migrated by another service"):
         purchases.process_request(request)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from connect_worker.domain.secrets import values_in
-from connect_worker.engine.job_runner import Handled
+from connect_worker.engine.job_runner import JobResult
 from tasks.celery_support.flower import problem, readable
 from tasks.process import Later, told
 
@@ -76,8 +76,8 @@ def test_an_error_stands_where_the_result_would(state: str, traceback: str | Non
 
 
 def test_a_job_tells_its_product_where_the_ledger_knows_it() -> None:
-    assert told(Handled("approved", product="PRD-1")) == "PRD-1: approved"
-    assert told(Handled("nothing to do: busy")) == "nothing to do: busy"
+    assert told(JobResult("approved", product="PRD-1")) == "PRD-1: approved"
+    assert told(JobResult("nothing to do: busy")) == "nothing to do: busy"
 
 
 def test_values_are_found_wherever_a_request_has_parameters() -> None:

@@ -36,5 +36,5 @@ def test_its_links_lead_somewhere(path: str) -> None:
 def test_its_targets_and_settings_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(f"\n{target}:" in makefile for target in re.findall(r"^make ([\w-]+)", PAGE, re.M))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in readme for name in re.findall(r"CONNECT_[A-Z_]+", PAGE))
+    settings = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in settings for name in re.findall(r"CONNECT_[A-Z_]+", PAGE))

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from connect_worker.domain.states import Claim, Kind, Ref, Sighting
-from connect_worker.engine.lease import Heart
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
+from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger
 
@@ -16,8 +16,8 @@ LEASE_SECONDS = 2.0
 
 
 def claims(ledger: MemoryLedger, count: int) -> list[Claim]:
-    refs = [Ref(Kind.FULFILLMENT, f"PR-{number}") for number in range(count)]
-    ledger.sight([Sighting(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(count)]
+    ledger.register([PendingRequest(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
     given = [ledger.claim(ref, owner=ref.id, lease_seconds=LEASE_SECONDS) for ref in refs]
     return [claim for claim in given if isinstance(claim, Claim)]
 
@@ -28,19 +28,19 @@ def heartbeats() -> int:
 
 def test_every_lease_outlives_its_length_while_its_job_runs() -> None:
     ledger = MemoryLedger()
-    heart = Heart(ledger)
+    heart = LeaseKeeper(ledger)
     before = heartbeats()
     held: list[bool] = []
     start = threading.Barrier(20)
 
     def job(claim: Claim) -> None:
         start.wait()
-        with heart.beating(claim) as pulse:
+        with heart.keep_alive(claim) as pulse:
             end = time.monotonic() + 2 * LEASE_SECONDS
             while time.monotonic() < end:
                 threading.Event().wait(0.05)
-            pulse.confirm()
-            held.append(ledger.extend(claim))
+            pulse.ensure_held()
+            held.append(ledger.renew_lease(claim))
 
     threads = [threading.Thread(target=job, args=(claim,)) for claim in claims(ledger, 20)]
     for thread in threads:
@@ -55,9 +55,9 @@ def test_a_lease_that_somebody_else_has_is_noticed_before_a_write() -> None:
     now = [1_000.0]
     ledger = MemoryLedger(clock=lambda: now[0])
     (claim,) = claims(ledger, 1)
-    with Heart(ledger).beating(claim) as pulse:
+    with LeaseKeeper(ledger).keep_alive(claim) as pulse:
         now[0] += LEASE_SECONDS + 1
-        ledger.wake(limit=9, requeue_seconds=60, max_attempts=9)
+        ledger.take_due(limit=9, requeue_seconds=60, max_attempts=9)
         pulse.renew()
         with pytest.raises(LeaseLost):
-            pulse.confirm()
+            pulse.ensure_held()

@@ -11,22 +11,22 @@ import pytest
 import yaml
 
 from connect_worker.cli import main
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 OBJECTS: list[dict[str, Any]] = [
-    one for file in sorted(FOLDER.glob("*.yaml")) for one in yaml.safe_load_all(file.read_text())
+    item for file in sorted(FOLDER.glob("*.yaml")) for item in yaml.safe_load_all(file.read_text())
 ]
-NAMES = [f"{one['kind']} {one['metadata']['name']}" for one in OBJECTS]
+NAMES = [f"{item['kind']} {item['metadata']['name']}" for item in OBJECTS]
 #: What Kubernetes itself knows; the rest is declared by an extension.
-PLAIN = [one for one in OBJECTS if one["apiVersion"] != "keda.sh/v1alpha1"]
+PLAIN = [item for item in OBJECTS if item["apiVersion"] != "keda.sh/v1alpha1"]
 PARTS = ("worker", "beat", "flower", "metrics", "console", "webhook")
 
 
 def named(kind: str, name: str) -> dict[str, Any]:
-    [found] = [one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+    [found] = [item for item in OBJECTS if (item["kind"], item["metadata"]["name"]) == (kind, name)]
     return found
 
 
@@ -42,12 +42,12 @@ def container(part: str) -> dict[str, Any]:
 
 
 def variables(part: str) -> set[str]:
-    return {one["name"] for one in container(part).get("env", ())}
+    return {item["name"] for item in container(part).get("env", ())}
 
 
 def test_no_object_is_there_twice_or_names_a_namespace() -> None:
     assert len(set(NAMES)) == len(NAMES)
-    assert not any("namespace" in one["metadata"] for one in OBJECTS)
+    assert not any("namespace" in item["metadata"] for item in OBJECTS)
 
 
 @pytest.mark.parametrize("version", ["1.29", "1.32", kubernetes_validate.latest_version()])
@@ -103,7 +103,7 @@ def test_the_exporter_is_started_by_a_command_that_there_is() -> None:
 
 
 def test_each_setting_is_one_that_exists() -> None:
-    table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    table = (ROOT / "docs/configuration.md").read_text().partition("## All settings")[2]
     known = set(re.findall(r"`(CONNECT_\w+)`", table))
     given = set(named("ConfigMap", "connect-worker")["data"])
     for part in PARTS:
@@ -115,18 +115,18 @@ def test_each_setting_is_one_that_exists() -> None:
 def test_flower_is_as_guarded_as_in_compose() -> None:
     of_compose = COMPOSE["flower"]["environment"]
     assert variables("flower") == {name for name in of_compose if name.startswith("FLOWER_")}
-    for one in container("flower")["env"]:
-        assert "valueFrom" in one or one["value"] == of_compose[one["name"]]
+    for item in container("flower")["env"]:
+        assert "valueFrom" in item or item["value"] == of_compose[item["name"]]
     port = container("flower")["ports"][0]["containerPort"]
     assert COMPOSE["flower"]["ports"][0].endswith(f":{port}")
 
 
 def test_only_the_worker_gets_the_key() -> None:
     taken = {
-        (part, one["valueFrom"]["secretKeyRef"]["key"])
+        (part, item["valueFrom"]["secretKeyRef"]["key"])
         for part in PARTS
-        for one in container(part).get("env", ())
-        if "valueFrom" in one
+        for item in container(part).get("env", ())
+        if "valueFrom" in item
     }
     assert taken == {
         ("worker", "api-key"),
@@ -170,7 +170,7 @@ def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
     assert "replicas" not in named("Deployment", "connect-worker")["spec"]
     assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
     lists = [trigger["metadata"]["listName"] for trigger in scaled["triggers"]]
-    assert lists == [*map(str, Kind), "control"]
+    assert lists == [*map(str, RequestKind), "control"]
     url = named("ConfigMap", "connect-worker")["data"]["CONNECT_REDIS_URL"]
     for trigger in scaled["triggers"]:
         assert url == f"redis://{trigger['metadata']['address']}/0"

@@ -15,7 +15,7 @@ import pytest
 
 from connect_worker.logger import LogEvent, bind_log
 from connect_worker.observability.logging import JsonFormatter, KeyValueFormatter, prepare_handler
-from connect_worker.observability.masking import hide_here, hiding
+from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 
 SECRET = "canary-0123456789"
 KEY = f"ApiKey SU-123-456-789:{SECRET}"
@@ -67,14 +67,14 @@ def test_a_handler_without_a_stream_gets_json() -> None:
 
 def test_a_json_line_has_the_event_its_facts_and_the_bound_ones(stream: io.StringIO) -> None:
     with logging_to(stream) as log, bind_log(request="PR-1", attempt=2):
-        log.info(LogEvent("settled", outcome="approved", seconds=0.5))
+        log.info(LogEvent("completed", outcome="approved", seconds=0.5))
     [line] = documents(stream)
     moment = line.pop("time")
     assert moment.endswith("+00:00")
     assert line == {
         "level": "INFO",
         "logger": "connect_worker.lines",
-        "event": "settled",
+        "event": "completed",
         "request": "PR-1",
         "attempt": 2,
         "outcome": "approved",
@@ -123,8 +123,8 @@ def test_a_traceback_is_a_field_of_its_line(stream: io.StringIO) -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_no_part_of_a_line_shows_a_secret(log_format: str, stream: io.StringIO) -> None:
-    with logging_to(stream, log_format) as log, bind_log(bound=KEY), hiding():
-        hide_here(['pass"wörd\\'])
+    with logging_to(stream, log_format) as log, bind_log(bound=KEY), secret_scope():
+        register_scoped_secrets(['pass"wörd\\'])
         log.info("sent %s", {"Authorization": KEY})
         log.info(LogEvent(f"sent {KEY}", header=KEY, broker=f"redis://:{SECRET}@redis:6379/0"))
         log.info("x", extra={"nested": {KEY: [KEY, {"deep": KEY}]}})

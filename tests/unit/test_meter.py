@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from connect_worker.domain.metrics import BUCKETS, MORE, Measure, bucket_of
-from connect_worker.domain.states import Kind
-from connect_worker.engine.metrics import Meter, measuring
+from connect_worker.domain.metrics import BUCKETS, MORE, Metric, bucket_of
+from connect_worker.domain.states import RequestKind
+from connect_worker.engine.metrics import CallMetrics, metric_labels
 
 
 @pytest.mark.parametrize(
@@ -22,27 +22,27 @@ def test_a_duration_is_in_the_least_bucket_that_holds_it(seconds: float, bucket:
 
 
 def test_a_measure_survives_the_way_to_the_ledger_and_back() -> None:
-    for measure in (Measure("errors", "usage", "no answer", "PRD:1:2"), Measure("posts")):
-        assert Measure.parse(str(measure)) == measure
+    for measure in (Metric("errors", "usage", "no answer", "PRD:1:2"), Metric("posts")):
+        assert Metric.parse(str(measure)) == measure
 
 
 def test_what_was_taken_is_counted_no_more_unless_it_is_given_back() -> None:
-    meter = Meter()
-    with measuring(Kind.USAGE, "PRD-1"):
+    meter = CallMetrics()
+    with metric_labels(RequestKind.USAGE, "PRD-1"):
         meter("POST", "", 0.2)
     taken = meter.take()
-    assert taken[Measure("posts", "usage", "0.25", "PRD-1")] == 1
+    assert taken[Metric("posts", "usage", "0.25", "PRD-1")] == 1
     assert not meter.take()
     meter("PUT", "500", 1)
     meter.give_back(taken)
-    assert meter.take() == {**taken, Measure("errors", "", "500", ""): 1}
+    assert meter.take() == {**taken, Metric("errors", "", "500", ""): 1}
 
 
 def test_threads_count_together_and_each_under_its_own_job() -> None:
-    meter = Meter()
+    meter = CallMetrics()
 
     def call(product: str) -> None:
-        with measuring(Kind.FULFILLMENT, product):
+        with metric_labels(RequestKind.FULFILLMENT, product):
             for _ in range(500):
                 meter("GET", "404", 0.1)
 
@@ -55,7 +55,7 @@ def test_threads_count_together_and_each_under_its_own_job() -> None:
 
 
 def test_after_a_fork_the_parents_numbers_are_the_parents() -> None:
-    meter = Meter()
+    meter = CallMetrics()
     meter("POST", "", 0.2)
     pid = os.fork()
     if pid == 0:

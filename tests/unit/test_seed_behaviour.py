@@ -284,7 +284,7 @@ def test_a_directory_lists_by_filters(method: str, path: str, model: type[Asset]
         listing = getattr(Directory(stand_in.config), f"list_{method}")
 
         for found in (listing(), listing({"status": "active"}), listing(filters={"id": "X-1"})):
-            assert [(type(one), one.id) for one in found] == [(model, "X-1")]
+            assert [(type(item), item.id) for item in found] == [(model, "X-1")]
         asked = [unquote(call.query) for call in stand_in.calls]
         assert "status" not in asked[0]
         assert "eq(status,active)" in asked[1]
@@ -296,7 +296,7 @@ def test_a_directory_lists_all_products() -> None:
     with connect(**{"GET products": rows}) as stand_in:
         found = Directory(stand_in.config).list_products()
 
-        assert [(type(one), one.id) for one in found] == [(Product, "PRD-1")]
+        assert [(type(item), item.id) for item in found] == [(Product, "PRD-1")]
 
 
 @pytest.mark.parametrize(

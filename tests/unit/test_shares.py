@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.celery_support.fair_share import BRISK_SECONDS, CREDIT_SECONDS, RECENT_SECONDS, Shares
+from tasks.celery_support.fair_share import BRISK_SECONDS, CREDIT_SECONDS, RECENT_SECONDS, FairShare
 
 SLOTS = 8
 
@@ -20,7 +20,7 @@ class Worker:
         self.now = 0.0
         self.slots = slots
         self.jobs: dict[str, str] = {}
-        self.shares = Shares(accounts, clock=lambda: self.now)
+        self.shares = FairShare(accounts, clock=lambda: self.now)
         self._ids = map(str, count())
 
     def may_take(self, account: str) -> bool:
@@ -140,4 +140,4 @@ def test_whatever_the_others_do_an_account_without_a_job_gets_one(
             worker.end(name)
         assert len(worker.jobs) <= slots
         if slots >= accounts:
-            assert all(worker.may_take(one) for one in names if not worker.has(one))
+            assert all(worker.may_take(item) for item in names if not worker.has(item))

@@ -47,10 +47,8 @@ def test_beat_without_settings_and_redis_says_so_in_lines(tmp_path: Path) -> Non
         beat.terminate()
         beat.wait(60)
     said = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    told = {one["event"]: one for one in said}
+    told = {item["event"]: item for item in said}
     assert "Traceback" not in log.read_text()
-    assert "CONNECT_API_URL and CONNECT_API_KEY not set" in str(
-        told["no account here; the workers need it"]
-    )
-    assert told["not sent"]["entry"].startswith("poll ")
+    assert "CONNECT_API_URL and CONNECT_API_KEY not set" in str(told["beat.account_missing"])
+    assert told["beat.message_not_sent"]["entry"].startswith("poll ")
     assert "CONNECT_MAX_ATTEMPT is no setting: is CONNECT_MAX_ATTEMPTS meant?" in told

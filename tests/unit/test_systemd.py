@@ -88,7 +88,7 @@ def test_a_unit_comes_back_and_is_confined(unit: Path) -> None:
 
 def test_each_setting_of_the_example_is_one_that_exists() -> None:
     names = set(re.findall(r"^(CONNECT_\w+)=", (FOLDER / "environment.example").read_text(), re.M))
-    table = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
+    table = (ROOT / "docs/configuration.md").read_text().partition("## All settings")[2]
     assert names
     assert names <= set(re.findall(r"`(CONNECT_\w+)`", table))
 

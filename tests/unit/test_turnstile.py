@@ -7,9 +7,14 @@ from collections.abc import Callable
 import pytest
 from ledger.world import Clock, running
 
-from connect_worker.domain.states import Turn
-from connect_worker.engine.lease import Pulse
-from connect_worker.engine.rate_limiter import FRESH_SECONDS, KnownPause, Turnstile, calling_under
+from connect_worker.domain.states import RateLimitResult
+from connect_worker.engine.lease import Lease
+from connect_worker.engine.rate_limiter import (
+    FRESH_SECONDS,
+    BreakerCache,
+    RateLimiter,
+    calls_under_lease,
+)
 from connect_worker.exceptions import AccountPaused, LeaseLost, LedgerUnavailable
 from connect_worker.ledger import MemoryLedger
 
@@ -20,11 +25,11 @@ class CountingLedger(MemoryLedger):
     asked = 0
     is_away = False
 
-    def take_turn(self, *, calls_per_second: float | None = None) -> Turn:
+    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
         if self.is_away:
             raise LedgerUnavailable("Redis can't be reached")
         self.asked += 1
-        return super().take_turn(calls_per_second=calls_per_second)
+        return super().acquire_call(calls_per_second=calls_per_second)
 
 
 @pytest.fixture
@@ -38,17 +43,17 @@ def ledger(clock: Clock) -> CountingLedger:
 
 
 @pytest.fixture
-def pause(clock: Clock) -> KnownPause:
-    return KnownPause(clock)
+def pause(clock: Clock) -> BreakerCache:
+    return BreakerCache(clock)
 
 
 @pytest.fixture
-def turnstile(ledger: CountingLedger, pause: KnownPause) -> Turnstile:
-    return Turnstile(ledger, pause)
+def turnstile(ledger: CountingLedger, pause: BreakerCache) -> RateLimiter:
+    return RateLimiter(ledger, pause)
 
 
 def test_while_the_gate_is_open_calls_pass_and_the_ledger_is_asked_now_and_then(
-    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
     for _ in range(100):
         turnstile()
@@ -57,10 +62,10 @@ def test_while_the_gate_is_open_calls_pass_and_the_ledger_is_asked_now_and_then(
 
 
 def test_another_workers_pause_refuses_calls_with_its_reason_and_its_length(
-    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
     turnstile()
-    ledger.close_gate(seconds=30, reason="429", failed=False)
+    ledger.trip_breaker(seconds=30, reason="429", failed=False)
     clock.step(FRESH_SECONDS)
     with pytest.raises(AccountPaused, match="429") as refused:
         turnstile()
@@ -69,9 +74,9 @@ def test_another_workers_pause_refuses_calls_with_its_reason_and_its_length(
 
 
 def test_calls_pass_again_when_the_pause_is_over(
-    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
-    ledger.close_gate(seconds=30, reason="429", failed=False)
+    ledger.trip_breaker(seconds=30, reason="429", failed=False)
     with pytest.raises(AccountPaused):
         turnstile()
     clock.step(30)
@@ -79,27 +84,27 @@ def test_calls_pass_again_when_the_pause_is_over(
 
 
 def test_calls_pass_when_somebody_ends_the_pause_early(
-    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
-    ledger.close_gate(seconds=30, reason="503", failed=True)
+    ledger.trip_breaker(seconds=30, reason="503", failed=True)
     with pytest.raises(AccountPaused):
         turnstile()
-    ledger.open_gate()
+    ledger.reset_breaker()
     clock.step(FRESH_SECONDS)
     turnstile()
 
 
 def test_after_a_pause_for_failures_the_calls_of_the_probe_pass(
-    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
-    ledger.close_gate(seconds=30, reason="401", failed=True)
+    ledger.trip_breaker(seconds=30, reason="401", failed=True)
     clock.step(30)
     turnstile()
-    assert ledger.gate().failures == 1
+    assert ledger.breaker().failures == 1
 
 
 def test_a_pause_of_this_process_is_known_without_asking(
-    turnstile: Turnstile, ledger: CountingLedger, pause: KnownPause, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, pause: BreakerCache, clock: Clock
 ) -> None:
     turnstile()
     pause.learn(asked_at=clock(), paused_seconds=30, reason="429")
@@ -109,7 +114,7 @@ def test_a_pause_of_this_process_is_known_without_asking(
 
 
 def test_what_was_asked_for_earlier_does_not_hide_a_pause(
-    turnstile: Turnstile, pause: KnownPause, clock: Clock
+    turnstile: RateLimiter, pause: BreakerCache, clock: Clock
 ) -> None:
     """A claim is given; before its job goes on, another thread meets a 429."""
     asked_at = clock()
@@ -121,7 +126,7 @@ def test_what_was_asked_for_earlier_does_not_hide_a_pause(
 
 
 def test_a_claim_that_was_given_tells_that_there_is_no_pause(
-    turnstile: Turnstile, ledger: CountingLedger, pause: KnownPause, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, pause: BreakerCache, clock: Clock
 ) -> None:
     pause.learn(asked_at=clock())
     turnstile()
@@ -129,7 +134,7 @@ def test_a_claim_that_was_given_tells_that_there_is_no_pause(
 
 
 def test_without_the_ledger_nothing_is_sent(
-    turnstile: Turnstile, ledger: CountingLedger, clock: Clock
+    turnstile: RateLimiter, ledger: CountingLedger, clock: Clock
 ) -> None:
     turnstile()
     ledger.is_away = True
@@ -161,12 +166,12 @@ def sleeper(clock: Clock) -> Sleeper:
 
 
 @pytest.fixture
-def paced(ledger: CountingLedger, pause: KnownPause, sleeper: Sleeper) -> Turnstile:
-    return Turnstile(ledger, pause, calls_per_second=10, sleep=sleeper)
+def paced(ledger: CountingLedger, pause: BreakerCache, sleeper: Sleeper) -> RateLimiter:
+    return RateLimiter(ledger, pause, calls_per_second=10, sleep=sleeper)
 
 
 def test_each_call_waits_for_its_turn_and_asks_once(
-    paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper
+    paced: RateLimiter, ledger: CountingLedger, sleeper: Sleeper
 ) -> None:
     for _ in range(4):
         paced()
@@ -174,8 +179,10 @@ def test_each_call_waits_for_its_turn_and_asks_once(
     assert ledger.asked == 4
 
 
-def test_a_pause_takes_no_turn(paced: Turnstile, ledger: CountingLedger, sleeper: Sleeper) -> None:
-    ledger.close_gate(seconds=5, reason="429", failed=False)
+def test_a_pause_takes_no_turn(
+    paced: RateLimiter, ledger: CountingLedger, sleeper: Sleeper
+) -> None:
+    ledger.trip_breaker(seconds=5, reason="429", failed=False)
     for _ in range(3):
         with pytest.raises(AccountPaused):
             paced()
@@ -186,30 +193,30 @@ def test_a_pause_takes_no_turn(paced: Turnstile, ledger: CountingLedger, sleeper
 
 
 def test_a_pause_that_begins_while_a_call_waits_refuses_it(
-    ledger: CountingLedger, pause: KnownPause, sleeper: Sleeper
+    ledger: CountingLedger, pause: BreakerCache, sleeper: Sleeper
 ) -> None:
-    slow = Turnstile(ledger, pause, calls_per_second=1, sleep=sleeper)
+    slow = RateLimiter(ledger, pause, calls_per_second=1, sleep=sleeper)
     slow()
-    sleeper.meanwhile = lambda: ledger.close_gate(seconds=9, reason="429", failed=False)
+    sleeper.meanwhile = lambda: ledger.trip_breaker(seconds=9, reason="429", failed=False)
     with pytest.raises(AccountPaused):
         slow()
     assert sleeper.slept == [1.0]
 
 
 def test_a_lease_that_is_lost_while_a_call_waits_refuses_it(
-    paced: Turnstile, sleeper: Sleeper
+    paced: RateLimiter, sleeper: Sleeper
 ) -> None:
     ledger = MemoryLedger(clock=sleeper.clock)
     claim = running(ledger, lease_seconds=60)
-    pulse = Pulse(ledger, claim)
+    pulse = Lease(ledger, claim)
 
     def rescued() -> None:
         sleeper.clock.step(61)
-        ledger.wake(limit=9, requeue_seconds=60, max_attempts=9)
+        ledger.take_due(limit=9, requeue_seconds=60, max_attempts=9)
         pulse.renew()
 
     paced()
     sleeper.meanwhile = rescued
-    with calling_under(pulse), pytest.raises(LeaseLost):
+    with calls_under_lease(pulse), pytest.raises(LeaseLost):
         paced()
     paced()

@@ -9,8 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
-from connect_worker.domain.change_hints import OBJECT_CLASSES, Notice, find_id, is_notice
-from connect_worker.domain.states import Kind
+from connect_worker.domain.change_hints import OBJECT_CLASSES, ChangeHint, find_id, is_hint
+from connect_worker.domain.states import RequestKind
 from connect_worker.sandbox.webhooks import sign
 from connect_worker.webhook.handler import MOST_PER_SECOND, Quiet, place_of, read_place
 from connect_worker.webhook.signature import DAY_SECONDS, NotSigned, verify
@@ -72,8 +72,8 @@ def test_a_name_tells_notifications_apart_and_without_one_the_body_does() -> Non
 
 
 @pytest.mark.parametrize("account", ["", "eu"])
-@pytest.mark.parametrize("kind", Kind)
-def test_a_place_is_read_as_it_was_written(account: str, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", RequestKind)
+def test_a_place_is_read_as_it_was_written(account: str, kind: RequestKind) -> None:
     place = place_of(account, kind)
     assert read_place(place, {account}) == (account, kind)
     assert read_place(f"/prefix{place}/", {account}) == (account, kind)
@@ -99,7 +99,7 @@ def test_another_account_or_class_has_no_place() -> None:
     ],
 )
 def test_an_id_is_found_by_its_form(document: Any) -> None:
-    assert find_id(Kind.FULFILLMENT, document) == PR
+    assert find_id(RequestKind.FULFILLMENT, document) == PR
 
 
 @pytest.mark.parametrize(
@@ -117,22 +117,22 @@ def test_an_id_is_found_by_its_form(document: Any) -> None:
     ],
 )
 def test_what_is_no_id_is_none(document: Any) -> None:
-    assert find_id(Kind.FULFILLMENT, document) == ""
+    assert find_id(RequestKind.FULFILLMENT, document) == ""
 
 
 def test_a_listing_is_named_without_its_period() -> None:
-    assert find_id(Kind.USAGE, {"id": "LST-066-644-910"}) == "LST-066-644-910"
-    assert is_notice("usage:LST-066-644-910")
-    assert not is_notice("usage:LST-066-644-910@2026-11")
-    assert not is_notice(5)
-    assert not is_notice("fulfillment:PR-1:2")
+    assert find_id(RequestKind.USAGE, {"id": "LST-066-644-910"}) == "LST-066-644-910"
+    assert is_hint("usage:LST-066-644-910")
+    assert not is_hint("usage:LST-066-644-910@2026-11")
+    assert not is_hint(5)
+    assert not is_hint("fulfillment:PR-1:2")
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_a_notice_is_read_as_it_was_written(kind: Kind) -> None:
-    assert Notice.parse(str(Notice(kind))) == Notice(kind)
-    assert Notice(Kind.FULFILLMENT, PR).whole == Notice(Kind.FULFILLMENT)
-    assert Notice.parse(f"fulfillment:{PR}") == Notice(Kind.FULFILLMENT, PR)
+@pytest.mark.parametrize("kind", RequestKind)
+def test_a_notice_is_read_as_it_was_written(kind: RequestKind) -> None:
+    assert ChangeHint.parse(str(ChangeHint(kind))) == ChangeHint(kind)
+    assert ChangeHint(RequestKind.FULFILLMENT, PR).whole == ChangeHint(RequestKind.FULFILLMENT)
+    assert ChangeHint.parse(f"fulfillment:{PR}") == ChangeHint(RequestKind.FULFILLMENT, PR)
     assert kind in OBJECT_CLASSES
 
 

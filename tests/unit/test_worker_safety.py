@@ -26,7 +26,7 @@ from sandbox.running import API_KEY, Client, running_sandbox
 import connect_worker
 from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
-from connect_worker.domain.states import Kind, State, idempotency_key
+from connect_worker.domain.states import RequestKind, State, idempotency_key
 from connect_worker.exceptions import SubmitUsageFile
 from connect_worker.logger import bound_facts
 from connect_worker.models import ActivationTileResponse, UsageFile, UsageRecord
@@ -195,13 +195,15 @@ def submit(self: Any, request: Any) -> Any:
 @pytest.mark.parametrize(
     ("kind", "process", "scenario"),
     [
-        (Kind.FULFILLMENT, approve, "purchase"),
-        (Kind.TIER_CONFIG, approve, "setup"),
-        (Kind.USAGE, report, "listed"),
-        (Kind.USAGE_FILE, submit, "ready"),
+        (RequestKind.FULFILLMENT, approve, "purchase"),
+        (RequestKind.TIER_CONFIG, approve, "setup"),
+        (RequestKind.USAGE, report, "listed"),
+        (RequestKind.USAGE_FILE, submit, "ready"),
     ],
 )
-def test_a_job_changes_no_class(sandbox: Client, kind: Kind, process: Any, scenario: str) -> None:
+def test_a_job_changes_no_class(
+    sandbox: Client, kind: RequestKind, process: Any, scenario: str
+) -> None:
     sandbox.control("POST", "requests", {"kind": kind.value, "scenario": scenario})
     mine = automation(process, kind)
     opened = workplace(sandbox, mine)
@@ -214,7 +216,7 @@ def test_a_job_changes_no_class(sandbox: Client, kind: Kind, process: Any, scena
 
     opened.handle(ref)
 
-    assert opened.entry(ref).state is State.SETTLED
+    assert opened.entry(ref).state is State.COMPLETED
     assert state_of(classes) == before
 
 

@@ -29,7 +29,9 @@ def test_each_account_has_its_place_and_its_secret(tmp_path: Path) -> None:
         stack.receive()
         stack.command("register", "--account", "eu")
         stack.work("one")
-        stack.until_soon(lambda: "polled" in stack.whole_log("one"), "the first polls are made")
+        stack.until_soon(
+            lambda: "poll.completed" in stack.whole_log("one"), "the first polls are made"
+        )
         request_id = stack.order(scenario="purchase")
         stack.until_soon(lambda: stack.status(request_id) == "approved", "it is approved")
         assert_each_resolved_once(stack.report())

@@ -53,12 +53,15 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
     request_id = working.order(scenario="purchase")
     working.until_approved(request_id)
     working.until_soon(
-        lambda: [one["status"] for one in working.deliveries()].count(202) == 2, "both are told"
+        lambda: [delivery["status"] for delivery in working.deliveries()].count(202) == 2,
+        "both are told",
     )
-    working.until_soon(lambda: working.whole_log("one").count("looked ") >= 2, "both are followed")
+    working.until_soon(
+        lambda: working.whole_log("one").count("refresh.completed ") >= 2, "both are followed"
+    )
     assert len(working.orders.runs(request_id)) == 1
-    assert working.record(request_id).visit == "1"
-    assert working.record(request_id).state.value == "settled"
+    assert working.record(request_id).cycle == "1"
+    assert working.record(request_id).state.value == "completed"
 
 
 @pytest.mark.long
@@ -80,7 +83,7 @@ def test_two_hundred_orders_with_polls_beside_them_are_resolved_once_each(
     assert_each_resolved_once(stack.report())
     ids = stack.ids("change")
     assert len(ids) == 200
-    assert all(len(stack.orders.runs(one)) == 1 for one in ids)
+    assert all(len(stack.orders.runs(item)) == 1 for item in ids)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_what_does_not_wait_is_looked_at_and_left_alone(working: WebhookStack) -
         lambda: working.whole_log("one").count("nothing new") >= 2, "the worker has looked"
     )
     working.until_soon(working.is_idle, "every job has ended")
-    assert working.record(request_id).visit == record.visit
+    assert working.record(request_id).cycle == record.cycle
     assert working.entry(other)["accepted"] == []
     assert working.record(request_id).state is record.state
 
@@ -130,7 +133,7 @@ def test_a_product_that_nobody_looks_after_is_left_alone(working: WebhookStack) 
     foreign = working.order(body={"asset": {"product": {"id": second}}})
     working.until_approved(mine)
     working.until_soon(lambda: foreign in working.whole_log("two"), "the worker has looked")
-    working.until_soon(lambda: working.whole_log("two").count("looked ") >= 3, "at both")
+    working.until_soon(lambda: working.whole_log("two").count("refresh.completed ") >= 3, "at both")
     assert working.status(foreign) == "pending"
 
 

@@ -34,17 +34,17 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookStack]
 @pytest.fixture(autouse=True)
 def nothing_happened(receiver: WebhookStack) -> Iterator[None]:
     """Hold each test to it: no call, no message, nothing noted down."""
-    calls, noted = receiver.calls(), receiver.ledger().unanswered(limit=9, requeue_seconds=0)
+    calls, noted = receiver.calls(), receiver.ledger().stale_hints(limit=9, requeue_seconds=0)
     yield
     assert receiver.calls() == calls
-    assert receiver.ledger().unanswered(limit=9, requeue_seconds=0) == noted == []
+    assert receiver.ledger().stale_hints(limit=9, requeue_seconds=0) == noted == []
     assert receiver.queued() == 0
 
 
 def unsigned(algorithm: str) -> str:
     """A token that says it needs no signature."""
     parts = ({"alg": algorithm, "typ": "JWT"}, {"exp": int(time.time()) + 60})
-    texts = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in parts]
+    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
     return b".".join(texts).decode() + "."
 
 

@@ -62,9 +62,9 @@ def actions(stack: WebhookStack, *arguments: str) -> list[str]:
 
 def test_each_product_gets_its_webhook_once(office: WebhookStack) -> None:
     assert actions(office, "register") == ["created"] * 3
-    assert sorted(one["product"]["id"] for one in hooks(office)) == sorted(products(office))
-    assert {one["object_class"] for one in hooks(office)} == {"fulfillment_request"}
-    assert {one["external_url"] for one in hooks(office)} == {f"{office.url}/fulfillment_request"}
+    assert sorted(hook["product"]["id"] for hook in hooks(office)) == sorted(products(office))
+    assert {hook["object_class"] for hook in hooks(office)} == {"fulfillment_request"}
+    assert {hook["external_url"] for hook in hooks(office)} == {f"{office.url}/fulfillment_request"}
     before = hooks(office)
     assert actions(office, "register") == ["is there"] * 3
     assert hooks(office) == before
@@ -74,17 +74,17 @@ def test_what_is_wrong_is_mended_and_others_are_left_alone(office: WebhookStack)
     first, second, _ = products(office)
     theirs = api(office, "POST", "notifications/webhooks", {**ELSEWHERE, "product_id": first})
     office.command("register")
-    [off, stale, *_] = [one for one in hooks(office) if one["id"] != theirs["id"]]
+    [off, stale, *_] = [hook for hook in hooks(office) if hook["id"] != theirs["id"]]
     body = {**ELSEWHERE, "external_url": f"{office.url}/fulfillment_request", "jwt_secret": SECRET}
-    product = {one["id"]: one["product"]["id"] for one in hooks(office)}
-    for one, change in ((off, {"active": False}), (stale, {"jwt_secret": "of long ago"})):
-        changed = {**body, "product_id": product[one["id"]], **change}
-        api(office, "PUT", f"notifications/webhooks/{one['id']}", changed)
+    product = {hook["id"]: hook["product"]["id"] for hook in hooks(office)}
+    for item, change in ((off, {"active": False}), (stale, {"jwt_secret": "of long ago"})):
+        changed = {**body, "product_id": product[item["id"]], **change}
+        api(office, "PUT", f"notifications/webhooks/{item['id']}", changed)
 
     assert sorted(actions(office, "register")) == ["is there", "updated", "updated"]
     assert len(hooks(office)) == 4
-    mine = [one for one in hooks(office) if one["id"] != theirs["id"]]
-    assert all(one["active"] and one["jwt_secret"] == SECRET for one in mine)
+    mine = [hook for hook in hooks(office) if hook["id"] != theirs["id"]]
+    assert all(item["active"] and item["jwt_secret"] == SECRET for item in mine)
     assert theirs in hooks(office)
     assert actions(office, "unregister") == ["deleted"] * 3
     assert hooks(office) == [theirs]
@@ -137,7 +137,7 @@ def finding(stack: WebhookStack) -> dict[str, str]:
     del stack.processes["doctor"]
     text = log.read_text()
     document = json.loads(text[text.index("{") :])
-    [found] = [one for one in document["findings"] if one["part"] == "webhooks"]
+    [found] = [item for item in document["findings"] if item["part"] == "webhooks"]
     return dict(found)
 
 

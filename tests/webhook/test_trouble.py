@@ -12,8 +12,8 @@ from acceptance.stack import assert_each_resolved_once
 from faults_redis.server import running_server
 
 from connect_worker.devtools.embedded_redis import HOST
-from connect_worker.domain.change_hints import Notice
-from connect_worker.domain.states import Kind
+from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.states import RequestKind
 
 from .stack import WebhookStack, signed
 
@@ -35,11 +35,11 @@ def test_while_redis_is_away_connect_is_told_to_come_again(tmp_path: Path) -> No
             redis.kill()
             request_id = stack.order(scenario="purchase")
             stack.until_soon(
-                lambda: 503 in [one["status"] for one in stack.deliveries()], "it is told"
+                lambda: 503 in [delivery["status"] for delivery in stack.deliveries()], "it is told"
             )
             redis.start()
             stack.until_approved(request_id)
-            assert 202 in [one["status"] for one in stack.deliveries()]
+            assert 202 in [delivery["status"] for delivery in stack.deliveries()]
             assert not stack.ledger().polls(), "what the dead Redis knew is lost, and none was made"
             assert_each_resolved_once(stack.report())
         finally:
@@ -65,7 +65,7 @@ def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: Webh
         before = stack.ledger().polls()
         token, body = signed(), {"id": request_id}
         assert stack.post(body, token=token).json() == {"verdict": "new"}
-        assert stack.ledger().noticed(Notice(Kind.FULFILLMENT, request_id))
+        assert stack.ledger().hint_mark(ChangeHint(RequestKind.FULFILLMENT, request_id))
         # A broker without a word holds no notification up.
         others = [stack.post({"id": f"PR-{number}"}).status_code for number in range(30)]
         assert set(others) == {202}

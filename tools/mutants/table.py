@@ -98,8 +98,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job_runner.py",
-                "idempotency_key(engine.account, ref, claim.visit)",
-                'idempotency_key(engine.account, ref, f"{claim.visit} {claim.attempt}")',
+                "idempotency_key(engine.account, ref, claim.cycle)",
+                'idempotency_key(engine.account, ref, f"{claim.cycle} {claim.attempt}")',
             ),
         ),
         (
@@ -112,17 +112,17 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job_runner.py",
-                "idempotency_key(engine.account, ref, claim.visit)",
+                "idempotency_key(engine.account, ref, claim.cycle)",
                 'idempotency_key(engine.account, ref, "1")',
             ),
         ),
-        (OTHERS + "test_a_customers_answer_begins_a_visit_with_a_key_of_its_own",),
+        (OTHERS + "test_a_customers_answer_begins_a_cycle_with_a_key_of_its_own",),
     ),
     Mutant(
         "the sweep rescues nothing",
         (
             Edit(
-                "connect_worker/ledger/lua/wake.lua",
+                "connect_worker/ledger/lua/take_due.lua",
                 "    rescue(ref, key, record)\n",
                 "    redis.call('ZADD', due, text(now + requeue), ref)\n",
             ),
@@ -139,7 +139,7 @@ MUTANTS = (
             Edit(
                 "connect_worker/engine/poster.py",
                 "    if posting.document is not None and _is_done(posting, posting.document):\n"
-                '        return {"seen": posting.plan.becomes}\n',
+                '        return {"seen": posting.calls.resulting_status}\n',
                 "",
             ),
         ),
@@ -161,7 +161,7 @@ MUTANTS = (
         "a poll enqueues known requests again",
         (
             Edit(
-                "connect_worker/ledger/lua/sight.lua",
+                "connect_worker/ledger/lua/register.lua",
                 "    return FINAL[state] and state ~= 'discarded' and changed < seen\n",
                 "    return true\n",
             ),
@@ -209,7 +209,7 @@ MUTANTS = (
         "a repeated notification is processed again",
         (
             Edit(
-                "connect_worker/ledger/lua/notice.lua",
+                "connect_worker/ledger/lua/add_hint.lua",
                 "if before and before ~= call then\n",
                 "if false then\n",
             ),
@@ -221,7 +221,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/sweeper.py",
-                "    engine.publisher.notify(",
+                "    engine.publisher.publish_hints(",
                 "    list(",
             ),
         ),

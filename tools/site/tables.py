@@ -1,30 +1,37 @@
-"""Writes the settings into the pages, from their descriptions in the settings' model.
+"""Writes the settings into docs/configuration.md, from their descriptions in the settings' model.
 
-The generated part is between two comments; people write the rest of a page.
+The generated parts are between pairs of comments; people write the rest of the page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import Final
 
+from connect_worker.settings.accounts import SHARED
 from connect_worker.settings.docs import Description, descriptions
 from connect_worker.settings.environment import PREFIX
-from connect_worker.settings.model import Settings
+from connect_worker.settings.model import NEVER_SHARED, Settings
 
 ROOT: Final = Path(__file__).parents[2]
-_BEGIN: Final = "<!-- settings: written by `make tables` -->"
-_END: Final = "<!-- end of the settings -->"
+_BEGIN: Final = "<!-- {}: written by `make tables` -->"
+_END: Final = "<!-- end of the {} -->"
+#: The width of this project's Markdown; a list's item goes on behind its dash.
+_WRAPPED: Final = TextWrapper(120, break_long_words=False, break_on_hyphens=False)
+_ITEM: Final = TextWrapper(
+    120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+)
 
 
 def table() -> str:
-    """Return README's table: a row per setting."""
+    """Return the overview: a row per setting, with a link to its section."""
     rows = [
-        f"| {_names(setting)} | {setting.default} | {setting.meaning} |"
+        f"| {_names(setting)} | {setting.default or 'none'} | {_scope(setting)} |"
         for setting in descriptions(Settings)
     ]
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+    return "\n".join(["| variable | default | with several accounts |", "|---|---|---|", *rows])
 
 
 def sections() -> str:
@@ -32,25 +39,27 @@ def sections() -> str:
     return "\n\n".join(_section(setting) for setting in descriptions(Settings))
 
 
-#: The pages with a generated part, and the function that writes it.
-PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "README.md": table,
-    "docs/configuration.md": sections,
+#: The generated parts of each page.
+PAGES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
+    "docs/configuration.md": {"overview": table, "settings": sections},
 }
 
 
 def with_settings(page: str) -> str:
-    """Return a page's text with a new generated part between the comments.
+    """Return a page's text with its generated parts written again.
 
     Raises:
-        ValueError: The page lacks the comments.
+        ValueError: The page lacks the comments of a part.
     """
     text = (ROOT / page).read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (begin and end):
-        raise ValueError(f"{page} has no place for the settings: {_BEGIN} … {_END}")
-    return f"{before}{begin}\n\n{PAGES[page]()}\n\n{end}{after}"
+    for name, generate in PAGES[page].items():
+        first, last = _BEGIN.format(name), _END.format(name)
+        before, begin, rest = text.partition(first)
+        _, end, after = rest.partition(last)
+        if not (begin and end):
+            raise ValueError(f"{page} has no place for the {name}: {first} … {last}")
+        text = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
+    return text
 
 
 def write() -> None:
@@ -62,16 +71,27 @@ def write() -> None:
 
 
 def _names(setting: Description) -> str:
-    return ", ".join(f"`{PREFIX}{name}`" for name in setting.variables)
+    first, *others = (f"{PREFIX}{name}" for name in setting.variables)
+    return ", ".join([f"[`{first}`](#{first.lower()})", *(f"`{name}`" for name in others)])
+
+
+def _scope(setting: Description) -> str:
+    name = setting.variables[0]
+    if name == "ACCOUNTS":
+        return "–"
+    if name in SHARED:
+        return "one for all"
+    return "each its own" if name in NEVER_SHARED else "own, or the common one"
 
 
 def _section(setting: Description) -> str:
     first, *others = (f"{PREFIX}{name}" for name in setting.variables)
     # This page is in docs/, but the links of a description begin at the root.
     meaning = f"{setting.meaning[0].upper()}{setting.meaning[1:]}".replace("](docs/", "](")
-    lines = [f"### {first}", "", f"{meaning}.", "", f"- Default: {setting.default or 'none'}"]
+    text = _WRAPPED.fill(f"{meaning}.")
+    lines = [f"### {first}", "", text, "", f"- Default: {setting.default or 'none'}"]
     if setting.unit:
         lines.append(f"- Unit: {setting.unit}")
     if others:
-        lines.append(f"- Also: {', '.join(f'`{name}`' for name in others)}")
+        lines.append(_ITEM.fill(f"- Also: {', '.join(f'`{name}`' for name in others)}"))
     return "\n".join(lines)

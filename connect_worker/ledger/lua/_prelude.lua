@@ -5,32 +5,32 @@
 --
 --   request:<kind>:<id>  hash    one request, see below
 --   due                  zset    every request that is neither ended nor parked, once; the score is
---                                when `wake` must look at it (of a leased one: the lease's end)
+--                                when `take_due` must look at it (of a leased one: the lease's end)
 --   parked               zset    every parked request, once; the score is when it was parked
 --   counts               hash    <kind>:<state>:<product> -> requests in it now; final states: since the
 --                                start
---   outcomes             hash    <kind>:<outcome>:<product> -> visits that ended so since the start
+--   outcomes             hash    <kind>:<outcome>:<product> -> cycles that ended so since the start
 --   outcomes:<day>       hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
 --                                expires
---   settled:<hour>       hash    <kind>:<bound> -> visits settled in one hour (hours since the epoch) that
+--   completed:<hour>       hash    <kind>:<bound> -> cycles completed in one hour (hours since the epoch) that
 --                                took as long as the bound, in ms, and longer than the one before; expires
---   measures             hash    <measure>:<kind>:<what>:<product> -> how often since the start
+--   metrics             hash    <measure>:<kind>:<what>:<product> -> how often since the start
 --                                (`domain/metrics.py` names them)
 --   products             set     the products that are counted by name: the first 200; the others are
 --                                counted together as `other`
---   waiting:<kind>       zset    every request that is neither ended nor parked, once; the score is
---                                when its visit began
+--   unfinished:<kind>       zset    every request that is neither ended nor parked, once; the score is
+--                                when its cycle began
 --   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
 --                                `all`, a kind or a product
---   held:<name>          zset    every request that was refused for this pause; the score is when its
---                                visit began
---   notices              hash    <kind> or <kind>:<id> -> the mark of the last notification that said
+--   paused_requests:<name>          zset    every request that was refused for this pause; the score is when its
+--                                cycle began
+--   hints              hash    <kind> or <kind>:<id> -> the mark of the last notification that said
 --                                that it may have changed, until somebody has looked
---   noticed              zset    the same names, once each; the score is when `unanswered` sends
+--   hints_due              zset    the same names, once each; the score is when `stale_hints` sends
 --                                another message about it
---   heard:<digest>       string  the call that noted the notification down; expires
+--   notification:<digest>       string  the call that noted the notification down; expires
 --   polls                hash    <kind> -> when its last poll ended, a blank, and what it found
---   gate                 hash    until, reason, failures, token (of the last closing call),
+--   breaker                 hash    until, reason, failures, token (of the last closing call),
 --                                asked, asked_for (the pause that Connect itself asked for),
 --                                strict (1: closed for failures, opens with one probe),
 --                                probe (an owner), probe_until
@@ -39,37 +39,37 @@
 --   limits               hash    <limit> -> how many may be inside its processor, as last claimed with
 --   slots:<limit>        zset    who is inside; the score is the lease's end, after which it counts
 --                                no more
---   line:<limit>         zset    who was refused for want of a slot; the score is when its visit began
+--   slot_queue:<limit>         zset    who was refused for want of a slot; the score is when its cycle began
 --
 -- Fields of a request. Names are short because they are stored with each one; what is at its default
 -- is not stored. Times are integer milliseconds of that clock.
 --
---   s state                 v visit            h earlier visit names, one a line
+--   s state                 v cycle            h earlier cycle names, one a line
 --   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
 --   r lease end, or the time from which it may be claimed                w publishes nobody answered
 --   d decision (JSON text)  j:<step> its result (JSON text)              p product
---   i:<step> of the processor's own: when it was done, ms since the visit began
---   e last error            u outcome          b visit first seen        t last change of state
+--   i:<step> of the processor's own: when it was done, ms since the cycle began
+--   e last error            u outcome          b cycle first seen        t last change of state
 --   l the limit in whose slots (while running) or line (else) it is
 --   n the pause for whose end it waits
 --   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
 --   z the processor's first "not yet"
 --   m 1: its product is counted as `other`
---   y the visit's last changes of state, one a line: ms since it began, state, worker that claimed it
+--   y the cycle's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
 -- sends the same call again and finds its own mark. A claim clears it.
 --
 -- No value is parsed here that Connect or a processor wrote: decisions and results are opaque texts.
 --
--- KEYS[1..5]  due, parked, counts, outcomes, gate
--- ARGV[1]     the prefix of the request keys. Scripts derive those names from it, undeclared: `wake`
+-- KEYS[1..5]  due, parked, counts, outcomes, breaker
+-- ARGV[1]     the prefix of the request keys. Scripts derive those names from it, undeclared: `take_due`
 --             learns only from `due` whom it has to read, and the hash tag makes it safe in a cluster.
 
-local due, parked, counts, outcomes, gate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local due, parked, counts, outcomes, breaker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 local LEASED = { running = true, posting = true }
-local FINAL = { settled = true, superseded = true, discarded = true }
+local FINAL = { completed = true, superseded = true, discarded = true }
 local DAY_MS, HOUR_MS = 86400 * 1000, 3600 * 1000
 local MAX_MOMENTS = 24
 -- Who is woken by somebody else is looked at no more often than this.
@@ -77,7 +77,7 @@ local MAX_WAIT_MS = 3600 * 1000
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
-local measures = base .. 'measures'
+local metrics = base .. 'metrics'
 
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
@@ -102,15 +102,15 @@ local function count(kind, state, label, by)
   redis.call('HINCRBY', counts, kind .. ':' .. state .. ':' .. label, by)
 end
 
-local function measure(name, ref, what, label)
-  redis.call('HINCRBY', measures, name .. ':' .. kind_of(ref) .. ':' .. what .. ':' .. label, 1)
+local function count_metric(name, ref, what, label)
+  redis.call('HINCRBY', metrics, name .. ':' .. kind_of(ref) .. ':' .. what .. ':' .. label, 1)
 end
 
 -- Add what a process has counted since it last said so: ARGV from `first` on is a measure with its
 -- kind and what, the name of a product, and how often, again and again.
 local function add_measures(first)
   for at = first, #ARGV, 3 do
-    redis.call('HINCRBY', measures, ARGV[at] .. ':' .. ARGV[at + 1], ARGV[at + 2])
+    redis.call('HINCRBY', metrics, ARGV[at] .. ':' .. ARGV[at + 1], ARGV[at + 2])
   end
 end
 
@@ -130,8 +130,8 @@ local function slots_of(limit)
   return base .. 'slots:' .. limit
 end
 
-local function line_of(limit)
-  return base .. 'line:' .. limit
+local function slot_queue_of(limit)
+  return base .. 'slot_queue:' .. limit
 end
 
 -- How many are inside under a live lease.
@@ -140,28 +140,28 @@ local function inside(limit)
   return redis.call('ZCARD', slots_of(limit))
 end
 
-local function held_of(pause)
-  return base .. 'held:' .. pause
+local function paused_requests_of(pause)
+  return base .. 'paused_requests:' .. pause
 end
 
 -- Free the slot, or the place in line or behind a pause; before the record is deleted.
 local function leave_place(ref, limit, pause)
   if limit then
     redis.call('ZREM', slots_of(limit), ref)
-    redis.call('ZREM', line_of(limit), ref)
+    redis.call('ZREM', slot_queue_of(limit), ref)
     redis.call('HDEL', key_of(ref), 'l')
   end
   if pause then
-    redis.call('ZREM', held_of(pause), ref)
+    redis.call('ZREM', paused_requests_of(pause), ref)
     redis.call('HDEL', key_of(ref), 'n')
   end
 end
 
-local function waiting_of(kind)
-  return base .. 'waiting:' .. kind
+local function unfinished_of(kind)
+  return base .. 'unfinished:' .. kind
 end
 
--- Add a change of state to the visit's past; the oldest one goes when there are too many.
+-- Add a change of state to the cycle's past; the oldest one goes when there are too many.
 local function remember(key, to, began, past, owner)
   local line = text(now - number(began)) .. ' ' .. to
   if owner then
@@ -176,7 +176,7 @@ local function remember(key, to, began, past, owner)
   redis.call('HSET', key, 'y', past)
 end
 
--- Count how long a settled visit took; `domain/metrics.py` has the same bounds.
+-- Count how long a completed cycle took; `domain/metrics.py` has the same bounds.
 local function count_duration(kind, took)
   local bounds, bound = {
     10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 60000, 120000, 300000, 600000, 1800000,
@@ -188,14 +188,14 @@ local function count_duration(kind, took)
       break
     end
   end
-  local hour = base .. 'settled:' .. text(math.floor(now / HOUR_MS))
+  local hour = base .. 'completed:' .. text(math.floor(now / HOUR_MS))
   if redis.call('HINCRBY', hour, kind .. ':' .. bound, 1) == 1 then
     redis.call('PEXPIRE', hour, 2 * DAY_MS)
   end
 end
 
 -- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
--- drift from the records. `look` is when `wake` must look at it; nil for the states in which nothing is due.
+-- drift from the records. `look` is when `take_due` must look at it; nil for the states in which nothing is due.
 -- `counted_as` is the name under which its product was counted, where the record has another one by now;
 -- the name that it has is returned.
 local function move(ref, from, to, look, counted_as)
@@ -218,11 +218,11 @@ local function move(ref, from, to, look, counted_as)
     redis.call('ZREM', parked, ref)
   end
   if to == 'parked' or FINAL[to] then
-    redis.call('ZREM', waiting_of(kind), ref)
+    redis.call('ZREM', unfinished_of(kind), ref)
   elseif to == 'queued' or from == 'parked' then
-    redis.call('ZADD', waiting_of(kind), f[1], ref)
+    redis.call('ZADD', unfinished_of(kind), f[1], ref)
   end
-  if to == 'settled' then
+  if to == 'completed' then
     count_duration(kind, now - number(f[1]))
   end
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
@@ -253,24 +253,24 @@ local function renew(ref, key, owner, till)
   if limit then
     redis.call('ZADD', slots_of(limit), text(till), ref)
   end
-  if redis.call('HGET', gate, 'probe') == owner then
-    redis.call('HSET', gate, 'probe_until', text(till))
+  if redis.call('HGET', breaker, 'probe') == owner then
+    redis.call('HSET', breaker, 'probe_until', text(till))
   end
 end
 
 -- A probe whose claim is given up leaves its place to the next claim.
 local function release_probe(owner)
-  if redis.call('HGET', gate, 'probe') == owner then
-    redis.call('HDEL', gate, 'probe', 'probe_until')
+  if redis.call('HGET', breaker, 'probe') == owner then
+    redis.call('HDEL', breaker, 'probe', 'probe_until')
   end
 end
 
--- End the visit; the record is forgotten after `keep` milliseconds.
+-- End the cycle; the record is forgotten after `keep` milliseconds.
 local function finish(ref, record, state, outcome, keep, call)
   local key = key_of(ref)
   redis.call('HSET', key, 's', state, 't', text(now), 'k', keep, 'x', call)
   redis.call('HDEL', key, 'r', 'w', 'c')
-  if state == 'settled' then
+  if state == 'completed' then
     redis.call('HDEL', key, 'e')
   end
   redis.call('PEXPIRE', key, keep)

@@ -19,7 +19,7 @@ if FINAL[state] or state == 'parked' then
   return { 'ended' }
 end
 
-local g = redis.call('HMGET', gate, 'until', 'failures', 'probe', 'probe_until', 'strict')
+local g = redis.call('HMGET', breaker, 'until', 'failures', 'probe', 'probe_until', 'strict')
 local closed_until, troubled, probe, probe_until = number(g[1]), number(g[2]) > 0, g[3], number(g[4])
 
 -- The limit of the record's product; nil for none.
@@ -72,21 +72,21 @@ end
 
 local pause_name = to == 'running' and redis.call('EXISTS', base .. 'paused') == 1 and pause_of()
 if pause_name then
-  -- `resume` wakes it; should that get lost, `wake` does.
+  -- `resume` wakes it; should that get lost, `take_due` does.
   leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
   redis.call('HSET', key, 'n', pause_name)
   redis.call('HDEL', key, 'w')
-  redis.call('ZADD', held_of(pause_name), redis.call('HGET', key, 'b'), ref)
+  redis.call('ZADD', paused_requests_of(pause_name), redis.call('HGET', key, 'b'), ref)
   redis.call('ZADD', due, text(now + MAX_WAIT_MS), ref)
-  return { 'paused by a person' }
+  return { 'paused' }
 end
 
--- The message was answered, so the doubling of `wake` starts anew.
+-- The message was answered, so the doubling of `take_due` starts anew.
 local function pause(till)
   redis.call('HSET', key, 'r', text(till))
   redis.call('HDEL', key, 'w')
   redis.call('ZADD', due, text(till), ref)
-  return { 'paused' }
+  return { 'breaker open' }
 end
 
 if closed_until > now then
@@ -94,7 +94,7 @@ if closed_until > now then
   local hash = tonumber(string.sub(redis.sha1hex(ref .. text(record.f)), 1, 6), 16)
   return pause(closed_until + hash % SPREAD_MS)
 end
--- After failures that did not close the gate yet, every claim finds out; else one at a time.
+-- After failures that did not close the breaker yet, every claim finds out; else one at a time.
 if troubled and g[5] then
   if probe and probe_until > now then
     return pause(now + math.min(lease, PROBE_WAIT_MS))
@@ -105,15 +105,15 @@ local limit, most
 if to == 'running' then
   limit, most = limit_of()
   if limit and inside(limit) >= most then
-    -- Its time stays: `wake` sends messages to those in line too, ever more rarely.
+    -- Its time stays: `take_due` sends messages to those in line too, ever more rarely.
     leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('HSET', key, 'l', limit)
-    redis.call('ZADD', line_of(limit), redis.call('HGET', key, 'b'), ref)
-    return { 'full' }
+    redis.call('ZADD', slot_queue_of(limit), redis.call('HGET', key, 'b'), ref)
+    return { 'concurrency limit' }
   end
 end
 if troubled and g[5] then
-  redis.call('HSET', gate, 'probe', owner, 'probe_until', text(now + lease))
+  redis.call('HSET', breaker, 'probe', owner, 'probe_until', text(now + lease))
 end
 
 redis.call('HSET', key, 's', to, 'f', text(record.f + 1), 'o', owner, 'r', text(now + lease),
@@ -127,6 +127,6 @@ if limit then
   take_slot(limit)
 end
 if to == 'running' then
-  measure('attempts', ref, '', label)
+  count_metric('attempts', ref, '', label)
 end
 return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }

@@ -1,4 +1,4 @@
--- Store the decision of a visit. ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] JSON text
+-- Store the decision of a cycle. ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] JSON text
 -- Returns 'ok', 'lost', or 'other' when a different decision is stored.
 --
 -- The text is canonical (sorted keys, no blanks), so equal decisions are equal texts.

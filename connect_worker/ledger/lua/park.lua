@@ -1,5 +1,5 @@
 -- Give a claim up for a person. ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] error
--- ARGV[6...] measures
+-- ARGV[6...] metrics
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner = ARGV[2], ARGV[4]

@@ -1,4 +1,4 @@
--- A person sends a parked or discarded request to the processor again, in the same visit.
+-- A person sends a parked or discarded request to the processor again, in the same cycle.
 -- ARGV[2] ref   ARGV[3] this call's token
 -- ARGV[4] how the steps begin whose results are dropped, or ''
 -- Returns 1 when it was queued by this call, else 0.

@@ -6,7 +6,7 @@
 
 local name = ARGV[2]
 redis.call('HDEL', base .. 'paused', name)
-local popped = redis.call('ZPOPMIN', held_of(name), ARGV[3])
+local popped = redis.call('ZPOPMIN', paused_requests_of(name), ARGV[3])
 for at = 1, #popped, 2 do
   local ref = popped[at]
   redis.call('HDEL', key_of(ref), 'n')

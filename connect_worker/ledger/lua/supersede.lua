@@ -1,5 +1,5 @@
--- End the visit: Connect shows a status that somebody else decided.
--- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] status   ARGV[6] keep, ms   ARGV[7...] measures
+-- End the cycle: Connect shows a status that somebody else decided.
+-- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] status   ARGV[6] keep, ms   ARGV[7...] metrics
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner, status = ARGV[2], ARGV[4], ARGV[5]

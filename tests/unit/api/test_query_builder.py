@@ -150,8 +150,8 @@ def test_the_sandbox_gives_what_a_query_asks_for() -> None:
         of_mine = {found.id for found in mine.list_tier_configs(Query())}
         assert of_mine == {found.id for found in mine.list_tier_configs()} != set()
         parameters = first.get_product_configurations(config=everything)
-        one = Query().equal("parameter.id", parameters[0].parameter.id)
-        assert len(first.get_product_configurations(one, everything)) < len(parameters)
+        item = Query().equal("parameter.id", parameters[0].parameter.id)
+        assert len(first.get_product_configurations(item, everything)) < len(parameters)
 
         class Purchases(FulfillmentAutomation):
             def filters(self, status: Any = None, **kwargs: Any) -> Any:

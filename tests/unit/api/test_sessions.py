@@ -130,11 +130,11 @@ def test_a_session_lent_at_the_fork_does_not_get_into_the_childs_pool() -> None:
 
 
 def test_one_account_has_one_client_and_another_has_another() -> None:
-    one = Config.local("http://127.0.0.1:1/a", "SU-1:one")
+    item = Config.local("http://127.0.0.1:1/a", "SU-1:one")
     same = Config.local("http://127.0.0.1:1/a/", "ApiKey SU-1:one", products=["PRD-1"])
     other = Config.local("http://127.0.0.1:1/a", "SU-2:two")
-    assert client_for(one) is client_for(same)
-    assert client_for(one) is not client_for(other)
+    assert client_for(item) is client_for(same)
+    assert client_for(item) is not client_for(other)
     with use_config(other):
         assert client_for() is client_for(other)
 

@@ -18,7 +18,7 @@ from connect_worker.models import (
     TierAccount,
     User,
 )
-from connect_worker.models.base import absent
+from connect_worker.models.base import field
 
 
 def all_models() -> list[type[BaseModel]]:
@@ -40,8 +40,8 @@ def test_a_schema_is_made_once_for_all_threads() -> None:
     start = threading.Barrier(16)
 
     class Fresh(BaseModel):
-        name: str = absent
-        inner: User = absent
+        name: str = field
+        inner: User = field
 
     def first_use(_: int) -> tuple[int, object]:
         start.wait(timeout=10)
@@ -69,10 +69,10 @@ def test_threads_that_read_an_attribute_first_get_the_same_object() -> None:
 
 def test_a_model_of_ones_own_is_declared_likewise() -> None:
     class VendorTenant(BaseModel):
-        seats: int = absent
-        owner: User | None = absent
-        tags: list[str] = absent
-        history: list[Any] = absent
+        seats: int = field
+        owner: User | None = field
+        tags: list[str] = field
+        history: list[Any] = field
 
     document = {"seats": "3", "owner": {"name": "Ada"}, "tags": ["a", 1], "history": [None, {}]}
     tenant = VendorTenant.deserialize_json(document)
@@ -85,7 +85,7 @@ def test_a_model_of_ones_own_is_declared_likewise() -> None:
 
 def test_an_annotation_that_means_no_field_is_refused_by_name() -> None:
     class Odd(BaseModel):
-        value: complex = absent
+        value: complex = field
 
     with pytest.raises(TypeError, match="complex"):
         Odd.deserialize_json({})

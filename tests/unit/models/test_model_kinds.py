@@ -7,26 +7,26 @@ import pytest
 
 from connect_worker.models import BaseModel, User, ValueChoice
 from connect_worker.models._model import problems
-from connect_worker.models.base import absent, fits, spelled
+from connect_worker.models.base import alias, field, fits
 
 
 class Every(BaseModel):
-    text: str = absent
-    renamed: str = spelled("re-named", "named")
-    whole: int = absent
-    number: int | float | None = absent
-    decimal: float = absent
-    flag: bool = absent
-    moment: datetime | None = absent
-    mapped: dict[str, Any] = absent
-    anything: Any = absent
-    one: User = absent
-    bare: User | None = spelled(bare="id")
-    texts: list[str] = absent
-    numbers: list[int | float] = absent
-    many: list[User] = absent
-    choices: list[ValueChoice] | None = spelled(bare="value")
-    all: list[Any] = absent
+    text: str = field
+    renamed: str = alias("re-named", "named")
+    whole: int = field
+    number: int | float | None = field
+    decimal: float = field
+    flag: bool = field
+    moment: datetime | None = field
+    mapped: dict[str, Any] = field
+    anything: Any = field
+    one: User = field
+    bare: User | None = alias(bare="id")
+    texts: list[str] = field
+    numbers: list[int | float] = field
+    many: list[User] = field
+    choices: list[ValueChoice] | None = alias(bare="value")
+    all: list[Any] = field
 
 
 SORTS: list[Any] = [

@@ -20,17 +20,17 @@ from connect_worker.models import (
     UsageRecord,
 )
 from connect_worker.models._fields import (
-    Flag,
-    Kind,
-    Many,
-    Mapped,
-    Moment,
-    One,
+    Boolean,
+    DateTime,
+    Integer,
+    ListOf,
+    ModelField,
+    Nested,
+    Object,
     Quantity,
     Text,
-    Whole,
 )
-from connect_worker.models._model import kinds_of, problems
+from connect_worker.models._model import fields_of, problems
 from connect_worker.models.base import fits
 
 MODELS: list[type[BaseModel]] = [
@@ -61,23 +61,23 @@ unknown_keys = st.text() | st.sampled_from(
     ["json", "_raw", "__class__", "__dict__", "deserialize", "from_", "record_id", "pending", "key"]
 )
 moments = st.datetimes(timezones=st.none() | st.just(UTC)).map(lambda moment: moment.isoformat())
-SCALARS: dict[type[Kind], st.SearchStrategy[Any]] = {
+SCALARS: dict[type[ModelField], st.SearchStrategy[Any]] = {
     Text: st.text() | numbers,
-    Flag: st.booleans() | st.just(""),
+    Boolean: st.booleans() | st.just(""),
     Quantity: numbers
     | st.integers(-(10**9), 10**9).map(str)
     | st.sampled_from(["unlimited", "2.50"]),
-    Whole: st.integers() | st.integers(0, 10**9).map(str) | st.sampled_from([2.0, "3.0", ""]),
-    Moment: moments | st.sampled_from(["", "2020-01-01", "2020-01-01T10:00:00Z"]),
-    Mapped: st.dictionaries(st.text(), json_values, max_size=3),
+    Integer: st.integers() | st.integers(0, 10**9).map(str) | st.sampled_from([2.0, "3.0", ""]),
+    DateTime: moments | st.sampled_from(["", "2020-01-01", "2020-01-01T10:00:00Z"]),
+    Object: st.dictionaries(st.text(), json_values, max_size=3),
 }
 
 
-def values(kind: Kind, depth: int) -> st.SearchStrategy[Any]:
+def values(kind: ModelField, depth: int) -> st.SearchStrategy[Any]:
     """Values that fit a kind."""
-    if isinstance(kind, Many):
+    if isinstance(kind, ListOf):
         return st.just("") | st.lists(values(kind.of, depth), max_size=2)
-    if isinstance(kind, One):
+    if isinstance(kind, Nested):
         other = st.text(max_size=3) if kind.bare else st.just("")
         return other | documents(kind.model, depth - 1)
     return SCALARS[type(kind)]
@@ -86,7 +86,7 @@ def values(kind: Kind, depth: int) -> st.SearchStrategy[Any]:
 @st.composite
 def documents(draw: st.DrawFn, model: Any, depth: int = 3) -> dict[str, Any]:
     """Documents that fit a model: some of its fields, and some that it doesn't know."""
-    known = {kind.data_key or name: kind for name, kind in kinds_of(model).items()}
+    known = {kind.data_key or name: kind for name, kind in fields_of(model).items()}
     chosen = draw(st.lists(st.sampled_from(sorted(known)), unique=True, max_size=4 if depth else 0))
     found = {key: draw(st.none() | values(known[key], depth)) for key in chosen}
     others = st.dictionaries(
@@ -155,7 +155,7 @@ def test_the_schema_loads_the_same(model: type[BaseModel], data: st.DataObject) 
     assert exact(model.marshmallow_schema().dump(by_schema)) == exact(document)
     for name, attribute in model._attributes.items():
         raw = document.get(attribute.key_in(document))
-        expected = kinds_of(model)[name].deserialize(raw)
+        expected = fields_of(model)[name].deserialize(raw)
         assert plain(getattr(loaded, name)) == plain(expected)
         assert type(getattr(loaded, name)) is type(expected)
 

@@ -7,12 +7,12 @@ import pytest
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, bound_of
 
 
-def test_without_visits_there_is_no_quantile() -> None:
+def test_without_cycles_there_is_no_quantile() -> None:
     assert Durations().quantile(0.5) is None
     assert Durations().total == 0
 
 
-def test_a_quantile_lies_between_the_bounds_of_its_visits() -> None:
+def test_a_quantile_lies_between_the_bounds_of_its_cycles() -> None:
     found = Durations({0.1: 50, 5.0: 45, 60.0: 5})
     assert found.quantile(0.5) == pytest.approx(0.1)
     # 90 of 100: 40 of the 45 between two and five seconds.

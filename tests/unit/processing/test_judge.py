@@ -8,19 +8,19 @@ from typing import Any, NoReturn
 
 import pytest
 
-from connect_worker.domain.api_calls import plan
-from connect_worker.domain.interpretation import judge
+from connect_worker.domain.api_calls import build_api_calls
+from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.outcomes import (
     Approve,
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
 )
-from connect_worker.domain.states import Kind, Ref
+from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.exceptions import (
     AcceptUsageFile,
     CloseUsageFile,
@@ -35,7 +35,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse, Param
 
-REQUESTS = (Kind.FULFILLMENT, Kind.TIER_CONFIG)
+REQUESTS = (RequestKind.FULFILLMENT, RequestKind.TIER_CONFIG)
 
 
 def raising(error: BaseException) -> Callable[[], NoReturn]:
@@ -50,90 +50,93 @@ def returning(value: object) -> Callable[[], object]:
 
 
 #: What a listing's processor returns is only told.
-RETURNED: list[tuple[object, dict[Kind, Outcome]]] = [
+RETURNED: list[tuple[object, dict[RequestKind, Outcome]]] = [
     (
         ActivationTemplateResponse("TL-1"),
         dict.fromkeys(REQUESTS, Approve(template_id="TL-1")),
     ),
     (ActivationTileResponse("# Hi"), dict.fromkeys(REQUESTS, Approve(tile="# Hi"))),
     (ActivationTileResponse(), dict.fromkeys(REQUESTS, Approve(tile="Activation succeeded"))),
-    (None, dict.fromkeys(REQUESTS, Leave())),
-    ("", dict.fromkeys(REQUESTS, Leave())),
-    (False, dict.fromkeys(REQUESTS, Leave())),
-    ([], dict.fromkeys(REQUESTS, Leave())),
+    (None, dict.fromkeys(REQUESTS, NoDecision())),
+    ("", dict.fromkeys(REQUESTS, NoDecision())),
+    (False, dict.fromkeys(REQUESTS, NoDecision())),
+    ([], dict.fromkeys(REQUESTS, NoDecision())),
     ("done", {}),
     (True, {}),
     ({"template_id": "TL-1"}, {}),
     (ActivationTemplateResponse(""), {}),
 ]
 
-RAISED: list[tuple[BaseException, dict[Kind, Outcome]]] = [
+RAISED: list[tuple[BaseException, dict[RequestKind, Outcome]]] = [
     (FailRequest("No"), dict.fromkeys(REQUESTS, Fail("No"))),
     (FailRequest(), dict.fromkeys(REQUESTS, Fail("Request failed"))),
     (InquireRequest("Email?"), dict.fromkeys(REQUESTS, Inquire("Email?"))),
     (InquireRequest(), dict.fromkeys(REQUESTS, Inquire("Correct user input required"))),
-    (SkipRequest("Later"), dict.fromkeys(Kind, Skip("Later"))),
-    (SkipRequest(), dict.fromkeys(Kind, Skip("Request skipped"))),
+    (SkipRequest("Later"), dict.fromkeys(RequestKind, Skip("Later"))),
+    (SkipRequest(), dict.fromkeys(RequestKind, Skip("Request skipped"))),
     (
         AcceptUsageFile("Fine"),
-        {Kind.USAGE_FILE: FileAction("accept", {"acceptance_note": "Fine"})},
+        {RequestKind.USAGE_FILE: FileAction("accept", {"acceptance_note": "Fine"})},
     ),
-    (RejectUsageFile("Bad"), {Kind.USAGE_FILE: FileAction("reject", {"rejection_note": "Bad"})}),
-    (SubmitUsageFile("x"), {Kind.USAGE_FILE: FileAction("submit", {"rejection_note": "x"})}),
-    (SubmitUsageFile(), {Kind.USAGE_FILE: FileAction("submit", {})}),
-    (CloseUsageFile(), {Kind.USAGE_FILE: FileAction("close")}),
-    (DeleteUsageFile("x"), {Kind.USAGE_FILE: FileAction("delete")}),
+    (
+        RejectUsageFile("Bad"),
+        {RequestKind.USAGE_FILE: FileAction("reject", {"rejection_note": "Bad"})},
+    ),
+    (SubmitUsageFile("x"), {RequestKind.USAGE_FILE: FileAction("submit", {"rejection_note": "x"})}),
+    (SubmitUsageFile(), {RequestKind.USAGE_FILE: FileAction("submit", {})}),
+    (CloseUsageFile(), {RequestKind.USAGE_FILE: FileAction("close")}),
+    (DeleteUsageFile("x"), {RequestKind.USAGE_FILE: FileAction("delete")}),
     (
         UsageFileAction("mine", "submit", {"rejection_note": "x"}),
-        {Kind.USAGE_FILE: FileAction("submit", {"rejection_note": "x"})},
+        {RequestKind.USAGE_FILE: FileAction("submit", {"rejection_note": "x"})},
     ),
     (UsageFileAction("mine", "archive"), {}),
 ]
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", RequestKind)
 @pytest.mark.parametrize(("result", "means"), RETURNED, ids=repr)
 def test_a_result_means_this_or_is_refused(
-    kind: Kind, result: object, means: dict[Kind, Outcome]
+    kind: RequestKind, result: object, means: dict[RequestKind, Outcome]
 ) -> None:
-    if kind is Kind.USAGE:
-        assert judge(kind, returning(result)) == Report("" if result is None else str(result))
+    if kind is RequestKind.USAGE:
+        assert interpret(kind, returning(result)) == Report("" if result is None else str(result))
     elif kind in means:
-        assert judge(kind, returning(result)) == means[kind]
+        assert interpret(kind, returning(result)) == means[kind]
     else:
         with pytest.raises(InvalidDecision):
-            judge(kind, returning(result))
+            interpret(kind, returning(result))
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", RequestKind)
 @pytest.mark.parametrize(("error", "means"), RAISED, ids=lambda value: type(value).__name__)
 def test_an_exception_means_this_or_is_refused(
-    kind: Kind, error: BaseException, means: dict[Kind, Outcome]
+    kind: RequestKind, error: BaseException, means: dict[RequestKind, Outcome]
 ) -> None:
     if kind in means:
-        assert judge(kind, raising(error)) == means[kind]
+        assert interpret(kind, raising(error)) == means[kind]
     else:
         with pytest.raises(InvalidDecision) as raised:
-            judge(kind, raising(error))
+            interpret(kind, raising(error))
         assert type(error).__name__ in str(raised.value)
         assert raised.value.__cause__ is error
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_whatever_is_judged_can_be_planned(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", RequestKind)
+def test_whatever_is_judged_can_be_planned(kind: RequestKind) -> None:
     returned = [returning(result) for result, means in RETURNED if kind in means]
     raised = [raising(error) for error, means in RAISED if kind in means]
     for process in (*returned, *raised):
-        assert plan(Ref(kind, "X-1"), judge(kind, process)).result
+        assert build_api_calls(RequestKey(kind, "X-1"), interpret(kind, process)).result
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", RequestKind)
 @pytest.mark.parametrize(
     "error", [ValueError("mine"), NotImplementedError(), OSError(), KeyboardInterrupt()]
 )
-def test_any_other_exception_is_no_decision(kind: Kind, error: BaseException) -> None:
+def test_any_other_exception_is_no_decision(kind: RequestKind, error: BaseException) -> None:
     with pytest.raises(type(error)) as raised:
-        judge(kind, raising(error))
+        interpret(kind, raising(error))
     assert raised.value is error
 
 
@@ -141,27 +144,27 @@ def test_any_other_exception_is_no_decision(kind: Kind, error: BaseException) ->
 def test_a_processor_that_exits_is_one_in_error(code: int | str | None) -> None:
     """Else it would take the worker's process with it."""
     with pytest.raises(RuntimeError, match="RetryRequest") as raised:
-        judge(Kind.FULFILLMENT, raising(SystemExit(code)))
+        interpret(RequestKind.FULFILLMENT, raising(SystemExit(code)))
     assert f"sys.exit({code!r})" in str(raised.value)
 
 
 def test_a_signal_ends_the_process_inside_of_a_processor_too() -> None:
     with pytest.raises(SystemExit):
-        judge(Kind.FULFILLMENT, raising(SystemExit(signal.SIGTERM - 256)))
+        interpret(RequestKind.FULFILLMENT, raising(SystemExit(signal.SIGTERM - 256)))
 
 
 def test_a_refused_result_is_named() -> None:
     with pytest.raises(InvalidDecision, match="returned dict"):
-        judge(Kind.FULFILLMENT, returning({"a": 1}))
+        interpret(RequestKind.FULFILLMENT, returning({"a": 1}))
     with pytest.raises(InvalidDecision, match="returned 'done'"):
-        judge(Kind.USAGE_FILE, returning("done"))
+        interpret(RequestKind.USAGE_FILE, returning("done"))
 
 
 def test_of_a_parameter_connect_gets_what_it_takes() -> None:
     param = Param(id="email", value="", value_error="Which?", name="Email", title="Email address")
     address = {"id": "where", "structured_value": {"city": "Bonn"}, "value": None, "type": "object"}
     error = InquireRequest("x", params=[param, address])  # type: ignore[list-item]  # also taken
-    assert judge(Kind.FULFILLMENT, raising(error)) == Inquire(
+    assert interpret(RequestKind.FULFILLMENT, raising(error)) == Inquire(
         "x",
         [
             {"id": "email", "value": "", "value_error": "Which?"},
@@ -173,4 +176,4 @@ def test_of_a_parameter_connect_gets_what_it_takes() -> None:
 def test_what_is_no_parameter_is_refused() -> None:
     params: Any = ["email"]
     with pytest.raises(InvalidDecision, match="takes parameters, not str"):
-        judge(Kind.FULFILLMENT, raising(InquireRequest("x", params=params)))
+        interpret(RequestKind.FULFILLMENT, raising(InquireRequest("x", params=params)))

@@ -7,47 +7,47 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.domain.kinds import is_name, is_nameable
-from connect_worker.domain.states import Kind, Ref
+from connect_worker.domain.kinds import is_nameable, is_request_name
+from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.sandbox import identifiers
 
 PAYLOADS = Path(__file__).parents[2] / "data" / "payloads"
 PROPER = {
-    Kind.FULFILLMENT: "PR-5852-1608-0000",
-    Kind.TIER_CONFIG: "TCR-000-000-000",
-    Kind.USAGE_FILE: "UF-2018-11-9878764342",
-    Kind.USAGE: "LST-066-644-910@2026-11",
+    RequestKind.FULFILLMENT: "PR-5852-1608-0000",
+    RequestKind.TIER_CONFIG: "TCR-000-000-000",
+    RequestKind.USAGE_FILE: "UF-2018-11-9878764342",
+    RequestKind.USAGE: "LST-066-644-910@2026-11",
 }
 
 
 @pytest.mark.parametrize(("kind", "name"), PROPER.items())
-def test_an_id_of_connect_names_a_request_of_its_kind_alone(kind: Kind, name: str) -> None:
-    assert [other for other in Kind if is_name(other, name)] == [kind]
-    assert is_nameable(Ref(kind, name))
+def test_an_id_of_connect_names_a_request_of_its_kind_alone(kind: RequestKind, name: str) -> None:
+    assert [other for other in RequestKind if is_request_name(other, name)] == [kind]
+    assert is_nameable(RequestKey(kind, name))
 
 
 def test_the_ids_of_published_documents_are_names() -> None:
     files = {
-        Kind.FULFILLMENT: "fulfillment_request.json",
-        Kind.TIER_CONFIG: "tier_config_request.json",
-        Kind.USAGE_FILE: "usage_file.json",
+        RequestKind.FULFILLMENT: "fulfillment_request.json",
+        RequestKind.TIER_CONFIG: "tier_config_request.json",
+        RequestKind.USAGE_FILE: "usage_file.json",
     }
     for kind, file in files.items():
         found = json.loads((PAYLOADS / file).read_text(encoding="utf-8"))
         document = found[0] if isinstance(found, list) else found
-        assert is_name(kind, document["id"])
+        assert is_request_name(kind, document["id"])
 
 
 def test_every_form_of_id_that_the_sandbox_makes_is_a_name() -> None:
     for number in range(40):
-        assert is_name(Kind.FULFILLMENT, identifiers.fulfillment_id(number, 1))
-        assert is_name(Kind.TIER_CONFIG, identifiers.tier_request_id(number))
-        assert is_name(Kind.USAGE_FILE, identifiers.usage_file_id(number, 2026, 11))
+        assert is_request_name(RequestKind.FULFILLMENT, identifiers.fulfillment_id(number, 1))
+        assert is_request_name(RequestKind.TIER_CONFIG, identifiers.tier_request_id(number))
+        assert is_request_name(RequestKind.USAGE_FILE, identifiers.usage_file_id(number, 2026, 11))
 
 
 @pytest.mark.parametrize("period", ["2026-11-25T10", "2026-W48", "Q4 2026", "2026/11", "hourly:10"])
 def test_a_period_of_the_users_own_is_a_name(period: str) -> None:
-    assert is_name(Kind.USAGE, f"LST-066-644-910@{period}")
+    assert is_request_name(RequestKind.USAGE, f"LST-066-644-910@{period}")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_a_period_of_the_users_own_is_a_name(period: str) -> None:
     ids=repr,
 )
 def test_anything_else_is_none(text: object) -> None:
-    assert not any(is_name(kind, text) for kind in Kind)
+    assert not any(is_request_name(kind, text) for kind in RequestKind)
 
 
 @pytest.mark.parametrize(
     "text", ["LST-1", "LST-1@", "LST-1@a\nb", "LST-1@" + "x" * 65, "LST-1@a@b", "LST-1@a\x00"]
 )
 def test_a_listing_without_a_proper_period_is_none(text: str) -> None:
-    assert not is_name(Kind.USAGE, text)
+    assert not is_request_name(RequestKind.USAGE, text)

@@ -15,7 +15,7 @@ from connect_worker.domain.outcomes import (
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
@@ -39,7 +39,7 @@ OUTCOMES = st.one_of(
     st.builds(Inquire, TEXT, st.lists(DOCUMENT, max_size=3)),
     st.builds(Fail, TEXT),
     st.builds(Skip, TEXT),
-    st.builds(Leave),
+    st.builds(NoDecision),
     st.builds(FileAction, TEXT, st.none() | DOCUMENT),
     st.builds(Report, TEXT),
 )

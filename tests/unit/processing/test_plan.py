@@ -6,24 +6,30 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.api_calls import FILE_ACTIONS, Change, Say, Step, plan
+from connect_worker.domain.api_calls import (
+    FILE_ACTIONS,
+    MessagePost,
+    StatusChange,
+    Step,
+    build_api_calls,
+)
 from connect_worker.domain.outcomes import (
     Approve,
     Fail,
     FileAction,
     Inquire,
-    Leave,
+    NoDecision,
     Outcome,
     Report,
     Skip,
 )
-from connect_worker.domain.states import Kind, Ref
+from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.exceptions import Permanent
 
-PR = Ref(Kind.FULFILLMENT, "PR-5852-1608-0000")
-TCR = Ref(Kind.TIER_CONFIG, "TCR-000-000-000")
-UF = Ref(Kind.USAGE_FILE, "UF-2018-11-9878764342")
-LST = Ref(Kind.USAGE, "LST-066-644-910")
+PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0000")
+TCR = RequestKey(RequestKind.TIER_CONFIG, "TCR-000-000-000")
+UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
+LST = RequestKey(RequestKind.USAGE, "LST-066-644-910")
 
 PARAMS: list[dict[str, Any]] = [{"id": "email", "value_error": "Which?"}]
 
@@ -32,16 +38,16 @@ Short = tuple[Any, ...]
 
 
 def short(step: Step) -> Short:
-    if isinstance(step, Say):
+    if isinstance(step, MessagePost):
         return ("say", step.instance_id, step.text)
-    return (step.method, step.path, step.body, step.becomes)
+    return (step.method, step.path, step.body, step.resulting_status)
 
 
 def say(text: str) -> Short:
     return ("say", PR.id, text)
 
 
-TABLE: list[tuple[Ref, Outcome, list[Short], str, str]] = [
+TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
     # ---- fulfillment
     (
         PR,
@@ -90,7 +96,7 @@ TABLE: list[tuple[Ref, Outcome, list[Short], str, str]] = [
     ),
     (PR, Skip("Later"), [say("Later")], "skipped", ""),
     (PR, Skip(), [], "skipped", ""),
-    (PR, Leave(), [], "left pending", ""),
+    (PR, NoDecision(), [], "left pending", ""),
     # ---- tier configurations: other bodies, no conversation
     (
         TCR,
@@ -138,7 +144,7 @@ TABLE: list[tuple[Ref, Outcome, list[Short], str, str]] = [
         "failed",
     ),
     (TCR, Skip("Later"), [], "skipped", ""),
-    (TCR, Leave(), [], "left pending", ""),
+    (TCR, NoDecision(), [], "left pending", ""),
     # ---- usage files: no closing slash
     *(
         (
@@ -167,49 +173,51 @@ TABLE: list[tuple[Ref, Outcome, list[Short], str, str]] = [
 @pytest.mark.parametrize(
     ("ref", "outcome", "steps", "result", "becomes"),
     TABLE,
-    ids=lambda value: f"{value.kind}" if isinstance(value, Ref) else None,
+    ids=lambda value: f"{value.kind}" if isinstance(value, RequestKey) else None,
 )
 def test_an_outcome_is_posted_in_these_steps(
-    ref: Ref, outcome: Outcome, steps: list[Short], result: str, becomes: str
+    ref: RequestKey, outcome: Outcome, steps: list[Short], result: str, becomes: str
 ) -> None:
-    made = plan(ref, outcome)
+    made = build_api_calls(ref, outcome)
     assert [short(step) for step in made.steps] == steps
-    assert (made.result, made.becomes) == (result, becomes)
-    assert made.again == isinstance(outcome, (Skip, Leave))
+    assert (made.result, made.resulting_status) == (result, becomes)
+    assert made.stays_pending == isinstance(outcome, (Skip, NoDecision))
 
 
 @pytest.mark.parametrize(("ref", "outcome"), [(row[0], row[1]) for row in TABLE])
 def test_the_steps_of_an_outcome_have_different_names_and_the_same_each_time(
-    ref: Ref, outcome: Outcome
+    ref: RequestKey, outcome: Outcome
 ) -> None:
-    names = [step.name for step in plan(ref, outcome).steps]
+    names = [step.name for step in build_api_calls(ref, outcome).steps]
     assert len(set(names)) == len(names)
-    assert names == [step.name for step in plan(ref, outcome).steps]
+    assert names == [step.name for step in build_api_calls(ref, outcome).steps]
 
 
 def test_the_step_that_changes_the_status_is_the_last_change() -> None:
     for ref, outcome, *_ in TABLE:
-        changes = [step for step in plan(ref, outcome).steps if isinstance(step, Change)]
-        assert [bool(step.becomes) for step in changes] == [False] * (len(changes) - 1) + [True] * (
-            1 if changes else 0
-        )
+        changes = [
+            step for step in build_api_calls(ref, outcome).steps if isinstance(step, StatusChange)
+        ]
+        assert [bool(step.resulting_status) for step in changes] == [False] * (len(changes) - 1) + [
+            True
+        ] * (1 if changes else 0)
 
 
 def test_other_words_of_a_skip_are_another_step() -> None:
-    [one], [other], [same] = (plan(PR, Skip(text)).steps for text in ("a", "b", "a"))
-    assert one.name != other.name
-    assert one.name == same.name
+    [item], [other], [same] = (build_api_calls(PR, Skip(text)).steps for text in ("a", "b", "a"))
+    assert item.name != other.name
+    assert item.name == same.name
 
 
 @pytest.mark.parametrize("request_id", ["", "PR-1/approve", "PR-1?x=1"])
 def test_an_id_that_would_make_another_path_is_refused(request_id: str) -> None:
     with pytest.raises(Permanent, match="no request id"):
-        plan(Ref(Kind.FULFILLMENT, request_id), Fail("x"))
+        build_api_calls(RequestKey(RequestKind.FULFILLMENT, request_id), Fail("x"))
 
 
 def test_an_action_that_connect_does_not_have_is_refused() -> None:
     with pytest.raises(Permanent, match="archive"):
-        plan(UF, FileAction("archive"))
+        build_api_calls(UF, FileAction("archive"))
 
 
 def test_every_action_on_a_usage_file_has_its_status() -> None:
@@ -217,6 +225,6 @@ def test_every_action_on_a_usage_file_has_its_status() -> None:
 
 
 def test_an_approval_need_not_be_told() -> None:
-    [step] = plan(PR, Approve(template_id="TL-1"), say_activated=False).steps
+    [step] = build_api_calls(PR, Approve(template_id="TL-1"), say_activated=False).steps
     assert step.name == "approve"
-    assert len(plan(PR, Inquire("Email?"), say_activated=False).steps) == 2
+    assert len(build_api_calls(PR, Inquire("Email?"), say_activated=False).steps) == 2

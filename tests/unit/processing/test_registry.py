@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from connect_worker.domain.routing import Limit, Registration, Registry, Route, limit_for, route_for
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 
 
 def entry(
-    name: str, *products: str, kind: Kind = Kind.FULFILLMENT, empty: bool = False
+    name: str, *products: str, kind: RequestKind = RequestKind.FULFILLMENT, empty: bool = False
 ) -> Registration[str]:
     named = frozenset(products) if products or empty else None
     return Registration(kind, named, name, f"<{name}>")
@@ -21,27 +21,27 @@ def entry(
 def test_the_automation_that_names_the_product_comes_first() -> None:
     for order in (1, -1):
         registry = Registry([entry("general"), entry("special", "PRD-1", "PRD-2")][::order])
-        assert registry.find(Kind.FULFILLMENT, "PRD-1") == "<special>"
-        assert registry.find(Kind.FULFILLMENT, "PRD-2") == "<special>"
-        assert registry.find(Kind.FULFILLMENT, "PRD-3") == "<general>"
+        assert registry.find(RequestKind.FULFILLMENT, "PRD-1") == "<special>"
+        assert registry.find(RequestKind.FULFILLMENT, "PRD-2") == "<special>"
+        assert registry.find(RequestKind.FULFILLMENT, "PRD-3") == "<general>"
 
 
 def test_a_request_that_names_no_product_goes_to_the_general_one() -> None:
     registry = Registry([entry("general"), entry("special", "PRD-1")])
-    assert registry.find(Kind.FULFILLMENT, "") == "<general>"
+    assert registry.find(RequestKind.FULFILLMENT, "") == "<general>"
 
 
 def test_nobodys_request_has_no_automation() -> None:
     registry = Registry([entry("special", "PRD-1")])
-    assert registry.find(Kind.FULFILLMENT, "PRD-2") is None
-    assert registry.find(Kind.FULFILLMENT, "") is None
-    assert registry.find(Kind.TIER_CONFIG, "PRD-1") is None
+    assert registry.find(RequestKind.FULFILLMENT, "PRD-2") is None
+    assert registry.find(RequestKind.FULFILLMENT, "") is None
+    assert registry.find(RequestKind.TIER_CONFIG, "PRD-1") is None
 
 
 def test_kinds_are_apart() -> None:
-    registry = Registry([entry("one", "PRD-1"), entry("two", "PRD-1", kind=Kind.USAGE)])
-    assert registry.find(Kind.FULFILLMENT, "PRD-1") == "<one>"
-    assert registry.find(Kind.USAGE, "PRD-1") == "<two>"
+    registry = Registry([entry("one", "PRD-1"), entry("two", "PRD-1", kind=RequestKind.USAGE)])
+    assert registry.find(RequestKind.FULFILLMENT, "PRD-1") == "<one>"
+    assert registry.find(RequestKind.USAGE, "PRD-1") == "<two>"
 
 
 @pytest.mark.parametrize(
@@ -60,32 +60,32 @@ def test_two_for_the_same_are_refused_and_both_named(
 
 
 def test_what_is_covered_is_told_for_every_kind() -> None:
-    entries = [entry("a", "PRD-2"), entry("b", "PRD-1"), entry("c", kind=Kind.USAGE)]
+    entries = [entry("a", "PRD-2"), entry("b", "PRD-1"), entry("c", kind=RequestKind.USAGE)]
     registry = Registry(entries)
     assert registry.coverage == {
-        Kind.FULFILLMENT: ["a", "b"],
-        Kind.TIER_CONFIG: [],
-        Kind.USAGE_FILE: [],
-        Kind.USAGE: ["c"],
+        RequestKind.FULFILLMENT: ["a", "b"],
+        RequestKind.TIER_CONFIG: [],
+        RequestKind.USAGE_FILE: [],
+        RequestKind.USAGE: ["c"],
     }
-    assert registry.of_kind(Kind.FULFILLMENT) == ["<a>", "<b>"]
+    assert registry.of_kind(RequestKind.FULFILLMENT) == ["<a>", "<b>"]
     assert registry.products == ["PRD-1", "PRD-2"]
     assert registry.registrations == entries
 
 
 def test_without_a_limit_anywhere_a_kind_has_none() -> None:
     registry = Registry([entry("general"), entry("special", "PRD-1")])
-    assert registry.limits(Kind.FULFILLMENT) == {}
+    assert registry.limits(RequestKind.FULFILLMENT) == {}
 
 
 def test_the_limits_of_a_kind_are_told_by_product() -> None:
     special = replace(entry("special", "PRD-1", "PRD-2"), max_concurrency=2)
-    others = replace(entry("usage", kind=Kind.USAGE), max_concurrency=1)
+    others = replace(entry("usage", kind=RequestKind.USAGE), max_concurrency=1)
     registry = Registry([entry("general"), special, others])
     limit = Limit("special", 2)
-    assert registry.limits(Kind.FULFILLMENT) == {"": None, "PRD-1": limit, "PRD-2": limit}
-    assert registry.limits(Kind.USAGE) == {"": Limit("usage", 1)}
-    assert registry.limits(Kind.TIER_CONFIG) == {}
+    assert registry.limits(RequestKind.FULFILLMENT) == {"": None, "PRD-1": limit, "PRD-2": limit}
+    assert registry.limits(RequestKind.USAGE) == {"": Limit("usage", 1)}
+    assert registry.limits(RequestKind.TIER_CONFIG) == {}
 
 
 def test_a_products_limit_is_its_automations() -> None:
@@ -101,16 +101,16 @@ def test_routes_are_those_of_kinds_that_have_one_with_every_product_that_is_name
         [
             replace(entry("general"), route=slow),
             entry("special", "PRD-1"),
-            entry("other", kind=Kind.USAGE),
+            entry("other", kind=RequestKind.USAGE),
         ]
     )
     assert registry.routes == {
-        (Kind.FULFILLMENT, ""): slow,
-        (Kind.FULFILLMENT, "PRD-1"): Route(),
+        (RequestKind.FULFILLMENT, ""): slow,
+        (RequestKind.FULFILLMENT, "PRD-1"): Route(),
     }
-    assert route_for(registry.routes, Kind.FULFILLMENT, "PRD-2") == slow
-    assert route_for(registry.routes, Kind.FULFILLMENT, "PRD-1") == Route()
-    assert route_for(registry.routes, Kind.USAGE, "PRD-2") == Route()
+    assert route_for(registry.routes, RequestKind.FULFILLMENT, "PRD-2") == slow
+    assert route_for(registry.routes, RequestKind.FULFILLMENT, "PRD-1") == Route()
+    assert route_for(registry.routes, RequestKind.USAGE, "PRD-2") == Route()
     assert Registry([entry("general")]).routes == {}
 
 

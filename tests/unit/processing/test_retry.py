@@ -17,23 +17,23 @@ from connect_worker.domain.retry import (
     RATE_LIMIT_SECONDS,
     SPREAD_SECONDS,
     STRIKES_BEFORE_PAUSE,
-    AccountTrouble,
+    AccountError,
     RetryPolicy,
-    account_trouble,
+    as_account_paused,
     cause_of,
-    pause_met,
+    classify_account_error,
 )
 from connect_worker.exceptions import (
     AccountPaused,
     ApiError,
     BadRequest,
     ConnectionFailed,
+    DecryptionKeyMissing,
     FileCreationError,
     FileRetrievalError,
     Forbidden,
     InvalidDecision,
     InvalidResponse,
-    KeyMissing,
     LeaseLost,
     NotFound,
     RateLimited,
@@ -106,12 +106,12 @@ def test_a_429_is_a_pause_as_long_as_connect_asks_and_no_failure(
     named: float | None, asked: float
 ) -> None:
     error = refused(RateLimited, 429, retry_after_seconds=named)
-    assert account_trouble(error) == AccountTrouble(PAUSE_ASKED_FOR, asked, strikes=0)
+    assert classify_account_error(error) == AccountError(PAUSE_ASKED_FOR, asked, strikes=0)
 
 
 @pytest.mark.parametrize(("kind", "status"), [(Unauthorized, 401), (Forbidden, 403)])
 def test_a_refused_key_is_the_accounts_trouble_at_once(kind: type[ApiError], status: int) -> None:
-    trouble = account_trouble(refused(kind, status))
+    trouble = classify_account_error(refused(kind, status))
     assert trouble is not None
     assert (trouble.strikes, trouble.asked_seconds) == (1, None)
     assert str(status) in trouble.reason
@@ -119,7 +119,7 @@ def test_a_refused_key_is_the_accounts_trouble_at_once(kind: type[ApiError], sta
 
 @pytest.mark.parametrize("error", [refused(ServerFault, 503), ConnectionFailed("no answer")])
 def test_connect_being_away_is_trouble_after_some_strikes(error: Exception) -> None:
-    trouble = account_trouble(error)
+    trouble = classify_account_error(error)
     assert trouble is not None
     assert trouble.strikes == STRIKES_BEFORE_PAUSE
 
@@ -142,23 +142,23 @@ def test_connect_being_away_is_trouble_after_some_strikes(error: Exception) -> N
     ],
 )
 def test_any_other_error_is_the_requests_own(error: Exception) -> None:
-    assert account_trouble(error) is None
+    assert classify_account_error(error) is None
 
 
 @pytest.mark.parametrize("kind", [FileCreationError, FileRetrievalError])
 def test_a_file_error_is_the_trouble_of_its_cause(kind: type[Exception]) -> None:
     cause = refused(RateLimited, 429, retry_after_seconds=9.0)
-    assert account_trouble(caused(kind("x"), cause)) == account_trouble(cause)
+    assert classify_account_error(caused(kind("x"), cause)) == classify_account_error(cause)
 
 
 def test_a_pause_that_was_met_is_told_from_any_other_error() -> None:
     met = AccountPaused("429", retry_after_seconds=3)
-    assert pause_met(met) is met
-    assert pause_met(caused(FileCreationError("x"), met)) is met
-    assert pause_met(caused(FileRetrievalError("x"), met)) is met
-    assert pause_met(refused(RateLimited, 429)) is None
-    assert pause_met(FileCreationError("x")) is None
-    assert pause_met(caused(ValueError("x"), met)) is None
+    assert as_account_paused(met) is met
+    assert as_account_paused(caused(FileCreationError("x"), met)) is met
+    assert as_account_paused(caused(FileRetrievalError("x"), met)) is met
+    assert as_account_paused(refused(RateLimited, 429)) is None
+    assert as_account_paused(FileCreationError("x")) is None
+    assert as_account_paused(caused(ValueError("x"), met)) is None
 
 
 def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once() -> None:
@@ -175,7 +175,7 @@ def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once(
         (Unauthorized(status=401), "key refused"),
         (Forbidden(status=403), "key refused"),
         (ServerFault(status=503), "Connect down"),
-        (KeyMissing("no key"), "key missing"),
+        (DecryptionKeyMissing("no key"), "key missing"),
         (ConnectionError("the vendor's system"), "processor"),
         (BadRequest(status=400), "processor"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connect_worker.domain.steps import (
     LARGEST,
-    Done,
+    CompletedStep,
     as_json,
     entry_name,
     own_steps,
@@ -74,7 +74,7 @@ def test_a_step_needs_a_name_that_people_can_read(name: object) -> None:
 def test_a_name_survives_the_journal(name: str) -> None:
     require_name(name)
     assert shown_name(entry_name(12, name)) == name
-    assert own_steps({entry_name(12, name): [1]}) == [Done(12, name, [1])]
+    assert own_steps({entry_name(12, name): [1]}) == [CompletedStep(12, name, [1])]
 
 
 def test_the_processors_steps_are_told_from_the_engines_and_in_their_order() -> None:
@@ -83,8 +83,8 @@ def test_the_processors_steps_are_told_from_the_engines_and_in_their_order() -> 
     assert shown_name("approve") == "approve"
 
 
-def test_a_key_is_the_same_for_a_step_of_a_visit_and_another_for_all_else() -> None:
-    keys = {step_key(visit, name) for visit in ("v1", "v2") for name in ("a", "b")}
+def test_a_key_is_the_same_for_a_step_of_a_cycle_and_another_for_all_else() -> None:
+    keys = {step_key(cycle, name) for cycle in ("v1", "v2") for name in ("a", "b")}
     assert len(keys) == 4
     assert step_key("v1", "a") in keys
     assert "v1" not in keys

@@ -11,7 +11,7 @@ import pytest
 from sandbox.running import Client
 
 from connect_worker.config import Config
-from connect_worker.domain.states import Kind, Ref, idempotency_key
+from connect_worker.domain.states import RequestKey, RequestKind, idempotency_key
 from connect_worker.exceptions import FailRequest, RateLimited, SkipRequest, SubmitUsageFile
 from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.observability.logging import ContextFilter
@@ -173,7 +173,9 @@ def test_what_failed_is_processed_by_the_next_run_with_the_same_key(
     make(process).process()
     make(process).process()
     assert sandbox.entry(first)["status"] == "approved"
-    expected = idempotency_key(account_name(config), Ref(Kind.FULFILLMENT, first), "1")
+    expected = idempotency_key(
+        account_name(config), RequestKey(RequestKind.FULFILLMENT, first), "1"
+    )
     assert keys == [expected, expected]
 
 
@@ -329,7 +331,7 @@ def test_a_listing_by_hand_has_a_key_for_each_period(make: Make) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_listing_is_reported_for_the_period_of_its_visit(make: Make) -> None:
+def test_a_listing_is_reported_for_the_period_of_its_cycle(make: Make) -> None:
     seen: list[str] = []
 
     def process(self: Any, request: Any) -> None:
@@ -371,7 +373,7 @@ def test_a_line_of_the_processor_carries_the_facts_of_its_job(
         facts = line.__dict__["facts"]
         assert line.getMessage() == f"looking at {facts['request']}"
         assert facts["product"] == sandbox.entry(facts["request"])["product"]
-        assert (facts["visit"], facts["attempt"]) == ("1", 1)
+        assert (facts["cycle"], facts["attempt"]) == ("1", 1)
 
 
 def test_a_429_that_names_no_time_is_the_clients_error_by_hand(make: Make, sandbox: Client) -> None:

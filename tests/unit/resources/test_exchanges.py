@@ -264,8 +264,8 @@ def test_the_directory_finds_what_there_is(sandbox: Client, proxy: Proxy, vendor
     chosen = directory.list_assets(
         {"product.id": products[0].id, "status__in": "active,processing"}
     )
-    assert {one.product.id for one in chosen} == {products[0].id}
-    assert {one.id for one in directory.list_assets(f"eq(id,{assets[0].id})")} == {assets[0].id}
+    assert {item.product.id for item in chosen} == {products[0].id}
+    assert {item.id for item in directory.list_assets(f"eq(id,{assets[0].id})")} == {assets[0].id}
     assert directory.list_tier_configs({"product__id": products[0].id})
 
 
@@ -319,13 +319,13 @@ def test_the_models_fetch_what_belongs_to_them(
     assert again
     assert [m.text for m in again.messages] == ["Hello"]
 
-    assert request.id in [one.id for one in Asset(id=request.asset.id).get_requests(vendor)]
+    assert request.id in [item.id for item in Asset(id=request.asset.id).get_requests(vendor)]
     product = Product(id=request.asset.product.id)
     assert product.get_templates(vendor)
     configurations = product.get_product_configurations(config=vendor)
-    one = configurations[0].parameter.id
-    found = product.get_product_configurations({"parameter.id": one}, vendor)
-    assert {row.parameter.id for row in found} == {one}
+    item = configurations[0].parameter.id
+    found = product.get_product_configurations({"parameter.id": item}, vendor)
+    assert {row.parameter.id for row in found} == {item}
 
 
 def test_a_tier_config_is_found_once_it_is_approved(

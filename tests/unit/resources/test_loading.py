@@ -10,7 +10,7 @@ import pytest
 
 from connect_worker.config import Config, use_config
 from connect_worker.domain.routing import Limit, Registry
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import ConnectionFailed, RegistrationError
 from connect_worker.resources.discovery import find_automations, load_registry
@@ -60,7 +60,7 @@ def names_of(registry: Registry[Processor]) -> list[str]:
     return [entry.name for entry in registry.registrations]
 
 
-def made_by(registry: Registry[Processor], kind: Kind = Kind.FULFILLMENT) -> object:
+def made_by(registry: Registry[Processor], kind: RequestKind = RequestKind.FULFILLMENT) -> object:
     """The automation that handles a kind."""
     processor = registry.find(kind, "")
     assert isinstance(processor, AutomationProcessor)
@@ -75,7 +75,7 @@ def test_a_module_is_found_by_its_dotted_name(write: Write) -> None:
     write("vendor_a/orders.py", automation("Purchases"))
     registry = load("vendor_a.orders")
     assert names_of(registry) == ["vendor_a.orders.Purchases"]
-    assert registry.find(Kind.FULFILLMENT, "PRD-1")
+    assert registry.find(RequestKind.FULFILLMENT, "PRD-1")
 
 
 @pytest.mark.parametrize("path", ["./processors.py", "processors.py"])
@@ -91,9 +91,9 @@ def test_a_path_named_twice_is_one_module(write: Write) -> None:
 
 
 def test_files_of_the_same_name_are_different_modules(write: Write) -> None:
-    one = write("a/processors.py", automation("Purchases"))
+    item = write("a/processors.py", automation("Purchases"))
     two = write("b/processors.py", automation("Resellers", "TierConfigAutomation"))
-    assert names_of(load(str(one), str(two))) == [f"Purchases in {one}", f"Resellers in {two}"]
+    assert names_of(load(str(item), str(two))) == [f"Purchases in {item}", f"Resellers in {two}"]
 
 
 def test_a_file_can_import_its_neighbours(write: Write) -> None:
@@ -118,7 +118,9 @@ def test_all_four_kinds_are_found_in_their_order(write: Write) -> None:
     )
     registry = load("all_kinds")
     assert [name[-1] for name in names_of(registry)] == list("DACB")
-    assert {kind: len(names) for kind, names in registry.coverage.items()} == dict.fromkeys(Kind, 1)
+    assert {kind: len(names) for kind, names in registry.coverage.items()} == dict.fromkeys(
+        RequestKind, 1
+    )
 
 
 def test_an_imported_automation_counts_where_it_is_imported(write: Write) -> None:
@@ -161,8 +163,8 @@ def test_private_names_and_classes_without_a_method_do_not_count(write: Write) -
 def test_products_may_be_one_or_several(write: Write, products: str) -> None:
     write("shop.py", automation("Purchases", "FulfillmentAutomation", f"products = {products}"))
     registry = load("shop")
-    assert registry.find(Kind.FULFILLMENT, "PRD-1")
-    assert registry.find(Kind.FULFILLMENT, "PRD-2") is None
+    assert registry.find(RequestKind.FULFILLMENT, "PRD-1")
+    assert registry.find(RequestKind.FULFILLMENT, "PRD-2") is None
     assert registry.products == ["PRD-1"]
 
 
@@ -301,12 +303,12 @@ def test_a_constructor_that_wants_more_is_refused_at_the_start(write: Write) -> 
 
 def test_an_automations_limit_is_registered_under_its_name(write: Write) -> None:
     write("weak.py", automation("Weak", "FulfillmentAutomation", "max_concurrency = 2"))
-    assert load("weak").limits(Kind.FULFILLMENT) == {"": Limit("weak.Weak", 2)}
+    assert load("weak").limits(RequestKind.FULFILLMENT) == {"": Limit("weak.Weak", 2)}
 
 
 def test_without_a_word_about_it_there_is_no_limit(write: Write) -> None:
     write("strong.py", automation("Strong"))
-    assert load("strong").limits(Kind.FULFILLMENT) == {}
+    assert load("strong").limits(RequestKind.FULFILLMENT) == {}
 
 
 @pytest.mark.parametrize("most", ["0", "-1", "2.5", "True", "False", "'2'", "[]"])
@@ -332,7 +334,7 @@ def test_a_module_that_processes_when_it_is_imported_is_not_let(
     with use_config(CONFIG):
         registry = load(str(write("bare.py", *lines)))
     assert [name.split(" in ")[0] for name in names_of(registry)] == ["A"]
-    assert "process() not run" in caplog.text
+    assert "automation.process_ignored" in caplog.text
     assert "__main__" in caplog.text
 
 

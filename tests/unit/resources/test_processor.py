@@ -12,9 +12,9 @@ import pytest
 
 from connect_worker.config import Config
 from connect_worker.domain.outcomes import Approve
-from connect_worker.domain.states import Claim, Kind, Ref, Sighting
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
-from connect_worker.engine.lease import Pulse
+from connect_worker.engine.lease import Lease
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse, Fulfillment
@@ -58,8 +58,8 @@ def processor_of(
     return AutomationProcessor(kind.kind, lambda: mine(config), config)
 
 
-def sighted(processor: AutomationProcessor, *rows: Any, now: float = 0.0) -> list[Sighting]:
-    return list(processor.sightings(Rows(*rows), now=now))
+def sighted(processor: AutomationProcessor, *rows: Any, now: float = 0.0) -> list[PendingRequest]:
+    return list(processor.list_pending(Rows(*rows), now=now))
 
 
 def row(request_id: str = "PR-1", product: str = "PRD-1", **fields: Any) -> dict[str, Any]:
@@ -90,10 +90,11 @@ def test_a_status_is_awaited_when_the_filters_ask_for_it(filters: Any, statuses:
 
 def test_the_rows_are_read_with_the_automations_query() -> None:
     connect = Rows(row("PR-1"), row("PR-2", updated="later"))
-    found = list(processor_of().sightings(connect, now=0))
+    found = list(processor_of().list_pending(connect, now=0))
     assert connect.asked == [("requests", "eq(status,pending)&ordering(created)")]
     assert found == [
-        Sighting(Ref(Kind.FULFILLMENT, name), None, "PRD-1") for name in ("PR-1", "PR-2")
+        PendingRequest(RequestKey(RequestKind.FULFILLMENT, name), None, "PRD-1")
+        for name in ("PR-1", "PR-2")
     ]
 
 
@@ -102,7 +103,7 @@ def test_a_row_without_an_id_is_logged_and_left_out(
     bad: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert [s.ref.id for s in sighted(processor_of(), bad, row())] == ["PR-1"]
-    assert "row without id kind=fulfillment path=requests" in caplog.text
+    assert "poll.row_without_id kind=fulfillment path=requests" in caplog.text
 
 
 def test_a_row_in_a_status_that_is_not_asked_for_is_left_out() -> None:
@@ -127,12 +128,12 @@ def test_a_product_that_is_not_looked_after_is_left_alone() -> None:
 def test_an_overridden_list_is_asked_instead() -> None:
     models = [Fulfillment.deserialize_json(row("PR-7"))]
     connect = Rows(row("PR-1"))
-    found = processor_of(list=lambda self: models).sightings(connect, now=0)
+    found = processor_of(list=lambda self: models).list_pending(connect, now=0)
     assert [sighting.ref.id for sighting in found] == ["PR-7"]
     assert connect.asked == []
 
 
-def test_a_tier_config_request_names_its_visit() -> None:
+def test_a_tier_config_request_names_its_cycle() -> None:
     document = {
         "id": "TCR-1",
         "status": "pending",
@@ -140,13 +141,15 @@ def test_a_tier_config_request_names_its_visit() -> None:
         "events": {"pended": {"at": "2026-11-01T00:00:00+00:00"}},
     }
     [found] = sighted(processor_of(TierConfigAutomation), document)
-    assert found == Sighting(Ref(Kind.TIER_CONFIG, "TCR-1"), "2026-11-01T00:00:00+00:00", "PRD-1")
+    assert found == PendingRequest(
+        RequestKey(RequestKind.TIER_CONFIG, "TCR-1"), "2026-11-01T00:00:00+00:00", "PRD-1"
+    )
 
 
-def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
+def test_a_usage_file_in_capitals_is_awaited_and_names_its_cycle() -> None:
     document = {"id": "UF-1", "status": "READY", "events": {"uploaded": {"at": "2026-11-01"}}}
     [found] = sighted(processor_of(UsageFileAutomation), document)
-    assert (found.ref.id, found.visit) == ("UF-1", "ready@2026-11-01")
+    assert (found.ref.id, found.cycle) == ("UF-1", "ready@2026-11-01")
 
 
 @pytest.mark.parametrize(
@@ -159,21 +162,21 @@ def test_a_usage_file_in_capitals_is_awaited_and_names_its_visit() -> None:
         (None, "2026-12-31"),
     ],
 )
-def test_a_listings_visit_is_its_reporting_period(period: str | None, name: str) -> None:
+def test_a_listings_cycle_is_its_reporting_period(period: str | None, name: str) -> None:
     attributes: dict[str, Any] = {"period": period} if period else {}
     listing = {"id": "LST-1", "status": "listed", "product": {"id": "PRD-1"}}
     processor = processor_of(UsageAutomation, **attributes)
     [found] = sighted(processor, listing, now=NEW_YEARS_EVE)
-    assert (found.ref.kind, found.ref.request_id) == (Kind.USAGE, "LST-1")
-    assert (found.visit, found.product) == (name, "PRD-1")
+    assert (found.ref.kind, found.ref.request_id) == (RequestKind.USAGE, "LST-1")
+    assert (found.cycle, found.product) == (name, "PRD-1")
     [later] = sighted(processor, listing, now=NEW_YEARS_EVE + 1)
-    assert (later.visit == name) == (period == "week"), "the ISO week runs over the new year"
+    assert (later.cycle == name) == (period == "week"), "the ISO week runs over the new year"
 
 
 def test_a_period_of_ones_own_is_taken() -> None:
     processor = processor_of(UsageAutomation, period_name=lambda self, now: f"quarter {now:.0f}")
     [found] = sighted(processor, {"id": "LST-1", "status": "listed"}, now=4)
-    assert found.visit == "quarter 4"
+    assert found.cycle == "quarter 4"
 
 
 def test_an_unknown_period_is_refused_with_the_known_ones() -> None:
@@ -185,11 +188,11 @@ def test_an_unknown_period_is_refused_with_the_known_ones() -> None:
 
 
 def job_for(ledger: MemoryLedger, request_id: str, owner: str = "worker") -> Job:
-    ref = Ref(Kind.FULFILLMENT, request_id)
-    ledger.sight([Sighting(ref)], seen_at=ledger.now(), requeue_seconds=60)
+    ref = RequestKey(RequestKind.FULFILLMENT, request_id)
+    ledger.register([PendingRequest(ref)], seen_at=ledger.now(), requeue_seconds=60)
     claim = ledger.claim(ref, owner=owner, lease_seconds=60)
     assert isinstance(claim, Claim)
-    return Job(ledger=ledger, claim=claim, pulse=Pulse(ledger, claim), key=f"key of {request_id}")
+    return Job(ledger=ledger, claim=claim, pulse=Lease(ledger, claim), key=f"key of {request_id}")
 
 
 def test_a_run_stores_what_the_processor_decides() -> None:
@@ -263,7 +266,7 @@ def test_a_forked_child_makes_its_own_instance() -> None:
         made_in.append(os.getpid())
         return FulfillmentAutomation(CONFIG)
 
-    processor = AutomationProcessor(Kind.FULFILLMENT, make, CONFIG)
+    processor = AutomationProcessor(RequestKind.FULFILLMENT, make, CONFIG)
     of_parent = processor.automation
     read_end, write_end = os.pipe()
     child = os.fork()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from connect_worker.domain.outcomes import Fail, FileAction, Inquire
-from connect_worker.domain.retry import NO_RULES, Rules
+from connect_worker.domain.retry import NO_ERROR_RULES, ErrorRules
 from connect_worker.domain.routing import Route
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,
@@ -30,31 +30,35 @@ from connect_worker.resources import (
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import route_of, rules_of
 
-BASES: dict[Kind, type[Automation[Any]]] = {
+BASES: dict[RequestKind, type[Automation[Any]]] = {
     base.kind: base
     for base in (FulfillmentAutomation, TierConfigAutomation, UsageAutomation, UsageFileAutomation)
 }
 
 
-def read(kind: Kind = Kind.FULFILLMENT, **attributes: object) -> Rules:
+def read(kind: RequestKind = RequestKind.FULFILLMENT, **attributes: object) -> ErrorRules:
     return rules_of(type("Orders", (BASES[kind],), attributes), "my_vendor.Orders")
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_a_class_that_says_nothing_has_the_rules_of_all(kind: Kind) -> None:
-    assert read(kind) == NO_RULES
+@pytest.mark.parametrize("kind", RequestKind)
+def test_a_class_that_says_nothing_has_the_rules_of_all(kind: RequestKind) -> None:
+    assert read(kind) == NO_ERROR_RULES
 
 
 @pytest.mark.parametrize(
     ("kind", "decision", "outcome"),
     [
-        (Kind.FULFILLMENT, FailRequest("No"), Fail("No")),
-        (Kind.TIER_CONFIG, InquireRequest("Which?"), Inquire("Which?")),
-        (Kind.USAGE_FILE, RejectUsageFile("No"), FileAction("reject", {"rejection_note": "No"})),
+        (RequestKind.FULFILLMENT, FailRequest("No"), Fail("No")),
+        (RequestKind.TIER_CONFIG, InquireRequest("Which?"), Inquire("Which?")),
+        (
+            RequestKind.USAGE_FILE,
+            RejectUsageFile("No"),
+            FileAction("reject", {"rejection_note": "No"}),
+        ),
     ],
 )
 def test_the_last_word_is_one_that_the_kind_has(
-    kind: Kind, decision: Exception, outcome: object
+    kind: RequestKind, decision: Exception, outcome: object
 ) -> None:
     assert read(kind, when_exhausted=decision).when_exhausted == outcome
 
@@ -62,18 +66,28 @@ def test_the_last_word_is_one_that_the_kind_has(
 @pytest.mark.parametrize(
     ("kind", "given", "told"),
     [
-        (Kind.USAGE, FailRequest("No"), "FailRequest decides nothing for a usage request; 'park'"),
-        (Kind.USAGE_FILE, InquireRequest("?"), "InquireRequest decides nothing for a usage-file"),
-        (Kind.FULFILLMENT, AcceptUsageFile("x"), "AcceptUsageFile decides nothing"),
-        (Kind.FULFILLMENT, SkipRequest("x"), "to skip decides nothing"),
-        (Kind.FULFILLMENT, RetryRequest("x"), "give 'park', or the decision itself"),
-        (Kind.FULFILLMENT, FileCreationError("x"), "give 'park', or the decision itself"),
-        (Kind.FULFILLMENT, FailRequest, "give 'park', or the decision itself"),
-        (Kind.FULFILLMENT, "fail", "give 'park', or the decision itself"),
-        (Kind.FULFILLMENT, None, "give 'park', or the decision itself"),
+        (
+            RequestKind.USAGE,
+            FailRequest("No"),
+            "FailRequest decides nothing for a usage request; 'park'",
+        ),
+        (
+            RequestKind.USAGE_FILE,
+            InquireRequest("?"),
+            "InquireRequest decides nothing for a usage-file",
+        ),
+        (RequestKind.FULFILLMENT, AcceptUsageFile("x"), "AcceptUsageFile decides nothing"),
+        (RequestKind.FULFILLMENT, SkipRequest("x"), "to skip decides nothing"),
+        (RequestKind.FULFILLMENT, RetryRequest("x"), "give 'park', or the decision itself"),
+        (RequestKind.FULFILLMENT, FileCreationError("x"), "give 'park', or the decision itself"),
+        (RequestKind.FULFILLMENT, FailRequest, "give 'park', or the decision itself"),
+        (RequestKind.FULFILLMENT, "fail", "give 'park', or the decision itself"),
+        (RequestKind.FULFILLMENT, None, "give 'park', or the decision itself"),
     ],
 )
-def test_a_last_word_that_the_kind_has_not_is_refused(kind: Kind, given: object, told: str) -> None:
+def test_a_last_word_that_the_kind_has_not_is_refused(
+    kind: RequestKind, given: object, told: str
+) -> None:
     with pytest.raises(RegistrationError, match=re.escape(told)) as caught:
         read(kind, when_exhausted=given)
     assert str(caught.value).startswith("my_vendor.Orders")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connect_worker.config import Config
-from connect_worker.domain.states import Kind
+from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
 from connect_worker.resources.processor import AutomationProcessor, rules_of
@@ -87,20 +87,20 @@ def usage(**attributes: Any) -> type[UsageAutomation]:
 
 
 @pytest.mark.parametrize(
-    ("now", "visit"),
+    ("now", "cycle"),
     [
         (datetime(2026, 12, 1, 0, 0, tzinfo=UTC), "2026-11"),
         (datetime(2026, 12, 2, 2, 59, tzinfo=UTC), "2026-11"),
         (datetime(2026, 12, 2, 3, 0, tzinfo=UTC), "2026-12"),
     ],
 )
-def test_a_report_is_not_due_before_its_time(now: datetime, visit: str) -> None:
+def test_a_report_is_not_due_before_its_time(now: datetime, cycle: str) -> None:
     due = crontab(day_of_month=2, hour=3, minute=0)
     config = Config.local("https://connect.invalid/public/v1", "SU-000-000-000:key")
-    kind, made = Kind.USAGE, usage(period="month", schedule=due)
+    kind, made = RequestKind.USAGE, usage(period="month", schedule=due)
     processor = AutomationProcessor(kind, lambda: made(config), config)
-    sighting = processor.sighting({"id": "LST-000-000-000"}, now=now.timestamp())
-    assert (sighting.ref.id, sighting.visit) == (f"LST-000-000-000@{visit}", visit)
+    sighting = processor.pending_request({"id": "LST-000-000-000"}, now=now.timestamp())
+    assert (sighting.ref.id, sighting.cycle) == (f"LST-000-000-000@{cycle}", cycle)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from api.scripted import KEY, Call, Reply, Server, serving
 
 from connect_worker.config import Config
-from connect_worker.domain.retry import Cause, account_trouble, cause_of
+from connect_worker.domain.retry import Cause, cause_of, classify_account_error
 from connect_worker.exceptions import (
     FileCreationError,
     FileRetrievalError,
@@ -95,7 +95,7 @@ def test_a_429_is_still_known_as_one() -> None:
     reply = Reply(429, headers={"Retry-After": "7"})
     with serving(reply) as server, pytest.raises(FileCreationError) as raised:
         submit(server)
-    trouble = account_trouble(raised.value)
+    trouble = classify_account_error(raised.value)
     assert trouble is not None
     assert trouble.asked_seconds == 7
     assert isinstance(raised.value.__cause__, RateLimited)
@@ -182,5 +182,5 @@ def test_what_a_template_s_storage_refuses_says_nothing_of_the_account(reply: Re
 
     with pytest.raises(FileRetrievalError, match="PRD-1 can't be downloaded") as raised:
         fetch(play)
-    assert account_trouble(raised.value) is None
+    assert classify_account_error(raised.value) is None
     assert cause_of(raised.value) is Cause.PROCESSOR

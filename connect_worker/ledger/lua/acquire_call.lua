@@ -9,7 +9,7 @@ local interval = tonumber(ARGV[2])
 -- More callers than these do not wait: whoever finds so many turns taken finds a clock set back.
 local MOST_TURNS = 10000
 
-local g = redis.call('HMGET', gate, 'until', 'reason')
+local g = redis.call('HMGET', breaker, 'until', 'reason')
 local paused = number(g[1]) - now
 if paused > 0 then
   return { paused, g[2] or '', 0 }

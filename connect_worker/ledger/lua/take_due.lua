@@ -47,7 +47,7 @@ local function rescue(ref, key, record)
   local attempts = text(record.a) .. ' of ' .. text(max_attempts)
   redis.call('HDEL', key, 'c')
   if record.s == 'posting' or record.a < max_attempts then
-    measure('retries', ref, 'worker died', label_of(redis.call('HMGET', key, 'p', 'm')))
+    count_metric('retries', ref, 'worker died', label_of(redis.call('HMGET', key, 'p', 'm')))
   end
   if record.s == 'posting' then
     redis.call('HSET', key, 's', 'decided', 'r', text(now), 't', text(now),
@@ -73,7 +73,7 @@ for _, ref in ipairs(refs) do
   if not record.s or FINAL[record.s] or record.s == 'parked' then
     -- Its record was deleted by hand; a poll finds the request again.
     redis.call('ZREM', due, ref)
-    redis.call('ZREM', waiting_of(string.match(ref, '^[^:]+')), ref)
+    redis.call('ZREM', unfinished_of(string.match(ref, '^[^:]+')), ref)
   elseif LEASED[record.s] then
     rescue(ref, key, record)
   else

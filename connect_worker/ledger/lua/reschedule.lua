@@ -1,7 +1,7 @@
 -- Give a claim up; the request waits for its time.
 -- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] retry|waiting|decided   ARGV[6] delay, ms
 -- ARGV[7] error   ARGV[8] 1: the attempt is used   ARGV[9] the cause of a retry, or ''
--- ARGV[10] 1: it is "not yet", whose first time in the visit is kept   ARGV[11...] measures
+-- ARGV[10] 1: it is "not yet", whose first time in the cycle is kept   ARGV[11...] metrics
 -- Returns 'ok', 'done', 'lost', or 'undecided' when `decided` is asked for and nothing is stored.
 
 local ref, owner, to, delay = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -32,7 +32,7 @@ end
 local label = move(ref, record.s, to, now + delay)
 release_probe(owner)
 if ARGV[9] ~= '' then
-  measure('retries', ref, ARGV[9], label)
+  count_metric('retries', ref, ARGV[9], label)
 end
 add_measures(11)
 return 'ok'

@@ -1,4 +1,4 @@
--- End a visit that nobody holds: the request was seen with another status.
+-- End a cycle that nobody holds: the request was seen with another status.
 -- ARGV[2] ref   ARGV[3] status   ARGV[4] seen_at, ms   ARGV[5] keep, ms   ARGV[6] this call's token
 -- Returns 1 when it ended by this call, else 0.
 

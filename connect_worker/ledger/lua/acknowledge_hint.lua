@@ -1,10 +1,10 @@
 -- Somebody has looked since the notification with this mark. ARGV[2] name   ARGV[3] mark
 -- Returns 1; or 0 when another notification has come meanwhile. Run twice it answers the same.
 
-local last = redis.call('HGET', base .. 'notices', ARGV[2])
+local last = redis.call('HGET', base .. 'hints', ARGV[2])
 if last and last ~= ARGV[3] then
   return 0
 end
-redis.call('HDEL', base .. 'notices', ARGV[2])
-redis.call('ZREM', base .. 'noticed', ARGV[2])
+redis.call('HDEL', base .. 'hints', ARGV[2])
+redis.call('ZREM', base .. 'hints_due', ARGV[2])
 return 1

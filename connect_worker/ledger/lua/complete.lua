@@ -1,5 +1,5 @@
--- End the visit: its decision is posted.
--- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] outcome   ARGV[6] keep, ms   ARGV[7...] measures
+-- End the cycle: its decision is posted.
+-- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] outcome   ARGV[6] keep, ms   ARGV[7...] metrics
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner, outcome = ARGV[2], ARGV[4], ARGV[5]
@@ -7,7 +7,7 @@ local call = 'settle:' .. outcome
 local record = read(key_of(ref))
 local stands = standing(record, tonumber(ARGV[3]), owner, call)
 if stands == 'ok' then
-  finish(ref, record, 'settled', outcome, ARGV[6], call)
+  finish(ref, record, 'completed', outcome, ARGV[6], call)
   release_probe(owner)
   add_measures(7)
 end

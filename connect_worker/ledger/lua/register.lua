@@ -1,9 +1,9 @@
--- Begin a visit for each request seen waiting that has none.
+-- Begin a cycle for each request seen waiting that has none.
 --
--- ARGV[2] seen_at   ARGV[3] requeue, both ms   ARGV[4] JSON: [[ref, visit or "", product], ...]
--- Returns the positions (from 0) of those whose visit begins.
+-- ARGV[2] seen_at   ARGV[3] requeue, both ms   ARGV[4] JSON: [[ref, cycle or "", product], ...]
+-- Returns the positions (from 0) of those whose cycle begins.
 --
--- Run twice it begins nothing twice; what the lost reply named is published by `wake`.
+-- Run twice it begins nothing twice; what the lost reply named is published by `take_due`.
 
 local seen, requeue = tonumber(ARGV[2]), tonumber(ARGV[3])
 local MAX_NAMES = 20
@@ -29,7 +29,7 @@ local function is_earlier_name(key, name)
   return names and string.find('\n' .. names .. '\n', '\n' .. name .. '\n', 1, true)
 end
 
-local function begins(key, state, visit, lease_end, changed, name)
+local function begins(key, state, cycle, lease_end, changed, name)
   if not state then
     return true
   end
@@ -37,7 +37,7 @@ local function begins(key, state, visit, lease_end, changed, name)
     -- A discarded request is still pending at Connect: a person said to leave it so.
     return FINAL[state] and state ~= 'discarded' and changed < seen
   end
-  if name == visit or changed > seen or (LEASED[state] and lease_end > now) then
+  if name == cycle or changed > seen or (LEASED[state] and lease_end > now) then
     return false
   end
   return not is_earlier_name(key, name)
@@ -55,10 +55,10 @@ local function append_name(names, name)
   return table.concat(all, '\n')
 end
 
-local function begin(ref, key, state, last_visit, name, product)
-  -- A kind's visits are all counted or all named: the last one's name is the count.
-  local visit = name ~= '' and name or text(number(string.match(last_visit or '', '^%d+$')) + 1)
-  local fields = { 's', 'queued', 'v', visit, 'b', text(now), 't', text(now), 'r', text(now),
+local function begin(ref, key, state, last_cycle, name, product)
+  -- A kind's cycles are all counted or all named: the last one's name is the count.
+  local cycle = name ~= '' and name or text(number(string.match(last_cycle or '', '^%d+$')) + 1)
+  local fields = { 's', 'queued', 'v', cycle, 'b', text(now), 't', text(now), 'r', text(now),
                    'w', '1' }
   local counted_as
   local function keep(field, value)
@@ -68,14 +68,14 @@ local function begin(ref, key, state, last_visit, name, product)
     end
   end
   if state then
-    -- The fence goes on growing, and the last call of the old visit can still be repeated.
+    -- The fence goes on growing, and the last call of the old cycle can still be repeated.
     local old = redis.call('HMGET', key, 'f', 'o', 'x', 'p', 'h', 'm')
     keep('f', old[1])
     keep('o', old[2])
     keep('x', old[3])
     counted_as = label_of({ old[4], old[6] })
     product = product ~= '' and product or old[4] or ''
-    keep('h', name ~= '' and append_name(old[5], last_visit) or old[5])
+    keep('h', name ~= '' and append_name(old[5], last_cycle) or old[5])
     leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then
@@ -89,15 +89,15 @@ local function begin(ref, key, state, last_visit, name, product)
 end
 
 local begun = {}
-for index, sighting in ipairs(cjson.decode(ARGV[4])) do
-  local ref, name, product = sighting[1], sighting[2], sighting[3]
+for index, pending in ipairs(cjson.decode(ARGV[4])) do
+  local ref, name, product = pending[1], pending[2], pending[3]
   local key = key_of(ref)
   local f = redis.call('HMGET', key, 's', 'v', 'r', 't', 'k')
   if begins(key, f[1], f[2], number(f[3]), number(f[4]), name) then
     begin(ref, key, f[1], f[2], name, product)
     begun[#begun + 1] = index - 1
   elseif FINAL[f[1]] then
-    -- Still listed: were the record forgotten now, an ended visit would begin again.
+    -- Still listed: were the record forgotten now, an ended cycle would begin again.
     redis.call('PEXPIRE', key, f[5])
   end
 end
