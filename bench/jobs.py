@@ -185,7 +185,7 @@ def sdk_python() -> str:
         NotMeasured: It can't be installed here.
     """
     made = subprocess.run(
-        [sys.executable, str(ROOT / "tests/sandbox/foreign_environment.py")],
+        [sys.executable, str(ROOT / "tests/support/foreign_environment.py")],
         env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         text=True,

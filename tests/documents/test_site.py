@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from connect_worker import exceptions, models, resources
-from documents.blocks import ROOT
+from tests.support.page_blocks import ROOT
 from tools.site import reference, stage
 from tools.site.whole import faults
 

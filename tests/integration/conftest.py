@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sandbox.running import Client, running_sandbox
 
 from connect_worker.domain.states import RequestKind
-
-from .workplace import Workplace, automation
+from tests.support.engine_harness import Workplace, automation
+from tests.support.sandbox_server import Client, running_sandbox
 
 Open = Callable[..., Workplace]
 

@@ -1,23 +1,23 @@
 """The promises that are switched off, how, and the tests that must notice.
 
 A new promise gets a row here with the tests that hold it. An edit's text must occur exactly once in
-its file: a row can't outlive the code it was written for (tests/unit/test_mutants.py).
+its file: a row can't outlive the code it was written for (tests/unit/tools/test_mutants.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ACCOUNTS = "tests/accounts/test_one_in_trouble.py::"
+ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 STEPS = "tests/faults/test_steps.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
-FOREIGN = "tests/webhook/test_accounts.py::"
-NOTICED = "tests/webhook/test_at_once.py::"
-UNTOLD = "tests/webhook/test_trouble.py::"
+FOREIGN = "tests/faults/webhook/test_accounts.py::"
+NOTICED = "tests/faults/webhook/test_at_once.py::"
+UNTOLD = "tests/faults/webhook/test_trouble.py::"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sandbox.running import API_KEY, running_sandbox
 
 from connect_worker.config import Config
 from connect_worker.resources import Directory, FulfillmentAutomation
 from connect_worker.rql import Query, statuses_of, to_query
 from connect_worker.sandbox import rql
 from connect_worker.sandbox.rql import Comparison, Membership, Nothing
+from tests.support.sandbox_server import API_KEY, running_sandbox
 
 from .test_queries import on_the_wire
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sandbox.running import API_KEY, Client, running_sandbox
 
 from connect_worker.config import Config
+from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 
 
 @pytest.fixture(scope="session")

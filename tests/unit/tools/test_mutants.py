@@ -1,0 +1,157 @@
+"""The mutation proof refuses whatever would make it prove nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.mutants.__main__ import main
+from tools.mutants.copied import Copied, MissedError, WrongCodeError, replaced
+from tools.mutants.table import MUTANTS, Edit, Mutant
+from tools.mutants.verdict import FAILED, PASSED, Told, Verdict, of_failure, of_run, read_report
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
+def test_each_mutant_fits_the_code_and_names_tests_that_exist(mutant: Mutant) -> None:
+    for edit in mutant.edits:
+        text = (ROOT / edit.path).read_text()
+        assert replaced(text, edit) != text
+    for test in mutant.tests:
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text()
+
+
+@pytest.mark.parametrize(("text", "times"), [("", 0), ("let go; let go", 2)])
+def test_an_edit_that_does_not_fit_once_is_refused_with_its_file_and_text(
+    text: str, times: int
+) -> None:
+    with pytest.raises(MissedError) as caught:
+        replaced(text, Edit("a/file.py", "let go", "hold"))
+    assert str(caught.value) == f"a/file.py: found {times} times, not once:\nlet go"
+
+
+@pytest.mark.parametrize(
+    ("why", "verdict"),
+    [
+        ("assert 2 == 1", Verdict.FAILED),
+        ("AssertionError: a message without a claim costs no attempt", Verdict.FAILED),
+        ("ValueError: too many values to unpack (expected 1)", Verdict.FAILED),
+        ("ImportError: cannot import name 'Pulse'", Verdict.BROKEN),
+        ("AssertionError: one ended:\nSyntaxError: invalid syntax", Verdict.BROKEN),
+        ("AssertionError: not within 60.0 s: every request is resolved", Verdict.BROKEN),
+        ("worker 'gw0' crashed while running 'a test'", Verdict.BROKEN),
+    ],
+)
+def test_only_a_broken_promise_catches_a_mutant(why: str, verdict: Verdict) -> None:
+    assert of_failure(why, waits=False) is verdict
+
+
+def test_a_wait_in_vain_catches_a_mutant_whose_promise_is_that_something_happens() -> None:
+    assert of_failure("AssertionError: not within 60.0 s: done", waits=True) is Verdict.FAILED
+
+
+REPORT = """<testsuites><testsuite>
+<testcase name="good"/>
+<testcase name="caught"><failure message="assert 2 == 1">…</failure></testcase>
+<testcase name="harness"><error message="failed on setup">…</error></testcase>
+<testcase name="absent"><skipped message="no server"/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_the_report_tells_failures_from_errors_and_skipped_tests(tmp_path: Path) -> None:
+    path = tmp_path / "report.xml"
+    path.write_text(REPORT)
+    told = {item.test: item.verdict for item in read_report(path, waits=False)}
+    assert told == {
+        "good": Verdict.PASSED,
+        "caught": Verdict.FAILED,
+        "harness": Verdict.BROKEN,
+        "absent": Verdict.BROKEN,
+    }
+
+
+GOOD, BAD, ODD = (Told(verdict, verdict) for verdict in Verdict)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "told", "verdict"),
+    [
+        (PASSED, [GOOD], Verdict.PASSED),
+        (FAILED, [GOOD, BAD], Verdict.FAILED),
+        (FAILED, [BAD, ODD], Verdict.BROKEN),
+        (PASSED, [], Verdict.BROKEN),
+        # pytest's "interrupted", "internal error" and "no such test".
+        (2, [BAD], Verdict.BROKEN),
+        (3, [BAD], Verdict.BROKEN),
+        (4, [], Verdict.BROKEN),
+    ],
+)
+def test_a_run_is_no_proof_when_anything_but_assertions_failed(
+    exit_code: int, told: list[Told], verdict: Verdict
+) -> None:
+    assert of_run(exit_code, told) is verdict
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Copied:
+    """A copy of a small repository whose original is still there, as this one's is."""
+    original = tmp_path / "original"
+    (original / "connect_worker").mkdir(parents=True)
+    (original / "connect_worker/__init__.py").write_text("WHERE = 'here'\n")
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=original, check=True)
+    (original / "untracked.py").touch()
+    (tmp_path / "copy").mkdir()
+    return Copied(original, tmp_path / "copy")
+
+
+def run_in(tree: Copied, directory: Path, *arguments: str) -> str:
+    """Start a process of the role that the arguments name; what it prints."""
+    code = "import connect_worker; print(connect_worker.WHERE)"
+    command = [sys.executable, "-c", code, *arguments]
+    ran = subprocess.run(
+        command, cwd=directory, env=tree.environment(), check=True, capture_output=True, text=True
+    )
+    return ran.stdout.strip()
+
+
+def test_a_copy_has_the_tracked_files_and_its_edits(tree: Copied) -> None:
+    tree.change([Edit("connect_worker/__init__.py", "here", "there")])
+    assert not (tree.directory / "untracked.py").exists()
+    assert run_in(tree, tree.directory) == "there"
+    assert "here" in (tree.original / "connect_worker/__init__.py").read_text()
+
+
+def test_the_copys_own_code_is_seen_in_each_kind_of_process(tree: Copied) -> None:
+    with pytest.raises(WrongCodeError, match="never seen"):
+        tree.demand_own_code()
+    for role in ("", "worker", "beat"):
+        run_in(tree, tree.directory, role)
+    with pytest.raises(WrongCodeError, match=r"never seen .*: connect_worker\.sandbox$"):
+        tree.demand_own_code()
+    run_in(tree, tree.directory, "connect_worker.sandbox")
+    tree.demand_own_code()
+
+
+def test_a_process_that_runs_the_originals_code_is_told(tree: Copied) -> None:
+    for role in ("", "worker", "beat", "connect_worker.sandbox"):
+        run_in(tree, tree.directory, role)
+    # `python -c` looks into its working directory before anything else.
+    run_in(tree, tree.original, "worker")
+    with pytest.raises(WrongCodeError, match=r"not the copy's: .*connect_worker/__init__\.py"):
+        tree.demand_own_code()
+
+
+def test_the_tool_ends_with_2_and_runs_nothing_when_its_table_is_out_of_date(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = Mutant("gone", (Edit("Makefile", "no such text", ""),), ())
+    assert main([], mutants=[gone]) == 2
+    said = capsys.readouterr()
+    assert "Makefile: found 0 times, not once:\nno such text" in said.err
+    assert said.out == ""
