@@ -13,7 +13,6 @@ from api.scripted import Call, Reply, error_document, serving
 from test_seed_surface import CLASSES
 
 from connect_worker import exceptions
-from connect_worker.api import to_query
 from connect_worker.config import Config
 from connect_worker.exceptions import FailRequest, FileCreationError, FileRetrievalError
 from connect_worker.models import (
@@ -37,6 +36,7 @@ from connect_worker.resources import (
     UsageAutomation,
     UsageFileAutomation,
 )
+from connect_worker.rql import to_query
 
 KEY = "SU-111-222-333:test"
 URL = "https://connect.example.org/public/v1"

@@ -12,7 +12,7 @@ from acceptance.stack import assert_each_resolved_once
 from faults_redis.server import running_server
 
 from connect_worker.devtools.embedded_redis import HOST
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.states import RequestKind
 
 from .stack import WebhookStack, signed
