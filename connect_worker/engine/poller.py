@@ -15,8 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from connect_worker.domain.change_hints import ChangeHint
-from connect_worker.domain.kinds import status_of
+from connect_worker.domain.kinds import ChangeHint, status_of
 from connect_worker.domain.retry import as_account_paused, classify_account_error
 from connect_worker.domain.states import (
     PendingRequest,

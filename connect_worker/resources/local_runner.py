@@ -10,11 +10,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.outcomes import Outcome
 from connect_worker.domain.retry import Cause, classify_account_error
-from connect_worker.domain.routing import NO_BACKLOG, Backlog, Registration, Registry
-from connect_worker.domain.states import JSON, Claim, PendingRequest, RequestKey
+from connect_worker.domain.routing import Registration, Registry
+from connect_worker.domain.states import (
+    JSON,
+    NO_BACKLOG,
+    Backlog,
+    Claim,
+    PendingRequest,
+    RequestKey,
+)
 from connect_worker.engine.job import Job, JobResult, JobStatus
 from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import Lease, LeaseKeeper

@@ -14,9 +14,15 @@ from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of, status_of
 from connect_worker.domain.outcomes import NoDecision, Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
-from connect_worker.domain.routing import PRIORITIES, Route
 from connect_worker.domain.schedule import Crontab, is_crontab, last_time
-from connect_worker.domain.states import JSON, PendingRequest, RequestKey, RequestKind
+from connect_worker.domain.states import (
+    JSON,
+    PRIORITIES,
+    PendingRequest,
+    RequestKey,
+    RequestKind,
+    Route,
+)
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.exceptions import (

@@ -33,7 +33,7 @@ from typing import IO, Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from connect_worker.exceptions import InvalidUsage
-from connect_worker.models import UsageRecord
+from connect_worker.models.usage import UsageRecord
 
 Cell = str | int | float | None
 

@@ -13,9 +13,9 @@ from connect_worker.engine.job import JobStatus
 from connect_worker.exceptions import FailRequest, InvalidStep, RetryRequest, SkipRequest
 from connect_worker.models import ActivationTileResponse
 from connect_worker.resources import FulfillmentAutomation
+from tests.support.engine_harness import Workplace
 
 from .conftest import Open
-from .workplace import Workplace
 
 
 def purchase(opened: Workplace) -> RequestKey:
