@@ -67,7 +67,6 @@ def run_job(runtime: Runtime, ref: RequestKey) -> JobResult:
                 product = product_of(ref.kind, document)
                 result = _snooze(runtime, job, f"left alone: no processor for product {product}")
             elif isinstance(outcome := _process(runtime, job, processor), _Superseded):
-                logger.warning(LogEvent("job.superseded", status=outcome.status, decision="none"))
                 result = _supersede(runtime, job, outcome.status)
             else:
                 decision = job.decide(outcome)
@@ -137,11 +136,13 @@ def _is_pending(processor: Processor | None, job: Job) -> bool:
 
     Without a processor, nobody knows which statuses are pending; only a deleted request is not.
     """
+    if status_of(job.document) == "deleted":
+        return False
     if processor is None:
-        return status_of(job.document) != "deleted"
+        return True
     cycle = cycle_of(job.ref.kind, job.document)
     is_later = cycle is not None and not job.claim.cycle.isdigit() and cycle != job.claim.cycle
-    return status_of(job.document) != "deleted" and processor.awaits(job.document) and not is_later
+    return processor.awaits(job.document) and not is_later
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +168,10 @@ def _process(runtime: Runtime, job: Job, processor: Processor) -> Outcome | _Sup
             return outcome
         if isinstance(error, (BadRequest, NotFound)):
             # Connect refused a call of the processor itself: perhaps it was decided meanwhile.
-            document = _fetch(runtime, job)
+            status = status_of(_fetch(runtime, job))
             if not _is_pending(processor, job):
-                return _Superseded(status_of(document))
+                logger.warning(LogEvent("job.superseded", status=status, decision="none"))
+                return _Superseded(status)
         raise
 
 
