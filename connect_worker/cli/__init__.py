@@ -10,6 +10,7 @@ import click
 from connect_worker.cli.actions import discard, repost, rerun
 from connect_worker.cli.completion import completion
 from connect_worker.cli.console import console
+from connect_worker.cli.demo import demo
 from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.metrics import metrics
@@ -21,7 +22,6 @@ from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
 from connect_worker.cli.try_command import try_out
 from connect_worker.cli.webhook import webhook
-from connect_worker.devtools.demo import demo
 
 __all__ = ["main"]
 

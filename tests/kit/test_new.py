@@ -61,14 +61,14 @@ def test_its_tests_pass_at_once(project: Path) -> None:
 @pytest.mark.acceptance
 def test_its_demo_resolves_every_request_once(project: Path) -> None:
     said = make(project, "demo", UNTIL_DONE, *HERE)
-    assert "Every request was resolved exactly once, says the sandbox: 10 in" in said
+    assert "Every request was decided exactly once, the sandbox reports: 10 in" in said
 
 
 @pytest.mark.long
 def test_both_commands_pass_in_an_environment_of_its_own(tmp_path: Path) -> None:
     project = made(tmp_path / "my-vendor")
     assert "6 passed" in make(project, "test", f"PYTHON={sys.executable}", seconds=1200)
-    assert "resolved exactly once" in make(project, "demo", UNTIL_DONE)
+    assert "decided exactly once" in make(project, "demo", UNTIL_DONE)
 
 
 @pytest.mark.long
