@@ -106,18 +106,16 @@ def demo(
     from rich.console import Console
 
     from connect_worker.devtools.demo import DemoOptions, run
-    from connect_worker.devtools.environment import resolve_paths
+    from connect_worker.devtools.environment import SandboxOptions
+    from connect_worker.devtools.stack import resolve_paths
 
     options = DemoOptions(
-        processors=resolve_paths(processors.split(",")) if processors else (),
-        requests=requests,
+        sandbox=SandboxOptions(sandbox_port, requests, seed, latency_ms),
         workers=workers,
         concurrency=concurrency,
         flower_port=flower_port,
         redis_port=redis_port,
-        sandbox_port=sandbox_port,
-        seed=seed,
-        latency_ms=latency_ms,
+        processors=resolve_paths(processors.split(",")) if processors else (),
     )
     timeout = timeout_seconds if exit_when_done else None
     raise SystemExit(run(options, timeout_seconds=timeout, log_dir=log_dir, console=Console()))

@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.devtools.processes import Child
-from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import DemoProgress
 from connect_worker.operations.status import KindCounts
 
@@ -93,9 +92,9 @@ class Dashboard:
     """All that the demo shows at one moment."""
 
     progress: DemoProgress
-    stack: RunningStack
-    log_dir: Path
     throughput: Throughput
+    #: Places where the user can see more, by name.
+    addresses: Mapping[str, str]
     #: Names of the workers that ended by themselves.
     ended_workers: tuple[str, ...] = ()
     is_stopping: bool = False
@@ -197,9 +196,8 @@ def _addresses(dashboard: Dashboard) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("Flower", dashboard.stack.flower_url)
-    grid.add_row("Sandbox", f"{dashboard.stack.sandbox.url}/sandbox/report")
-    grid.add_row("Logs", str(dashboard.log_dir))
+    for name, address in dashboard.addresses.items():
+        grid.add_row(name, address)
     return grid
 
 

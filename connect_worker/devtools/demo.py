@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from connect_worker.devtools.dashboard import Dashboard, Screen, Throughput
 from connect_worker.devtools.embedded_redis import find_server, is_free
 from connect_worker.devtools.environment import (
     PROCESSORS,
+    SandboxAddress,
     SandboxOptions,
-    uncovered_kinds,
     worker_environment,
 )
 from connect_worker.devtools.processes import (
@@ -29,7 +29,7 @@ from connect_worker.devtools.processes import (
     Processes,
     StopSignals,
 )
-from connect_worker.devtools.stack import RunningStack, Stack
+from connect_worker.devtools.stack import Stack, uncovered_kinds
 from connect_worker.devtools.verdict import (
     DemoEnd,
     DemoProgress,
@@ -57,16 +57,22 @@ TIMEOUT_SECONDS = 10.0
 class DemoOptions:
     """What the user chooses; port 0 takes a free one."""
 
-    requests: int = 200
+    sandbox: SandboxOptions = field(default_factory=SandboxOptions)
     workers: int = 1
     concurrency: int = 2
     flower_port: int = 0
     redis_port: int = 0
-    sandbox_port: int = 0
-    seed: int = 1
-    latency_ms: float = 0.0
     #: Modules or `.py` paths; the project's examples when empty.
     processors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The addresses of the demo's servers."""
+
+    sandbox: SandboxAddress
+    redis_url: str
+    flower_url: str
 
 
 def run(
@@ -134,13 +140,7 @@ def _start(
     stack = Stack(processes, *([Path.cwd()] if options.processors else []))
     redis_url = stack.start_redis(program, port=options.redis_port)
     sandbox = stack.start_sandbox(
-        SandboxOptions(
-            port=options.sandbox_port,
-            requests=options.requests,
-            seed=options.seed,
-            latency_ms=options.latency_ms,
-            without=uncovered_kinds(options.processors),
-        )
+        replace(options.sandbox, without=uncovered_kinds(options.processors))
     )
     environment = worker_environment(
         stack.environment,
@@ -148,12 +148,11 @@ def _start(
         sandbox=sandbox,
         processors=options.processors or PROCESSORS,
     )
-    flower, flower_port = stack.start_flower(environment, port=options.flower_port)
     for number in range(1, options.workers + 1):
         stack.start_worker(environment, number=number, concurrency=options.concurrency)
-    # Flower shows only the events that it receives. So beat starts after Flower: before the first
-    # poll there are no events.
-    flower_url = stack.until_flower_answers(flower, flower_port)
+    # Flower shows only the jobs of which it receives events. So beat, which schedules the polls,
+    # starts after Flower answers.
+    flower_url = stack.start_flower(environment, port=options.flower_port)
     stack.start_beat(environment)
     return RunningStack(sandbox, redis_url, flower_url)
 
@@ -174,7 +173,12 @@ def _watch(
         if (progress := reader.progress()) is not None:
             idle_readings = idle_readings + 1 if progress.is_idle else 0
             throughput.record(completed=progress.total.settled, active=progress.total.active)
-            screen.show(Dashboard(progress, stack, processes.directory, throughput, ended))
+            addresses = {
+                "Flower": stack.flower_url,
+                "Sandbox": f"{stack.sandbox.url}/sandbox/report",
+                "Logs": str(processes.directory),
+            }
+            screen.show(Dashboard(progress, throughput, addresses, ended))
         if timeout_seconds is not None:
             is_late = throughput.elapsed_seconds > timeout_seconds
             if is_late or idle_readings >= IDLE_READINGS:
@@ -256,7 +260,7 @@ def _require_free_ports(options: DemoOptions) -> None:
     ports = {
         "--flower-port": options.flower_port,
         "--redis-port": options.redis_port,
-        "--sandbox-port": options.sandbox_port,
+        "--sandbox-port": options.sandbox.port,
     }
     for option, port in ports.items():
         if port and not is_free(port):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,6 @@ import click
 import connect_worker
 from connect_worker.devtools.embedded_redis import HOST
 from connect_worker.domain.states import RequestKind
-from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.discovery import find_automations, parted
 
 #: The package that has the demo's processors, and its modules.
 EXAMPLES = "examples"
@@ -78,30 +76,6 @@ def find_root() -> Path:
         f"There is no tasks/ and no celeryconfig.py in {candidates[0]} or beside the package. "
         "Run this command in the project's folder."
     )
-
-
-def resolve_paths(processors: Iterable[str]) -> tuple[str, ...]:
-    """Return names of modules unchanged, and paths of `.py` files as absolute paths."""
-    parts = (parted(processor.strip()) for processor in processors)
-    return tuple(
-        (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
-        for name, only in parts
-    )
-
-
-def uncovered_kinds(processors: Sequence[str]) -> tuple[RequestKind, ...]:
-    """Return the kinds for which these modules have no processor; () for no modules.
-
-    Raises:
-        ClickException: A module can't be imported.
-    """
-    if not processors:
-        return ()
-    try:
-        covered = {automation.kind for automation in find_automations(processors)}
-    except RegistrationError as error:
-        raise click.ClickException(str(error).removeprefix("CONNECT_PROCESSORS: ")) from error
-    return tuple(kind for kind in RequestKind if kind not in covered)
 
 
 def base_environment(root: Path, directory: Path, *modules: Path) -> dict[str, str]:

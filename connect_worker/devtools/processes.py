@@ -40,22 +40,19 @@ def until(
     *,
     seconds: float,
     otherwise: Callable[[], Exception],
-    check: Callable[[], object] = lambda: None,
     wait: Callable[[float], None] = time.sleep,
 ) -> T:
     """Wait until a condition holds and return its value.
 
     Args:
-        condition: Called every few milliseconds; holds when its value is true.
+        condition: Called every few milliseconds; holds when its value is true. It may raise an
+            exception when waiting is pointless.
         seconds: How long to wait at most.
         otherwise: Makes the exception to raise after that time.
-        check: Called after each failed attempt; raises when waiting is pointless, for instance
-            because a process has ended.
         wait: Lets the time between two attempts pass.
     """
     give_up = time.monotonic() + seconds
     while not (value := condition()):
-        check()
         if time.monotonic() > give_up:
             raise otherwise()
         wait(CHECK_SECONDS)
@@ -250,15 +247,15 @@ class Processes:
             ProcessError: It ended or took too long, or a process other than a worker ended.
         """
 
-        def check() -> None:
+        def condition() -> bool:
             if child in self.require_running(may_end="worker"):
                 raise child.end_error()
+            return is_ready()
 
         until(
-            is_ready,
+            condition,
             seconds=seconds,
             otherwise=lambda: child.error(f"did not answer for {seconds:.0f} seconds"),
-            check=check,
             wait=self._wait,
         )
 

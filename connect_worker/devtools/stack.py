@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+import click
 
 from connect_worker.devtools.embedded_redis import (
     HOST,
@@ -23,19 +24,13 @@ from connect_worker.devtools.environment import (
     sandbox_command,
 )
 from connect_worker.devtools.processes import Child, Processes
+from connect_worker.domain.states import RequestKind
+from connect_worker.exceptions import RegistrationError
+from connect_worker.resources.discovery import find_automations, parted
 
 FLOWER_PORT = 5555
 #: A worker finishes its jobs before it ends.
 WORKER_GRACE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunningStack:
-    """The addresses of a stack that runs."""
-
-    sandbox: SandboxAddress
-    redis_url: str
-    flower_url: str
 
 
 class Stack:
@@ -106,24 +101,44 @@ class Stack:
         command = celery_command("beat", "-l", log_level)
         return self._processes.start("beat", command, environment=environment)
 
-    def start_flower(self, environment: Mapping[str, str], *, port: int = 0) -> tuple[Child, int]:
-        """Start Flower for this machine only; return at once with its port.
+    def start_flower(self, environment: Mapping[str, str], *, port: int = 0) -> str:
+        """Start Flower for this machine only, and return its address once it answers.
 
         Args:
             environment: The workers' environment.
             port: 0 takes 5555, or a free port where 5555 is taken.
+
+        Raises:
+            ProcessError: It did not start.
         """
         number = port or (FLOWER_PORT if is_free(FLOWER_PORT) else free_port())
         command = celery_command(
             "flower", f"--address={HOST}", f"--port={number}", "--read-only=True"
         )
-        return self._processes.start("flower", command, environment=environment), number
+        child = self._processes.start("flower", command, environment=environment)
+        self._processes.until_ready(child, lambda: is_answering(number))
+        return f"http://{HOST}:{number}"
 
-    def until_flower_answers(self, flower: Child, port: int) -> str:
-        """Wait for Flower and return its address.
 
-        Raises:
-            ProcessError: It did not start.
-        """
-        self._processes.until_ready(flower, lambda: is_answering(port))
-        return f"http://{HOST}:{port}"
+def resolve_paths(processors: Iterable[str]) -> tuple[str, ...]:
+    """Return names of modules unchanged, and paths of `.py` files as absolute paths."""
+    parts = (parted(processor.strip()) for processor in processors)
+    return tuple(
+        (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
+        for name, only in parts
+    )
+
+
+def uncovered_kinds(processors: Sequence[str]) -> tuple[RequestKind, ...]:
+    """Return the kinds for which these modules have no processor; () for no modules.
+
+    Raises:
+        ClickException: A module can't be imported.
+    """
+    if not processors:
+        return ()
+    try:
+        covered = {automation.kind for automation in find_automations(processors)}
+    except RegistrationError as error:
+        raise click.ClickException(str(error).removeprefix("CONNECT_PROCESSORS: ")) from error
+    return tuple(kind for kind in RequestKind if kind not in covered)

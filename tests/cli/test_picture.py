@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from connect_worker.devtools.dashboard import Dashboard, Throughput
-from connect_worker.devtools.environment import SandboxAddress
-from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import DemoProgress
 from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger import MemoryLedger
@@ -44,12 +41,12 @@ def dashboard() -> Dashboard:
     throughput = Throughput(clock=lambda: next(times, 5.0))
     throughput.record(completed=0, active=120)
     throughput.record(completed=40, active=120)
-    stack = RunningStack(
-        SandboxAddress("http://127.0.0.1:41000", "", ""),
-        "redis://127.0.0.1:1/0",
-        "http://127.0.0.1:5555",
-    )
-    return Dashboard(AT_WORK, stack, Path("/logs"), throughput)
+    addresses = {
+        "Flower": "http://127.0.0.1:5555",
+        "Sandbox": "http://127.0.0.1:41000/sandbox/report",
+        "Logs": "/logs",
+    }
+    return Dashboard(AT_WORK, throughput, addresses)
 
 
 def drawn(dashboard: Dashboard, *, width: int) -> list[str]:
