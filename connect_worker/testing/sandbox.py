@@ -14,7 +14,9 @@ from connect_worker.devtools.environment import SandboxAddress, SandboxOptions
 from connect_worker.devtools.processes import Processes, until
 from connect_worker.devtools.stack import Stack
 from connect_worker.domain.states import JSON, RequestKind
-from connect_worker.models import BaseModel, Fulfillment, TierConfigRequest, UsageFile, UsageListing
+from connect_worker.models.base import BaseModel
+from connect_worker.models.requests import Fulfillment, TierConfigRequest
+from connect_worker.models.usage import UsageFile, UsageListing
 
 TIMEOUT_SECONDS: Final = 20.0
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from connect_worker import exceptions, models, resources
-from documents.blocks import ROOT
+from tests.support.page_blocks import ROOT
 from tools.site import pages, reference
 from tools.site.html_check import find_problems
 

@@ -1,23 +1,23 @@
 """The promises that mutants switch off, the edits that do it, and the tests that must fail.
 
 Add a row for a new promise, with the tests that check it. The text of an edit must occur exactly
-once in its file, so that a row cannot outlive its code (tests/unit/test_mutants.py).
+once in its file, so that a row cannot outlive its code (tests/unit/tools/test_mutants.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ACCOUNTS = "tests/accounts/test_one_in_trouble.py::"
+ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 STEPS = "tests/faults/test_steps.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
-FOREIGN = "tests/webhook/test_accounts.py::"
-NOTICED = "tests/webhook/test_at_once.py::"
-UNTOLD = "tests/webhook/test_trouble.py::"
+FOREIGN = "tests/faults/webhook/test_accounts.py::"
+NOTICED = "tests/faults/webhook/test_at_once.py::"
+UNTOLD = "tests/faults/webhook/test_trouble.py::"
 
 
 @dataclass(frozen=True, slots=True)
