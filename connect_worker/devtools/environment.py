@@ -73,7 +73,7 @@ def find_root() -> Path:
         if (folder / "tasks").is_dir() and (folder / "celeryconfig.py").is_file():
             return folder
     raise click.ClickException(
-        f"There is no tasks/ and no celeryconfig.py in {candidates[0]} or beside the package. "
+        f"There is no tasks/ and no celeryconfig.py in {candidates[0]} or next to the package. "
         "Run this command in the project's folder."
     )
 

@@ -18,6 +18,8 @@ from rich.table import Table
 from connect_worker.domain.states import RequestKind
 from connect_worker.operations.status import KindCounts
 
+JSON = Any
+
 
 @dataclass(frozen=True, slots=True)
 class DemoProgress:
@@ -49,8 +51,6 @@ class DemoProgress:
             count <= self.rows[kind].parked for kind, count in self.open_requests.items()
         )
 
-
-JSON = Any
 
 #: The first statuses of requests that the vendor has to decide.
 _WAITING = frozenset({"pending", "ready", "draft", "listed"})
@@ -231,9 +231,10 @@ def _failure(end: DemoResult) -> list[str]:
     lines = []
     if end.timeout_seconds is not None:
         lines.append(f"The time limit of {end.timeout_seconds:g} seconds is over.")
-    lines.append(
-        f"{verdict.violations()} of {verdict.total} requests were not decided exactly once:"
-    )
+    if verdict.problems:
+        lines.append(
+            f"{verdict.violations()} of {verdict.total} requests were not decided exactly once:"
+        )
     shown = verdict.problems[:_SHOWN_PROBLEMS]
     lines += [f"  {problem.request_id}: {problem.reason}" for problem in shown]
     if rest := len(verdict.problems) - len(shown):
