@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.support.browser import running_chromium
 from tests.support.two_accounts import Estate, running_estate
 
 
@@ -12,3 +14,9 @@ from tests.support.two_accounts import Estate, running_estate
 def estate(tmp_path: Path) -> Iterator[Estate]:
     with running_estate(tmp_path) as estate:
         yield estate
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +11,7 @@ from connect_worker.config import Config, use_config
 from connect_worker.resources.automation import Automation
 from examples import vendor
 from tests.support.page_blocks import BLOCKS, Block
-from tests.support.sandbox_server import API_KEY, Client, running_sandbox
+from tests.support.sandbox_server import API_KEY, Client
 
 #: pytest runs what begins as a test, with all of its page: tests/documents/test_testing_page.py.
 TESTS = re.compile(r"^def test_", re.MULTILINE)
@@ -33,10 +32,9 @@ class MySystem:
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    with running_sandbox("--requests", "20") as client:
-        monkeypatch.setenv("VENDOR_URL", f"{client.root}/vendor")
-        yield client
+def sandbox(shared_sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setenv("VENDOR_URL", f"{shared_sandbox.root}/vendor")
+    return shared_sandbox
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)

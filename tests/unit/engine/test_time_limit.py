@@ -91,7 +91,7 @@ def test_the_place_is_the_innermost_one_of_the_users_code() -> None:
     place = place_of(sys._current_frames()[thread.ident or 0])
     may_go.set()
     thread.join()
-    assert place.startswith("test_deadline.py, line ")
+    assert place.startswith("test_time_limit.py, line ")
     assert place.endswith(", in deep")
 
 

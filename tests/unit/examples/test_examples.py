@@ -16,23 +16,16 @@ from examples.resellers import Resellers
 from examples.usage_reports import MOST_ASSETS, MonthlyUsage
 from examples.usage_reviews import UsageReview
 from examples.vendor import create_tenant
-from tests.support.sandbox_server import API_KEY, Client, running_sandbox
+from tests.support.sandbox_server import API_KEY, Client
 
 Report = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Client]:
-    with running_sandbox("--requests", "40") as client:
-        yield client
-
-
 @pytest.fixture
-def sandbox(process: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+def sandbox(shared_sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A sandbox as it was seeded, and the vendor's system in it."""
-    process.control("POST", "reset")
-    monkeypatch.setenv("VENDOR_URL", f"{process.root}/vendor/")
-    return process
+    monkeypatch.setenv("VENDOR_URL", f"{shared_sandbox.root}/vendor/")
+    return shared_sandbox
 
 
 @pytest.fixture
