@@ -66,8 +66,8 @@ REPORT = """<testsuites><testsuite>
 def test_the_report_tells_failures_from_errors_and_skipped_tests(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     path.write_text(REPORT)
-    told = {item.test: item.verdict for item in read_report(path, waits=False)}
-    assert told == {
+    ended = {item.test: item.verdict for item in read_report(path, waits=False)}
+    assert ended == {
         "good": Verdict.PASSED,
         "caught": Verdict.FAILED,
         "harness": Verdict.BROKEN,
@@ -79,7 +79,7 @@ GOOD, BAD, ODD = (Told(verdict, verdict) for verdict in Verdict)
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "told", "verdict"),
+    ("exit_code", "ends", "verdict"),
     [
         (PASSED, [GOOD], Verdict.PASSED),
         (FAILED, [GOOD, BAD], Verdict.FAILED),
@@ -92,9 +92,9 @@ GOOD, BAD, ODD = (Told(verdict, verdict) for verdict in Verdict)
     ],
 )
 def test_a_run_is_no_proof_when_anything_but_assertions_failed(
-    exit_code: int, told: list[Told], verdict: Verdict
+    exit_code: int, ends: list[Told], verdict: Verdict
 ) -> None:
-    assert of_run(exit_code, told) is verdict
+    assert of_run(exit_code, ends) is verdict
 
 
 @pytest.fixture
