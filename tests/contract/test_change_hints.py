@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 import redis
 
-from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger

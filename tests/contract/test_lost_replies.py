@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, PendingRequest, PollReport, RequestKind, State
+from connect_worker.domain.states import (
+    Claim,
+    Limit,
+    Limits,
+    PendingRequest,
+    PollReport,
+    RequestKind,
+    State,
+)
 from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, source
 from tests.support.ledger_factories import (

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, ClaimDenied, RequestKey, State
+from connect_worker.domain.states import Claim, ClaimDenied, Limit, Limits, RequestKey, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger, RedisLedger
 from tests.support.ledger_factories import (

@@ -7,8 +7,15 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from connect_worker.domain.routing import Limit, Limits
-from connect_worker.domain.states import Claim, ClaimDenied, RequestKey, RequestKind, State
+from connect_worker.domain.states import (
+    Claim,
+    ClaimDenied,
+    Limit,
+    Limits,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
 from tests.support.ledger_factories import APPROVE, LONG, Clock, assert_consistent, look, see, woken

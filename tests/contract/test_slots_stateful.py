@@ -24,14 +24,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from connect_worker.domain.routing import Limit, Limits, limit_for
 from connect_worker.domain.states import (
     Claim,
     ClaimDenied,
+    Limit,
+    Limits,
     PendingRequest,
     RequestKey,
     RequestKind,
     State,
+    limit_for,
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost

@@ -17,9 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 
-from connect_worker.domain.routing import Backlog
 from connect_worker.domain.states import (
     JSON,
+    Backlog,
     Claim,
     DueBatch,
     PendingRequest,

@@ -6,8 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from connect_worker.domain.routing import Backlog
-from connect_worker.domain.states import ClaimDenied, DueBatch, RequestKey, RequestKind, State
+from connect_worker.domain.states import (
+    Backlog,
+    ClaimDenied,
+    DueBatch,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import MemoryLedger
 from tests.support.ledger_factories import (

@@ -9,10 +9,10 @@ from typing import Any
 
 from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.retry import RetryPolicy
-from connect_worker.domain.routing import Backlog, Registration, Registry
-from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord
+from connect_worker.domain.routing import Registration, Registry
+from connect_worker.domain.states import Backlog, RequestKey, RequestKind, RequestRecord
 from connect_worker.engine.job_runner import JobResult, run_job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.poller import PollResult, poll

@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, unquote
 import pytest
 
 from connect_worker import exceptions
-from connect_worker.api import to_query
 from connect_worker.config import Config
 from connect_worker.exceptions import FailRequest, FileCreationError, FileRetrievalError
 from connect_worker.models import (
@@ -35,6 +34,7 @@ from connect_worker.resources import (
     UsageAutomation,
     UsageFileAutomation,
 )
+from connect_worker.rql import to_query
 from tests.support.scripted_server import Call, Reply, error_document, serving
 
 from .test_seed_surface import CLASSES

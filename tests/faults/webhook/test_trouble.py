@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connect_worker.devtools.embedded_redis import HOST
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.states import RequestKind
 from tests.support.redis_process import running_server
 from tests.support.stack import assert_each_resolved_once

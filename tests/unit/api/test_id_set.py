@@ -1,4 +1,4 @@
-"""`Names` tells apart what a set of texts tells apart."""
+"""`IdSet` tells apart what a set of texts tells apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_worker.api.id_set import Names
+from connect_worker.api.client import IdSet
 
 #: Ids that are easily mixed up: few letters, leading zeros, digits of another script.
 ids = st.text("0012-PR²٣", max_size=12) | st.from_regex(r"PR-[0-9]{1,4}-[0-9]{1,4}", fullmatch=True)
@@ -17,7 +17,7 @@ texts = ids | st.text() | st.text("01", min_size=60, max_size=70)
 
 @given(st.lists(texts))
 def test_names_are_a_set(names: list[str]) -> None:
-    found, expected = Names(), set[str]()
+    found, expected = IdSet(), set[str]()
     for name in names:
         assert found.add(name) == (name not in expected)
         expected.add(name)
@@ -26,7 +26,7 @@ def test_names_are_a_set(names: list[str]) -> None:
 
 @given(st.lists(texts), texts)
 def test_a_copy_goes_its_own_way(names: list[str], one: str) -> None:
-    found = Names()
+    found = IdSet()
     for name in names:
         found.add(name)
     copy = found.copy()
@@ -36,7 +36,7 @@ def test_a_copy_goes_its_own_way(names: list[str], one: str) -> None:
 
 
 def test_an_id_of_any_length_is_taken() -> None:
-    names = Names()
+    names = IdSet()
     assert names.add("9" * 10_000)
     assert not names.add("9" * 10_000)
 
@@ -53,4 +53,4 @@ def room(make: Callable[[], Callable[[str], object]]) -> int:
 
 
 def test_they_take_less_room_than_a_set() -> None:
-    assert room(lambda: Names().add) < 0.8 * room(lambda: set[str]().add)
+    assert room(lambda: IdSet().add) < 0.8 * room(lambda: set[str]().add)

@@ -1,4 +1,4 @@
-"""The benchmark's report: ratios pair by pair, and a page whose own text stays."""
+"""The benchmark's report: ratios pair by pair, and a page that keeps its own text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import BEGIN, END, Results, markdown, replaced
+from bench.report import BEGIN, END, Results, markdown, with_results
 from bench.sample import Curve, Pairs, Row, Sample, Target, in_turns, ratio_row
 
 
@@ -54,16 +54,16 @@ def test_what_was_not_measured_says_so() -> None:
 
 def test_the_pages_own_text_stays() -> None:
     results = Results({"python": "3"}, quick=True)
-    once = replaced(f"before\n{BEGIN}\nold\n{END}\nafter\n", markdown(results))
+    once = with_results(f"before\n{BEGIN}\nold\n{END}\nafter\n", markdown(results))
     assert once.startswith("before\n")
     assert once.endswith("\nafter\n")
     assert "old" not in once
-    assert replaced(once, markdown(results)) == once
+    assert with_results(once, markdown(results)) == once
 
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="needs the lines"):
-        replaced("text", "")
+        with_results("text", "")
 
 
 def test_a_report_is_read_as_it_was_written() -> None:
@@ -81,10 +81,10 @@ def test_a_report_is_read_as_it_was_written() -> None:
     )
 
 
-def test_a_figure_that_is_taken_anew_stands_in_its_place_with_its_date() -> None:
+def test_a_repeated_figure_replaces_its_row_and_shows_its_date() -> None:
     old = [Row(what=name, measured=Sample((1.0,)), unit="s") for name in ("a", "b", "c")]
     results = Results({}, quick=False, rows=old)
-    results.put(Row(what="b", measured=Sample((2.0,)), unit="s", peer="it", apart="today"))
+    results.put(Row(what="b", measured=Sample((2.0,)), unit="s", peer="it", taken_at="today"))
     results.put(Row(what="d", measured=Sample((3.0,)), unit="s"))
     assert [row.what for row in results.rows] == ["a", "b", "c", "d"]
     assert "| b | 2 s |  |  |  |  | it; taken today |" in markdown(results)

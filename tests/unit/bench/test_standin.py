@@ -1,4 +1,4 @@
-"""The benchmark's stand-in for Connect: it counts, and tells what was done twice."""
+"""The benchmark's stand-in for Connect counts calls and reports duplicates."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ def test_the_list_has_pages_and_loses_what_is_approved(client: Client) -> None:
     assert client.get(f"requests/{names[0]}")["status"] == "approved"
 
 
-def test_it_is_done_when_each_is_approved_and_its_message_said(client: Client, url: str) -> None:
+def test_it_is_done_when_each_is_approved_and_has_its_message(client: Client, url: str) -> None:
     names = [row["id"] for row in client.get_all("requests")]
     for name in names:
         assert not report(url)["done"]
         approve(client, name)
     seen = report(url)
-    assert (seen["done"], seen["approved"], seen["doubled"]) == (True, 3, 0)
+    assert (seen["done"], seen["approved"], seen["duplicates"]) == (True, 3, 0)
     assert seen["calls"]["POST requests/{id}/approve"] == 3
 
 
-def test_what_is_done_twice_is_told(client: Client, url: str) -> None:
+def test_duplicates_are_reported(client: Client, url: str) -> None:
     name = next(client.get_all("requests"))["id"]
     approve(client, name)
     conversation = client.get("conversations", {"instance_id": name})[0]["id"]
     client.send("POST", f"conversations/{conversation}/messages", {"text": "Activated."})
     with pytest.raises(Exception, match="Not pending"):
         client.send("POST", f"requests/{name}/approve/", {"activation_tile": "Welcome"})
-    assert report(url)["doubled"] == 2
+    assert report(url)["duplicates"] == 2

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 
 from connect_worker.api import Client
 from connect_worker.config import Config
-from connect_worker.domain.change_hints import ChangeHint
-from connect_worker.domain.routing import NO_BACKLOG, Backlog
-from connect_worker.domain.states import RequestKey, RequestKind
+from connect_worker.domain.kinds import ChangeHint
+from connect_worker.domain.states import NO_BACKLOG, Backlog, RequestKey, RequestKind
 from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.poller import poll

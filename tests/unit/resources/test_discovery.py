@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from connect_worker.config import Config, use_config
-from connect_worker.domain.routing import Limit, Registry
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.routing import Registry
+from connect_worker.domain.states import Limit, RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import ConnectionFailed, RegistrationError
 from connect_worker.resources.discovery import find_automations, load_registry

@@ -1,4 +1,4 @@
-"""The mutation proof refuses whatever would make it prove nothing."""
+"""The mutation proof refuses everything that would make it prove nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from pathlib import Path
 import pytest
 
 from tools.mutants.__main__ import main
-from tools.mutants.copied import Copied, MissedError, WrongCodeError, replaced
 from tools.mutants.table import MUTANTS, Edit, Mutant
-from tools.mutants.verdict import FAILED, PASSED, Told, Verdict, of_failure, of_run, read_report
+from tools.mutants.tree_copy import EditError, TreeCopy, WrongCodeError, apply_edit
+from tools.mutants.verdict import (
+    FAILED,
+    PASSED,
+    CaseResult,
+    Verdict,
+    of_failure,
+    of_run,
+    read_report,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 def test_each_mutant_fits_the_code_and_names_tests_that_exist(mutant: Mutant) -> None:
     for edit in mutant.edits:
         text = (ROOT / edit.path).read_text()
-        assert replaced(text, edit) != text
+        assert apply_edit(text, edit) != text
     for test in mutant.tests:
         path, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / path).read_text()
@@ -30,8 +38,8 @@ def test_each_mutant_fits_the_code_and_names_tests_that_exist(mutant: Mutant) ->
 def test_an_edit_that_does_not_fit_once_is_refused_with_its_file_and_text(
     text: str, times: int
 ) -> None:
-    with pytest.raises(MissedError) as caught:
-        replaced(text, Edit("a/file.py", "let go", "hold"))
+    with pytest.raises(EditError) as caught:
+        apply_edit(text, Edit("a/file.py", "let go", "hold"))
     assert str(caught.value) == f"a/file.py: found {times} times, not once:\nlet go"
 
 
@@ -51,7 +59,7 @@ def test_only_a_broken_promise_catches_a_mutant(why: str, verdict: Verdict) -> N
     assert of_failure(why, waits=False) is verdict
 
 
-def test_a_wait_in_vain_catches_a_mutant_whose_promise_is_that_something_happens() -> None:
+def test_a_timeout_catches_a_mutant_whose_promise_is_that_something_happens() -> None:
     assert of_failure("AssertionError: not within 60.0 s: done", waits=True) is Verdict.FAILED
 
 
@@ -63,11 +71,11 @@ REPORT = """<testsuites><testsuite>
 </testsuite></testsuites>"""
 
 
-def test_the_report_tells_failures_from_errors_and_skipped_tests(tmp_path: Path) -> None:
+def test_the_report_distinguishes_failures_from_errors_and_skipped_tests(tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     path.write_text(REPORT)
-    ended = {item.test: item.verdict for item in read_report(path, waits=False)}
-    assert ended == {
+    results = read_report(path, waits=False)
+    assert {result.test: result.verdict for result in results} == {
         "good": Verdict.PASSED,
         "caught": Verdict.FAILED,
         "harness": Verdict.BROKEN,
@@ -75,11 +83,11 @@ def test_the_report_tells_failures_from_errors_and_skipped_tests(tmp_path: Path)
     }
 
 
-GOOD, BAD, ODD = (Told(verdict, verdict) for verdict in Verdict)
+GOOD, BAD, ODD = (CaseResult(verdict, verdict) for verdict in Verdict)
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "ends", "verdict"),
+    ("exit_code", "results", "verdict"),
     [
         (PASSED, [GOOD], Verdict.PASSED),
         (FAILED, [GOOD, BAD], Verdict.FAILED),
@@ -92,14 +100,14 @@ GOOD, BAD, ODD = (Told(verdict, verdict) for verdict in Verdict)
     ],
 )
 def test_a_run_is_no_proof_when_anything_but_assertions_failed(
-    exit_code: int, ends: list[Told], verdict: Verdict
+    exit_code: int, results: list[CaseResult], verdict: Verdict
 ) -> None:
-    assert of_run(exit_code, ends) is verdict
+    assert of_run(exit_code, results) is verdict
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Copied:
-    """A copy of a small repository whose original is still there, as this one's is."""
+def tree(tmp_path: Path) -> TreeCopy:
+    """A copy of a small repository whose original still exists, as this one's does."""
     original = tmp_path / "original"
     (original / "connect_worker").mkdir(parents=True)
     (original / "connect_worker/__init__.py").write_text("WHERE = 'here'\n")
@@ -107,11 +115,11 @@ def tree(tmp_path: Path) -> Copied:
         subprocess.run(["git", *command], cwd=original, check=True)
     (original / "untracked.py").touch()
     (tmp_path / "copy").mkdir()
-    return Copied(original, tmp_path / "copy")
+    return TreeCopy(original, tmp_path / "copy")
 
 
-def run_in(tree: Copied, directory: Path, *arguments: str) -> str:
-    """Start a process of the role that the arguments name; what it prints."""
+def run_in(tree: TreeCopy, directory: Path, *arguments: str) -> str:
+    """Start a process of the role that the arguments name; return its output."""
     code = "import connect_worker; print(connect_worker.WHERE)"
     command = [sys.executable, "-c", code, *arguments]
     ran = subprocess.run(
@@ -120,31 +128,31 @@ def run_in(tree: Copied, directory: Path, *arguments: str) -> str:
     return ran.stdout.strip()
 
 
-def test_a_copy_has_the_tracked_files_and_its_edits(tree: Copied) -> None:
+def test_a_copy_has_the_tracked_files_and_its_edits(tree: TreeCopy) -> None:
     tree.change([Edit("connect_worker/__init__.py", "here", "there")])
     assert not (tree.directory / "untracked.py").exists()
     assert run_in(tree, tree.directory) == "there"
     assert "here" in (tree.original / "connect_worker/__init__.py").read_text()
 
 
-def test_the_copys_own_code_is_seen_in_each_kind_of_process(tree: Copied) -> None:
+def test_the_copys_own_code_is_seen_in_each_kind_of_process(tree: TreeCopy) -> None:
     with pytest.raises(WrongCodeError, match="never seen"):
-        tree.demand_own_code()
+        tree.require_own_code()
     for role in ("", "worker", "beat"):
         run_in(tree, tree.directory, role)
     with pytest.raises(WrongCodeError, match=r"never seen .*: connect_worker\.sandbox$"):
-        tree.demand_own_code()
+        tree.require_own_code()
     run_in(tree, tree.directory, "connect_worker.sandbox")
-    tree.demand_own_code()
+    tree.require_own_code()
 
 
-def test_a_process_that_runs_the_originals_code_is_told(tree: Copied) -> None:
+def test_a_process_that_runs_the_originals_code_is_reported(tree: TreeCopy) -> None:
     for role in ("", "worker", "beat", "connect_worker.sandbox"):
         run_in(tree, tree.directory, role)
-    # `python -c` looks into its working directory before anything else.
+    # `python -c` searches its working directory first.
     run_in(tree, tree.original, "worker")
     with pytest.raises(WrongCodeError, match=r"not the copy's: .*connect_worker/__init__\.py"):
-        tree.demand_own_code()
+        tree.require_own_code()
 
 
 def test_the_tool_ends_with_2_and_runs_nothing_when_its_table_is_out_of_date(
@@ -152,6 +160,6 @@ def test_the_tool_ends_with_2_and_runs_nothing_when_its_table_is_out_of_date(
 ) -> None:
     gone = Mutant("gone", (Edit("Makefile", "no such text", ""),), ())
     assert main([], mutants=[gone]) == 2
-    said = capsys.readouterr()
-    assert "Makefile: found 0 times, not once:\nno such text" in said.err
-    assert said.out == ""
+    captured = capsys.readouterr()
+    assert "Makefile: found 0 times, not once:\nno such text" in captured.err
+    assert captured.out == ""

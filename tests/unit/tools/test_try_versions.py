@@ -27,7 +27,7 @@ ERROR: ResolutionImpossible: for help cycle a page
 """
 
 
-def test_the_versions_take_the_place_of_the_locks_own_and_nothing_else_changes() -> None:
+def test_the_versions_replace_those_of_the_lock_and_nothing_else_changes() -> None:
     assert requirements(SMALL_LOCK, parse("celery=5.7.0,kombu=5.7.1")).splitlines() == [
         "celery[redis]==5.7.0",
         "celery-types==0.26.0",
@@ -50,12 +50,12 @@ def test_each_default_combination_fits_the_lock(combination: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("output", "why"),
     [
         (CONFLICT, "The user requested kombu==5.6.2; celery[redis] 5.7.0 depends on kombu>=5.7.0"),
         ("Collecting celery\nERROR: no network\n", "ERROR: no network"),
         ("", ""),
     ],
 )
-def test_pips_own_reason_is_told(said: str, why: str) -> None:
-    assert reason(said) == why
+def test_pips_own_reason_is_returned(output: str, why: str) -> None:
+    assert reason(output) == why

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from connect_worker.domain.change_hints import OBJECT_CLASSES, ChangeHint, find_id, is_hint
+from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, find_id, is_hint
 from connect_worker.domain.states import RequestKind
 from connect_worker.sandbox.webhooks import sign
 from connect_worker.webhook.handler import MOST_PER_SECOND, Quiet, place_of, read_place

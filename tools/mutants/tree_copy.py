@@ -1,4 +1,4 @@
-"""A copy of the tree that can be changed, and the proof that nothing but the copy is run."""
+"""A copy of the tree that mutants change, and the proof that processes run only its code."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from tempfile import TemporaryDirectory
 
 from tools.mutants.table import Edit
 
-WITNESS = Path(__file__).with_name("witness.py")
-#: Every kind of process that a fault test starts; `test` is the one that starts them.
+RECORDER = Path(__file__).with_name("code_recorder.py")
+#: Every kind of process in a fault test; `test` is the process that starts the others.
 ROLES = frozenset({"test", "worker", "beat", "connect_worker.sandbox"})
 
 
-class MissedError(Exception):
-    """An edit that does not fit the code any more."""
+class EditError(Exception):
+    """An edit that no longer fits the code."""
 
     def __init__(self, edit: Edit, times: int) -> None:
         super().__init__(f"{edit.path}: found {times} times, not once:\n{edit.old}")
 
 
 class WrongCodeError(Exception):
-    """Processes ran that did not use the copy's code."""
+    """A process ran code that is not the copy's, or no process of a kind was seen."""
 
 
-def replaced(text: str, edit: Edit) -> str:
-    """Return a file's text with the edit made.
+def apply_edit(text: str, edit: Edit) -> str:
+    """Return a file's text with the edit applied.
 
     Raises:
-        MissedError: What it replaces is not there exactly once.
+        EditError: The text to replace does not occur exactly once.
     """
     times = text.count(edit.old)
     if times != 1:
-        raise MissedError(edit, times)
+        raise EditError(edit, times)
     return text.replace(edit.old, edit.new)
 
 
-class Copied:
-    """One copy, made of the files that git tracks, as they are in the working tree."""
+class TreeCopy:
+    """One copy of the files that git tracks, as they are in the working tree."""
 
     def __init__(self, original: Path, directory: Path) -> None:
         self.original = original
         self.directory = directory
-        self._notes = directory / ".witness"
+        self._notes = directory / ".executed-code"
         listed = subprocess.run(
             ["git", "ls-files", "-z"],  # noqa: S607 - the maintainer's git
             cwd=original,
@@ -56,20 +56,20 @@ class Copied:
         )
         for name in filter(None, listed.stdout.split("\0")):
             source = original / name
-            # A file that was deleted, and not from the index yet.
+            # Git still lists a file that was deleted and is not yet removed from the index.
             if source.is_file():
                 (directory / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, directory / name)
-        shutil.copy(WITNESS, directory / "sitecustomize.py")
+        shutil.copy(RECORDER, directory / "sitecustomize.py")
 
     def change(self, edits: Iterable[Edit]) -> None:
-        """Make the edits in the copy."""
+        """Apply the edits in the copy."""
         for edit in edits:
             path = self.directory / edit.path
-            path.write_text(replaced(path.read_text(), edit))
+            path.write_text(apply_edit(path.read_text(), edit))
 
     def environment(self) -> dict[str, str]:
-        """Return the variables with which Python takes the copy's code before any other."""
+        """Return the environment variables that put the copy's code first."""
         return {
             **os.environ,
             "PYTHONPATH": str(self.directory),
@@ -78,24 +78,24 @@ class Copied:
             "MUTANTS_NOTES": str(self._notes),
         }
 
-    def demand_own_code(self) -> None:
-        """Return only when each kind of process ran the copy's code, and none the original's.
+    def require_own_code(self) -> None:
+        """Return if each kind of process ran the copy's code, and none ran the original's.
 
         Raises:
-            WrongCodeError: Otherwise; what the tests said then says nothing of the copy.
+            WrongCodeError: Otherwise. The results of the tests then prove nothing about the copy.
         """
         lines = self._notes.read_text().splitlines() if self._notes.exists() else []
         notes = {tuple(line.split(" ", 1)) for line in lines}
-        strangers = sorted(file for whose, file in notes if whose == "original")
-        if strangers:
-            raise WrongCodeError(f"not the copy's: {', '.join(strangers[:5])}")
-        missing = ROLES - {role for whose, role in notes if whose == "copy"}
+        original_files = sorted(file for owner, file in notes if owner == "original")
+        if original_files:
+            raise WrongCodeError(f"not the copy's: {', '.join(original_files[:5])}")
+        missing = ROLES - {role for owner, role in notes if owner == "copy"}
         if missing:
             raise WrongCodeError(f"never seen with the copy's code: {', '.join(sorted(missing))}")
 
 
 @contextmanager
-def copied(original: Path) -> Iterator[Copied]:
-    """Make a copy that is gone after the `with` block."""
+def temporary_copy(original: Path) -> Iterator[TreeCopy]:
+    """Make a copy that is deleted at the end of the `with` block."""
     with TemporaryDirectory(prefix="mutant-") as directory:
-        yield Copied(original, Path(directory).resolve())
+        yield TreeCopy(original, Path(directory).resolve())

@@ -1,6 +1,6 @@
-"""Whether the built site is whole: links and anchors lead somewhere, and nothing comes from afar.
+"""Checks the built site: links and anchors have targets, and no page fetches from other hosts.
 
-It reads the HTML itself, whichever program has built it.
+The check reads the HTML, so that it works with the output of any builder.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-#: What a browser fetches by itself, by the element and the attribute that names it.
+#: The elements and attributes whose addresses a browser fetches by itself.
 _FETCHED: Final = {("script", "src"), ("img", "src"), ("source", "src"), ("iframe", "src")}
-#: The links of a head that it fetches.
+#: The `rel` values of `<link>` elements that a browser fetches.
 _RELATIONS: Final = {"stylesheet", "icon", "preload", "modulepreload", "preconnect", "dns-prefetch"}
-_FAR: Final = re.compile(r"(?:https?:)?//", re.IGNORECASE)
+_REMOTE: Final = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _CSS: Final = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?:https?:)?//[^"')\s]+)""", re.I)
-#: The builder's own page for what is not there; its links begin at the server's root.
+#: The builder's page for unknown addresses; its links begin at the server's root.
 _NOT_FOUND: Final = "404.html"
 
 
 @dataclass
 class Page:
-    """What a page has and asks for."""
+    """The anchors, links and fetched addresses of a page."""
 
     ids: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
@@ -38,30 +38,30 @@ class _Reader(HTMLParser):
         self.page = Page()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if "id" in given:
-            self.page.ids.add(given["id"])
-        if tag == "a" and "href" in given:
-            self.page.links.append(given["href"])
-        if tag == "link" and set(given.get("rel", "").split()) & _RELATIONS:
-            self.page.fetched.append(given.get("href", ""))
-        self.page.fetched += [given[name] for name in given if (tag, name) in _FETCHED]
+        values = {name: value or "" for name, value in attrs}
+        if "id" in values:
+            self.page.ids.add(values["id"])
+        if tag == "a" and "href" in values:
+            self.page.links.append(values["href"])
+        if tag == "link" and set(values.get("rel", "").split()) & _RELATIONS:
+            self.page.fetched.append(values.get("href", ""))
+        self.page.fetched += [values[name] for name in values if (tag, name) in _FETCHED]
 
 
-def faults(site: Path) -> Iterator[str]:
-    """Tell what is wrong with a site, a line each; nothing when it is whole."""
+def find_problems(site: Path) -> Iterator[str]:
+    """Yield a line for each problem of a site."""
     pages = {path: _read(path) for path in sorted(site.rglob("*.html"))}
     if not pages:
         yield f"{site} has no page"
     for path, page in pages.items():
         name = path.relative_to(site)
         for address in page.fetched:
-            if _FAR.match(address):
+            if _REMOTE.match(address):
                 yield f"{name} fetches {address}"
             elif path.name != _NOT_FOUND and not _file(path, address).is_file():
                 yield f"{name} fetches {address}, which is not there"
         for address in page.links if path.name != _NOT_FOUND else ():
-            yield from (f"{name}: {said}" for said in _lost(address, path, pages))
+            yield from (f"{name}: {problem}" for problem in _check_link(address, path, pages))
     for path in sorted(site.rglob("*.css")):
         for address in _CSS.findall(path.read_text(encoding="utf-8")):
             yield f"{path.relative_to(site)} fetches {address}"
@@ -74,7 +74,7 @@ def _read(path: Path) -> Page:
     return reader.page
 
 
-def _lost(address: str, path: Path, pages: dict[Path, Page]) -> Iterator[str]:
+def _check_link(address: str, path: Path, pages: dict[Path, Page]) -> Iterator[str]:
     parts = urlsplit(address)
     if parts.scheme or parts.netloc:
         return
@@ -88,7 +88,7 @@ def _lost(address: str, path: Path, pages: dict[Path, Page]) -> Iterator[str]:
 
 
 def _file(path: Path, address: str) -> Path:
-    """The file that an address on a page leads to."""
+    """Return the file that an address on a page names."""
     relative = unquote(urlsplit(address).path)
     target = (path.parent / relative).resolve() if relative else path
     return target / "index.html" if target.is_dir() else target

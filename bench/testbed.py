@@ -1,4 +1,4 @@
-"""Where everything is measured: a Redis, the stand-in, and the environment of a deployment."""
+"""The testbed of all measurements: a Redis, the stand-in, and a deployment's environment."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ import psutil
 import redis
 import requests
 
-from bench.sample import NotMeasured
+from bench.sample import MeasurementError
 from bench.standin import API, API_KEY
 from connect_worker.devtools.embedded_redis import embedded_redis
 from connect_worker.devtools.environment import base_environment, find_root
 from connect_worker.devtools.processes import Child, Processes
 
-#: More than anything needs that works.
-PATIENCE_SECONDS = 600.0
+#: Longer than any working measurement needs.
+TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What all measurements share; each begins with an empty Redis and a backlog of its own."""
+class Testbed:
+    """What all measurements share; each starts with an empty Redis and its own backlog."""
 
     directory: Path
-    #: The broker and the ledger, as a deployment has them by default.
+    #: The broker and the ledger: one Redis, as in a default deployment.
     redis_url: str
     connect_url: str
-    #: Whether small numbers will do.
+    #: Whether small numbers are enough.
     quick: bool
     environment: Mapping[str, str]
     session: requests.Session = field(default_factory=requests.Session)
 
     def size(self, full: int, *, quick: int) -> int:
-        """Return how much to measure."""
+        """Return the size of a measurement."""
         return quick if self.quick else full
 
     def reset(self, count: int, *, latency_ms: float = 0.0, conversations: bool = True) -> None:
-        """Empty Redis, and let so many requests wait in the stand-in."""
+        """Empty Redis, and give the stand-in that many pending requests."""
         client = redis.Redis.from_url(self.redis_url)
         client.flushall()
         client.close()
@@ -51,36 +51,36 @@ class Place:
         )
 
     def control(self, call: str) -> Any:
-        """Call the stand-in's own part."""
+        """Send a command to the stand-in."""
         answer = self.session.get(f"{self.connect_url}/bench/{call}", timeout=30)
         answer.raise_for_status()
         return answer.json()
 
     def until_done(self, processes: Processes) -> Mapping[str, Any]:
-        """Wait until each request is approved and its message said; return the report.
+        """Wait until each request is approved and its message posted; return the report.
 
         Raises:
-            NotMeasured: A process ended, or something was done twice: then it is no measurement.
+            MeasurementError: A process ended, or a client posted something twice.
         """
         await_condition(
-            lambda: self.control("report")["done"], processes, "the backlog is worked off"
+            lambda: self.control("report")["done"], processes, "the backlog is processed"
         )
         report = cast("Mapping[str, Any]", self.control("report"))
         unknown = [call for call in report["calls"] if call.startswith("unknown")]
-        if report["doubled"] or unknown:
-            raise NotMeasured(f"{report['doubled']} outcomes posted twice; {unknown}")
+        if report["duplicates"] or unknown:
+            raise MeasurementError(f"{report['duplicates']} outcomes posted twice; {unknown}")
         return report
 
     @contextmanager
     def processes(self) -> Iterator[Processes]:
-        """Start processes that end with the block."""
-        with Processes(self.directory) as started:
-            yield started
+        """Yield a supervisor whose processes end with the block."""
+        with Processes(self.directory) as processes:
+            yield processes
 
     def worker(
         self, processes: Processes, app: str, *options: str, **settings: str
     ) -> psutil.Process:
-        """Start `celery -A APP worker` as README.md does, and wait until it takes messages."""
+        """Start `celery -A APP worker` as README.md does, and wait until it consumes messages."""
         number = len(processes.children)
         command = [
             *(sys.executable, "-m", "celery", "-A", app, "worker"),
@@ -91,7 +91,7 @@ class Place:
             command,
             environment={**self.environment, **settings},
             number=number,
-            # When it is stopped its work is done: an orderly end would only take time.
+            # Its work is done when it is stopped, so a graceful shutdown would only cost time.
             grace_seconds=0.0,
         )
         await_condition(lambda: _is_ready(child), processes, f"{child.name} is ready")
@@ -102,15 +102,15 @@ def await_condition(condition: Callable[[], object], processes: Processes, what:
     """Wait for a condition.
 
     Raises:
-        NotMeasured: A process ended meanwhile, or it took too long.
+        MeasurementError: A process ended in the meantime, or the wait timed out.
     """
-    give_up = time.monotonic() + PATIENCE_SECONDS
+    give_up = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         for child in processes.children:
             if child.status is not None:
-                raise NotMeasured(f"{child.name} ended: {child.last_lines}")
+                raise MeasurementError(f"{child.name} ended: {child.last_lines}")
         if time.monotonic() > give_up:
-            raise NotMeasured(f"not within {PATIENCE_SECONDS:.0f} s: {what}")
+            raise MeasurementError(f"not within {TIMEOUT_SECONDS:.0f} s: {what}")
         time.sleep(0.1)
 
 
@@ -119,8 +119,8 @@ def _is_ready(child: Child) -> bool:
 
 
 @contextmanager
-def place(directory: Path, *, quick: bool) -> Iterator[Place]:
-    """Start Redis and the stand-in for the time of the block."""
+def start_testbed(directory: Path, *, quick: bool) -> Iterator[Testbed]:
+    """Start Redis and the stand-in, and stop them at the end of the block."""
     root = find_root()
     base = base_environment(root, directory)
     ready = directory / "standin.url"
@@ -138,4 +138,4 @@ def place(directory: Path, *, quick: bool) -> Iterator[Place]:
             "BARE_BROKER_URL": redis_url,
             "BARE_API_URL": url + API.rstrip("/"),
         }
-        yield Place(directory, redis_url, url, quick, environment)
+        yield Testbed(directory, redis_url, url, quick, environment)
