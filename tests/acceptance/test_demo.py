@@ -14,6 +14,7 @@ from tests.support.demo_process import FOREIGN, DemoProcess, await_that
 
 pytestmark = [
     pytest.mark.acceptance,
+    pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc"),
 ]
 

@@ -12,7 +12,7 @@ from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from tests.support.faketime import FAKETIME, needs_faketime, shifted_clock
 from tests.support.stack import Stack, running_stack
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 #: Nothing listens there: a start asks Connect nothing.
 ACCOUNT = {

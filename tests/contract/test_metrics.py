@@ -127,8 +127,10 @@ def test_the_end_of_a_claim_takes_along_what_the_process_counted(
     }
     ends[end]()
     ends[end]()
-    told = {measure: n for measure, n in counting.measures().items() if measure.name != "attempts"}
-    assert told == {
+    counted = {
+        measure: n for measure, n in counting.measures().items() if measure.name != "attempts"
+    }
+    assert counted == {
         Metric("posts", FULFILLMENT, "0.5", ONE): 1,
         Metric("post_ms", FULFILLMENT, "", ONE): 300,
         Metric("errors", FULFILLMENT, "429", ONE): 1,

@@ -52,6 +52,7 @@ HERE = (f"BIN={BIN}", "-o", ".venv/.ready")
 UNTIL_DONE = "ARGS=--exit-when-done --requests 12 --timeout 120"
 
 
+@pytest.mark.slow
 @pytest.mark.acceptance
 def test_its_tests_pass_at_once(project: Path) -> None:
     assert "6 passed" in make(project, "test", *HERE)
@@ -106,9 +107,9 @@ def test_no_place_is_left_unfilled(project: Path) -> None:
 
 
 def test_it_depends_on_the_folder_it_was_told_of(tmp_path: Path) -> None:
-    told = made(tmp_path / "told", "--connect-worker", str(tmp_path))
-    assert f"connect-worker @ {tmp_path.as_uri()}\n" in (told / "requirements.txt").read_text()
-    testing = (told / "requirements-dev.txt").read_text()
+    named = made(tmp_path / "named", "--connect-worker", str(tmp_path))
+    assert f"connect-worker @ {tmp_path.as_uri()}\n" in (named / "requirements.txt").read_text()
+    testing = (named / "requirements-dev.txt").read_text()
     assert f"connect-worker[testing] @ {tmp_path.as_uri()}\n" in testing
 
 
