@@ -11,7 +11,7 @@ from connect_worker.devtools.dashboard import Pace, Scene, plain
 from connect_worker.devtools.environment import Ready
 from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import Tally
-from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind, State
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger import MemoryLedger
 from connect_worker.operations.status import KindCounts, count_by_kind
 
@@ -111,7 +111,7 @@ def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
     claims = [
         claim
         for ref in refs[1:]
-        if not isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), str)
+        if isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), Claim)
     ]
     ledger.reschedule(claims[0], State.RETRY, delay_seconds=60)
     ledger.park(claims[1], "no")
