@@ -39,7 +39,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.exceptions import DecryptionKeyMissing, SettingsError
 
-# ---- constants of both ledgers; `SHARED_CONSTANTS` below puts them before the Lua scripts
+# ---- constants of both ledgers; `SHARED_CONSTANTS` below has those of the Lua scripts
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -60,10 +60,10 @@ MAX_WAITING_CALLS: Final = 10_000
 #: So many change hints are kept for single requests; beyond that, only for kinds.
 MAX_HINTS: Final = 1000
 
-#: The constants that the Lua scripts use, by their names there.
+#: The constants of the Lua scripts, by their names there.
 SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[State]]] = {
-    "LEASED": frozenset(state for state in State if state.is_leased),
-    "FINAL": FINAL_STATES,
+    "LEASED_STATES": frozenset(state for state in State if state.is_leased),
+    "FINAL_STATES": FINAL_STATES,
     "DAY_MS": DAY_MS,
     "HOUR_MS": HOUR_MS,
     "MAX_WAIT_MS": MAX_WAIT_MS,

@@ -12,7 +12,6 @@ from typing import Any, cast
 import redis
 from redis import exceptions as redis_errors
 
-from connect_worker.domain.states import State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.codec import SHARED_CONSTANTS
 
@@ -122,18 +121,17 @@ def read_lua(name: str) -> str:
 
 
 def source(name: str, *, clock: str | None = None) -> str:
-    """Return one script whole: clock, constants, what all scripts share, and its own text."""
-    parts = clock or read_lua("_clock"), lua_constants(), read_lua("_prelude"), read_lua(name)
-    return "\n".join(parts)
+    """Return one script whole: the clock, what all scripts share, and its own text.
+
+    The constants of `codec.SHARED_CONSTANTS` take the place of their names. To define them before
+    the script would cost time: Redis runs a script from its first line at every call.
+    """
+    text = "\n".join((clock or read_lua("_clock"), read_lua("_prelude"), read_lua(name)))
+    return re.sub("|".join(rf"\b{name}\b" for name in SHARED_CONSTANTS), _literal, text)
 
 
-@cache
-def lua_constants() -> str:
-    """Return the constants that both ledgers share, as Lua."""
-    return "\n".join(f"local {name} = {_to_lua(value)}" for name, value in SHARED_CONSTANTS.items())
-
-
-def _to_lua(value: int | str | tuple[int, ...] | frozenset[State]) -> str:
+def _literal(name: re.Match[str]) -> str:
+    value = SHARED_CONSTANTS[name[0]]
     if isinstance(value, frozenset):
         return f"{{ {', '.join(f'{state} = true' for state in sorted(value))} }}"
     if isinstance(value, tuple):

@@ -1,6 +1,6 @@
--- What every script shares. `ledger/scripts.py` loads each script with three texts before it:
--- `_clock.lua`, which says what time it is (`now`); the constants of `ledger/codec.py`, in capital
--- letters; and this file.
+-- What every script shares. `ledger/scripts.py` loads each script with two texts before it: `_clock.lua`,
+-- which says what time it is (`now`), and this one. Names in capital letters are constants; their values come
+-- from `SHARED_CONSTANTS` in `ledger/codec.py`.
 --
 -- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
 --
@@ -72,6 +72,8 @@
 --             learns only from `due` which records to read, and the hash tag makes it safe in a cluster.
 
 local due, parked, counts, outcomes, breaker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+
+local LEASED, FINAL = LEASED_STATES, FINAL_STATES
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
