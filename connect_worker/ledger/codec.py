@@ -24,12 +24,13 @@ from connect_worker.domain.metrics import (
     Durations,
     MetricCounts,
 )
-from connect_worker.domain.routing import Backlog, Limits
 from connect_worker.domain.states import (
     ALL,
     FINAL_STATES,
     JSON,
+    Backlog,
     Claim,
+    Limits,
     PollReport,
     RequestKey,
     RequestKind,

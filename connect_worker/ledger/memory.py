@@ -13,19 +13,24 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from hashlib import sha1
 
 from connect_worker.domain.metrics import ATTEMPTS, RETRIES, WORKER_DIED, MetricBuffer
-from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limit, Limits, limit_for
 from connect_worker.domain.states import (
     ALL,
     JSON,
+    NO_BACKLOG,
+    NO_LIMITS,
+    Backlog,
     Claim,
     ClaimDenied,
     DueBatch,
+    Limit,
+    Limits,
     Pause,
     PendingRequest,
     RequestKey,
     RequestKind,
     RequestRecord,
     State,
+    limit_for,
 )
 from connect_worker.domain.steps import is_own
 from connect_worker.exceptions import LeaseLost

@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
-from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import (
     MAX_PRODUCTS,
     OTHER,

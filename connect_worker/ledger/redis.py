@@ -14,13 +14,16 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from connect_worker.domain.metrics import MetricBuffer
-from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
 from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
+    NO_BACKLOG,
+    NO_LIMITS,
+    Backlog,
     Claim,
     ClaimDenied,
     DueBatch,
+    Limits,
     Pause,
     PendingRequest,
     RequestKey,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 from uuid import uuid4
 
-from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import (
     HourlyCompletions,
     Metric,
