@@ -37,7 +37,7 @@ from connect_worker.exceptions import (
     SettingsError,
     Unauthorized,
 )
-from connect_worker.ledger.checks import inspect, name_server
+from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.filters import OPEN_STATES
 from connect_worker.operations.formatting import clean
@@ -289,7 +289,7 @@ class Checkup:
 
     def _of_redis(self, client: redis.Redis) -> Iterator[Finding]:
         yield Finding("Redis", Level.OK, name_server(client))
-        for found in inspect(client):
+        for found in check_redis(client):
             level = Level.FAIL if found.level == "refuse" else Level.WARN
             yield failed("Redis", found.message, level)
 

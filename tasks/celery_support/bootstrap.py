@@ -70,7 +70,7 @@ def _engine(account: str) -> Runtime:
     config = chosen.config()
     meter = CallMetrics()
     ledger = RedisLedger.from_url(
-        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, tally=meter
+        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, metric_buffer=meter
     )
     pause = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.

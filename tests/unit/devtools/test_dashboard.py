@@ -8,7 +8,7 @@ from rich.console import Console
 
 from connect_worker.devtools.dashboard import Dashboard, Throughput
 from connect_worker.devtools.verdict import DemoProgress
-from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind, State
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger import MemoryLedger
 from connect_worker.operations.status import KindCounts, count_by_kind
 
@@ -114,7 +114,7 @@ def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
     claims = [
         claim
         for ref in refs[1:]
-        if not isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), str)
+        if isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), Claim)
     ]
     ledger.reschedule(claims[0], State.RETRY, delay_seconds=60)
     ledger.park(claims[1], "no")
