@@ -8,6 +8,7 @@ import sys
 import click
 
 from connect_worker.cli.actions import discard, repost, rerun
+from connect_worker.cli.celery import beat, flower, worker
 from connect_worker.cli.completion import completion
 from connect_worker.cli.console import console
 from connect_worker.cli.dev import dev
@@ -63,6 +64,9 @@ _COMMANDS = (
     poll,
     doctor,
     metrics,
+    worker,
+    beat,
+    flower,
     console,
     webhook,
     completion,

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.api import Client
-from connect_worker.cli.broker import control, see_workers
+from connect_worker.cli.broker import remote_control, see_workers
 from connect_worker.cli.context import Exit, account_option, choose_accounts, example, write_json
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
@@ -324,7 +324,7 @@ class Checkup:
     def _of_queues(self) -> Iterator[Finding]:
         """Tell of each queue that has requests, and of which no worker takes any."""
         try:
-            taken = set(chain.from_iterable(control().queues_taken(seconds=1.0).values()))
+            taken = set(chain.from_iterable(remote_control().consumed_queues(seconds=1.0).values()))
         except ConnectionError:
             # What is wrong with the broker is told under workers.
             return

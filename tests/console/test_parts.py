@@ -8,7 +8,7 @@ import pytest
 from ledger.world import Clock
 
 from connect_worker.console.charts import HEIGHT, TOP, WIDTH, day_of
-from connect_worker.console.origin_checks import is_known_host, is_loopback, is_own_origin
+from connect_worker.console.origin_checks import is_known_host, is_own_origin
 from connect_worker.console.sessions import (
     MOST_OF_ALL,
     MOST_OF_ONE,
@@ -22,6 +22,7 @@ from connect_worker.console.sessions import (
 )
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
+from connect_worker.settings.environment import is_loopback
 
 HOURS = 24
 
