@@ -10,9 +10,9 @@ def main(what: str, count: str) -> None:
     if what == "ours":
         from connect_worker.domain.states import RequestKind
         from connect_worker.engine.poller import poll
-        from tasks.celery_support.bootstrap import engine
+        from tasks.celery_support.bootstrap import runtime
 
-        polled = poll(engine(), RequestKind.FULFILLMENT)
+        polled = poll(runtime(), RequestKind.FULFILLMENT)
         if polled.problem:
             raise SystemExit(polled.problem)
         return

@@ -108,9 +108,9 @@ def main(passes: str, *depths: str) -> None:
     import redis
 
     from connect_worker.domain.states import RequestKey
-    from tasks.celery_support.bootstrap import engine, settings
+    from tasks.celery_support.bootstrap import runtime, settings
 
-    here = engine()
+    here = runtime()
     client = redis.Redis.from_url(settings().redis_url)
     costs: dict[int, list[float]] = {int(depth): [] for depth in depths}
     taken: dict[str, Any] = {"costs": costs}

@@ -69,9 +69,9 @@ def main(count: str) -> None:
     from connect_worker.domain.states import RequestKey
     from connect_worker.engine.job_runner import run_job
     from connect_worker.engine.poller import poll
-    from tasks.celery_support.bootstrap import engine, settings
+    from tasks.celery_support.bootstrap import runtime, settings
 
-    real = engine()
+    real = runtime()
     ledger = Timed(real.ledger)
     here = replace(real, ledger=ledger)
     poll(real, KIND)
