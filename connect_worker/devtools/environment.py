@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-import connect_worker
 from connect_worker.devtools.embedded_redis import HOST
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
@@ -52,18 +51,19 @@ def read_ready(ready_file: Path) -> Ready:
 
 
 def find_root() -> Path:
-    """Return the project's folder: the one that holds `tasks/` and `celeryconfig.py`.
+    """Return the folder that holds `examples/`: the clone, or the wheel's copy of it.
 
     Raises:
-        ClickException: It is neither the working directory nor where this package lies.
+        ClickException: There is none.
     """
-    candidates = (Path.cwd(), Path(connect_worker.__file__).resolve().parent.parent)
-    for folder in candidates:
-        if (folder / "tasks").is_dir() and (folder / "celeryconfig.py").is_file():
+    # pyproject.toml puts the copy there.
+    folders = (Path(__file__).parent / "bundled", Path(__file__).parents[2])
+    for folder in folders:
+        if (folder / "examples" / "purchases.py").is_file():
             return folder
     raise click.ClickException(
-        "The demo runs in the project's folder, the one with tasks/ and celeryconfig.py: "
-        f"change into it (this is {candidates[0]})."
+        f"The processors of the demo are missing: there is no examples/ in {folders[0]} or "
+        f"{folders[1]}. Install connect-worker again."
     )
 
 
@@ -160,7 +160,7 @@ def sandbox_command(
 
 def celery_command(*words: str) -> Sequence[str]:
     """Return a command of the project's Celery application."""
-    return [sys.executable, "-m", "celery", "-A", "tasks", *words]
+    return [sys.executable, "-m", "celery", "-A", "connect_worker", *words]
 
 
 def worker_command(*, number: int, concurrency: int) -> Sequence[str]:

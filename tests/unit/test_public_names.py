@@ -1,4 +1,4 @@
-"""What `import connect_worker` gives: the names that processors are written with, each loaded when it is used."""
+"""What `import connect_worker` gives: the names of a processor, each loaded when it is used."""
 
 from __future__ import annotations
 
