@@ -6,12 +6,12 @@ Answers two gaps of Celery 5.6:
   frames of Celery, kombu and redis-py that is 75 KiB; a pipe holds 64 KiB, and takes 4 KiB in one
   step. A worker that stops reads the pipe no more, or after its processes have ended, and then
   waits forever for the rest of an error (docs/decisions/002-celery-and-kombu-versions.md).
-  tests/unit/test_brief.py notices when Celery's own errors are small,
-  tests/faults_redis/test_redis_refuses.py stops such a worker.
+  tests/unit/tasks/test_base_task.py notices when Celery's own errors are small,
+  tests/faults/redis/test_redis_refuses.py stops such a worker.
 - Celery runs a task for every message that names it, and sends the messages that this one carries
   for the time after it. Everyone who can write to the broker can send anything; of the JSON that a
   worker reads (`celeryconfig.py`) only one argument of the right form has an effect:
-  tests/security/test_messages.py.
+  tests/acceptance/security/test_messages.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from typing import Any
 from celery import Task
 from celery.exceptions import TaskPredicate
 
-from connect_worker.domain.change_hints import is_hint
-from connect_worker.domain.kinds import is_request_name
+from connect_worker.domain.kinds import is_hint, is_request_name
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger

@@ -3,7 +3,7 @@
 Answers two gaps of Celery 5.6:
 
 - Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
-  fills the log: `BeatScheduler`. tests/unit/test_startup.py reads the log of beat in an
+  fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
   outage.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.

@@ -1,26 +1,25 @@
-"""The part of a worker that takes messages: under every pool, and while the broker refuses
-commands.
+"""The part of a worker that takes messages: under every pool, from a broker that may refuse.
 
 Answers these faults and gaps of Celery 5.6 and kombu 5.7:
 
 - A Redis that is full, read-only or unable to save refuses writes. The worker exits by default.
   With `broker_channel_error_retry` it connects again at once, dozens of times a second, with a
   traceback each, and leaves the sockets of each connection open: `WorkerConsumer.connect` and
-  `on_connection_error_after_connected`; tests/faults_redis/test_redis_refuses.py.
+  `on_connection_error_after_connected`; tests/faults/redis/test_redis_refuses.py.
 - Events are dropped when the buffer is flushed: those that another thread adds meanwhile (celery
   issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower would
-  show some jobs as RECEIVED forever: `LosslessDispatcher`; tests/unit/test_events.py fails as soon
-  as Celery needs no replacement.
+  show some jobs as RECEIVED forever: `LosslessDispatcher`; tests/unit/tasks/test_task_events.py
+  fails as soon as Celery needs no replacement.
 - Events are sent at nearly every turn of the loop, a quarter of a worker's time under load:
   `on_send_event_buffered`; bench/ measures it.
 - Without prefetching a worker whose threads are all busy looks for messages once a second, because
-  no thread of the pool wakes the loop: `Waker`; tests/unit/test_waker.py. A busy gevent pool waits
-  two seconds: `perform_pending_operations`. And Celery takes no more messages than the pool has
-  processes, of which a gevent pool has none at first: `__init__`. tests/unit/test_celery_gaps.py
-  has these two.
+  no thread of the pool wakes the loop: `Waker`; tests/unit/tasks/test_wake_ups.py. A busy gevent
+  pool waits two seconds: `perform_pending_operations`. And Celery takes no more messages than the
+  pool has processes, of which a gevent pool has none at first: `__init__`.
+  tests/unit/tasks/test_celery_gaps.py has these two.
 - A worker has one channel, with one wait for the messages of all queues, so that one account's
   backlog can take all slots: `AccountConsumers` and fair_share.py;
-  tests/accounts/test_one_in_trouble.py.
+  tests/faults/test_account_in_trouble.py.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ leaves each other account as many slots as that one has used lately and one more
 share.
 
 Celery has nothing like it: a worker takes messages in the order in which they come.
-tests/unit/test_shares.py holds the rule, tests/accounts/test_one_in_trouble.py a worker that uses
-it.
+tests/unit/tasks/test_fair_share.py holds the rule, tests/faults/test_account_in_trouble.py a worker
+that uses it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Flower starts read-only and for this machine, shows readable results, and links the console.
 
-Answers gaps of Flower 2.1; tests/unit/test_celery_gaps.py notices when its defaults are safe:
+Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when its defaults are safe:
 
 - By default Flower listens at every address, without a password, and lets everyone stop workers.
   `set_defaults` changes that before Flower reads the environment, its arguments and its file, so
@@ -9,7 +9,7 @@ Answers gaps of Flower 2.1; tests/unit/test_celery_gaps.py notices when its defa
 - Flower's own metrics need no password where its pages need one: `_guard_metrics`.
 - It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
 - Its menu has no setting for a link: `link_console` adds an entry to its template. A menu without
-  the expected end stays as it is; tests/console/test_flower_link.py.
+  the expected end stays as it is; tests/unit/console/test_flower_link.py.
 """
 
 from __future__ import annotations

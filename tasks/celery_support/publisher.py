@@ -1,9 +1,9 @@
 """Wake-up messages: one small message a request, many of them in one round trip to the broker.
 
 Answers two gaps of Celery 5.6: `apply_async` sends one message in a round trip, and each is twice
-as large as it must be. tests/unit/test_celery_gaps.py compares the sizes, tests/integration counts
-a poll's round trips. `queue_lengths` answers one of kombu 5.7: a restarted RabbitMQ breaks the
-connections of a pool, and its client does not connect again by itself;
+as large as it must be. tests/unit/tasks/test_celery_gaps.py compares the sizes, tests/integration
+counts a poll's round trips. `queue_lengths` answers one of kombu 5.7: a restarted RabbitMQ breaks
+the connections of a pool, and its client does not connect again by itself;
 tests/faults/test_rabbitmq.py.
 """
 
@@ -20,9 +20,17 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
     OperationalError,
 )
 
-from connect_worker.domain.change_hints import ChangeHint
-from connect_worker.domain.routing import NO_ROUTES, OWN_QUEUE, Backlog, Route, Routes, route_for
-from connect_worker.domain.states import RequestKey, RequestKind
+from connect_worker.domain.kinds import ChangeHint
+from connect_worker.domain.states import (
+    NO_ROUTES,
+    OWN_QUEUE,
+    Backlog,
+    RequestKey,
+    RequestKind,
+    Route,
+    Routes,
+    route_for,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import at
 from tasks.app import app

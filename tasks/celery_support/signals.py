@@ -4,7 +4,8 @@ Answers gaps of Celery 5.6:
 
 - A worker starts with a Redis that evicts keys, with settings that contradict each other, and with
   modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
-- Its log has several formats, and may show secrets: `format_log`; tests/unit/test_log_lines.py.
+- Its log has several formats, and may show secrets: `format_log`;
+  tests/unit/observability/test_logging.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
   `touch_heartbeat_file` costs nothing: tests/acceptance/test_probes.py.
 """

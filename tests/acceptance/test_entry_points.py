@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from tests.support.stack import ROOT, Stack, running_stack
 
-from .stack import ROOT, Stack, running_stack
 from .test_worker_start import ACCOUNT
 
 pytestmark = pytest.mark.acceptance

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from tests.support.stack import ROOT
 
-from .stack import ROOT
 from .test_entry_points import Running
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.long, pytest.mark.packaging]
