@@ -8,8 +8,8 @@ import sys
 import click
 
 _HELP = {
-    "worker": "Run a worker: a consumer of Celery's with your processors.",
-    "beat": "Run beat, which schedules polls and sweeps. One is enough.",
+    "worker": "Run a worker, a Celery worker with your processors.",
+    "beat": "Run beat, which schedules polls and sweeps; start one.",
     "flower": "Run Flower, which shows the jobs in a browser.",
 }
 
@@ -17,11 +17,11 @@ _HELP = {
 def _command(name: str) -> click.Command:
     @click.command(
         name,
-        help=f"{_HELP[name]} --help shows its options, which are those of `celery {name}`.",
-        short_help=_HELP[name],
+        help=_HELP[name],
+        # All options are Celery's, `--help` too.
         context_settings={"ignore_unknown_options": True, "help_option_names": []},
     )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def run(arguments: tuple[str, ...]) -> None:
         # Celery replaces this process, so that signals and the exit status are its own, and a
         # worker has nothing in memory of what the commands import. `-P` keeps the working directory

@@ -10,7 +10,7 @@ import socket
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
-from connect_worker.api import client_for
+from connect_worker.api.client import client_for
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.lease import LeaseKeeper
