@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-import connect_worker
 from connect_worker.devtools.embedded_redis import HOST
 from connect_worker.domain.states import RequestKind
 
@@ -63,18 +62,19 @@ def read_address(ready_file: Path) -> SandboxAddress:
 
 
 def find_root() -> Path:
-    """Return the project's folder: the one that holds `tasks/` and `celeryconfig.py`.
+    """Return the folder that holds `examples/`: the clone, or the wheel's copy of it.
 
     Raises:
-        ClickException: It is neither the working directory nor the folder of this package.
+        ClickException: There is none.
     """
-    candidates = (Path.cwd(), Path(connect_worker.__file__).resolve().parent.parent)
-    for folder in candidates:
-        if (folder / "tasks").is_dir() and (folder / "celeryconfig.py").is_file():
+    # pyproject.toml puts the copy there.
+    folders = (Path(__file__).parent / "bundled", Path(__file__).parents[2])
+    for folder in folders:
+        if (folder / "examples" / "purchases.py").is_file():
             return folder
     raise click.ClickException(
-        f"There is no tasks/ and no celeryconfig.py in {candidates[0]} or next to the package. "
-        "Run this command in the project's folder."
+        f"The processors of the demo are missing: there is no examples/ in {folders[0]} or "
+        f"{folders[1]}. Install connect-worker again."
     )
 
 
@@ -152,4 +152,4 @@ def sandbox_command(options: SandboxOptions, ready_file: Path) -> list[str]:
 
 def celery_command(*words: str) -> list[str]:
     """Return a command of the project's Celery application, without Celery's banner."""
-    return [sys.executable, "-m", "celery", "-A", "tasks", "--quiet", *words]
+    return [sys.executable, "-m", "celery", "-A", "connect_worker", "--quiet", *words]

@@ -168,5 +168,5 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     result = CliRunner().invoke(main, ["new", "my-vendor", "--directory", str(tmp_path)])
     assert result.exit_code == 1
-    assert "there already, and not empty" in result.output
+    assert "is not empty" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
