@@ -12,7 +12,7 @@ from connect_worker.domain.retry import NO_ERROR_RULES, Cause
 from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
 from connect_worker.domain.states import JSON, Claim, ClaimDenied, RequestKey
 from connect_worker.engine.lease import Lease
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import RequestRecords
 from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
 from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
@@ -105,7 +105,7 @@ class Job:
         key: The cycle's idempotency key.
     """
 
-    def __init__(self, *, ledger: Ledger, claim: Claim, lease: Lease, key: str) -> None:
+    def __init__(self, *, ledger: RequestRecords, claim: Claim, lease: Lease, key: str) -> None:
         self.claim = claim
         #: The cycle's idempotency key.
         self.key = key

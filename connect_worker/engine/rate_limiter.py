@@ -20,7 +20,7 @@ from typing import Final
 
 from connect_worker.domain.states import RateLimitResult
 from connect_worker.engine.lease import Lease
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import CircuitBreaker
 from connect_worker.exceptions import AccountPaused
 
 #: How long an answer of the ledger about the circuit breaker counts as true. This process notices a
@@ -102,7 +102,7 @@ class RateLimiter:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: CircuitBreaker,
         cache: BreakerCache,
         *,
         calls_per_second: float | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from connect_worker.domain.states import (
     FINAL_STATES,
@@ -16,7 +16,7 @@ from connect_worker.domain.states import (
     RequestKind,
     State,
 )
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import Counters, Ledger
 from connect_worker.operations.formatting import clean, span, stamp
 from connect_worker.operations.request_details import document_of_poll, documents_of_pauses
 
@@ -32,16 +32,6 @@ GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
         "waiting": frozenset({State.SNOOZED}),
     }
 )
-
-
-class Counters(Protocol):
-    """What of a ledger is counted here."""
-
-    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
-        """Return how many requests are in each state."""
-
-    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
-        """Return how many cycles ended with each outcome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from connect_worker.console.charts import HEIGHT, TOP, WIDTH, day_of
-from connect_worker.console.origin_checks import is_known_host, is_loopback, is_own_origin
+from connect_worker.console.origin_checks import is_known_host, is_own_origin
 from connect_worker.console.sessions import (
     MOST_OF_ALL,
     MOST_OF_ONE,
@@ -21,6 +21,7 @@ from connect_worker.console.sessions import (
 )
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
+from connect_worker.settings.environment import is_loopback
 from tests.support.ledger_factories import Clock
 
 HOURS = 24
