@@ -53,6 +53,8 @@ OPERATORS: Mapping[str, str] = {
 
 #: A value that may stand in RQL without quotes.
 _PLAIN = re.compile(r"[\w*+-][\w.:@*+-]*", re.ASCII)
+#: The start of a tuple, `t(...)`: the one such word that RQL does not take as a value.
+_TUPLE = "t"
 
 _STATUS = re.compile(r"\beq\(status,([^()]*)\)|(?:^|[&|;(])status=(?:eq=)?([^&|;()]*)")
 _STATUSES = re.compile(r"\bin\(status,\(([^()]*)\)\)|(?:^|&)status__in=([^&]*)")
@@ -167,7 +169,7 @@ def _text(value: object) -> str:
         text = value.isoformat()
     else:
         text = str(value)
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and text != _TUPLE:
         return quote(text, safe=".:*@-_")
     # Single ones first: HTTP libraries send them as they are, so that a reader which splits the
     # query before it decodes it knows where a value begins and ends.

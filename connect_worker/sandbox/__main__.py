@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.sandbox import server
+from connect_worker.sandbox import rql, server
 from connect_worker.sandbox.faults import DEFAULT_API_KEY, Options, spread_over
 from connect_worker.sandbox.routing import API
 from connect_worker.sandbox.server import Sandbox
@@ -123,6 +123,10 @@ def main(
     if ready_file:
         # One of an earlier run would tell a waiting process the wrong port.
         ready_file.unlink(missing_ok=True)
+    try:
+        rql.load_parser()
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
     try:
         sockets = server.bind(host, port)
     except OSError as error:

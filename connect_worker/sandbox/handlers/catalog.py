@@ -9,13 +9,11 @@ from connect_worker.sandbox.collection import (
     Collection,
     Page,
     Record,
-    satisfies,
-    sort_key,
     values_at,
 )
 from connect_worker.sandbox.errors import BadRequestError, NotFoundError
 from connect_worker.sandbox.http import Call, Json, Reply, Route
-from connect_worker.sandbox.rql import FieldNames
+from connect_worker.sandbox.rql import FieldNames, satisfies, sort_key
 
 # Answers the read of a collection with one page of it.
 

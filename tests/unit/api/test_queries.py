@@ -71,6 +71,8 @@ def term(filters: Any) -> Term:
         ({"name__like": "ab*"}, "like(name,ab*)"),
         ({"name": ""}, "eq(name,'')"),
         ({"name": "a/b"}, "eq(name,'a%2Fb')"),
+        ({"name": "t"}, "eq(name,'t')"),
+        ({"id__in": "s,t"}, "in(id,(s,'t'))"),
         ({"name": "it's"}, "eq(name,%22it%27s%22)"),
         ({"limit": 10, "offset": 5}, "limit=10&offset=5"),
         ({"order_by": "-created"}, "ordering(-created)"),
@@ -122,6 +124,8 @@ def is_readable(text: str) -> bool:
 @example("")
 @example(" leading and trailing ")
 @example("null()")
+@example("t")
+@example("and")
 @example("a&b=c#d?e")
 @example("100% (really)")
 @hypothesis_settings(max_examples=200, deadline=None)
