@@ -19,7 +19,7 @@ from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.dry_run.transport import Request, Response, Transport
-from connect_worker.sandbox.collection import merge
+from connect_worker.sandbox.documents import merge
 
 #: What the last part of a path does to the document before it.
 _ACTIONS: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""``python -m connect_worker.sandbox``: starts a sandbox of its own."""
+"""The command ``python -m connect_worker.sandbox``."""
 
 import asyncio
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from connect_worker.sandbox import rql, server
-from connect_worker.sandbox.faults import DEFAULT_API_KEY, Options, spread_over
-from connect_worker.sandbox.routing import API
+from connect_worker.sandbox.http import API
 from connect_worker.sandbox.server import Sandbox
+from connect_worker.sandbox.state import DEFAULT_API_KEY, Options, spread_over
 
 _COUNT = click.IntRange(min=0)
 

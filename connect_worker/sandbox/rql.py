@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from connect_worker.sandbox.errors import BadRequestError
+from connect_worker.sandbox.http import BadRequestError
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connect_worker.sandbox import rql
-from connect_worker.sandbox.collection import values_at
-from connect_worker.sandbox.errors import BadRequestError
+from connect_worker.sandbox.documents import values_at
+from connect_worker.sandbox.http import BadRequestError
 from connect_worker.sandbox.rql import satisfies
 
 DOCUMENT = {
