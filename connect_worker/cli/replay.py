@@ -36,7 +36,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
 
     Exit code 0 when it decides as before, 1 when it differs somewhere.
     """
-    from connect_worker.api import client_for
+    from connect_worker.api.client import client_for
     from connect_worker.cli.target import automations_in, config_of, quiet
     from connect_worker.dry_run.history import SETTLED, latest
     from connect_worker.exceptions import Message

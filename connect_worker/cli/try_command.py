@@ -239,7 +239,7 @@ def _has_account() -> bool:
 
 
 def _fetch(config: Any, kind: RequestKind, request_id: str) -> dict[str, JSON]:
-    from connect_worker.api import client_for
+    from connect_worker.api.client import client_for
     from connect_worker.domain.kinds import KINDS
     from connect_worker.exceptions import Message, NotFound
 

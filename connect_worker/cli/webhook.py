@@ -19,7 +19,7 @@ from connect_worker.cli.context import (
     example,
     write_json,
 )
-from connect_worker.domain.change_hints import OBJECT_CLASSES
+from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.observability.logging import prepare_handler
