@@ -1,4 +1,4 @@
-"""Filters put together step by step; the sandbox's reader, which shares no code, reads them."""
+"""Filters put together step by step; the sandbox, which shares no code, reads them back."""
 
 from __future__ import annotations
 
