@@ -6,7 +6,7 @@ from functools import cached_property
 from connect_worker.sandbox import documents
 from connect_worker.sandbox.documents import Json
 
-#: The template that the 2019 documentation's example approves with; the first product has it.
+#: The template with which the example of the 2019 documentation approves; the first product's.
 EXAMPLE_TEMPLATE_ID = "TL-497-535-242"
 
 VENDOR = {"id": "VA-691-879", "name": "Largo Cloud Software"}
@@ -31,7 +31,7 @@ class Item:
     number: int
     mpn: str
     name: str
-    #: Connect's word: reservation or ppu (pay per use, the kind that usage is reported for)
+    #: reservation, or ppu: pay per use, for which usage is reported
     item_type: str
     unit: str
 

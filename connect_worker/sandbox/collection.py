@@ -106,7 +106,7 @@ class Collection(Generic[R]):
         """The record with this id.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: There is none.
         """
         try:
             return self._by_id[record_id]
@@ -143,7 +143,7 @@ class Collection(Generic[R]):
         return self._buckets.setdefault((record.status, record.product_id), {})
 
     def _candidates(self, terms: tuple[Term, ...]) -> tuple[Iterable[R], list[Term]]:
-        """The records of the narrowest index, and the terms that they may not satisfy."""
+        """The records of the narrowest index, and the terms that are still to be checked."""
         for term in terms:
             wanted = _wanted(term)
             if wanted and wanted[0] == "id":
@@ -348,7 +348,7 @@ _ALIASES = {
 
 
 def names_of(collection: tuple[str, ...]) -> FieldNames:
-    """The check of field names for one of the collections above."""
+    """Return the check of field names for one of the collections above."""
     known = frozenset(collection)
     aliases = _ALIASES.get(collection, {})
 

@@ -139,7 +139,7 @@ def asset_id(number: int) -> str:
 def fulfillment_id(number: int, occurrence: int) -> str:
     """``PR-…`` with the digits of its asset and the occurrence, as ``-001``.
 
-    Every ninth id is of the older kind that has no occurrence.
+    Every ninth id has the older form, without the occurrence.
     """
     digits = "PR-" + _by_four(_digits(number, 12, 1))
     return digits if number % 9 == 0 else f"{digits}-{occurrence:03d}"

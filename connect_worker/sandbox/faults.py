@@ -6,16 +6,16 @@ from typing import Any
 
 from connect_worker.sandbox.http import BadRequestError, Json
 
-#: What a rule can do, and whether the call takes effect unless the rule says otherwise.
+#: What a rule can do, and whether the call takes effect if the rule does not say so itself.
 ACTIONS = {
-    "status": False,  # answer with an error status
+    "status": False,  # respond with an error status
     "reset_before": False,  # drop the connection instead of handling the call
     "reset_after": True,  # handle the call, then drop the connection
-    "hang": True,  # handle the call, then never answer
-    "delay": True,  # handle and answer the call, but late
-    "html": False,  # answer 200 with a web page, as proxies do
-    "broken_json": False,  # answer 200 with half a document
-    "echo": False,  # answer an error that repeats the call, its headers included, in broken JSON
+    "hang": True,  # handle the call, and never respond
+    "delay": True,  # handle the call, and respond late
+    "html": False,  # respond 200 with a web page, as proxies do
+    "broken_json": False,  # respond 200 with half a document
+    "echo": False,  # respond with an error that repeats the call and its headers, in broken JSON
 }
 
 

@@ -55,7 +55,7 @@ class FulfillmentRequest:
     params: dict[str, Json] = field(default_factory=dict)
     #: top-level fields that actions set: reason, template, activation_key, …
     shown: Json = field(default_factory=dict)
-    #: what the creator of the request sent, laid over the generated document
+    #: what the creator of the request sent, merged into the generated document
     overlay: Json | None = None
     sequence: int = -1
     id: str = ""
@@ -76,11 +76,11 @@ class FulfillmentRequest:
         return documents.asset_id(self.number)
 
     def lookup_values(self) -> dict[str, str]:
-        """Requests are found by their asset at once."""
+        """The index by which the requests of an asset are found."""
         return {"asset.id": self.asset_id}
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "id":
                 return [self.id]
@@ -239,7 +239,7 @@ _REGION_ITEM: Json = {**_REGION, "id": "item_region", "scope": "item"}
 
 @dataclass(slots=True)
 class Asset:
-    """One ``AS-…``: the other face of its request."""
+    """One ``AS-…``, a view of its request."""
 
     request: FulfillmentRequest
     sequence: int = -1
@@ -260,7 +260,7 @@ class Asset:
         return self.request.product.id
 
     def lookup_values(self) -> dict[str, str]:
-        """Assets are found by their id only."""
+        """No index: assets are looked up by their id."""
         return {}
 
     def values(self, name: str) -> list[Any]:
@@ -294,11 +294,11 @@ class Conversation:
 
     @property
     def product_id(self) -> str:
-        """Conversations are not kept by product."""
+        """Conversations belong to no product."""
         return ""
 
     def lookup_values(self) -> dict[str, str]:
-        """Conversations are asked for by what they are about."""
+        """The index by the object that a conversation is about."""
         return {"instance_id": self.instance_id}
 
     def values(self, name: str) -> list[Any]:

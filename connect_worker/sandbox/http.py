@@ -94,7 +94,7 @@ class Request:
         """The JSON object of the body; an empty body and ``null`` count as ``{}``.
 
         Raises:
-            BadRequestError: the body is no JSON object.
+            BadRequestError: The body is not a JSON object.
         """
         if not self.body.strip():
             return {}
@@ -182,8 +182,8 @@ class Router:
         """The route for a path, with or without a trailing slash.
 
         Raises:
-            NotFoundError: no route has this path.
-            ApiError: 405, the path takes other methods.
+            NotFoundError: No route has this path.
+            ApiError: 405: the path takes other methods.
         """
         path = path.rstrip("/")
         allowed = []

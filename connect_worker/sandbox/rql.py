@@ -179,7 +179,7 @@ class _Reader:
         """Read RQL, decoded.
 
         Raises:
-            BadRequestError: lib-rql does not accept it, or a field is unknown.
+            BadRequestError: Lib-rql does not accept it, or a field is unknown.
         """
         for node in _top_terms(_parse_tree(text)):
             if node.data == "ordering":

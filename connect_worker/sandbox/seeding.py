@@ -32,7 +32,8 @@ SEEDED_DAYS = 5
 
 _OTHER_TYPES = ("change", "cancel", "suspend", "resume")
 
-#: Twelve purchases, three without email, two absurd; None stands for one of the other types.
+#: The scenarios of each twenty requests: twelve purchases, three without an email, two with an
+#: absurd quantity; None is one of the other types.
 _SCENARIOS = (
     "purchase", "missing-email", "purchase", "absurd-quantity", "purchase", None, "purchase",
     "purchase", "missing-email", "purchase", "purchase", None, "purchase", "absurd-quantity",
@@ -78,7 +79,7 @@ def add_fulfillment(
     *,
     product: Product | None = None,
 ) -> FulfillmentRequest:
-    """One more fulfillment request, pending, with its conversation."""
+    """Add a pending fulfillment request with its conversation."""
     number = len(state.requests)
     scenario = scenario or _fulfillment_scenario(number)
     kind = scenario if scenario in _OTHER_TYPES else "purchase"
@@ -103,7 +104,7 @@ def add_fulfillment(
 def add_tier_config(
     state: SandboxState, created: datetime, scenario: str | None = None
 ) -> TierConfigRequest:
-    """One more tier config request, pending; no two concern the same reseller and product."""
+    """Add a pending tier config request; no two have the same reseller and product."""
     number = len(state.tier_requests)
     scenario = scenario or ("update" if number % 4 == 3 else "setup")
     products = state.catalog.products
@@ -127,7 +128,7 @@ def add_tier_config(
 def add_usage_file(
     state: SandboxState, created: datetime, scenario: str | None = None
 ) -> UsageFile:
-    """One more usage file that the vendor has uploaded by hand."""
+    """Add a usage file that the vendor has uploaded by hand."""
     number = len(state.usage_files)
     rng = SeededRandom(state.options.seed, "usage-file", number)
     scenario = scenario or ("invalid" if number % 10 == 9 else "ready")
@@ -155,7 +156,7 @@ def add_usage_file(
 def add_listing(
     state: SandboxState, created: datetime, scenario: str | None = None, *, contract_id: str = ""
 ) -> Listing:
-    """One more listing, under a contract of its own."""
+    """Add a listing, under a contract of its own."""
     number = len(state.listings)
     record = Listing(
         number=number,
@@ -211,7 +212,7 @@ def add_from_document(state: SandboxState, document: Json) -> FulfillmentRequest
     """
     kind = document.get("type", "purchase")
     if kind not in ("purchase", "change", "cancel", "suspend", "resume"):
-        raise BadRequestError(f"type: '{kind}' is no type of request.")
+        raise BadRequestError(f"type: '{kind}' is not a type of request.")
     asset = document.get("asset", {})
     if not isinstance(asset, dict):
         raise BadRequestError("asset: an object is expected.")

@@ -124,7 +124,7 @@ class VendorSystem:
         """The tenant with this id.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: There is none.
         """
         try:
             return self._tenants[name]
@@ -288,7 +288,7 @@ class SandboxState:
         """The request of any kind with this id.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: There is none.
         """
         kind = kind_of(request_id)
         if kind is None:

@@ -60,14 +60,14 @@ class TierConfigRequest:
         return documents.tier_account_id(self.reseller, 1)
 
     def lookup_values(self) -> dict[str, str]:
-        """Requests are found by the reseller and by the configuration at once."""
+        """The indexes by reseller and by configuration."""
         return {
             "configuration.account.id": self.account_id,
             "configuration.id": self.config_id,
         }
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "id":
                 return [self.id]
@@ -165,13 +165,13 @@ def _param(identifier: str, phase: str, value: str | None) -> Json:
 
 
 def opening_events(created: datetime) -> dict[str, tuple[datetime, Json]]:
-    """The events of a request that the provider's side has just put to the vendor."""
+    """The events of a request that has just become pending."""
     return {"created": (created, CUSTOMER_USER), "pended": (created, CUSTOMER_USER)}
 
 
 @dataclass(slots=True)
 class TierConfig:
-    """One ``TC-…``: the other face of its request."""
+    """One ``TC-…``, a view of its request."""
 
     request: TierConfigRequest
     sequence: int = -1
@@ -192,7 +192,7 @@ class TierConfig:
         return self.request.product.id
 
     def lookup_values(self) -> dict[str, str]:
-        """Configurations are found by the reseller at once."""
+        """The index by reseller."""
         return {"account.id": self.request.account_id}
 
     def values(self, name: str) -> list[Any]:

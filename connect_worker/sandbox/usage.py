@@ -48,11 +48,11 @@ class Listing:
         return "listing"
 
     def lookup_values(self) -> dict[str, str]:
-        """Listings are found by their contract at once."""
+        """The index by contract."""
         return {"contract.id": self.contract_id}
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "status":
                 return [self.status]
@@ -135,11 +135,11 @@ class UsageFile:
         return max(self.events.values(), default=self.created)
 
     def lookup_values(self) -> dict[str, str]:
-        """Files are found by contract and by name at once: a client looks for its own drafts."""
+        """The indexes by contract and by name: a client looks for its own drafts."""
         return {"contract.id": str(self.contract.get("id")), "name": self.name}
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "id":
                 return [self.id]
@@ -214,7 +214,7 @@ _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
 
 
 class UnreadableSpreadsheetError(Exception):
-    """The upload is no workbook with a sheet of usage records."""
+    """The upload is not a workbook with a sheet of usage records."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class SpreadsheetCheck:
 
     valid: int
     invalid: int
-    #: one sentence per fault, with its row
+    #: one sentence for each mistake, with its row
     errors: tuple[str, ...]
 
 
@@ -240,7 +240,7 @@ def check_spreadsheet(content: bytes, product: Product, assets: Container[str]) 
     """Check each record of a workbook against a product and the known assets.
 
     Raises:
-        UnreadableSpreadsheetError: no workbook, no such sheet, or a wrong header.
+        UnreadableSpreadsheetError: There is no workbook, no such sheet, or a wrong header.
     """
     rows = _rows(content)
     header = [str(cell or "").strip() for cell in next(rows, ())]

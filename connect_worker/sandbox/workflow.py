@@ -55,7 +55,7 @@ def read_params(sent: Any, known: list[Json]) -> dict[str, Json]:
     """Read the parameters of a PUT; returns the changes by parameter id.
 
     Raises:
-        BadRequestError: not a list of objects with an id, or an id that the request does not have.
+        BadRequestError: Not a list of objects with an id, or an id that the request does not have.
     """
     if not isinstance(sent, list):
         raise BadRequestError("params: a list of parameters is expected.")
@@ -105,7 +105,7 @@ def reason_of(request: Request) -> str:
     """The reason of a failure.
 
     Raises:
-        BadRequestError: there is none.
+        BadRequestError: There is none.
     """
     reason = request.document().get("reason")
     if not isinstance(reason, str) or not reason.strip():

@@ -21,7 +21,7 @@ router = Router(
     {
         API: [*requests.ROUTES, *usage.ROUTES, *account.ROUTES],
         VENDOR: account.VENDOR_ROUTES,
-        CONTROL: control.ROUTES,
+        CONTROL: [*control.ROUTES, *usage.CONTROL_ROUTES],
     }
 )
 

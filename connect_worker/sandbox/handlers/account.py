@@ -46,7 +46,7 @@ def list_configurations(state: SandboxState, request: Request) -> Response:
 
 
 def render_template(state: SandboxState, request: Request) -> Response:
-    """The text of a template for the request that ``request_id`` names."""
+    """Render a template for the request that ``request_id`` names."""
     template = state.catalog.templates.get(request.args["id"])
     if template is None:
         raise NotFoundError(f"template {request.args['id']}")
@@ -87,7 +87,7 @@ def list_messages(state: SandboxState, request: Request) -> Response:
 
 
 def add_message(state: SandboxState, request: Request) -> Response:
-    """Say something; 201."""
+    """Add a message; 201."""
     conversation = state.conversations.get(request.args["id"])
     text = request.document().get("text")
     if not isinstance(text, str) or not text.strip():
@@ -122,7 +122,7 @@ def list_webhooks(state: SandboxState, request: Request) -> Response:
 
 
 def create_webhook(state: SandboxState, request: Request) -> Response:
-    """A new webhook; 201."""
+    """Create a webhook; 201."""
     return Response(status=201, content=state.webhooks.create(_checked(state, request)).body())
 
 
@@ -132,29 +132,29 @@ def get_webhook(state: SandboxState, request: Request) -> Response:
 
 
 def put_webhook(state: SandboxState, request: Request) -> Response:
-    """Change a webhook as a whole."""
+    """Replace the settings of a webhook."""
     webhook = _webhook(state, request)
     state.webhooks.change(webhook, _checked(state, request))
     return Response(content=webhook.body())
 
 
 def delete_webhook(state: SandboxState, request: Request) -> Response:
-    """Delete a webhook; 204. What it had still to send is not sent."""
+    """Delete a webhook; 204. Its notifications that are not delivered yet are dropped."""
     del state.webhooks.by_id[_webhook(state, request).id]
     return Response(status=204)
 
 
 def trigger_webhook(state: SandboxState, request: Request) -> Response:
-    """Send a notification now; it is about no request."""
+    """Send a notification now, about no request."""
     state.webhooks.trigger(_webhook(state, request))
     return Response(content={})
 
 
 def _webhook(state: SandboxState, request: Request) -> Webhook:
-    found = state.webhooks.by_id.get(request.args["id"])
-    if found is None:
+    webhook = state.webhooks.by_id.get(request.args["id"])
+    if webhook is None:
         raise NotFoundError(f"webhook {request.args['id']}")
-    return found
+    return webhook
 
 
 def _checked(state: SandboxState, request: Request) -> Json:
@@ -182,7 +182,7 @@ def _require_short(document: Json, name: str, most: int) -> None:
 
 
 def create_tenant(state: SandboxState, request: Request) -> Response:
-    """Make a tenant: 201; the same ``Idempotency-Key`` again: 200 and the same tenant."""
+    """Create a tenant: 201; the same ``Idempotency-Key`` again: 200 and the same tenant."""
     tenant, is_new = state.vendor.create(request.document(), request.idempotency_key)
     return Response(status=201 if is_new else 200, content=tenant.body())
 

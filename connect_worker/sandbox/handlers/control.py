@@ -1,4 +1,4 @@
-"""Endpoints under ``/sandbox/``: what a test or a demonstration asks of the sandbox; no key.
+"""Endpoints under ``/sandbox/``: what a test or a demonstration asks of the sandbox; without a key.
 
 The report says what happened. Every test that uses the sandbox judges by it.
 """
@@ -9,7 +9,6 @@ from datetime import datetime
 from connect_worker.sandbox.catalog import PORTAL_USER
 from connect_worker.sandbox.collection import Collection
 from connect_worker.sandbox.documents import with_microseconds
-from connect_worker.sandbox.handlers.usage import get_template
 from connect_worker.sandbox.http import BadRequestError, Json, Request, Response, Route
 from connect_worker.sandbox.seeding import ADDERS, add_from_document, add_listing
 from connect_worker.sandbox.state import ConnectRequest, SandboxState
@@ -19,15 +18,15 @@ from connect_worker.sandbox.workflow import answer_inquiry
 
 
 def _full_report(state: SandboxState) -> Json:
-    """The totals and one entry per request of the four kinds."""
+    """The totals, and one entry a request."""
     return {**_summary(state), "requests": _entries(state), "vendor": _vendor(state, by_key=True)}
 
 
 def _summary(state: SandboxState) -> Json:
     """The totals only.
 
-    ``totals`` holds per kind: ``count``, ``status`` (how many are where now), ``accepted`` (by
-    action) and ``refused``; ``calls`` holds ``total``, ``by_route`` and ``by_status``.
+    ``totals`` has for each kind ``count``, ``status`` (how many are in each status now),
+    ``accepted`` (by action) and ``refused``. ``calls`` has ``total``, ``by_route``, ``by_status``.
     """
     journal, kinds = state.journal, state.collections()
     return {
@@ -44,7 +43,7 @@ def _summary(state: SandboxState) -> Json:
 
 def _report_of(state: SandboxState, record: ConnectRequest) -> Json:
     """What happened to one request."""
-    seen = state.journal.read(record.id)
+    entry = state.journal.read(record.id)
     tenants = state.vendor.of_request(record.id)
     shown: Json = {
         "id": record.id,
@@ -54,12 +53,12 @@ def _report_of(state: SandboxState, record: ConnectRequest) -> Json:
         "product": record.product.id,
         "initial_status": state.initial_status[record.id],
         "status": record.status,
-        "accepted": seen.accepted,
-        "refused": seen.refused,
-        "calls": dict(seen.calls),
-        "messages": seen.messages,
-        "params": seen.params,
-        "events": seen.events,
+        "accepted": entry.accepted,
+        "refused": entry.refused,
+        "calls": dict(entry.calls),
+        "messages": entry.messages,
+        "params": entry.params,
+        "events": entry.events,
         "vendor": {
             "effects": len(tenants),
             "calls": state.vendor.calls_by_request[record.id],
@@ -67,7 +66,7 @@ def _report_of(state: SandboxState, record: ConnectRequest) -> Json:
         },
     }
     if isinstance(record, Listing):
-        shown["usage_files"] = [_usage_file(state, file_id) for file_id in seen.usage_files]
+        shown["usage_files"] = [_usage_file(state, file_id) for file_id in entry.usage_files]
     return shown
 
 
@@ -140,43 +139,43 @@ _DECIDED_EVENTS = {
 
 
 def health(state: SandboxState, _: Request) -> Response:
-    """That the sandbox answers, and how much it holds."""
+    """Show that the sandbox responds, and how many requests it has."""
     held = {kind: len(records) for kind, records in state.collections().items()}
     return Response(content={"status": "ok", "requests": held})
 
 
 def get_report(state: SandboxState, request: Request) -> Response:
-    """What happened; ``?summary=1`` leaves out the single requests."""
+    """Report what happened; ``?summary=1`` leaves out the single requests."""
     is_short = request.parameters.get("summary", "") not in ("", "0", "false")
     return Response(content=_summary(state) if is_short else _full_report(state))
 
 
 def get_entry(state: SandboxState, request: Request) -> Response:
-    """What happened to one request."""
+    """Report what happened to one request."""
     return Response(content=_report_of(state, state.find(request.args["id"])))
 
 
 def list_calls(state: SandboxState, _: Request) -> Response:
     """The latest calls of the API and of the vendor's system, oldest first: at, route, status.
 
-    ``at`` is when the answer was made, the latency included.
+    ``at`` is the time of the response, latency included.
     """
     return Response(content=list(state.journal.recent))
 
 
 def list_notifications(state: SandboxState, _: Request) -> Response:
-    """The latest notifications, oldest first: at, webhook, request, try, status (0: no answer)."""
+    """The latest notifications: at, webhook, request, try, status (0: no response)."""
     return Response(content=list(state.webhooks.deliveries))
 
 
 def add_requests(state: SandboxState, request: Request) -> Response:
-    """More work: ``{"kind", "count", "scenario"}`` or ``{"kind", "body"}``; 201 with the ids."""
+    """Add requests: ``{"kind", "count", "scenario"}`` or ``{"kind", "body"}``; 201 with the ids."""
     document = request.document()
     kind = document.get("kind", "fulfillment")
     if kind not in ADDERS:
         raise BadRequestError(f"kind is one of {', '.join(ADDERS)}, not '{kind}'.")
     if "body" in document:
-        record = _add_given(state, kind, document["body"])
+        record = _add_document(state, kind, document["body"])
         return Response(status=201, content={"ids": [record.id]})
     add, scenarios = ADDERS[kind]
     scenario, count = document.get("scenario"), document.get("count", 1)
@@ -189,7 +188,7 @@ def add_requests(state: SandboxState, request: Request) -> Response:
 
 
 def answer_by_hand(state: SandboxState, request: Request) -> Response:
-    """The customer answers now; ``{"params": {id: value}}`` gives the answers."""
+    """Answer an inquiry now, as the customer, with ``{"params": {id: value}}``."""
     record = state.find(request.args["id"])
     values = request.document().get("params") or {}
     if not isinstance(values, dict):
@@ -199,7 +198,7 @@ def answer_by_hand(state: SandboxState, request: Request) -> Response:
 
 
 def decide_by_hand(state: SandboxState, request: Request) -> Response:
-    """Somebody sets ``{"status"}`` in the portal, whatever the workflow says."""
+    """Set ``{"status"}`` as a person does in the portal, from any status."""
     record = state.find(request.args["id"])
     allowed = _DECIDABLE[record.kind]
     status = request.document().get("status")
@@ -210,12 +209,12 @@ def decide_by_hand(state: SandboxState, request: Request) -> Response:
 
 
 def list_faults(state: SandboxState, _: Request) -> Response:
-    """All fault rules and how often each applied."""
+    """Show all fault rules, and how often each applied."""
     return Response(content=state.faults.bodies())
 
 
 def add_faults(state: SandboxState, request: Request) -> Response:
-    """Put one rule in force, or several as ``{"rules": […]}``; 201 with them."""
+    """Activate one rule, or several as ``{"rules": […]}``; 201 with them."""
     document = request.document()
     rules = document.get("rules", [document])
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
@@ -224,25 +223,25 @@ def add_faults(state: SandboxState, request: Request) -> Response:
 
 
 def clear_faults(state: SandboxState, _: Request) -> Response:
-    """Behave again; 204."""
+    """Drop all fault rules; 204."""
     state.faults.clear()
     return Response(status=204)
 
 
 def reset(state: SandboxState, _: Request) -> Response:
-    """Forget everything and seed anew with the options of the start; 204."""
+    """Forget everything, and seed again with the same options; 204."""
     state.reset()
     return Response(status=204)
 
 
-def _add_given(state: SandboxState, kind: str, body: Json) -> ConnectRequest:
+def _add_document(state: SandboxState, kind: str, body: Json) -> ConnectRequest:
     if not isinstance(body, dict):
         raise BadRequestError("body: an object is expected.")
     if kind == "fulfillment":
         return add_from_document(state, body)
     record: ConnectRequest
     if kind == "usage":
-        # Usage is reported under the contract, so the listing has to be found by it.
+        # Usage is reported under the contract: the listing must be found by it.
         record = add_listing(state, state.clock(), contract_id=_contract_in(body))
     else:
         record = ADDERS[kind][0](state, state.clock(), None)
@@ -252,8 +251,8 @@ def _add_given(state: SandboxState, kind: str, body: Json) -> ConnectRequest:
 
 def _contract_in(body: Json) -> str:
     contract = body.get("contract")
-    given = contract.get("id") if isinstance(contract, dict) else None
-    return given if isinstance(given, str) else ""
+    contract_id = contract.get("id") if isinstance(contract, dict) else None
+    return contract_id if isinstance(contract_id, str) else ""
 
 
 def _decide(state: SandboxState, record: ConnectRequest, status: str, now: datetime) -> None:
@@ -282,5 +281,4 @@ ROUTES = [
     Route("GET", "faults", list_faults),
     Route("POST", "faults", add_faults),
     Route("DELETE", "faults", clear_faults),
-    Route("GET", "usage-template/{id}.xlsx", get_template),
 ]

@@ -30,7 +30,7 @@ from connect_worker.sandbox.workflow import (
 _REQUEST_FIELDS = collection.names_of(collection.REQUESTS)
 _ASSET_FIELDS = collection.names_of(collection.ASSETS)
 
-#: What an approved request makes of its asset.
+#: The status of the asset after a request of this type is approved; otherwise active.
 _APPROVED_ASSET = {"suspend": "suspended", "cancel": "terminated"}
 
 
@@ -63,7 +63,7 @@ def put_request(state: SandboxState, request: Request) -> Response:
 
 
 def approve_request(state: SandboxState, request: Request) -> Response:
-    """Approve with a template of the product or with a tile of one's own."""
+    """Approve with a template of the product, or with an activation tile."""
     record = _startable(state, request, "approve")
     document = request.document()
     template_id, tile = document.get("template_id"), document.get("activation_tile")
@@ -80,7 +80,7 @@ def approve_request(state: SandboxState, request: Request) -> Response:
 
 
 def inquire_request(state: SandboxState, request: Request) -> Response:
-    """Ask the customer; the parameters in question were marked by a PUT before."""
+    """Inquire the customer; a PUT has marked the parameters in question before."""
     record = _startable(state, request, "inquire")
     reply = _accepted(state, request, record, "inquire")
     expect_answer(state, record)
@@ -88,7 +88,7 @@ def inquire_request(state: SandboxState, request: Request) -> Response:
 
 
 def fail_request(state: SandboxState, request: Request) -> Response:
-    """Refuse the request for a reason."""
+    """Fail the request for a reason."""
     record = _startable(state, request, "fail")
     record.shown["reason"] = reason_of(request)
     if record.type == "purchase":
@@ -97,12 +97,12 @@ def fail_request(state: SandboxState, request: Request) -> Response:
 
 
 def pend_request(state: SandboxState, request: Request) -> Response:
-    """Put an inquired request before the vendor again."""
+    """Make an inquired request pending again."""
     return _accepted(state, request, _startable(state, request, "pend"), "pend")
 
 
 def create_request(state: SandboxState, request: Request) -> Response:
-    """Order as the provider's hub does; 201 with the new request.
+    """Create a request, as the provider's hub does; 201 with the new request.
 
     Only what the body gives is taken over; the rest is generated, as a hub would fill it in.
     """
@@ -196,7 +196,7 @@ def approve_tier_request(state: SandboxState, request: Request) -> Response:
 
 
 def inquire_tier_request(state: SandboxState, request: Request) -> Response:
-    """Ask the reseller; 204."""
+    """Inquire the reseller; 204."""
     record = _tier_request_for(state, request, "inquire")
     _accept_tier_request(state, request, record, "inquire")
     expect_answer(state, record)
@@ -204,7 +204,7 @@ def inquire_tier_request(state: SandboxState, request: Request) -> Response:
 
 
 def fail_tier_request(state: SandboxState, request: Request) -> Response:
-    """Refuse the request for a reason; 204."""
+    """Fail the request for a reason; 204."""
     record = _tier_request_for(state, request, "fail")
     record.shown["reason"] = reason_of(request)
     _accept_tier_request(state, request, record, "fail")
@@ -212,7 +212,7 @@ def fail_tier_request(state: SandboxState, request: Request) -> Response:
 
 
 def pend_tier_request(state: SandboxState, request: Request) -> Response:
-    """Put an inquired request before the vendor again; 204."""
+    """Make an inquired request pending again; 204."""
     _accept_tier_request(state, request, _tier_request_for(state, request, "pend"), "pend")
     return Response(status=204)
 

@@ -56,7 +56,7 @@ def get_file(state: SandboxState, request: Request) -> Response:
 
 
 def create_file(state: SandboxState, request: Request) -> Response:
-    """A draft without records; 201."""
+    """Create a draft without records; 201."""
     document = request.document()
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
@@ -111,39 +111,39 @@ def upload_records(state: SandboxState, request: Request) -> Response:
 
 
 def submit_file(state: SandboxState, request: Request) -> Response:
-    """Hand the file to the provider."""
+    """Submit the file to the provider."""
     return _act(state, request, "submit")
 
 
 def accept_file(state: SandboxState, request: Request) -> Response:
-    """The provider takes the file."""
+    """Accept the file, as the provider."""
     return _act(state, request, "accept", note="acceptance_note")
 
 
 def reject_file(state: SandboxState, request: Request) -> Response:
-    """The provider sends the file back; a note is required."""
+    """Reject the file, as the provider; a note is required."""
     return _act(state, request, "reject", note="rejection_note", required=True)
 
 
 def close_file(state: SandboxState, request: Request) -> Response:
-    """The file is billed."""
+    """Close the file: it is billed."""
     return _act(state, request, "close")
 
 
 def delete_file(state: SandboxState, request: Request) -> Response:
-    """The file is withdrawn."""
+    """Delete the file."""
     return _act(state, request, "delete")
 
 
 def get_template_link(state: SandboxState, request: Request) -> Response:
-    """Where the spreadsheet to fill in can be fetched."""
+    """Show the address of the empty spreadsheet."""
     product = _product(state, request)
     link = f"{request.base_url}/sandbox/usage-template/{product.id}.xlsx"
     return Response(content={"template_link": link})
 
 
 def get_template(state: SandboxState, request: Request) -> Response:
-    """The spreadsheet itself; storage links need no key."""
+    """Send the empty spreadsheet; storage links need no key."""
     _product(state, request)
     return Response(content=spreadsheet_template(), content_type=SPREADSHEET_MEDIA_TYPE)
 
@@ -187,8 +187,8 @@ def _id_in(document: Json, name: str) -> str:
 
 
 def _listing_of(state: SandboxState, contract_id: str, product_id: str) -> Listing | None:
-    found = state.listings.find("contract.id", contract_id)
-    return next((listing for listing in found if listing.product.id == product_id), None)
+    listings = state.listings.find("contract.id", contract_id)
+    return next((listing for listing in listings if listing.product.id == product_id), None)
 
 
 def _product(state: SandboxState, request: Request) -> Product:
@@ -212,3 +212,5 @@ ROUTES = [
     Route("POST", "usage/files/{id}/delete", delete_file, about="id"),
     Route("GET", "usage/products/{id}/template", get_template_link),
 ]
+#: Under ``/sandbox/``: without a key, as the links of a file storage.
+CONTROL_ROUTES = [Route("GET", "usage-template/{id}.xlsx", get_template)]
