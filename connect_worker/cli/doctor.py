@@ -42,7 +42,7 @@ from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.filters import OPEN_STATES
 from connect_worker.operations.formatting import clean
 from connect_worker.operations.status import StatusReport, read_status
-from connect_worker.resources.discovery import load_registry
+from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.typos import misspelt

@@ -68,6 +68,7 @@ _HOLDS: Final = {
     "models.requests": "asset asset_request configuration connection conversation "
     "conversation_message fulfillment tier_config tier_config_request",
     "models.usage": "usage_file usage_listing usage_record usage_records",
+    "resources.directory": "template",
     "resources.fulfillment": "fulfillment_automation",
     "resources.tier_config": "tier_config_automation",
     "resources.usage": "usage_automation usage_file_automation",

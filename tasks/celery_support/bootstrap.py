@@ -20,7 +20,7 @@ from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
-from connect_worker.resources.discovery import load_registry
+from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.typos import misspelt

@@ -184,8 +184,8 @@ MUTANTS = (
         (
             Edit(
                 "tasks/celery_support/fair_share.py",
-                "        return free > kept and (under_way",
-                "        return free > 0 or (under_way",
+                "        return free > kept and (running",
+                "        return free > 0 or (running",
             ),
         ),
         (
