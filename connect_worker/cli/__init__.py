@@ -11,6 +11,7 @@ from connect_worker.cli.actions import discard, repost, rerun
 from connect_worker.cli.celery import beat, flower, worker
 from connect_worker.cli.completion import completion
 from connect_worker.cli.console import console
+from connect_worker.cli.demo import demo
 from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.metrics import metrics
@@ -22,7 +23,6 @@ from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
 from connect_worker.cli.try_command import try_out
 from connect_worker.cli.webhook import webhook
-from connect_worker.devtools.demo import demo
 
 __all__ = ["main"]
 

@@ -37,7 +37,7 @@ from connect_worker.exceptions import (
     SettingsError,
     Unauthorized,
 )
-from connect_worker.ledger.checks import inspect, name_server
+from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.filters import OPEN_STATES
 from connect_worker.operations.formatting import clean
@@ -302,7 +302,7 @@ class Checkup:
 
     def _check_redis(self, client: redis.Redis) -> Iterator[Finding]:
         yield Finding("Redis", Level.OK, name_server(client))
-        for problem in inspect(client):
+        for problem in check_redis(client):
             level = Level.FAIL if problem.level == "refuse" else Level.WARN
             yield failed("Redis", problem.message, level)
 

@@ -1,4 +1,4 @@
-"""The sandbox, in this very process, as the one who answers: no socket, no account."""
+"""A transport that answers from a sandbox in the same process: no socket, no account."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connect_worker.sandbox.seeding import build_world
 from connect_worker.sandbox.state import World
 
 URL = "https://connect.test/public/v1"
-#: When all that is made up here was created.
+#: When the products, templates and conversations of this sandbox were created.
 CREATED = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 PRODUCTS = 3
 
@@ -30,17 +30,17 @@ def empty_world() -> World:
     return build_world(
         Options(Spread(0, 0, 0, 0), product_count=PRODUCTS),
         clock=lambda: CREATED,
-        later=lambda seconds, function: None,  # noqa: ARG005 - nobody waits here
-        post=lambda url, headers, body, told: None,  # noqa: ARG005 - nobody is notified
+        later=lambda seconds, function: None,  # noqa: ARG005 - nothing happens later
+        post=lambda url, headers, body, told: None,  # noqa: ARG005 - no webhooks
         restart=lambda: None,
     )
 
 
 class SandboxTransport:
-    """Answers reads as the sandbox does whose only request is the one that is tried.
+    """Answers reads as a sandbox does that has only the request of the dry run.
 
-    Its products and templates are there, and the conversation of a fulfillment request; of all
-    collections but these, none has a row.
+    It has products and templates, and the conversation of a fulfillment request. All other
+    collections are empty.
 
     Args:
         kind: The kind of the request.
@@ -54,7 +54,7 @@ class SandboxTransport:
             self._world.conversations.add(Conversation(1, request_id, CREATED))
 
     def __call__(self, sent: Request) -> Response:
-        """Answer as the sandbox answers."""
+        """Return the sandbox's answer."""
         rendered = self._rendered(sent)
         if rendered is not None:
             return rendered
@@ -75,7 +75,7 @@ class SandboxTransport:
         )
 
     def _rendered(self, sent: Request) -> Response | None:
-        """Render a template for the request, which is not in the sandbox's world."""
+        """Render a template for the request, which is not in the sandbox itself."""
         collection, _, rest = sent.place.partition("/")
         name, _, action = rest.partition("/")
         template = self._world.catalog.templates.get(name)

@@ -85,7 +85,7 @@ def _runtime(account: str) -> Runtime:
     config = chosen.config()
     metrics = CallMetrics()
     ledger = RedisLedger.from_url(
-        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, tally=metrics
+        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, metric_buffer=metrics
     )
     breaker_cache = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.

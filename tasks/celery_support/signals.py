@@ -27,7 +27,7 @@ from celery.signals import (
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
-from connect_worker.ledger.checks import inspect, inspect_broker
+from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, bound_facts, logger
 from connect_worker.observability.logging import prepare_handler
@@ -114,7 +114,7 @@ def log_processors(**_: Any) -> None:
 
 def _check_redis() -> None:
     try:
-        findings = inspect(connect(settings().redis_url))
+        findings = check_redis(connect(settings().redis_url))
     except LedgerUnavailable as error:
         logger.warning(LogEvent("worker.redis_unreachable", error=error))
         return
@@ -141,7 +141,7 @@ def _check_broker() -> None:
 def _check_broker_redis(connection: Any) -> None:
     """Check the Redis of the broker, through kombu, because its URL may name Sentinels."""
     try:
-        findings = inspect_broker(connection.channel().client)
+        findings = check_broker(connection.channel().client)
     except (LedgerUnavailable, *connection.connection_errors) as error:
         logger.warning(LogEvent("worker.broker_unreachable", error=error))
         return

@@ -340,11 +340,11 @@ def test_a_hundred_threads_that_import_at_once_get_the_same(tmp_path: Path) -> N
 def test_the_command_runs_a_script_as_python_would(tmp_path: Path) -> None:
     folder = tmp_path / "cron"
     folder.mkdir()
-    (folder / "neighbour.py").write_text("from connect.exceptions import FailRequest\n")
+    (folder / "neighbor.py").write_text("from connect.exceptions import FailRequest\n")
     (folder / "script.py").write_text(
         "import json, sys\n"
         "from connect.logger import logger\n"
-        "from neighbour import FailRequest\n"
+        "from neighbor import FailRequest\n"
         "logger.setLevel('INFO')\n"
         "logger.info('key %s', 'ApiKey SU-1:secret')\n"
         "print(json.dumps([__name__, sys.argv, sys.path[0], FailRequest.__module__]))\n"

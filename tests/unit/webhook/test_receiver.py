@@ -139,8 +139,8 @@ def test_a_notice_is_read_as_it_was_written(kind: RequestKind) -> None:
 def test_a_flood_is_told_in_sums() -> None:
     now = [0.0]
     quiet = Quiet(clock=lambda: now[0])
-    told = [quiet.may_tell() for _ in range(500)]
-    assert told == [0] * MOST_PER_SECOND + [None] * (500 - MOST_PER_SECOND)
+    answers = [quiet.may_tell() for _ in range(500)]
+    assert answers == [0] * MOST_PER_SECOND + [None] * (500 - MOST_PER_SECOND)
     now[0] = 1.0
     assert quiet.may_tell() == 500 - MOST_PER_SECOND
     assert quiet.may_tell() == 0
