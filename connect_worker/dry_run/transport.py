@@ -26,7 +26,7 @@ from connect_worker.config import Config
 from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import JSON, RequestKind
-from connect_worker.sandbox.collection import merge
+from connect_worker.sandbox.documents import merge
 
 
 @dataclass(frozen=True, slots=True)
