@@ -20,9 +20,9 @@ from urllib3.filepost import choose_boundary
 from connect_worker.api.responses import read_json, require_success, to_connection_error
 from connect_worker.api.transport import (
     CONNECT_TIMEOUT_SECONDS,
+    BeforeCall,
     SessionPool,
-    Turnstile,
-    always_open,
+    no_limit,
 )
 from connect_worker.config import Config
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
@@ -137,8 +137,8 @@ class Client:
         key: The service user's.
         timeout_seconds: How long one call may wait for the answer.
         page_size: Rows per page of a collection.
-        turnstile: Asked before each attempt to call Connect, a GET's repetitions included; what it
-            raises is passed on, and nothing is sent.
+        before_call: Called before each attempt to call Connect, including the repetitions of a GET.
+            What it raises is passed on, and nothing is sent.
         observe: Told of each call that was sent, its repetitions included: the method, what went
             wrong ("", a status, `no answer`), and the seconds that it took.
         pool: Carries the calls, downloads too, instead of sessions of the client's own.
@@ -151,7 +151,7 @@ class Client:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         page_size: int = PAGE_SIZE,
-        turnstile: Turnstile = always_open,
+        before_call: BeforeCall = no_limit,
         observe: Observer | None = None,
         pool: SessionPool | None = None,
     ) -> None:
@@ -160,7 +160,7 @@ class Client:
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         self._pool = pool or SessionPool(
-            key, url=self.url, turnstile=turnstile, timeout_seconds=timeout_seconds
+            key, url=self.url, before_call=before_call, timeout_seconds=timeout_seconds
         )
         # Downloads are no calls to Connect: nothing paces them.
         self._plain = pool or SessionPool()
@@ -305,7 +305,7 @@ def client_for(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
     page_size: int = PAGE_SIZE,
-    turnstile: Turnstile = always_open,
+    before_call: BeforeCall = no_limit,
     observe: Observer | None = None,
 ) -> Client:
     """Return the shared client of a config; None means the config in force.
@@ -320,7 +320,7 @@ def client_for(
                 *account,
                 timeout_seconds=timeout_seconds,
                 page_size=page_size,
-                turnstile=turnstile,
+                before_call=before_call,
                 observe=observe,
             )
         return _clients[account]

@@ -63,7 +63,7 @@ class Runtime:
     account: str
     #: Names this process in the ledger, for people: host and process id.
     worker: str
-    #: What this process knows of the account's pause; the turnstile before `connect` has the same.
+    #: What this process knows of the account's breaker; the rate limiter has the same object.
     breaker_cache: BreakerCache = field(default_factory=BreakerCache)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     lease_seconds: float = 60.0

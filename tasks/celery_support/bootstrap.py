@@ -78,7 +78,7 @@ def _engine(account: str) -> Runtime:
         config,
         timeout_seconds=chosen.timeout_seconds,
         page_size=chosen.page_size,
-        turnstile=RateLimiter(ledger, pause, calls_per_second=chosen.max_calls_per_second),
+        before_call=RateLimiter(ledger, pause, calls_per_second=chosen.max_calls_per_second),
         observe=meter,
     )
     registry = load_registry(chosen.processors, config)

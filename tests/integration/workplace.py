@@ -61,7 +61,7 @@ class Workplace:
                 config.api_key,
                 timeout_seconds=2,
                 page_size=7,
-                turnstile=RateLimiter(ledger, pause),
+                before_call=RateLimiter(ledger, pause),
             ),
             publisher=self,
             registry=Registry([Registration(self.kind, None, automation.__name__, made)]),
