@@ -83,9 +83,9 @@ LONGEST_PAUSE_SECONDS = 300.0
 class RetryPolicy:
     """How often and how far apart; seconds."""
 
-    max_attempts: int = 8
-    base_seconds: float = 5.0
-    max_seconds: float = 900.0
+    max_attempts: int
+    base_seconds: float
+    max_seconds: float
 
     def delay(self, failures: int, rng: random.Random | None = None) -> float:
         """Return the wait after the n-th failure (from 1): doubling, capped, and spread.

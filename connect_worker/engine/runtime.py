@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.routing import Registry
@@ -13,6 +13,13 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publisher
 from connect_worker.engine.rate_limiter import BreakerCache
+from connect_worker.settings.model import DEFAULTS
+
+_POLICY: Final = RetryPolicy(
+    max_attempts=DEFAULTS.max_attempts,
+    base_seconds=DEFAULTS.retry_base_seconds,
+    max_seconds=DEFAULTS.retry_max_seconds,
+)
 
 
 class Processor(Protocol):
@@ -65,12 +72,12 @@ class Runtime:
     worker: str
     #: What this process knows of the account's breaker; the rate limiter has the same object.
     breaker_cache: BreakerCache = field(default_factory=BreakerCache)
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-    lease_seconds: float = 60.0
-    skip_seconds: float = 300.0
-    retention_seconds: float = 7 * 86_400.0
-    #: Whether an approval is told in the request's conversation.
-    post_activation_message: bool = True
+    policy: RetryPolicy = _POLICY
+    lease_seconds: float = DEFAULTS.lease_seconds
+    skip_seconds: float = DEFAULTS.skip_seconds
+    retention_seconds: float = DEFAULTS.keep_days * 86_400.0
+    #: Whether to post a message to the request's conversation after an approval.
+    post_activation_message: bool = DEFAULTS.say_activated
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.

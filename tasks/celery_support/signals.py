@@ -24,7 +24,7 @@ from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, bind_log, bound_facts, logger
 from connect_worker.observability.logging import prepare_handler
 from connect_worker.settings.accounts import account_at, require_distinct
-from connect_worker.settings.typos import misspelt
+from connect_worker.settings.typos import find_typos
 from tasks.app import app
 from tasks.celery_support.bootstrap import accounts, engine, settings
 
@@ -182,5 +182,5 @@ def poll_now(**_: Any) -> None:
 
 
 def _tell_misspelt() -> None:
-    for item in misspelt(os.environ, accounts()):
+    for item in find_typos(os.environ, accounts()):
         logger.warning(str(item))

@@ -69,7 +69,7 @@ class Workplace:
             account="test",
             worker="worker-1",
             breaker_cache=pause,
-            policy=RetryPolicy(max_attempts=MAX_ATTEMPTS),
+            policy=RetryPolicy(max_attempts=MAX_ATTEMPTS, base_seconds=5, max_seconds=900),
             skip_seconds=SKIP_SECONDS,
         )
 

@@ -42,7 +42,7 @@ def test_what_has_to_be_rewritten_is_not_ordinary(path: str) -> None:
     assert to_target(f"{BASE}/{path}", None) is None
 
 
-CALLS = {
+CALLS: dict[str, Callable[[Client], Any]] = {
     "get": lambda client: client.get("requests/PR-1", {"a": "b c"}),
     "post": lambda client: client.post("requests/PR-1/approve/", {"tile": "é"}, key="abc"),
     "post without a body": lambda client: client.post("usage/files/UF-1/close", key="abc"),
