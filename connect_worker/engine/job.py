@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.outcomes import Outcome, from_json, to_json
 from connect_worker.domain.retry import NO_ERROR_RULES, ErrorRules
-from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
+from connect_worker.domain.secrets import passwords_set_by, values_in, without_passwords
 from connect_worker.domain.states import JSON, Claim, RequestKey
 from connect_worker.engine.deadline import Deadline
 from connect_worker.engine.lease import Lease
@@ -163,7 +163,7 @@ class Job:
         """
         if self.deadline:
             self.deadline.end()
-        register_scoped_secrets(given_passwords(outcome, self._document))
+        register_scoped_secrets(passwords_set_by(outcome, self._document))
         seen = str((self._document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self._document), self.claim.fence)
         if self.decision is not None and self.decision.outcome != outcome:
