@@ -114,6 +114,8 @@ Row = dict[str, JSON]
 
 #: `items 0-99/250`; `items */0` of an empty collection.
 _CONTENT_RANGE = re.compile(r"items\s+(?:\d+-\d+|\*)/(\d+)")
+#: No collection has more rows than such a number says; Python refuses to read thousands of digits.
+_MAX_COUNT_DIGITS: Final = 12
 
 #: Connect's pages have no more rows than this.
 LARGEST_PAGE = 1000
@@ -262,6 +264,8 @@ class Client:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise InvalidResponse(method="GET", path=path, body=response.text)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if match and len(match[1]) > _MAX_COUNT_DIGITS:
+            raise InvalidResponse(method="GET", path=path, body=match[0])
         return rows, int(match[1]) if match else None
 
     def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:

@@ -19,6 +19,9 @@ from connect_worker.observability.masking import mask_secrets
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
+#: Of a nested value so many levels are written. Python's own limit would end the call that logs.
+MAX_DEPTH: Final = 20
+
 #: What every record has; anything else on one is an `extra` of the line's author. `data` is
 #: Celery's: what its message says, once more.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "facts", "data"}
@@ -50,7 +53,12 @@ class RedactingFilter(logging.Filter):
             facts = {name: _masked(value) for name, value in record.msg.facts.items()}
             record.msg = LogEvent(mask_secrets(record.msg.name), **facts)
             return True
-        text = record.getMessage()
+        # What an argument of any depth or type raises must not reach the code that logs.
+        try:
+            text = record.getMessage()
+        except Exception as exc:  # noqa: BLE001 - an argument's `__str__` may be the user's
+            text = f"{record.msg} (its arguments do not fit: {type(exc).__name__})"
+            record.msg, record.args = text, None
         masked = mask_secrets(text)
         if masked != text:
             record.msg, record.args = masked, None
@@ -69,8 +77,8 @@ class KeyValueFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Give the line without a traceback, the facts behind it."""
-        said = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
-        facts = {key: value for key, value in _facts(record).items() if key not in said}
+        own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
+        facts = {key: _masked(value) for key, value in _facts(record).items() if key not in own}
         return " ".join([super().formatMessage(record).translate(_CONTROLS), *pairs(facts)])
 
     def format(self, record: logging.LogRecord) -> str:
@@ -128,16 +136,20 @@ def _facts(record: logging.LogRecord) -> Mapping[str, object]:
     return facts
 
 
-def _masked(value: Any) -> Any:
-    """Give a value as JSON has it, each text without secrets."""
+def _masked(value: Any, depth: int = 0) -> Any:
+    """Return a value in its JSON form, with secrets masked, cut below `MAX_DEPTH` levels."""
     match value:
         case bool() | int() | None:
             return value
         case float() if math.isfinite(value):
             return value
+        case dict() | list() | tuple() if depth == MAX_DEPTH:
+            return "…"
         case dict():
-            return {mask_secrets(str(name)): _masked(item) for name, item in value.items()}
+            return {
+                mask_secrets(str(name)): _masked(item, depth + 1) for name, item in value.items()
+            }
         case list() | tuple():
-            return [_masked(item) for item in value]
+            return [_masked(item, depth + 1) for item in value]
         case _:
             return mask_secrets(str(value))
