@@ -1,4 +1,4 @@
-"""Names that things had in the SDK's first releases, where code of 2019 still looks for them."""
+"""Deprecated names: what the SDK's first releases called things, for code of 2019."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 
-def earlier(
+def deprecated_names(
     module: str, names: Mapping[str, str], *, submodules: Collection[str] = ()
 ) -> Callable[[str], Any]:
-    """Return a module's `__getattr__`, which finds what it had once.
+    """Return a module's `__getattr__`, which finds its deprecated names and warns.
 
     Args:
         module: The module's name.
-        names: By earlier name, where the thing is now, such as ``exceptions.FailRequest``.
-        submodules: What its import brought along, and what is imported when it is asked for.
+        names: The current place by deprecated name, such as ``exceptions.FailRequest``.
+        submodules: Submodules to import on first use, without a warning.
     """
 
     def find(name: str) -> Any:

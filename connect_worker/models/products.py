@@ -142,7 +142,7 @@ class Item(BaseModel):
     type: str = field
 
     def get_param_by_id(self, param_id: str) -> Param | None:
-        """Give the parameter with this id, or None."""
+        """Return the parameter with this id, or None."""
         return first_with(self.params, id=param_id)
 
 

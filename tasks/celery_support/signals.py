@@ -21,7 +21,7 @@ from kombu.transport.redis import Channel
 from connect_worker.exceptions import LedgerUnavailable, Message, SettingsError
 from connect_worker.ledger.checks import inspect, inspect_broker
 from connect_worker.ledger.redis import connect
-from connect_worker.logger import LogEvent, bind_log, bound_facts, logger
+from connect_worker.logger import LogEvent, bind_log, log_context, logger
 from connect_worker.observability.logging import prepare_handler
 from connect_worker.settings.accounts import account_at, require_distinct
 from connect_worker.settings.typos import find_typos
@@ -51,7 +51,7 @@ class TaskFacts(logging.Filter):
             about = (
                 {"request": request, "task": told["name"]} if request else {"task": told["name"]}
             )
-            record.facts = {**bound_facts(), **about}
+            record.facts = {**log_context(), **about}
         return True
 
 
