@@ -217,7 +217,8 @@ def install() -> None:
         real = real_connect()
         if real is not None:
             raise CompatInstallError(
-                f"`connect` can't become a name of connect_worker, because there is a real one: {real}"
+                f"`connect` can't become a name of connect_worker, because there is a real one: "
+                f"{real}"
             )
         if not is_installed():
             modules = {name: importlib.import_module(ours) for name, ours in counterparts().items()}

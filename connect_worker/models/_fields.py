@@ -94,11 +94,11 @@ class ModelField(fields.Field[Any]):
         return isinstance(value, tuple(self.plain))
 
     def read(self, value: Any) -> Any:
-        """Return what the attribute reads for a raw value that fits and isn't None."""
+        """Return the attribute's value for a raw value that fits and is not None."""
         return value
 
     def write(self, value: Any, raw: Any) -> Any:
-        """Return the document's form of an attribute that was read from `raw`, and maybe changed."""
+        """Return the document's form of an attribute that was read from `raw`."""
         unchanged = None if raw is None else self.read(raw)
         if value.__class__ is unchanged.__class__ and value == unchanged:
             return to_json(raw)

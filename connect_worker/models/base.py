@@ -190,7 +190,7 @@ class BaseModel(Document):
 
     @classmethod
     def marshmallow_schema(cls) -> ModelSchema:
-        """Return the model's marshmallow Schema, which is made once, from the class's declarations."""
+        """Return the model's marshmallow Schema; it is made once, from the declarations."""
         return schema_of(cls)
 
     def __repr__(self) -> str:

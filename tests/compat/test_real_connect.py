@@ -74,7 +74,7 @@ def test_the_real_sdk_is_named_with_its_place_and_the_remedy(sdk: Path, tmp_path
         path=(sdk,),
     )
     assert text == (
-        "`connect` can't be made a name of connect_worker, for there is a real one: "
+        "`connect` can't become a name of connect_worker, because there is a real one: "
         f"connect-sdk 20.3, in {sdk / 'connect'}; pip uninstall connect-sdk, or import from "
         "connect_worker (connect_worker.models and so on) instead of connect"
     )
