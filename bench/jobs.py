@@ -187,7 +187,7 @@ def sdk_python() -> str:
         MeasurementError: pip cannot install it on this machine.
     """
     process = subprocess.run(
-        [sys.executable, str(ROOT / "tests/sandbox/foreign_environment.py")],
+        [sys.executable, str(ROOT / "tests/support/foreign_environment.py")],
         env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         text=True,

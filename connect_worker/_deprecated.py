@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def deprecated_names(
-    module: str, names: Mapping[str, str], *, submodules: Collection[str] = ()
-) -> Callable[[str], Any]:
+def deprecated_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a module's `__getattr__`, which finds its deprecated names and warns.
 
     Args:
         module: The module's name.
         names: The current place by deprecated name, such as ``exceptions.FailRequest``.
-        submodules: Submodules to import on first use, without a warning.
     """
 
     def find(name: str) -> Any:
-        if name in submodules:
-            return importlib.import_module(f"{module}.{name}")
         if not (now := names.get(name)):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, attribute = now.rpartition(".")

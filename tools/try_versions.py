@@ -1,6 +1,6 @@
 """Runs the fault suite with other versions of Celery, kombu and redis-py: `make test-versions`.
 
-    python -m tools.try_versions celery=5.7.0,kombu=5.7.0 --tests tests/faults_redis
+    python -m tools.try_versions celery=5.7.0,kombu=5.7.0 --tests tests/faults/redis
 
 Each combination gets a virtual environment under `.cache/`. It has the packages of the development
 lock, with these versions in place of the locked ones. The results are in
@@ -36,7 +36,7 @@ COMBINATIONS = (
     "celery=5.7.0,kombu=5.7.0,redis=6.4.0,python-dateutil=2.9.0.post0",
     "celery=5.7.0,kombu=5.7.0,redis=8.1.0,python-dateutil=2.9.0.post0",
 )
-TESTS = ("tests/faults", "tests/faults_redis", "tests/acceptance")
+TESTS = ("tests/faults", "tests/acceptance")
 
 #: kombu's extra names the versions of redis-py that its transport works with.
 EXTRAS = {"celery": "celery[redis]"}

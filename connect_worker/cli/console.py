@@ -11,6 +11,7 @@ from connect_worker.cli.context import Exit, Refused, account_option, choose_acc
 from connect_worker.exceptions import SettingsError
 from connect_worker.observability.logging import prepare_handler
 from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
 
 #: A person waits for the page: Redis has to answer, or not, before.
@@ -41,7 +42,6 @@ def console(*, address: str, port: int, account: str) -> None:
     """
     # Tornado takes a moment to load; `--help` needs it not.
     from connect_worker.console.application import serve
-    from connect_worker.console.origin_checks import is_loopback
     from connect_worker.console.pages import Account, Deployment
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from connect_worker.cli.broker import control
+from connect_worker.cli.broker import remote_control
 from connect_worker.cli.context import Desk, Exit, Refused, at_desk, example
 from connect_worker.cli.options import KIND
 from connect_worker.domain.states import PollReport, RequestKind
@@ -37,7 +37,7 @@ def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
     kinds = [RequestKind(name) for name in dict.fromkeys(names)] or list(RequestKind)
     before = desk.ledger.polls()
     try:
-        control().send_polls(kinds, desk.account)
+        remote_control().send_polls(kinds, desk.account)
     except ConnectionError as error:
         raise Refused(str(error), Exit.NO_ANSWER) from error
     found = _await(desk, kinds, before, patience)
@@ -82,4 +82,4 @@ def _await(
 
 def text_of(poll: PollReport) -> str:
     """Say what a poll has found."""
-    return clean(poll.problem) or f"{poll.seen} waiting, {poll.new} new, in {span(poll.seconds)}"
+    return clean(poll.detail) or f"{poll.seen} waiting, {poll.new} new, in {span(poll.seconds)}"

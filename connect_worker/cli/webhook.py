@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from connect_worker.cli.broker import control
+from connect_worker.cli.broker import remote_control
 from connect_worker.cli.context import (
     Exit,
     Refused,
@@ -87,7 +87,7 @@ def serve(*, address: str, port: int, account: str) -> None:
                 RedisLedger.from_url(
                     chosen.redis_url, account=chosen.account, timeout_seconds=TIMEOUT_SECONDS
                 ),
-                notify=control().publisher(name).publish_hints,
+                notify=remote_control().publisher(name).publish_hints,
                 secret=secret_of(chosen),
                 requeue_seconds=chosen.lease_seconds,
             )

@@ -6,11 +6,6 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches a server that listens there."""
-    return address == "localhost" or (_is_ip(address) and ip_address(address).is_loopback)
-
-
 def is_known_host(host: str, console_url: str) -> bool:
     """Whether a `Host` header names this console.
 

@@ -90,8 +90,8 @@ def bucket_of(seconds: float) -> str:
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 
-#: Upper bounds of the buckets, in milliseconds; longer durations count under infinity.
-#: `ledger/lua/_prelude.lua` has the same bounds.
+#: Upper bounds of the buckets, in milliseconds; longer durations count under infinity. The Lua
+#: scripts get the same bounds.
 BOUNDS_MS: Final = (
     *(10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
     *(_MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE),

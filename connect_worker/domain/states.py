@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -166,23 +166,33 @@ class Claim:
     snoozed_since: float = 0.0
 
 
-class ClaimDenied(StrEnum):
-    """Why a claim was denied; each reason is normal and ends the job."""
+class ClaimDenied(Enum):
+    """Why a claim was denied; each reason is normal and ends the job.
+
+    The value is what `claim.lua` answers; `str` gives it in words, for people.
+
+    Examples:
+        >>> str(ClaimDenied.NOT_DUE)
+        'not due'
+    """
 
     #: The ledger does not know the request (Redis was flushed); the next poll registers it again.
     UNKNOWN = "unknown"
     #: Another worker has a lease, or died and no sweep has rescued the request yet.
     BUSY = "busy"
     #: The request is not due yet.
-    NOT_DUE = "not due"
+    NOT_DUE = "not_due"
     #: The cycle has ended, or is parked.
     ENDED = "ended"
     #: The account's circuit breaker is open (429, a refused key, Connect down).
-    BREAKER_OPEN = "breaker open"
+    BREAKER_OPEN = "breaker_open"
     #: The automation's concurrency limit is reached; the request is in the slot queue.
-    CONCURRENCY_LIMIT = "concurrency limit"
-    #: An operator paused its processor, until `resume`.
+    CONCURRENCY_LIMIT = "concurrency_limit"
+    #: An operator paused its processor; `resume` makes the request due.
     OPERATOR_PAUSE = "paused"
+
+    def __str__(self) -> str:
+        return self.value.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +246,29 @@ class Pause:
     held: int = 0
 
 
+class PollProblem(StrEnum):
+    """Why a poll did not read everything that is pending; falsy when it did.
+
+    Examples:
+        >>> bool(PollProblem.NONE), PollProblem.UNDER_WAY.value
+        (False, 'under way')
+    """
+
+    NONE = ""
+    #: These workers have no processor for the kind: nothing was read.
+    NO_PROCESSOR = "no processor"
+    #: The circuit breaker of the account is open.
+    BREAKER_OPEN = "breaker open"
+    #: Another poll of the kind ended a moment ago.
+    TOO_SOON = "too soon"
+    #: Another worker polls the kind at this moment.
+    UNDER_WAY = "under way"
+    #: The list of at least one processor raised an error; the other lists were read.
+    LIST_REJECTED = "list rejected"
+    #: Connect did not answer, or refused.
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class PollReport:
     """How the last poll of a kind ended."""
@@ -245,8 +278,9 @@ class PollReport:
     seconds: float = 0.0
     seen: int = 0
     new: int = 0
-    #: Why it failed or stopped; "" when it is complete.
-    problem: str = ""
+    problem: PollProblem = PollProblem.NONE
+    #: What is wrong, for people; "" when nothing is.
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connect_worker.domain.states import RequestKey, RequestRecord, State
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import Ledger, OperatorActions
 
 DAY_SECONDS = 86_400
 
@@ -24,7 +24,7 @@ class Action:
     #: What it means for a request, before it is done.
     meaning: str
     #: Changes one request, if it still can be; takes the days that an ended record is kept.
-    change: Callable[[Ledger, RequestKey, float], bool]
+    change: Callable[[OperatorActions, RequestKey, float], bool]
     states: frozenset[State] = frozenset({State.PARKED})
     #: Whether there must be a decision in the ledger.
     needs_decision: bool = False

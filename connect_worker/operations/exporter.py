@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -31,8 +31,8 @@ from connect_worker.domain.metrics import (
     Metric,
     MetricCounts,
 )
-from connect_worker.domain.states import FINAL_STATES, BreakerState, PollReport, RequestKind, State
-from connect_worker.engine.poller import NO_PROCESSOR
+from connect_worker.domain.states import FINAL_STATES, PollProblem, RequestKind, State
+from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 
 # What is counted beside states and outcomes, as families of metrics.
@@ -111,31 +111,6 @@ _KIND = ("account", "kind")
 _PRODUCT = (*_KIND, "product")
 
 
-class Watched(Protocol):
-    """What of a ledger is read here."""
-
-    def now(self) -> float:
-        """Return the store's clock."""
-
-    def census(self) -> Numbers:
-        """Return how many requests are in each state, by kind and product."""
-
-    def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
-        """Return how many cycles ended with each outcome, by kind and product."""
-
-    def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
-        """Return when the longest waiting cycle of each kind and product began."""
-
-    def measures(self) -> MetricCounts:
-        """Return what else is counted."""
-
-    def polls(self) -> Mapping[RequestKind, PollReport]:
-        """Return how the last poll of each kind ended."""
-
-    def breaker(self) -> BreakerState:
-        """Return the account's pause."""
-
-
 class Exporter(Collector):
     """Reads one ledger and the broker whenever it is asked.
 
@@ -145,7 +120,7 @@ class Exporter(Collector):
         queue_lengths: Asks the broker.
     """
 
-    def __init__(self, ledger: Watched, *, account: str, queue_lengths: QueueLengths) -> None:
+    def __init__(self, ledger: Ledger, *, account: str, queue_lengths: QueueLengths) -> None:
         self._ledger = ledger
         self._account = account
         self._queue_lengths = queue_lengths
@@ -153,13 +128,13 @@ class Exporter(Collector):
     def collect(self) -> Iterator[Family]:
         """Return the metrics; of a ledger that can't be reached only that it is away."""
         try:
-            census = self._ledger.census()
+            census = self._ledger.counts_by_product()
             families = [
                 *self._requests(census),
                 *self._ages(census),
                 *self._polls(),
                 *self._pause(),
-                *counted(self._account, self._ledger.measures()),
+                *counted(self._account, self._ledger.metrics()),
             ]
         except LedgerUnavailable:
             families = []
@@ -190,7 +165,7 @@ class Exporter(Collector):
             "Outcomes, in Connect's words.",
             labels=(*_PRODUCT, "outcome"),
         )
-        for (kind, product), numbers in self._ledger.endings().items():
+        for (kind, product), numbers in self._ledger.outcomes_by_product().items():
             for outcome, number in numbers.items():
                 outcomes.add_metric((self._account, kind, product, outcome), number)
         yield from (now_in, ended, outcomes)
@@ -221,7 +196,7 @@ class Exporter(Collector):
             labels=_KIND,
         )
         for kind, poll in self._ledger.polls().items():
-            if poll.problem != NO_PROCESSOR:
+            if poll.problem is not PollProblem.NO_PROCESSOR:
                 since.add_metric((self._account, kind), max(0.0, now - poll.at))
                 took.add_metric((self._account, kind), poll.seconds)
                 complete.add_metric((self._account, kind), float(not poll.problem))

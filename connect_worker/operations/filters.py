@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from connect_worker.domain.states import FINAL_STATES, RequestKey, RequestKind, RequestRecord, State
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import RecordReader
 
 OPEN_STATES = frozenset(State) - FINAL_STATES
 
@@ -22,7 +22,7 @@ class Choice:
     #: A part of the last error, in any case.
     error: str = ""
 
-    def of(self, ledger: Ledger) -> Iterator[RequestRecord]:
+    def of(self, ledger: RecordReader) -> Iterator[RequestRecord]:
         """Yield the requests of a ledger that it fits."""
         # Of all states the ledger need not ask each record.
         states = () if self.states == frozenset(State) else self.states
@@ -32,7 +32,7 @@ class Choice:
                 yield entry
 
 
-def find(ledger: Ledger, request_id: str) -> list[RequestRecord]:
+def find(ledger: RecordReader, request_id: str) -> list[RequestRecord]:
     """Return the requests with this id: one, or none; of a listing, one for each period."""
     exact = [
         entry for kind in RequestKind if (entry := ledger.get_record(RequestKey(kind, request_id)))

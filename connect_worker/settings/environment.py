@@ -6,6 +6,7 @@ A blank variable counts as missing. No error message shows a value that may cont
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -205,6 +206,14 @@ def account_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[s
     if len(set(listed)) < len(listed):
         raise _refused(f"{PREFIX}{name}", "it lists a name twice")
     return listed
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches a server that listens at this address."""
+    try:
+        return address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def is_blank(env: Env, name: str) -> bool:

@@ -19,7 +19,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.webhook.background_publisher import Messenger, Notify
@@ -100,7 +100,7 @@ class Refused(HTTPError):  # noqa: N818 - as the other errors are named
 class Account:
     """One account, and what its notifications need."""
 
-    ledger: Ledger
+    ledger: ChangeHints
     #: Sends the workers' messages.
     notify: Notify
     secret: str = field(repr=False)

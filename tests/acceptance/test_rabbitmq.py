@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from .rabbitmq import needs_rabbitmq, running_rabbitmq
-from .runs import run_undisturbed, run_with_a_kill
-from .stack import POOLS, Stack, running_stack
+from tests.support.rabbitmq import needs_rabbitmq, running_rabbitmq
+from tests.support.runs import run_undisturbed, run_with_a_kill
+from tests.support.stack import POOLS, Stack, running_stack
+
 from .test_worker_start import ACCOUNT, configure, start
 
 #: Under solo a job keeps the worker from hearing RabbitMQ, for which it waits up to a second then.
 FIRST, *OTHERS = [pool for pool in POOLS if pool[1] > 1]
 SEVERAL_AT_ONCE = [FIRST, *(pytest.param(*pool, marks=pytest.mark.long) for pool in OTHERS)]
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.rabbitmq, needs_rabbitmq]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.rabbitmq, needs_rabbitmq]
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from tornado.options import options as flower_options
 
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox
-from connect_worker.sandbox.routing import Router
-from documents.blocks import ROOT
-from documents.shell import Command, commands
+from connect_worker.sandbox.handlers import router
+from tests.documents.shell import Command, commands
+from tests.support.page_blocks import ROOT
 
 Check = Callable[[list[str], Path], None]
 
@@ -77,6 +77,7 @@ def click_takes(command: click.Command, words: list[str]) -> None:
 def _connect_worker(words: list[str], folder: Path) -> None:
     name, *rest = words
     if name in CELERYS:
+        assert name in main.commands
         # Their options are Celery's and Flower's.
         _celery(["-A", "connect_worker", name, *rest], folder)
         return
@@ -174,7 +175,7 @@ def _curl(words: list[str], _: Path) -> None:
     address = urlsplit(url)
     if address.port == 8800:
         # Refuses what is no endpoint of the sandbox.
-        Router().match(flags.get("--request", ["GET"])[0], address.path)
+        router.match(flags.get("--request", ["GET"])[0], address.path)
 
 
 def _systemctl(words: list[str], _: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.context import Exit
 from connect_worker.domain.states import RequestKind
-
-from .stack import FaultStack
+from tests.support.fault_stack import FaultStack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 
@@ -18,6 +17,7 @@ def parked(stack: FaultStack) -> list[str]:
     return [request["id"] for request in found["requests"]]
 
 
+@pytest.mark.slow
 def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) -> None:
     stack.seed(fulfillment=4)
     stack.misbehave("status", status=400, method="POST", path="/approve", times=1)

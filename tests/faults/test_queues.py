@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.context import Exit
-
-from .stack import QUEUED, FaultStack, running_fault_stack
+from tests.support.fault_stack import QUEUED, FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 
@@ -119,6 +118,7 @@ def test_those_of_priority_9_are_taken_last(stack: FaultStack) -> None:
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.slow
 def test_a_worker_whose_settings_do_not_name_the_queue_does_not_start(stack: FaultStack) -> None:
     stack.environment["CONNECT_QUEUES"] = ""
     stack.worker("one")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.rabbitmq import RabbitMQ, needs_rabbitmq, running_rabbitmq
-from acceptance.stack import POOLS, assert_each_resolved_once
 
-from .orders import Order, Point
-from .stack import LEASE_SECONDS, FaultStack, running_fault_stack
+from tests.support.fault_stack import LEASE_SECONDS, FaultStack, running_fault_stack
+from tests.support.orders import Order, Point
+from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq, running_rabbitmq
+from tests.support.stack import POOLS, assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults, pytest.mark.rabbitmq, needs_rabbitmq]
 
@@ -62,11 +62,11 @@ def test_a_killed_rabbitmq_strands_no_job_and_doubles_none(
         lambda: all("Trying again in" in stack.whole_log(name) for name in ("one", "two")),
         "both workers notice",
     )
-    told = {name: len(stack.whole_log(name)) for name in ("one", "two")}
+    lengths = {name: len(stack.whole_log(name)) for name in ("one", "two")}
     broker.start()
     stack.until_done()
 
-    for name, length in told.items():
+    for name, length in lengths.items():
         assert "raised unexpected" not in stack.whole_log(name)[length:]
     assert_each_resolved_once(stack.report())
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.domain.states import State
-
-from .orders import Order, Point
-from .stack import SLOW, FaultStack, running_fault_stack
+from tests.support.fault_stack import SLOW, FaultStack, running_fault_stack
+from tests.support.orders import Order, Point
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 
@@ -75,6 +74,7 @@ def test_one_that_hangs_at_every_attempt_is_parked_and_says_why(stack: FaultStac
     assert report["requests"].pop(slow)["accepted"] == []
 
 
+@pytest.mark.slow
 def test_under_threads_a_run_that_took_too_long_writes_nothing_more(stack: FaultStack) -> None:
     stack.seed(fulfillment=6)
     slow = stack.ids("purchase")[0]

@@ -16,9 +16,9 @@ from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
+from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
 
 from .conftest import Open
-from .workplace import MAX_ATTEMPTS, Workplace
 
 
 def approve(self: Any, request: Any) -> Any:

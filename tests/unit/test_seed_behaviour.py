@@ -9,8 +9,6 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
-from api.scripted import Call, Reply, error_document, serving
-from test_seed_surface import CLASSES
 
 from connect_worker import exceptions
 from connect_worker.config import Config
@@ -37,6 +35,9 @@ from connect_worker.resources import (
     UsageFileAutomation,
 )
 from connect_worker.rql import to_query
+from tests.support.scripted_server import Call, Reply, error_document, serving
+
+from .test_seed_surface import CLASSES
 
 KEY = "SU-111-222-333:test"
 URL = "https://connect.example.org/public/v1"

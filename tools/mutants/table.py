@@ -1,23 +1,23 @@
 """The promises that mutants switch off, the edits that do it, and the tests that must fail.
 
 Add a row for a new promise, with the tests that check it. The text of an edit must occur exactly
-once in its file, so that a row cannot outlive its code (tests/unit/test_mutants.py).
+once in its file, so that a row cannot outlive its code (tests/unit/tools/test_mutants.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ACCOUNTS = "tests/accounts/test_one_in_trouble.py::"
+ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 STEPS = "tests/faults/test_steps.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
-FOREIGN = "tests/webhook/test_accounts.py::"
-NOTICED = "tests/webhook/test_at_once.py::"
-UNTOLD = "tests/webhook/test_trouble.py::"
+FOREIGN = "tests/faults/webhook/test_accounts.py::"
+NOTICED = "tests/faults/webhook/test_at_once.py::"
+UNTOLD = "tests/faults/webhook/test_trouble.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/ledger/lua/_prelude.lua",
-                "local function standing(record, fence, owner, call)\n",
-                "local function standing(record, fence, owner, call)\n"
+                "local function check_claim(record, fence, owner, call)\n",
+                "local function check_claim(record, fence, owner, call)\n"
                 "  if true then return 'ok' end\n",
             ),
             Edit(
@@ -65,7 +65,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/lease.py",
-                "                if not pulse.lost:\n                    pulse.renew()\n",
+                "                if not lease.lost:\n                    lease.renew()\n",
                 "                pass\n",
             ),
         ),
@@ -76,7 +76,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job.py",
-                "            self._ledger.decide(self.claim, stored.dump())\n",
+                "        self._ledger.decide(self.claim, stored.dump())\n",
                 "",
             ),
         ),
@@ -98,8 +98,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job_runner.py",
-                "idempotency_key(engine.account, ref, claim.cycle)",
-                'idempotency_key(engine.account, ref, f"{claim.cycle} {claim.attempt}")',
+                "idempotency_key(runtime.account, claim.ref, claim.cycle)",
+                'idempotency_key(runtime.account, claim.ref, f"{claim.cycle} {claim.attempt}")',
             ),
         ),
         (
@@ -112,8 +112,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job_runner.py",
-                "idempotency_key(engine.account, ref, claim.cycle)",
-                'idempotency_key(engine.account, ref, "1")',
+                "idempotency_key(runtime.account, claim.ref, claim.cycle)",
+                'idempotency_key(runtime.account, claim.ref, "1")',
             ),
         ),
         (OTHERS + "test_a_customers_answer_begins_a_cycle_with_a_key_of_its_own",),
@@ -138,7 +138,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/poster.py",
-                "    if posting.document is not None and _is_done(posting, posting.document):\n"
+                "    if posting.compare_first and _is_done(posting, job.document):\n"
                 '        return {"seen": posting.calls.resulting_status}\n',
                 "",
             ),
@@ -221,7 +221,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/sweeper.py",
-                "    engine.publisher.publish_hints(",
+                "    runtime.publisher.publish_hints(",
                 "    list(",
             ),
         ),

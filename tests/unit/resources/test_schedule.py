@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connect_worker.config import Config
+from connect_worker.domain.schedule import is_crontab, last_time
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
 from connect_worker.resources.processor import AutomationProcessor, rules_of
-from connect_worker.resources.schedule import is_crontab, last_time
 
 NOON = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)
 
@@ -104,15 +104,15 @@ def test_a_report_is_not_due_before_its_time(now: datetime, cycle: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("0 3 * * *", "give a celery.schedules.crontab"),
         (schedule(60), "give a celery.schedules.crontab"),
         (crontab(month_of_year=2, day_of_month=30), "which never comes"),
     ],
 )
-def test_a_schedule_that_can_not_be_is_refused(given: object, told: str) -> None:
-    with pytest.raises(RegistrationError, match=told):
+def test_a_schedule_that_can_not_be_is_refused(given: object, message: str) -> None:
+    with pytest.raises(RegistrationError, match=message):
         rules_of(usage(schedule=given))
 
 

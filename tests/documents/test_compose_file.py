@@ -1,0 +1,203 @@
+"""What the Compose file and the Dockerfile promise, read without Docker."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import pytest
+import yaml
+from environs import Env
+from flower.options import default_options
+
+from connect_worker.cli import main
+from connect_worker.sandbox.__main__ import main as sandbox_command
+from connect_worker.sandbox.state import DEFAULT_API_KEY
+from connect_worker.settings import model
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = {"worker", "beat", "flower", "console", "webhook", "sandbox"}
+DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
+MANUAL = (ROOT / "docs" / "deployment.md").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+
+
+def instructions(name: str) -> list[str]:
+    return [line.partition(" ")[2].strip() for line in DOCKERFILE if line.startswith(f"{name} ")]
+
+
+def with_defaults(text: str) -> str:
+    """Put in what Compose would when the environment is empty."""
+    return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", text)
+
+
+def connect_variables(service: str) -> set[str]:
+    return {name for name in SERVICES[service]["environment"] if name.startswith("CONNECT_")}
+
+
+def test_the_services_and_which_of_them_are_optional() -> None:
+    assert set(SERVICES) == {"redis", *OURS}
+    profiles = {name: item["profiles"] for name, item in SERVICES.items() if "profiles" in item}
+    assert profiles == {name: [name] for name in ("console", "webhook", "sandbox")}
+
+
+def test_redis_appends_to_a_file_on_a_volume_and_evicts_nothing() -> None:
+    redis = SERVICES["redis"]
+    arguments = dict(zip(redis["command"][1::2], redis["command"][2::2], strict=True))
+    assert arguments["--appendonly"] == "yes"
+    assert arguments["--maxmemory-policy"] == "noeviction"
+    assert redis["volumes"] == ["redis:/data"]
+    assert "redis" in DOCUMENT["volumes"]
+
+
+def test_redis_is_reached_only_from_a_network_without_a_way_out() -> None:
+    assert SERVICES["redis"]["networks"] == ["ledger"]
+    assert DOCUMENT["networks"]["ledger"] == {"internal": True}
+
+
+def test_ports_are_published_on_the_loopback_address_only() -> None:
+    published = {name: item["ports"] for name, item in SERVICES.items() if "ports" in item}
+    assert set(published) == {"console", "flower", "sandbox", "webhook"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+@pytest.mark.parametrize("name", ["redis", "worker", "flower", "console", "webhook", "sandbox"])
+def test_what_can_tell_its_health_is_asked(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+
+
+@pytest.mark.parametrize("name", ["worker", "beat", "flower", "console", "webhook"])
+def test_what_needs_redis_waits_until_it_is_healthy(name: str) -> None:
+    assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_containers_are_confined_and_come_back(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["mem_limit"]
+    assert service["restart"] == "unless-stopped"
+    assert service["logging"]["options"]["max-size"]
+    assert not {"privileged", "network_mode", "pid"} & set(service)
+
+
+def test_our_services_share_one_image_and_gain_no_capability() -> None:
+    assert {SERVICES[name]["image"] for name in OURS} == {"connect-worker"}
+    assert not any("cap_add" in SERVICES[name] or "user" in SERVICES[name] for name in OURS)
+
+
+def test_a_worker_can_be_scaled() -> None:
+    worker = SERVICES["worker"]
+    assert not {"container_name", "hostname", "ports"} & set(worker)
+    assert "stop_grace_period" in worker
+    assert worker["init"] is True
+
+
+def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in connect_variables("worker") | connect_variables("beat"):
+        monkeypatch.delenv(name, raising=False)
+    env = Env(prefix="CONNECT_", eager=False)
+    model.read_values(env)
+    # Compose gives Flower its password as Flower itself reads it.
+    known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
+    of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
+    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS|_QUEUES", name)}
+    assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
+    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
+    assert connect_variables("worker") == known - of_the_schedule - of_the_console
+    assert connect_variables("flower") == of_redis | {"CONNECT_CONSOLE_URL"}
+    documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
+    account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
+    ledger = {*account, "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
+    polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
+    encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
+    assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
+    of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
+    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT"}
+    assert connect_variables("webhook") == of_webhooks | of_redis | account | others
+
+
+def test_the_console_is_started_by_a_command_that_there_is() -> None:
+    python, flag, module, name, *options = SERVICES["console"]["command"]
+    assert (python, flag, module) == ("python", "-m", "connect_worker")
+    chosen = main.commands[name].make_context(name, options).params
+    assert SERVICES["console"]["ports"][0].endswith(f":{chosen['port']}")
+    # Its address is not this machine's own: it starts with a password only.
+    assert chosen["address"] == "0.0.0.0"
+    assert SERVICES["console"]["environment"]["CONNECT_CONSOLE_PASSWORD"] is None
+
+
+def test_the_receiver_is_started_by_a_command_that_there_is() -> None:
+    python, flag, module, name, command, *options = SERVICES["webhook"]["command"]
+    assert (python, flag, module) == ("python", "-m", "connect_worker")
+    group = main.commands[name]
+    assert isinstance(group, click.Group)
+    chosen = group.commands[command].make_context(command, options).params
+    assert SERVICES["webhook"]["ports"][0].endswith(f":{chosen['port']}")
+    assert SERVICES["webhook"]["environment"]["CONNECT_WEBHOOK_SECRET"] is None
+
+
+def test_only_the_worker_gets_the_key() -> None:
+    # Console and receiver need the part before the colon, under a name of its own.
+    for name in ("console", "webhook"):
+        user = SERVICES[name]["environment"]["CONNECT_API_KEY"]
+        assert user == f"${{{name.upper()}_SERVICE_USER:-}}"
+    holders = {
+        name
+        for name, item in SERVICES.items()
+        if any("API_KEY" in variable for variable in item.get("environment", {}))
+    }
+    assert holders == {"worker", "console", "webhook"}
+    assert SERVICES["worker"]["environment"]["CONNECT_API_KEY"] is None
+
+
+def test_flower_is_read_only_behind_a_password_that_has_no_default() -> None:
+    environment = SERVICES["flower"]["environment"]
+    assert re.search(r":\$\{FLOWER_PASSWORD:\?[^}]+\}$", environment["FLOWER_BASIC_AUTH"])
+    assert environment["FLOWER_READ_ONLY"] == "true"
+    assert environment["FLOWER_UNAUTHENTICATED_API"] == "false"
+
+
+def test_the_installed_flower_knows_the_options() -> None:
+    # It ignores a variable that it does not know; an older one would not be read-only.
+    options = {name.removeprefix("FLOWER_").lower() for name in SERVICES["flower"]["environment"]}
+    options = {name for name in options if not name.startswith("connect_")}
+    assert all(name in default_options for name in options - {"unauthenticated_api"})
+
+
+def test_the_sandbox_understands_its_command_line() -> None:
+    command = [with_defaults(word) for word in SERVICES["sandbox"]["command"]]
+    assert command[:3] == ["python", "-m", "connect_worker.sandbox"]
+    chosen = sandbox_command.make_context("sandbox", command[3:]).params
+    assert (chosen["host"], chosen["port"]) == ("0.0.0.0", 8800)
+
+
+def test_the_manual_names_every_variable_of_the_file_and_the_sandbox_key() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert {name for name in used if name not in MANUAL} == set()
+    assert f"CONNECT_API_KEY={DEFAULT_API_KEY}\n" in MANUAL
+
+
+def test_the_image_runs_as_nobody_special_and_without_a_shell() -> None:
+    user = instructions("USER")[-1].partition(":")[0]
+    assert int(user) > 0
+    assert len(cast("list[str]", yaml.safe_load(instructions("CMD")[0]))) > 1
+
+
+def test_the_image_installs_wheels_by_hash() -> None:
+    (install,) = [line for line in instructions("RUN") if line.startswith("pip ")]
+    expected = {"--require-hashes", "--only-binary=:all:", "requirements/worker.txt"}
+    assert expected <= set(install.split())
+
+
+def test_what_the_image_copies_is_there_and_nothing_else_is_sent() -> None:
+    copied = {word for line in instructions("COPY") for word in line.split()[:-1]}
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignore
+    assert {line[1:] for line in ignore if line.startswith("!")} == copied
+    assert all((ROOT / name).exists() for name in copied)

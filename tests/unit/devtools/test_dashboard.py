@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from connect_worker.devtools.dashboard import Dashboard, Throughput
+from connect_worker.devtools.verdict import DemoProgress
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
+from connect_worker.ledger import MemoryLedger
+from connect_worker.operations.status import KindCounts, count_by_kind
+
+AT_WORK = DemoProgress(
+    {
+        RequestKind.FULFILLMENT: KindCounts(
+            pending=85,
+            running=2,
+            retrying=3,
+            parked=1,
+            settled=33,
+            outcomes={"approved": 21, "failed": 4, "inquired": 8},
+        ),
+        RequestKind.TIER_CONFIG: KindCounts(pending=30),
+        RequestKind.USAGE_FILE: KindCounts(settled=7, outcomes={"submitted": 7}),
+        RequestKind.USAGE: KindCounts(),
+    },
+    {
+        RequestKind.FULFILLMENT: 91,
+        RequestKind.TIER_CONFIG: 30,
+        RequestKind.USAGE_FILE: 0,
+        RequestKind.USAGE: 20,
+    },
+)
+
+
+@pytest.fixture
+def dashboard() -> Dashboard:
+    times = iter([0.0, 1.0, 5.0])
+    throughput = Throughput(clock=lambda: next(times, 5.0))
+    throughput.record(completed=0, active=120)
+    throughput.record(completed=40, active=120)
+    addresses = {
+        "Flower": "http://127.0.0.1:5555",
+        "Sandbox": "http://127.0.0.1:41000/sandbox/report",
+        "Logs": "/logs",
+    }
+    return Dashboard(AT_WORK, throughput, addresses)
+
+
+def drawn(dashboard: Dashboard, *, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as capture:
+        console.print(dashboard)
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_and_each_kind_has_one_line(dashboard: Dashboard, width: int) -> None:
+    lines = drawn(dashboard, width=width)
+
+    row = next(line for line in lines if line.startswith("fulfillment"))
+    assert row.split()[1:5] == ["85", "2", "3", "1"]
+    assert "approved 21  failed 4  inquired 8" in row
+    assert all(len(line) <= width for line in lines)
+    shown = "\n".join(lines)
+    assert "40 of 181 completed" in shown
+    assert "10.0/s" in shown
+    assert "http://127.0.0.1:5555" in shown
+    assert "http://127.0.0.1:41000/sandbox/report" in shown
+
+
+def test_there_is_a_column_for_skipped_requests_only_when_there_are_some(
+    dashboard: Dashboard,
+) -> None:
+    rows = {**AT_WORK.rows, RequestKind.USAGE: KindCounts(waiting=1)}
+    skipping = replace(dashboard, progress=replace(AT_WORK, rows=rows))
+
+    assert "Snoozed" not in "\n".join(drawn(dashboard, width=80))
+    assert "Snoozed" in "\n".join(drawn(skipping, width=80))
+
+
+def test_a_worker_that_is_gone_is_named(dashboard: Dashboard) -> None:
+    assert (
+        "Ended: worker 2." in drawn(replace(dashboard, ended_workers=("worker 2",)), width=80)[-1]
+    )
+
+
+def test_without_a_terminal_it_is_one_line(dashboard: Dashboard) -> None:
+    assert dashboard.line == (
+        "   5.0 s  queued 115  running 2  retry 3  snoozed 0  parked 1  completed 40  open 141  "
+        "(10.0 per second)"
+    )
+
+
+def test_it_is_idle_when_only_parked_requests_are_left() -> None:
+    parked = {kind: KindCounts() for kind in RequestKind} | {
+        RequestKind.FULFILLMENT: KindCounts(parked=1)
+    }
+
+    assert DemoProgress(parked, {RequestKind.FULFILLMENT: 1}).is_idle
+    assert not DemoProgress(parked, {RequestKind.FULFILLMENT: 2}).is_idle
+    assert not DemoProgress(parked, {RequestKind.FULFILLMENT: 1, RequestKind.USAGE_FILE: 1}).is_idle
+    assert not DemoProgress(
+        {**parked, RequestKind.USAGE: KindCounts(waiting=1)}, {RequestKind.FULFILLMENT: 1}
+    ).is_idle
+
+
+def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
+    ledger = MemoryLedger()
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(5)]
+    ledger.register([PendingRequest(ref) for ref in refs], seen_at=ledger.now(), requeue_seconds=60)
+    claims = [
+        claim
+        for ref in refs[1:]
+        if isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), Claim)
+    ]
+    ledger.reschedule(claims[0], State.RETRY, delay_seconds=60)
+    ledger.park(claims[1], "no")
+    ledger.decide(claims[2], {"outcome": "approve"})
+    ledger.complete(claims[2], "approved", keep_seconds=60)
+
+    rows = count_by_kind(ledger)
+
+    assert rows[RequestKind.FULFILLMENT] == KindCounts(
+        pending=1, running=1, retrying=1, parked=1, settled=1, outcomes={"approved": 1}
+    )
+    assert rows[RequestKind.USAGE] == KindCounts()
