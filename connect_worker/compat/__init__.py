@@ -53,11 +53,12 @@ _PACKAGES: Final = ("models", "resources")
 _HOLDS: Final = {
     "models.accounts": "agreement agreement_stats contract tier_account tier_accounts",
     "models.common": "activation activation_template_response activation_tile_response company "
-    "contact contact_info country event events ext_id_hub hub hub_instance hub_stats marketplace "
-    "period phone_number server_error server_error_response template user",
-    "models.products": "constraints customer_ui_settings document download_link item param product "
-    "product_category product_configuration product_configuration_parameter product_family "
-    "product_stats product_stats_info renewal value_choice",
+    "constraints contact contact_info country event events ext_id_hub hub hub_instance hub_stats "
+    "marketplace param period phone_number server_error server_error_response template user "
+    "value_choice",
+    "models.products": "customer_ui_settings document download_link item product product_category "
+    "product_configuration product_configuration_parameter product_family product_stats "
+    "product_stats_info renewal",
     "models.requests": "asset asset_request configuration connection conversation "
     "conversation_message fulfillment tier_config tier_config_request",
     "models.usage": "usage_file usage_listing usage_record usage_records",

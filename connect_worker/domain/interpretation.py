@@ -29,8 +29,7 @@ from connect_worker.exceptions import (
     SkipRequest,
     UsageFileAction,
 )
-from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse
-from connect_worker.models.products import Param
+from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse, Param
 
 INQUIRE_TEXT = "Correct user input required"
 FAIL_TEXT = "Request failed"

@@ -24,6 +24,7 @@ from connect_worker.models.common import (
     ActivationTemplateResponse,
     ActivationTileResponse,
     Company,
+    Constraints,
     Contact,
     ContactInfo,
     Country,
@@ -34,19 +35,19 @@ from connect_worker.models.common import (
     HubInstance,
     HubStats,
     Marketplace,
+    Param,
     Period,
     PhoneNumber,
     ServerErrorResponse,
     Template,
     User,
+    ValueChoice,
 )
 from connect_worker.models.products import (
-    Constraints,
     CustomerUiSettings,
     Document,
     DownloadLink,
     Item,
-    Param,
     Product,
     ProductCategory,
     ProductConfiguration,
@@ -55,7 +56,6 @@ from connect_worker.models.products import (
     ProductStats,
     ProductStatsInfo,
     Renewal,
-    ValueChoice,
 )
 from connect_worker.models.requests import (
     Asset,

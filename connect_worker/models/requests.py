@@ -15,10 +15,11 @@ from connect_worker.models.common import (
     Events,
     Hub,
     Marketplace,
+    Param,
     Template,
     User,
 )
-from connect_worker.models.products import Item, Param, Product
+from connect_worker.models.products import Item, Product
 
 # The parameters of the configuration phase.
 
