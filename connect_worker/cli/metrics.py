@@ -80,7 +80,7 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
     """
     from prometheus_client import CollectorRegistry
 
-    from connect_worker.ledger import RedisLedger
+    from connect_worker.ledger.redis import RedisLedger
     from connect_worker.operations.exporter import Exporter, Exporters
 
     exporters: list[Exporter] = []
