@@ -21,7 +21,8 @@ from rich.text import Text
 
 from connect_worker.api import Client
 from connect_worker.cli.broker import control, see_workers
-from connect_worker.cli.context import Exit, account_option, choose_accounts, example, write_json
+from connect_worker.cli.context import Exit, select_accounts, write_json
+from connect_worker.cli.options import account_option, example
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.routing import Registry
@@ -39,14 +40,13 @@ from connect_worker.exceptions import (
 )
 from connect_worker.ledger.checks import inspect, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
-from connect_worker.operations.filters import OPEN_STATES
-from connect_worker.operations.formatting import clean
-from connect_worker.operations.status import StatusReport, read_status
+from connect_worker.operations.formatting import sanitize
+from connect_worker.operations.status import OPEN_STATES, StatusReport, read_status
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.typos import misspelt
-from connect_worker.webhook.subscriptions import Office, compare
+from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
 
 if TYPE_CHECKING:
     import redis
@@ -237,24 +237,24 @@ class Checkup:
             yield Finding("webhooks", Level.OK, "off: requests are found by polls")
             return
         client = Client(config.api_url, config.api_key, timeout_seconds=PATIENCE_SECONDS)
-        office = Office(self._account, settings, client, self._registry)
+        hooks = WebhookSubscriptions(self._account, settings, client, self._registry)
         try:
-            steps = list(compare(office.wanted(), office.found()))
+            changes = list(compare(hooks.expected(), hooks.existing()))
         except Message as error:
             yield failed("webhooks", f"they can't be listed ({error}): see what is said of Connect")
             return
-        missing = [step for step in steps if step.action != "keep"]
+        missing = [change for change in changes if change.action != "keep"]
         if missing:
-            first = missing[0].wanted
+            first = missing[0].subscription
             yield Finding(
                 "webhooks",
                 Level.WARN,
-                f"{len(missing)} of {len(steps)} do not point to {office.url} as they should, such "
-                f"as that of {first.product} for {first.kind}: those requests wait for a poll",
+                f"{len(missing)} of {len(changes)} do not point to {hooks.url} as they should, "
+                f"such as that of {first.product} for {first.kind}: those requests wait for a poll",
                 "connect-worker webhook register",
             )
         else:
-            yield Finding("webhooks", Level.OK, f"{len(steps)} point to {office.url}")
+            yield Finding("webhooks", Level.OK, f"{len(changes)} point to {hooks.url}")
 
     def of_ledger(self) -> Iterator[Finding]:
         """Look at Redis, and in the ledger at what workers and beat have left there."""
@@ -279,11 +279,11 @@ class Checkup:
             yield from self._of_workers()
         yield from self._of_queues()
         yield from self._of_polls(board)
-        if board.gate.failures or board.is_paused:
+        if board.breaker_position != "closed":
             yield Finding(
                 "account",
                 Level.WARN,
-                board.account_line(),
+                board.breaker_text(),
                 "the workers try again by themselves; mend what is said under Connect",
             )
 
@@ -373,7 +373,7 @@ class Checkup:
 
 def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
     """Make a finding of a message that names what is wrong, a colon, and the remedy."""
-    text, _, remedy = clean(message).rpartition(": ")
+    text, _, remedy = sanitize(message).rpartition(": ")
     return Finding(part, level, text or remedy, remedy if text else "")
 
 
@@ -416,7 +416,7 @@ def doctor(*, as_json: bool, account: str) -> None:
 def _findings(account: str) -> Iterator[tuple[str, Finding]]:
     """Yield the findings, with the name of the account that each is about; "" for all."""
     try:
-        names = choose_accounts(Settings.from_env(), account)
+        names = select_accounts(Settings.from_env(), account)
     except SettingsError:
         # That is the first finding.
         names = ("",)
@@ -435,8 +435,8 @@ def _document(account: str, finding: Finding) -> dict[str, str]:
         **({"account": account} if account else {}),
         "part": finding.part,
         "level": finding.level.value,
-        "text": clean(finding.text),
-        "remedy": clean(finding.remedy),
+        "text": sanitize(finding.text),
+        "remedy": sanitize(finding.remedy),
     }
 
 
@@ -446,7 +446,7 @@ def _draw(console: Console, finding: Finding) -> None:
     grid.add_column(width=4, style=style)
     grid.add_column(width=10, style="bold")
     grid.add_column(overflow="fold")
-    grid.add_row(mark, finding.part, Text(clean(finding.text)))
+    grid.add_row(mark, finding.part, Text(sanitize(finding.text)))
     if finding.remedy:
-        grid.add_row("", "", Text(f"→ {clean(finding.remedy)}"))
+        grid.add_row("", "", Text(f"→ {sanitize(finding.remedy)}"))
     console.print(grid)

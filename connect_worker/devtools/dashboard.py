@@ -15,7 +15,8 @@ from rich.text import Text
 
 from connect_worker.devtools.stack import RunningStack
 from connect_worker.devtools.verdict import Tally
-from connect_worker.operations.status import KindCounts
+from connect_worker.domain.states import State
+from connect_worker.operations.status import OPEN_STATES
 
 # How long the demo has run, and how fast it settles requests.
 
@@ -61,6 +62,10 @@ class Pace:
         seconds = self._last_seen - self._first_seen
         return self._settled / seconds if seconds > 0 else 0.0
 
+
+#: States that are always shown; the others when a request is in them.
+SHOWN_STATES = (State.QUEUED, State.RUNNING, State.RETRY, State.PARKED)
+STYLES = {State.RUNNING: "cyan", State.RETRY: "yellow", State.PARKED: "bold red"}
 
 #: From so many columns on there is room for sums beside the outcomes.
 WIDE = 100
@@ -118,9 +123,9 @@ def plain(scene: Scene) -> str:
     """Return one line for where there is no terminal."""
     total = scene.tally.total
     return (
-        f"{_seconds(scene):6.1f} s  pending {total.pending}  running {total.running}  "
-        f"retrying {total.retrying + total.waiting}  parked {total.parked}  "
-        f"settled {total.settled}  to do {scene.tally.left}  ({scene.pace.per_second:.1f} a second)"
+        f"{_seconds(scene):6.1f} s  "
+        + "".join(f"{state} {total[state]}  " for state in SHOWN_STATES)
+        + f"ended {total.ended}  to do {scene.tally.left}  ({scene.pace.per_second:.1f} a second)"
     )
 
 
@@ -130,7 +135,7 @@ def _seconds(scene: Scene) -> float:
 
 
 def _progress(scene: Scene, width: int) -> RenderableType:
-    done, left = scene.tally.total.settled, scene.tally.left
+    done, left = scene.tally.total.ended, scene.tally.left
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_row(
         ProgressBar(
@@ -151,27 +156,21 @@ def _table(tally: Tally, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 3 if wide else 0, 0, 0))
     table.add_column("Kind", style="bold", no_wrap=True)
     total = tally.total
-    names = ["Pending", "Running", "Retrying", "Parked"]
-    if total.waiting:
-        names.insert(3, "Waiting")
-    if wide:
-        names.append("Settled")
+    states = [state for state in OPEN_STATES if state in SHOWN_STATES or total[state]]
+    names = [state.capitalize() for state in states] + ["Ended"] * wide
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     # As wide as three outcomes of a usual demo: the table keeps its shape while it fills.
-    table.add_column("Outcomes" if wide else "Settled", min_width=36)
+    table.add_column("Outcomes" if wide else "Ended", min_width=36)
     for kind, row in tally.rows.items():
-        cells = [_count(name, row) for name in names]
+        cells = [_count(row[state], STYLES.get(state, "")) for state in states]
+        cells += [_count(row.ended)] * wide
         table.add_row(str(kind), *cells, _outcomes(row.outcomes))
     return table
 
 
-def _count(name: str, row: KindCounts) -> Text:
-    count: int = getattr(row, name.lower())
-    if not count:
-        return Text("·", style="dim")
-    styles = {"Running": "cyan", "Retrying": "yellow", "Parked": "bold red"}
-    return Text(str(count), style=styles.get(name, ""))
+def _count(count: int, style: str = "") -> Text:
+    return Text(str(count), style=style) if count else Text("·", style="dim")
 
 
 def _outcomes(outcomes: Mapping[str, int]) -> Text:

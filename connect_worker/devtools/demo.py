@@ -87,7 +87,7 @@ def _watch(
         lost = tuple(child.name for child in require_alive(processes))
         if (tally := watch.look()) is not None:
             quiet_looks = quiet_looks + 1 if tally.is_quiet else 0
-            pace.note(settled=tally.total.settled, active=tally.total.active)
+            pace.note(settled=tally.total.ended, active=tally.total.active)
             screen.show(Scene(tally, stage, processes.directory, pace, lost))
         if timeout_seconds is not None:
             is_late = pace.elapsed_seconds > timeout_seconds

@@ -83,7 +83,7 @@ class Watch:
         waiting = {RequestKind(kind): count for kind, count in still_open(summary).items()}
         listings = summary["totals"][RequestKind.USAGE]["count"]
         # A report, or the lack of one, is not told by a listing's status: the ledger knows.
-        waiting[RequestKind.USAGE] = max(0, listings - rows[RequestKind.USAGE].settled)
+        waiting[RequestKind.USAGE] = max(0, listings - rows[RequestKind.USAGE].ended)
         return Tally(rows, waiting)
 
     def verdict(self) -> Verdict:

@@ -19,9 +19,9 @@ from tornado.options import options
 from tornado.template import DictLoader
 from tornado.web import authenticated
 
-from connect_worker.console.origin_checks import is_loopback
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.operations.webserver import is_loopback
 from tasks.celery_support.bootstrap import settings
 
 # A link to the console in Flower's menu, where `CONNECT_CONSOLE_URL` says where it is.

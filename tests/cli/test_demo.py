@@ -65,7 +65,7 @@ def test_says_what_was_left_when_the_time_limit_is_over(start: Start, tmp_path: 
 )
 def test_stops_everything_on_a_signal(start: Start, number: signal.Signals) -> None:
     demo = start("--requests", "600", "--workers", "2", "--latency-ms", "20")
-    demo.read_until(r"settled [1-9]")
+    demo.read_until(r"ended [1-9]")
     # The demo, its watchdog, Redis, sandbox, Flower, beat, and two workers with two children each.
     assert await_that(lambda: len(demo.alive()) == 12), demo.alive()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from connect_worker.console.sessions import MOST_OF_ONE
 
 from connect_worker.cli.context import Exit
-from connect_worker.console.sessions import MOST_OF_ONE
 from connect_worker.domain.states import State
 
 from .scene import Scene

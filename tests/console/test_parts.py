@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-from ledger.world import Clock
-
-from connect_worker.console.charts import HEIGHT, TOP, WIDTH, day_of
 from connect_worker.console.origin_checks import is_known_host, is_loopback, is_own_origin
 from connect_worker.console.sessions import (
     MOST_OF_ALL,
@@ -20,6 +17,9 @@ from connect_worker.console.sessions import (
     is_right,
     keep,
 )
+from ledger.world import Clock
+
+from connect_worker.console.charts import HEIGHT, TOP, WIDTH, day_of
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
 
