@@ -76,7 +76,7 @@ class ActionResult:
 RERUN: Final = Action(
     "rerun",
     "run the processor again",
-    "queued. The next sweep sends them to a worker; the processor runs with the same key.",
+    "queued: the next sweep has a worker run the processor, with the same idempotency key.",
     "The processor runs again, in the same cycle and with the same idempotency key. Attempts are "
     "counted from 1, a stored decision is dropped, and completed steps are not repeated.",
     lambda ledger, key, _: ledger.rerun(key),
@@ -93,7 +93,7 @@ RERUN_ALL_STEPS: Final = replace(
 REPOST: Final = Action(
     "repost",
     "post the stored decision",
-    "decided. The next sweep sends them to a worker, which posts the stored decision.",
+    "decided: the next sweep has a worker post the stored decision.",
     "The stored decision is posted to Connect once more. The processor does not run.",
     lambda ledger, key, _: ledger.repost(key),
     needs_decision=True,
@@ -101,7 +101,7 @@ REPOST: Final = Action(
 DISCARD: Final = Action(
     "discard",
     "end it here, and leave it in Connect as it is",
-    "discarded. Nothing was posted; Connect still shows them as before.",
+    "discarded: nothing was posted, and nothing changed in Connect.",
     "Nothing is posted and no processor runs. The request stays in Connect as it is.",
     lambda ledger, key, days: ledger.discard(key, keep_seconds=days * DAY_SECONDS),
 )

@@ -88,8 +88,7 @@ def test_a_worker_that_is_gone_is_named(scene: Scene) -> None:
 
 def test_without_a_terminal_it_is_one_line(scene: Scene) -> None:
     assert plain(scene) == (
-        "   5.0 s  queued 115  running 2  retry 3  parked 1  ended 40  to do 141  "
-        "(10.0 a second)"
+        "   5.0 s  queued 115  running 2  retry 3  parked 1  ended 40  to do 141  (10.0 a second)"
     )
 
 
