@@ -20,8 +20,8 @@ UV := uv==0.13.9
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo test test-long test-faults test-compose test-fast test-mutants test-versions bench docs docs-serve \
-    tables lint type format lock audit image clean
+.PHONY: help demo test test-all test-compose test-mutants test-versions bench docs docs-serve tables lint format \
+    lock audit image clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' -v main='$(MAIN)' \
@@ -35,20 +35,14 @@ help:  ## Show the targets
 demo: .venv/.demo  ## Run everything against the sandbox, on embedded defaults (ARGS=--help for options)
 	$(BIN)/python -m connect_worker demo $(ARGS)
 
-test: .venv/.dev lint type  ## Run all checks and tests but the long ones
+test: .venv/.dev lint  ## Prove a change in under five minutes: lint, types, each promise once
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
-test-long: .venv/.dev  ## Run the tests that `make test` leaves out
-	$(BIN)/pytest $(PARALLEL) -m long $(ARGS)
-
-test-faults: .venv/.dev  ## Run the whole fault suite: processes killed, Redis taken away, 10,000 requests
-	$(BIN)/pytest $(PARALLEL) -m "faults or long" $(ARGS)
+test-all: .venv/.dev lint  ## Run every test, those that take minutes too; CI runs it each night
+	$(BIN)/pytest $(PARALLEL) -m "not compose" $(ARGS)
 
 test-compose: .venv/.dev image  ## Bring docker-compose.yml up for real: three workers, two beats, a rollout
 	$(BIN)/pytest -m compose $(ARGS)
-
-test-fast: .venv/.dev  ## Run the tests that start no worker processes
-	$(BIN)/pytest $(PARALLEL) -m "not acceptance and not faults and not foreign" $(ARGS)
 
 test-mutants: .venv/.dev  ## Switch promises off one at a time: the fault suite must notice each
 	$(BIN)/python -m tools.mutants $(ARGS)
@@ -68,13 +62,11 @@ docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pag
 tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings/model.py
 	$(BIN)/python -m tools.site tables
 
-lint: .venv/.dev  ## Check style, format, the order of imports and spelling
+lint: .venv/.dev  ## Check style, format, imports, spelling and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(SPELLED)
-
-type: .venv/.dev  ## Check types
 	$(BIN)/mypy
 
 format: .venv/.dev  ## Put the code into shape

@@ -1,1 +1,1 @@
-"""What the worker costs, as ratios against real peers; docs/benchmarks.md explains."""
+"""Measures the worker as ratios to real peers; docs/benchmarks.md explains how."""

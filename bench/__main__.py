@@ -1,4 +1,4 @@
-"""`python -m bench [quick]`: measures everything and writes the report."""
+"""`python -m bench [quick]`: measure everything and write the report."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from bench import (
     usage,
 )
 from bench.jobs import ROOT
-from bench.place import Place, place
 from bench.report import Results, write
 from bench.sample import Row
+from bench.testbed import Testbed, start_testbed
 
-FIGURES: dict[str, Callable[[Place], Iterator[Row]]] = {
+FIGURES: dict[str, Callable[[Testbed], Iterator[Row]]] = {
     "capacity": capacity.measure,
     "throughput": throughput.measure,
     "polling": polling.measure,
@@ -46,35 +46,35 @@ FIGURES: dict[str, Callable[[Place], Iterator[Row]]] = {
 @click.command
 @click.argument("how", type=click.Choice(["full", "quick"]), default="full")
 @click.option(
-    "--only", multiple=True, type=click.Choice([*FIGURES, "curves"]), help="Some figures."
+    "--only", multiple=True, type=click.Choice([*FIGURES, "curves"]), help="Only these figures."
 )
 @click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the report goes; some figures are put into the one of the same machine that is "
-    "there.  [default: docs; build/bench for a quick or partial run]",
+    help="The folder of the report. A partial run updates the report there if that is of the same "
+    "machine.  [default: docs; build/bench for a quick or partial run]",
 )
 def main(how: str, only: tuple[str, ...], into: Path | None) -> None:
-    """Measure the worker against its peers; exits with 1 when a figure could not be taken."""
+    """Measure the worker against its peers; exit with 1 if a figure could not be measured."""
     quick = how == "quick"
-    whole = not (quick or only)
-    folder = into or (ROOT / "docs" if whole else ROOT / "build/bench")
+    is_complete = not (quick or only)
+    folder = into or (ROOT / "docs" if is_complete else ROOT / "build/bench")
     results = Results(machine.facts(), quick)
-    apart = ""
+    taken_at = ""
     if only and into and (earlier := _earlier(into)):
         _require_same(earlier, results)
-        results, apart = earlier, results.machine["date"]
+        results, taken_at = earlier, results.machine["date"]
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
-        place(Path(directory), quick=quick) as here,
+        start_testbed(Path(directory), quick=quick) as testbed,
     ):
         for name, measure in FIGURES.items():
             if not only or name in only:
-                _take(name, measure, here, results, apart=apart)
-                # At once: a run that is broken off has measured what it has.
+                _take(name, measure, testbed, results, taken_at=taken_at)
+                # Write at once, so that an interrupted run keeps its figures.
                 write(results, folder)
         if not only or "curves" in only:
-            _draw(here, results)
+            _draw(testbed, results)
             write(results, folder)
     click.echo(f"The report is in {folder}.")
     missed = [row.what for row in results.rows if row.holds is False]
@@ -89,53 +89,55 @@ def _earlier(folder: Path) -> Results | None:
 
 
 def _require_same(earlier: Results, now: Results) -> None:
-    """Refuse to put figures of one machine beside those of another."""
+    """Refuse to mix figures of two machines in one report."""
     changing = {"date", "load before the run"}
     names = [name for name in now.machine if name not in changing]
-    other = [name for name in names if earlier.machine.get(name) != now.machine[name]]
-    if other or earlier.quick != now.quick:
-        differs = ", ".join(other) or "its size"
-        raise click.UsageError(f"The report there is of another run ({differs}): measure all anew.")
+    changed = [name for name in names if earlier.machine.get(name) != now.machine[name]]
+    if changed or earlier.quick != now.quick:
+        differs = ", ".join(changed) or "its size"
+        raise click.UsageError(
+            f"The existing report is of another run; these differ: {differs}. Measure all figures."
+        )
 
 
 def _take(
     name: str,
-    measure: Callable[[Place], Iterator[Row]],
-    here: Place,
+    measure: Callable[[Testbed], Iterator[Row]],
+    testbed: Testbed,
     results: Results,
     *,
-    apart: str,
+    taken_at: str,
 ) -> None:
-    """Take one figure's rows; one that fails says so in its place, and the next one is taken."""
-    begun = time.monotonic()
+    """Measure one figure; if it fails, its row says so, and the run continues."""
+    started = time.monotonic()
     try:
-        for row in measure(here):
-            results.put(replace(row, apart=apart))
-            _tell(row)
-    except Exception as error:  # noqa: BLE001 - whatever ails one figure concerns no other one
+        for row in measure(testbed):
+            results.put(replace(row, taken_at=taken_at))
+            _print(row)
+    except Exception as error:  # noqa: BLE001 - an error of one figure must not stop the others
         row = Row(what=name, measured=None, unit="", missing=f"{type(error).__name__}: {error}")
         results.put(row)
-        _tell(row)
-    click.echo(f"  {name}: {time.monotonic() - begun:.0f} s")
+        _print(row)
+    click.echo(f"  {name}: {time.monotonic() - started:.0f} s")
 
 
-def _draw(here: Place, results: Results) -> None:
-    begun = time.monotonic()
+def _draw(testbed: Testbed, results: Results) -> None:
+    started = time.monotonic()
     try:
-        results.curves = list(curves.measure(here))
+        results.curves = list(curves.measure(testbed))
     except Exception as error:  # noqa: BLE001 - as above
         missing = f"{type(error).__name__}: {error}"
         results.rows.append(Row(what="curves", measured=None, unit="", missing=missing))
-    click.echo(f"  curves: {time.monotonic() - begun:.0f} s")
+    click.echo(f"  curves: {time.monotonic() - started:.0f} s")
 
 
-def _tell(row: Row) -> None:
+def _print(row: Row) -> None:
     if row.measured is None:
         click.secho(f"{row.what}: not measured: {row.missing}", fg="red")
         return
-    colour = {True: "green", False: "red", None: "white"}[row.holds]
+    color = {True: "green", False: "red", None: "white"}[row.holds]
     target = "" if row.target is None else f" (target {row.target})"
-    click.secho(f"{row.what}: {row.measured.median:.3g} {row.unit}{target}", fg=colour)
+    click.secho(f"{row.what}: {row.measured.median:.3g} {row.unit}{target}", fg=color)
 
 
 if __name__ == "__main__":

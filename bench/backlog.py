@@ -1,4 +1,4 @@
-"""The stand-in's requests: which wait, which were approved, and what was done twice."""
+"""The stand-in's requests: which are pending, which were approved, and which got two posts."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import json
 from collections import Counter
 from pathlib import Path
 
-#: A real request's document, 4.2 KB, with everything personal replaced.
+#: A real request's document, 4.2 KB, with all personal data replaced.
 PAYLOAD = Path(__file__).parents[1] / "tests/data/payloads/fulfillment_request.json"
 
 
 class Backlog:
-    """A number of equal requests, each to be approved once.
+    """A number of equal requests; a client must approve each of them once.
 
     Args:
-        count: How many wait from the beginning.
-        conversations: Whether each has a conversation to which a message can be added.
+        count: The number of requests that are pending at the start.
+        conversations: Whether each request has a conversation that accepts messages.
     """
 
     def __init__(self, count: int = 0, *, conversations: bool = True) -> None:
         self.conversations = conversations
-        #: By id, when it began to wait, when it was approved; seconds by the system's steady clock.
+        #: When each request became pending and approved, by id; seconds of the steady clock.
         self.created: dict[str, float] = {}
         self.approved: dict[str, float] = {}
         self.pending: dict[str, None] = {}
-        self.said: Counter[str] = Counter()
-        #: Approvals of what did not wait: the client did something twice.
+        self.messages: Counter[str] = Counter()
+        #: Approvals of requests that were not pending: the client approved them twice.
         self.refused = 0
         self._document = _template()
         self._page: list[str] | None = None
         self.add(count, now=0.0)
 
     def add(self, count: int, *, now: float) -> None:
-        """Let so many more requests wait."""
+        """Add that many pending requests."""
         first = len(self.created)
         for number in range(first, first + count):
             name = f"PR-{number // 10_000:04d}-{number % 10_000:04d}-000"
@@ -41,7 +41,7 @@ class Backlog:
         self._page = None
 
     def approve(self, name: str, *, now: float) -> bool:
-        """Approve a request; False when it does not wait."""
+        """Approve a request; return False if it is not pending."""
         if name not in self.pending:
             self.refused += 1
             return False
@@ -51,25 +51,27 @@ class Backlog:
         return True
 
     def document(self, name: str) -> bytes:
-        """The request as JSON."""
+        """Return the request as JSON."""
         status = b"pending" if name in self.pending else b"approved"
         return self._document.replace(b"@name@", name[3:].encode()).replace(b"@status@", status)
 
     def page(self, offset: int, limit: int) -> tuple[list[str], int]:
-        """Names of those that wait, and how many there are in all."""
+        """Return the names of one page of pending requests, and their total number."""
         if self._page is None:
             self._page = list(self.pending)
         return self._page[offset : offset + limit], len(self._page)
 
     @property
     def is_done(self) -> bool:
-        """Whether each request is approved and, where it has a conversation, its message said."""
-        return not self.pending and (not self.conversations or len(self.said) == len(self.created))
+        """Whether each request is approved and its conversation, if it has one, has its message."""
+        return not self.pending and (
+            not self.conversations or len(self.messages) == len(self.created)
+        )
 
     @property
-    def doubled(self) -> int:
-        """How much was done more than once: approvals and messages."""
-        return self.refused + sum(count - 1 for count in self.said.values())
+    def duplicates(self) -> int:
+        """The number of repeated approvals and messages."""
+        return self.refused + sum(count - 1 for count in self.messages.values())
 
 
 def _template() -> bytes:

@@ -1,7 +1,7 @@
 """The peer: a Celery application that makes the same calls with one session, and nothing else.
 
-No ledger, no journal, no lease, no retry, no models. It imports nothing of this project, so that
-its memory is Celery's own; a test holds its settings equal to those of `celeryconfig.py`.
+It has no ledger, no journal, no lease, no retry and no models. It imports nothing of this project,
+so that its memory is Celery's own. A test compares its settings with those of `celeryconfig.py`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ app.conf.update(
 
 session = requests.Session()
 session.headers["Authorization"] = "ApiKey SU-000-000-001:a-key-of-the-benchmark"
-# As many connections as threads: with the default of 10 a pool of 100 would open a new one
-# for nearly every call.
+# At least as many connections as threads: with the default of 10, a pool of 100 threads would open
+# a new connection for nearly every call.
 session.mount("http://", HTTPAdapter(pool_maxsize=512))
 
 
 @app.task
 def approve(request_id: str) -> str:
-    """Make the calls that the worker makes for an approval, message included."""
+    """Make the calls that the worker makes for an approval, including the message."""
     request = _call("GET", f"requests/{request_id}")
     _call("POST", f"requests/{request_id}/approve/", {"activation_tile": f"Welcome, {request_id}"})
     conversations = _call("GET", f"conversations?instance_id={request_id}")

@@ -1,22 +1,22 @@
-"""API calls per approved request, counted where they arrive."""
+"""API calls per approved request, counted by the stand-in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from bench.jobs import Load, Run, run_ours, run_sdk
-from bench.place import Place
 from bench.sample import Row, Sample, Target
+from bench.testbed import Testbed
 from bench.throughput import PREFORK
 
 
-def measure(place: Place) -> Iterator[Row]:
+def measure(testbed: Testbed) -> Iterator[Row]:
     """Yield a row with the conversation message, and one without."""
-    count = place.size(100, quick=20)
+    count = testbed.size(100, quick=20)
     for conversations, words, limit in ((True, "with", 4), (False, "without", 2)):
         load = Load(count, conversations=conversations)
-        said = {} if conversations else {"CONNECT_SAY_ACTIVATED": "false"}
-        ours, peer = run_ours(place, load, PREFORK, **said), run_sdk(place, load)
+        settings = {} if conversations else {"CONNECT_SAY_ACTIVATED": "false"}
+        ours, peer = run_ours(testbed, load, PREFORK, **settings), run_sdk(testbed, load)
         yield Row(
             what=f"API calls per approved request, {words} the conversation message",
             measured=_calls(ours),

@@ -1,7 +1,7 @@
-"""How many calls the stand-in answers: a plain load loop of several processes.
+"""The calls per second that the stand-in can answer: a plain load loop in several processes.
 
-`python -m bench.capacity URL SECONDS` is one of them: it asks for one request, over and over, on a
-bare socket.
+`python -m bench.capacity URL SECONDS` is one of these processes. It gets the same request again and
+again, on a plain socket.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from bench.jobs import Load, run_bare
-from bench.place import Place
 from bench.sample import Row, Sample
 from bench.standin import API
+from bench.testbed import Testbed
 from bench.throughput import PREFORK
 
 CLIENTS = 3
 
 
-def measure(place: Place) -> Iterator[Row]:
-    """Yield the stand-in's capacity against what bare Celery asks of it."""
-    place.reset(10)
-    seconds = place.size(5, quick=2)
-    command = [sys.executable, "-m", "bench.capacity", place.connect_url, str(seconds)]
+def measure(testbed: Testbed) -> Iterator[Row]:
+    """Yield the stand-in's capacity against the load of bare Celery."""
+    testbed.reset(10)
+    seconds = testbed.size(5, quick=2)
+    command = [sys.executable, "-m", "bench.capacity", testbed.connect_url, str(seconds)]
     clients = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(place.environment))
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(testbed.environment))
         for _ in range(CLIENTS)
     ]
     answered = sum(float(client.communicate()[0]) for client in clients)
-    run = run_bare(place, Load(place.size(1000, quick=200)), PREFORK)
+    run = run_bare(testbed, Load(testbed.size(1000, quick=200)), PREFORK)
     asked = run.rate * run.calls_per_request
     yield Row(
-        what="the stand-in's capacity, beside what bare Celery asks of it at 0 ms",
+        what="the stand-in's capacity against the load of bare Celery at 0 ms",
         measured=Sample((answered / asked,)),
         unit="×",
         peer=f"{CLIENTS} load loops on the same cores, GET of one request",
@@ -47,21 +47,21 @@ def measure(place: Place) -> Iterator[Row]:
 
 
 def main(url: str, seconds: str) -> None:
-    """Print the calls a second."""
+    """Print the calls per second."""
     where = urlsplit(url)
     path = f"{API}requests/PR-0000-0001-000"
     call = f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode()
-    done, begun = 0, time.perf_counter()
+    done, started = 0, time.perf_counter()
     with socket.create_connection((where.hostname or "", where.port or 80)) as connection:
         connection.sendall(call)
         size = len(connection.recv(65536))
-        while time.perf_counter() - begun < float(seconds):
+        while time.perf_counter() - started < float(seconds):
             connection.sendall(call)
             missing = size
             while missing > 0:
                 missing -= len(connection.recv(missing))
             done += 1
-    print(done / (time.perf_counter() - begun))
+    print(done / (time.perf_counter() - started))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measurements in a process of their own, with the worker's environment."""
+"""Runs a measurement in its own process, with the worker's environment."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.place import Place
-from bench.sample import NotMeasured
+from bench.sample import MeasurementError
+from bench.testbed import Testbed
 
 
 def run_child(
-    place: Place, module: str, *arguments: object, python: str = sys.executable, **settings: str
+    testbed: Testbed, module: str, *arguments: object, python: str = sys.executable, **settings: str
 ) -> Any:
     """Run `python -m MODULE …` and return the JSON document that it prints last.
 
     Raises:
-        NotMeasured: It failed; says how.
+        MeasurementError: The process failed; the message has its error output.
     """
-    ended = subprocess.run(
+    process = subprocess.run(
         [python, "-m", module, *map(str, arguments)],
-        env={**place.environment, **settings},
-        cwd=place.directory,
+        env={**testbed.environment, **settings},
+        cwd=testbed.directory,
         capture_output=True,
         text=True,
         check=False,
     )
-    if ended.returncode:
-        raise NotMeasured(f"{module}: {ended.stderr.strip()[-500:]}")
-    return json.loads(ended.stdout.splitlines()[-1])
+    if process.returncode:
+        raise MeasurementError(f"{module}: {process.stderr.strip()[-500:]}")
+    return json.loads(process.stdout.splitlines()[-1])
 
 
-class Timed:
-    """A port whose calls are counted and timed, for one thread."""
+class TimingProxy:
+    """Counts and times the calls of a port, for one thread."""
 
     def __init__(self, port: object) -> None:
         self._port = port
@@ -46,12 +46,12 @@ class Timed:
         method = getattr(self._port, name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
                 return method(*args, **kwargs)
             finally:
                 self.calls += 1
-                spent = time.perf_counter() - begun
+                spent = time.perf_counter() - started
                 self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
         return timed

@@ -1,76 +1,76 @@
-"""Throughput against API latency, against workers, against the backlog: what the plots show."""
+"""The plots: throughput against API latency, against workers, and against the backlog."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.jobs import Load, Pool, Run, run_bare, run_deployed, run_ours, run_sdk
-from bench.place import Place
 from bench.sample import Curve, Sample
+from bench.testbed import Testbed
 from bench.throughput import MANY, THREADS
 
 OURS, BARE, SDK = "connect-worker", "bare Celery, same calls", "connect-sdk 22.0, its loop"
 
 
-def measure(place: Place) -> Iterator[Curve]:
+def measure(testbed: Testbed) -> Iterator[Curve]:
     """Yield the three curves."""
-    yield _latencies(place)
-    yield _workers(place)
-    yield _backlogs(place)
+    yield _latencies(testbed)
+    yield _workers(testbed)
+    yield _backlogs(testbed)
 
 
-def _latencies(place: Place) -> Curve:
-    few, many = place.size(1000, quick=100), place.size(20, quick=3)
+def _latencies(testbed: Testbed) -> Curve:
+    few, many = testbed.size(1000, quick=100), testbed.size(20, quick=3)
 
     def ours(latency: float) -> Run:
-        return run_ours(place, Load(few, latency), THREADS)
+        return run_ours(testbed, Load(few, latency), THREADS)
 
     def bare(latency: float) -> Run:
-        return run_bare(place, Load(few, latency), THREADS)
+        return run_bare(testbed, Load(few, latency), THREADS)
 
     def sdk(latency: float) -> Run:
-        return run_sdk(place, Load(many, latency))
+        return run_sdk(testbed, Load(many, latency))
 
-    points = [0, 100] if place.quick else [0, 20, 50, 100, 200]
+    points = [0, 100] if testbed.quick else [0, 20, 50, 100, 200]
     return _take(
         Curve("latency", f"Throughput against API latency ({THREADS})", "API latency, ms"),
         {OURS: ours, BARE: bare, SDK: sdk},
         points,
-        place,
+        testbed,
     )
 
 
-def _workers(place: Place) -> Curve:
+def _workers(testbed: Testbed) -> Curve:
     def pool(workers: float) -> Pool:
         return Pool("threads", 25, workers=int(workers))
 
     def load(workers: float) -> Load:
-        return Load(int(place.size(500, quick=50) * workers), 100)
+        return Load(int(testbed.size(500, quick=50) * workers), 100)
 
-    points = [1, 2] if place.quick else [1, 2, 4, 8]
+    points = [1, 2] if testbed.quick else [1, 2, 4, 8]
     return _take(
         Curve("workers", "Throughput against workers (threads 25, 100 ms API latency)", "workers"),
         {
-            OURS: lambda workers: run_ours(place, load(workers), pool(workers)),
-            BARE: lambda workers: run_bare(place, load(workers), pool(workers)),
+            OURS: lambda workers: run_ours(testbed, load(workers), pool(workers)),
+            BARE: lambda workers: run_bare(testbed, load(workers), pool(workers)),
         },
         points,
-        place,
+        testbed,
     )
 
 
-def _backlogs(place: Place) -> Curve:
-    points = [100, 300] if place.quick else [100, 1_000, 3_000, 10_000]
+def _backlogs(testbed: Testbed) -> Curve:
+    points = [100, 300] if testbed.quick else [100, 1_000, 3_000, 10_000]
     return _take(
         Curve(
             "backlog",
             f"Throughput against the backlog, poll included ({MANY}, 100 ms API latency)",
             "waiting requests",
         ),
-        {OURS: lambda count: run_deployed(place, Load(int(count), 100), MANY)},
+        {OURS: lambda count: run_deployed(testbed, Load(int(count), 100), MANY)},
         points,
-        place,
-        whole=True,
+        testbed,
+        with_poll=True,
     )
 
 
@@ -78,17 +78,17 @@ def _take(
     curve: Curve,
     programs: dict[str, Callable[[float], Run]],
     points: Sequence[float],
-    place: Place,
+    testbed: Testbed,
     *,
-    whole: bool = False,
+    with_poll: bool = False,
 ) -> Curve:
-    """Measure every point; the programs take turns."""
+    """Measure every point; the programs run in turns."""
     for point in points:
         rates: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(place.size(2, quick=1)):
+        for _ in range(testbed.size(2, quick=1)):
             for name, run in programs.items():
-                seen = run(point)
-                rates[name].append(seen.whole_rate if whole else seen.rate)
+                finished = run(point)
+                rates[name].append(finished.rate_with_poll if with_poll else finished.rate)
         for name, values in rates.items():
             curve.series.setdefault(name, []).append((point, Sample(tuple(values))))
     return curve

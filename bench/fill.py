@@ -1,4 +1,4 @@
-"""Fills the queues: `python -m bench.fill ours` polls, `… approve N` and `… nothing N` publish."""
+"""Fills the queues: `python -m bench.fill ours` polls; `… approve N` and `… nothing N` publish."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sys
 
 
 def main(what: str, count: str) -> None:
-    """Enqueue everything that waits in the stand-in, or so many of a bare task."""
+    """Enqueue all pending requests of the stand-in, or that many messages of a bare task."""
     if what == "ours":
         from connect_worker.domain.states import RequestKind
         from connect_worker.engine.poller import poll
         from tasks.celery_support.bootstrap import engine
 
-        polled = poll(engine(), RequestKind.FULFILLMENT)
-        if polled.problem:
-            raise SystemExit(polled.problem)
+        result = poll(engine(), RequestKind.FULFILLMENT)
+        if result.problem:
+            raise SystemExit(result.problem)
         return
     from bench import bare
     from bench.backlog import Backlog

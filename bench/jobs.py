@@ -1,7 +1,7 @@
-"""One run over a backlog: by the worker, by bare Celery, by the SDK's loop.
+"""One run over a backlog: by the worker, by bare Celery, or by the SDK's loop.
 
-The times are the stand-in's: from the first call of a job to the last call. What starts before
-(interpreters, the filling of the queues) is not in them.
+The stand-in takes the times: from the first call of a job to the last call. They exclude what
+happens before, such as the start of interpreters and the filling of the queues.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 import redis
 
-from bench.place import Place, await_condition
-from bench.sample import NotMeasured
+from bench.sample import MeasurementError
+from bench.testbed import Testbed, await_condition
 from connect_worker.domain.states import RequestKind
 
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ ROOT = HERE.parent
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """How many workers, of which pool and concurrency."""
+    """The number of workers, their pool and its concurrency."""
 
     kind: str
     concurrency: int
@@ -47,7 +47,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many requests wait, and how long Connect takes for an answer."""
+    """The number of pending requests, and the latency of Connect."""
 
     requests: int
     latency_ms: float = 0.0
@@ -56,29 +56,30 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the stand-in saw of one run."""
+    """The stand-in's report of one run."""
 
     load: Load
     report: Mapping[str, Any]
-    #: From the first call to the last, seconds; `whole` begins with the list.
-    whole_seconds: float
+    #: From the first page of the list to the last call.
+    seconds_with_poll: float
+    #: From the first call of a job to the last call.
     jobs_seconds: float
-    #: Of all workers and their children, at the end: PSS, which counts shared pages once.
+    #: The PSS of all workers and their children at the end; PSS counts shared pages once.
     megabytes: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Requests a second, from the first call of the first job."""
+        """Requests per second, from the first call of the first job."""
         return self.load.requests / self.jobs_seconds
 
     @property
-    def whole_rate(self) -> float:
-        """Requests a second, from the first page of the list."""
-        return self.load.requests / self.whole_seconds
+    def rate_with_poll(self) -> float:
+        """Requests per second, from the first page of the list."""
+        return self.load.requests / self.seconds_with_poll
 
     @property
     def calls_per_request(self) -> float:
-        """The calls of the jobs; the list is the poll's."""
+        """The calls of the jobs, without the poll's calls for the list."""
         calls = self.report["calls"]
         jobs = sum(calls.values()) - calls.get("GET requests", 0)
         return float(jobs / self.load.requests)
@@ -86,95 +87,96 @@ class Run:
     @property
     def standin_busy(self) -> float:
         """The share of one core that the stand-in took."""
-        return float(self.report["cpu_seconds"]) / self.whole_seconds
+        return float(self.report["cpu_seconds"]) / self.seconds_with_poll
 
 
-def run_ours(place: Place, load: Load, pool: Pool, **settings: str) -> Run:
-    """Let a poll enqueue everything, then start workers."""
-    place.reset(load.requests, conversations=load.conversations)
-    with place.processes() as processes:
-        _fill(place, "ours")
-        place.control(f"latency?latency_ms={load.latency_ms}")
+def run_ours(testbed: Testbed, load: Load, pool: Pool, **settings: str) -> Run:
+    """Run one poll that enqueues everything, then start workers."""
+    testbed.reset(load.requests, conversations=load.conversations)
+    with testbed.processes() as processes:
+        _fill(testbed, "ours")
+        testbed.control(f"latency?latency_ms={load.latency_ms}")
         workers = [
-            place.worker(processes, "tasks", *pool.options, **settings) for _ in range(pool.workers)
+            testbed.worker(processes, "tasks", *pool.options, **settings)
+            for _ in range(pool.workers)
         ]
-        return _seen(load, place.until_done(processes), workers)
+        return _read_run(load, testbed.until_done(processes), workers)
 
 
-def run_deployed(place: Place, load: Load, pool: Pool, **settings: str) -> Run:
+def run_deployed(testbed: Testbed, load: Load, pool: Pool, **settings: str) -> Run:
     """Start workers, then beat, whose first poll finds everything."""
-    place.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
-    with place.processes() as processes:
+    testbed.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
+    with testbed.processes() as processes:
         for _ in range(pool.workers):
-            place.worker(processes, "tasks", *pool.options, **settings)
-        start_beat(place, processes, **settings)
-        return _seen(load, place.until_done(processes))
+            testbed.worker(processes, "tasks", *pool.options, **settings)
+        start_beat(testbed, processes, **settings)
+        return _read_run(load, testbed.until_done(processes))
 
 
-def start_beat(place: Place, processes: Any, **settings: str) -> None:
+def start_beat(testbed: Testbed, processes: Any, **settings: str) -> None:
     """Start `celery -A tasks beat`."""
     command = [sys.executable, "-m", "celery", "-A", "tasks", "beat", "-l", "info"]
-    processes.start("beat", command, environment={**place.environment, **settings})
+    processes.start("beat", command, environment={**testbed.environment, **settings})
 
 
-def run_bare(place: Place, load: Load, pool: Pool) -> Run:
+def run_bare(testbed: Testbed, load: Load, pool: Pool) -> Run:
     """Publish a message for each request, then start bare workers."""
-    place.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
-    with place.processes() as processes:
-        _fill(place, "approve", load.requests)
+    testbed.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
+    with testbed.processes() as processes:
+        _fill(testbed, "approve", load.requests)
         workers = [
-            place.worker(processes, "bench.bare", *pool.options) for _ in range(pool.workers)
+            testbed.worker(processes, "bench.bare", *pool.options) for _ in range(pool.workers)
         ]
-        return _seen(load, place.until_done(processes), workers)
+        return _read_run(load, testbed.until_done(processes), workers)
 
 
-def run_nothing(place: Place, count: int, pool: Pool) -> float:
-    """Let bare workers take so many tasks that do nothing; return the tasks a second."""
-    place.reset(0)
-    queue = redis.Redis.from_url(place.redis_url)
-    with place.processes() as processes:
-        _fill(place, "nothing", count)
-        begun = 0.0
+def run_nothing(testbed: Testbed, count: int, pool: Pool) -> float:
+    """Run that many empty tasks on bare workers; return the tasks per second."""
+    testbed.reset(0)
+    queue = redis.Redis.from_url(testbed.redis_url)
+    with testbed.processes() as processes:
+        _fill(testbed, "nothing", count)
+        started = 0.0
         for _ in range(pool.workers):
-            place.worker(processes, "bench.bare", *pool.options)
+            testbed.worker(processes, "bench.bare", *pool.options)
         while (left := int(queue.llen("bare"))) > 0:
-            if not begun and left < count:
-                begun, count = time.monotonic(), left
+            if not started and left < count:
+                started, count = time.monotonic(), left
             time.sleep(0.01)
-        if not begun:
-            raise NotMeasured("the tasks were done before they could be counted")
-        return count / (time.monotonic() - begun)
+        if not started:
+            raise MeasurementError("the tasks were done before they could be counted")
+        return count / (time.monotonic() - started)
 
 
-def _fill(place: Place, what: str, count: int = 0) -> None:
-    """Fill the queues, in a process of its own."""
-    filled = subprocess.run(
+def _fill(testbed: Testbed, what: str, count: int = 0) -> None:
+    """Fill the queues, in a separate process."""
+    process = subprocess.run(
         [sys.executable, "-m", "bench.fill", what, str(count)],
-        env=dict(place.environment),
-        cwd=place.directory,
+        env=dict(testbed.environment),
+        cwd=testbed.directory,
         capture_output=True,
         text=True,
         check=False,
     )
-    if filled.returncode:
-        raise NotMeasured(filled.stderr[-500:])
+    if process.returncode:
+        raise MeasurementError(process.stderr[-500:])
 
 
-def run_sdk(place: Place, load: Load) -> Run:
-    """Let connect-sdk 22.0 work the backlog off, in its one process."""
+def run_sdk(testbed: Testbed, load: Load) -> Run:
+    """Process the backlog with connect-sdk 22.0, in its single process."""
     python = sdk_python()
-    place.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
-    environment = place.environment
+    testbed.reset(load.requests, latency_ms=load.latency_ms, conversations=load.conversations)
+    environment = testbed.environment
     command = [
         *(python, "-W", "ignore", str(HERE / "peers/sdk_loop.py")),
         *(environment["CONNECT_API_URL"], environment["CONNECT_API_KEY"]),
     ]
-    # It runs where the project's own modules are not to be seen.
-    plain = {name: text for name, text in environment.items() if name != "PYTHONPATH"}
-    subprocess.run(command, env=plain, cwd=place.directory, check=True)
-    with place.processes() as processes:
-        await_condition(lambda: place.control("report")["done"], processes, "the SDK is done")
-        return _seen(load, place.control("report"))
+    # The SDK must not see this project's modules.
+    without_path = {name: text for name, text in environment.items() if name != "PYTHONPATH"}
+    subprocess.run(command, env=without_path, cwd=testbed.directory, check=True)
+    with testbed.processes() as processes:
+        await_condition(lambda: testbed.control("report")["done"], processes, "the SDK is done")
+        return _read_run(load, testbed.control("report"))
 
 
 @functools.cache
@@ -182,27 +184,27 @@ def sdk_python() -> str:
     """Return the interpreter that has connect-sdk 22.0, and nothing of this project.
 
     Raises:
-        NotMeasured: It can't be installed here.
+        MeasurementError: pip cannot install it on this machine.
     """
-    made = subprocess.run(
-        [sys.executable, str(ROOT / "tests/sandbox/foreign_environment.py")],
+    process = subprocess.run(
+        [sys.executable, str(ROOT / "tests/support/foreign_environment.py")],
         env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if made.returncode:
-        raise NotMeasured("connect-sdk 22.0 can't be installed here")
-    return made.stdout.strip()
+    if process.returncode:
+        raise MeasurementError("pip cannot install connect-sdk 22.0 on this machine")
+    return process.stdout.strip()
 
 
-def _seen(load: Load, report: Mapping[str, Any], workers: Sequence[psutil.Process] = ()) -> Run:
+def _read_run(load: Load, report: Mapping[str, Any], workers: Sequence[psutil.Process] = ()) -> Run:
     families = [[worker, *worker.children(recursive=True)] for worker in workers]
     shares = [process.memory_full_info().pss for family in families for process in family]
     return Run(
         load,
         report,
-        whole_seconds=report["last"] - report["first"],
+        seconds_with_poll=report["last"] - report["first"],
         jobs_seconds=report["last"] - report["first_job"],
         megabytes=sum(shares) / 2**20,
     )

@@ -1,4 +1,4 @@
-"""The machine and the versions, as the report states them."""
+"""The machine and the versions for the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("celery", "kombu", "redis", "requests", "urllib3", "marshmallow", "o
 
 
 def facts() -> Mapping[str, str]:
-    """Return what a reader needs to judge the figures."""
+    """Return the facts that a reader needs to interpret the figures."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "processor": f"{_processor()}, {psutil.cpu_count()} cores",
@@ -44,7 +44,7 @@ def _processor() -> str:
 
 
 def _server() -> str:
-    said = subprocess.run(
+    words = subprocess.run(
         [find_server(), "--version"], capture_output=True, text=True, check=True
     ).stdout.split()
-    return " ".join([said[0], *(word for word in said if word.startswith("v="))])
+    return " ".join([words[0], *(word for word in words if word.startswith("v="))])

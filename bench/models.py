@@ -1,4 +1,4 @@
-"""Loading a request into models, against connect-sdk 22.0: the same program, two environments."""
+"""Loads a request into models, and compares with connect-sdk 22.0 in its own environment."""
 
 from __future__ import annotations
 
@@ -12,40 +12,42 @@ from typing import Any
 
 from bench.backlog import PAYLOAD
 from bench.jobs import HERE, sdk_python
-from bench.place import Place
-from bench.sample import NotMeasured, Row, Target, in_turns, ratio_row
+from bench.sample import MeasurementError, Row, Target, in_turns, ratio_row
+from bench.testbed import Testbed
 
 SCRIPT = HERE / "peers/models.py"
 
 USES = {
     "load": "loaded, nothing read",
-    "typical": "what a processor reads of it included",
+    "typical": "with the attributes that a processor reads",
     "all": "every attribute of the document read",
 }
 
 
-def measure(place: Place) -> Iterator[Row]:
-    """Yield a row for each use, once both sides have read the same."""
-    plain = {name: text for name, text in place.environment.items() if name != "PYTHONPATH"}
+def measure(testbed: Testbed) -> Iterator[Row]:
+    """Yield a row for each use, after a check that both sides read equal values."""
+    without_path = {
+        name: text for name, text in testbed.environment.items() if name != "PYTHONPATH"
+    }
     with ExitStack() as stack:
         ours = stack.enter_context(
-            _loader(sys.executable, "connect_worker.models", dict(place.environment))
+            _loader(sys.executable, "connect_worker.models", dict(testbed.environment))
         )
-        peer = stack.enter_context(_loader(sdk_python(), "connect.models", plain))
-        if _whole_seconds(ours.values()) != _whole_seconds(peer.values()):
-            raise NotMeasured("the two libraries read different values out of the payload")
-        count = place.size(400, quick=60)
+        peer = stack.enter_context(_loader(sdk_python(), "connect.models", without_path))
+        if _comparable(ours.values()) != _comparable(peer.values()):
+            raise MeasurementError("the two libraries read different values from the payload")
+        count = testbed.size(400, quick=60)
         for use, words in USES.items():
             for side in (ours, peer):
                 side.seconds(use, count // 4)
             pairs = in_turns(
-                place.size(15, quick=5),
+                testbed.size(15, quick=5),
                 lambda use=use: 1e6 * ours.seconds(use, count),  # type: ignore[misc]
                 lambda use=use: 1e6 * peer.seconds(use, count),  # type: ignore[misc]
             )
             json_alone = 1e6 * ours.seconds("json", count)
             yield ratio_row(
-                f"times faster: a request into models, {words}",
+                f"speedup of loading a request into models: {words}",
                 pairs,
                 peer="connect-sdk 22.0, the same 4 KB of JSON text, equal values read",
                 side_unit="µs",
@@ -56,7 +58,7 @@ def measure(place: Place) -> Iterator[Row]:
 
 
 class _Loader:
-    """A process that loads when it is asked to."""
+    """A process that loads the payload on request."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -68,15 +70,15 @@ class _Loader:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise NotMeasured(f"the loader ended at {line!r}")
+            raise MeasurementError(f"the loader ended at {line!r}")
         return json.loads(answer)
 
     def seconds(self, use: str, count: int) -> float:
-        """The seconds per request."""
+        """Return the seconds per request."""
         return float(self._ask(f"{use} {count}"))
 
     def values(self) -> Any:
-        """What is read."""
+        """Return the values that the process read."""
         return self._ask("values")
 
 
@@ -92,13 +94,13 @@ def _loader(python: str, module: str, environment: dict[str, str]) -> Iterator[_
         yield _Loader(process)
 
 
-def _whole_seconds(value: Any) -> Any:
-    """Cut times to what the SDK keeps of them: it drops the zone and the fractions."""
+def _comparable(value: Any) -> Any:
+    """Drop the zone and the fractions of times, as the SDK does."""
     match value:
         case dict():
-            return {key: _whole_seconds(item) for key, item in value.items()}
+            return {key: _comparable(item) for key, item in value.items()}
         case list():
-            return [_whole_seconds(item) for item in value]
+            return [_comparable(item) for item in value]
         case str() if len(value) >= 19 and value[4:5] == "-" and value[10:11] == "T":
             return datetime.fromisoformat(value).replace(tzinfo=None, microsecond=0).isoformat()
     return value

@@ -1,7 +1,7 @@
-"""A poll that finds 10,000 new requests, and the same poll again; beside the HTTP.
+"""A poll that finds 10,000 new requests, and the same poll again, without HTTP.
 
-`python -m bench.polling COUNT PAIRS` is the part that runs in a process of its own, with the
-worker's engine: the rows that Connect would send are in memory, ledger and broker are real.
+`python -m bench.polling COUNT PAIRS` is the part that runs in its own process, with the worker's
+engine. The rows that Connect would send are in memory; the ledger and the broker are real.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from bench.child import Timed, run_child
+from bench.child import TimingProxy, run_child
 from bench.jobs import KIND
-from bench.place import Place
-from bench.sample import NotMeasured, Pairs, Row, Sample, Target, ratio_row
+from bench.sample import MeasurementError, Pairs, Row, Sample, Target, ratio_row
+from bench.testbed import Testbed
 
 
-def measure(place: Place) -> Iterator[Row]:
-    """Yield the row of the first poll, and that of the second."""
-    count = place.size(10_000, quick=2_000)
-    place.reset(count)
-    taken = run_child(place, "bench.polling", count, place.size(5, quick=2))
-    first, again, bare = (Sample(tuple(taken[name])) for name in ("first", "again", "bare"))
+def measure(testbed: Testbed) -> Iterator[Row]:
+    """Yield the row of the first poll and the row of the second."""
+    count = testbed.size(10_000, quick=2_000)
+    testbed.reset(count)
+    results = run_child(testbed, "bench.polling", count, testbed.size(5, quick=2))
+    first, again, bare = (Sample(tuple(results[name])) for name in ("first", "again", "bare"))
     yield ratio_row(
-        f"a poll that finds {count:,} new requests: claim and enqueue",
+        f"a poll that finds {count:,} new requests: register and enqueue",
         Pairs(first, bare),
         peer=f"publishing {count:,} bare messages, same producer settings",
         side_unit="s",
         target=Target(1.0),
-        **{name: taken[name] for name in ("ledger_seconds", "publish_seconds", "over_http")},
+        **{name: results[name] for name in ("ledger_seconds", "publish_seconds", "over_http")},
     )
     yield ratio_row(
         "the same poll again, with nothing new",
@@ -52,10 +52,10 @@ class _Rows:
         return iter(self.rows)
 
     def get(self, *_: object) -> NoReturn:
-        raise NotMeasured("a poll asked for more than the list")
+        raise MeasurementError("a poll asked for more than the list")
 
     def send(self, *_: object, key: str) -> NoReturn:
-        raise NotMeasured(f"a poll changed something, with the key {key}")
+        raise MeasurementError(f"a poll sent a change to Connect, with the key {key}")
 
 
 def main(count: str, pairs: str) -> None:
@@ -68,36 +68,38 @@ def main(count: str, pairs: str) -> None:
     real = engine()
     document = json.loads(PAYLOAD.read_text("utf-8"))[0] | {"status": "pending"}
     names = list(Backlog(int(count)).pending)
-    ledger, publisher = Timed(real.ledger), Timed(real.publisher)
+    ledger, publisher = TimingProxy(real.ledger), TimingProxy(real.publisher)
     rows = [{**document, "id": name} for name in names]
-    here = replace(real, connect=_Rows(rows), ledger=ledger, publisher=publisher, poll_seconds={})
+    runtime = replace(
+        real, connect=_Rows(rows), ledger=ledger, publisher=publisher, poll_seconds={}
+    )
 
     def publish_bare() -> None:
         with bare.app.producer_pool.acquire(block=True) as producer:
             for name in names:
                 bare.nothing.apply_async((name,), producer=producer)
 
-    # Scripts loaded, connections made, modules imported: what a worker has behind it.
-    poll(replace(here, connect=_Rows(rows[:10])), KIND)
-    taken: dict[str, Any] = {"first": [], "again": [], "bare": []}
+    # A running worker has already loaded scripts, opened connections and imported modules.
+    poll(replace(runtime, connect=_Rows(rows[:10])), KIND)
+    results: dict[str, Any] = {"first": [], "again": [], "bare": []}
     for _ in range(int(pairs)):
         _empty()
         for name in ("first", "again"):
-            taken[name].append(_seconds(lambda: poll(here, KIND)))
+            results[name].append(_seconds(lambda: poll(runtime, KIND)))
         _require_messages(KIND.value, len(names))
         _empty()
-        taken["bare"].append(_seconds(publish_bare))
+        results["bare"].append(_seconds(publish_bare))
         _require_messages("bare", len(names))
     runs = int(pairs)
-    taken["ledger_seconds"] = {name: s / runs for name, s in ledger.seconds.items()}
-    taken["publish_seconds"] = publisher.seconds["publish"] / runs
+    results["ledger_seconds"] = {name: s / runs for name, s in ledger.seconds.items()}
+    results["publish_seconds"] = publisher.seconds["publish"] / runs
     _empty()
-    whole = replace(real, poll_seconds={})
-    taken["over_http"] = {
-        "poll_seconds": _seconds(lambda: poll(whole, KIND)),
+    over_http = replace(real, poll_seconds={})
+    results["over_http"] = {
+        "poll_seconds": _seconds(lambda: poll(over_http, KIND)),
         "list_alone_seconds": _seconds(lambda: list(real.connect.get_all("requests"))),
     }
-    print(json.dumps(taken))
+    print(json.dumps(results))
 
 
 def _empty() -> None:
@@ -105,9 +107,9 @@ def _empty() -> None:
 
 
 def _require_messages(queue: str, count: int) -> None:
-    found = _redis().llen(queue)
-    if found != count:
-        raise NotMeasured(f"{found} messages in {queue}, and {count} were to be sent")
+    length = _redis().llen(queue)
+    if length != count:
+        raise MeasurementError(f"{queue} has {length} messages instead of {count}")
 
 
 def _redis() -> Any:
@@ -119,9 +121,9 @@ def _redis() -> Any:
 
 
 def _seconds(run: Any) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     run()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

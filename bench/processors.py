@@ -1,4 +1,4 @@
-"""The processor under test: it reads a parameter, and approves."""
+"""The processor under test: it reads a parameter and approves."""
 
 from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.resources import FulfillmentAutomation

@@ -1,4 +1,4 @@
-"""What is measured: samples of two sides taken in turns, and rows of the report made of them."""
+"""Samples of two sides that are measured in turns, and the rows of the report."""
 
 from __future__ import annotations
 
@@ -8,62 +8,62 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class NotMeasured(Exception):  # noqa: N818 - a result like others: the report says so
-    """A figure could not be taken here; the message says why."""
+class MeasurementError(Exception):
+    """A figure could not be measured; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Repeated measurements of one thing, in the order in which they were taken."""
+    """Repeated measurements of one quantity, in their order."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The value in the middle."""
+        """The median."""
         return statistics.median(self.values)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The least and the greatest value."""
+        """The smallest and the greatest value."""
         return min(self.values), max(self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Two sides, measured in turns; of each pair the second was measured just after the first."""
+    """Two sides, measured in turns: in each pair, ours first and the peer directly after it."""
 
     ours: Sample
     peer: Sample
 
     @property
     def ratios(self) -> Sample:
-        """Ours divided by the peer's, pair by pair: what slows the machine slows both."""
-        both = zip(self.ours.values, self.peer.values, strict=True)
-        return Sample(tuple(mine / theirs for mine, theirs in both))
+        """Ours divided by the peer's, pair by pair, so that a slow machine slows both sides."""
+        pairs = zip(self.ours.values, self.peer.values, strict=True)
+        return Sample(tuple(ours / peer for ours, peer in pairs))
 
     @property
     def speedups(self) -> Sample:
-        """How many times faster ours is, where the two sides are times."""
+        """The inverse ratios: how many times faster ours is, if both sides are times."""
         return Sample(tuple(1 / ratio for ratio in self.ratios.values))
 
 
 def in_turns(pairs: int, ours: Callable[[], float], peer: Callable[[], float]) -> Pairs:
-    """Measure A B A B …; which side goes first makes no difference over several pairs."""
-    taken = [(ours(), peer()) for _ in range(pairs)]
-    return Pairs(Sample(tuple(a for a, _ in taken)), Sample(tuple(b for _, b in taken)))
+    """Measure A B A B …; over several pairs the order of the sides makes no difference."""
+    measured = [(ours(), peer()) for _ in range(pairs)]
+    return Pairs(Sample(tuple(a for a, _ in measured)), Sample(tuple(b for _, b in measured)))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure should reach."""
+    """The limit that a figure should reach."""
 
     limit: float
-    #: Whether more is better; otherwise the limit is the most allowed.
+    #: Whether the limit is a minimum; otherwise it is a maximum.
     at_least: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether a value reaches it."""
+        """Whether a value reaches the target."""
         return value >= self.limit if self.at_least else value <= self.limit
 
     def __str__(self) -> str:
@@ -75,12 +75,12 @@ class Row:
     """One line of the report."""
 
     what: str
-    #: Ratios, or the quantity itself where the target is one; None when it was not measured.
+    #: Ratios, or the quantity itself if the target is a quantity; None if it was not measured.
     measured: Sample | None
-    #: `×` for a ratio, else the quantity's unit.
+    #: `×` for a ratio; otherwise the quantity's unit.
     unit: str
     target: Target | None = None
-    #: What it was measured against, and where.
+    #: The peer, and the conditions of the comparison.
     peer: str = ""
     ours: Sample | None = None
     theirs: Sample | None = None
@@ -88,8 +88,8 @@ class Row:
     side_unit: str = ""
     #: Why there is no measurement.
     missing: str = ""
-    #: When it was measured, where that is not when the others were.
-    apart: str = ""
+    #: The time of the measurement, if it differs from that of the other rows.
+    taken_at: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -102,12 +102,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Throughput against one quantity, for several programs."""
+    """Throughput as a function of one quantity, for several programs."""
 
     name: str
     title: str
     along: str
-    #: By program: the points, each with the requests a second.
+    #: The points of each program, with their requests per second.
     series: dict[str, list[tuple[float, Sample]]] = field(default_factory=dict)
 
 
@@ -121,7 +121,7 @@ def ratio_row(
     speedup: bool = False,
     **facts: Any,
 ) -> Row:
-    """Return the row of a ratio against a peer; `speedup` of times says how much faster."""
+    """Return the row of a ratio to a peer; with `speedup`, of how much faster ours is."""
     return Row(
         what=what,
         measured=pairs.speedups if speedup else pairs.ratios,
@@ -139,8 +139,8 @@ def sample(values: Sequence[float]) -> Sample:
     """Return the values as a sample.
 
     Raises:
-        NotMeasured: There is none.
+        MeasurementError: There are no values.
     """
     if not values:
-        raise NotMeasured("nothing was measured")
+        raise MeasurementError("nothing was measured")
     return Sample(tuple(values))

@@ -1,10 +1,11 @@
 """A stand-in for Connect that answers fast: `python -m bench.standin --ready-file FILE`.
 
-On two cores the sandbox would be the bottleneck of what is measured at 0 ms, and would take its
-share of the processor. This server speaks the calls of an approval and nothing else, over
-documents that are ready, and counts them; each request is approved once or the run is no good.
+On two cores the sandbox would be the bottleneck of the measurements at 0 ms, and would use a share
+of the processor. This server answers the calls of an approval and nothing else, with prepared
+documents, and counts the calls. A run counts only if each request is approved once.
 
-Beside the API it has `POST /bench/reset`, `POST /bench/add` and `GET /bench/report`.
+In addition to the API it has `/bench/reset`, `/bench/latency`, `/bench/add`, `/bench/waits` and
+`/bench/report`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ API_KEY = "SU-000-000-001:a-key-of-the-benchmark"
 
 
 class Standin:
-    """The backlog, the delay of every answer, and what was called when."""
+    """The backlog, the delay of every answer, and the calls with their times."""
 
     def __init__(self) -> None:
         self.reset(count=0)
 
     def reset(self, *, count: int, latency_ms: float = 0.0, conversations: bool = True) -> None:
-        """Begin anew."""
+        """Start again with a new backlog."""
         self.backlog = Backlog(count, conversations=conversations)
         self.latency_seconds = latency_ms / 1000
         self.calls: Counter[str] = Counter()
@@ -41,13 +42,13 @@ class Standin:
         self._cpu = time.process_time()
 
     def report(self) -> dict[str, Any]:
-        """What happened since the last reset."""
+        """Return what happened since the last reset."""
         backlog = self.backlog
         return {
             "done": backlog.is_done,
             "created": len(backlog.created),
             "approved": len(backlog.approved),
-            "doubled": backlog.doubled,
+            "duplicates": backlog.duplicates,
             "calls": dict(self.calls),
             "first": self.first,
             "first_job": self.first_job,
@@ -56,7 +57,7 @@ class Standin:
         }
 
     def control(self, path: str, query: str) -> bytes:
-        """Do what the benchmark asks for."""
+        """Execute a command of the benchmark."""
         numbers = {name: float(texts[-1]) for name, texts in parse_qs(query).items()}
         match path:
             case "reset":
@@ -78,7 +79,7 @@ class Standin:
         return _reply(200, json.dumps(self.report()).encode())
 
     def answer(self, method: str, path: str, query: str) -> bytes:
-        """Answer one call of the API."""
+        """Answer one API call."""
         now = time.monotonic()
         self.first, self.last = self.first or now, now
         parts = path.rstrip("/").split("/")
@@ -104,14 +105,14 @@ class Standin:
                 return _reply(200, _conversation(f"PR-{name[3:]}")[1:-1])
             case "POST", "conversations", name, "messages":
                 self.calls["POST conversations/{id}/messages"] += 1
-                self.backlog.said[name] += 1
+                self.backlog.messages[name] += 1
                 return _reply(201, b'{"id": "ME-000-000-001"}')
         self.calls[f"unknown: {method} {path}"] += 1
         return _reply(404, b'{"error_code": "NTF_001", "errors": ["Not found."]}')
 
     def _list(self, query: str) -> bytes:
-        asked = {part.partition("=")[0]: part.partition("=")[2] for part in query.split("&")}
-        offset, limit = int(asked.get("offset", 0)), int(asked.get("limit", 100))
+        parameters = {part.partition("=")[0]: part.partition("=")[2] for part in query.split("&")}
+        offset, limit = int(parameters.get("offset", 0)), int(parameters.get("limit", 100))
         names, total = self.backlog.page(offset, limit)
         body = b"[" + b",".join(map(self.backlog.document, names)) + b"]"
         last = offset + max(len(names) - 1, 0)
@@ -119,7 +120,7 @@ class Standin:
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection; calls come one after the other."""
+    """One client's connection, with one call after the other."""
 
     def __init__(self, standin: Standin) -> None:
         self._standin = standin
@@ -127,15 +128,15 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport for the replies."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer once the head and the whole body of a call are there."""
+        """Answer when the head and the whole body of a call have arrived."""
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found or len(body) < _content_length(head):
+        head, separator, body = self._received.partition(b"\r\n\r\n")
+        if not separator or len(body) < _content_length(head):
             return
         self._received = body[_content_length(head) :]
         method, target, _ = head.partition(b"\r\n")[0].decode().split(" ")
@@ -151,8 +152,8 @@ class Connection(asyncio.Protocol):
 
 
 def _content_length(head: bytes) -> int:
-    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
-    return int(rest.partition(b"\r\n")[0]) if found else 0
+    _, header, rest = head.lower().partition(b"\r\ncontent-length:")
+    return int(rest.partition(b"\r\n")[0]) if header else 0
 
 
 _REASONS = {200: "OK", 201: "Created", 400: "Bad Request", 404: "Not Found"}
@@ -187,7 +188,7 @@ async def serve(ready_file: Path) -> None:
 @click.command
 @click.option("--ready-file", type=click.Path(path_type=Path), required=True)
 def main(ready_file: Path) -> None:
-    """Run the stand-in; its address appears in the file."""
+    """Run the stand-in, and write its address to the file."""
     asyncio.run(serve(ready_file))
 
 

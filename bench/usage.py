@@ -1,6 +1,6 @@
-"""A usage file of 200,000 records, against plain openpyxl.
+"""Writing a usage file of 200,000 records, compared with plain openpyxl.
 
-`python -m bench.usage WRITER COUNT` writes one, in a process of its own.
+`python -m bench.usage WRITER COUNT` writes one file, in its own process.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.child import run_child
-from bench.place import Place
 from bench.sample import Row, Sample, Target, in_turns, ratio_row
+from bench.testbed import Testbed
 from connect_worker.models import UsageRecord
 
 COLUMNS = (
@@ -29,17 +29,17 @@ COLUMNS = (
 )
 
 
-def measure(place: Place) -> Iterator[Row]:
-    """Yield the time's ratio and the peak memory."""
-    count = place.size(200_000, quick=10_000)
+def measure(testbed: Testbed) -> Iterator[Row]:
+    """Yield the ratio of the times, and the peak memory."""
+    count = testbed.size(200_000, quick=10_000)
     memory: dict[str, list[float]] = {"ours": [], "openpyxl": []}
 
     def seconds(writer: str) -> float:
-        taken = run_child(place, "bench.usage", writer, count)
-        memory[writer].append(taken["megabytes"])
-        return float(taken["seconds"])
+        result = run_child(testbed, "bench.usage", writer, count)
+        memory[writer].append(result["megabytes"])
+        return float(result["seconds"])
 
-    pairs = in_turns(place.size(3, quick=1), lambda: seconds("ours"), lambda: seconds("openpyxl"))
+    pairs = in_turns(testbed.size(3, quick=1), lambda: seconds("ours"), lambda: seconds("openpyxl"))
     yield ratio_row(
         f"a usage file of {count:,} records: time",
         pairs,
@@ -62,12 +62,12 @@ def measure(place: Place) -> Iterator[Row]:
 def main(writer: str, count: str) -> None:
     """Write a file; print the seconds and the megabytes above idle as JSON."""
     write = {"ours": _write_ours, "openpyxl": _write_openpyxl}[writer]
-    # Once, small: everything is imported.
+    # Write a small file first, so that everything is imported.
     write(_records(1))
     Path("/proc/self/clear_refs").write_text("5")
-    idle, begun = _megabytes("VmRSS"), time.perf_counter()
+    idle, started = _megabytes("VmRSS"), time.perf_counter()
     write(_records(int(count)))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "megabytes": _megabytes("VmHWM") - idle}))
 
 
@@ -107,8 +107,8 @@ def _records(count: int) -> Iterator[UsageRecord]:
 
 def _megabytes(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
-    found = next(line for line in lines if line.startswith(name))
-    return int(found.split()[1]) / 1024
+    line = next(line for line in lines if line.startswith(name))
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

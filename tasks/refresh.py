@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.engine import refresher as looking
 from connect_worker.settings.accounts import at
 from tasks.app import app

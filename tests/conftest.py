@@ -9,6 +9,7 @@ import pytest
 
 from connect_worker.devtools.embedded_redis import NoServer, find_server
 from connect_worker.observability import masking
+from tests.support.sandbox_server import Client, running_sandbox
 
 
 def pytest_report_header() -> str:
@@ -28,6 +29,20 @@ def pytest_report_header() -> str:
 def secrets_of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process hides what it has once been told; the next test's words are no secrets."""
     monkeypatch.setattr(masking, "_known", masking._Known())
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Client]:
+    with running_sandbox("--requests", "40") as client:
+        yield client
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Client) -> Client:
+    """The sandbox of 40 requests that all tests of a process share, as it was seeded."""
+    sandbox_process.control("POST", "reset")
+    sandbox_process.control("DELETE", "faults")
+    return sandbox_process
 
 
 @pytest.fixture

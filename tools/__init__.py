@@ -1,1 +1,1 @@
-"""What maintainers run: none of it is installed with the worker."""
+"""Tools for maintainers; none of them is installed with the worker."""

@@ -1,11 +1,10 @@
-"""Distils the part of Connect's OpenAPI description that this project uses.
+"""Extracts the part of Connect's OpenAPI description that this project uses.
 
     python tools/distil_openapi.py openapi-37.0.yml tests/data/openapi_contract.json
 
-The result holds, per operation, the names of its parameters, the schema of its request body, its
-success codes and the schemas of their bodies. References are resolved and what only documents
-(titles, examples, descriptions) is left out, so that tests need neither the original, which has
-two megabytes, nor a YAML parser.
+For each operation the result has the names of its parameters, the schema of its request body, its
+success codes and the schemas of their bodies. References are resolved. Titles, examples and
+descriptions are omitted. So tests need neither a YAML parser nor the original of two megabytes.
 """
 
 import argparse
@@ -18,7 +17,7 @@ import yaml
 
 Json = dict[str, Any]
 
-#: The operations of the API that the worker or its sandbox speaks.
+#: The operations of the API that the worker calls or the sandbox offers.
 OPERATIONS = (
     "GET /requests",
     "POST /requests",
@@ -68,8 +67,8 @@ OPERATIONS = (
     "POST /notifications/webhooks/{id}/trigger",
 )
 
-#: The words of a schema that decide whether a document is valid.
-_KEPT = frozenset(
+#: The keywords of a schema that decide whether a document is valid.
+_KEYWORDS = frozenset(
     (
         *("type", "properties", "items", "required", "enum", "nullable", "oneOf", "anyOf"),
         *("allOf", "format", "maxLength", "minLength", "maxItems", "minItems"),
@@ -79,16 +78,16 @@ _KEPT = frozenset(
 
 
 class Distiller:
-    """Reads operations out of one parsed description."""
+    """Extracts operations from one parsed description."""
 
     def __init__(self, description: Json) -> None:
         self._description = description
 
     def contract(self) -> Json:
-        """The distilled document.
+        """Return the extracted document.
 
         Raises:
-            KeyError: the description lacks one of the operations.
+            KeyError: The description lacks one of the operations.
         """
         return {
             "title": self._description["info"]["title"],
@@ -113,7 +112,7 @@ class Distiller:
         return distilled
 
     def _content(self, node: Json) -> Json | None:
-        """Media type to schema, or None where there is no body."""
+        """Map media types to schemas; return None if there is no body."""
         content = self._resolved(node).get("content")
         if not content:
             return None
@@ -124,16 +123,19 @@ class Distiller:
             return node
         reference = node.get("$ref")
         if reference:
-            # A type that contains itself is not followed again: anything is valid there.
+            # Do not follow a type that contains itself a second time: any value is valid there.
             return (
                 {} if reference in seen else self._schema(self._at(reference), (*seen, reference))
             )
-        return {word: self._word(word, node[word], seen) for word in sorted(_KEPT & set(node))}
+        return {
+            keyword: self._value(keyword, node[keyword], seen)
+            for keyword in sorted(_KEYWORDS & set(node))
+        }
 
-    def _word(self, word: str, value: Any, seen: tuple[str, ...]) -> Any:
-        if word == "properties":
+    def _value(self, keyword: str, value: Any, seen: tuple[str, ...]) -> Any:
+        if keyword == "properties":
             return {name: self._schema(part, seen) for name, part in value.items()}
-        if word in ("oneOf", "anyOf", "allOf"):
+        if keyword in ("oneOf", "anyOf", "allOf"):
             return [self._schema(part, seen) for part in value]
         return self._schema(value, seen)
 
@@ -148,7 +150,7 @@ class Distiller:
 
 
 def main() -> None:
-    """Read the description named on the command line and write what is used of it."""
+    """Read the description that the command line names; write the extracted part."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("description", type=Path, help="the OpenAPI file (YAML)")
     parser.add_argument("contract", type=Path, help="where to write the JSON document")

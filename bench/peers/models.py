@@ -1,9 +1,9 @@
-"""Loads a request into the models of one library, again and again, as its standard input asks.
+"""Loads a request into the models of one library, as often as its standard input asks.
 
 `python models.py MODULE PAYLOAD`, where MODULE is `connect.models` (connect-sdk 22.0, in its own
-environment) or `connect_worker.models`. Each line of the input is `load N`, `typical N` or
-`all N`; each line of the output has the seconds per request, but for `values`, which answers what
-was read.
+environment) or `connect_worker.models`. Each line of the input is `load N`, `typical N`,
+`all N`, `json N` or `values`. Each line of the output has the seconds per request; for `values` it
+has the values that were read.
 """
 
 # mypy: ignore-errors
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def typical(request):
-    """What a processor reads of a purchase."""
+    """Return the attributes that a processor reads of a purchase."""
     asset = request.asset
     customer = asset.tiers.customer
     return [
@@ -40,7 +40,7 @@ def typical(request):
 
 
 def walk(model, document):
-    """Read what stands in the document out of the model, all the way down."""
+    """Read every value of the document from the model, recursively."""
     if isinstance(document, list):
         return [walk(item, part) for item, part in zip(model, document, strict=True)]
     if isinstance(document, dict) and not isinstance(model, (dict, str)):
@@ -61,14 +61,14 @@ def main(module, path):
     for line in sys.stdin:
         use, _, times = line.strip().partition(" ")
         if use == "values":
-            seen = [uses["typical"](), uses["all"]()]
-            print(json.dumps(seen, sort_keys=True), flush=True)
+            values = [uses["typical"](), uses["all"]()]
+            print(json.dumps(values, sort_keys=True), flush=True)
             continue
         run, count = uses[use], int(times)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(count):
             run()
-        print((time.perf_counter() - begun) / count, flush=True)
+        print((time.perf_counter() - started) / count, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The SDK's own loop over everything that waits; runs where connect-sdk 22.0 is installed.
+"""The SDK's own loop over all pending requests; needs an environment with connect-sdk 22.0.
 
 `python sdk_loop.py API_URL API_KEY`
 """

@@ -4,6 +4,5 @@
 """
 
 from connect_worker.api.client import Client, client_for
-from connect_worker.rql import to_query
 
-__all__ = ["Client", "client_for", "to_query"]
+__all__ = ["Client", "client_for"]

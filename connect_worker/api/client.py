@@ -6,17 +6,17 @@ import json as json_module
 import os
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import requests
 from urllib3.fields import RequestField
 from urllib3.filepost import choose_boundary
 
-from connect_worker.api.id_set import Names
 from connect_worker.api.responses import read_json, require_success, to_connection_error
 from connect_worker.api.transport import (
     CONNECT_TIMEOUT_SECONDS,
@@ -27,8 +27,6 @@ from connect_worker.api.transport import (
 from connect_worker.config import Config
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
 from connect_worker.rql import Filters, to_query, without_paging
-
-# One file as multipart form data, read while it is sent.
 
 _BLOCK_BYTES = 64 * 1024
 
@@ -64,6 +62,47 @@ class MultipartFile:
         while block := self._file.read(_BLOCK_BYTES):
             yield block
         yield self._tail
+
+
+_DIGIT: Final = re.compile("[0-9]")
+_NO_DIGITS: Final = re.compile("[^0-9]+")
+
+#: Connect's ids are shorter. A longer id is kept as it is.
+_MAX_ID_CHARACTERS: Final = 64
+
+Member = TypeVar("Member")
+
+
+class IdSet:
+    """A set of ids that only grows, and takes less memory than the ids themselves.
+
+    The ids of a collection differ in their digits: `PR-5852-1608-0000` is kept as the number
+    585216080000 under the shape `PR-0000-0000-0000`, which all ids of the collection share.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, set[int]] = defaultdict(set)
+        self._others: set[str] = set()
+
+    def add(self, name: str) -> bool:
+        """Add an id; return False if it was there already."""
+        digits = _NO_DIGITS.sub("", name)
+        if not digits or len(name) > _MAX_ID_CHARACTERS:
+            return _added(self._others, name)
+        return _added(self._numbers[_DIGIT.sub("0", name)], int(digits))
+
+    def copy(self) -> IdSet:
+        """Return a second set with the same ids."""
+        other = IdSet()
+        other._numbers.update((shape, set(numbers)) for shape, numbers in self._numbers.items())
+        other._others.update(self._others)
+        return other
+
+
+def _added(members: set[Member], member: Member) -> bool:
+    before = len(members)
+    members.add(member)
+    return len(members) > before
 
 
 JSON = Any
@@ -147,7 +186,7 @@ class Client:
         text, asked = without_paging(to_query(query))
         size = min(asked or self.page_size, LARGEST_PAGE)
         rows, total = self._page(path, text, offset=0, limit=size)
-        seen = Names()
+        seen = IdSet()
         first = len(rows)
         step = first or size
         yield from _new(rows, seen)
@@ -203,7 +242,7 @@ class Client:
         return read_json(response, method="POST", path=path)
 
     def _onwards(
-        self, path: str, query: str, *, offset: int, limit: int, known: Names
+        self, path: str, query: str, *, offset: int, limit: int, known: IdSet
     ) -> Iterator[list[Row]]:
         """Read on, page by page, where the answers do not tell how many rows there are."""
         while True:
@@ -309,7 +348,7 @@ _clients: Final[dict[tuple[str, str], Client]] = {}
 _making: Final = threading.Lock()
 
 
-def _new(rows: list[Row], seen: Names) -> Iterator[Row]:
+def _new(rows: list[Row], seen: IdSet) -> Iterator[Row]:
     """Yield the rows that were not seen yet; without an id the content tells them apart.
 
     Takes them out of the list: a page is large, and need not be there while the next is read.

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.api import Client
+from connect_worker.api.client import Client
 from connect_worker.cli.broker import control, see_workers
 from connect_worker.cli.context import Exit, select_accounts, write_json
 from connect_worker.cli.options import account_option, example

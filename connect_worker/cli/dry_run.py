@@ -150,7 +150,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
 
     Exit code 0 when all decisions are the same, 1 when one differs.
     """
-    from connect_worker.api import client_for
+    from connect_worker.api.client import client_for
     from connect_worker.dry_run.history import SETTLED, latest
     from connect_worker.resources.automation import listed
 
@@ -293,7 +293,7 @@ def _has_account() -> bool:
 
 
 def _fetch(config: Config, kind: RequestKind, request_id: str) -> dict[str, JSON]:
-    from connect_worker.api import client_for
+    from connect_worker.api.client import client_for
     from connect_worker.domain.kinds import KINDS
 
     try:

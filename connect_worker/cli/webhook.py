@@ -20,7 +20,7 @@ from connect_worker.cli.options import (
     listen_options,
     log_to_standard_error,
 )
-from connect_worker.domain.change_hints import OBJECT_CLASSES
+from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.operations.formatting import sanitize

@@ -11,15 +11,24 @@ The worker does this by itself for the modules that it loads. A script needs no 
 A real `connect` is never hidden: where one can be imported, `install()` says so and does nothing.
 """
 
-from connect_worker.compat.alias import (
-    RealConnect,
-    comes_from_real,
-    install,
-    is_installed,
-    is_real,
-    real_connect,
-    uninstall,
-)
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Final
+
+from connect_worker.exceptions import AliasRefused
 
 __all__ = [
     "RealConnect",
@@ -30,3 +39,237 @@ __all__ = [
     "real_connect",
     "uninstall",
 ]
+
+# Which of this project's modules stands for which module of the SDK.
+#
+# A module of the same name does, and for the others there is a table: the SDK had a module for
+# nearly
+# every class, under names that changed over its releases (16 to 22, of 2019 and 2020). A module
+# whose
+# classes this project does not have is not in it.
+
+#: The SDK's top package, and ours.
+THEIRS: Final = "connect"
+OURS: Final = "connect_worker"
+
+#: What the SDK's users import from; the worker's other rooms never were under that name.
+_PUBLIC: Final = ("config", "exceptions", "logger", "models", "resources", "rql")
+_PACKAGES: Final = ("models", "resources")
+
+#: By module of ours, the modules of the SDK whose classes are in it.
+_HOLDS: Final = {
+    "models.accounts": "agreement agreement_stats contract tier_account tier_accounts",
+    "models.common": "activation activation_template_response activation_tile_response company "
+    "contact contact_info country event events ext_id_hub hub hub_instance hub_stats marketplace "
+    "period phone_number server_error server_error_response template user",
+    "models.products": "constraints customer_ui_settings document download_link item param product "
+    "product_category product_configuration product_configuration_parameter product_family "
+    "product_stats product_stats_info renewal value_choice",
+    "models.requests": "asset asset_request configuration connection conversation "
+    "conversation_message fulfillment tier_config tier_config_request",
+    "models.usage": "usage_file usage_listing usage_record usage_records",
+    "resources.fulfillment": "fulfillment_automation",
+    "resources.tier_config": "tier_config_automation",
+    "resources.usage": "usage_automation",
+    "resources.usage_file": "usage_file_automation",
+}
+
+_RENAMED: Final = {
+    f"{home.partition('.')[0]}.{name}": home
+    for home, names in _HOLDS.items()
+    for name in names.split()
+} | {
+    "logger.logger": "logger",
+    "rql.query": "rql",
+    # What the package was called until release 16; its reference still says so in places.
+    "resource": "resources",
+    "models.exception": "exceptions",
+}
+
+
+def counterparts() -> dict[str, str]:
+    """Give every name below `connect`, and the name of our module that it stands for."""
+    below = {name: name for name in _PUBLIC}
+    for package in _PACKAGES:
+        found = iter_modules(importlib.import_module(f"{OURS}.{package}").__path__)
+        names = [f"{package}.{module.name}" for module in found if not module.name.startswith("_")]
+        below.update(zip(names, names, strict=True))
+    below.update(_RENAMED)
+    return {THEIRS: OURS} | {f"{THEIRS}.{name}": f"{OURS}.{ours}" for name, ours in below.items()}
+
+
+# The end of the search for a module below `connect`.
+
+
+class NoCounterpart(MetaPathFinder):
+    """Finds nothing below `connect`, and lets nobody else look for it.
+
+    Python asks it for the names that are not in `sys.modules`, where all that there are have been
+    put. Were it not there, Python would look into our package's folder, whose path `connect` has,
+    and run a private module a second time under the other name.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - Python passes it by position
+        target: ModuleType | None = None,  # noqa: ARG002 - likewise
+    ) -> ModuleSpec | None:
+        """Leave all other names to the finders behind it.
+
+        Raises:
+            ModuleNotFoundError: The name is `connect…`.
+        """
+        if fullname.partition(".")[0] != THEIRS:
+            return None
+        raise ModuleNotFoundError(
+            f"No module named {fullname!r}: {THEIRS!r} is {OURS} here, "
+            "which has no counterpart of it",
+            name=fullname,
+        )
+
+
+@dataclass(frozen=True)
+class RealConnect:
+    """A `connect` that is not ours."""
+
+    #: Its file or folder.
+    where: str
+    #: What was installed to get it, such as `connect-sdk 22.0`; "" where nothing tells.
+    distributions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Say what is where, and what to do, in one sentence."""
+        what = f"{' and '.join(self.distributions)}, in {self.where}"
+        away = "move it away"
+        if self.distributions:
+            away = "pip uninstall " + " ".join(name.split()[0] for name in self.distributions)
+        return (
+            f"{what.removeprefix(', in ')}; {away}, or import from connect_worker "
+            "(connect_worker.models and so on) instead of connect"
+        )
+
+
+def real_connect() -> RealConnect | None:
+    """Find the `connect` that was imported, or would be if `install` were never called."""
+    where = _loaded_from() or _found_at()
+    return RealConnect(where, tuple(_distributions())) if where else None
+
+
+def comes_from_real(thing: object) -> bool:
+    """Whether a class has a base of a real `connect`, or an error arose in it or from its lack."""
+    if inspect.isclass(thing):
+        return any(is_real(base.__module__) for base in thing.__mro__)
+    if not isinstance(thing, BaseException):
+        return False
+    if isinstance(thing, ImportError) and thing.name and is_real(thing.name):
+        return True
+    frames = traceback.walk_tb(thing.__traceback__)
+    return any(is_real(str(frame.f_globals.get("__name__"))) for frame, _ in frames)
+
+
+def is_real(module: str) -> bool:
+    """Whether a module of this name, which is a module's `__name__`, is a real `connect`'s."""
+    return module.partition(".")[0] == THEIRS
+
+
+def _loaded_from() -> str | None:
+    module = sys.modules.get(THEIRS)
+    if module is None or module is sys.modules.get(OURS):
+        return None
+    return _location(getattr(module, "__spec__", None)) or str(module)
+
+
+def _found_at() -> str | None:
+    others = (finder for finder in sys.meta_path if not isinstance(finder, NoCounterpart))
+    locations = (_location(finder.find_spec(THEIRS, None)) for finder in others)
+    return next((location for location in locations if location), None)
+
+
+def _location(spec: object) -> str | None:
+    """Give a package's folder or a module's file; None for a folder without Python in it.
+
+    Any folder called `connect` on the path is a namespace package to Python; the ones that count
+    are those that distributions share (`connect.client`, `connect.cli`).
+    """
+    if not isinstance(spec, ModuleSpec):
+        return None
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if spec.has_location or not folders:
+        return str(folders[0] if folders else spec.origin)
+    return next((str(folder) for folder in folders if _has_python(folder)), None)
+
+
+def _has_python(folder: Path) -> bool:
+    patterns = ("*.py", "*/*.py")
+    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+
+
+def _distributions() -> Iterable[str]:
+    names = importlib.metadata.packages_distributions().get(THEIRS, ())
+    return [f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(names)]
+
+
+# Giving `connect` to this project, and taking it back.
+
+_finder: Final = NoCounterpart()
+_lock: Final = threading.Lock()
+
+
+def install() -> None:
+    """Make `connect` and the modules below it importable as this project's; again does no harm.
+
+    All of them are put into `sys.modules` at once. A finder that made each when it is asked for
+    would leave an empty module, or a module with the other name's `__spec__`, for other threads to
+    see.
+
+    Raises:
+        AliasRefused: A real `connect` can be imported here, or has been. Nothing is changed.
+    """
+    with _lock:
+        real = real_connect()
+        if real is not None:
+            raise AliasRefused(
+                f"`connect` can't be made a name of connect_worker, for there is a real one: {real}"
+            )
+        if not is_installed():
+            modules = {name: importlib.import_module(ours) for name, ours in counterparts().items()}
+            sys.meta_path.insert(0, _finder)
+            sys.modules.update(modules)
+            for name, package, child in _children(modules):
+                # What is there already is the same module, or an object like `logger.logger`.
+                vars(package).setdefault(child, modules[name])
+
+
+def is_installed() -> bool:
+    """Whether `connect` means this project here."""
+    return _finder in sys.meta_path
+
+
+def uninstall() -> None:
+    """Take the names back. What was imported under them goes on working; again does no harm."""
+    with _lock:
+        if not is_installed():
+            return
+        sys.meta_path.remove(_finder)
+        modules = _taken_back()
+        for name, package, child in _children(modules):
+            is_ours = f"{package.__name__}.{child}" in sys.modules
+            if not is_ours and vars(package).get(child) is modules[name]:
+                delattr(package, child)
+
+
+def _taken_back() -> dict[str, ModuleType]:
+    return {
+        name: sys.modules.pop(name)
+        for name, ours in counterparts().items()
+        if name in sys.modules and sys.modules[name] is sys.modules.get(ours)
+    }
+
+
+def _children(modules: dict[str, ModuleType]) -> Iterator[tuple[str, ModuleType, str]]:
+    """Give each name below another one, the module it is below, and its last part."""
+    for name in modules:
+        parent, _, child = name.rpartition(".")
+        if parent in modules:
+            yield name, modules[parent], child

@@ -29,7 +29,8 @@ from connect_worker.exceptions import (
     SkipRequest,
     UsageFileAction,
 )
-from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse, Param
+from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse
+from connect_worker.models.products import Param
 
 INQUIRE_TEXT = "Correct user input required"
 FAIL_TEXT = "Request failed"

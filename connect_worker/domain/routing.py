@@ -3,83 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.states import (
+    NO_LIMITS,
+    OWN_QUEUE,
+    Limit,
+    Limits,
+    RequestKind,
+    Route,
+    Routes,
+)
 from connect_worker.exceptions import RegistrationError
-
-# How many requests of an automation may be inside its processor at once, over all workers.
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A number of slots that the requests of one automation share."""
-
-    #: The automation's registered name.
-    name: str
-    max_concurrent: int
-
-
-#: The limits of a kind by product, None for a product without one; "" stands for all others.
-Limits = Mapping[str, Limit | None]
-
-NO_LIMITS: Limits = MappingProxyType({})
-
-
-def limit_for(limits: Limits, product: str) -> Limit | None:
-    """Return the limit of a product's requests, if they have one."""
-    return limits[product] if product in limits else limits.get("")
-
-
-# Where messages about an automation's requests wait: in which queue, behind which others.
-
-#: Redis has so many; 0 is taken first.
-PRIORITIES: Final = range(10)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A queue, and a priority in it."""
-
-    #: "" for the kind's own queue.
-    queue: str = ""
-    priority: int = 0
-
-
-OWN_QUEUE: Final = Route()
-
-#: Routes by kind and product; "" stands for all other products of the kind. A kind is there when
-#: one of its automations has a route, and then with each product that an automation names.
-Routes = Mapping[tuple[RequestKind, str], Route]
-
-NO_ROUTES: Final[Routes] = MappingProxyType({})
-
-
-def route_for(routes: Routes, kind: RequestKind, product: str) -> Route:
-    """Return the route of a product's requests."""
-    return routes.get((kind, product)) or routes.get((kind, "")) or OWN_QUEUE
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Of whose requests messages wait that no worker has taken yet."""
-
-    #: The kinds, products that have an entry of their own aside.
-    kinds: Collection[RequestKind] = ()
-    #: By kind and product, where the queue is not that of the kind's other products.
-    products: Mapping[tuple[RequestKind, str], bool] = field(default_factory=dict)
-
-    def holds(self, kind: RequestKind, product: str) -> bool:
-        """Whether messages about such a request may wait."""
-        return self.products.get((kind, product), kind in self.kinds)
-
-    def __bool__(self) -> bool:
-        return bool(self.kinds) or any(self.products.values())
-
-
-NO_BACKLOG: Final = Backlog()
 
 T = TypeVar("T")
 

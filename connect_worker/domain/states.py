@@ -16,21 +16,11 @@ A request's stay in `pending` is a *cycle*. One cycle goes through these states:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-# The idempotency key of a cycle.
-
-
-def idempotency_key(account: str, ref: RequestKey, cycle: str) -> str:
-    """Return the key: the same over every retry, crash and rescue of a cycle, new for the next one.
-
-    32 hexadecimal characters: a hash of the account, the kind, the id and the cycle.
-    """
-    text = "\n".join((account, ref.kind, ref.id, cycle))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
+from types import MappingProxyType
+from typing import Any, Final
 
 JSON = Any
 """A JSON document: what `json.loads` returns."""
@@ -122,6 +112,15 @@ class RequestKey:
         """Read `kind:id` back; ValueError when the kind is unknown."""
         kind, _, request_id = text.partition(":")
         return cls(RequestKind(kind), request_id)
+
+
+def idempotency_key(account: str, ref: RequestKey, cycle: str) -> str:
+    """Return the key: the same over every retry, crash and rescue of a cycle, new for the next one.
+
+    32 hexadecimal characters: a hash of the account, the kind, the id and the cycle.
+    """
+    text = "\n".join((account, ref.kind, ref.id, cycle))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,3 +292,75 @@ class RequestRecord:
     paused_by: str = ""
     #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
     decrypt_error: str = ""
+
+
+# How many requests of an automation may be inside its processor at once, over all workers.
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number of slots that the requests of one automation share."""
+
+    #: The automation's registered name.
+    name: str
+    max_concurrent: int
+
+
+#: The limits of a kind by product, None for a product without one; "" stands for all others.
+Limits = Mapping[str, Limit | None]
+
+NO_LIMITS: Limits = MappingProxyType({})
+
+
+def limit_for(limits: Limits, product: str) -> Limit | None:
+    """Return the limit of a product's requests, if they have one."""
+    return limits[product] if product in limits else limits.get("")
+
+
+# Where messages about an automation's requests wait: in which queue, behind which others.
+
+#: Redis has so many; 0 is taken first.
+PRIORITIES: Final = range(10)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A queue, and a priority in it."""
+
+    #: "" for the kind's own queue.
+    queue: str = ""
+    priority: int = 0
+
+
+OWN_QUEUE: Final = Route()
+
+#: Routes by kind and product; "" stands for all other products of the kind. A kind is there when
+#: one of its automations has a route, and then with each product that an automation names.
+Routes = Mapping[tuple[RequestKind, str], Route]
+
+NO_ROUTES: Final[Routes] = MappingProxyType({})
+
+
+def route_for(routes: Routes, kind: RequestKind, product: str) -> Route:
+    """Return the route of a product's requests."""
+    return routes.get((kind, product)) or routes.get((kind, "")) or OWN_QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Of whose requests messages wait that no worker has taken yet."""
+
+    #: The kinds, products that have an entry of their own aside.
+    kinds: Collection[RequestKind] = ()
+    #: By kind and product, where the queue is not that of the kind's other products.
+    products: Mapping[tuple[RequestKind, str], bool] = field(default_factory=dict)
+
+    def holds(self, kind: RequestKind, product: str) -> bool:
+        """Whether messages about such a request may wait."""
+        return self.products.get((kind, product), kind in self.kinds)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds) or any(self.products.values())
+
+
+NO_BACKLOG: Final = Backlog()

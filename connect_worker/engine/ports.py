@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import HourlyCompletions
-from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
 from connect_worker.domain.states import (
     JSON,
+    NO_BACKLOG,
+    NO_LIMITS,
+    Backlog,
     BreakerState,
     Claim,
     ClaimDenied,
     DueBatch,
+    Limits,
     Pause,
     PendingRequest,
     PollReport,

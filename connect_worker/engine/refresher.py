@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.retry import as_account_paused, classify_account_error
 from connect_worker.engine.error_handling import describe, record_account_error
 from connect_worker.engine.metrics import metric_labels

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from connect_worker.domain.metrics import OTHER, Durations, MetricCounts
-from connect_worker.domain.routing import Backlog, Limits
 from connect_worker.domain.states import (
     JSON,
+    Backlog,
     Claim,
+    Limits,
     PollReport,
     RequestKey,
     RequestKind,

@@ -15,16 +15,20 @@ from hashlib import sha1
 from threading import RLock
 from uuid import uuid4
 
-from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import ATTEMPTS, RETRIES, WORKER_DIED, MetricBuffer
-from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limit, Limits, limit_for
 from connect_worker.domain.states import (
     ALL,
     JSON,
+    NO_BACKLOG,
+    NO_LIMITS,
+    Backlog,
     BreakerState,
     Claim,
     ClaimDenied,
     DueBatch,
+    Limit,
+    Limits,
     Pause,
     PendingRequest,
     PollReport,
@@ -33,6 +37,7 @@ from connect_worker.domain.states import (
     RequestKind,
     RequestRecord,
     State,
+    limit_for,
 )
 from connect_worker.domain.steps import is_own
 from connect_worker.exceptions import LeaseLost

@@ -15,16 +15,19 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from connect_worker.domain.change_hints import ChangeHint, HintResult
+from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import MetricBuffer, NullMetricBuffer
-from connect_worker.domain.routing import NO_BACKLOG, NO_LIMITS, Backlog, Limits
 from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
+    NO_BACKLOG,
+    NO_LIMITS,
+    Backlog,
     BreakerState,
     Claim,
     ClaimDenied,
     DueBatch,
+    Limits,
     Pause,
     PendingRequest,
     PollReport,

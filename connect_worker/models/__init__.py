@@ -14,28 +14,33 @@ from connect_worker.models.accounts import (
     Agreement,
     AgreementStats,
     Contract,
-    ExtIdHub,
-    Hub,
-    HubInstance,
-    HubStats,
-    Marketplace,
     TierAccount,
     TierAccounts,
 )
-from connect_worker.models.base import BaseModel
+from connect_worker.models.base import (
+    BaseModel,
+)
 from connect_worker.models.common import (
+    Activation,
+    ActivationTemplateResponse,
+    ActivationTileResponse,
     Company,
     Contact,
     ContactInfo,
     Country,
     Event,
     Events,
+    ExtIdHub,
+    Hub,
+    HubInstance,
+    HubStats,
+    Marketplace,
     Period,
     PhoneNumber,
     ServerErrorResponse,
+    Template,
     User,
 )
-from connect_worker.models.conversations import Conversation, ConversationMessage
 from connect_worker.models.products import (
     Constraints,
     CustomerUiSettings,
@@ -58,15 +63,11 @@ from connect_worker.models.requests import (
     AssetRequest,
     Configuration,
     Connection,
+    Conversation,
+    ConversationMessage,
     Fulfillment,
     TierConfig,
     TierConfigRequest,
-)
-from connect_worker.models.templates import (
-    Activation,
-    ActivationTemplateResponse,
-    ActivationTileResponse,
-    Template,
 )
 from connect_worker.models.usage import (
     UsageFile,

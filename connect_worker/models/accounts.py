@@ -1,99 +1,17 @@
-"""Agreements."""
+"""Agreements and contracts, and the accounts of a supply chain."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from connect_worker.models.base import BaseModel, field
-from connect_worker.models.common import Company, ContactInfo, Country, Events, User
-from connect_worker.models.templates import Activation
-
-# Hubs: the commerce systems that are connected to the platform.
-
-
-class HubInstance(BaseModel):
-    """An instance of a hub.
-
-    Examples:
-        >>> HubInstance.deserialize_json({"id": "7", "type": "OA"}).type
-        'OA'
-    """
-
-    #: Kind of the commerce system.
-    type: str = field
-
-
-class HubStats(BaseModel):
-    """Numbers about a hub.
-
-    Examples:
-        >>> HubStats.deserialize_json({"connections": 2, "marketplaces": 1}).connections
-        2
-    """
-
-    #: Active connections.
-    connections: int = field
-    marketplaces: int = field
-
-
-class Hub(BaseModel):
-    """A hub.
-
-    Examples:
-        >>> Hub.deserialize_json({"id": "HB-1", "name": "Production"}).name
-        'Production'
-    """
-
-    #: The company that it belongs to.
-    company: Company = field
-    #: In Markdown.
-    description: str | None = field
-    events: Events = field
-    instance: HubInstance = field
-    name: str = field
-    stats: HubStats = field
-
-
-class ExtIdHub(BaseModel):
-    """A hub, and the id that something has in it.
-
-    Examples:
-        >>> ExtIdHub.deserialize_json({"hub": {"id": "HB-1"}, "external_id": "7"}).external_id
-        '7'
-    """
-
-    #: The id; it may come as a number.
-    external_id: str = field
-    hub: Hub = field
-
-
-# Marketplaces.
-
-
-class Marketplace(BaseModel):
-    """Where products are offered: regions, and the hubs that provision what is ordered there.
-
-    Examples:
-        >>> purchase().marketplace.name
-        'France and territories'
-    """
-
-    #: How many active contracts were signed on it.
-    active_contracts: int = field
-    countries: list[Country] = field
-    #: In Markdown.
-    description: str = field
-    hubs: list[ExtIdHub] = field
-    #: Path of its icon.
-    icon: str = field
-    #: Unique for an account.
-    name: str = field
-    #: The provider that it belongs to.
-    owner: Company = field
-    #: Whether it can be sourced from.
-    sourcing: bool = field
-    #: Continent: AF, NA, OC, AS, EU or SA.
-    zone: str = field
+from connect_worker.models.common import (
+    Activation,
+    Company,
+    ContactInfo,
+    Marketplace,
+    User,
+)
 
 
 class AgreementStats(BaseModel):

@@ -11,7 +11,7 @@ import json as json_module
 import threading
 from collections.abc import Callable, Iterable
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 from connect_worker.exceptions import InvalidDocument
 from connect_worker.models._fields import ListOf, ModelField, Nested, refusal
@@ -25,11 +25,6 @@ from connect_worker.models._model import (
     schema_of,
     synonym,
 )
-
-if TYPE_CHECKING:
-    from connect_worker.api import Client
-    from connect_worker.config import Config
-
 
 Check = Callable[[Any], bool]
 #: The classes whose values fit without a further look, and the look at all others.
@@ -206,14 +201,6 @@ class BaseModel(Document):
     def __repr__(self) -> str:
         # Parameters may hold secrets and personal data: only the id is safe to show.
         return f"<{type(self).__name__} {self.id or ''}".rstrip() + ">"
-
-
-def client_for(config: Config | None) -> Client:
-    """Give the client of a configuration; None means the one in force."""
-    # Imported when it is used: reading a document needs no HTTP.
-    from connect_worker import api
-
-    return api.client_for(config)
 
 
 M = TypeVar("M", bound=BaseModel)

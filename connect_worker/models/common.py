@@ -1,9 +1,11 @@
-"""Who to reach, and where."""
+"""What documents of all kinds refer to: companies and people, events, marketplaces, templates."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from connect_worker.models.base import BaseModel, alias, field, synonym
 
@@ -174,6 +176,182 @@ class Period(BaseModel):
     # The names that the later SDK has for the first two.
     period_from: datetime = synonym("from_")
     period_to: datetime = synonym("to")
+
+
+# Hubs: the commerce systems that are connected to the platform.
+
+
+class HubInstance(BaseModel):
+    """An instance of a hub.
+
+    Examples:
+        >>> HubInstance.deserialize_json({"id": "7", "type": "OA"}).type
+        'OA'
+    """
+
+    #: Kind of the commerce system.
+    type: str = field
+
+
+class HubStats(BaseModel):
+    """Numbers about a hub.
+
+    Examples:
+        >>> HubStats.deserialize_json({"connections": 2, "marketplaces": 1}).connections
+        2
+    """
+
+    #: Active connections.
+    connections: int = field
+    marketplaces: int = field
+
+
+class Hub(BaseModel):
+    """A hub.
+
+    Examples:
+        >>> Hub.deserialize_json({"id": "HB-1", "name": "Production"}).name
+        'Production'
+    """
+
+    #: The company that it belongs to.
+    company: Company = field
+    #: In Markdown.
+    description: str | None = field
+    events: Events = field
+    instance: HubInstance = field
+    name: str = field
+    stats: HubStats = field
+
+
+class ExtIdHub(BaseModel):
+    """A hub, and the id that something has in it.
+
+    Examples:
+        >>> ExtIdHub.deserialize_json({"hub": {"id": "HB-1"}, "external_id": "7"}).external_id
+        '7'
+    """
+
+    #: The id; it may come as a number.
+    external_id: str = field
+    hub: Hub = field
+
+
+# Marketplaces.
+
+
+class Marketplace(BaseModel):
+    """Where products are offered: regions, and the hubs that provision what is ordered there.
+
+    Examples:
+        >>> purchase().marketplace.name
+        'France and territories'
+    """
+
+    #: How many active contracts were signed on it.
+    active_contracts: int = field
+    countries: list[Country] = field
+    #: In Markdown.
+    description: str = field
+    hubs: list[ExtIdHub] = field
+    #: Path of its icon.
+    icon: str = field
+    #: Unique for an account.
+    name: str = field
+    #: The provider that it belongs to.
+    owner: Company = field
+    #: Whether it can be sourced from.
+    sourcing: bool = field
+    #: Continent: AF, NA, OC, AS, EU or SA.
+    zone: str = field
+
+
+# Templates.
+
+
+class Template(BaseModel):
+    """What a customer or reseller is shown.
+
+    Examples:
+        >>> Template.deserialize_json({"id": "TL-497-535-242", "name": "Welcome"}).name
+        'Welcome'
+    """
+
+    #: Its source.
+    body: str = field
+    name: str = field
+    #: Its rendered text.
+    representation: str = field
+
+    # Added by the API since the 2019 SDK.
+    #: ``asset``, ``tier1`` or ``tier2``.
+    scope: str = field
+    title: str = field
+    #: ``fulfillment`` or ``pending``.
+    type: str | None = field
+
+
+#: What a tile without contents says, as in the 2019 SDK.
+DEFAULT_TILE: Final = "Activation succeeded"
+
+
+class Activation(BaseModel):
+    """The activation of a contract or of a tier configuration.
+
+    Examples:
+        >>> Activation.deserialize_json({"link": "https://portal.example/activate"}).link
+        'https://portal.example/activate'
+    """
+
+    date: datetime | None = field
+    #: Where the activation's form is.
+    link: str | None = field
+    message: str = field
+
+
+@dataclass(frozen=True)
+class ActivationTemplateResponse:
+    """Approve the request, and show the template with this id.
+
+    Attributes:
+        template_id: Id of a template that is defined in the Vendor Portal.
+
+    Examples:
+        >>> ActivationTemplateResponse("TL-497-535-242").template_id
+        'TL-497-535-242'
+    """
+
+    template_id: str
+
+
+@dataclass(frozen=True)
+class ActivationTileResponse:
+    """Approve the request, and show a tile with these contents.
+
+    Attributes:
+        markdown: The contents, in Markdown; None counts as none.
+
+    Examples:
+        >>> ActivationTileResponse("# Welcome!").tile
+        '# Welcome!'
+    """
+
+    markdown: str | None = ""
+
+    @property
+    def tile(self) -> str:
+        """What Connect is given: the contents, or `DEFAULT_TILE` where there are none.
+
+        Contents that are a JSON string (a template rendered by an API that quotes it) are unquoted,
+        as in the 2019 SDK.
+        """
+        text = self.markdown or DEFAULT_TILE
+        if not text.startswith('"'):
+            return text
+        try:
+            return str(json.loads(text)) or DEFAULT_TILE
+        except ValueError:  # Markdown that only begins with a quotation mark
+            return text
 
 
 # What Connect says when it refuses something.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from connect_worker.api.client import client_for
 from connect_worker.config import Config
-from connect_worker.models.accounts import Marketplace
-from connect_worker.models.base import BaseModel, alias, client_for, field, first_with
-from connect_worker.models.common import Company, Events
-from connect_worker.models.templates import Template
-
-if TYPE_CHECKING:
-    from connect_worker.rql import Filters
+from connect_worker.models.base import BaseModel, alias, field, first_with
+from connect_worker.models.common import Company, Events, Marketplace, Template
+from connect_worker.rql import Filters, to_query
 
 # What a parameter's value must be like.
 
@@ -326,9 +323,6 @@ class Product(BaseModel):
         Raises:
             Message: Whatever the client raises.
         """
-        # Imported here: reading a document needs no HTTP.
-        from connect_worker.api import to_query
-
         path = f"products/{self.id}/configurations"
         rows = client_for(config).get_all(path, to_query(filters))
         return [ProductConfigurationParameter.deserialize_json(row) for row in rows]

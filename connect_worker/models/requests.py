@@ -1,17 +1,24 @@
-"""Fulfillment requests: a purchase, a change, a renewal, a suspension, a cancellation."""
+"""Assets, tier configurations, the requests about them, and their conversations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
+from connect_worker.api.client import client_for
 from connect_worker.config import Config
-from connect_worker.models.accounts import Contract, Hub, Marketplace, TierAccount, TierAccounts
-from connect_worker.models.base import BaseModel, alias, client_for, field, first_with
-from connect_worker.models.common import Company, Events, User
-from connect_worker.models.conversations import Conversation
+from connect_worker.models.accounts import Contract, TierAccount, TierAccounts
+from connect_worker.models.base import BaseModel, alias, field, first_with
+from connect_worker.models.common import (
+    Activation,
+    Company,
+    Events,
+    Hub,
+    Marketplace,
+    Template,
+    User,
+)
 from connect_worker.models.products import Item, Param, Product
-from connect_worker.models.templates import Activation, Template
 
 # The parameters of the configuration phase.
 
@@ -164,6 +171,67 @@ class TierConfigRequest(BaseModel):
     def get_param_by_id(self, id_: str) -> Param | None:
         """Give the parameter with this id, or None."""
         return first_with(self.params, id=id_)
+
+
+# Conversations about requests and other objects.
+
+
+class ConversationMessage(BaseModel):
+    """One message of a conversation.
+
+    Examples:
+        >>> ConversationMessage.deserialize_json({"text": "Hello"}).text
+        'Hello'
+    """
+
+    #: Id of the conversation.
+    conversation: str = field
+    created: datetime = field
+    creator: User = field
+    text: str = field
+
+    # Added by the API since the 2019 SDK.
+    account: Company = field
+    events: Events = field
+    type: str = field
+
+
+class Conversation(BaseModel):
+    """What people and programs wrote about an object.
+
+    Examples:
+        >>> talk = Conversation.deserialize_json({"id": "CO-1", "messages": [{"text": "Hello"}]})
+        >>> [message.text for message in talk.messages]
+        ['Hello']
+    """
+
+    created: datetime = field
+    creator: User = field
+    #: Id of the object.
+    instance_id: str = field
+    messages: list[ConversationMessage] = field
+    topic: str = field
+
+    # Added by the API since the 2019 SDK.
+    accounts: list[Company] = field
+    events: Events = field
+    #: ``open`` or ``closed``.
+    status: str = field
+    type: str = field
+
+    def add_message(self, message: str, config: Config | None = None) -> ConversationMessage:
+        """Add a message (POST ``conversations/{id}/messages``) and give it as Connect has it.
+
+        Args:
+            message: Its text.
+            config: The account to write as; None means the one in force.
+
+        Raises:
+            TypeError: The answer can't be loaded.
+            Message: Whatever the client raises.
+        """
+        row = client_for(config).post(f"conversations/{self.id}/messages", {"text": message})
+        return ConversationMessage.deserialize_json(row)
 
 
 # Assets: what has been bought.

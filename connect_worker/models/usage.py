@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connect_worker.models.accounts import Contract, Marketplace
+from connect_worker.models.accounts import Contract
 from connect_worker.models.base import BaseModel, alias, field, synonym
-from connect_worker.models.common import Company, Events, Period
+from connect_worker.models.common import Company, Events, Marketplace, Period
 from connect_worker.models.products import Product
 
 

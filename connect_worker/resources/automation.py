@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from logging import Logger
 from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
 
-from connect_worker.api import Client, client_for, to_query
+from connect_worker.api.client import Client, client_for
 from connect_worker.config import Config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts
@@ -27,8 +27,8 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
 from connect_worker.exceptions import Message, RegistrationError
 from connect_worker.logger import LogEvent, logger
-from connect_worker.models import BaseModel
-from connect_worker.rql import Filters
+from connect_worker.models.base import BaseModel
+from connect_worker.rql import Filters, to_query
 
 # A module of processors that is being imported: whoever imports it wants its classes, and no work.
 #

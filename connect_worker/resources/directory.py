@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import quote
 
-from connect_worker.api import client_for, to_query
+from connect_worker.api.client import client_for
 from connect_worker.config import Config
 from connect_worker.exceptions import NotFound
-from connect_worker.models import Asset, BaseModel, Product, TierConfig
-from connect_worker.rql import Filters, Query
+from connect_worker.models.base import BaseModel
+from connect_worker.models.products import Product
+from connect_worker.models.requests import Asset, TierConfig
+from connect_worker.rql import Filters, Query, to_query
 
 M = TypeVar("M", bound=BaseModel)
 

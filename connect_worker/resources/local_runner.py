@@ -10,10 +10,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from connect_worker.domain.change_hints import ChangeHint
+from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.retry import PAUSE_ASKED_FOR, classify_account_error
-from connect_worker.domain.routing import NO_BACKLOG, Backlog, Registration, Registry
-from connect_worker.domain.states import JSON, Claim, PendingRequest, RequestKey
+from connect_worker.domain.routing import Registration, Registry
+from connect_worker.domain.states import (
+    JSON,
+    NO_BACKLOG,
+    Backlog,
+    Claim,
+    PendingRequest,
+    RequestKey,
+)
 from connect_worker.engine.job import Job
 from connect_worker.engine.job_runner import JobResult, run_job
 from connect_worker.engine.lease import Lease, LeaseKeeper

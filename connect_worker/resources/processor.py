@@ -9,14 +9,19 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, cast
 
-from connect_worker.api import to_query
 from connect_worker.config import Config, use_config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of, status_of
 from connect_worker.domain.outcomes import Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
-from connect_worker.domain.routing import PRIORITIES, Route
-from connect_worker.domain.states import JSON, PendingRequest, RequestKey, RequestKind
+from connect_worker.domain.states import (
+    JSON,
+    PRIORITIES,
+    PendingRequest,
+    RequestKey,
+    RequestKind,
+    Route,
+)
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.exceptions import InvalidDecision, Message, RegistrationError, RetryRequest
@@ -24,7 +29,7 @@ from connect_worker.logger import LogEvent, logger
 from connect_worker.resources.automation import PARK, Automation
 from connect_worker.resources.schedule import Crontab, is_crontab, last_time
 from connect_worker.resources.usage import UsageAutomation
-from connect_worker.rql import statuses_of, to_term
+from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
 # The class attributes of an automation as its processor's rules; checked at the start.

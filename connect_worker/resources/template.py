@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connect_worker.api import client_for
+from connect_worker.api.client import client_for
 from connect_worker.config import Config
-from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse
 
 
 class TemplateResource:

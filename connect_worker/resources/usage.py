@@ -17,13 +17,9 @@ from connect_worker.exceptions import (
     Message,
     SettingsError,
 )
-from connect_worker.models import (
-    BaseModel,
-    Product,
-    UsageFile,
-    UsageListing,
-    UsageRecord,
-)
+from connect_worker.models.base import BaseModel
+from connect_worker.models.products import Product
+from connect_worker.models.usage import UsageFile, UsageListing, UsageRecord
 from connect_worker.resources.automation import Automation, require_imported
 from connect_worker.resources.schedule import Crontab, last_time
 from connect_worker.resources.usage_sheet import spreadsheet

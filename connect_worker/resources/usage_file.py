@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from connect_worker.domain.states import RequestKind
-from connect_worker.models import BaseModel, UsageFile
+from connect_worker.models.base import BaseModel
+from connect_worker.models.usage import UsageFile
 from connect_worker.resources.automation import Automation
 
 

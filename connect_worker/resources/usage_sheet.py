@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from connect_worker.exceptions import InvalidUsage
-from connect_worker.models import UsageRecord
+from connect_worker.models.usage import UsageRecord
 
 # What the cells of a usage record may hold: each reader gives the cell for a value.
 #

@@ -11,7 +11,8 @@ from typing import Any, TypedDict, Unpack
 
 from connect_worker.domain.states import JSON
 from connect_worker.dry_run.sandbox_transport import CREATED, empty_world
-from connect_worker.models import Fulfillment, TierConfigRequest, UsageFile, UsageListing
+from connect_worker.models.requests import Fulfillment, TierConfigRequest
+from connect_worker.models.usage import UsageFile, UsageListing
 from connect_worker.sandbox import seeding
 
 Fields = Mapping[str, JSON]

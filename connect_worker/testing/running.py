@@ -15,7 +15,7 @@ from connect_worker.dry_run.record import Record, ReplayTransport
 from connect_worker.dry_run.runner import DryRun, dry_run
 from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
 from connect_worker.dry_run.transport import Transport
-from connect_worker.models import BaseModel
+from connect_worker.models.base import BaseModel
 from connect_worker.resources.automation import Automation
 
 

@@ -20,7 +20,9 @@ from connect_worker.devtools.environment import (
 )
 from connect_worker.devtools.processes import Processes
 from connect_worker.domain.states import JSON, RequestKind
-from connect_worker.models import BaseModel, Fulfillment, TierConfigRequest, UsageFile, UsageListing
+from connect_worker.models.base import BaseModel
+from connect_worker.models.requests import Fulfillment, TierConfigRequest
+from connect_worker.models.usage import UsageFile, UsageListing
 
 START_SECONDS: Final = 30.0
 TIMEOUT_SECONDS: Final = 20.0

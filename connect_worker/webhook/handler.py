@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from connect_worker.domain.change_hints import OBJECT_CLASSES, ChangeHint, HintResult, find_id
+from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from connect_worker.api import Client
-from connect_worker.domain.change_hints import OBJECT_CLASSES
+from connect_worker.api.client import Client
+from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.engine.runtime import Processor

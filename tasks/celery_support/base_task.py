@@ -16,8 +16,7 @@ from typing import Any
 from celery import Task
 from celery.exceptions import TaskPredicate
 
-from connect_worker.domain.change_hints import is_hint
-from connect_worker.domain.kinds import is_request_name
+from connect_worker.domain.kinds import is_hint, is_request_name
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger

@@ -71,7 +71,7 @@ class Waker:
 # issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). The jobs are
 # not
 # concerned, but Flower would show some as RECEIVED for ever. To be deleted when the allowed Celery
-# versions have the fixes: tests/unit/test_events.py tells.
+# versions have the fixes: tests/unit/tasks/test_task_events.py tells.
 
 
 class LosslessDispatcher(EventDispatcher):

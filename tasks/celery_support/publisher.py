@@ -12,9 +12,17 @@ from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is 
     OperationalError,
 )
 
-from connect_worker.domain.change_hints import ChangeHint
-from connect_worker.domain.routing import NO_ROUTES, OWN_QUEUE, Backlog, Route, Routes, route_for
-from connect_worker.domain.states import RequestKey, RequestKind
+from connect_worker.domain.kinds import ChangeHint
+from connect_worker.domain.states import (
+    NO_ROUTES,
+    OWN_QUEUE,
+    Backlog,
+    RequestKey,
+    RequestKind,
+    Route,
+    Routes,
+    route_for,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import at
 from tasks.app import app

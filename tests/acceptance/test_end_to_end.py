@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger.server import running_server
 
-from .runs import run_all_parts, run_undisturbed, run_with_a_kill
-from .stack import POOLS, Stack, running_stack
+from tests.support.redis_server import running_server
+from tests.support.runs import run_all_parts, run_undisturbed, run_with_a_kill
+from tests.support.stack import POOLS, Stack, running_stack
 
 pytestmark = pytest.mark.acceptance
 

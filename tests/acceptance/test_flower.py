@@ -12,16 +12,15 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
-from faults.stack import FaultStack
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
-
-from .stack import ROOT
+from tests.support.fault_stack import FaultStack
+from tests.support.stack import ROOT
 
 pytestmark = pytest.mark.acceptance
 
-PROCESSOR = ROOT / "tests/acceptance/processors/told.py"
+PROCESSOR = ROOT / "tests/support/processors/parameter_driven.py"
 CUSTOMER = "canary.customer@example.com"
 AUTH = ("operator", "a password, of the tests")
 PAGES = ("", "workers", "tasks", "broker", "metrics", "tasks/datatable", "worker/x", "task/x")

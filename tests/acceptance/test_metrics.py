@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.stack import FaultStack, running_fault_stack
 from prometheus_client.parser import text_string_to_metric_families
 
-from .stack import ROOT
+from tests.support.fault_stack import FaultStack, running_fault_stack
+from tests.support.stack import ROOT
 
 pytestmark = pytest.mark.acceptance
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .stack import ROOT, Stack, running_stack
+from tests.support.stack import ROOT, Stack, running_stack
+
 from .test_worker_start import ACCOUNT, start
 
 pytestmark = [pytest.mark.acceptance]

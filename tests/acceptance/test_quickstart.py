@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import requests
-from documents.blocks import Block, blocks
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from tests.support.page_blocks import Block, blocks
 
 pytestmark = pytest.mark.acceptance
 

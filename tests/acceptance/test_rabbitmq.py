@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from .rabbitmq import needs_rabbitmq, running_rabbitmq
-from .runs import run_undisturbed, run_with_a_kill
-from .stack import POOLS, Stack, running_stack
+from tests.support.rabbitmq import needs_rabbitmq, running_rabbitmq
+from tests.support.runs import run_undisturbed, run_with_a_kill
+from tests.support.stack import POOLS, Stack, running_stack
+
 from .test_worker_start import ACCOUNT, configure, start
 
 #: Under solo a job keeps the worker from hearing RabbitMQ, for which it waits up to a second then.

@@ -9,9 +9,8 @@ import pytest
 import redis
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-
-from .clocks import FAKETIME, needs_faketime, shifted_clock
-from .stack import Stack, running_stack
+from tests.support.faketime import FAKETIME, needs_faketime, shifted_clock
+from tests.support.stack import Stack, running_stack
 
 pytestmark = [pytest.mark.acceptance]
 

@@ -16,8 +16,8 @@ from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.docs import descriptions
 from connect_worker.settings.environment import PREFIX
 from connect_worker.settings.model import Settings
-from documents.blocks import ROOT, Block
-from documents.programs import COMPOSE, understand
+from tests.documents.programs import COMPOSE, understand
+from tests.support.page_blocks import ROOT, Block
 
 OURS = {PREFIX + name for description in descriptions(Settings) for name in description.variables}
 COMPOSES = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
@@ -94,7 +94,7 @@ def _python(block: Block) -> None:
 
 
 def _acl(block: Block) -> None:
-    """One user's line; tests/security/test_redis_acl.py gives it to a Redis and a whole run."""
+    """One user's line; `test_redis_acl` gives it to a Redis and a whole run."""
     assert block.page == "docs/security.md"
     assert block.text.startswith("connect-worker on >PASSWORD ")
 

@@ -18,8 +18,8 @@ from tornado.options import options as flower_options
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox
 from connect_worker.sandbox.routing import Router
-from documents.blocks import ROOT
-from documents.shell import Command, commands
+from tests.documents.shell import Command, commands
+from tests.support.page_blocks import ROOT
 
 Check = Callable[[list[str], Path], None]
 

@@ -7,8 +7,8 @@ from click import ClickException
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.sandbox.errors import ApiError
-from documents.blocks import BLOCKS, Block, blocks_of
-from documents.checks import check
+from tests.documents.checks import check
+from tests.support.page_blocks import BLOCKS, Block, blocks_of
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

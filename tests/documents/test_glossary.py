@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from documents.blocks import ROOT
+from tests.support.page_blocks import ROOT
 
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

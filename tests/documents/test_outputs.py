@@ -9,7 +9,7 @@ from datetime import datetime
 
 from connect_worker.logger import LogEvent, bind_log
 from connect_worker.observability.logging import prepare_handler
-from documents.blocks import blocks
+from tests.support.page_blocks import blocks
 
 
 def test_the_log_line_of_the_security_page_is_a_settled_jobs() -> None:

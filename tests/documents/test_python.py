@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
-from sandbox.running import API_KEY, Client, running_sandbox
 
 from connect_worker.config import Config, use_config
 from connect_worker.resources.automation import Automation
-from documents.blocks import BLOCKS, Block
 from examples import vendor
+from tests.support.page_blocks import BLOCKS, Block
+from tests.support.sandbox_server import API_KEY, Client
 
-#: What begins as a test is run by pytest, with all of its page: tests/kit/test_docs.py.
+#: pytest runs what begins as a test, with all of its page: tests/documents/test_testing_page.py.
 TESTS = re.compile(r"^def test_", re.MULTILINE)
 PYTHON = [block for block in BLOCKS if block.language == "python" and not TESTS.search(block.text)]
 
@@ -33,10 +32,9 @@ class MySystem:
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    with running_sandbox("--requests", "20") as client:
-        monkeypatch.setenv("VENDOR_URL", f"{client.root}/vendor")
-        yield client
+def sandbox(sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setenv("VENDOR_URL", f"{sandbox.root}/vendor")
+    return sandbox
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from trove_classifiers import classifiers
 
-from documents.blocks import ROOT
-from documents.programs import understand
+from tests.documents.programs import understand
+from tests.support.page_blocks import ROOT
 
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CHANGELOG: Final = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How the pages become a site, and that a site which is not whole is refused."""
+"""The pages become a site, and a site with a problem is refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from connect_worker import exceptions, models, resources
-from documents.blocks import ROOT
-from tools.site import reference, stage
-from tools.site.whole import faults
+from tests.support.page_blocks import ROOT
+from tools.site import pages, reference
+from tools.site.html_check import find_problems
 
 CONFIGURATION = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 SVG = (ROOT / "docs" / "way-of-a-request.svg").read_text(encoding="utf-8")
@@ -27,12 +27,12 @@ def named(navigation: Any) -> list[str]:
 
 
 def test_each_page_is_in_the_navigation_once() -> None:
-    pages = {place for _, place in stage.sources() if place.endswith(".md")}
-    pages |= {"decisions/index.md"}
-    pages |= {f"api/{name.rpartition('.')[2]}.md" for name in reference.MODULES}
+    paths = {path for _, path in pages.sources() if path.endswith(".md")}
+    paths |= {"decisions/index.md"}
+    paths |= {f"api/{name.rpartition('.')[2]}.md" for name in reference.MODULES}
     navigation = named(CONFIGURATION["nav"])
     assert len(navigation) == len(set(navigation))
-    assert set(navigation) == pages, "name each page in mkdocs.yml"
+    assert set(navigation) == paths, "name each page in mkdocs.yml"
 
 
 def test_the_groups_of_the_navigation() -> None:
@@ -41,7 +41,7 @@ def test_the_groups_of_the_navigation() -> None:
 
 
 def test_the_pages_lie_where_the_builder_reads_them() -> None:
-    assert ROOT / CONFIGURATION["docs_dir"] == stage.PAGES
+    assert ROOT / CONFIGURATION["docs_dir"] == pages.PAGES
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tool.py").write_text("")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(project)
-    monkeypatch.setattr(stage, "ROOT", tmp_path)
+    monkeypatch.setattr(pages, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -80,29 +80,29 @@ def test_a_link_leads_to_the_same_on_the_site(
     tree: Path, page: str, link: str, turned: str
 ) -> None:
     (tree / page).write_text(f"See [it]({link}).\n")
-    assert stage.with_links_of_the_site(PurePosixPath(page)) == f"See [it]({turned}).\n"
+    assert pages.with_site_links(PurePosixPath(page)) == f"See [it]({turned}).\n"
 
 
 def test_a_link_to_nothing_is_refused_by_name(tree: Path) -> None:
     (tree / "docs" / "page.md").write_text("See [it](not-there.md).\n")
-    with pytest.raises(stage.LostLink, match=r"docs/page\.md has a link to not-there\.md"):
-        stage.with_links_of_the_site(PurePosixPath("docs/page.md"))
+    with pytest.raises(pages.BrokenLinkError, match=r"docs/page\.md has a link to not-there\.md"):
+        pages.with_site_links(PurePosixPath("docs/page.md"))
 
 
 def test_code_is_left_as_it_is(tree: Path) -> None:
     text = "```python\nrows[0](not-there)\n```\n"
     (tree / "docs" / "page.md").write_text(text)
-    assert stage.with_links_of_the_site(PurePosixPath("docs/page.md")) == text
+    assert pages.with_site_links(PurePosixPath("docs/page.md")) == text
 
 
 def test_the_decisions_are_listed(tree: Path) -> None:
-    assert "- [001: One](001-one.md)\n" in stage.decisions()
+    assert "- [001: One](001-one.md)\n" in pages.decisions()
 
 
 def test_every_page_of_this_tree_can_be_laid_out() -> None:
-    for source, _ in stage.sources():
+    for source, _ in pages.sources():
         if source.suffix == ".md":
-            assert stage.with_links_of_the_site(source)
+            assert pages.with_site_links(source)
 
 
 # ---- the whole of it
@@ -124,7 +124,7 @@ def site(folder: Path, **changed: str) -> Path:
 
 
 def test_a_whole_site_has_no_faults(tmp_path: Path) -> None:
-    assert list(faults(site(tmp_path))) == []
+    assert list(find_problems(site(tmp_path))) == []
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_a_whole_site_has_no_faults(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_is_told_by_page(tmp_path: Path, name: str, text: str, said: str) -> None:
-    assert [fault for fault in faults(site(tmp_path, **{name: text})) if said in fault]
+    assert [line for line in find_problems(site(tmp_path, **{name: text})) if said in line]
 
 
 def test_no_site_at_all_is_a_fault(tmp_path: Path) -> None:
-    assert list(faults(tmp_path))
+    assert list(find_problems(tmp_path))
 
 
 # ---- the reference and the drawing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .stack import FaultStack, running_fault_stack
+from tests.support.fault_stack import FaultStack, running_fault_stack
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.stack import ROOT
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
-
-from .stack import FaultStack, running_fault_stack
+from tests.support.fault_stack import FaultStack, running_fault_stack
+from tests.support.stack import ROOT
 
 pytestmark = [pytest.mark.faults]
 
@@ -35,7 +34,7 @@ assert QUOTED_CHARACTERS < len(DOCUMENT) < 150
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[FaultStack]:
     settings = {
-        "CONNECT_PROCESSORS": str(ROOT / "tests/faults/processors/quoting.py"),
+        "CONNECT_PROCESSORS": str(ROOT / "tests/support/processors/quoting.py"),
         "CONNECT_MAX_ATTEMPTS": str(MOST_ATTEMPTS),
     }
     with running_fault_stack(tmp_path, **settings) as stack:

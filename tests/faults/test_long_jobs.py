@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from acceptance.stack import POOLS, assert_each_resolved_once
 
-from .orders import Order, Point
-from .stack import LEASE_SECONDS, FaultStack
+from tests.support.fault_stack import LEASE_SECONDS, FaultStack
+from tests.support.orders import Order, Point
+from tests.support.stack import POOLS, assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

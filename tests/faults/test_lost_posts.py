@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
-from .stack import PURCHASES, REVIEWS, FaultStack, running_fault_stack
+from tests.support.fault_stack import PURCHASES, REVIEWS, FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
-from .stack import LISTINGS, FaultStack, running_fault_stack
+from tests.support.fault_stack import LISTINGS, FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

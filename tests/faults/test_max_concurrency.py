@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
-from .orders import Order, Point, Run, Stay
-from .stack import LEASE_SECONDS, WEAK, FaultStack, running_fault_stack
+from tests.support.fault_stack import LEASE_SECONDS, WEAK, FaultStack, running_fault_stack
+from tests.support.orders import Order, Point, Run, Stay
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

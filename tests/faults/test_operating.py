@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.context import Exit
 from connect_worker.domain.states import RequestKind
-
-from .stack import FaultStack
+from tests.support.fault_stack import FaultStack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.domain.states import State
-
-from .orders import Order, Point
-from .stack import FaultStack, running_fault_stack
+from tests.support.fault_stack import FaultStack, running_fault_stack
+from tests.support.orders import Order, Point
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.cli.context import Exit
-
-from .stack import QUEUED, FaultStack, running_fault_stack
+from tests.support.fault_stack import QUEUED, FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.rabbitmq import RabbitMQ, needs_rabbitmq, running_rabbitmq
-from acceptance.stack import POOLS, assert_each_resolved_once
 
-from .orders import Order, Point
-from .stack import LEASE_SECONDS, FaultStack, running_fault_stack
+from tests.support.fault_stack import LEASE_SECONDS, FaultStack, running_fault_stack
+from tests.support.orders import Order, Point
+from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq, running_rabbitmq
+from tests.support.stack import POOLS, assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults, pytest.mark.rabbitmq, needs_rabbitmq]
 

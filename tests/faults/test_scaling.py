@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.domain.states import RequestKind, State
 from connect_worker.ledger.redis import RedisLedger
-
-from .stack import REVIEWS, FaultStack, running_fault_stack
+from tests.support.fault_stack import REVIEWS, FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 

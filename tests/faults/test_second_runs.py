@@ -6,11 +6,11 @@ import os
 import signal
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 from celery import Celery
 
-from .orders import Order, Point
-from .stack import FaultStack
+from tests.support.fault_stack import FaultStack
+from tests.support.orders import Order, Point
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

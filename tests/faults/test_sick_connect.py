@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.domain.states import State
-
-from .stack import FaultStack, running_fault_stack
+from tests.support.fault_stack import FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .orders import Order
-from .stack import STEPS, FaultStack, running_fault_stack
+from tests.support.fault_stack import STEPS, FaultStack, running_fault_stack
+from tests.support.orders import Order
 
 FIVE = 5
 #: Every point at which a processor of five steps can die.

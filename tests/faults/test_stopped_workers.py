@@ -8,10 +8,10 @@ import time
 
 import pytest
 import redis
-from acceptance.stack import assert_each_resolved_once
 
-from .orders import Order, Point
-from .stack import LEASE_SECONDS, FaultStack
+from tests.support.fault_stack import LEASE_SECONDS, FaultStack
+from tests.support.orders import Order, Point
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

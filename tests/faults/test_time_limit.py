@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
 from connect_worker.domain.states import State
-
-from .orders import Order, Point
-from .stack import SLOW, FaultStack, running_fault_stack
+from tests.support.fault_stack import SLOW, FaultStack, running_fault_stack
+from tests.support.orders import Order, Point
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from acceptance.stack import assert_each_resolved_once
 
-from .stack import FaultStack, running_fault_stack
+from tests.support.fault_stack import FaultStack, running_fault_stack
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 

@@ -6,11 +6,11 @@ import re
 import time
 
 import pytest
-from acceptance.clocks import needs_faketime, shifted_clock
-from acceptance.stack import assert_each_resolved_once
 
-from .orders import Order, Point
-from .stack import FaultStack
+from tests.support.faketime import needs_faketime, shifted_clock
+from tests.support.fault_stack import FaultStack
+from tests.support.orders import Order, Point
+from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults, needs_faketime]
 

@@ -1,30 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sandbox.running import Client, running_sandbox
 
 from connect_worker.domain.states import RequestKind
-
-from .workplace import Workplace, automation
+from tests.support.engine_harness import Workplace, automation
+from tests.support.sandbox_server import Client
 
 Open = Callable[..., Workplace]
-
-
-@pytest.fixture(scope="session")
-def sandbox_process() -> Iterator[Client]:
-    with running_sandbox("--requests", "40") as client:
-        yield client
-
-
-@pytest.fixture
-def sandbox(sandbox_process: Client) -> Client:
-    """A sandbox as it was seeded."""
-    sandbox_process.control("POST", "reset")
-    sandbox_process.control("DELETE", "faults")
-    return sandbox_process
 
 
 @pytest.fixture

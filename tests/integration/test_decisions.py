@@ -17,9 +17,9 @@ from connect_worker.exceptions import (
     SubmitUsageFile,
 )
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from tests.support.engine_harness import SKIP_SECONDS
 
 from .conftest import Open
-from .workplace import SKIP_SECONDS
 
 
 def template_of(opened: Any, request_id: str) -> str:

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.change_hints import ChangeHint
-from connect_worker.domain.routing import NO_BACKLOG, Backlog, Registry
-from connect_worker.domain.states import Claim, RequestKey, State
+from connect_worker.domain.kinds import ChangeHint
+from connect_worker.domain.routing import Registry
+from connect_worker.domain.states import NO_BACKLOG, Backlog, Claim, RequestKey, State
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
+from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
 
 from .conftest import Open
-from .workplace import MAX_ATTEMPTS, Workplace
 
 
 def approve(self: Any, request: Any) -> Any:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sandbox.running import API_KEY, Client
 
 from connect_worker.config import Config
 from connect_worker.domain.api_calls import build_api_calls
@@ -19,9 +18,10 @@ from connect_worker.exceptions import SkipRequest
 from connect_worker.logger import LogEvent
 from connect_worker.models import ActivationTileResponse
 from connect_worker.rql import Query
+from tests.support.engine_harness import SKIP_SECONDS, automation
+from tests.support.sandbox_server import API_KEY, Client
 
 from .conftest import Open
-from .workplace import SKIP_SECONDS, automation
 
 DAY = 86_400
 

@@ -10,9 +10,9 @@ from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest
 from connect_worker.models import ActivationTileResponse
 from connect_worker.operations.request_details import facts
+from tests.support.engine_harness import MAX_ATTEMPTS, SKIP_SECONDS, Workplace
 
 from .conftest import Open
-from .workplace import MAX_ATTEMPTS, SKIP_SECONDS, Workplace
 
 ACCOUNT = "test"
 

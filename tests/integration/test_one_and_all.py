@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ledger.world import take
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.engine.error_handling import MAX_POSTS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTileResponse, Param
+from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
+from tests.support.ledger_factories import take
 
 from .conftest import Open
-from .workplace import MAX_ATTEMPTS, Workplace
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ledger.world import Clock
 
 from connect_worker.domain.states import JSON, Claim, RequestKey, RequestKind, State
 from connect_worker.engine.lease import LeaseKeeper
@@ -16,9 +15,10 @@ from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, 
 from connect_worker.ledger import MemoryLedger
 from connect_worker.models import ActivationTileResponse
 from connect_worker.operations.request_details import timeline
+from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
+from tests.support.ledger_factories import Clock
 
 from .conftest import Open
-from .workplace import MAX_ATTEMPTS, Workplace
 
 NAMES = ["tenant", "domain", "mailbox"]
 #: Longer than any pause after an error here.

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sandbox.running import Client
 
 from connect_worker.domain.outcomes import Approve
 from connect_worker.domain.retry import (
@@ -21,9 +20,10 @@ from connect_worker.engine.job import Decision
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
+from tests.support.sandbox_server import Client
 
 from .conftest import Open
-from .workplace import MAX_ATTEMPTS, Workplace
 
 LONG = 3600.0
 

@@ -9,9 +9,9 @@ import pytest
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.models import Contract, Product, UsageFile, UsageListing, UsageRecord
+from tests.support.engine_harness import Workplace
 
 from .conftest import Open
-from .workplace import Workplace
 
 LONG = 3600.0
 MANY = 20_000

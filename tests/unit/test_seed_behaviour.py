@@ -9,11 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pytest
-from api.scripted import Call, Reply, error_document, serving
-from test_seed_surface import CLASSES
 
 from connect_worker import exceptions
-from connect_worker.api import to_query
 from connect_worker.config import Config
 from connect_worker.exceptions import FailRequest, FileCreationError, FileRetrievalError
 from connect_worker.models import (
@@ -37,6 +34,10 @@ from connect_worker.resources import (
     UsageAutomation,
     UsageFileAutomation,
 )
+from connect_worker.rql import to_query
+from tests.support.scripted_server import Call, Reply, error_document, serving
+
+from .test_seed_surface import CLASSES
 
 KEY = "SU-111-222-333:test"
 URL = "https://connect.example.org/public/v1"

@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 
 from connect_worker import config, exceptions, logger, models, resources
-from connect_worker.compat.alias import counterparts
+from connect_worker.compat import counterparts
 from connect_worker.models import BaseModel
 from connect_worker.models._model import Alias, Attribute
 from connect_worker.rql import Filters

@@ -1,5 +1,5 @@
 """Mutation proof of the fault suite: `make test-mutants`.
 
-A check that cannot fail is no check. So each promise is switched off once, in a copy of the tree,
-and the tests that hold it must fail there, while they pass in an unchanged copy.
+A check that cannot fail proves nothing. So the proof switches off one promise at a time, in a copy
+of the tree. The tests of that promise must fail there, and must pass in an unchanged copy.
 """

@@ -1,23 +1,23 @@
-"""The promises that are switched off, how, and the tests that must notice.
+"""The promises that mutants switch off, the edits that do it, and the tests that must fail.
 
-A new promise gets a row here with the tests that hold it. An edit's text must occur exactly once in
-its file: a row can't outlive the code it was written for (tests/unit/test_mutants.py).
+Add a row for a new promise, with the tests that check it. The text of an edit must occur exactly
+once in its file, so that a row cannot outlive its code (tests/unit/tools/test_mutants.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-ACCOUNTS = "tests/accounts/test_one_in_trouble.py::"
+ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 STEPS = "tests/faults/test_steps.py::"
 OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
-FOREIGN = "tests/webhook/test_accounts.py::"
-NOTICED = "tests/webhook/test_at_once.py::"
-UNTOLD = "tests/webhook/test_trouble.py::"
+FOREIGN = "tests/faults/webhook/test_accounts.py::"
+NOTICED = "tests/faults/webhook/test_at_once.py::"
+UNTOLD = "tests/faults/webhook/test_trouble.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,20 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One promise, switched off."""
+    """One promise, and how to switch it off."""
 
     name: str
     edits: tuple[Edit, ...]
-    #: pytest's ids; one of them must fail.
+    #: pytest's ids; at least one of these tests must fail.
     tests: tuple[str, ...]
-    #: Whether the promise is that something happens at all: its tests then fail by waiting in vain,
-    #: which of any other mutant would only show that it broke the worker.
+    #: Whether the promise is that something happens at all. Its tests then fail with a timeout. For
+    #: any other mutant a timeout would only show that the mutant broke the worker.
     waits: bool = False
 
 
 MUTANTS = (
     Mutant(
-        "no fence: who lost the lease may write",
+        "no fence: a worker that lost the lease may write",
         (
             Edit(
                 "connect_worker/ledger/lua/_prelude.lua",
@@ -72,7 +72,7 @@ MUTANTS = (
         (LONG + "test_a_processor_longer_than_its_lease_runs_once",),
     ),
     Mutant(
-        "no journal: a decision is posted, and not stored before",
+        "no journal: a decision is posted without being stored first",
         (
             Edit(
                 "connect_worker/engine/job.py",
@@ -134,7 +134,7 @@ MUTANTS = (
         waits=True,
     ),
     Mutant(
-        "a stored decision is sent again without a look",
+        "a stored decision is posted again without a check in Connect",
         (
             Edit(
                 "connect_worker/engine/poster.py",
@@ -158,7 +158,7 @@ MUTANTS = (
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
     ),
     Mutant(
-        "a poll enqueues what is known",
+        "a poll enqueues known requests again",
         (
             Edit(
                 "connect_worker/ledger/lua/register.lua",
@@ -169,7 +169,7 @@ MUTANTS = (
         (LONG + "test_a_processor_longer_than_its_lease_runs_once",),
     ),
     Mutant(
-        "what a person decided is not told from what waits",
+        "a request that a person decided is treated as pending",
         (
             Edit(
                 "connect_worker/engine/poster.py",
@@ -180,7 +180,7 @@ MUTANTS = (
         (OTHERS + "test_what_a_person_decides_while_the_processor_runs_is_not_overwritten",),
     ),
     Mutant(
-        "an account may have all processes of a worker",
+        "one account may use all processes of a worker",
         (
             Edit(
                 "tasks/celery_support/fair_share.py",
@@ -195,7 +195,7 @@ MUTANTS = (
         waits=True,
     ),
     Mutant(
-        "who signed a notification is not asked",
+        "the signature of a notification is not checked",
         (
             Edit(
                 "connect_worker/webhook/signature.py",
@@ -206,7 +206,7 @@ MUTANTS = (
         (FOREIGN + "test_each_account_has_its_place_and_its_secret",),
     ),
     Mutant(
-        "a notification that comes again is followed again",
+        "a repeated notification is processed again",
         (
             Edit(
                 "connect_worker/ledger/lua/add_hint.lua",
@@ -217,7 +217,7 @@ MUTANTS = (
         (NOTICED + "test_several_receivers_share_what_they_remember",),
     ),
     Mutant(
-        "a notice whose message is lost is forgotten",
+        "a change hint whose message is lost is forgotten",
         (
             Edit(
                 "connect_worker/engine/sweeper.py",
@@ -229,7 +229,7 @@ MUTANTS = (
         waits=True,
     ),
     Mutant(
-        "a step that is done runs again",
+        "a finished step runs again",
         (
             Edit(
                 "connect_worker/engine/steps.py",

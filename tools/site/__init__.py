@@ -1,1 +1,1 @@
-"""The documentation's site: tables from the code, pages from the tree, and a check of the whole."""
+"""The documentation's site: tables from the code, pages from the tree, a check of the HTML."""

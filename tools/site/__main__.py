@@ -8,16 +8,16 @@ import sys
 import threading
 
 from tools.site import reference, tables
-from tools.site.stage import PAGES, ROOT, LostLink, stage
-from tools.site.whole import faults
+from tools.site.html_check import find_problems
+from tools.site.pages import PAGES, ROOT, BrokenLinkError, write_pages
 
 SITE = ROOT / "build" / "site"
-#: Between two looks at the pages while the site is shown.
-LOOK_SECONDS = 1.0
+#: The time between two checks for changed pages while the site is served.
+CHECK_SECONDS = 1.0
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line asks for; return the exit code."""
+    """Run the command of the command line; return the exit code."""
     try:
         match arguments:
             case ["tables"]:
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
                 return build()
             case ["serve", *options]:
                 return serve(options)
-    except LostLink as error:
+    except BrokenLinkError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stderr.write(f"{__doc__}\n")
@@ -35,48 +35,48 @@ def main(arguments: list[str]) -> int:
 
 
 def build() -> int:
-    """Build the site and check the whole of it."""
-    lay_out()
+    """Build the site and check all of it."""
+    prepare_pages()
     shutil.rmtree(SITE, ignore_errors=True)
     if code := _zensical("build", "--strict", "--clean"):
         return code
-    said = [*faults(SITE), *reference.missing(SITE)]
-    for item in said:
-        sys.stderr.write(f"{item}\n")
+    problems = [*find_problems(SITE), *reference.missing(SITE)]
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
     pages = len(list(SITE.rglob("*.html")))
-    sys.stdout.write(f"build/site: {pages} pages, {len(said) or 'no'} faults\n")
-    return 1 if said else 0
+    sys.stdout.write(f"build/site: {pages} pages, {len(problems) or 'no'} problems\n")
+    return 1 if problems else 0
 
 
 def serve(options: list[str]) -> int:
-    """Show the site, and what becomes of its pages while they are written."""
-    lay_out()
-    threading.Thread(target=_follow, daemon=True).start()
+    """Serve the site, and update it while its pages change."""
+    prepare_pages()
+    threading.Thread(target=_watch, daemon=True).start()
     try:
         return _zensical("serve", *options)
     except KeyboardInterrupt:
         return 0
 
 
-def lay_out() -> None:
-    """Put all pages where the builder reads them."""
-    stage()
+def prepare_pages() -> None:
+    """Write all pages into the folder that the builder reads."""
+    write_pages()
     reference.write(PAGES / "api")
 
 
-def _follow() -> None:
-    seen = _changes()
+def _watch() -> None:
+    latest = _last_change()
     while True:
-        threading.Event().wait(LOOK_SECONDS)
-        if (now := _changes()) != seen:
-            seen = now
+        threading.Event().wait(CHECK_SECONDS)
+        if (now := _last_change()) != latest:
+            latest = now
             try:
-                stage(renew=True)
-            except LostLink as error:
+                write_pages(keep_others=True)
+            except BrokenLinkError as error:
                 sys.stderr.write(f"{error}\n")
 
 
-def _changes() -> float:
+def _last_change() -> float:
     watched = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*")]
     return max(path.stat().st_mtime for path in watched)
 

@@ -1,6 +1,6 @@
-"""The pages of the API reference: the public names of the modules that users import.
+"""Writes the pages of the API reference: the public names of the modules that users import.
 
-mkdocstrings fills them in from signatures and docstrings.
+mkdocstrings fills the pages in from signatures and docstrings.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-#: The modules, in the order of need, and of each the names that are for users: all public ones
-#: that it defines, where it says nothing else.
+#: The modules in the order in which users need them, each with its names for users. An empty tuple
+#: means `__all__`, or all public names that the module defines.
 MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "connect_worker.resources": (),
     "connect_worker.exceptions": (),
@@ -24,7 +24,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "connect_worker.logger": ("bind_log",),
     "connect_worker.compat": ("install", "is_installed", "uninstall"),
 }
-#: What a class has from the base that all of its page's classes have is said once there.
+#: The pages that show inherited members at each class.
 _INHERITED: Final = ("connect_worker.resources",)
 
 
@@ -36,19 +36,19 @@ def write(folder: Path) -> None:
 
 
 def missing(site: Path) -> Iterator[str]:
-    """Tell which public names the reference lacks: mkdocstrings may leave one out silently."""
+    """Yield the public names that the reference lacks: mkdocstrings may omit a name silently."""
     for name in MODULES:
         page = Path("api") / f"{name.rpartition('.')[2]}.html"
         text = (site / page).read_text(encoding="utf-8")
-        lost = [member for member in members(name) if f'id="{name}.{member}"' not in text]
-        yield from (f"{page} lacks {item}" for item in lost)
+        lacking = [member for member in members(name) if f'id="{name}.{member}"' not in text]
+        yield from (f"{page} lacks {member}" for member in lacking)
 
 
 def members(name: str) -> list[str]:
     """Return the names of a module that are for its users."""
     module = importlib.import_module(name)
     listed = MODULES[name] or getattr(module, "__all__", None) or _defined(module)
-    return [item for item in listed if not item.startswith("_")]
+    return [member for member in listed if not member.startswith("_")]
 
 
 def _defined(module: ModuleType) -> list[str]:

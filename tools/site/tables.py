@@ -1,6 +1,6 @@
-"""Writes what docs/configuration.md says of the settings, from their descriptions in the model.
+"""Writes the settings into docs/configuration.md, from their descriptions in the settings' model.
 
-What is generated stands between two comments; people write the rest of the page.
+The generated parts are between pairs of comments; people write the rest of the page.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _ITEM: Final = TextWrapper(
 
 
 def table() -> str:
-    """The overview: a row per setting, with a link to its section."""
+    """Return the overview: a row per setting, with a link to its section."""
     rows = [
-        f"| {_names(one)} | {one.default or 'none'} | {_scope(one)} |"
-        for one in descriptions(Settings)
+        f"| {_names(setting)} | {setting.default or 'none'} | {_scope(setting)} |"
+        for setting in descriptions(Settings)
     ]
     return "\n".join(["| variable | default | with several accounts |", "|---|---|---|", *rows])
 
 
 def sections() -> str:
-    """The reference: a section per setting, so that a link can name it."""
-    return "\n\n".join(_section(description) for description in descriptions(Settings))
+    """Return the reference: a section per setting, so that a link can name it."""
+    return "\n\n".join(_section(setting) for setting in descriptions(Settings))
 
 
 #: The generated parts of each page.
@@ -45,11 +45,11 @@ PAGES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
 }
 
 
-def renewed(page: str) -> str:
+def with_settings(page: str) -> str:
     """Return a page's text with its generated parts written again.
 
     Raises:
-        ValueError: The page has no place for one of them.
+        ValueError: The page lacks the comments of a part.
     """
     text = (ROOT / page).read_text(encoding="utf-8")
     for name, generate in PAGES[page].items():
@@ -65,18 +65,18 @@ def renewed(page: str) -> str:
 def write() -> None:
     """Write the pages that differ."""
     for page in PAGES:
-        text = renewed(page)
+        text = with_settings(page)
         if (ROOT / page).read_text(encoding="utf-8") != text:
             (ROOT / page).write_text(text, encoding="utf-8")
 
 
-def _names(one: Description) -> str:
-    first, *others = (f"{PREFIX}{name}" for name in one.variables)
+def _names(setting: Description) -> str:
+    first, *others = (f"{PREFIX}{name}" for name in setting.variables)
     return ", ".join([f"[`{first}`](#{first.lower()})", *(f"`{name}`" for name in others)])
 
 
-def _scope(one: Description) -> str:
-    name = one.variables[0]
+def _scope(setting: Description) -> str:
+    name = setting.variables[0]
     if name == "ACCOUNTS":
         return "–"
     if name in SHARED:
@@ -84,14 +84,14 @@ def _scope(one: Description) -> str:
     return "each its own" if name in NEVER_SHARED else "own, or the common one"
 
 
-def _section(one: Description) -> str:
-    first, *others = (f"{PREFIX}{name}" for name in one.variables)
-    # This page is in docs/, and a description's links begin at the root.
-    meaning = f"{one.meaning[0].upper()}{one.meaning[1:]}".replace("](docs/", "](")
+def _section(setting: Description) -> str:
+    first, *others = (f"{PREFIX}{name}" for name in setting.variables)
+    # This page is in docs/, but the links of a description begin at the root.
+    meaning = f"{setting.meaning[0].upper()}{setting.meaning[1:]}".replace("](docs/", "](")
     text = _WRAPPED.fill(f"{meaning}.")
-    lines = [f"### {first}", "", text, "", f"- Default: {one.default or 'none'}"]
-    if one.unit:
-        lines.append(f"- Unit: {one.unit}")
+    lines = [f"### {first}", "", text, "", f"- Default: {setting.default or 'none'}"]
+    if setting.unit:
+        lines.append(f"- Unit: {setting.unit}")
     if others:
         lines.append(_ITEM.fill(f"- Also: {', '.join(f'`{name}`' for name in others)}"))
     return "\n".join(lines)

@@ -14,8 +14,7 @@ import requests
 from connect_worker.api import Client
 from connect_worker.api.transport import SILENCE_SECONDS, SessionPool
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse, ServerFault
-
-from .scripted import KEY, Call, Reply, error_document, serving
+from tests.support.scripted_server import KEY, Call, Reply, error_document, serving
 
 FINE = Reply(body={"id": "PR-1"})
 

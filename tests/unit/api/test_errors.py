@@ -19,8 +19,7 @@ from connect_worker.exceptions import (
     ServerFault,
     Unauthorized,
 )
-
-from .scripted import Reply, error_document, serving
+from tests.support.scripted_server import Reply, error_document, serving
 
 BY_STATUS: dict[int, type[ApiError]] = {
     400: BadRequest,

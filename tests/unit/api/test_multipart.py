@@ -9,8 +9,7 @@ from io import BytesIO
 import pytest
 
 from connect_worker.api.client import MultipartFile
-
-from .scripted import Reply, serving
+from tests.support.scripted_server import Reply, serving
 
 
 class Watched(BytesIO):

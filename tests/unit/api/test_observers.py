@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from connect_worker.exceptions import ApiError, ConnectionFailed
+from tests.support.scripted_server import Reply, serving
 
-from .scripted import Reply, serving
-from .test_turnstiles import Closed, Counting
+from .test_rate_limits import Closed, Counting
 
 
 def test_an_answered_call_is_told_with_its_duration() -> None:

@@ -12,8 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from connect_worker.exceptions import InvalidResponse, RateLimited
-
-from .scripted import Call, Reply, serving
+from tests.support.scripted_server import Call, Reply, serving
 
 Row = dict[str, Any]
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sandbox.running import API_KEY, running_sandbox
 
 from connect_worker.config import Config
 from connect_worker.resources import Directory, FulfillmentAutomation
 from connect_worker.rql import Query, statuses_of, to_query
 from connect_worker.sandbox import rql
 from connect_worker.sandbox.rql import Comparison, Membership, Nothing
+from tests.support.sandbox_server import API_KEY, Client
 
 from .test_queries import on_the_wire
 
@@ -132,31 +132,30 @@ def test_an_automations_filters_may_be_a_query() -> None:
     assert Mine(config).query() == expected
 
 
-def test_the_sandbox_gives_what_a_query_asks_for() -> None:
-    with running_sandbox("--requests", "40") as sandbox:
-        url = f"{sandbox.root}/public/v1"
-        everything = Config.local(url, API_KEY)
-        first, second, *_ = Directory(everything).list_products()
-        chosen = Directory(everything).list_products(Query().in_("id", [second.id]))
-        assert [product.id for product in chosen] == [second.id]
+def test_the_sandbox_gives_what_a_query_asks_for(sandbox: Client) -> None:
+    url = f"{sandbox.root}/public/v1"
+    everything = Config.local(url, API_KEY)
+    first, second, *_ = Directory(everything).list_products()
+    chosen = Directory(everything).list_products(Query().in_("id", [second.id]))
+    assert [product.id for product in chosen] == [second.id]
 
-        mine = Directory(Config.local(url, API_KEY, [first.id]))
-        newest_first = Query().not_equal("status", "terminated").ordering(["-events.created.at"])
-        assets = mine.list_assets(newest_first.limit(2))
-        assert len(assets) > 2
-        assert {asset.product.id for asset in assets} == {first.id}
-        named = mine.list_assets(Query().equal("product.id", second.id))
-        assert {asset.product.id for asset in named} == {second.id}
-        of_mine = {found.id for found in mine.list_tier_configs(Query())}
-        assert of_mine == {found.id for found in mine.list_tier_configs()} != set()
-        parameters = first.get_product_configurations(config=everything)
-        item = Query().equal("parameter.id", parameters[0].parameter.id)
-        assert len(first.get_product_configurations(item, everything)) < len(parameters)
+    mine = Directory(Config.local(url, API_KEY, [first.id]))
+    newest_first = Query().not_equal("status", "terminated").ordering(["-events.created.at"])
+    assets = mine.list_assets(newest_first.limit(2))
+    assert len(assets) > 2
+    assert {asset.product.id for asset in assets} == {first.id}
+    named = mine.list_assets(Query().equal("product.id", second.id))
+    assert {asset.product.id for asset in named} == {second.id}
+    of_mine = {found.id for found in mine.list_tier_configs(Query())}
+    assert of_mine == {found.id for found in mine.list_tier_configs()} != set()
+    parameters = first.get_product_configurations(config=everything)
+    item = Query().equal("parameter.id", parameters[0].parameter.id)
+    assert len(first.get_product_configurations(item, everything)) < len(parameters)
 
-        class Purchases(FulfillmentAutomation):
-            def filters(self, status: Any = None, **kwargs: Any) -> Any:
-                return Query(super().filters(status, **kwargs)).equal("type", "purchase")
+    class Purchases(FulfillmentAutomation):
+        def filters(self, status: Any = None, **kwargs: Any) -> Any:
+            return Query(super().filters(status, **kwargs)).equal("type", "purchase")
 
-        found = Purchases(everything).list()
-        assert found
-        assert {(request.type, request.status) for request in found} == {("purchase", "pending")}
+    found = Purchases(everything).list()
+    assert found
+    assert {(request.type, request.status) for request in found} == {("purchase", "pending")}

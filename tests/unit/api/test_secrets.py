@@ -15,8 +15,7 @@ import pytest
 from connect_worker.api import Client, client_for
 from connect_worker.config import Config
 from connect_worker.exceptions import Message, SettingsError
-
-from .scripted import CANARY, KEY, Call, Reply, serving
+from tests.support.scripted_server import CANARY, KEY, Call, Reply, serving
 
 
 def echo(status: int, *, headers: bool = True, form: str = "json") -> Callable[[Call], Reply]:

@@ -13,8 +13,7 @@ import pytest
 from connect_worker.api import Client, client_for
 from connect_worker.api.transport import SessionPool
 from connect_worker.config import Config, use_config
-
-from .scripted import KEY, Call, Reply, serving
+from tests.support.scripted_server import KEY, Call, Reply, serving
 
 FINE = Reply(body={"id": "PR-1"})
 

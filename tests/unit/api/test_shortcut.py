@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from connect_worker.api import Client
 from connect_worker.api.transport import to_target
-
-from .scripted import KEY, Call, Reply, serving
+from tests.support.scripted_server import KEY, Call, Reply, serving
 
 BASE = "http://127.0.0.1:8800/public/v1"
 PLAIN = string.ascii_letters + string.digits + "./~:?=&(),*;@!$'+-_%# é"

@@ -1,25 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from sandbox.running import API_KEY, Client, running_sandbox
 
 from connect_worker.config import Config
-
-
-@pytest.fixture(scope="session")
-def sandbox_process() -> Iterator[Client]:
-    with running_sandbox("--requests", "40") as client:
-        yield client
-
-
-@pytest.fixture
-def sandbox(sandbox_process: Client) -> Client:
-    """A sandbox as it was seeded."""
-    sandbox_process.control("POST", "reset")
-    sandbox_process.control("DELETE", "faults")
-    return sandbox_process
+from tests.support.sandbox_server import API_KEY, Client
 
 
 @pytest.fixture

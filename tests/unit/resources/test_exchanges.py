@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sandbox.running import API_KEY, PROVIDER_KEY, Client
 
 from connect_worker.config import Config
 from connect_worker.exceptions import (
@@ -42,8 +41,9 @@ from connect_worker.resources import (
     UsageAutomation,
     UsageFileAutomation,
 )
+from tests.support.sandbox_server import API_KEY, PROVIDER_KEY, Client
 
-from .recording import Proxy, recording
+from .recording_proxy import Proxy, recording
 
 
 @pytest.fixture

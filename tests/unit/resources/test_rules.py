@@ -9,8 +9,7 @@ import pytest
 
 from connect_worker.domain.outcomes import Fail, FileAction, Inquire
 from connect_worker.domain.retry import NO_ERROR_RULES, ErrorRules
-from connect_worker.domain.routing import Route
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.states import RequestKind, Route
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,

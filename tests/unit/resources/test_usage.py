@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api.scripted import KEY, Call, Reply, Server, serving
 
 from connect_worker.config import Config
 from connect_worker.domain.retry import Cause, cause_of, classify_account_error
@@ -24,6 +23,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.models import Product, UsageFile, UsageRecord
 from connect_worker.resources import UsageAutomation
+from tests.support.scripted_server import KEY, Call, Reply, Server, serving
 
 
 def record(**fields: Any) -> UsageRecord:

@@ -15,7 +15,7 @@ from connect_worker.exceptions import FileCreationError, InvalidUsage, Permanent
 from connect_worker.models import UsageRecord
 from connect_worker.resources.usage_sheet import COLUMNS, MOST_PROBLEMS, UsageTable
 
-from .usage import CELLS, problems, record, records, rows
+from .usage_rows import CELLS, problems, record, records, rows
 
 STANDARD = tuple(CELLS)
 

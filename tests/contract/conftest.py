@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+import redis
+from cryptography.fernet import Fernet
+
+from connect_worker.engine.ports import Ledger
+from connect_worker.ledger import MemoryLedger, RedisLedger, connect
+from tests.support.ledger_factories import Clock
+from tests.support.redis_server import running_server
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture
+def account() -> str:
+    return uuid4().hex[:12]
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server_clock(client: redis.Redis, account: str, clock: Clock) -> Iterator[str]:
+    """The clock as the scripts read it: none of them ends because the machine was slow."""
+    key = f"clock:{account}"
+
+    def tell(time: float) -> None:
+        client.set(key, round(time * 1_000_000))
+
+    clock.told.append(tell)
+    tell(clock.time)
+    exact = f"local exact = tonumber(redis.call('GET', '{key}'))"
+    yield f"{exact}; local now = math.floor(exact / 1000)"
+    client.delete(key)
+
+
+@pytest.fixture
+def redis_ledger(client: redis.Redis, account: str, server_clock: str) -> RedisLedger:
+    return RedisLedger(client, account=account, clock=server_clock)
+
+
+@pytest.fixture
+def memory_ledger(clock: Clock) -> MemoryLedger:
+    return MemoryLedger(clock=clock)
+
+
+@pytest.fixture
+def encrypted_ledger(client: redis.Redis, account: str, server_clock: str) -> RedisLedger:
+    keys = [Fernet.generate_key().decode()]
+    return RedisLedger(client, account=account, keys=keys, clock=server_clock)
+
+
+@pytest.fixture(params=["memory", "redis", "encrypted"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    found: Ledger = request.getfixturevalue(f"{request.param}_ledger")
+    return found
+
+
+@pytest.fixture
+def elapse(ledger: Ledger, clock: Clock) -> Callable[[float], None]:
+    """Let time pass for the ledger: for its clock, and for what a server forgets by its own."""
+
+    def wait(seconds: float) -> None:
+        time.sleep(seconds)
+        clock.step(seconds)
+
+    return clock.step if isinstance(ledger, MemoryLedger) else wait

@@ -1,0 +1,208 @@
+"""What both ledgers count by kind and product, and take along from the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from connect_worker.domain.metrics import MAX_PRODUCTS, OTHER, Metric
+from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
+from connect_worker.engine.metrics import CallMetrics, metric_labels
+from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger import MemoryLedger, RedisLedger
+from connect_worker.ledger.statistics import LOOKED_AT
+from tests.support.ledger_factories import (
+    APPROVE,
+    LONG,
+    PR,
+    TCR,
+    Clock,
+    assert_consistent,
+    see,
+    take,
+)
+from tests.support.ledger_factories import OTHER as OTHER_REF
+
+ONE, TWO = "PRD-000-000-001", "PRD:with:colons"
+FULFILLMENT = RequestKind.FULFILLMENT.value
+Counting = MemoryLedger | RedisLedger
+
+
+@pytest.fixture
+def meter() -> CallMetrics:
+    return CallMetrics()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def counting(
+    request: pytest.FixtureRequest,
+    client: redis.Redis,
+    account: str,
+    clock: Clock,
+    meter: CallMetrics,
+) -> Counting:
+    if request.param == "memory":
+        return MemoryLedger(clock=clock, tally=meter)
+    return RedisLedger(client, account=account, tally=meter)
+
+
+def test_states_are_counted_by_product(counting: Counting) -> None:
+    see(counting, PR, OTHER_REF, product=ONE)
+    see(counting, TCR, product=TWO)
+    take(counting)
+    assert counting.census() == {
+        (RequestKind.FULFILLMENT, ONE): {State.QUEUED: 1, State.RUNNING: 1},
+        (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},
+    }
+    assert counting.counts()[RequestKind.FULFILLMENT][State.QUEUED] == 1
+
+
+def test_outcomes_are_counted_by_product(counting: Counting) -> None:
+    for product, ref in ((ONE, PR), (TWO, OTHER_REF)):
+        see(counting, ref, product=product)
+        claim = take(counting, ref)
+        counting.decide(claim, APPROVE)
+        counting.complete(claim, "approved", keep_seconds=LONG)
+    assert counting.endings() == {
+        (RequestKind.FULFILLMENT, ONE): {"approved": 1},
+        (RequestKind.FULFILLMENT, TWO): {"approved": 1},
+    }
+    assert counting.outcomes()[RequestKind.FULFILLMENT] == {"approved": 2}
+    assert counting.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 2}
+
+
+def test_a_request_that_changes_its_product_is_counted_under_one(
+    counting: Counting, client: redis.Redis, account: str, clock: Clock
+) -> None:
+    see(counting, TCR, product=ONE, cycle="a")
+    clock.step(1)
+    see(counting, TCR, product=TWO, cycle="b", seen_at=counting.now() + 1)
+    assert counting.census() == {
+        (RequestKind.TIER_CONFIG, ONE): {State.SUPERSEDED: 1},
+        (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},
+    }
+    if isinstance(counting, RedisLedger):
+        assert_consistent(client, account)
+
+
+def test_attempts_and_retries_are_counted_by_cause(counting: Counting) -> None:
+    see(counting, product=ONE)
+    for cause in ("processor", "processor", "Connect down", ""):
+        claim = take(counting)
+        counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
+        counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
+    counts = counting.measures()
+    assert counts[Metric("attempts", FULFILLMENT, "", ONE)] == 4
+    assert counts[Metric("retries", FULFILLMENT, "processor", ONE)] == 2
+    assert counts[Metric("retries", FULFILLMENT, "Connect down", ONE)] == 1
+    assert len(counts) == 3
+
+
+def test_a_dead_worker_is_the_cause_of_a_retry(counting: Counting, clock: Clock) -> None:
+    see(counting, product=ONE)
+    take(counting, lease_seconds=0.001)
+    clock.step(1)
+    while not counting.take_due(limit=9, requeue_seconds=LONG, max_attempts=8).expired:
+        pass
+    assert counting.measures()[Metric("retries", FULFILLMENT, "worker died", ONE)] == 1
+
+
+@pytest.mark.parametrize("end", ["settle", "supersede", "put_back", "park"])
+def test_the_end_of_a_claim_takes_along_what_the_process_counted(
+    counting: Counting, meter: CallMetrics, end: str
+) -> None:
+    see(counting, product=ONE)
+    with metric_labels(RequestKind.FULFILLMENT, ONE):
+        meter("POST", "", 0.3)
+        meter("GET", "", 9)
+        meter("PUT", "429", 0.1)
+    claim = take(counting)
+    ends: dict[str, Callable[[], None]] = {
+        "settle": lambda: counting.complete(claim, "approved", keep_seconds=LONG),
+        "supersede": lambda: counting.supersede(claim, "failed", keep_seconds=LONG),
+        "put_back": lambda: counting.reschedule(claim, State.SNOOZED, delay_seconds=0),
+        "park": lambda: counting.park(claim, "broken"),
+    }
+    ends[end]()
+    ends[end]()
+    told = {measure: n for measure, n in counting.measures().items() if measure.name != "attempts"}
+    assert told == {
+        Metric("posts", FULFILLMENT, "0.5", ONE): 1,
+        Metric("post_ms", FULFILLMENT, "", ONE): 300,
+        Metric("errors", FULFILLMENT, "429", ONE): 1,
+    }
+    assert not meter.take()
+
+
+def test_a_poll_takes_it_along_too(counting: Counting, meter: CallMetrics) -> None:
+    with metric_labels(RequestKind.USAGE):
+        meter("GET", "no answer", 30)
+    counting.record_poll(RequestKind.USAGE, PollReport(seconds=1))
+    assert counting.measures() == {Metric("errors", "usage", "no answer", ""): 1}
+
+
+def test_what_a_lost_claim_could_not_tell_is_told_by_the_next(
+    counting: Counting, meter: CallMetrics, clock: Clock
+) -> None:
+    see(counting, product=ONE)
+    lost = take(counting, lease_seconds=0.001)
+    clock.step(1)
+    while not counting.take_due(limit=9, requeue_seconds=0, max_attempts=8).expired:
+        pass
+    meter("POST", "", 100)
+    with pytest.raises(LeaseLost):
+        counting.park(lost, "too late")
+    counting.park(take(counting, owner="w2"), "in time")
+    assert counting.measures()[Metric("posts", "", "more", "")] == 1
+
+
+def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Counting) -> None:
+    refs = [
+        RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(MAX_PRODUCTS + 5)
+    ]
+    sightings = [PendingRequest(ref, None, f"PRD-{ref.id}") for ref in refs]
+    counting.register(sightings, seen_at=counting.now(), requeue_seconds=LONG)
+    claim = take(counting, refs[-1])
+    counting.complete(claim, "approved", keep_seconds=LONG)
+    census = counting.census()
+    assert len(census) == MAX_PRODUCTS + 1
+    assert census[RequestKind.FULFILLMENT, OTHER] == {State.QUEUED: 4, State.COMPLETED: 1}
+    assert counting.endings() == {(RequestKind.FULFILLMENT, OTHER): {"approved": 1}}
+    assert (RequestKind.FULFILLMENT, OTHER) in counting.oldest_by_product()
+
+
+def test_the_oldest_is_told_by_product(counting: Counting, clock: Clock) -> None:
+    see(counting, PR, product=ONE)
+    clock.step(10)
+    see(counting, OTHER_REF, product=ONE)
+    see(counting, TCR, product=TWO)
+    oldest = counting.oldest_by_product()
+    assert oldest.keys() == {(RequestKind.FULFILLMENT, ONE), (RequestKind.TIER_CONFIG, TWO)}
+    assert oldest[RequestKind.FULFILLMENT, ONE] == counting.oldest()[RequestKind.FULFILLMENT]
+    take(counting)
+    assert counting.oldest_by_product() == oldest
+    counting.park(take(counting), "broken")
+    assert (
+        oldest[RequestKind.FULFILLMENT, ONE]
+        <= counting.oldest_by_product()[RequestKind.FULFILLMENT, ONE]
+    )
+
+
+def test_behind_a_long_line_of_another_product_the_age_is_an_upper_bound(
+    client: redis.Redis, account: str
+) -> None:
+    ledger = RedisLedger(client, account=account)
+    many = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number:05}") for number in range(LOOKED_AT)]
+    for refs, product in ((many, ONE), ([PR], TWO)):
+        sightings = [PendingRequest(ref, None, product) for ref in refs]
+        ledger.register(sightings, seen_at=ledger.now(), requeue_seconds=LONG)
+    oldest = ledger.oldest_by_product()
+    entry = ledger.get_record(PR)
+    assert entry is not None
+    assert (
+        oldest[RequestKind.FULFILLMENT, ONE]
+        <= oldest[RequestKind.FULFILLMENT, TWO]
+        <= entry.first_seen
+    )

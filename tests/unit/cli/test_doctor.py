@@ -1,0 +1,164 @@
+"""`doctor` names what is wrong, each with its remedy, and goes on to the next part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connect_worker.cli.context import Exit
+from connect_worker.cli.doctor import failed
+from connect_worker.domain.states import PollReport, RequestKind
+from connect_worker.ledger import connect
+from tests.support.redis_server import running_server
+from tests.support.sandbox_server import API_KEY, Client, running_sandbox
+from tests.support.stack import ROOT
+
+from .conftest import Office
+
+PURCHASES = str(ROOT / "examples" / "purchases.py")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Client]:
+    with running_sandbox("--requests", "4") as client:
+        yield client
+
+
+@pytest.fixture
+def deployed(office: Office, sandbox: Client) -> Office:
+    """An office whose settings lead to the sandbox."""
+    office.set(
+        CONNECT_API_URL=f"{sandbox.root}/public/v1",
+        CONNECT_API_KEY=API_KEY,
+        CONNECT_PROCESSORS=PURCHASES,
+    )
+    return office
+
+
+def examine(office: Office) -> dict[str, list[dict[str, str]]]:
+    """The findings by part; without workers it always fails."""
+    document: Any = office.json("doctor", code=Exit.NEEDS_ATTENTION)
+    assert document["ok"] is False
+    parts: dict[str, list[dict[str, str]]] = {}
+    for finding in document["findings"]:
+        parts.setdefault(finding["part"], []).append(finding)
+        assert finding["level"] == "ok" or finding["remedy"], finding
+    return parts
+
+
+def test_what_is_well_is_named(deployed: Office) -> None:
+    parts = examine(deployed)
+    assert parts["Connect"][0]["text"] == "reachable, and the key is accepted"
+    assert parts["processors"][0]["text"].startswith("fulfillment: Purchases in ")
+    assert parts["processors"][0]["text"].endswith(", all products")
+    assert "celery 5.6" in parts["versions"][0]["text"]
+    assert parts["Redis"][0]["level"] == "ok"
+    assert "Redis " in parts["Redis"][0]["text"]
+
+
+def test_a_missing_setting_ends_what_needs_it(office: Office) -> None:
+    office.set(CONNECT_API_URL="", CONNECT_PROCESSORS=PURCHASES)
+    parts = examine(office)
+    assert set(parts) == {"versions", "settings"}
+    assert "CONNECT_API_URL not set" in parts["settings"][0]["text"]
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py", "celeryconfig.py"])
+def test_a_module_that_hides_the_workers_is_told(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "folder" not in examine(office)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).touch()
+    (found,) = examine(office)["folder"]
+    assert found["level"] == "warn"
+    assert found["text"].startswith(f"{name} in this folder hides")
+
+
+def test_a_clone_hides_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert "folder" not in examine(office)
+
+
+def test_a_misspelt_setting_is_told(office: Office) -> None:
+    office.set(CONNECT_MAX_ATTEMPT="3")
+    told, _ = examine(office)["settings"]
+    assert (told["level"], told["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
+    assert "CONNECT_MAX_ATTEMPTS" in told["remedy"]
+
+
+def test_processors_that_can_not_be_loaded_are_told_and_the_rest_is_looked_at(
+    deployed: Office, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("import a_module_that_is_not_there\n")
+    deployed.set(CONNECT_PROCESSORS=str(tmp_path / "broken.py"))
+    parts = examine(deployed)
+    assert "a_module_that_is_not_there" in parts["processors"][0]["text"]
+    assert parts["Connect"][0]["level"] == "ok"
+
+
+def test_what_a_module_prints_is_no_part_of_the_answer(deployed: Office, tmp_path: Path) -> None:
+    text = Path(PURCHASES).read_text()
+    (tmp_path / "loud.py").write_text(f"print('hello')\n{text.replace('from __future__', '#')}")
+    deployed.set(CONNECT_PROCESSORS=str(tmp_path / "loud.py"))
+    assert examine(deployed)["processors"][0]["level"] == "ok"
+
+
+def test_a_refused_key_and_no_answer_are_told_apart(deployed: Office, office: Office) -> None:
+    deployed.set(CONNECT_API_KEY="SU-999-999-999:wrong")
+    refused = examine(deployed)["Connect"][0]
+    assert (refused["level"], refused["remedy"]) == ("fail", "set CONNECT_API_KEY to a valid one")
+    assert "wrong" not in str(refused)
+    office.set(CONNECT_API_URL="http://127.0.0.1:9/public/v1")
+    assert "no answer" in examine(office)["Connect"][0]["text"]
+
+
+def test_an_unknown_product_is_a_warning(deployed: Office) -> None:
+    deployed.set(CONNECT_PRODUCTS="PRD-999-999-999")
+    found = examine(deployed)["Connect"][-1]
+    assert found["level"] == "warn"
+    assert "PRD-999-999-999" in found["text"]
+
+
+def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
+    with running_server() as url, connect(url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        deployed.set(CONNECT_REDIS_URL=url)
+        levels = {found["text"]: found["level"] for found in examine(deployed)["Redis"]}
+    assert levels["maxmemory-policy is allkeys-lru, Redis may evict live cycles"] == "fail"
+    assert levels["Redis keeps nothing on disk, a restart forgets decisions"] == "warn"
+
+
+def test_a_redis_that_is_away_is_told(deployed: Office, tmp_path: Path) -> None:
+    deployed.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
+    assert "can't be reached" in examine(deployed)["Redis"][0]["text"]
+
+
+def test_beat_is_known_by_the_polls(office: Office) -> None:
+    assert examine(office)["beat"][0]["level"] == "fail"
+    for kind in RequestKind:
+        office.ledger.record_poll(kind, PollReport())
+    assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
+
+
+def test_a_paused_account_is_told(office: Office) -> None:
+    office.ledger.trip_breaker(seconds=60, reason="503", failed=True)
+    assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
+
+
+def test_for_people_each_finding_has_a_line(deployed: Office) -> None:
+    for width in (80, 120):
+        result = deployed.run("doctor", width=width)
+        assert result.exit_code == Exit.NEEDS_ATTENTION
+        assert all(len(line) <= width for line in result.stdout.splitlines())
+        assert "ok    Connect     reachable, and the key is accepted" in result.stdout
+
+
+def test_a_message_is_parted_at_its_last_colon() -> None:
+    finding = failed("Redis", "it is full: raise maxmemory")
+    assert (finding.text, finding.remedy) == ("it is full", "raise maxmemory")
+    assert failed("Redis", "gone").text == "gone"

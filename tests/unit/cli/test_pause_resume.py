@@ -1,0 +1,69 @@
+"""`pause` and `resume`, and how the other commands tell of them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import ClaimDenied, PollReport, RequestKind
+from tests.support.ledger_factories import LONG, PR, look, see, woken
+
+from .conftest import Office
+
+
+def test_a_pause_is_in_force_until_it_is_resumed(office: Office) -> None:
+    see(office.ledger, product="PRD-1")
+    said = office.said("pause", "PRD-1", "usage", "--reason", "the vendor is down")
+    since = r"(?:from now on|for \d+ s)"
+    for line, name in zip(said.splitlines(), ("PRD-1", "usage"), strict=True):
+        assert re.fullmatch(rf"Paused: {name}, {since} \(the vendor is down\)", line)
+    claim = office.ledger.claim(PR, owner="w", lease_seconds=LONG)
+    assert claim is ClaimDenied.OPERATOR_PAUSE
+    assert office.json("resume", "PRD-1")["resumed"] == {"PRD-1": 1}
+    assert look(office.ledger).paused_by == ""
+    assert woken(office.ledger) == [PR]
+    assert set(office.ledger.pauses()) == {"usage"}
+
+
+def test_resume_says_what_is_still_paused_and_what_never_was(office: Office) -> None:
+    office.said("pause", "all")
+    result = office.run("resume", "all", "fulfillment")
+    assert result.exit_code == Exit.NOT_DONE
+    assert "Resumed: all; the next sweep sends 0 requests to the workers" in result.stdout
+    assert "fulfillment was not paused" in result.stdout
+    office.said("pause", "usage")
+    assert office.json("resume", "all", code=Exit.NOT_DONE)["not_paused"] == ["all"]
+    assert "Still paused: usage" in office.run("resume", "all").stdout
+
+
+def test_the_board_and_the_story_tell_of_a_pause(office: Office) -> None:
+    for kind in RequestKind:
+        office.ledger.record_poll(kind, PollReport())
+    see(office.ledger)
+    office.said("pause", "fulfillment", "--reason", "a new version")
+    office.ledger.claim(PR, owner="w", lease_seconds=LONG)
+    board = office.json("status", "--no-workers")
+    assert board["paused"]["fulfillment"]["reason"] == "a new version"
+    assert board["paused"]["fulfillment"]["requests"] == 1
+    assert board["problems"] == []
+    assert "(a new version), 1 request waiting" in office.said("status", "--no-workers")
+    assert office.json("show", PR.id)["paused_by"] == "fulfillment"
+    assert "until `connect-worker resume fulfillment`" in office.said("show", PR.id)
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_a_name_with_a_slip_in_it_is_refused(office: Office, command: str) -> None:
+    result = office.run(command, "fullfilment")
+    assert result.exit_code == Exit.USAGE
+    assert "Unknown name 'fullfilment'. Choose one of: all, fulfillment" in " ".join(
+        result.stderr.split()
+    )
+    assert office.run(command).exit_code == Exit.USAGE
+    assert office.ledger.pauses() == {}
+
+
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_help_has_an_example(office: Office, command: str) -> None:
+    assert f"connect-worker {command}" in office.said(command, "--help").partition("Example")[2]

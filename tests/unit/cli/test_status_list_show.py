@@ -1,0 +1,277 @@
+"""`status`, `list` and `show` on a ledger alone: no worker, no beat, no broker."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from connect_worker.cli.context import Exit
+from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
+from tests.support.ledger_factories import LONG, OTHER, PR, TCR, posting, running, see, take
+
+from .conftest import Office
+
+DECISION = {
+    "decision": {
+        "outcome": "inquire",
+        "message": "Which one?",
+        "params": [{"id": "admin_password", "value": "CANARY-1", "value_error": "too short"}],
+    },
+    "seen": "2026-11-25T04:37:01+00:00",
+    "waited_as": "pending",
+}
+
+
+def at_work(office: Office) -> None:
+    """One of each kind of trouble, and what goes well."""
+    ledger = office.ledger
+    ledger.complete(
+        posting(ledger, RequestKey(RequestKind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG
+    )
+    tick(office)
+    claim = running(ledger, PR)
+    ledger.decide(claim, DECISION)
+    ledger.record_step(claim, "store the parameters", {"status": 200})
+    ledger.park(claim, "PostRefused: Connect refused to inquire: [400] VAL_001")
+    tick(office)
+    running(ledger, OTHER)
+    tick(office)
+    see(ledger, TCR, cycle="a", product="PRD-000-000-001")
+    for kind in RequestKind:
+        ledger.record_poll(kind, PollReport(seconds=0.5, seen=3, new=1))
+
+
+def tick(office: Office) -> None:
+    """Wait for the ledger's next millisecond: what comes now is younger."""
+    since = office.ledger.now()
+    while office.ledger.now() == since:
+        pass
+
+
+# ---- status
+
+
+def test_status_counts_each_kind(office: Office) -> None:
+    at_work(office)
+    board = office.json("status", "--no-workers")
+    row = board["kinds"]["fulfillment"]
+    assert (row["queued"], row["running"], row["parked"]) == (0, 1, 1)
+    assert (row["completed"], row["ended_today"]) == (1, 1)
+    assert row["outcomes_today"] == {"approved": 1}
+    assert board["kinds"]["tier-config"]["queued"] == 1
+    assert board["kinds"]["tier-config"]["oldest_pending_seconds"] >= 0
+    assert row["last_poll"]["seen"] == 3
+    assert board["workers"] is None
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int) -> None:
+    at_work(office)
+    said = office.said("status", "--no-workers", width=width)
+    row = next(line for line in said.splitlines() if line.startswith("fulfillment"))
+    assert row.split()[1:8] == ["·", "1", "·", "·", "·", "·", "1"]
+    assert ("approved 1" in row) == (width == 120)
+    assert "connect-worker list --state parked --kind fulfillment" in " ".join(said.split())
+
+
+def test_status_checks(office: Office) -> None:
+    for kind in RequestKind:
+        office.ledger.record_poll(kind, PollReport())
+    assert office.run("status", "--no-workers", "--check").exit_code == Exit.DONE
+    assert "All is well." in office.said("status", "--no-workers")
+    office.ledger.park(running(office.ledger), "broken")
+    assert office.run("status", "--no-workers", "--check").exit_code == Exit.NEEDS_ATTENTION
+    assert office.run("status", "--no-workers").exit_code == Exit.DONE
+
+
+def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="no processor for this kind"))
+    problems = office.json("status", "--no-workers")["problems"]
+    assert [problem.split()[0] for problem in problems] == [
+        "fulfillment",
+        "tier-config",
+        "usage-file",
+    ]
+    assert all("beat" in problem for problem in problems)
+
+
+def test_a_poll_that_broke_off_is_told(office: Office) -> None:
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
+    problems = office.json("status", "--no-workers")["problems"]
+    assert "The last poll of usage failed: Forbidden: [403]" in problems
+
+
+def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: Office) -> None:
+    assert "circuit breaker closed" in office.said("status", "--no-workers")
+    office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
+    said = " ".join(office.said("status", "--no-workers").split())
+    assert re.search(r"circuit breaker open until [-\d]+ [:\d]+, for \d+ s \(Connect asked", said)
+    office.ledger.trip_breaker(seconds=0, reason="503", failed=True)
+    office.ledger.trip_breaker(seconds=200, reason="503", failed=False)
+    account = office.json("status", "--no-workers")["account"]
+    assert (account["breaker"], account["failures"], account["reason"]) == ("open", 1, "503")
+    assert "after 1 failure (503)" in " ".join(office.said("status", "--no-workers").split())
+
+
+def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) -> None:
+    at_work(office)
+    office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
+    board = json.loads(office.run_alone("status", "--json").stdout)
+    assert board["workers"] == []
+    assert board["problems"][0].startswith("The broker can't be reached: check CONNECT_BROKER_URL")
+    assert board["kinds"]["fulfillment"]["parked"] == 1
+
+
+# ---- list
+
+
+def listed(office: Office, *words: str) -> list[str]:
+    return [item["id"] for item in office.json("list", *words)["requests"]]
+
+
+def test_list_shows_what_is_open_longest_wait_first(office: Office) -> None:
+    at_work(office)
+    assert listed(office) == [PR.id, OTHER.id, TCR.id]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--state", "parked"], [PR.id]),
+        (["--state", "active"], [OTHER.id, TCR.id]),
+        (["--state", "completed"], ["PR-9"]),
+        (["--state", "parked", "--state", "queued"], [PR.id, TCR.id]),
+        (["--state", "ended"], ["PR-9"]),
+        (["--state", "all"], ["PR-9", PR.id, OTHER.id, TCR.id]),
+        (["--kind", "tier-config"], [TCR.id]),
+        (["--product", "PRD-000-000-001"], [TCR.id]),
+        (["--id", "PR-5852"], [PR.id, OTHER.id]),
+        (["--error", "val_001"], [PR.id]),
+        (["--limit", "1"], [PR.id]),
+        (["--kind", "usage"], []),
+    ],
+)
+def test_list_filters(office: Office, words: list[str], expected: list[str]) -> None:
+    at_work(office)
+    assert listed(office, *words) == expected
+
+
+def test_list_says_that_there_are_more(office: Office) -> None:
+    at_work(office)
+    assert office.json("list", "--limit", "1")["total"] == 3
+    assert "1 of 3: --limit 3 shows all." in office.said("list", "--limit", "1")
+    assert office.said("list", "--kind", "usage") == "No such requests.\n"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_row_names_the_state_and_the_reason(office: Office, width: int) -> None:
+    at_work(office)
+    said = office.said("list", width=width)
+    row = next(line for line in said.splitlines() if line.startswith(PR.id))
+    assert row.split()[1] == "parked"
+    assert "PostRefused: Connect" in row
+
+
+# ---- show
+
+
+def test_show_tells_the_whole_story(office: Office) -> None:
+    ledger = office.ledger
+    ledger.register([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
+    claim = take(ledger, owner="host:17:0123456789ab")
+    ledger.reschedule(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
+    claim = take(ledger, owner="other:18:0123456789ab")
+    ledger.record_step(claim, "step:1:create-tenant", {"login": "a canary"})
+    ledger.decide(claim, DECISION)
+    ledger.record_step(claim, "store the parameters", {"status": 200})
+    ledger.park(claim, "PostRefused: no")
+
+    story = office.json("show", PR.id)
+    assert (story["state"], story["cycle"], story["attempt"]) == ("parked", "1", 2)
+    assert (story["product"], story["worker"], story["error"]) == (
+        "PRD-1",
+        "other:18",
+        "PostRefused: no",
+    )
+    assert story["decision"]["outcome"] == "inquire"
+    assert story["steps"] == ["create-tenant", "store the parameters"]
+    assert "a canary" not in str(story)
+    told = [item["step"] or item["state"] for item in story["timeline"]]
+    states = ["queued", "running", "retry", "running"]
+    assert told == [*states, "create-tenant", "posting", "parked"]
+    assert story["timeline"][1]["worker"] == "host:17"
+
+    for width in (80, 120):
+        said = office.said("show", PR.id, width=width)
+        for word in (
+            "PRD-1",
+            "other:18 (the last one)",
+            "PostRefused: no",
+            "rerun",
+            "Timeline",
+            "  create-tenant",
+        ):
+            assert word in said
+
+
+def test_values_of_parameters_are_not_shown(office: Office) -> None:
+    at_work(office)
+    for words in (["show", PR.id], ["show", PR.id, "--json"], ["list", "--json"], ["list"]):
+        result = office.run(*words)
+        assert result.exit_code == 0
+        assert "CANARY" not in result.output
+    assert "too short" in office.run("show", PR.id, "--json").output
+
+
+def test_what_others_wrote_can_not_steer_the_terminal(office: Office) -> None:
+    office.ledger.park(running(office.ledger), "\x1b[2J[bold]gone[/]\nApiKey SU-1:secret")
+    for words in (["show", PR.id], ["list"], ["list", "--json"]):
+        said = office.run(*words, width=200).output
+        assert "\x1b[2J" not in said
+        assert "[bold]gone[/]" in said
+        assert "secret" not in said
+
+
+def test_an_unknown_request_is_said_so(office: Office) -> None:
+    result = office.run("show", "PR-0")
+    assert result.exit_code == Exit.NOT_DONE
+    assert "the ledger has no request PR-0" in result.stderr
+
+
+def test_a_listing_is_found_by_its_id_alone(office: Office) -> None:
+    refs = [RequestKey(RequestKind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
+    see(office.ledger, *refs)
+    story = office.json("show", "LST-1")
+    assert (story["id"], story["other_periods"]) == ("LST-1@2026-11", ["LST-1@2026-10"])
+    assert office.json("show", "LST-1@2026-10")["id"] == "LST-1@2026-10"
+
+
+# ---- what all have in common
+
+
+@pytest.mark.parametrize("command", [["status"], ["list"], ["show", "PR-1"]])
+def test_without_a_ledger_the_remedy_is_one_sentence(
+    office: Office, tmp_path: Path, command: list[str]
+) -> None:
+    office.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
+    result = office.run(*command)
+    assert result.exit_code == Exit.NO_LEDGER
+    assert result.stderr.startswith("Error: Redis can't be reached")
+    assert result.stdout == ""
+
+
+def test_without_settings_the_remedy_is_one_sentence(office: Office) -> None:
+    office.set(CONNECT_API_KEY="")
+    result = office.run("list")
+    assert result.exit_code == Exit.NO_LEDGER
+    assert result.stderr.startswith("Error: CONNECT_API_KEY not set")
+
+
+@pytest.mark.parametrize("command", ["status", "list", "show"])
+def test_help_has_an_example(office: Office, command: str) -> None:
+    said = office.said(command, "--help")
+    assert f"connect-worker {command}" in said.partition("Example")[2]
+    assert "--json" in said

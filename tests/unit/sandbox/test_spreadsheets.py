@@ -1,0 +1,108 @@
+"""Usage spreadsheets are really read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from connect_worker.sandbox import spreadsheet
+from connect_worker.sandbox.catalog import Product
+from tests.support.sandbox_server import Client
+
+from .workbooks import HEADER, RECORD, workbook
+
+ASSETS = {"AS-1"}
+
+
+def check(*rows: Sequence[Any]) -> spreadsheet.Check:
+    return spreadsheet.check(workbook(rows), Product(0), ASSETS)
+
+
+def changed(**cells: Any) -> list[Any]:
+    return list({**dict(zip(HEADER, RECORD, strict=True)), **cells}.values())
+
+
+def test_good_records_are_counted() -> None:
+    second = changed(record_id="rec-2", asset_search_criteria="asset.id", asset_search_value="AS-1")
+    assert check(RECORD, second) == spreadsheet.Check(valid=2, invalid=0, errors=())
+
+
+@pytest.mark.parametrize(
+    ("cells", "complaint"),
+    [
+        ({"record_id": None}, "record_id is empty"),
+        ({"item_search_criteria": "item.colour"}, "item_search_criteria"),
+        ({"item_search_value": "NOPE"}, "is no item"),
+        ({"quantity": "many"}, "is no number"),
+        ({"quantity": -1}, "below zero"),
+        ({"quantity": None}, "is no number"),
+        ({"start_time_utc": "yesterday"}, "is no time"),
+        ({"start_time_utc": "2026-11-03"}, "after end_time_utc"),
+        ({"asset_search_criteria": "by name"}, "asset_search_criteria"),
+        ({"asset_search_value": ""}, "asset_search_value is empty"),
+        (
+            {"asset_search_criteria": "asset.id", "asset_search_value": "AS-0"},
+            "is no known asset",
+        ),
+    ],
+)
+def test_a_bad_cell_is_named_with_its_row(cells: dict[str, Any], complaint: str) -> None:
+    found = check(changed(record_id="rec-2"), changed(**cells))
+    assert (found.valid, found.invalid) == (1, 1)
+    assert found.errors[0].startswith("row 3: ")
+    assert complaint in found.errors[0]
+
+
+def test_a_record_id_stands_once() -> None:
+    assert "stands twice" in check(RECORD, RECORD).errors[0]
+
+
+def test_a_file_without_records_is_invalid() -> None:
+    assert check().errors == ("the file has no records",)
+
+
+def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
+    header = (HEADER[0], "record_note", *HEADER[1:3], "amount", *HEADER[3:], "tier")
+    row = (RECORD[0], None, *RECORD[1:3], None, *RECORD[3:], None)
+    content = workbook([row], header=header)
+    assert spreadsheet.check(content, Product(0), ASSETS).valid == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no workbook",
+        workbook([RECORD], sheet="Sheet1"),
+        workbook([RECORD], header=HEADER[::-1]),
+        workbook([RECORD], header=HEADER[:-1]),
+        workbook([RECORD], header=(*HEADER, "colour")),
+    ],
+)
+def test_an_unreadable_file_is_told_apart_from_bad_records(content: bytes) -> None:
+    with pytest.raises(spreadsheet.UnreadableError):
+        spreadsheet.check(content, Product(0), ASSETS)
+
+
+def test_the_template_has_the_documented_columns() -> None:
+    with pytest.raises(spreadsheet.UnreadableError, match="no sheet"):
+        spreadsheet.check(workbook([], sheet="other"), Product(0), ASSETS)
+    assert spreadsheet.check(spreadsheet.template(), Product(0), ASSETS).errors == (
+        "the file has no records",
+    )
+
+
+def test_bad_records_make_the_file_invalid_and_a_new_upload_mends_it(client: Client) -> None:
+    listing = client.get("listings")[0]
+    reference = {name: {"id": listing[name]["id"]} for name in ("product", "contract")}
+    draft = client.post("usage/files", {"name": "Report", **reference})
+    path = f"usage/files/{draft['id']}"
+    bad = client.call("POST", f"{path}/upload", upload=workbook([RECORD, changed(quantity="?")]))
+    assert (bad.status_code, bad.json()["status"]) == (201, "invalid")
+    assert bad.json()["records"] == {"valid": 0 + 1, "invalid": 1}
+    assert "row 3" in bad.json()["error_details"]
+    client.refused("POST", f"{path}/submit", {})
+    good = client.call("POST", f"{path}/upload", upload=workbook([RECORD]))
+    assert (good.json()["status"], good.json()["error_details"]) == ("ready", None)
+    unreadable = client.call("POST", f"{path}/upload", upload=b"nothing")
+    assert unreadable.status_code == 400
