@@ -157,9 +157,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     chosen = [item for item in find_all_automations(automation) if item.kind in SETTLED]
     if not chosen:
         raise CommandError(
-            "usage listings have no decision that could be compared: "
-            "name an automation of another kind",
-            Exit.USAGE,
+            "usage listings are never decided: name an automation of another kind", Exit.USAGE
         )
     config = config_of(account)
     rows: list[dict[str, JSON]] = []
