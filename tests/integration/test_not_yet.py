@@ -57,7 +57,7 @@ def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
     told = dict(facts(entry, workplace.clock()))
     assert told["Waits for"] == "the tenant is being made"
     assert "Last error" not in told
-    assert told["Not yet"].startswith("since")
+    assert told["Snoozed"].startswith("since")
     measured = workplace.engine.ledger.measures()  # type: ignore[attr-defined]
     assert not [item for item in measured if item.name == "retries"]
 

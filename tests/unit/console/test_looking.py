@@ -20,7 +20,7 @@ UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
 def numbers(page: str, kind: RequestKind) -> dict[str, int]:
     """The numbers of a kind's card."""
     card = page.partition(f'id="kind-{kind}"')[2].partition("</section>")[0]
-    found = re.findall(r"<dt>([\w ]+)</dt>\s*<dd>(?:<a [^>]+>)?([\d,]+)", card)
+    found = re.findall(r"<dt>(\w+)</dt>\s*<dd>(?:<a [^>]+>)?([\d,]+)", card)
     return {name: int(number.replace(",", "")) for name, number in found}
 
 
@@ -51,10 +51,9 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
         "Decided": 0,
         "Posting": 0,
         "Parked": 1,
-        "Ended today": 0,
     }
-    assert numbers(page, RequestKind.USAGE_FILE)["Ended today"] == 1
     text = text_of(page)
+    assert re.findall(r"(\d+) ended today", text) == ["0", "0", "1", "0"]
     assert "1 fulfillment request is parked" in text
     assert "tier-config has never been polled: check that beat runs" in text
     assert "1,234 pending" in text
