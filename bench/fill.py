@@ -10,9 +10,9 @@ def main(what: str, count: str) -> None:
     if what == "ours":
         from connect_worker.domain.states import RequestKind
         from connect_worker.engine.poller import poll
-        from tasks.celery_support.bootstrap import engine
+        from tasks.celery_support.bootstrap import runtime as worker_runtime
 
-        result = poll(engine(), RequestKind.FULFILLMENT)
+        result = poll(worker_runtime(), RequestKind.FULFILLMENT)
         if result.problem:
             raise SystemExit(result.problem)
         return

@@ -108,9 +108,10 @@ def main(passes: str, *depths: str) -> None:
     import redis
 
     from connect_worker.domain.states import RequestKey
-    from tasks.celery_support.bootstrap import engine, settings
+    from tasks.celery_support.bootstrap import runtime as worker_runtime
+    from tasks.celery_support.bootstrap import settings
 
-    runtime = engine()
+    runtime = worker_runtime()
     client = redis.Redis.from_url(settings().redis_url)
     costs: dict[int, list[float]] = {int(depth): [] for depth in depths}
     results: dict[str, Any] = {"costs": costs}

@@ -63,9 +63,9 @@ def main(count: str, pairs: str) -> None:
     from bench import bare
     from bench.backlog import PAYLOAD, Backlog
     from connect_worker.engine.poller import poll
-    from tasks.celery_support.bootstrap import engine
+    from tasks.celery_support.bootstrap import runtime as worker_runtime
 
-    real = engine()
+    real = worker_runtime()
     document = json.loads(PAYLOAD.read_text("utf-8"))[0] | {"status": "pending"}
     names = list(Backlog(int(count)).pending)
     ledger, publisher = TimingProxy(real.ledger), TimingProxy(real.publisher)

@@ -69,9 +69,10 @@ def main(count: str) -> None:
     from connect_worker.domain.states import RequestKey
     from connect_worker.engine.job_runner import run_job
     from connect_worker.engine.poller import poll
-    from tasks.celery_support.bootstrap import engine, settings
+    from tasks.celery_support.bootstrap import runtime as worker_runtime
+    from tasks.celery_support.bootstrap import settings
 
-    real = engine()
+    real = worker_runtime()
     ledger = TimingProxy(real.ledger)
     runtime = replace(real, ledger=ledger)
     poll(real, KIND)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def earlier(
-    module: str, names: Mapping[str, str], *, submodules: Collection[str] = ()
-) -> Callable[[str], Any]:
+def earlier(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a module's `__getattr__`, which finds what it had once.
 
     Args:
         module: The module's name.
         names: By earlier name, where the thing is now, such as ``exceptions.FailRequest``.
-        submodules: What its import brought along, and what is imported when it is asked for.
     """
 
     def find(name: str) -> Any:
-        if name in submodules:
-            return importlib.import_module(f"{module}.{name}")
         if not (now := names.get(name)):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, attribute = now.rpartition(".")

@@ -1,6 +1,6 @@
-"""Fixtures for pytest, there wherever connect-worker is installed: `sandbox`, `worker`, `ledger`.
+"""The pytest fixtures `sandbox`, `worker` and `ledger`; pytest finds them by an entry point.
 
-Everything is imported when a test asks for it: this module is loaded by every run of pytest.
+Every run of pytest loads this module, so each fixture imports what it needs when a test uses it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def _connect_redis() -> Iterator[str]:
 
 @pytest.fixture
 def sandbox(_connect_sandbox: Sandbox) -> Sandbox:
-    """A stand-in for Connect, and for a vendor's system, that listens on a socket; empty."""
+    """A local Connect and a vendor's system, in a process of its own; empty for each test."""
     _connect_sandbox.reset()
     return _connect_sandbox
 
 
 @pytest.fixture
 def ledger(sandbox: Sandbox, _connect_redis: str) -> RedisLedger:
-    """The ledger in which the workers of this test remember the sandbox's requests; empty."""
+    """The Redis ledger of this test's workers; empty for each test."""
     from connect_worker.testing.worker import empty_ledger
 
     return empty_ledger(sandbox, _connect_redis)
@@ -55,11 +55,11 @@ def ledger(sandbox: Sandbox, _connect_redis: str) -> RedisLedger:
 @pytest.fixture
 def worker(
     sandbox: Sandbox,
-    ledger: RedisLedger,  # noqa: ARG001 - emptied before a worker writes into it
+    ledger: RedisLedger,  # noqa: ARG001 - it empties Redis before a worker starts
     _connect_redis: str,
     tmp_path: Path,
 ) -> Iterator[Workers]:
-    """Call it with your processors: a real worker, and beat, process the sandbox's requests."""
+    """Call it with your processors to start a real worker, and beat, for the sandbox's requests."""
     from connect_worker.testing.worker import running_workers
 
     directory = tmp_path / "worker"

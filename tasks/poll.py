@@ -1,29 +1,28 @@
-"""Polls, scheduled by beat."""
+"""The tasks `poll` and `poll.now`: find what is pending in Connect. Beat sends a poll regularly."""
 
 from __future__ import annotations
 
 from connect_worker.domain.states import RequestKind
-from connect_worker.engine import poller as polling
+from connect_worker.engine import poller
 from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.celery_support.base_task import takes_kind
-from tasks.celery_support.bootstrap import accounts, engine
-from tasks.celery_support.signals import of_account
+from tasks.celery_support.base_task import accepts_kind
+from tasks.celery_support.bootstrap import account_names, bind_account, runtime
 
 
 def _define(account: str) -> None:
-    @app.task(name=at("poll", account), validates=staticmethod(takes_kind))
+    @app.task(name=at("poll", account), validates=staticmethod(accepts_kind))
     def poll(kind: str) -> str:
-        """Read what waits in Connect for one kind and enqueue what is new."""
-        with of_account(account):
-            return str(polling.poll(engine(account), RequestKind(kind)))
+        """Read the pending requests of one kind from Connect, and enqueue the new ones."""
+        with bind_account(account):
+            return str(poller.poll(runtime(account), RequestKind(kind)))
 
-    @app.task(name=at("poll.now", account), validates=staticmethod(takes_kind))
+    @app.task(name=at("poll.now", account), validates=staticmethod(accepts_kind))
     def poll_now(kind: str) -> str:
-        """Do the same because a person asks for it, however short ago the last poll was."""
-        with of_account(account):
-            return str(polling.poll(engine(account), RequestKind(kind), is_asked_for=True))
+        """Do the same because an operator asks for it, however short ago the last poll was."""
+        with bind_account(account):
+            return str(poller.poll(runtime(account), RequestKind(kind), is_asked_for=True))
 
 
-for _account in accounts():
+for _account in account_names():
     _define(_account)

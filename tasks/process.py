@@ -1,4 +1,4 @@
-"""Jobs: one task per kind and account, so that each has its name in Flower and its queue."""
+"""The tasks `process.<kind>`: run one request. Each kind and account has its own name and queue."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.engine.job_runner import JobResult, run_job
 from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.celery_support.base_task import takes_name_of
-from tasks.celery_support.bootstrap import accounts, engine
-from tasks.celery_support.signals import of_account
+from tasks.celery_support.base_task import accepts_request_of
+from tasks.celery_support.bootstrap import account_names, bind_account, runtime
 
 
-class Later(Exception):  # noqa: N818 - a reason, which Flower shows by its `repr`
+class RetryReason(Exception):  # noqa: N818 - a reason, which Flower shows by its `repr`
     """Why a request is tried again."""
 
     def __repr__(self) -> str:
@@ -23,33 +22,33 @@ class Later(Exception):  # noqa: N818 - a reason, which Flower shows by its `rep
 
 
 def process(kind: RequestKind, request_id: str, account: str = "") -> str:
-    """Handle one request; returns how it ended, for people.
+    """Run one request; return in words how the job ended.
 
     Raises:
-        Retry: The ledger wakes the request again later. Celery itself sends nothing: the exception
-            makes Flower show RETRY with the reason.
+        Retry: The ledger enqueues the request again later. Celery itself sends nothing: the
+            exception makes Flower show RETRY with the reason.
     """
-    with of_account(account):
-        handled = run_job(engine(account), RequestKey(kind, request_id))
-    text = told(handled)
-    if handled.retry_seconds is not None:
-        due = datetime.now(UTC) + timedelta(seconds=handled.retry_seconds)
-        raise Retry(text, exc=Later(text), when=due)
+    with bind_account(account):
+        result = run_job(runtime(account), RequestKey(kind, request_id))
+    text = result_text(result)
+    if result.retry_seconds is not None:
+        due = datetime.now(UTC) + timedelta(seconds=result.retry_seconds)
+        raise Retry(text, exc=RetryReason(text), when=due)
     return text
 
 
-def told(handled: JobResult) -> str:
+def result_text(result: JobResult) -> str:
     """Return what Flower and Celery's log say of a job: its product, and how it ended."""
-    return f"{handled.product}: {handled.text}" if handled.product else handled.text
+    return f"{result.product}: {result.text}" if result.product else result.text
 
 
 def _define(kind: RequestKind, account: str) -> None:
-    @app.task(name=at(f"process.{kind}", account), validates=takes_name_of(kind))
+    @app.task(name=at(f"process.{kind}", account), validates=accepts_request_of(kind))
     def run(request_id: str) -> str:
-        """Process one request of the kind, by its id; of a listing, by its id and period."""
+        """Process one request of the kind, by its id; a usage listing, by its id and period."""
         return process(kind, request_id, account)
 
 
-for _account in accounts():
+for _account in account_names():
     for _kind in RequestKind:
         _define(_kind, _account)

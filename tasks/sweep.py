@@ -1,21 +1,20 @@
-"""Sweeps, scheduled by beat."""
+"""The task `sweep`: enqueue what is due, and rescue what stopped. Beat sends it regularly."""
 
 from __future__ import annotations
 
-from connect_worker.engine import sweeper as sweeping
+from connect_worker.engine import sweeper
 from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.celery_support.bootstrap import accounts, engine
-from tasks.celery_support.signals import of_account
+from tasks.celery_support.bootstrap import account_names, bind_account, runtime
 
 
 def _define(account: str) -> None:
     @app.task(name=at("sweep", account))
     def sweep() -> str:
-        """Wake what is due in the ledger and rescue what a dead worker held."""
-        with of_account(account):
-            return str(sweeping.sweep(engine(account)))
+        """Enqueue what is due, and what a dead worker or a lost message left behind."""
+        with bind_account(account):
+            return str(sweeper.sweep(runtime(account)))
 
 
-for _account in accounts():
+for _account in account_names():
     _define(_account)

@@ -27,7 +27,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def secrets_of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process hides what it has once been told; the next test's words are no secrets."""
+    """A process masks each secret it has seen; those of one test are no secrets in the next."""
     monkeypatch.setattr(masking, "_known", masking._Known())
 
 
@@ -38,7 +38,7 @@ def sandbox_process() -> Iterator[Client]:
 
 
 @pytest.fixture
-def sandbox(sandbox_process: Client) -> Client:
+def shared_sandbox(sandbox_process: Client) -> Client:
     """The sandbox of 40 requests that all tests of a process share, as it was seeded."""
     sandbox_process.control("POST", "reset")
     sandbox_process.control("DELETE", "faults")

@@ -8,7 +8,9 @@ import sys
 import click
 
 from connect_worker.cli.actions import discard, pause, repost, rerun, resume
+from connect_worker.cli.celery import beat, flower, worker
 from connect_worker.cli.console import console
+from connect_worker.cli.demo import demo
 from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.dry_run import replay, try_command
@@ -19,7 +21,6 @@ from connect_worker.cli.poll import poll
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
 from connect_worker.cli.webhook import webhook
-from connect_worker.devtools.demo import demo
 
 __all__ = ["main"]
 
@@ -30,25 +31,25 @@ def main() -> None:
     """Process the requests of CloudBlue Connect on as many machines as you like.
 
     The commands read the same environment as the workers (CONNECT_API_URL, CONNECT_API_KEY,
-    CONNECT_REDIS_URL, …) and go to the ledger in Redis; only `poll` needs a worker.
+    CONNECT_REDIS_URL, …), and work on the ledger in Redis. Only `poll` needs a running worker.
 
     \b
     Exit codes:
-      0  done, or all is well        3  no such request, or not all was done
-      1  something needs a person    4  no settings, or no ledger
-      2  not understood              5  no broker, or no worker answered
+      0  done, or nothing is wrong     3  no such request, or not all was done
+      1  something needs an operator   4  no settings, or no ledger
+      2  wrong usage                   5  no broker, or no worker answered
     """
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> None:
-    """Run a stand-in for Connect (--help shows its options)."""
-    # A program of its own: it shares no code with the rest, and replaces this process.
+    """Run a local Connect with pending requests (--help shows its options)."""
+    # It is a program of its own that shares no code with the rest, so it replaces this process.
     os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
 
 
-# The order of an on-call's minute.
+# First those that an operator needs in an incident.
 _COMMANDS = (
     status,
     list_requests,
@@ -61,6 +62,9 @@ _COMMANDS = (
     poll,
     doctor,
     metrics,
+    worker,
+    beat,
+    flower,
     console,
     webhook,
     completion,

@@ -15,6 +15,7 @@ from connect_worker.cli.options import (
 )
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
 
 #: A person waits for the page: the console gives up on a slow Redis after this time.
@@ -39,7 +40,6 @@ def console(*, address: str, port: int, account: str) -> None:
     # Tornado takes a moment to load, which `--help` does not need.
     from connect_worker.console.application import serve
     from connect_worker.console.pages import Account, Deployment
-    from connect_worker.operations.webserver import is_loopback
 
     try:
         settings = Settings.from_env()

@@ -1,4 +1,4 @@
-"""``connect-worker dev``: all parts while you write, started anew when a file changes."""
+"""``connect-worker dev``: run all parts while you write; reload the worker on change."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from connect_worker.cli.options import example
 @click.option(
     "--own-account",
     is_flag=True,
-    help="Process requests of the account in the environment or .env, instead of a sandbox's: "
-    "what your processors decide is posted.",
+    help="Process the requests of the account in the environment or .env instead of a sandbox's. "
+    "The decisions of your processors are posted to Connect.",
 )
 @click.option(
     "--requests",
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
-    help="How many requests of all kinds wait in the sandbox; those of kinds that you have no "
-    "processors for are left out.",
+    help="Number of pending requests in the sandbox, over all kinds for which you have a "
+    "processor.",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 64),
     default=2,
     show_default=True,
-    help="How many jobs the worker runs at once.",
+    help="Number of jobs that the worker runs at the same time.",
 )
 @click.option(
     "--watch",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Another folder whose Python files are watched; may be given again.",
+    help="Another folder whose Python files are watched. Can be repeated.",
 )
-@click.option("--verbose", is_flag=True, help="Show polls and sweeps that find nothing, too.")
+@click.option("--verbose", is_flag=True, help="Also show polls and sweeps that find nothing.")
 def dev(
     *,
     processors: tuple[str, ...],
@@ -56,22 +56,24 @@ def dev(
 ) -> None:
     """Run Redis, a sandbox Connect, beat and a worker, with one log, until Ctrl-C.
 
-    When a Python file below the working directory changes, the worker finishes its jobs and is
-    started anew. What is broken is shown, and the next change tried.
+    When a Python file below the working directory changes, the worker finishes its jobs and
+    restarts. If the file is broken, the log shows the error, and the next change restarts the
+    worker again.
 
-    The ledger is an embedded Redis that is empty at the start: also with --own-account, which then
-    processes all that waits there, beside any other worker of the account.
+    The ledger is in an embedded Redis, which is empty at the start. This is so with --own-account,
+    too: then dev processes every pending request of the account, in addition to any other worker of
+    the account.
     """
-    # Drawing and finding the processors take a moment; `--help` needs neither.
+    # `--help` does not need these imports, which take a moment.
     from rich.console import Console
 
-    from connect_worker.devtools.dev_stack import Plan, work
+    from connect_worker.devtools.reload import DevOptions, run
 
-    plan = Plan(
+    options = DevOptions(
         processors,
-        is_account=own_account,
+        own_account=own_account,
         requests=requests,
         concurrency=concurrency,
-        is_verbose=verbose,
+        with_routine=verbose,
     )
-    work(plan, watched=[Path.cwd(), *watch], console=Console())
+    run(options, watched=[Path.cwd(), *watch], console=Console())

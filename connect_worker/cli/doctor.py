@@ -1,4 +1,4 @@
-"""What `doctor` looks at: one generator of findings for each part of a deployment."""
+"""``connect-worker doctor``: checks each part of a deployment; says what to do about problems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.api.client import Client
-from connect_worker.cli.broker import control, see_workers
+from connect_worker.cli.broker import remote_control, see_workers
 from connect_worker.cli.context import Exit, select_accounts, write_json
 from connect_worker.cli.options import account_option, example
 from connect_worker.config import Config
@@ -38,10 +38,15 @@ from connect_worker.exceptions import (
     SettingsError,
     Unauthorized,
 )
-from connect_worker.ledger.checks import inspect, name_server
+from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.formatting import sanitize
-from connect_worker.operations.status import OPEN_STATES, StatusReport, read_status
+from connect_worker.operations.status import (
+    OPEN_STATES,
+    BreakerPosition,
+    StatusReport,
+    read_status,
+)
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
@@ -51,8 +56,8 @@ from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
 if TYPE_CHECKING:
     import redis
 
-#: A person waits for the answer.
-PATIENCE_SECONDS = 10.0
+#: The time that Connect has for an answer: a person waits for it.
+CONNECT_TIMEOUT_SECONDS = 10.0
 
 LIBRARIES = (
     "connect-worker", "celery", "kombu", "redis", "requests", "marshmallow", "environs", "click",
@@ -64,7 +69,7 @@ class Level(StrEnum):
     """How bad a finding is."""
 
     OK = "ok"
-    #: It works, and something is not as it should be.
+    #: It works, and an operator should change something.
     WARN = "warn"
     #: Requests are not processed, or may be lost.
     FAIL = "fail"
@@ -72,21 +77,21 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     part: str
     level: Level
     text: str
-    #: What to do; "" when it is well.
+    #: What to do; "" when there is nothing to do.
     remedy: str = ""
 
 
 class Checkup:
-    """Looks at a deployment from where it is run; changes nothing, posts nothing.
+    """Checks a deployment from the place where it runs; changes nothing, posts nothing.
 
     Args:
-        account: Which of several; "" for the only one.
-        is_whole: Whether to look also at what all accounts have in common.
+        account: One of several accounts; "" for the only one.
+        is_whole: Whether to check also what all accounts have in common.
     """
 
     def __init__(self, account: str = "", *, is_whole: bool = True) -> None:
@@ -97,54 +102,65 @@ class Checkup:
         self._registry: Registry[Processor] | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Yield each finding as soon as it is made; parts that need a broken one are left out."""
+        """Yield each finding at once. A part is left out when it needs one that is broken."""
         if self._is_whole:
-            yield from self.of_versions()
-        yield from self.of_settings()
-        yield from self.of_processors()
-        yield from self.of_connect()
-        yield from self.of_webhooks()
-        yield from self.of_ledger()
+            yield from self.check_versions()
+        yield from self.check_settings()
+        yield from self.check_processors()
+        yield from self.check_connect()
+        yield from self.check_webhooks()
+        yield from self.check_ledger()
 
     @property
     def has_settings(self) -> bool:
-        """Whether the account's settings can be used, so that Redis was looked at."""
+        """Whether the account's settings can be used, so that Redis was checked."""
         return self._config is not None
 
-    def of_versions(self) -> Iterator[Finding]:
+    def check_versions(self) -> Iterator[Finding]:
         """Name the versions of the libraries."""
-        found = [f"Python {platform.python_version()}"]
+        versions = [f"Python {platform.python_version()}"]
         for name in LIBRARIES:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                found.append(f"{name} {importlib.metadata.version(name)}")
-        yield Finding("versions", Level.OK, ", ".join(found))
-        yield from self._of_folder()
+                versions.append(f"{name} {importlib.metadata.version(name)}")
+        yield Finding("versions", Level.OK, ", ".join(versions))
+        yield from self._check_folder()
 
-    def _of_folder(self) -> Iterator[Finding]:
-        """Celery looks in the working directory first, for `tasks` and its settings alike."""
+    def _check_folder(self) -> Iterator[Finding]:
+        """Report modules in the working directory, where Celery looks first."""
         if Path("connect_worker", "__init__.py").is_file():
-            # A clone: these are the worker's.
+            # In a clone these are the worker's own.
             return
-        for name in ("tasks", "celeryconfig"):
-            for path in (Path(f"{name}.py"), Path(name, "__init__.py")):
-                if path.is_file():
-                    text = f"{path} in this folder hides the worker's {name} from `celery -A tasks`"
-                    yield Finding("folder", Level.WARN, text, "start celery in another folder")
+        if path := _module_here("tasks"):
+            yield Finding(
+                "folder",
+                Level.WARN,
+                f"{path} in this folder hides the worker's tasks from `celery -A tasks`",
+                "use `connect-worker worker`, or `celery -A connect_worker worker`, here",
+            )
+        if path := _module_here("celeryconfig"):
+            yield Finding(
+                "folder",
+                Level.WARN,
+                f"{path} in this folder hides the worker's settings of Celery",
+                "unless it is meant to replace them, start the worker in another folder",
+            )
 
-    def of_settings(self) -> Iterator[Finding]:
-        """Look at the settings of this environment."""
-        yield from self._of_misspelt()
+    def check_settings(self) -> Iterator[Finding]:
+        """Check the settings of this environment."""
+        yield from self._check_typos()
         try:
             self._settings = settings_of(self._account)
             self._config = self._settings.config()
         except SettingsError as error:
-            remedy = "set it in this environment or its .env; the README lists all settings"
+            remedy = (
+                "set it in this environment or its .env; docs/configuration.md lists all settings"
+            )
             yield Finding("settings", Level.FAIL, str(error), remedy)
             return
         account = self._settings.account
         yield Finding("settings", Level.OK, f"{self._config.api_url}, account {account}")
 
-    def _of_misspelt(self) -> Iterator[Finding]:
+    def _check_typos(self) -> Iterator[Finding]:
         try:
             accounts = Settings.from_env().accounts
         except SettingsError:
@@ -153,18 +169,18 @@ class Checkup:
             remedy = f"call it {item.meant}, if that is meant"
             yield Finding("settings", Level.WARN, f"{item.name} is no setting", remedy)
 
-    def of_processors(self) -> Iterator[Finding]:
-        """Load the automations and tell which kinds and products they cover."""
+    def check_processors(self) -> Iterator[Finding]:
+        """Load the automations, and name the kinds and products that they cover."""
         if self._settings is None or self._config is None:
             return
         try:
-            # What a vendor's module prints is no part of the answer.
+            # The answer on standard output must not contain what a vendor's module prints.
             with contextlib.redirect_stdout(sys.stderr):
                 registry = load_registry(self._settings.processors, self._config)
             registry.require_queues(self._settings.queues)
             self._registry = registry
         except RegistrationError as error:
-            remedy = "mend it: with this, a worker refuses to start"
+            remedy = "correct it: a worker does not start with it"
             yield Finding("processors", Level.FAIL, str(error), remedy)
             return
         for registration in self._registry.registrations:
@@ -175,12 +191,12 @@ class Checkup:
                 "processors", Level.OK, f"{registration.kind}: {registration.name}, {products}"
             )
 
-    def of_connect(self) -> Iterator[Finding]:
-        """Call Connect as the polls do, once for each kind that has a processor."""
+    def check_connect(self) -> Iterator[Finding]:
+        """Call Connect as the polls do, once for each kind with a processor."""
         if self._settings is None or self._config is None:
             return
         client = Client(
-            self._config.api_url, self._config.api_key, timeout_seconds=PATIENCE_SECONDS
+            self._config.api_url, self._config.api_key, timeout_seconds=CONNECT_TIMEOUT_SECONDS
         )
         kinds = [kind for kind in RequestKind if self._registry and self._registry.of_kind(kind)]
         for kind in kinds or [RequestKind.FULFILLMENT]:
@@ -225,23 +241,25 @@ class Checkup:
                 "check CONNECT_PRODUCTS and the automations' products",
             )
         except Message:
-            # Whatever ails the account, the calls before have said so.
+            # The calls before have reported what is wrong with the account.
             return
 
-    def of_webhooks(self) -> Iterator[Finding]:
-        """Tell whether Connect's notifications come here, where they are wanted."""
+    def check_webhooks(self) -> Iterator[Finding]:
+        """Check that Connect sends its notifications here, where they are configured."""
         settings, config = self._settings, self._config
         if settings is None or config is None or self._registry is None:
             return
         if not settings.webhook_secret or not settings.webhook_url:
             yield Finding("webhooks", Level.OK, "off: requests are found by polls")
             return
-        client = Client(config.api_url, config.api_key, timeout_seconds=PATIENCE_SECONDS)
+        client = Client(config.api_url, config.api_key, timeout_seconds=CONNECT_TIMEOUT_SECONDS)
         hooks = WebhookSubscriptions(self._account, settings, client, self._registry)
         try:
             changes = list(compare(hooks.expected(), hooks.existing()))
         except Message as error:
-            yield failed("webhooks", f"they can't be listed ({error}): see what is said of Connect")
+            yield failed(
+                "webhooks", f"they can't be listed ({error}): see the findings for Connect"
+            )
             return
         missing = [change for change in changes if change.action != "keep"]
         if missing:
@@ -256,19 +274,19 @@ class Checkup:
         else:
             yield Finding("webhooks", Level.OK, f"{len(changes)} point to {hooks.url}")
 
-    def of_ledger(self) -> Iterator[Finding]:
-        """Look at Redis, and in the ledger at what workers and beat have left there."""
+    def check_ledger(self) -> Iterator[Finding]:
+        """Check Redis, the ledger in it, and by it workers and beat."""
         if self._settings is None or self._config is None:
             return
         try:
             with connect(self._settings.redis_url) as client:
                 if self._is_whole:
-                    yield from self._of_redis(client)
+                    yield from self._check_redis(client)
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
-                board = read_status(ledger, poll_seconds=self._settings.poll_seconds)
-                yield self._of_encryption(ledger)
+                report = read_status(ledger, poll_seconds=self._settings.poll_seconds)
+                yield self._check_encryption(ledger)
         except LedgerUnavailable as error:
             yield failed("Redis", str(error))
             return
@@ -276,25 +294,25 @@ class Checkup:
             yield failed("encryption", str(error))
             return
         if self._is_whole:
-            yield from self._of_workers()
-        yield from self._of_queues()
-        yield from self._of_polls(board)
-        if board.breaker_position != "closed":
+            yield from self._check_workers()
+        yield from self._check_queues()
+        yield from self._check_polls(report)
+        if report.breaker_position is not BreakerPosition.CLOSED:
             yield Finding(
                 "account",
                 Level.WARN,
-                board.breaker_text(),
-                "the workers try again by themselves; mend what is said under Connect",
+                report.breaker_text(),
+                "the workers try again by themselves; see the findings for Connect",
             )
 
-    def _of_redis(self, client: redis.Redis) -> Iterator[Finding]:
+    def _check_redis(self, client: redis.Redis) -> Iterator[Finding]:
         yield Finding("Redis", Level.OK, name_server(client))
-        for found in inspect(client):
-            level = Level.FAIL if found.level == "refuse" else Level.WARN
-            yield failed("Redis", found.message, level)
+        for problem in check_redis(client):
+            level = Level.FAIL if problem.level == "refuse" else Level.WARN
+            yield failed("Redis", problem.message, level)
 
-    def _of_encryption(self, ledger: RedisLedger) -> Finding:
-        """Tell whether what open requests have stored can be read with this environment's keys."""
+    def _check_encryption(self, ledger: RedisLedger) -> Finding:
+        """Check that this environment's keys can decrypt what open requests have stored."""
         keys = self._settings.encryption_key if self._settings else ()
         closed = [entry for entry in ledger.iter_records(states=OPEN_STATES) if entry.decrypt_error]
         if closed:
@@ -308,58 +326,59 @@ class Checkup:
             )
         if not keys:
             return Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
-        told = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
-        return Finding("encryption", Level.OK, f"{told}; all open requests can be read")
+        count = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
+        return Finding("encryption", Level.OK, f"{count}; all open requests can be read")
 
-    def _of_workers(self) -> Iterator[Finding]:
+    def _check_workers(self) -> Iterator[Finding]:
         workers = see_workers()
         if workers.problem:
             yield failed("workers", workers.problem)
         elif not workers.names:
-            remedy = "start one: celery -A tasks worker -l info"
+            remedy = "start one: connect-worker worker -l info"
             yield Finding("workers", Level.FAIL, "none answers", remedy)
         else:
             yield Finding("workers", Level.OK, ", ".join(workers.names))
 
-    def _of_queues(self) -> Iterator[Finding]:
-        """Tell of each queue that has requests, and of which no worker takes any."""
+    def _check_queues(self) -> Iterator[Finding]:
+        """Report each queue that is needed, and that no worker consumes."""
         try:
-            taken = set(chain.from_iterable(control().queues_taken(seconds=1.0).values()))
+            answers = remote_control().consumed_queues(seconds=1.0)
         except ConnectionError:
-            # What is wrong with the broker is told under workers.
+            # The finding for the workers says what is wrong with the broker.
             return
-        if not taken:
+        consumed = set(chain.from_iterable(answers.values()))
+        if not consumed:
             return
-        missed = {name: of for name, of in self._queues().items() if name not in taken}
+        missed = {name: of for name, of in self._queues().items() if name not in consumed}
         for name, waiting in missed.items():
             yield Finding(
                 "queues",
                 Level.FAIL,
                 f"no worker takes {name}: {waiting} wait there until one does",
-                f"start one: celery -A tasks worker -l info -Q {name}",
+                f"start one: connect-worker worker -l info -Q {name}",
             )
         if not missed:
-            yield Finding("queues", Level.OK, f"workers take {', '.join(sorted(taken))}")
+            yield Finding("queues", Level.OK, f"workers take {', '.join(sorted(consumed))}")
 
     def _queues(self) -> dict[str, str]:
         """Return what waits in each queue that the processors and the schedule need."""
-        found = {at("control", self._account): "polls and sweeps"}
+        waiting = {at("control", self._account): "polls and sweeps"}
         for item in self._registry.registrations if self._registry else ():
             name = at(item.route.queue or item.kind.value, self._account)
-            found[name] = (
-                f"{found[name]}, {item.name}" if name in found else f"requests of {item.name}"
+            waiting[name] = (
+                f"{waiting[name]}, {item.name}" if name in waiting else f"requests of {item.name}"
             )
-        return found
+        return waiting
 
-    def _of_polls(self, board: StatusReport) -> Iterator[Finding]:
-        """Tell by the last polls whether beat runs: it answers no question itself."""
-        late = [kind for kind in RequestKind if board.is_late(kind)]
+    def _check_polls(self, report: StatusReport) -> Iterator[Finding]:
+        """Judge by the last polls whether beat runs, because beat answers no question itself."""
+        late = [kind for kind in RequestKind if report.is_late(kind)]
         if len(late) == len(RequestKind):
             yield Finding(
                 "beat",
                 Level.FAIL,
                 "no kind was polled for a while",
-                "start it: celery -A tasks beat -l info; some worker has to take the queue control",
+                "start it: connect-worker beat -l info; a worker has to take the queue control",
             )
             return
         yield Finding("beat", Level.OK, "polls are made")
@@ -371,31 +390,35 @@ class Checkup:
             yield Finding("beat", Level.WARN, text, remedy)
 
 
+def _module_here(name: str) -> Path | None:
+    """Return the file of a module in the working directory."""
+    paths = (Path(f"{name}.py"), Path(name, "__init__.py"))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
-    """Make a finding of a message that names what is wrong, a colon, and the remedy."""
+    """Make a finding of a message that has the problem, a colon, and the remedy."""
     text, _, remedy = sanitize(message).rpartition(": ")
     return Finding(part, level, text or remedy, remedy if text else "")
 
 
-# ``connect-worker doctor``: what is wrong with a deployment, and what to do.
-
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
 
-#: What is one for all accounts.
+#: Parts that all accounts have in common.
 SHARED_PARTS = ("versions", "Redis", "workers")
 
 
 @click.command(
-    short_help="Tell what is wrong, and what to do.",
+    short_help="Check the deployment; say what to do about problems.",
     epilog=example("connect-worker doctor", "connect-worker doctor --json"),
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
 @account_option
 def doctor(*, as_json: bool, account: str) -> None:
-    """Look at the settings, the processors, Connect, Redis, workers and beat.
+    """Check the settings, the processors, Connect, Redis, workers and beat.
 
-    Run it with the workers' environment. It changes nothing; it sends a few GETs to Connect.
-    Exits with 1 when something fails; a warning is no failure.
+    Run it with the workers' environment. It changes nothing, and sends a few GETs to Connect.
+    Exits with 1 when a check fails; a warning is no failure.
     """
     console = Console()
     findings, headed = [], ""
@@ -414,11 +437,11 @@ def doctor(*, as_json: bool, account: str) -> None:
 
 
 def _findings(account: str) -> Iterator[tuple[str, Finding]]:
-    """Yield the findings, with the name of the account that each is about; "" for all."""
+    """Yield the findings, each with the name of its account; "" for all accounts."""
     try:
         names = select_accounts(Settings.from_env(), account)
     except SettingsError:
-        # That is the first finding.
+        # The first finding reports it.
         names = ("",)
     is_whole = True
     for name in names:
@@ -426,7 +449,7 @@ def _findings(account: str) -> Iterator[tuple[str, Finding]]:
         for finding in checkup.findings():
             if finding.part != "versions" or name == names[0]:
                 yield "" if finding.part in SHARED_PARTS else name, finding
-        # What all have in common was looked at with the first one whose settings can be used.
+        # The first account with usable settings checks what all have in common.
         is_whole = is_whole and not checkup.has_settings
 
 

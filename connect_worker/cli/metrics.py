@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connect_worker.cli.broker import control
+from connect_worker.cli.broker import remote_control
 from connect_worker.cli.context import CommandError, Exit, select_accounts
 from connect_worker.cli.options import (
     account_option,
@@ -107,7 +107,7 @@ def no_queue_lengths() -> Mapping[str, int]:
 def queue_lengths() -> Mapping[str, int] | None:
     """Return how many messages wait in each queue; None when the broker can't be reached."""
     try:
-        return control().queue_lengths()
+        return remote_control().queue_lengths()
     except ConnectionError as error:
         click.echo(error, err=True)
         return None

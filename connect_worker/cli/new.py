@@ -1,4 +1,4 @@
-"""``connect-worker new``: a small project whose commands work at once."""
+"""``connect-worker new``: writes a small project whose commands work at once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import click
 from connect_worker.cli.options import example
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-#: Top-level names that the project, or what it stands on, has already.
+#: Top-level names that the project or its dependencies use already.
 _TAKEN = {"celery", "celeryconfig", "connect", "connect_worker", "requests", "tasks", "tests"}
 _SUFFIX = ".tmpl"
-#: Names that would mean something where the templates lie.
+#: Names that get their dot only in the project: git, Docker and dotenv would read these files.
 _DOTTED = {"gitignore", "dockerignore", "env.example"}
 
 
@@ -35,14 +35,14 @@ _DOTTED = {"gitignore", "dockerignore", "env.example"}
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where it is written.  [default: a folder of its name]",
+    help="The folder of the project.  [default: its name]",
 )
 @click.option(
     "--connect-worker",
     "source",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Depend on connect-worker in this folder.  [default: on what is installed here: the same "
-    "folder, archive or git commit, or its version on the index]",
+    "folder, archive or git commit, or the same version from the index]",
 )
 def new(*, name: str, directory: Path | None, source: Path | None) -> None:
     """Write a small project: processors, their tests, settings, a compose file, a README.
@@ -52,7 +52,7 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
     package = _package(name)
     folder = directory or Path(name)
     if folder.exists() and any(folder.iterdir()):
-        raise click.ClickException(f"{folder} is there already, and not empty.")
+        raise click.ClickException(f"{folder} is not empty. Choose another folder: --directory.")
     address = source.resolve().as_uri() if source else installed_from()
     values = {
         "name": name,
@@ -60,7 +60,7 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
         "requirement": _requirement(address),
         "testing_requirement": _requirement(address, "[testing]"),
     }
-    for path, text in _written(files("connect_worker.cli") / "template", values):
+    for path, text in _render(files("connect_worker.cli") / "template", values):
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -68,16 +68,16 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
     click.echo(f"\nNow:  cd {folder} && make test && make demo")
     if address.startswith("file:"):
         click.echo(
-            f"It depends on {address}: before you build its image, put an address that Docker "
-            "reaches into requirements.txt, such as git+https://….",
+            f"It depends on {address}. Before you build its image, put an address that Docker can "
+            "reach into requirements.txt, such as git+https://….",
             err=True,
         )
 
 
 def installed_from() -> str:
-    """Return the address that this package was installed from; "" when that is an index.
+    """Return the address from which this package was installed; "" for an index.
 
-    That is what pip notes beside it (PEP 610): a folder, an archive, or a commit of a repository.
+    pip records it (PEP 610): a folder, an archive, or a commit of a repository.
     """
     try:
         origin = json.loads(distribution("connect-worker").read_text("direct_url.json") or "{}")
@@ -95,9 +95,11 @@ def installed_from() -> str:
 def _package(name: str) -> str:
     package = name.replace("-", "_")
     if not _NAME.fullmatch(name):
-        raise click.BadParameter(f"{name!r}: lower-case letters, digits and hyphens make a name.")
+        raise click.BadParameter(f"{name!r}: use lower-case letters, digits and hyphens.")
     if package in _TAKEN | sys.stdlib_module_names or iskeyword(package):
-        raise click.BadParameter(f"{name!r}: {package} is the name of a module already.")
+        raise click.BadParameter(
+            f"{name!r}: {package} is the name of a module. Choose another name."
+        )
     return package
 
 
@@ -107,13 +109,13 @@ def _requirement(address: str, extra: str = "") -> str:
     return f"connect-worker{extra}>={version('connect-worker')}"
 
 
-def _written(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:
-    """Yield the files under a folder of templates, each with its text."""
+def _render(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """Yield each file of a folder of templates with its text."""
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.is_dir():
-            # The one folder that is named after the project.
+            # This one folder is named after the project.
             name = values["package"] if entry.name == "package" else entry.name
-            for path, text in _written(entry, values):
+            for path, text in _render(entry, values):
                 yield Path(name) / path, text
         elif entry.name.endswith(_SUFFIX):
             name = entry.name.removesuffix(_SUFFIX)

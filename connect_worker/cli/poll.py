@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from connect_worker.cli.broker import control
+from connect_worker.cli.broker import remote_control
 from connect_worker.cli.context import CommandContext, CommandError, Exit, ledger_command
 from connect_worker.cli.options import KIND, example
 from connect_worker.domain.states import PollReport, RequestKind
@@ -40,7 +40,7 @@ def poll(context: CommandContext, *, names: Sequence[str], timeout_seconds: floa
     kinds = [RequestKind(name) for name in dict.fromkeys(names)] or list(RequestKind)
     before = context.ledger.polls()
     try:
-        control().send_polls(kinds, context.account)
+        remote_control().send_polls(kinds, context.account)
     except ConnectionError as error:
         raise CommandError(str(error), Exit.NO_ANSWER) from error
     polls = _wait_for_polls(context, kinds, before, timeout_seconds)

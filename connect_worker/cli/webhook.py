@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from connect_worker.cli.broker import control
+from connect_worker.cli.broker import remote_control
 from connect_worker.cli.context import CommandError, Exit, select_accounts, write_json
 from connect_worker.cli.options import (
     account_option,
@@ -84,7 +84,7 @@ def serve(*, address: str, port: int, account: str) -> None:
                     account=of_account.account,
                     timeout_seconds=TIMEOUT_SECONDS,
                 ),
-                publish=control().publisher(name).publish_hints,
+                publish=remote_control().publisher(name).publish_hints,
                 secret=secret_of(of_account),
                 requeue_seconds=of_account.lease_seconds,
             )

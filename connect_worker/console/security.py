@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from connect_worker.domain.states import RequestRecord
 from connect_worker.operations.actions import Action, ActionResult
-from connect_worker.operations.webserver import is_ip_address
 
 # ---- origin checks: is this the host, and the page, that the browser means?
 
@@ -30,7 +30,7 @@ def is_known_host(host: str, console_url: str) -> bool:
     name = _host_name(f"//{host}")
     if not name:
         return False
-    return name == "localhost" or is_ip_address(name) or name == _host_name(console_url)
+    return name == "localhost" or _is_ip_address(name) or name == _host_name(console_url)
 
 
 def is_own_origin(origin: str | None, fetch_site: str | None, host: str, console_url: str) -> bool:
@@ -65,6 +65,14 @@ def _host_and_port(url: str) -> str:
         return urlsplit(url).netloc.lower()
     except ValueError:
         return ""
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 # ---- the password

@@ -1,1 +1,1 @@
-"""Tools for people who develop processors: the demo, `dev`, and new projects."""
+"""`connect-worker demo` and `dev`, and the supervisor and stack that the test kit shares."""

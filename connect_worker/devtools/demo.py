@@ -1,4 +1,4 @@
-"""One run of the demo: set up, watch until the end, judge, and leave nothing behind."""
+"""``connect-worker demo``: run the whole stack, show its progress, judge it, and clean up."""
 
 from __future__ import annotations
 
@@ -6,32 +6,77 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
+import requests
 from rich.console import Console
 
-from connect_worker.devtools.console_output import Screen
-from connect_worker.devtools.dashboard import Pace, Scene
-from connect_worker.devtools.embedded_redis import find_server
-from connect_worker.devtools.processes import Interrupted, Processes, StopSignals
-from connect_worker.devtools.reload import Watch
-from connect_worker.devtools.stack import (
-    DemoOptions,
-    RunningStack,
-    require_alive,
-    require_ports,
-    set_up,
+from connect_worker.devtools.dashboard import Dashboard, Screen, Throughput
+from connect_worker.devtools.embedded_redis import find_server, is_free
+from connect_worker.devtools.environment import (
+    PROCESSORS,
+    SandboxAddress,
+    SandboxOptions,
+    worker_environment,
 )
-from connect_worker.devtools.verdict import Ending, Judged, Stopped, conclude
+from connect_worker.devtools.processes import (
+    Child,
+    Interrupted,
+    ProcessError,
+    Processes,
+    StopSignals,
+)
+from connect_worker.devtools.stack import Stack, uncovered_kinds
+from connect_worker.devtools.verdict import (
+    DemoEnd,
+    DemoProgress,
+    DemoResult,
+    DemoStop,
+    Verdict,
+    conclude,
+    judge,
+    still_open,
+)
+from connect_worker.domain.states import RequestKind, State
+from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.ledger.redis import RedisLedger
+from connect_worker.operations.status import count_by_kind
+from connect_worker.settings.model import Settings
 
-LOOK_SECONDS = 0.25
-#: So many looks in a row must find nothing left to do.
-QUIET_LOOKS = 2
+REFRESH_SECONDS = 0.25
+#: So many readings in a row must find nothing left to do.
+IDLE_READINGS = 2
+#: For an answer of the sandbox.
+TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the user chooses; port 0 takes a free one."""
+
+    sandbox: SandboxOptions = field(default_factory=SandboxOptions)
+    workers: int = 1
+    concurrency: int = 2
+    flower_port: int = 0
+    redis_port: int = 0
+    #: Modules or `.py` paths; the project's examples when empty.
+    processors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """The addresses of the demo's servers."""
+
+    sandbox: SandboxAddress
+    redis_url: str
+    flower_url: str
 
 
 def run(
-    wishes: DemoOptions,
+    options: DemoOptions,
     *,
     timeout_seconds: float | None,
     log_dir: Path | None,
@@ -41,65 +86,195 @@ def run(
     """Run the demo and return its exit status.
 
     Args:
-        wishes: How large it is, and its ports.
-        timeout_seconds: None runs until a signal comes. Else it ends when all is resolved, or
-            after this time.
-        log_dir: Where the logs go and stay; a temporary folder, kept on failure, when None.
-        console: Where it is shown.
-        find_redis: Finds the program of the Redis server.
+        options: What to run.
+        timeout_seconds: None runs until a signal arrives. Otherwise the demo ends when every
+            request is decided, or after this time.
+        log_dir: Where the logs are kept. When None, they are in a temporary folder, which is kept
+            only if the demo fails.
+        console: Where to show the progress.
+        find_redis: Returns the program of the Redis server.
 
     Raises:
-        ClickException: Something can't start, or ended by itself.
+        ClickException: A process did not start, or ended by itself.
     """
-    require_ports(wishes)
+    _require_free_ports(options)
     with _directory(log_dir) as directory:
-        with (
-            StopSignals() as signals,
-            Screen(console, is_passing=timeout_seconds is not None) as screen,
-            Processes(directory, in_hurry=lambda: signals.count > 1) as processes,
-        ):
-            screen.say("Starting Redis, the sandbox, Flower, the workers and beat …")
-            try:
-                stage = set_up(wishes, processes=processes, signals=signals, find_redis=find_redis)
-                ending = _watch(stage, screen, processes, signals, timeout_seconds)
-            except Interrupted:
-                ending = Stopped(signals.first, is_early=timeout_seconds is not None)
-            screen.say_stopping()
-        status = conclude(ending, directory=directory, console=console)
-        is_worth_reading = isinstance(ending, Judged) and status != 0
-        if log_dir is None and not is_worth_reading:
+        end = _run(options, directory, console, timeout_seconds, find_redis)
+        status = conclude(end, directory=directory, console=console)
+        keeps_logs = isinstance(end, DemoResult) and status != 0
+        if log_dir is None and not keeps_logs:
             shutil.rmtree(directory, ignore_errors=True)
     return status
 
 
+def _run(
+    options: DemoOptions,
+    directory: Path,
+    console: Console,
+    timeout_seconds: float | None,
+    find_redis: Callable[[], Path],
+) -> DemoEnd:
+    with (
+        StopSignals() as signals,
+        Screen(console, is_transient=timeout_seconds is not None) as screen,
+        Processes(directory, in_hurry=lambda: signals.count > 1, wait=signals.wait) as processes,
+    ):
+        screen.say("Starting Redis, the sandbox, Flower, the workers and beat …")
+        end: DemoEnd
+        try:
+            stack = _start(options, processes, find_redis)
+            end = _watch(stack, screen, processes, signals, timeout_seconds)
+        except Interrupted:
+            end = DemoStop(signals.first, is_early=timeout_seconds is not None)
+        except ProcessError as error:
+            raise click.ClickException(str(error)) from error
+        screen.say_stopping()
+    return end
+
+
+def _start(
+    options: DemoOptions, processes: Processes, find_redis: Callable[[], Path]
+) -> RunningStack:
+    program = find_redis()
+    # The user's modules are in the working directory.
+    stack = Stack(processes, *([Path.cwd()] if options.processors else []))
+    redis_url = stack.start_redis(program, port=options.redis_port)
+    sandbox = stack.start_sandbox(
+        replace(options.sandbox, without=uncovered_kinds(options.processors))
+    )
+    environment = worker_environment(
+        stack.environment,
+        redis_url=redis_url,
+        sandbox=sandbox,
+        processors=options.processors or PROCESSORS,
+    )
+    for number in range(1, options.workers + 1):
+        stack.start_worker(environment, number=number, concurrency=options.concurrency)
+    # Flower shows only the jobs of which it receives events. So beat, which schedules the polls,
+    # starts after Flower answers.
+    flower_url = stack.start_flower(environment, port=options.flower_port)
+    stack.start_beat(environment)
+    return RunningStack(sandbox, redis_url, flower_url)
+
+
 def _watch(
-    stage: RunningStack,
+    stack: RunningStack,
     screen: Screen,
     processes: Processes,
     signals: StopSignals,
     timeout_seconds: float | None,
-) -> Ending:
-    """Show how far it is until all is resolved; without a timeout, until a signal comes."""
-    watch = Watch(stage)
-    pace = Pace()
-    quiet_looks = 0
+) -> DemoResult:
+    """Show the progress until every request is decided; without a timeout, until a signal."""
+    reader = ProgressReader(stack)
+    throughput = Throughput()
+    idle_readings = 0
     while True:
-        lost = tuple(child.name for child in require_alive(processes))
-        if (tally := watch.look()) is not None:
-            quiet_looks = quiet_looks + 1 if tally.is_quiet else 0
-            pace.note(settled=tally.total.ended, active=tally.total.active)
-            screen.show(Scene(tally, stage, processes.directory, pace, lost))
+        ended = tuple(worker.name for worker in _require_a_worker(processes))
+        if (progress := reader.progress()) is not None:
+            idle_readings = idle_readings + 1 if progress.is_idle else 0
+            throughput.record(
+                completed=progress.total[State.COMPLETED], active=progress.total.active
+            )
+            addresses = {
+                "Flower": stack.flower_url,
+                "Sandbox": f"{stack.sandbox.url}/sandbox/report",
+                "Logs": str(processes.directory),
+            }
+            screen.show(Dashboard(progress, throughput, addresses, ended))
         if timeout_seconds is not None:
-            is_late = pace.elapsed_seconds > timeout_seconds
-            if is_late or quiet_looks >= QUIET_LOOKS:
+            is_late = throughput.elapsed_seconds > timeout_seconds
+            if is_late or idle_readings >= IDLE_READINGS:
                 limit = timeout_seconds if is_late else None
-                return Judged(watch.verdict(), pace.worked_seconds, pace.per_second, limit)
-        signals.wait(LOOK_SECONDS)
+                worked_seconds, per_second = throughput.worked_seconds, throughput.per_second
+                return DemoResult(reader.verdict(), worked_seconds, per_second, limit)
+        signals.wait(REFRESH_SECONDS)
+
+
+def _require_a_worker(processes: Processes) -> list[Child]:
+    """Return the workers that ended, as long as one is left.
+
+    Raises:
+        ProcessError: The last worker ended, or another process.
+    """
+    ended = processes.require_running(may_end="worker")
+    if ended and len(ended) == sum(child.role == "worker" for child in processes.children):
+        raise ended[0].end_error()
+    return ended
+
+
+class ProgressReader:
+    """Reads the progress of a running demo from the ledger and the sandbox; changes nothing."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        account = Settings(api_url=stack.sandbox.api_url, api_key=stack.sandbox.api_key).account
+        self._ledger = RedisLedger.from_url(stack.redis_url, account=account)
+        self._address = f"{stack.sandbox.url}/sandbox/report"
+        self._session = requests.Session()
+        # A proxy of the environment can't reach this machine's servers.
+        self._session.trust_env = False
+
+    def progress(self) -> DemoProgress | None:
+        """Return the progress; None when the ledger or the sandbox does not answer now."""
+        try:
+            rows = count_by_kind(self._ledger)
+            summary = self._get({"summary": "1"})
+        except (LedgerUnavailable, requests.RequestException):
+            return None
+        open_requests = {RequestKind(kind): count for kind, count in still_open(summary).items()}
+        # A listing stays listed after its usage is reported: only the ledger knows the number.
+        listings = summary["totals"][RequestKind.USAGE]["count"]
+        open_requests[RequestKind.USAGE] = max(0, listings - rows[RequestKind.USAGE].ended)
+        return DemoProgress(rows, open_requests)
+
+    def verdict(self) -> Verdict:
+        """Return what the sandbox reports about each request.
+
+        Raises:
+            ClickException: The sandbox or the ledger does not answer.
+        """
+        try:
+            return judge(self._get({}), parked=self._parked())
+        except (LedgerUnavailable, requests.RequestException) as error:
+            raise click.ClickException(
+                f"The report of what happened can't be read: {error}"
+            ) from error
+
+    def _parked(self) -> dict[str, str]:
+        return {
+            ref.id: record.error
+            for kind in RequestKind
+            for ref in self._ledger.parked(kind)
+            if (record := self._ledger.get_record(ref)) is not None
+        }
+
+    def _get(self, parameters: dict[str, str]) -> Any:
+        answer = self._session.get(self._address, params=parameters, timeout=TIMEOUT_SECONDS)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def _require_free_ports(options: DemoOptions) -> None:
+    """Refuse a port that the user named and another program uses.
+
+    Raises:
+        ClickException: Names the port and the option.
+    """
+    ports = {
+        "--flower-port": options.flower_port,
+        "--redis-port": options.redis_port,
+        "--sandbox-port": options.sandbox.port,
+    }
+    for option, port in ports.items():
+        if port and not is_free(port):
+            raise click.ClickException(
+                f"Another program uses port {port}. Choose another {option}, or leave the option "
+                "out to get a free port."
+            )
 
 
 @contextmanager
 def _directory(chosen: Path | None) -> Iterator[Path]:
-    """Give the processes a folder; a temporary one that nothing was written to goes again."""
+    """Yield the folder for the logs; a temporary folder that stays empty is removed."""
     if chosen is not None:
         chosen.mkdir(parents=True, exist_ok=True)
         yield chosen.resolve()
@@ -110,113 +285,3 @@ def _directory(chosen: Path | None) -> Iterator[Path]:
     finally:
         if directory.exists() and not any(directory.iterdir()):
             directory.rmdir()
-
-
-# ``connect-worker demo``: the whole product at work on one machine; only Connect is a stand-in.
-
-_PORT = click.IntRange(0, 65535)
-
-
-@click.command()
-@click.option(
-    "--processors",
-    default="",
-    metavar="MODULES",
-    help="Yours, with commas between; the sandbox then has requests of their kinds only.  "
-    "[default: this project's examples]",
-)
-@click.option(
-    "--requests",
-    type=click.IntRange(min=1),
-    default=200,
-    show_default=True,
-    help="How many requests wait in the sandbox, over the four kinds.",
-)
-@click.option(
-    "--exit-when-done",
-    is_flag=True,
-    help="End when every request is resolved; exit status 0 only if each was, exactly once.",
-)
-@click.option(
-    "--timeout",
-    "timeout_seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300,
-    show_default=True,
-    metavar="SECONDS",
-    help="With --exit-when-done: how long to wait for that.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 32),
-    default=1,
-    show_default=True,
-    help="How many workers; kill one and see.",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 64),
-    default=2,
-    show_default=True,
-    help="How many jobs each worker runs at once.",
-)
-@click.option("--flower-port", type=_PORT, default=0, help="[default: 5555, or a free one]")
-@click.option("--redis-port", type=_PORT, default=0, help="[default: a free one]")
-@click.option("--sandbox-port", type=_PORT, default=0, help="[default: a free one]")
-@click.option(
-    "--seed",
-    type=int,
-    default=1,
-    show_default=True,
-    help="The same seed gives the same requests on the same day.",
-)
-@click.option(
-    "--latency-ms",
-    type=click.FloatRange(min=0),
-    default=0,
-    show_default=True,
-    help="How long the sandbox takes for every answer.",
-)
-@click.option(
-    "--log-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the processes write their logs.  [default: a temporary folder, kept on failure]",
-)
-def demo(
-    *,
-    processors: str,
-    requests: int,
-    exit_when_done: bool,
-    timeout_seconds: float,
-    workers: int,
-    concurrency: int,
-    flower_port: int,
-    redis_port: int,
-    sandbox_port: int,
-    seed: int,
-    latency_ms: float,
-    log_dir: Path | None,
-) -> None:
-    """Run Redis, a stand-in for Connect, beat, workers and Flower, and watch them work.
-
-    Nothing is installed and nothing leaves this machine. Ctrl-C stops everything.
-    """
-    # Drawing and talking to Redis take a moment to load; `--help` needs neither.
-    from rich.console import Console
-
-    from connect_worker.devtools.environment import absolute
-    from connect_worker.devtools.stack import DemoOptions
-
-    wishes = DemoOptions(
-        processors=absolute(processors.split(",")) if processors else (),
-        requests=requests,
-        workers=workers,
-        concurrency=concurrency,
-        flower_port=flower_port,
-        redis_port=redis_port,
-        sandbox_port=sandbox_port,
-        seed=seed,
-        latency_ms=latency_ms,
-    )
-    timeout = timeout_seconds if exit_when_done else None
-    raise SystemExit(run(wishes, timeout_seconds=timeout, log_dir=log_dir, console=Console()))

@@ -1,30 +1,27 @@
-"""What the demo's processes find around them: the project, the environment, their commands."""
+"""The environment variables and the commands of the stack's processes."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-import connect_worker
 from connect_worker.devtools.embedded_redis import HOST
 from connect_worker.domain.states import RequestKind
-from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.discovery import find_automations, parted
 
-PROCESSORS = (
-    "examples.purchases",
-    "examples.resellers",
-    "examples.usage_reports",
-    "examples.usage_reviews",
+#: The package that has the demo's processors, and its modules.
+EXAMPLES = "examples"
+PROCESSORS = tuple(
+    f"{EXAMPLES}.{module}"
+    for module in ("purchases", "resellers", "usage_reports", "usage_reviews")
 )
 
-#: The sandbox's options that say how many requests it has.
+#: The sandbox's options for the number of requests of each kind.
 _COUNTS = {
     RequestKind.FULFILLMENT: "--fulfillment",
     RequestKind.TIER_CONFIG: "--tier-config",
@@ -32,75 +29,71 @@ _COUNTS = {
     RequestKind.USAGE: "--listings",
 }
 
-#: Of the user's environment: settings of a real account, of Celery and of Flower.
-_FOREIGN = ("CONNECT_", "CELERY_", "FLOWER_", "VENDOR_URL")
+#: Variables that the processes do not inherit: settings of a real account, of Celery, of Flower.
+_NOT_INHERITED = ("CONNECT_", "CELERY_", "FLOWER_", "VENDOR_URL")
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """What the sandbox says in its ready file."""
+class SandboxAddress:
+    """Where a sandbox listens, and the key of its vendor's account."""
 
     url: str
     api_url: str
     api_key: str
 
 
-def read_ready(ready_file: Path) -> Ready:
-    """Read what a sandbox has written once it listens."""
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """What a sandbox contains when it starts; port 0 takes a free one."""
+
+    port: int = 0
+    #: How many requests are pending, over all kinds.
+    requests: int = 0
+    seed: int = 1
+    latency_ms: float = 0.0
+    #: Kinds that have no requests.
+    without: tuple[RequestKind, ...] = ()
+
+
+def read_address(ready_file: Path) -> SandboxAddress:
+    """Read the file that a sandbox writes as soon as it listens."""
     document = json.loads(ready_file.read_text())
-    return Ready(document["url"], document["api_url"], document["api_key"])
+    return SandboxAddress(document["url"], document["api_url"], document["api_key"])
 
 
 def find_root() -> Path:
-    """Return the project's folder: the one that holds `tasks/` and `celeryconfig.py`.
+    """Return the folder that holds `examples/`: the clone, or the wheel's copy of it.
 
     Raises:
-        ClickException: It is neither the working directory nor where this package lies.
+        ClickException: There is none.
     """
-    candidates = (Path.cwd(), Path(connect_worker.__file__).resolve().parent.parent)
-    for folder in candidates:
-        if (folder / "tasks").is_dir() and (folder / "celeryconfig.py").is_file():
+    # pyproject.toml puts the copy there.
+    folders = (Path(__file__).parent / "bundled", Path(__file__).parents[2])
+    for folder in folders:
+        if (folder / "examples" / "purchases.py").is_file():
             return folder
     raise click.ClickException(
-        "The demo runs in the project's folder, the one with tasks/ and celeryconfig.py: "
-        f"change into it (this is {candidates[0]})."
+        f"The processors of the demo are missing: there is no examples/ in {folders[0]} or "
+        f"{folders[1]}. Install connect-worker again."
     )
-
-
-def absolute(processors: Iterable[str]) -> tuple[str, ...]:
-    """Return modules as they are, and paths so that they are found from any directory."""
-    parts = (parted(processor.strip()) for processor in processors)
-    return tuple(
-        (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
-        for name, only in parts
-    )
-
-
-def kinds_without(processors: Sequence[str]) -> list[RequestKind]:
-    """Return the kinds that none of these processors is for; all have one when none is named.
-
-    Raises:
-        ClickException: A module can't be imported.
-    """
-    if not processors:
-        return []
-    try:
-        found = {automation.kind for automation in find_automations(processors)}
-    except RegistrationError as error:
-        raise click.ClickException(str(error).removeprefix("CONNECT_PROCESSORS: ")) from error
-    return [kind for kind in RequestKind if kind not in found]
 
 
 def base_environment(root: Path, directory: Path, *modules: Path) -> dict[str, str]:
-    """Return the user's environment without what belongs to another account.
+    """Return the user's environment without the settings of any account.
 
-    The processes work in a directory of their own, so that no `.env` and no `flowerconfig.py` of
-    the project's folder reaches them either; they find its modules, and those in the folders
-    `modules`, by PYTHONPATH.
+    The processes run in a directory of their own, so they read neither the `.env` nor the
+    `flowerconfig.py` of the project's folder. PYTHONPATH leads them to the project's modules.
+
+    Args:
+        root: The project's folder.
+        directory: The working directory of the processes.
+        modules: More folders with modules; these are searched first.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
+    }
     paths = [*map(str, modules), str(root), *filter(None, [kept.get("PYTHONPATH")])]
-    # What is on this machine is not behind a proxy.
+    # All servers are on this machine: a proxy can't reach them.
     hosts = [HOST, *filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy")])]
     no_proxy = ",".join(hosts)
     return kept | {
@@ -108,66 +101,55 @@ def base_environment(root: Path, directory: Path, *modules: Path) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        # Flower looks for its configuration here.
+        # Flower looks for its configuration file here.
         "PWD": str(directory),
     }
 
 
 def worker_environment(
-    base: Mapping[str, str], *, redis_url: str, ready: Ready, processors: Sequence[str] = PROCESSORS
+    base: Mapping[str, str],
+    *,
+    redis_url: str,
+    sandbox: SandboxAddress,
+    processors: Sequence[str] = PROCESSORS,
 ) -> dict[str, str]:
-    """Return the environment of beat, the workers and Flower: the sandbox's account, in a hurry."""
+    """Return the environment of beat, workers and Flower for the sandbox's account.
+
+    The intervals are short: a person or a test waits for the result.
+    """
     return {
         **base,
-        "CONNECT_API_URL": ready.api_url,
-        "CONNECT_API_KEY": ready.api_key,
+        "CONNECT_API_URL": sandbox.api_url,
+        "CONNECT_API_KEY": sandbox.api_key,
         "CONNECT_REDIS_URL": redis_url,
         "CONNECT_PROCESSORS": ",".join(processors),
         "CONNECT_POLL_SECONDS": "2",
         "CONNECT_SWEEP_SECONDS": "1",
         "CONNECT_RETRY_BASE_SECONDS": "1",
-        # A worker that somebody kills to see what happens is missed after this time.
+        # After a worker is killed, others take over its requests when its leases expire.
         "CONNECT_LEASE_SECONDS": "15",
-        # Its files are read by people: when something fails, their last lines are shown.
+        # People read these logs: the last lines are shown when something fails.
         "CONNECT_LOG_FORMAT": "text",
-        "VENDOR_URL": f"{ready.url}/vendor",
-        # Flower shows its API's GETs to everybody on this machine; `--read-only` refuses the rest.
+        "VENDOR_URL": f"{sandbox.url}/vendor",
+        # Flower answers GETs of its API without a password; `--read-only` refuses the rest.
         "FLOWER_UNAUTHENTICATED_API": "true",
     }
 
 
-def sandbox_command(
-    *,
-    port: int,
-    requests: int,
-    seed: int,
-    latency_ms: float,
-    ready_file: Path,
-    without: Iterable[RequestKind] = (),
-) -> list[str]:
-    """Return the command that starts the sandbox, with no requests of some kinds."""
-    options = {
-        "--port": port,
-        "--requests": requests,
-        "--seed": seed,
-        "--latency-ms": latency_ms,
+def sandbox_command(options: SandboxOptions, ready_file: Path) -> list[str]:
+    """Return the command that starts the sandbox."""
+    values = {
+        "--port": options.port,
+        "--requests": options.requests,
+        "--seed": options.seed,
+        "--latency-ms": options.latency_ms,
         "--ready-file": ready_file,
-        **dict.fromkeys((_COUNTS[kind] for kind in without), 0),
+        **dict.fromkeys((_COUNTS[kind] for kind in options.without), 0),
     }
-    words = (str(word) for option in options.items() for word in option)
+    words = (str(word) for value in values.items() for word in value)
     return [sys.executable, "-m", "connect_worker.sandbox", *words]
 
 
-def celery_command(*words: str) -> Sequence[str]:
-    """Return a command of the project's Celery application."""
-    return [sys.executable, "-m", "celery", "-A", "tasks", *words]
-
-
-def worker_command(*, number: int, concurrency: int) -> Sequence[str]:
-    """Return the command that starts a worker with a name of its own."""
-    return celery_command("worker", "-n", f"demo{number}@%h", "-c", str(concurrency), "-l", "info")
-
-
-def flower_command(port: int) -> Sequence[str]:
-    """Return the command that starts Flower for this machine only."""
-    return celery_command("flower", f"--address={HOST}", f"--port={port}", "--read-only=True")
+def celery_command(*words: str) -> list[str]:
+    """Return a command of the project's Celery application, without Celery's banner."""
+    return [sys.executable, "-m", "celery", "-A", "connect_worker", "--quiet", *words]

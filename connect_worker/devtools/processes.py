@@ -1,4 +1,9 @@
-"""The processes that a program starts, and their end: all of them, in order, whatever happens."""
+"""Supervises the processes of a program: starts them, waits for them, and ends all of them.
+
+`until` is the one loop that waits. `Processes` ends what it started, the last one first, also when
+the program fails or is killed. `StopSignals` turns Ctrl-C and SIGTERM into an exception at a safe
+place.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +19,76 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 from connect_worker.devtools import watchdog
 
-# The signals that ask a program to stop, noted instead of obeyed at once.
+T = TypeVar("T")
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Between two checks of a condition.
+CHECK_SECONDS = 0.02
+#: How long a process may take to start on a busy machine.
+START_SECONDS = 60.0
 
 
-class Interrupted(Exception):  # noqa: N818 - a person's wish, not a fault
+class ProcessError(RuntimeError):
+    """A process did not start in time, or ended by itself; the message shows the end of its log."""
+
+
+def until(
+    condition: Callable[[], T | None],
+    *,
+    seconds: float,
+    otherwise: Callable[[], Exception],
+    wait: Callable[[float], None] = time.sleep,
+) -> T:
+    """Wait until a condition holds and return its value.
+
+    Args:
+        condition: Called every few milliseconds; holds when its value is true. It may raise an
+            exception when waiting is pointless.
+        seconds: How long to wait at most.
+        otherwise: Makes the exception to raise after that time.
+        wait: Lets the time between two attempts pass.
+    """
+    give_up = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > give_up:
+            raise otherwise()
+        wait(CHECK_SECONDS)
+    return value
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(Exception):  # noqa: N818 - a request to stop is not an error
     """A person or the system asked the program to stop."""
 
 
 class StopSignals:
-    """Notes Ctrl-C, SIGTERM and a lost terminal while the block runs; the main thread's only.
+    """Records Ctrl-C, SIGTERM and a lost terminal while the block runs; for the main thread only.
 
-    What runs is never torn apart in the middle: it asks, or waits here, and stops when it is ready.
+    A signal interrupts no code. The program calls `wait` or `check` where it can stop.
     """
 
     def __init__(self) -> None:
         #: The first signal that came, or 0.
         self.first = 0
-        #: How many came: a person who presses Ctrl-C again is in a hurry.
+        #: How many came: a second Ctrl-C means that the processes are to be killed.
         self.count = 0
-        self._former: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._awake, write_end = os.pipe()
-        os.set_blocking(self._awake, False)
+        self._read_end, write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
         os.set_blocking(write_end, False)
-        # Python writes a byte here when a signal arrives: it ends a wait without a race.
-        self._former_fd = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in ASKING:
-            # `nohup` means that the end of the terminal is not the end of the program.
+        # Python writes a byte here when a signal arrives. The byte ends `wait` without a race.
+        self._previous_fd = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            # Under `nohup` the program goes on after its terminal is closed.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                self._former[number] = signal.signal(number, self._note)
+                self._previous[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
@@ -58,28 +97,28 @@ class StopSignals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        write_end = signal.set_wakeup_fd(self._former_fd)
+        write_end = signal.set_wakeup_fd(self._previous_fd)
         os.close(write_end)
-        os.close(self._awake)
+        os.close(self._read_end)
 
     def wait(self, seconds: float) -> None:
-        """Let the time pass.
+        """Wait, at most until a signal arrives.
 
         Raises:
-            Interrupted: A signal came, now or before.
+            Interrupted: A signal arrived, now or before.
         """
         self.check()
-        select.select([self._awake], [], [], seconds)
+        select.select([self._read_end], [], [], seconds)
         self.check()
 
     def check(self) -> None:
-        """Raise `Interrupted` when a signal came."""
+        """Raise `Interrupted` when a signal has arrived."""
         if self.first:
             raise Interrupted(signal.Signals(self.first).name)
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _record(self, number: int, _frame: FrameType | None) -> None:
         self.first = self.first or number
         self.count += 1
 
@@ -89,15 +128,15 @@ _LOG_LINES = 6
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One process, the first of a group of its own."""
+    """One process, the leader of its own process group."""
 
-    #: What it is for; children of one role end together.
+    #: What it does, such as `worker`; the children of one role are stopped together.
     role: str
-    #: For people, such as `worker 1`; names its log too.
+    #: Its name for people and for the log file, such as `worker 1`.
     name: str
     process: subprocess.Popen[bytes]
     log: Path
-    #: How long it may take to end by itself once asked to.
+    #: How long it may take to end after SIGTERM, before it is killed.
     grace_seconds: float
 
     @property
@@ -107,26 +146,46 @@ class Child:
 
     @property
     def last_lines(self) -> str:
-        """What it logged last."""
+        """The last lines of its log."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return "\n".join(lines[-_LOG_LINES:])
 
+    def error(self, problem: str) -> ProcessError:
+        """Return an error with a problem of this process and the end of its log."""
+        return ProcessError(
+            f"The {self.name} {problem}; the end of its log, {self.log}:\n{self.last_lines}"
+        )
+
+    def end_error(self) -> ProcessError:
+        """Return the error of a process that ended although nothing stopped it."""
+        status = self.status or 0
+        manner = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return self.error(f"ended by itself ({manner})")
+
 
 class Processes:
-    """Starts processes and ends them when the block does, the last one first.
+    """Starts processes, and stops them at the end of the block, the last one first.
 
-    Each one leads a session of its own: the terminal's Ctrl-C reaches only this program, which
-    then stops them in their order. Should this program be killed, a watchdog kills them.
+    Each process leads its own session. So the terminal's Ctrl-C reaches only this program, which
+    then stops the processes in order. If this program is killed, the watchdog kills the processes.
 
     Args:
-        directory: Their working directory, where each has its log.
-        in_hurry: Asked while they end; they are killed once it says True.
+        directory: The working directory of the processes; has a log file for each.
+        in_hurry: Called while the processes end; they are killed as soon as it returns True.
+        wait: Lets time pass while a process starts; `StopSignals.wait` makes it interruptible.
     """
 
-    def __init__(self, directory: Path, *, in_hurry: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        in_hurry: Callable[[], bool] = lambda: False,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.directory = directory
         self.children: list[Child] = []
         self._in_hurry = in_hurry
+        self._wait = wait
 
     def __enter__(self) -> Self:
         self._watchdog = subprocess.Popen(  # noqa: S603 - this project's own file
@@ -159,14 +218,14 @@ class Processes:
         number: int | None = None,
         grace_seconds: float = 5.0,
     ) -> Child:
-        """Start a process; its output goes to `<role>.log`, or `<role>-<number>.log`."""
+        """Start a process; its output goes to `<role>.log` or `<role>-<number>.log`."""
         name = role if number is None else f"{role} {number}"
         log = self.directory / f"{name.replace(' ', '-').lower()}.log"
         with log.open("wb") as output:
             pipe = self._pipe().fileno()
-            announcing = [sys.executable, "-I", "-S", watchdog.__file__, str(pipe)]
+            wrapper = [sys.executable, "-I", "-S", watchdog.__file__, str(pipe)]
             process = subprocess.Popen(  # noqa: S603 - commands are made by this program
-                [*announcing, *command],
+                [*wrapper, *command],
                 pass_fds=(pipe,),
                 cwd=self.directory,
                 env=dict(environment),
@@ -179,15 +238,48 @@ class Processes:
         self.children.append(child)
         return child
 
+    def until_ready(
+        self, child: Child, is_ready: Callable[[], bool], *, seconds: float = START_SECONDS
+    ) -> None:
+        """Wait until a process is ready.
+
+        Raises:
+            ProcessError: It ended or took too long, or a process other than a worker ended.
+        """
+
+        def condition() -> bool:
+            if child in self.require_running(may_end="worker"):
+                raise child.end_error()
+            return is_ready()
+
+        until(
+            condition,
+            seconds=seconds,
+            otherwise=lambda: child.error(f"did not answer for {seconds:.0f} seconds"),
+            wait=self._wait,
+        )
+
+    def require_running(self, *, may_end: str = "") -> list[Child]:
+        """Return the processes of the role `may_end` that ended.
+
+        Raises:
+            ProcessError: A process of another role ended.
+        """
+        ended = [child for child in self.children if child.status is not None]
+        for child in ended:
+            if child.role != may_end:
+                raise child.end_error()
+        return ended
+
     def end(self, child: Child) -> None:
-        """End one of them."""
+        """Stop one process."""
         self._stop([child])
         self.children.remove(child)
 
     def stop(self) -> None:
-        """End all: the role started last first, its children together."""
-        for _, row in groupby(reversed(self.children), key=lambda child: child.role):
-            self._stop(list(row))
+        """Stop all processes: the role that was started last first, its processes together."""
+        for _, of_role in groupby(reversed(self.children), key=lambda child: child.role):
+            self._stop(list(of_role))
         self.children.clear()
 
     def _stop(self, children: list[Child]) -> None:
@@ -200,18 +292,18 @@ class Processes:
                 break
             time.sleep(0.02)
         for child in children:
-            # The rest of its group too: a worker that was killed leaves its pool behind.
+            # The whole group: a worker that was killed leaves the processes of its pool behind.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()
-            self._tell(f"-{child.process.pid}")
+            self._send_watchdog(f"-{child.process.pid}")
 
-    def _tell(self, line: str) -> None:
-        # Without a watchdog the program still ends its processes itself.
+    def _send_watchdog(self, line: str) -> None:
+        # If the watchdog is gone, the program still stops its processes itself.
         with suppress(BrokenPipeError):
             self._pipe().write(line + "\n")
 
     def _pipe(self) -> IO[str]:
         pipe = self._watchdog.stdin
-        assert pipe is not None  # noqa: S101 - it was asked for
+        assert pipe is not None  # noqa: S101 - opened as a pipe
         return pipe

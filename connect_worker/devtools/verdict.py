@@ -1,4 +1,7 @@
-"""Whether every request was resolved exactly once, judged by the sandbox's report."""
+"""The progress of the demo, and its verdict: was every request decided exactly once?
+
+The sandbox's report decides, not the worker's own ledger.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,16 @@ from rich.table import Table
 from connect_worker.domain.states import RequestKind
 from connect_worker.operations.status import KindCounts
 
-# How far the demo is: what the ledger counts, and whether anything is left to do.
+JSON = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """All kinds at one moment, as the ledger has them and as the sandbox has them."""
+class DemoProgress:
+    """The requests of all kinds at one moment, in the ledger and in the sandbox."""
 
+    #: Counts of the ledger.
     rows: Mapping[RequestKind, KindCounts]
-    #: What is to be resolved yet, by kind; seen in the sandbox, after the ledger was read.
+    #: Requests that still wait for a decision; read from the sandbox, after the ledger.
     open_requests: Mapping[RequestKind, int]
 
     @property
@@ -32,30 +36,29 @@ class Tally:
         return sum(self.rows.values(), KindCounts())
 
     @property
-    def left(self) -> int:
-        """How many are to be resolved yet, parked ones included."""
+    def open_count(self) -> int:
+        """How many requests still wait for a decision, parked ones included."""
         return sum(self.open_requests.values())
 
     @property
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing more will happen: the ledger is idle, and what is still open is parked.
 
-        The ledger is read first: a report that it has as settled has put its file into the sandbox.
+        The ledger is read before the sandbox: a usage report that the ledger has as completed has
+        already created its usage file, which is a request of its own, in the sandbox.
         """
         return not self.total.active and all(
             count <= self.rows[kind].parked for kind, count in self.open_requests.items()
         )
 
 
-JSON = Any
-
-#: The statuses in which a request is seeded, or created, for the vendor to act on.
+#: The first statuses of requests that the vendor has to decide.
 _WAITING = frozenset({"pending", "ready", "draft", "listed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a request was not resolved exactly once."""
+    """Why a request was not decided exactly once."""
 
     kind: str
     request_id: str
@@ -64,30 +67,30 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the sandbox saw of all requests that waited for the vendor, by kind."""
+    """What the sandbox reports, by kind."""
 
+    #: How many requests waited for the vendor.
     requests: Mapping[str, int]
-    #: How often it accepted each action: approve, inquire, … and, of listings, upload.
+    #: How often the sandbox accepted each action: approve, inquire, … and upload for listings.
     accepted: Mapping[str, Mapping[str, int]]
     problems: tuple[Problem, ...]
 
     @property
     def total(self) -> int:
-        """How many requests waited."""
+        """How many requests waited for the vendor."""
         return sum(self.requests.values())
 
-    def unresolved(self, kind: str | None = None) -> int:
-        """How many were not resolved exactly once; of one kind, or of all."""
-        found = {problem.request_id for problem in self.problems if kind in (None, problem.kind)}
-        return len(found)
+    def violations(self, kind: str | None = None) -> int:
+        """How many requests were not decided exactly once, of one kind or of all."""
+        return len({item.request_id for item in self.problems if kind in (None, item.kind)})
 
 
 def judge(report: JSON, *, parked: Mapping[str, str]) -> Verdict:
     """Judge the document of `/sandbox/report`.
 
     Args:
-        report: `requests` by id, each with the outcomes that the sandbox accepted and refused.
-        parked: The worker's parked requests and their errors: the reason for what is missing.
+        report: `requests` by id, each with the actions that the sandbox accepted and refused.
+        parked: The errors of the parked requests in the ledger, by id.
     """
     entries = list(report["requests"].values())
     bought = {entry["product"] for entry in entries if entry["kind"] == "fulfillment"}
@@ -105,9 +108,9 @@ def judge(report: JSON, *, parked: Mapping[str, str]) -> Verdict:
 
 
 def still_open(summary: JSON) -> dict[str, int]:
-    """Count per kind, from the report's totals, what still waits for the vendor.
+    """Count by kind, from the report's totals, the requests that still wait for the vendor.
 
-    Listings are missing: they stay listed, whether their usage was reported or not.
+    Listings are left out: they stay listed, whether their usage was reported or not.
     """
     return {
         kind: totals["status"].get("pending" if kind != "usage-file" else "ready", 0)
@@ -124,31 +127,32 @@ def _reasons(entry: JSON, bought: set[str], parked: str | None) -> Iterator[str]
     else:
         yield from _outcome_reasons(entry)
     for refusal in entry["refused"]:
-        yield f"Connect refused its {refusal['action']} with {refusal['status']}"
+        yield f"Connect refused {refusal['action']} with status {refusal['status']}"
     if entry["vendor"]["effects"] > 1:
-        yield f"the vendor has {entry['vendor']['effects']} tenants for it"
+        yield f"the vendor's system created {entry['vendor']['effects']} tenants"
 
 
 def _outcome_reasons(entry: JSON) -> Iterator[str]:
     actions = [outcome["action"] for outcome in entry["accepted"]]
-    due = 1 if entry["initial_status"] in _WAITING else 0
-    if len(actions) > due:
-        yield f"{len(actions)} outcomes where {due} was due: {', '.join(actions)}"
-    elif len(actions) < due:
-        yield f"no outcome, it is {entry['status']}"
+    expected = 1 if entry["initial_status"] in _WAITING else 0
+    if len(actions) > expected:
+        decisions = "1 decision" if len(actions) == 1 else f"{len(actions)} decisions"
+        yield f"{decisions} instead of {expected}: {', '.join(actions)}"
+    elif len(actions) < expected:
+        yield f"no decision, its status is {entry['status']}"
 
 
 def _report_reasons(entry: JSON, *, has_assets: bool) -> Iterator[str]:
-    """A listing is resolved by one file uploaded once; by none where nobody bought its product."""
+    """A listing needs one usage file, uploaded once; none if its product has no assets."""
     files = entry["usage_files"]
     if len(files) > 1 or (has_assets and not files):
-        yield f"{len(files)} usage files where 1 was due"
+        yield f"{len(files)} usage files instead of 1"
     for file in files:
         if file["uploads"] != 1:
-            yield f"its usage file {file['id']} was uploaded {file['uploads']} times"
+            yield f"usage file {file['id']} was uploaded {file['uploads']} times"
         elif file["records_invalid"]:
             bad = f"{file['records_invalid']} of {file['records']}"
-            yield f"{bad} records of its usage file {file['id']} are invalid"
+            yield f"{bad} records of usage file {file['id']} are invalid"
 
 
 def _accepted(entries: list[JSON], kind: str) -> Mapping[str, int]:
@@ -160,49 +164,49 @@ def _accepted(entries: list[JSON], kind: str) -> Mapping[str, int]:
     return +counts
 
 
-# What is said when the demo has ended, and the exit status that says the same to a program.
+# How the demo ends: a sentence for people, and an exit status for programs.
 
 _SHOWN_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """A signal ended it."""
+class DemoStop:
+    """A signal ended the demo."""
 
     signal: int
-    #: Whether it was to end by itself, and so did not get there.
+    #: Whether it came before the demo had ended by itself, as it was to.
     is_early: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """It ended by itself, and the sandbox was asked what happened."""
+class DemoResult:
+    """The demo ended by itself, and the sandbox reported what happened."""
 
     verdict: Verdict
     worked_seconds: float
     per_second: float
-    #: The time limit that it ran into; None when nothing was left to do.
+    #: The time limit that was reached; None when nothing was left to do.
     timeout_seconds: float | None = None
 
 
-Ending = Stopped | Judged
+DemoEnd = DemoStop | DemoResult
 
 
-def conclude(ending: Ending, *, directory: Path, console: Console) -> int:
-    """Say how it ended; return the exit status, 0 only for an end as it should be."""
-    if isinstance(ending, Stopped):
-        console.print("Stopped; no process is left.")
-        return 128 + ending.signal if ending.is_early else 0
-    verdict = ending.verdict
+def conclude(end: DemoEnd, *, directory: Path, console: Console) -> int:
+    """Print how the demo ended; return its exit status, 0 only for success."""
+    if isinstance(end, DemoStop):
+        console.print("Stopped; no process is left running.")
+        return 128 + end.signal if end.is_early else 0
+    verdict = end.verdict
     console.print(_table(verdict))
-    if verdict.problems or ending.timeout_seconds is not None:
-        for line in _complaint(ending):
+    if verdict.problems or end.timeout_seconds is not None:
+        for line in _failure(end):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
         console.print(f"The logs are in {directory}", soft_wrap=True, highlight=False)
         return 1
     console.print(
-        f"[bold green]Every request was resolved exactly once[/], says the sandbox: "
-        f"{verdict.total} in {ending.worked_seconds:.1f} s, {ending.per_second:.0f} a second.",
+        f"[bold green]Every request was decided exactly once[/], the sandbox reports: "
+        f"{verdict.total} in {end.worked_seconds:.1f} s, {end.per_second:.0f} per second.",
         soft_wrap=True,
         highlight=False,
     )
@@ -213,23 +217,24 @@ def _table(verdict: Verdict) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Kind", style="bold")
     table.add_column("Requests", justify="right")
-    table.add_column("Resolved once", justify="right")
+    table.add_column("Decided once", justify="right")
     table.add_column("Accepted by the sandbox")
     for kind, accepted in verdict.accepted.items():
         requests = verdict.requests.get(kind, 0)
         shown = "  ".join(f"{action} {count}" for action, count in sorted(accepted.items()))
-        table.add_row(kind, str(requests), str(requests - verdict.unresolved(kind)), shown)
+        table.add_row(kind, str(requests), str(requests - verdict.violations(kind)), shown)
     return table
 
 
-def _complaint(ending: Judged) -> list[str]:
-    verdict = ending.verdict
+def _failure(end: DemoResult) -> list[str]:
+    verdict = end.verdict
     lines = []
-    if ending.timeout_seconds is not None:
-        lines.append(f"The time limit of {ending.timeout_seconds:g} seconds is over.")
-    lines.append(
-        f"{verdict.unresolved()} of {verdict.total} requests were not resolved exactly once:"
-    )
+    if end.timeout_seconds is not None:
+        lines.append(f"The time limit of {end.timeout_seconds:g} seconds is over.")
+    if verdict.problems:
+        lines.append(
+            f"{verdict.violations()} of {verdict.total} requests were not decided exactly once:"
+        )
     shown = verdict.problems[:_SHOWN_PROBLEMS]
     lines += [f"  {problem.request_id}: {problem.reason}" for problem in shown]
     if rest := len(verdict.problems) - len(shown):

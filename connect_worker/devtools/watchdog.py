@@ -1,11 +1,13 @@
-"""Ends the process groups of a program that is gone without having ended them itself.
+"""Kills the processes of a program that died without stopping them.
 
-Started by path, with nothing but the standard library. Reads one line per group from standard
-input: `+PGID` when a group begins, `-PGID` when it has ended. The pipe closes when the program
-at its other end dies, however it dies; what is left then is killed.
+`processes.py` runs this file by its path, in isolated mode. So it imports nothing but the standard
+library. It reads one line for each process group from standard input: `+PGID` when a group starts,
+`-PGID` when it has ended. The pipe closes when the program at its other end dies, for whatever
+reason. Then the groups that are left are killed.
 
-Started with `FD COMMAND …` it is a process of the program's: it announces itself at the pipe before
-it becomes the command. The program could be killed before it did that for a process it has started.
+Run as `watchdog.py FD COMMAND …`, it writes the `+PGID` of its own process to the pipe FD and then
+becomes the command. The program could not do this as safely: it may be killed between the start of
+a process and the line about it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import NoReturn
 
 
 def groups_left(lines: Iterable[str]) -> list[int]:
-    """Read until the end; return the groups that began and did not end, in their order."""
+    """Read until the end; return the groups that started and did not end, in their order."""
     groups: dict[int, None] = {}
     for line in lines:
         sign, group = line[:1], int(line[1:])
@@ -31,7 +33,7 @@ def groups_left(lines: Iterable[str]) -> list[int]:
 
 
 def announce(pipe: int, command: list[str]) -> NoReturn:
-    """Tell the watchdog of this process, then become the command; the pid stays."""
+    """Report this process to the watchdog, then become the command; the pid stays the same."""
     os.write(pipe, f"+{os.getpid()}\n".encode())
     os.close(pipe)
     os.execvp(command[0], command)  # noqa: S606 - the command is the program's own

@@ -93,7 +93,7 @@ def bucket_of(seconds: float) -> str:
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 
 #: What is counted together: all that took as long as this, in milliseconds, and longer than the
-#: bound before. `ledger/lua/_prelude.lua` has the same. Longer ones count under infinity.
+#: bound before; the Lua scripts get the same. Longer ones count under infinity.
 BOUNDS_MS: Final = (
     *(10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
     *(_MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE),

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -165,23 +165,33 @@ class Claim:
     snoozed_since: float = 0.0
 
 
-class ClaimDenied(StrEnum):
-    """Why a claim was not given; each is normal and ends the job quietly."""
+class ClaimDenied(Enum):
+    """Why a claim was not given; each is normal and ends the job quietly.
+
+    The value is what `claim.lua` answers; `str` gives it in words, for people.
+
+    Examples:
+        >>> str(ClaimDenied.NOT_DUE)
+        'not due'
+    """
 
     #: The ledger does not know the request (it was flushed); the next poll finds it again.
     UNKNOWN = "unknown"
     #: Another worker holds it under a lease, or died and no sweep has seen it yet.
     BUSY = "busy"
     #: It waits for its time.
-    NOT_DUE = "not due"
+    NOT_DUE = "not_due"
     #: The cycle has ended, or waits for a person.
     ENDED = "ended"
-    #: The account is paused (429, a refused key, Connect down).
-    BREAKER_OPEN = "breaker open"
-    #: As many as its automation allows are inside the processor; it is in line.
-    CONCURRENCY_LIMIT = "concurrency limit"
-    #: A person holds its processor back; `resume` wakes it.
+    #: The account's circuit breaker is open (429, a refused key, Connect down).
+    BREAKER_OPEN = "breaker_open"
+    #: All slots of its concurrency limit are taken; it waits in the slot queue.
+    CONCURRENCY_LIMIT = "concurrency_limit"
+    #: An operator paused its processor; `resume` makes the request due.
     OPERATOR_PAUSE = "paused"
+
+    def __str__(self) -> str:
+        return self.value.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from connect_worker.domain.secrets import given_passwords, values_in, without_pa
 from connect_worker.domain.states import JSON, Claim, RequestKey
 from connect_worker.engine.deadline import Deadline
 from connect_worker.engine.lease import Lease
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import RequestRecords
 from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
 from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
@@ -58,7 +58,7 @@ class Job:
     never runs them again. Every write is refused once the lease is lost.
     """
 
-    def __init__(self, *, ledger: Ledger, claim: Claim, pulse: Lease, key: str) -> None:
+    def __init__(self, *, ledger: RequestRecords, claim: Claim, pulse: Lease, key: str) -> None:
         self.claim = claim
         #: The cycle's idempotency key.
         self.key = key

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from connect_worker.domain.states import Claim
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import RequestRecords
 from connect_worker.exceptions import LeaseLost, LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 
@@ -20,7 +20,7 @@ RENEWALS_PER_LEASE = 3
 class Lease:
     """One job's view of its own lease."""
 
-    def __init__(self, ledger: Ledger, claim: Claim) -> None:
+    def __init__(self, ledger: RequestRecords, claim: Claim) -> None:
         self.claim = claim
         self.lost = False
         self._ledger = ledger
@@ -62,7 +62,7 @@ class Lease:
 class LeaseKeeper:
     """One thread that renews all leases of this process; started with the first job."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: RequestRecords) -> None:
         self._ledger = ledger
         self._pulses: dict[str, Lease] = {}
         self._changed = threading.Condition()

@@ -16,7 +16,7 @@ from typing import Final
 
 from connect_worker.domain.states import RateLimitResult
 from connect_worker.engine.lease import Lease
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import CircuitBreaker
 from connect_worker.exceptions import AccountPaused
 
 #: How long what the ledger said of the pause is taken to be true. Another worker's pause is noticed
@@ -99,7 +99,7 @@ class RateLimiter:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: CircuitBreaker,
         pause: BreakerCache,
         *,
         calls_per_second: float | None = None,

@@ -1,4 +1,4 @@
-"""Whether a Redis can be trusted with the ledger, or with messages; asked once at start."""
+"""Checks, made once at start, whether a Redis is safe for the ledger or for messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 import redis
 
-from connect_worker.ledger.scripts import translated
+from connect_worker.ledger.scripts import translate_redis_errors
 
 MIN_VERSION = (6, 2)
 MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
@@ -20,19 +20,19 @@ MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
 class Finding:
     """One thing that is wrong with a Redis."""
 
-    #: `refuse`: the ledger would lose cycles, do not start. `warn`: say it and go on.
+    #: `refuse`: the ledger would lose cycles, do not start. `warn`: report it and go on.
     level: Literal["refuse", "warn"]
     #: What is wrong, and the remedy.
     message: str
 
 
-def inspect(client: redis.Redis, *, clock: Callable[[], float] = time.time) -> list[Finding]:
-    """Return what is wrong with a Redis as a ledger's home; empty when nothing is.
+def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) -> list[Finding]:
+    """Return what is wrong with a Redis that holds a ledger; empty when nothing is.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
-    with translated():
+    with translate_redis_errors():
         info = cast("Mapping[str, object]", client.info())
         seconds, microseconds = client.time()
     findings = [check_version(info), _role(info)]
@@ -54,7 +54,7 @@ def name_server(client: redis.Redis) -> str:
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
-    with translated():
+    with translate_redis_errors():
         info = cast("Mapping[str, object]", client.info("server"))
     redis_version = f"Redis {info.get('redis_version', 'of unknown version')}"
     if "valkey_version" in info:
@@ -62,15 +62,15 @@ def name_server(client: redis.Redis) -> str:
     return redis_version
 
 
-def inspect_broker(client: redis.Redis) -> list[Finding]:
-    """Return what is wrong with a Redis that has the messages and not the ledger.
+def check_broker(client: redis.Redis) -> list[Finding]:
+    """Return what is wrong with a Redis that holds the messages and not the ledger.
 
-    Nothing there is a reason to refuse it: a lost message costs its request a delay, no more.
+    Nothing is a reason to refuse it: a lost message only delays its request.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
-    with translated():
+    with translate_redis_errors():
         info = cast("Mapping[str, object]", client.info("memory"))
     policy = info.get("maxmemory_policy", "noeviction")
     if policy == "noeviction":
@@ -79,7 +79,7 @@ def inspect_broker(client: redis.Redis) -> list[Finding]:
         Finding(
             "warn",
             f"the broker's maxmemory-policy is {policy}, it may drop messages, and their requests "
-            "wait until a sweep sends others: set it to noeviction",
+            "wait until a sweep sends new ones: set it to noeviction",
         )
     ]
 
@@ -91,13 +91,13 @@ def _settings(client: redis.Redis) -> Mapping[str, str]:
         for name in ("maxmemory-policy", "appendonly", "save"):
             merged |= cast("dict[str, str]", client.config_get(name))
     except redis.ConnectionError:
-        with translated():
+        with translate_redis_errors():
             raise
     return merged
 
 
 def check_version(info: Mapping[str, object]) -> Finding | None:
-    """Refuse what is older than the commands that the scripts use."""
+    """Refuse a server that lacks commands of the scripts."""
     # Valkey says 7.2.4 here, the Redis it is compatible with.
     version = str(info.get("redis_version", ""))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= MIN_VERSION:
@@ -110,7 +110,7 @@ def check_version(info: Mapping[str, object]) -> Finding | None:
 def _role(info: Mapping[str, object]) -> Finding | None:
     if info.get("role") != "slave":
         return None
-    # A replica may be writable; what is written to it is lost with the next synchronisation.
+    # A replica may be writable; what is written to it is lost with the next synchronization.
     return Finding("refuse", "this Redis is a replica: point the Redis URL at its primary")
 
 
@@ -147,5 +147,5 @@ def _clock(difference_seconds: float) -> Finding | None:
     return Finding(
         "warn",
         f"this machine's clock differs from Redis's by {difference_seconds:+.0f} s: "
-        "synchronise both (NTP)",
+        "synchronize both (NTP)",
     )

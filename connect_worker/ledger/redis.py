@@ -1,37 +1,31 @@
 """The ledger in Redis: each method is one Lua script, or one read.
 
-What a method promises is said in `connect_worker.engine.ports.Ledger`; how it is stored, in
-`lua/_prelude.lua`. Safe to share between threads, and over a fork.
+`connect_worker.engine.ports` says what a method promises, and `lua/_prelude.lua` how it is stored.
+Safe to share between threads, and over a fork.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final, Self, TypeVar
-from uuid import uuid4
+from typing import Self, TypeVar
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from connect_worker.domain.kinds import ChangeHint, HintResult
-from connect_worker.domain.metrics import MetricBuffer, NullMetricBuffer
+from connect_worker.domain.metrics import MetricBuffer
 from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
     NO_BACKLOG,
     NO_LIMITS,
     Backlog,
-    BreakerState,
     Claim,
     ClaimDenied,
     DueBatch,
     Limits,
     Pause,
     PendingRequest,
-    PollReport,
-    RateLimitResult,
     RequestKey,
     RequestKind,
     RequestRecord,
@@ -40,74 +34,29 @@ from connect_worker.domain.states import (
 from connect_worker.domain.steps import OWN, is_own
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.codec import (
-    clip,
-    flat_backlog,
-    flat_limits,
-    flat_measures,
-    microseconds_between,
+    cipher_for,
+    decode_claim,
+    decode_record,
+    encode_backlog,
+    encode_json,
+    encode_limits,
     milliseconds,
-    poll_to_text,
-    to_claim,
-    to_entry,
-    to_poll,
-    to_text,
+    truncate_error,
 )
-from connect_worker.ledger.encryption import cipher_for, opened
-from connect_worker.ledger.scripts import Scripts, escaped
-from connect_worker.ledger.statistics import Numbers
-
-# Notices in Redis: what notifications have said, until somebody has looked.
-
-#: So many notices are kept by request; of more, only the kinds.
-MOST: Final = 1000
-
-
-class Notices:
-    """The part of `RedisLedger` that receivers of notifications use."""
-
-    _scripts: Scripts
-
-    def add_hint(
-        self, notice: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
-    ) -> tuple[HintResult, ChangeHint]:
-        """Note a notification down."""
-        times = max(1, milliseconds(remember_seconds)), milliseconds(requeue_seconds)
-        call = uuid4().hex[:16]
-        said, name = self._scripts.run(
-            "add_hint", str(notice), notice.kind, call, *times, MOST, key=f"notification:{digest}"
-        )
-        return HintResult(said), ChangeHint.parse(name)
-
-    def hint_mark(self, notice: ChangeHint) -> str:
-        """Return the mark of the last notification that nobody has followed."""
-        mark: str = self._scripts.run("hint_mark", str(notice))
-        return mark
-
-    def acknowledge_hint(self, notice: ChangeHint, mark: str) -> bool:
-        """Say that somebody has looked since the notification with this mark."""
-        return bool(self._scripts.run("acknowledge_hint", str(notice), mark))
-
-    def defer_hint(self, notice: ChangeHint, *, seconds: float) -> None:
-        """Have another message sent about it after a while."""
-        self._scripts.run("defer_hint", str(notice), milliseconds(seconds))
-
-    def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
-        """Return the notices that nobody has followed for too long."""
-        names = self._scripts.run("stale_hints", limit, milliseconds(requeue_seconds))
-        return [ChangeHint.parse(name) for name in names]
-
+from connect_worker.ledger.redis_account import RedisAccount, call_id, expiry
+from connect_worker.ledger.scripts import Scripts, escape_pattern
 
 T = TypeVar("T")
 
-#: Redis does nothing else while a script runs: so many requests take it a few milliseconds.
+#: How many requests one script handles: Redis does nothing else for these few milliseconds.
 BATCH = 500
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
     """Return a client as the ledger needs it; nothing is sent yet.
 
-    A command whose reply was lost is sent again, up to 3 times within about a second beside the
-    timeouts; each script recognises its repetition. READONLY is repeated too, on a new
+    A command whose reply was lost is sent again, up to 3 times within about a second, timeouts
+    not counted; each script recognizes its repetition. READONLY is repeated too, on a new
     connection: after a failover the name leads to the new primary.
 
     Raises:
@@ -124,14 +73,14 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
     )
 
 
-class RedisLedger(Numbers, Notices):
+class RedisLedger(RedisAccount):
     """Remembers every cycle of one account; the truth that all workers share.
 
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
-        keys: To encrypt decisions, results of steps and errors with; see `ledger/encryption.py`.
-        tally: What this process counts; told to the ledger with the end of a job or poll.
+        keys: Encrypt decisions, results of steps and errors; see `ledger/codec.py`.
+        metric_buffer: What this process counts; it is stored with the end of a job or a poll.
         clock: As `Scripts` takes it.
 
     Raises:
@@ -144,12 +93,12 @@ class RedisLedger(Numbers, Notices):
         *,
         account: str,
         keys: Sequence[str] = (),
-        tally: MetricBuffer | None = None,
+        metric_buffer: MetricBuffer | None = None,
         clock: str | None = None,
     ) -> None:
-        super().__init__(Scripts(client, account=account, clock=clock))
+        scripts = Scripts(client, account=account, clock=clock)
+        super().__init__(scripts, metric_buffer=metric_buffer)
         self._cipher = cipher_for(keys)
-        self._tally = tally or NullMetricBuffer()
 
     @classmethod
     def from_url(
@@ -158,27 +107,27 @@ class RedisLedger(Numbers, Notices):
         *,
         account: str,
         keys: Sequence[str] = (),
-        tally: MetricBuffer | None = None,
+        metric_buffer: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
         client = connect(url, timeout_seconds=timeout_seconds)
-        return cls(client, account=account, keys=keys, tally=tally)
+        return cls(client, account=account, keys=keys, metric_buffer=metric_buffer)
 
-    # ---- the way of a request
+    # ---- RequestRecords
 
     def register(
-        self, sightings: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
+        self, pending: Sequence[PendingRequest], *, seen_at: float, requeue_seconds: float
     ) -> list[RequestKey]:
-        """Take note of requests seen waiting; return those that need a message.
+        """Register pending requests; return those that need a message.
 
-        After a crash between two batches the poll simply comes again.
+        After a crash between two batches the next poll registers the rest.
         """
         times = milliseconds(seen_at), milliseconds(requeue_seconds)
         begun: list[RequestKey] = []
-        for batch in _batches(sightings):
+        for batch in _batches(pending):
             rows = [[str(item.ref), item.cycle or "", item.product] for item in batch]
-            positions = self._scripts.run("register", *times, to_text(rows))
+            positions = self._scripts.run("register", *times, encode_json(rows))
             begun += [batch[position].ref for position in positions]
         return begun
 
@@ -186,46 +135,52 @@ class RedisLedger(Numbers, Notices):
         self, ref: RequestKey, *, owner: str, lease_seconds: float, limits: Limits = NO_LIMITS
     ) -> Claim | ClaimDenied:
         """Take the request for one run, in one round trip."""
-        lease, flat = milliseconds(lease_seconds), flat_limits(limits)
-        verdict, *given = self._scripts.run("claim", str(ref), owner, lease, *flat)
+        lease, flat_limits = milliseconds(lease_seconds), encode_limits(limits)
+        verdict, *reply = self._scripts.run("claim", str(ref), owner, lease, *flat_limits)
         if verdict != "ok":
             return ClaimDenied(verdict)
-        probe, pairs = given
-        stored = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        fields, sealed = opened(stored, self._cipher)
-        return to_claim(ref, fields, lease_seconds=lease_seconds, probe=probe == 1, sealed=sealed)
+        has_failures, pairs = reply
+        return decode_claim(
+            ref,
+            dict(zip(pairs[::2], pairs[1::2], strict=True)),
+            cipher=self._cipher,
+            lease_seconds=lease_seconds,
+            is_half_open_probe=has_failures == 1,
+        )
 
     def renew_lease(self, claim: Claim) -> bool:
         """Renew the lease; False when the claim is no longer the current one."""
-        return self._by_claim("renew_lease", claim, milliseconds(claim.lease_seconds)) == "ok"
+        return self._run_with_claim("renew_lease", claim, milliseconds(claim.lease_seconds)) == "ok"
 
     def decide(self, claim: Claim, decision: JSON) -> None:
         """Store the decision, once and for the cycle."""
         if decision is None:
-            raise ValueError("null is no decision: it could not be told from none")
-        text = to_text(decision)
-        verdict = self._by_claim("decide", claim, self._cipher.seal(text))
+            raise ValueError("null is not a decision: it would look like no decision")
+        text = encode_json(decision)
+        verdict = self._run_with_claim("decide", claim, self._cipher.encrypt(text))
         if verdict == "other" and not self._has_decided(claim.ref, text):
             raise LeaseLost(f"{claim.ref}: another decision is stored for cycle {claim.cycle}")
-        _demand("ok" if verdict == "other" else verdict, claim)
+        _require_lease("ok" if verdict == "other" else verdict, claim)
 
     def _has_decided(self, ref: RequestKey, text: str) -> bool:
-        """Compare decisions that are never equal when they are encrypted; a stored one stays."""
-        entry = self.get_record(ref)
-        return entry is not None and not entry.decrypt_error and to_text(entry.decision) == text
+        """Compare decisions whose encrypted texts always differ."""
+        record = self.get_record(ref)
+        if record is None or record.decrypt_error:
+            return False
+        return encode_json(record.decision) == text
 
     def record_step(self, claim: Claim, step: str, result: JSON) -> None:
-        """Journal one step as done; a step's first result stays."""
-        text, with_time = self._cipher.seal(to_text(result)), int(is_own(step))
-        _demand(self._by_claim("record_step", claim, step, text, with_time), claim)
+        """Record one step in the journal; a step's first result stays."""
+        text, with_time = self._cipher.encrypt(encode_json(result)), int(is_own(step))
+        _require_lease(self._run_with_claim("record_step", claim, step, text, with_time), claim)
 
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the cycle as `settled`."""
-        self._give_up("complete", claim, outcome, _span(keep_seconds))
+        """End the cycle as `completed`."""
+        self._release("complete", claim, outcome, expiry(keep_seconds))
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the cycle as `superseded`."""
-        self._give_up("supersede", claim, status, _span(keep_seconds))
+        self._release("supersede", claim, status, expiry(keep_seconds))
 
     def reschedule(
         self,
@@ -238,23 +193,21 @@ class RedisLedger(Numbers, Notices):
         cause: str = "",
         not_yet: bool = False,
     ) -> None:
-        """Give the claim up; due again after the delay."""
+        """Release the claim; the request is due again after the delay."""
         if state not in (State.RETRY, State.SNOOZED, State.DECIDED):
-            raise ValueError(f"a claim is put back to retry, waiting or decided, not to {state}")
-        delay, text = milliseconds(delay_seconds), self._error(error)
+            raise ValueError(f"a claim is rescheduled as retry, snoozed or decided, not as {state}")
+        delay, text = milliseconds(delay_seconds), self._encode_error(error)
         flags = int(attempt_used), cause, int(not_yet)
-        verdict = self._give_up("reschedule", claim, state, delay, text, *flags)
+        verdict = self._release("reschedule", claim, state, delay, text, *flags)
         if verdict == "undecided":
-            raise ValueError(f"{claim.ref} has no decision to be put back with")
+            raise ValueError(f"{claim.ref} has no decision: it can't be rescheduled as decided")
 
     def park(self, claim: Claim, error: str) -> None:
-        """Give the claim up for a person to look at."""
-        self._give_up("park", claim, self._error(error))
+        """Release the claim and stop the request for an operator."""
+        self._release("park", claim, self._encode_error(error))
 
-    def _error(self, error: str) -> str:
-        return self._cipher.seal(clip(error)) if error else ""
-
-    # ---- the sweep, and what polls see beside it
+    def _encode_error(self, error: str) -> str:
+        return self._cipher.encrypt(truncate_error(error)) if error else ""
 
     def take_due(
         self,
@@ -265,165 +218,116 @@ class RedisLedger(Numbers, Notices):
         backlogged: Backlog = NO_BACKLOG,
     ) -> DueBatch:
         """Find what is due; in batches, so that Redis serves others in between."""
-        requeue, waiting = milliseconds(requeue_seconds), flat_backlog(backlogged)
+        settings = milliseconds(requeue_seconds), max_attempts, encode_backlog(backlogged)
         publish: list[RequestKey] = []
         expired: list[RequestKey] = []
         parked: list[RequestKey] = []
         total = 0
         while total < limit:
             size = min(limit - total, BATCH)
-            looked, *found = self._scripts.run("take_due", size, requeue, max_attempts, waiting)
-            for refs, texts in zip((publish, expired, parked), found, strict=True):
+            checked, *lists = self._scripts.run("take_due", size, *settings)
+            for refs, texts in zip((publish, expired, parked), lists, strict=True):
                 refs += map(RequestKey.parse, texts)
-            total += looked
-            if looked < size:
+            total += checked
+            if checked < size:
                 break
         return DueBatch(publish, expired, parked, total)
 
     def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
-        """Let as many out of each line as their limit has room for."""
+        """Take as many requests from each slot queue as its limit has free slots."""
         refs = self._scripts.run("take_from_slot_queue", milliseconds(requeue_seconds), limit)
         return [RequestKey.parse(ref) for ref in refs]
 
     def mark_decided_elsewhere(
         self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
     ) -> bool:
-        """End a cycle that nobody holds because the request was seen with another status."""
-        times = milliseconds(seen_at), _span(keep_seconds)
-        return self._changed("mark_decided_elsewhere", str(ref), status, *times, _token())
+        """End a cycle that no worker holds: the request was seen with another status."""
+        times = milliseconds(seen_at), expiry(keep_seconds)
+        return self._change("mark_decided_elsewhere", str(ref), status, *times, call_id())
 
-    # ---- a person's word
+    # ---- OperatorActions
 
     def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same cycle."""
-        return self._changed("rerun", str(ref), _token(), OWN if forget_steps else "")
+        return self._change("rerun", str(ref), call_id(), OWN if forget_steps else "")
 
     def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
-        return self._changed("repost", str(ref), _token())
+        return self._change("repost", str(ref), call_id())
 
     def discard(self, ref: RequestKey, *, keep_seconds: float) -> bool:
         """Parked → discarded."""
-        return self._changed("discard", str(ref), _span(keep_seconds), _token())
+        return self._change("discard", str(ref), expiry(keep_seconds), call_id())
 
     def pause(self, name: str, *, reason: str = "") -> None:
-        """Hold processors back: `all`, those of a kind, or those of a product."""
-        self._scripts.run("pause", name, clip(reason))
+        """Pause processors: `all`, those of a kind, or those of a product."""
+        self._scripts.run("pause", name, truncate_error(reason))
 
     def resume(self, name: str) -> int:
         """End a pause; in batches, so that Redis serves others in between."""
-        total, going = 0, BATCH
-        while going == BATCH:
-            going = self._scripts.run("resume", name, BATCH)
-            total += going
+        total, resumed = 0, BATCH
+        while resumed == BATCH:
+            resumed = self._scripts.run("resume", name, BATCH)
+            total += resumed
         return total
 
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
-        found = {}
+        pauses = {}
         for name, text in self._scripts.hash("paused").items():
             since, _, reason = text.partition(" ")
-            found[name] = Pause(
-                int(since) / 1000, reason, self._scripts.size(f"paused_requests:{name}")
-            )
-        return found
+            requests = self._scripts.size(f"paused_requests:{name}")
+            pauses[name] = Pause(int(since) / 1000, reason, requests)
+        return pauses
 
-    # ---- what all workers share
-
-    def breaker(self) -> BreakerState:
-        """Return the account's shared pause."""
-        return _gate(self._scripts.run("breaker"))
-
-    def trip_breaker(
-        self, *, seconds: float, reason: str, failed: bool, asked: bool = False
-    ) -> BreakerState:
-        """Pause the account for all workers, at least for `seconds`."""
-        pause, text = milliseconds(seconds), clip(reason)
-        flags = int(failed), _token(), int(asked)
-        return _gate(self._scripts.run("trip_breaker", pause, text, *flags))
-
-    def reset_breaker(self, *, forget: bool = True) -> None:
-        """End the pause, and forget its failures unless told otherwise."""
-        self._scripts.run("reset_breaker", int(forget))
-
-    def acquire_call(self, *, calls_per_second: float | None = None) -> RateLimitResult:
-        """Tell whether one more call to Connect may be sent, and take its turn."""
-        interval = microseconds_between(calls_per_second)
-        paused, reason, wait = self._scripts.run("acquire_call", interval, key="rate_limit")
-        return RateLimitResult(paused / 1000, reason, wait / 1_000_000)
-
-    def lock(self, name: str, *, owner: str, seconds: float) -> bool:
-        """Take a named lock for a while; its owner asking again renews it."""
-        return bool(self._scripts.run("lock", owner, _span(seconds), key=f"lock:{name}"))
-
-    def unlock(self, name: str, *, owner: str) -> None:
-        """Give a named lock back, when it is still the owner's."""
-        self._scripts.run("unlock", owner, key=f"lock:{name}")
-
-    # ---- for people and dashboards
+    # ---- RecordReader
 
     def products(self, refs: Sequence[RequestKey]) -> list[str]:
         """Return the product of each request, in one round trip."""
-        found: list[str] = []
+        products: list[str] = []
         for batch in _batches(refs):
-            found += self._scripts.values((f"request:{ref}" for ref in batch), "p")
-        return found
+            products += self._scripts.values((f"request:{ref}" for ref in batch), "p")
+        return products
 
     def get_record(self, ref: RequestKey) -> RequestRecord | None:
         """Return the record of one request, or None."""
         fields = self._scripts.hash(f"request:{ref}")
-        return self._entry(ref, fields) if fields else None
+        return self._decode(ref, fields) if fields else None
 
-    def _entry(self, ref: RequestKey, stored: Mapping[str, str]) -> RequestRecord:
-        fields, sealed = opened(stored, self._cipher)
-        return to_entry(ref, fields, sealed=sealed)
-
-    def record_poll(self, kind: RequestKind, poll: PollReport) -> None:
-        """Note down how a kind's poll has ended."""
-        with self._telling() as measures:
-            self._scripts.run("record_poll", kind, poll_to_text(poll), *measures)
-
-    def polls(self) -> Mapping[RequestKind, PollReport]:
-        """Return how the last poll of each kind ended."""
-        return {
-            RequestKind(kind): to_poll(text) for kind, text in self._scripts.hash("polls").items()
-        }
+    def _decode(self, ref: RequestKey, stored: Mapping[str, str]) -> RequestRecord:
+        return decode_record(ref, stored, cipher=self._cipher)
 
     def iter_records(
         self, *, kind: RequestKind | None = None, states: Collection[State] = (), prefix: str = ""
     ) -> Iterator[RequestRecord]:
         """Yield the records that match, read in pages."""
         known: set[str] = set()
-        for page in self._walk(kind, frozenset(states), prefix):
+        for page in self._scan(kind, frozenset(states), prefix):
             names = [name for name in dict.fromkeys(page) if name not in known]
             known.update(names)
             for batch in _batches(names):
-                found = self._scripts.hashes(f"request:{name}" for name in batch)
-                for name, fields in zip(batch, found, strict=True):
+                records = self._scripts.hashes(f"request:{name}" for name in batch)
+                for name, fields in zip(batch, records, strict=True):
                     ref = RequestKey.parse(name)
-                    # One that ended meanwhile may be forgotten by now.
+                    # A record of a cycle that ended meanwhile may have expired.
                     if not fields or (states and fields["s"] not in states):
                         continue
                     if kind in (None, ref.kind) and ref.id.startswith(prefix):
-                        yield self._entry(ref, fields)
+                        yield self._decode(ref, fields)
 
-    def _walk(
+    def _scan(
         self, kind: RequestKind | None, states: frozenset[State], prefix: str
     ) -> Iterator[list[str]]:
-        """Yield the names of all that may match; what has not ended is known by sorted sets."""
+        """Yield the names of all that may match; sorted sets name the unfinished requests."""
         if not states or states & FINAL_STATES:
-            yield from self._scripts.walk_names("request:", f"{kind or '*'}:{escaped(prefix)}*")
+            pattern = f"{kind or '*'}:{escape_pattern(prefix)}*"
+            yield from self._scripts.scan_names("request:", pattern)
             return
         if State.PARKED in states:
-            yield from self._scripts.walk_members("parked")
+            yield from self._scripts.scan_members("parked")
         if states - {State.PARKED}:
             for item in [kind] if kind else RequestKind:
-                yield from self._scripts.walk_members(f"unfinished:{item}")
-
-    def oldest(self) -> Mapping[RequestKind, float | None]:
-        """Return when the longest waiting cycle of each kind began."""
-        began = {kind: self._scripts.lowest(f"unfinished:{kind}") for kind in RequestKind}
-        return {kind: None if at is None else at / 1000 for kind, at in began.items()}
+                yield from self._scripts.scan_members(f"unfinished:{item}")
 
     def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
@@ -432,61 +336,34 @@ class RedisLedger(Numbers, Notices):
 
     def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
         """Return the records of several requests, in batches; without those that are not there."""
-        found = []
+        records = []
         for batch in _batches(refs):
             fields = self._scripts.hashes(f"request:{ref}" for ref in batch)
-            found += [
-                self._entry(ref, item) for ref, item in zip(batch, fields, strict=True) if item
+            records += [
+                self._decode(ref, item) for ref, item in zip(batch, fields, strict=True) if item
             ]
-        return found
+        return records
 
-    def _changed(self, name: str, *args: str | int) -> bool:
+    def _change(self, name: str, *args: str | int) -> bool:
         return bool(self._scripts.run(name, *args))
 
-    def _give_up(self, name: str, claim: Claim, *args: str | int) -> str:
-        """Run a script that ends a claim; it takes along what this process has counted."""
-        with self._telling() as measures:
-            verdict = self._by_claim(name, claim, *args, *measures)
-            _demand(verdict, claim)
+    def _release(self, name: str, claim: Claim, *args: str | int) -> str:
+        """Run a script that releases a claim; it stores what this process has counted, too."""
+        with self._buffered_metrics() as metrics:
+            verdict = self._run_with_claim(name, claim, *args, *metrics)
+            _require_lease(verdict, claim)
         return verdict
 
-    @contextmanager
-    def _telling(self) -> Iterator[list[str | int]]:
-        """Lend what was counted; it is counted again when the ledger did not take it."""
-        taken = self._tally.take()
-        try:
-            yield list(flat_measures(taken))
-        except BaseException:
-            self._tally.give_back(taken)
-            raise
-
-    def _by_claim(self, name: str, claim: Claim, *args: str | int) -> str:
+    def _run_with_claim(self, name: str, claim: Claim, *args: str | int) -> str:
         verdict: str = self._scripts.run(name, str(claim.ref), claim.fence, claim.owner, *args)
         return verdict
 
 
-def _demand(verdict: str, claim: Claim) -> None:
+def _require_lease(verdict: str, claim: Claim) -> None:
     if verdict == "lost":
         raise LeaseLost(
             f"{claim.ref}: the claim with fence {claim.fence} is no longer the current one"
         )
-
-
-def _gate(reply: tuple[int, int, int, str]) -> BreakerState:
-    now, until, failures, reason = reply
-    if until <= now and failures == 0:
-        return BreakerState()
-    return BreakerState(open_until=until / 1000, reason=reason, failures=failures)
-
-
-def _span(seconds: float) -> int:
-    # An expiry of 0 would delete a record at once, and with it the answer to a repeated call.
-    return max(1, milliseconds(seconds))
-
-
-def _token() -> str:
-    """Mark one call, so that its repetition is recognised."""
-    return uuid4().hex[:16]
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,4 +1,4 @@
-"""The Lua scripts, and the one place where the client's loose types become firm ones."""
+"""The Lua scripts, and the one place where the Redis client's loose types become firm ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import redis
 from redis import exceptions as redis_errors
 
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.ledger.codec import SHARED_CONSTANTS
 
 # What a Redis error means for the people who run the worker.
 
@@ -37,7 +38,7 @@ _BY_CLASS: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (redis_errors.ConnectionError, _UNREACHABLE),
 )
 
-# Codes that the client has no class for, and those of an error inside a script, which some
+# Codes for which the client has no class, and codes of an error inside a script, which some
 # servers wrap into a longer text.
 _BY_CODE = (
     ("OOM", _FULL),
@@ -53,7 +54,7 @@ _BY_CODE = (
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_redis_errors() -> Iterator[None]:
     """Turn every error of the Redis client into `LedgerUnavailable`, which names the remedy."""
     try:
         yield
@@ -62,7 +63,7 @@ def translated() -> Iterator[None]:
 
 
 def remedy(error: redis_errors.RedisError) -> str:
-    """Say in one sentence what is the matter and what to do."""
+    """Say in one sentence what is wrong and what to do."""
     for error_class, sentence in _BY_CLASS:
         if isinstance(error, error_class):
             return sentence
@@ -104,24 +105,38 @@ NAMES = (
     "stale_hints",
 )
 
-#: How many members or keys Redis looks at in one step of a walk.
+#: How many members or keys Redis checks in one step of a scan.
 PAGE = 1000
 
 
-def escaped(text: str) -> str:
+def escape_pattern(text: str) -> str:
     """Return a pattern of Redis that matches this text alone."""
     return re.sub(r"([*?\[\]\\^])", r"\\\1", text)
 
 
 @cache
-def text(name: str) -> str:
+def read_lua(name: str) -> str:
     """Return the text of one file in `lua/`."""
     return (files("connect_worker.ledger") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 def source(name: str, *, clock: str | None = None) -> str:
-    """Return one script whole: the clock, what all of them share, and its own text."""
-    return "\n".join((clock or text("_clock"), text("_prelude"), text(name)))
+    """Return one script whole: the clock, what all scripts share, and its own text.
+
+    The constants of `codec.SHARED_CONSTANTS` take the place of their names. To define them before
+    the script would cost time: Redis runs a script from its first line at every call.
+    """
+    text = "\n".join((clock or read_lua("_clock"), read_lua("_prelude"), read_lua(name)))
+    return re.sub("|".join(rf"\b{name}\b" for name in SHARED_CONSTANTS), _literal, text)
+
+
+def _literal(name: re.Match[str]) -> str:
+    value = SHARED_CONSTANTS[name[0]]
+    if isinstance(value, frozenset):
+        return f"{{ {', '.join(f'{state} = true' for state in sorted(value))} }}"
+    if isinstance(value, tuple):
+        return f"{{ {', '.join(map(str, value))} }}"
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 class Scripts:
@@ -131,8 +146,8 @@ class Scripts:
         client: With `decode_responses=True`.
         account: A text without braces.
         clock: Lua that sets `exact` and `now`, in micro- and milliseconds, for a test that steps
-            them; by default the server's `TIME`. How long an ended record is kept is the server's
-            own business all the same (`PEXPIRE`).
+            them; by default the server's `TIME`. Ended records expire by the server's own clock in
+            any case (`PEXPIRE`).
 
     Raises:
         ValueError: The account can't be a cluster hash tag, or the client answers bytes.
@@ -156,64 +171,64 @@ class Scripts:
     def run(self, name: str, *args: str | int, key: str = "") -> Any:
         """Run a script, with one more key where it needs it.
 
-        A server that forgot the script (restart, failover) is given it anew.
+        A server that forgot the script (restart, failover) gets it again.
         """
         keys = [*self._keys, self.key(key)] if key else self._keys
-        with translated():
+        with translate_redis_errors():
             return self._scripts[name](keys=keys, args=[self.key("request:"), *args])
 
     def hash(self, name: str) -> Mapping[str, str]:
         """Return a hash; empty when there is none."""
-        with translated():
+        with translate_redis_errors():
             return cast("dict[str, str]", self._client.hgetall(self.key(name)))
 
     def hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
         """Return several hashes in one round trip; empty ones where there are none."""
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
+        with translate_redis_errors(), self._client.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.hgetall(self.key(name))
             return cast("list[Mapping[str, str]]", pipeline.execute())
 
     def values(self, names: Iterable[str], field: str) -> list[str]:
         """Return one field of several hashes in one round trip; "" where there is none."""
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
+        with translate_redis_errors(), self._client.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.hget(self.key(name), field)
             return [value or "" for value in pipeline.execute()]
 
     def members(self, name: str) -> list[str]:
         """Return a sorted set's members, lowest score first."""
-        with translated():
+        with translate_redis_errors():
             return cast("list[str]", self._client.zrange(self.key(name), 0, -1))
 
     def lowest(self, name: str) -> float | None:
         """Return a sorted set's lowest score; None when it is empty."""
-        with translated():
-            found = self._client.zrange(self.key(name), 0, 0, withscores=True)
-        return cast("list[tuple[str, float]]", found)[0][1] if found else None
+        with translate_redis_errors():
+            lowest = self._client.zrange(self.key(name), 0, 0, withscores=True)
+        return cast("list[tuple[str, float]]", lowest)[0][1] if lowest else None
 
     def size(self, name: str) -> int:
         """Return how many members a sorted set has."""
-        with translated():
+        with translate_redis_errors():
             return self._client.zcard(self.key(name))
 
-    def walk_members(self, name: str) -> Iterator[list[str]]:
+    def scan_members(self, name: str) -> Iterator[list[str]]:
         """Yield a sorted set's members in pages; a member may come twice."""
         cursor = -1
         while cursor:
-            with translated():
-                cursor, found = self._client.zscan(self.key(name), max(cursor, 0), count=PAGE)
-            yield [member for member, _ in cast("list[tuple[str, float]]", found)]
+            with translate_redis_errors():
+                cursor, page = self._client.zscan(self.key(name), max(cursor, 0), count=PAGE)
+            yield [member for member, _ in cast("list[tuple[str, float]]", page)]
 
-    def walk_names(self, start: str, pattern: str) -> Iterator[list[str]]:
+    def scan_names(self, start: str, pattern: str) -> Iterator[list[str]]:
         """Yield, in pages, what follows `start` in the keys that match; a key may come twice.
 
-        The whole database is walked through, in steps that hold nobody up.
+        The whole database is scanned, in steps that do not block other clients.
         """
         prefix, cursor = self.key(start), -1
         while cursor:
-            with translated():
-                cursor, found = self._client.scan(
-                    max(cursor, 0), match=escaped(prefix) + pattern, count=PAGE
+            with translate_redis_errors():
+                cursor, page = self._client.scan(
+                    max(cursor, 0), match=escape_pattern(prefix) + pattern, count=PAGE
                 )
-            yield [name.removeprefix(prefix) for name in cast("list[str]", found)]
+            yield [name.removeprefix(prefix) for name in cast("list[str]", page)]

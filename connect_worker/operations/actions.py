@@ -14,7 +14,7 @@ from connect_worker.domain.states import (
     RequestRecord,
     State,
 )
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import Ledger, OperatorActions
 from connect_worker.operations.formatting import format_count, format_duration, sanitize
 
 DAY_SECONDS: Final = 86_400
@@ -33,7 +33,7 @@ class Action:
     meaning: str
     #: Changes one request if its state allows it; the number is how many days to keep an ended
     #: record. Returns whether it changed the request.
-    change: Callable[[Ledger, RequestKey, float], bool]
+    change: Callable[[OperatorActions, RequestKey, float], bool]
     states: frozenset[State] = frozenset({State.PARKED})
     #: Whether the ledger must hold a decision of the request.
     needs_decision: bool = False

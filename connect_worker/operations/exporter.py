@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -31,8 +31,9 @@ from connect_worker.domain.metrics import (
     Metric,
     MetricCounts,
 )
-from connect_worker.domain.states import FINAL_STATES, BreakerState, PollReport, RequestKind, State
+from connect_worker.domain.states import FINAL_STATES, RequestKind, State
 from connect_worker.engine.poller import NO_PROCESSOR
+from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -45,31 +46,6 @@ _KIND: Final = (*_ACCOUNT, "kind")
 _PRODUCT: Final = (*_KIND, "product")
 
 
-class MetricsSource(Protocol):
-    """What the exporter reads of a ledger."""
-
-    def now(self) -> float:
-        """Return the store's clock."""
-
-    def census(self) -> StateCounts:
-        """Return how many requests are in each state, by kind and product."""
-
-    def endings(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
-        """Return how many cycles ended with each outcome, by kind and product."""
-
-    def oldest_by_product(self) -> Mapping[tuple[RequestKind, str], float]:
-        """Return when the longest waiting cycle of each kind and product began."""
-
-    def measures(self) -> MetricCounts:
-        """Return the other counters."""
-
-    def polls(self) -> Mapping[RequestKind, PollReport]:
-        """Return how the last poll of each kind ended."""
-
-    def breaker(self) -> BreakerState:
-        """Return the account's circuit breaker."""
-
-
 class Exporter(Collector):
     """Reads one ledger and the broker at each scrape.
 
@@ -79,7 +55,7 @@ class Exporter(Collector):
         queue_lengths: Asks the broker.
     """
 
-    def __init__(self, ledger: MetricsSource, *, account: str, queue_lengths: QueueLengths) -> None:
+    def __init__(self, ledger: Ledger, *, account: str, queue_lengths: QueueLengths) -> None:
         self._ledger = ledger
         self._account = account
         self._queue_lengths = queue_lengths
@@ -87,13 +63,13 @@ class Exporter(Collector):
     def collect(self) -> Iterator[Family]:
         """Return the metrics; without a ledger only `connect_worker_ledger_up` and the broker's."""
         try:
-            census = self._ledger.census()
+            counts = self._ledger.counts_by_product()
             families = [
-                *self._requests(census),
-                *self._ages(census),
+                *self._requests(counts),
+                *self._ages(counts),
                 *self._polls(),
                 *self._breaker(),
-                *counter_families(self._account, self._ledger.measures()),
+                *counter_families(self._account, self._ledger.metrics()),
             ]
         except LedgerUnavailable:
             families = []
@@ -105,7 +81,7 @@ class Exporter(Collector):
         """Return nothing, so that registering the exporter does not read Redis."""
         return []
 
-    def _requests(self, census: StateCounts) -> Iterator[Family]:
+    def _requests(self, counts: StateCounts) -> Iterator[Family]:
         requests = GaugeMetricFamily(
             "connect_worker_requests",
             "Requests that are in a state now.",
@@ -114,8 +90,8 @@ class Exporter(Collector):
         cycles = CounterMetricFamily(
             "connect_worker_cycles", "Cycles that ended.", labels=(*_PRODUCT, "state")
         )
-        for kind, product in _of_each_kind(census):
-            states = census.get((kind, product), {})
+        for kind, product in _of_each_kind(counts):
+            states = counts.get((kind, product), {})
             for state in State:
                 family = cycles if state in FINAL_STATES else requests
                 # Negative only after a person deleted a record in Redis.
@@ -126,19 +102,19 @@ class Exporter(Collector):
             "Cycles that ended, by outcome.",
             labels=(*_PRODUCT, "outcome"),
         )
-        for (kind, product), numbers in self._ledger.endings().items():
+        for (kind, product), numbers in self._ledger.outcomes_by_product().items():
             for outcome, number in numbers.items():
                 outcomes.add_metric((self._account, kind, product, outcome), number)
         yield from (requests, cycles, outcomes)
 
-    def _ages(self, census: StateCounts) -> Iterator[Family]:
+    def _ages(self, counts: StateCounts) -> Iterator[Family]:
         now, oldest = self._ledger.now(), self._ledger.oldest_by_product()
         age = GaugeMetricFamily(
             "connect_worker_oldest_pending_seconds",
             "Age of the oldest cycle that has not ended and is not parked; 0 without one.",
             labels=_PRODUCT,
         )
-        for kind, product in _of_each_kind(census.keys() | oldest.keys()):
+        for kind, product in _of_each_kind(counts.keys() | oldest.keys()):
             began = oldest.get((kind, product), now)
             age.add_metric((self._account, kind, product), max(0.0, now - began))
         yield age

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from connect_worker.domain.states import FINAL_STATES, RequestKey, RequestKind, RequestRecord, State
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import RecordReader
 
 #: The states that workers leave without an operator; the cycle has not ended.
 ACTIVE_STATES: Final = frozenset(State) - FINAL_STATES - {State.PARKED}
@@ -45,7 +45,7 @@ class RequestFilter:
     #: A part of the last error, in upper or lower case.
     error: str = ""
 
-    def search(self, ledger: Ledger) -> Iterator[RequestRecord]:
+    def search(self, ledger: RecordReader) -> Iterator[RequestRecord]:
         """Yield the matching requests of a ledger."""
         # Without states the ledger does not compare each record's state.
         states = () if self.states == frozenset(State) else self.states
@@ -55,7 +55,7 @@ class RequestFilter:
                 yield record
 
 
-def find_by_id(ledger: Ledger, request_id: str) -> list[RequestRecord]:
+def find_by_id(ledger: RecordReader, request_id: str) -> list[RequestRecord]:
     """Return the requests with this id: one or none; for a usage listing, one for each period."""
     exact = [
         record

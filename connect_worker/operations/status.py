@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from connect_worker.domain.states import (
     FINAL_STATES,
@@ -17,7 +17,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.poller import NO_PROCESSOR
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import Counters, Ledger
 from connect_worker.operations.filters import ACTIVE_STATES
 from connect_worker.operations.formatting import (
     format_count,
@@ -30,16 +30,6 @@ from connect_worker.operations.request_details import pause_documents, poll_docu
 
 #: The states of a cycle that has not ended, in the order in which they are shown.
 OPEN_STATES: Final = tuple(state for state in State if state not in FINAL_STATES)
-
-
-class Counters(Protocol):
-    """What `count_by_kind` reads of a ledger."""
-
-    def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
-        """Return how many requests are in each state."""
-
-    def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
-        """Return how many cycles ended with each outcome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Final
 
 from tornado.httpserver import HTTPServer
@@ -82,17 +81,3 @@ def serve_until_stopped(
 
 def log_no_access(_handler: RequestHandler) -> None:
     """Write no access log line: the handlers log what matters."""
-
-
-def is_loopback(address: str) -> bool:
-    """Whether a server that listens there can be reached from this machine only."""
-    return address == "localhost" or (is_ip_address(address) and ip_address(address).is_loopback)
-
-
-def is_ip_address(text: str) -> bool:
-    """Whether a text is an IP address, and not a name."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -6,6 +6,7 @@ A blank value counts as none, and no message shows a value that may hold a secre
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -169,6 +170,14 @@ def account_names(env: Env, name: str) -> tuple[str, ...]:
     if len(set(found)) < len(found):
         raise _refused(f"{PREFIX}{name}", "it has a name twice")
     return found
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches a server that listens at this address."""
+    try:
+        return address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def is_blank(env: Env, name: str) -> bool:

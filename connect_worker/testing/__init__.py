@@ -1,7 +1,13 @@
-"""For the tests of those who write processors: requests, runs without network, fixtures.
+"""The test kit for authors of processors: builders of requests, and runs without network.
 
-`docs/testing.md` shows a whole test file. The fixtures come by themselves where pytest is.
+`docs/testing.md` shows a whole test file. pytest finds the fixtures by itself. A name is imported
+when it is first used: a test that only builds requests loads no engine.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from connect_worker.domain.outcomes import (
     Approve,
@@ -14,21 +20,23 @@ from connect_worker.domain.outcomes import (
     Skip,
 )
 from connect_worker.domain.states import RequestKey, RequestKind, State
-from connect_worker.dry_run.capturing_transport import Call
-from connect_worker.dry_run.record import NotInRecord, Record
-from connect_worker.dry_run.runner import DryRun
-from connect_worker.testing.builders import (
-    cancel,
-    change,
-    purchase,
-    resume,
-    suspend,
-    tier_setup,
-    tier_update,
-    usage_file,
-    usage_listing,
-)
-from connect_worker.testing.running import recorded, run
+
+if TYPE_CHECKING:
+    from connect_worker.dry_run.capturing_transport import Call
+    from connect_worker.dry_run.record import NotInRecord, Record
+    from connect_worker.dry_run.runner import DryRun
+    from connect_worker.testing.builders import (
+        cancel,
+        change,
+        purchase,
+        resume,
+        suspend,
+        tier_setup,
+        tier_update,
+        usage_file,
+        usage_listing,
+    )
+    from connect_worker.testing.running import recorded, run
 
 __all__ = [
     "Approve",
@@ -58,3 +66,23 @@ __all__ = [
     "usage_file",
     "usage_listing",
 ]
+
+#: The module of each name that is imported on first use; the rest are builders.
+_MODULES = {
+    "Call": "dry_run.capturing_transport",
+    "DryRun": "dry_run.runner",
+    "NotInRecord": "dry_run.record",
+    "Record": "dry_run.record",
+    "recorded": "testing.running",
+    "run": "testing.running",
+}
+
+if not TYPE_CHECKING:  # A type checker that saw this would accept misspelled names.
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f"connect_worker.{_MODULES.get(name, 'testing.builders')}")
+        # From now on the name is found without this function.
+        value = globals()[name] = getattr(module, name)
+        return value

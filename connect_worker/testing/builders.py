@@ -1,6 +1,6 @@
-"""Requests of every kind, valid as they are: say what matters to the test, and no more.
+"""Builders of valid requests of every kind; a test passes only the values that matter to it.
 
-They are the documents that the sandbox is seeded with, always the same ones.
+The sandbox seeds itself with the same documents. Equal arguments give equal requests.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ Items = Mapping[str, int | float | str | Fields]
 
 
 class FulfillmentFields(TypedDict, total=False):
-    """What can be said of a fulfillment request, each by its name."""
+    """The arguments for a fulfillment request."""
 
     #: `PR-…`.
     id: str
     #: `pending`, `inquiring`, `approved` or `failed`.
     status: str
-    #: The product's id; by default one that the sandbox has.
+    #: The product's id; by default a product of the sandbox.
     product: str
     #: `AS-…`.
     asset_id: str
-    #: Values by the parameter's id; those not named stay as they are, new ones are added.
+    #: Values by the parameter's id. Other parameters stay as they are; unknown ones are added.
     params: Params
-    #: Quantities by MPN; the request has these items and no others.
+    #: Quantities by MPN: the complete list of items.
     items: Items
-    #: Any other field, however deep: objects are laid over, all else is replaced.
+    #: Any other field, at any depth. Objects are merged; all other values are replaced.
     override: Fields
 
 
 def purchase(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
-    """Return a purchase that waits for the vendor.
+    """Return a pending purchase.
 
-    It orders `TEAM-USERS`, `EXTRA-STORAGE` and, by use, `SKUA`; its parameters are `email`,
-    `purchase_id` (yours to fill), `plan` and `campaign`.
+    Its items are `TEAM-USERS`, `EXTRA-STORAGE` and `SKUA`, which is billed by usage. Its parameters
+    are `email`, `plan`, `campaign` and `purchase_id`, which the vendor fills.
 
     Args:
         **fields: `id`, `status`, `product`, `asset_id`, `params`, `items`, `override`: see
@@ -62,7 +62,7 @@ def purchase(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 
 
 def change(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
-    """Return a change of an asset's quantities; arguments as for `purchase`.
+    """Return a pending change of an asset's quantities; arguments as for `purchase`.
 
     Examples:
         >>> request = change(items={"TEAM-USERS": {"old_quantity": 5, "quantity": 8}})
@@ -73,7 +73,7 @@ def change(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 
 
 def cancel(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
-    """Return the cancellation of an asset; arguments as for `purchase`.
+    """Return a pending cancellation of an asset; arguments as for `purchase`.
 
     Examples:
         >>> cancel(asset_id="AS-1111-2222-3333").asset.id
@@ -83,7 +83,7 @@ def cancel(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 
 
 def suspend(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
-    """Return the suspension of an active asset; arguments as for `purchase`.
+    """Return a pending suspension of an active asset; arguments as for `purchase`.
 
     Examples:
         >>> suspend().asset.status
@@ -93,7 +93,7 @@ def suspend(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 
 
 def resume(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
-    """Return the end of an asset's suspension; arguments as for `purchase`.
+    """Return a pending resumption of a suspended asset; arguments as for `purchase`.
 
     Examples:
         >>> resume().asset.status
@@ -103,24 +103,24 @@ def resume(**fields: Unpack[FulfillmentFields]) -> Fulfillment:
 
 
 class TierFields(TypedDict, total=False):
-    """What can be said of a tier config request, each by its name."""
+    """The arguments for a tier config request."""
 
     #: `TCR-…`.
     id: str
     #: `pending`, `inquiring`, `approved` or `failed`.
     status: str
-    #: The product's id; by default one that the sandbox has.
+    #: The product's id; by default a product of the sandbox.
     product: str
-    #: Values by the parameter's id; those not named stay as they are, new ones are added.
+    #: Values by the parameter's id. Other parameters stay as they are; unknown ones are added.
     params: Params
-    #: Any other field, however deep: objects are laid over, all else is replaced.
+    #: Any other field, at any depth. Objects are merged; all other values are replaced.
     override: Fields
 
 
 def tier_setup(**fields: Unpack[TierFields]) -> TierConfigRequest:
-    """Return the setup of a reseller that waits for the vendor.
+    """Return a pending setup of a reseller.
 
-    Its parameters are `reseller_email`, `reseller_id` (yours to fill) and `discount_group`.
+    Its parameters are `reseller_email`, `discount_group` and `reseller_id`, which the vendor fills.
 
     Args:
         **fields: `id`, `status`, `product`, `params`, `override`: see `TierFields`.
@@ -134,7 +134,7 @@ def tier_setup(**fields: Unpack[TierFields]) -> TierConfigRequest:
 
 
 def tier_update(**fields: Unpack[TierFields]) -> TierConfigRequest:
-    """Return a change of a reseller's configuration; arguments as for `tier_setup`.
+    """Return a pending change of a reseller's configuration; arguments as for `tier_setup`.
 
     Examples:
         >>> tier_update().configuration.status
@@ -144,24 +144,24 @@ def tier_update(**fields: Unpack[TierFields]) -> TierConfigRequest:
 
 
 class FileFields(TypedDict, total=False):
-    """What can be said of a usage file, each by its name."""
+    """The arguments for a usage file."""
 
     #: `UF-…`.
     id: str
     #: `draft`, `ready`, `invalid`, `pending`, `accepted`, `rejected` or `closed`.
     status: str
-    #: The product's id; by default one that the sandbox has.
+    #: The product's id; by default a product of the sandbox.
     product: str
-    #: How many of its records are valid.
+    #: Number of valid records.
     valid: int
-    #: How many are not.
+    #: Number of invalid records.
     invalid: int
-    #: Any other field, however deep: objects are laid over, all else is replaced.
+    #: Any other field, at any depth. Objects are merged; all other values are replaced.
     override: Fields
 
 
 def usage_file(**fields: Unpack[FileFields]) -> UsageFile:
-    """Return a usage file that was uploaded and is ready.
+    """Return a usage file with the status `ready`.
 
     Args:
         **fields: `id`, `status`, `product`, `valid`, `invalid`, `override`: see `FileFields`.
@@ -173,26 +173,26 @@ def usage_file(**fields: Unpack[FileFields]) -> UsageFile:
     document = seeding.add_usage_file(empty_world(), CREATED, "ready").body()
     records = document["records"]
     document["records"] = {name: fields.get(name, records[name]) for name in records}
-    return UsageFile.deserialize_json(_finished(document, fields))
+    return UsageFile.deserialize_json(_with_fields(document, fields))
 
 
 class ListingFields(TypedDict, total=False):
-    """What can be said of a usage listing, each by its name."""
+    """The arguments for a usage listing."""
 
     #: `LST-…`.
     id: str
     #: `listed` or `unlisted`.
     status: str
-    #: The product's id; by default one that the sandbox has.
+    #: The product's id; by default a product of the sandbox.
     product: str
-    #: The id of the contract under which it is listed, `CRD-…`.
+    #: The id of its contract, `CRD-…`.
     contract: str
-    #: Any other field, however deep: objects are laid over, all else is replaced.
+    #: Any other field, at any depth. Objects are merged; all other values are replaced.
     override: Fields
 
 
 def usage_listing(**fields: Unpack[ListingFields]) -> UsageListing:
-    """Return a listing whose usage is to be reported.
+    """Return a listing whose usage the vendor reports.
 
     Args:
         **fields: `id`, `status`, `product`, `contract`, `override`: see `ListingFields`.
@@ -204,7 +204,7 @@ def usage_listing(**fields: Unpack[ListingFields]) -> UsageListing:
     document = seeding.add_listing(empty_world(), CREATED).body()
     contract = document["contract"]
     document["contract"] = {**contract, "id": fields.get("contract", contract["id"])}
-    return UsageListing.deserialize_json(_finished(document, fields))
+    return UsageListing.deserialize_json(_with_fields(document, fields))
 
 
 def _fulfillment(scenario: str, fields: FulfillmentFields) -> Fulfillment:
@@ -215,56 +215,57 @@ def _fulfillment(scenario: str, fields: FulfillmentFields) -> Fulfillment:
     asset["id"] = fields.get("asset_id", asset["id"])
     asset["params"] = _with_params(asset["params"], fields.get("params", {}))
     if (items := fields.get("items")) is not None:
-        asset["items"] = _only_items(asset["items"], items)
-    return Fulfillment.deserialize_json(_finished(document, fields))
+        asset["items"] = _with_items(asset["items"], items)
+    return Fulfillment.deserialize_json(_with_fields(document, fields))
 
 
 def _tier(scenario: str, fields: TierFields) -> TierConfigRequest:
     document = seeding.add_tier_config(empty_world(), CREATED, scenario).body()
-    # The request and the configuration that it is about show the same parameters.
+    # The request and its configuration have the same parameters.
     for owner in (document, document["configuration"]):
         owner["params"] = _with_params(owner["params"], fields.get("params", {}))
-    return TierConfigRequest.deserialize_json(_finished(document, fields))
+    return TierConfigRequest.deserialize_json(_with_fields(document, fields))
 
 
-def _finished(document: dict[str, Any], fields: Any) -> dict[str, Any]:
-    """Put in what all kinds have; an id stands in more than one place."""
+def _with_fields(document: dict[str, Any], fields: Any) -> dict[str, Any]:
+    """Return the document with the fields that all kinds have."""
+    # An id occurs in more than one place.
     text = json.dumps(document)
     product = empty_world().catalog.products[0].id
-    for former, now in ((document["id"], fields.get("id")), (product, fields.get("product"))):
-        if now:
-            text = text.replace(former, json.dumps(now)[1:-1])
+    for previous, new in ((document["id"], fields.get("id")), (product, fields.get("product"))):
+        if new:
+            text = text.replace(previous, json.dumps(new)[1:-1])
     status = fields.get("status", document["status"])
-    return laid_over({**json.loads(text), "status": status}, fields.get("override", {}))
+    return merge({**json.loads(text), "status": status}, fields.get("override", {}))
 
 
-def laid_over(base: Fields, over: Fields) -> dict[str, Any]:
-    """Return a document with another laid over it: objects by field, all else replaced."""
-    merged = dict(base)
-    for name, value in over.items():
-        present = merged.get(name)
+def merge(base: Fields, override: Fields) -> dict[str, Any]:
+    """Return a copy of a document in which objects are merged and other values are replaced."""
+    result = dict(base)
+    for name, value in override.items():
+        present = result.get(name)
         if isinstance(value, Mapping) and isinstance(present, Mapping):
-            merged[name] = laid_over(present, value)
+            result[name] = merge(present, value)
         else:
-            merged[name] = value
-    return merged
+            result[name] = value
+    return result
 
 
-def _with_params(params: list[dict[str, Any]], given: Params) -> list[dict[str, Any]]:
+def _with_params(params: list[dict[str, Any]], values: Params) -> list[dict[str, Any]]:
     known = {param["id"]: param for param in params}
-    for name, value in given.items():
+    for name, value in values.items():
         plain = {**params[0], "id": name, "name": name, "title": name, "value": ""}
         fields = value if isinstance(value, Mapping) else {"value": value}
         known[name] = {**known.get(name, plain), **fields}
     return list(known.values())
 
 
-def _only_items(items: list[dict[str, Any]], given: Items) -> list[dict[str, Any]]:
+def _with_items(items: list[dict[str, Any]], quantities: Items) -> list[dict[str, Any]]:
     known = {item["mpn"]: item for item in items}
-    chosen = []
-    # New ones are numbered behind those that the product has.
-    for number, (mpn, value) in enumerate(given.items(), start=len(items) + 1):
+    result = []
+    # Items that the product does not have get the numbers after its own.
+    for number, (mpn, value) in enumerate(quantities.items(), start=len(items) + 1):
         other = {**items[0], "id": f"{items[0]['id'][:-4]}{number:04d}", "display_name": mpn}
         fields = value if isinstance(value, Mapping) else {"quantity": value}
-        chosen.append({**known.get(mpn, other), "mpn": mpn, **fields})
-    return chosen
+        result.append({**known.get(mpn, other), "mpn": mpn, **fields})
+    return result

@@ -1,4 +1,4 @@
-"""A processor run over a request in this process: the worker's engine, and no network."""
+"""Run a processor over a request in this process, with the worker's engine and no network."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ def run(
 ) -> DryRun:
     """Run a processor over a request as a worker does, without network, Redis or Celery.
 
-    The engine is the worker's own. Connect is a stand-in that takes whatever is posted and keeps
-    it in `calls`; what the processor reads is answered by the request itself, by `answers`, and
-    else as by an account that has products and templates and nothing more. Your own systems are
-    yours to replace.
+    The engine is the worker's own. A simulated Connect accepts every post and keeps it in `calls`.
+    Reads of the processor are answered by the request itself, then by `answers`, then by a default
+    account that has products and templates and nothing else. Calls to your own systems are real:
+    replace those systems in your test.
 
     Args:
         automation: The class of the processor, or an instance.
-        request: What to process: of a builder, a document, or a record of `connect-worker try`.
-        answers: What Connect answers, by path: a document, or a list for a collection, such as
-            `{"assets": [...], "tier/configs/TC-1": {...}}`. Filters are not heeded. A text is a
-            template that was rendered: `{"templates/TL-1/render": "Welcome!"}`.
-        steps: The results of the processor's first steps, by name, as if an earlier run had been
-            broken off behind them: `{"create-tenant": "T-1"}`. Those are not run again.
-        at: When it is run; it names the reporting period of a usage listing.
+        request: A request from a builder, a document, or a record of `connect-worker try`.
+        answers: Connect's answers by path: a document, or a list for a collection, such as
+            `{"assets": [...], "tier/configs/TC-1": {...}}`. Filters have no effect. A text is a
+            rendered template: `{"templates/TL-1/render": "Welcome!"}`.
+        steps: The results of the processor's first steps by name, `{"create-tenant": "T-1"}`, as if
+            an earlier attempt had failed after them. These steps do not run again.
+        at: The time of the run; determines the reporting period of a usage listing.
 
     Returns:
-        What was decided (`outcome`), how it ended (`result`, `state`), and what would be sent to
-        Connect (`calls`).
+        The decision (`outcome`), how the job ended (`result`, `state`), and the calls that a worker
+        would send to Connect (`calls`).
 
     Raises:
-        RegistrationError: The class can't be made.
-        InvalidStep: A result of `steps` is no JSON.
-        NotRecorded: A record has no answer to what the processor reads by now.
+        RegistrationError: The class can't be instantiated.
+        InvalidStep: A result in `steps` is not JSON.
+        NotInRecord: The record has no answer to a read of the processor.
 
     Examples:
         >>> from connect_worker.models import ActivationTileResponse
@@ -74,7 +74,7 @@ def run(
     else:
         reads = SandboxTransport(kind, str(document.get("id")))
     moment = None if at is None else at.timestamp()
-    # The client of an account is shared by its process: one run at a time has it.
+    # The process has one client per account, which the run replaces: one run at a time.
     with _one_at_a_time:
         done = dry_run(
             automation,
@@ -91,11 +91,11 @@ def run(
 
 
 def recorded(path: str | Path) -> Record:
-    """Return what `connect-worker try --record` kept, to be run again without network.
+    """Load a record that `connect-worker try --record` wrote, to run it without network.
 
     Raises:
-        ValueError: The file is no record.
-        OSError: It can't be read.
+        ValueError: The file is not a record.
+        OSError: The file can't be read.
 
     Examples:
         >>> from tempfile import TemporaryDirectory

@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
-from connect_worker.engine.ports import Ledger
+from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.operations import webserver
@@ -154,7 +154,7 @@ class RejectionError(HTTPError):
 class Account:
     """One account, and what its notifications need."""
 
-    ledger: Ledger
+    ledger: ChangeHints
     #: Publishes the messages to the workers.
     publish: Publish
     secret: str = field(repr=False)

@@ -1,10 +1,17 @@
-"""Tasks whose errors are small and without secrets, and that run for proper messages only.
+"""The class of all tasks: it rejects foreign messages, and keeps errors small.
 
-A pool's process sends an error to its worker through a pipe.
+Answers two gaps of Celery 5.6:
 
-An error with the frames of Celery, kombu and redis-py takes 75 KiB; a pipe holds 64, and takes 4 at
-once. A worker that is told to stop reads the pipe no more, or after its processes have ended: it
-would wait for ever for one that waits to be read, or for the rest of what one had begun to write.
+- A process of a pool sends a job's error, with all frames, to its worker through a pipe. With the
+  frames of Celery, kombu and redis-py that is 75 KiB; a pipe holds 64 KiB, and takes 4 KiB in one
+  step. A worker that stops reads the pipe no more, or after its processes have ended, and then
+  waits forever for the rest of an error (docs/decisions/002-celery-and-kombu-versions.md).
+  tests/unit/tasks/test_base_task.py notices when Celery's own errors are small,
+  tests/faults/redis/test_redis_refuses.py stops such a worker.
+- Celery runs a task for every message that names it, and sends the messages that this one carries
+  for the time after it. Everyone who can write to the broker can send anything; of the JSON that a
+  worker reads (`celeryconfig.py`) only one argument of the right form has an effect:
+  tests/acceptance/security/test_messages.py.
 """
 
 from __future__ import annotations
@@ -22,61 +29,59 @@ from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.masking import mask_secrets
 
-# Which messages are taken: one argument of the one right form, and nothing besides.
-#
-# Who can write to the broker can send anything. What none of this project's processes sends is
-# refused before it has any effect: JSON alone is read (`celeryconfig.py`), and of that only these.
+#: Whether a value is an argument that the task accepts.
+Validator = Callable[[object], bool]
 
-#: Tells whether a text is one that the task takes.
-Takes = Callable[[object], bool]
-
-#: What a message may carry for Celery to send when its task ends: other messages.
-FOLLOWERS = ("callbacks", "errbacks", "chain", "chord")
+#: Where a message carries other messages, which Celery sends when its task ends.
+FOLLOW_UPS = ("callbacks", "errbacks", "chain", "chord")
 
 
-class MessageRefused(Exception):  # noqa: N818 - as the project's other errors are named
-    """A message that nobody of this project has sent."""
+class MessageRejected(Exception):  # noqa: N818 - as the project's other errors are named
+    """A message that no process of this project has sent."""
 
 
-def takes_name_of(kind: RequestKind) -> Takes:
-    """Take the name of one request of the kind."""
+def accepts_request_of(kind: RequestKind) -> Validator:
+    """Accept the name of one request of the kind."""
     return partial(is_request_name, kind)
 
 
-def takes_kind(text: object) -> bool:
-    """Take the name of a kind."""
-    return isinstance(text, str) and text in set(RequestKind)
+def accepts_kind(value: object) -> bool:
+    """Accept the name of a kind."""
+    return isinstance(value, str) and value in set(RequestKind)
 
 
-def takes_notice(text: object) -> bool:
-    """Take a notice: a kind, or a kind and a request's id in Connect."""
-    return is_hint(text)
+def accepts_hint(value: object) -> bool:
+    """Accept a change hint: a kind, or a kind and a request's id in Connect."""
+    return is_hint(value)
 
 
-def problem(args: Sequence[Any], kwargs: Mapping[str, Any], validates: Takes | None) -> str:
-    """Return why a task does not take these arguments; "" when it does."""
+def rejection_reason(
+    args: Sequence[Any], kwargs: Mapping[str, Any], validates: Validator | None
+) -> str:
+    """Return why a task does not accept these arguments; "" when it does."""
     if kwargs or len(args) != (0 if validates is None else 1):
         return f"{len(args)} arguments and {len(kwargs)} named ones"
     if validates is not None and not validates(args[0]):
-        return f"{str(args[0])[:80]!r} ({type(args[0]).__name__}) is no name that it takes"
+        return f"{str(args[0])[:80]!r} ({type(args[0]).__name__}) is no argument that it accepts"
     return ""
 
 
 class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
-    """A task that logs where an error came from, and passes on what it says."""
+    """A task that checks its message, and logs where an error came from instead of sending it
+    on."""
 
     #: What its one argument may be; None for a task without one.
-    validates: Takes | None = None
+    validates: Validator | None = None
     # Celery logs it in one line, without a traceback.
-    throws = (MessageRefused,)
+    throws = (MessageRejected,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, if its message is one that this project sends.
 
         Raises:
-            MessageRefused: It is not; nothing was done.
+            MessageRejected: It is not; nothing was done.
         """
-        self._require_proper(args, kwargs)
+        self._check_message(args, kwargs)
         try:
             return self.run(*args, **kwargs)
         except TaskPredicate:
@@ -84,29 +89,29 @@ class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
         except Exception as error:  # noqa: BLE001 - raised again, without its frames
             if not isinstance(error, LedgerUnavailable):
                 logger.exception(LogEvent("celery.task_failed", task=self.name))
-            raise _harmless(error) from None
+            raise _without_frames_and_secrets(error) from None
 
-    def _require_proper(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        why = problem(args, kwargs, self.validates)
-        if any(getattr(self.request, name, None) for name in FOLLOWERS):
-            why = why or "it carries messages to be sent after it"
-        if why:
+    def _check_message(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        reason = rejection_reason(args, kwargs, self.validates)
+        if any(getattr(self.request, name, None) for name in FOLLOW_UPS):
+            reason = reason or "it carries messages to be sent after it"
+        if reason:
             # Else Celery would send some of them because the task failed.
-            self.request.update(dict.fromkeys(FOLLOWERS))
-            logger.error(LogEvent("celery.message_rejected", task=self.name, why=why))
-            raise MessageRefused(why)
+            self.request.update(dict.fromkeys(FOLLOW_UPS))
+            logger.error(LogEvent("celery.message_rejected", task=self.name, why=reason))
+            raise MessageRejected(reason)
 
-    def on_failure(self, *told: Any) -> None:
-        """Leave Celery's own frames, the last that are left, out of what is sent to the worker."""
-        told[-1].tb = None
+    def on_failure(self, *args: Any) -> None:
+        """Drop the last frames, which are Celery's own, from what is sent to the worker."""
+        args[-1].tb = None
 
-    def on_retry(self, *told: Any) -> None:
+    def on_retry(self, *args: Any) -> None:
         """Do the same for a retry."""
-        told[-1].tb = None
+        args[-1].tb = None
 
 
-def _harmless(error: Exception) -> Exception:
-    """Return the error without its frames, and without secrets: it is shown in Flower."""
+def _without_frames_and_secrets(error: Exception) -> Exception:
+    """Return the error as Flower may show it."""
     masked = mask_secrets(str(error))
     if masked == str(error):
         return error.with_traceback(None)

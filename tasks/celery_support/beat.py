@@ -1,21 +1,55 @@
-"""Beat's scheduler: a poll that can't be sent is one line, not two tracebacks."""
+"""Beat: short errors while the broker is away, and the first polls at the start.
+
+Answers two gaps of Celery 5.6:
+
+- Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
+  fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
+  outage.
+- Beat sends a message first when its interval has passed: `send_first_messages`.
+  tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
+from celery.signals import beat_init
+from kombu.exceptions import OperationalError
 
+from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from tasks.app import app
+from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
 
 
-class TerseScheduler(Scheduler):
-    """Celery's in-memory scheduler. It has no file: the next poll finds what a file would tell."""
+class BeatScheduler(Scheduler):
+    """Celery's in-memory scheduler. It needs no file: the next poll finds what a missed one would
+    have found."""
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Send what is due; while the broker is away it is not sent, and due again later."""
+        """Send what is due. While the broker is away it is not sent, and is due again later."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
             # The traceback would show Celery's own calls, the same at each poll of an outage.
             logger.error(LogEvent("beat.message_not_sent", entry=entry.name, error=error))
+
+
+@beat_init.connect
+def send_first_messages(**_: Any) -> None:
+    """Send polls and sweeps at once, not only after a first interval."""
+    warn_of_typos()
+    for account in account_names():
+        try:
+            settings(account).config()
+        except SettingsError as error:
+            # Beat itself calls no account, so that it need not know the key.
+            logger.warning(LogEvent("beat.account_missing", error=error))
+    for name, entry in app.conf.beat_schedule.items():
+        queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
+        try:
+            app.send_task(entry["task"], entry.get("args", ()), queue=queue)
+        except OperationalError as error:
+            logger.error(LogEvent("beat.message_not_sent", entry=name, error=error))
+            return

@@ -1,4 +1,4 @@
-"""The engines of this process, one an account: the real ledger, client, publisher, automations.
+"""The parts of this process: for each account its settings and its runtime, made once.
 
 `account` is a name of `CONNECT_ACCOUNTS`, or "" where there is none.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
-from connect_worker.api import client_for
+from connect_worker.api.client import client_for
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.lease import LeaseKeeper
@@ -18,9 +19,11 @@ from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
+from connect_worker.logger import bind_log, logger
 from connect_worker.resources.discovery import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
+from connect_worker.settings.typos import misspelt
 from tasks.celery_support.process_killer import PoolProcessKiller
 from tasks.celery_support.publisher import CeleryPublisher
 
@@ -34,11 +37,12 @@ def settings(account: str = "") -> Settings:
     return _settings(account)
 
 
-def accounts() -> tuple[str, ...]:
-    """Return the names of the deployment's accounts; ("",) for one without a name.
+def account_names() -> tuple[str, ...]:
+    """Return the names of the deployment's accounts; ("",) for one account without a name.
 
     Raises:
-        SystemExit: The settings are malformed. This is asked while tasks are defined.
+        SystemExit: The settings are malformed. The tasks are defined by this when they are
+            imported.
     """
     try:
         return accounts_of(settings())
@@ -46,17 +50,28 @@ def accounts() -> tuple[str, ...]:
         raise SystemExit(f"connect-worker: {error}") from None
 
 
-def engine(account: str = "") -> Runtime:
-    """Return an account's engine; made by the worker's main process, inherited by its children.
+def warn_of_typos() -> None:
+    """Log each variable that looks like a setting and is none."""
+    for item in misspelt(os.environ, account_names()):
+        logger.warning(str(item))
 
-    The parts are fork-safe: the Redis pool, the HTTP sessions and the heartbeat thread notice a
-    fork.
+
+def bind_account(account: str) -> AbstractContextManager[None]:
+    """Add the account's name to all log lines of a block, where it has one."""
+    return bind_log(account=account) if account else nullcontext()
+
+
+def runtime(account: str = "") -> Runtime:
+    """Return an account's runtime. The worker's main process makes it, its pool inherits it.
+
+    The parts survive a fork: the Redis pool, the HTTP sessions and the thread that renews leases
+    notice one.
 
     Raises:
         SettingsError: The account's URL or key is missing or malformed.
         RegistrationError: The automations can't be loaded.
     """
-    return _engine(account)
+    return _runtime(account)
 
 
 @cache
@@ -65,21 +80,21 @@ def _settings(account: str) -> Settings:
 
 
 @cache
-def _engine(account: str) -> Runtime:
+def _runtime(account: str) -> Runtime:
     chosen = settings(account)
     config = chosen.config()
-    meter = CallMetrics()
+    metrics = CallMetrics()
     ledger = RedisLedger.from_url(
-        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, tally=meter
+        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, metric_buffer=metrics
     )
-    pause = BreakerCache()
+    breaker_cache = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,
         timeout_seconds=chosen.timeout_seconds,
         page_size=chosen.page_size,
-        turnstile=RateLimiter(ledger, pause, calls_per_second=chosen.max_calls_per_second),
-        observe=meter,
+        turnstile=RateLimiter(ledger, breaker_cache, calls_per_second=chosen.max_calls_per_second),
+        observe=metrics,
     )
     registry = load_registry(chosen.processors, config)
     registry.require_queues(chosen.queues)
@@ -91,7 +106,7 @@ def _engine(account: str) -> Runtime:
         leases=LeaseKeeper(ledger),
         account=chosen.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
-        breaker_cache=pause,
+        breaker_cache=breaker_cache,
         policy=RetryPolicy(
             max_attempts=chosen.max_attempts,
             base_seconds=chosen.retry_base_seconds,

@@ -1,9 +1,25 @@
-"""A worker that takes messages under every pool, and outlives a broker that refuses.
+"""The part of a worker that takes messages: under every pool, from a broker that may refuse.
 
-A Redis refuses when it is full, read-only, or unable to save. Celery counts that among the
-channel's errors: by default the worker exits, and with `broker_channel_error_retry` it connects
-anew at once, dozens of times a second with a traceback each, since connecting is not what is
-refused. Of each refused connection it leaves the sockets open.
+Answers these faults and gaps of Celery 5.6 and kombu 5.7:
+
+- A Redis that is full, read-only or unable to save refuses writes. The worker exits by default.
+  With `broker_channel_error_retry` it connects again at once, dozens of times a second, with a
+  traceback each, and leaves the sockets of each connection open: `WorkerConsumer.connect` and
+  `on_connection_error_after_connected`; tests/faults/redis/test_redis_refuses.py.
+- Events are dropped when the buffer is flushed: those that another thread adds meanwhile (celery
+  issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower would
+  show some jobs as RECEIVED forever: `LosslessDispatcher`; tests/unit/tasks/test_task_events.py
+  fails as soon as Celery needs no replacement.
+- Events are sent at nearly every turn of the loop, a quarter of a worker's time under load:
+  `on_send_event_buffered`; bench/ measures it.
+- Without prefetching a worker whose threads are all busy looks for messages once a second, because
+  no thread of the pool wakes the loop: `Waker`; tests/unit/tasks/test_wake_ups.py. A busy gevent
+  pool waits two seconds: `perform_pending_operations`. And Celery takes no more messages than the
+  pool has processes, of which a gevent pool has none at first: `__init__`.
+  tests/unit/tasks/test_celery_gaps.py has these two.
+- A worker has one channel, with one wait for the messages of all queues, so that one account's
+  backlog can take all slots: `AccountConsumers` and fair_share.py;
+  tests/faults/test_account_in_trouble.py.
 """
 
 from __future__ import annotations
@@ -29,15 +45,9 @@ from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
 from tasks.celery_support.fair_share import FairShare
 
-# Waking a worker's event loop from another thread.
-#
-# Under the threads pool nobody tells the loop that a job has ended. Without prefetching a worker
-# whose threads are all busy then looks for messages once a second only, and stands still in
-# between.
-
 
 class Waker:
-    """A pair of sockets: what is written to one ends the loop's wait at the other."""
+    """Wakes the event loop from any thread: a pair of sockets, at one of which the loop waits."""
 
     def __init__(self) -> None:
         self._near, self._far = socket.socketpair()
@@ -45,7 +55,7 @@ class Waker:
             end.setblocking(False)
 
     def watch(self, hub: Any) -> None:
-        """Have an event loop listen; again after each of its resets."""
+        """Make an event loop listen; needed again after each of its resets."""
         hub.add_reader(self._far.fileno(), self._drain)
 
     def wake(self) -> None:
@@ -64,20 +74,10 @@ class Waker:
             self._far.recv(65536)
 
 
-# Task events that arrive: Flower shows each job's end only if the worker sent it.
-#
-# Celery 5.6 drops events when its buffer is flushed: those that another thread adds meanwhile
-# (celery
-# issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). The jobs are
-# not
-# concerned, but Flower would show some as RECEIVED for ever. To be deleted when the allowed Celery
-# versions have the fixes: tests/unit/tasks/test_task_events.py tells.
-
-
 class LosslessDispatcher(EventDispatcher):
     """Sends buffered events, and takes out of the buffer only what it has sent."""
 
-    # What Celery's class has and celery-types does not tell.
+    # Celery's class has these; celery-types does not declare them.
     mutex: threading.Lock
     producer: Any
     _outbound_buffer: deque[tuple[Any, ...]]
@@ -85,16 +85,16 @@ class LosslessDispatcher(EventDispatcher):
     _publish: Callable[..., None]
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
-        """Send what is buffered; what can't be sent is buffered for the next time."""
+        """Send what is buffered, and keep what can't be sent for the next time."""
         with self.mutex:
             if errors:
-                # One that is refused again goes to the end, behind the ones counted here.
+                # An event that is refused again goes to the end, behind those counted here.
                 for _ in range(len(self._outbound_buffer)):
                     event, routing_key = self._outbound_buffer.popleft()[:2]
                     self._publish(event, self.producer, routing_key)
             if groups:
                 for group, buffer in self._group_buffer.items():
-                    # Other threads append to the buffer: what they add comes behind the copy.
+                    # Other threads may append meanwhile: their events come behind the copied ones.
                     events = list(buffer)
                     self._publish(events, self.producer, f"{group}.multi")
                     del buffer[: len(events)]
@@ -106,15 +106,11 @@ class LosslessEvents(Events):
     dispatcher_cls = "tasks.celery_support.consumer:LosslessDispatcher"
 
 
-# A worker's consumer with a channel for each account, so that each waits for messages by itself.
-#
-# On one channel there is one wait for all queues: it can't leave those of one account out, and
-# take
-# them in again in the moment in which one of its jobs has ended.
-
-
 class AccountConsumers:
-    """What Celery asks of its one consumer of tasks, for several of them.
+    """A consumer for each account, with the interface of the one that Celery expects.
+
+    Each has a channel of its own, and waits for messages by itself. One channel has one wait for
+    all queues, which can't leave out the queues of one account for a while.
 
     Args:
         worker: Celery's consumer, connected to Redis.
@@ -129,7 +125,7 @@ class AccountConsumers:
             by_account[account_at(queue.name)].append(queue)
         self._shares = FairShare(by_account)
         self._consumers: dict[str, Any] = {
-            account: self._open(account, found) for account, found in by_account.items()
+            account: self._open(account, own) for account, own in by_account.items()
         }
         if self._slots < len(self._consumers):
             logger.warning(
@@ -149,7 +145,7 @@ class AccountConsumers:
 
     @property
     def on_message(self) -> Any:
-        """What is called with each message."""
+        """The function that is called with each message."""
         return self._on_message
 
     @on_message.setter
@@ -159,7 +155,7 @@ class AccountConsumers:
             consumer.on_message = handler
 
     def consume(self) -> None:
-        """Begin to take messages; of queues that were added, too."""
+        """Begin to take messages, also from queues that were added."""
         for consumer in self._consumers.values():
             consumer.consume()
 
@@ -178,7 +174,7 @@ class AccountConsumers:
         return any(consumer.consuming_from(queue) for consumer in self._consumers.values())
 
     def add_queue(self, queue: Queue) -> None:
-        """Add a queue of one of the accounts; of another one nobody here knows the processors."""
+        """Add a queue of one of the accounts; this worker has no processors for any other."""
         if consumer := self._consumers.get(account_at(queue.name)):
             consumer.add_queue(queue)
 
@@ -190,8 +186,8 @@ class AccountConsumers:
     @property
     def _slots(self) -> int:
         """How many jobs the pool runs at once, as Celery counts where nothing is prefetched."""
-        most = getattr(self._worker.controller, "max_concurrency", None)
-        return int(most or self._worker.pool.num_processes)
+        maximum = getattr(self._worker.controller, "max_concurrency", None)
+        return int(maximum or self._worker.pool.num_processes)
 
     def _open(self, account: str, queues: list[Queue]) -> Any:
         channel = self._worker.connection.channel()
@@ -201,33 +197,33 @@ class AccountConsumers:
         can_consume = channel.qos.can_consume
 
         def may_take(_: Any) -> bool:
-            is_free = self._shares.may_take(account, jobs_under_way(), slots=self._slots)
+            is_free = self._shares.may_take(account, running_jobs(), slots=self._slots)
             return bool(is_free and can_consume())
 
         channel.qos.can_consume = MethodType(may_take, channel.qos)
         return consumer
 
 
-def jobs_under_way() -> Mapping[str, str]:
-    """Return the account of each job that this worker has taken and not ended, by the job's id."""
+def running_jobs() -> Mapping[str, str]:
+    """Return the account of each job that this worker has taken and not finished, by job id."""
     # A copy made in one step: other threads add and remove.
     return {job: account_at(request.name) for job, request in list(state.requests.items())}
 
 
-#: Between two tries of a broker that answers and refuses.
+#: How long a worker waits before it tries a broker again that refuses commands.
 PAUSE_SECONDS = 5
-#: So long events wait for others, to be sent in one message.
+#: How long events wait for others, to be sent in one message.
 FLUSH_SECONDS = 0.1
-#: For so long a worker whose greenlets are all busy waits for one of them; then it looks up.
-FULL_SECONDS = 2
-#: So often a worker of greenlets looks whether an account that had its share has room again.
-LOOK_SECONDS = 0.05
+#: How long a worker whose greenlets are all busy waits for one of them at a time.
+BUSY_WAIT_SECONDS = 2
+#: How often a worker of greenlets checks whether an account that had its share has room again.
+SHARE_CHECK_SECONDS = 0.05
 
 
-class PatientConsumer(Consumer):
-    """Celery's consumer, for every pool, at less cost, and patient with a broker that refuses."""
+class WorkerConsumer(Consumer):
+    """Celery's consumer, for every pool, with fewer messages, and with pauses for a broker."""
 
-    # What Celery's class has and celery-types does not tell.
+    # Celery's class has these; celery-types does not declare them.
     connection: Any
     connection_for_read: Any
     controller: Any
@@ -243,48 +239,47 @@ class PatientConsumer(Consumer):
         self._flush_planned_at = 0.0
         self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
-            # Without prefetching Celery takes no more than the pool's size, for which a gevent pool
-            # gives the number of its running jobs: at first none, so that none would ever run.
+            # Without prefetching Celery takes no more messages than the pool's size. A gevent pool
+            # gives the number of its running jobs for it: none at first, so that none would ever
+            # run.
             self.controller.max_concurrency = self.pool.limit
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # celery-types is wrong
-        """Have the events of a moment sent together.
-
-        Celery sends them whenever it looks up, which under load is for nearly every event: a
-        quarter of a worker's time.
-        """
+        """Plan to send the events of a moment together."""
         now = monotonic()
-        # One that was planned before a connection was lost is forgotten with it.
+        # A flush that was planned before a connection was lost is forgotten with it.
         if self.hub and now - self._flush_planned_at > 2 * FLUSH_SECONDS:
             self._flush_planned_at = now
-            # Threads of the pool come here, too, and timers are the loop's own.
+            # Threads of the pool call this too, and only the loop may set its timers.
             self.hub._ready.add(self._plan_flush)
         if threading.current_thread() is not threading.main_thread():
-            # A job of the threads pool begins or has ended: there may be room for another one.
+            # A job of the threads pool has begun or ended: there may be room for another one.
             self._waker.wake()
 
     def register_with_event_loop(self, hub: Any) -> None:
-        """Let the loop be woken too."""
+        """Make the loop listen to the waker too."""
         super().register_with_event_loop(hub)
         self._waker.watch(hub)
 
     def loop_args(self) -> Any:
-        """Give the loop what it works with: of several accounts, a consumer of each."""
+        """Return what the loop works with: for several accounts, one consumer for each."""
         queues = self.app.amqp.queues.consume_from
         if self.app.conf.worker_disable_prefetch and len(set(map(account_at, queues))) > 1:
             self.task_consumer = AccountConsumers(self, queues.values())
             if self.pool.is_green:
-                self._look_often()
+                self._shorten_waits()
         return super().loop_args()
 
-    def _look_often(self) -> None:
-        """Let no wait for messages be long: the end of a greenlet's job does not wake the loop."""
+    def _shorten_waits(self) -> None:
+        """Keep each wait for messages short: the end of a greenlet's job does not wake the loop."""
         drain_events = self.connection.drain_events
 
-        def drain_soon(timeout: float | None = None, **kwargs: Any) -> Any:
-            return drain_events(timeout=min(timeout or LOOK_SECONDS, LOOK_SECONDS), **kwargs)
+        def drain_briefly(timeout: float | None = None, **kwargs: Any) -> Any:
+            return drain_events(
+                timeout=min(timeout or SHARE_CHECK_SECONDS, SHARE_CHECK_SECONDS), **kwargs
+            )
 
-        self.connection.drain_events = drain_soon
+        self.connection.drain_events = drain_briefly
 
     def _plan_flush(self) -> None:
         self.hub.call_later(FLUSH_SECONDS, self._flush_events)
@@ -296,49 +291,49 @@ class PatientConsumer(Consumer):
         super().shutdown()
 
     def connect(self) -> Any:
-        """Connect as Celery does; what is refused its first command is not left behind open."""
+        """Connect as Celery does, and close a connection whose first command is refused."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
             if self.hub:
-                # Writes: it takes the lock under which lost messages are restored.
+                # This writes: it takes the lock under which lost messages are restored.
                 connection.transport.register_with_event_loop(connection.connection, self.hub)
         except self.channel_errors:
-            let_go(connection)
+            close_connection(connection)
             raise
         return connection
 
     def perform_pending_operations(self) -> None:
-        """Do what is scheduled, before each look for messages.
+        """Do what is scheduled before each wait for messages.
 
-        With all greenlets busy Celery would wait two seconds for nothing before it looks again:
-        the end of a job does not wake it as it does under the other pools.
+        Under the other pools the end of a job wakes the loop. With all greenlets busy Celery would
+        wait two seconds, whether a job ends or not.
         """
         super().perform_pending_operations()
         wait_available = getattr(self.pool._pool, "wait_available", None)
         if self.pool.is_green and wait_available is not None:
-            wait_available(timeout=FULL_SECONDS)
+            wait_available(timeout=BUSY_WAIT_SECONDS)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Let go of the connection; the caller takes a new one, of a refusal only after a pause."""
+        """Close the connection; the caller opens a new one, after a refusal only after a pause."""
         if not isinstance(exc, self.channel_errors):
             super().on_connection_error_after_connected(exc)
             return
-        said = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
-        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=said))
-        let_go(self.connection)
+        text = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
+        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
+        close_connection(self.connection)
         for _ in range(PAUSE_SECONDS):
-            # Raises when the worker was told to stop.
+            # Raises when an operator has stopped the worker.
             state.maybe_shutdown()
             sleep(1)
 
 
-def let_go(connection: Any) -> None:
-    """Close a connection and its sockets, though a refused write stops kombu half-way."""
+def close_connection(connection: Any) -> None:
+    """Close a connection and all its sockets; a refused write stops kombu halfway."""
     transport, channels = connection.transport, []
     if transport.driver_type == "redis":
         channels = [*transport.channels, *transport._avail_channels]
     with suppress(Exception):
-        # Writes too: it deletes the queues of remote control. As Celery, who does not mind here.
+        # This writes too: it deletes the queues of remote control. Celery also ignores the error.
         connection.collect()
     for channel in channels:
         with suppress(Exception):

@@ -1,8 +1,15 @@
-"""Flower's start: for this machine, for looking only, and readable.
+"""Flower starts read-only and for this machine, shows readable results, and links the console.
 
-What Flower does by itself (every address, write access, no password) is changed before it reads the
-environment, its arguments and its own file, so that each of them wins. What came of all that is
-judged before it listens: without a password nothing but looking, and from this machine alone.
+Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when its defaults are safe:
+
+- By default Flower listens at every address, without a password, and lets everyone stop workers.
+  `set_defaults` changes that before Flower reads the environment, its arguments and its file, so
+  that each of them wins. `refuse_unsafe_options` checks the result before Flower listens: without a
+  password it must be read-only, and for this machine only. tests/acceptance/test_flower.py.
+- Flower's own metrics need no password where its pages need one: `_guard_metrics`.
+- It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
+- Its menu has no setting for a link: `link_console` adds an entry to its template. A menu without
+  the expected end stays as it is; tests/unit/console/test_flower_link.py.
 """
 
 from __future__ import annotations
@@ -21,76 +28,70 @@ from tornado.web import authenticated
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
-from connect_worker.operations.webserver import is_loopback
+from connect_worker.settings.environment import is_loopback
 from tasks.celery_support.bootstrap import settings
 
-# A link to the console in Flower's menu, where `CONNECT_CONSOLE_URL` says where it is.
-#
-# Flower has no setting for one. Its templates are read once, the menu's gets an entry, and Flower
-# is
-# given them as Tornado's `template_loader`; a menu that looks otherwise than expected stays as it
-# is.
-
 MENU = "navbar.html"
-#: Where the list of Flower's own pages ends.
-END = "</ul>"
+#: The end of the menu's list of Flower's own pages.
+MENU_END = "</ul>"
 
 
 def link_console() -> None:
-    """Put the link where Flower is: every `celery` command has loaded it by now."""
+    """Add the link where Flower is installed: each `celery` command has loaded it by now."""
     if "flower.urls" not in sys.modules:
         return
     try:
         url = settings().console_url
     except SettingsError:
-        # Whoever needs the settings says what is wrong with them.
+        # The code that needs the settings reports what is wrong with them.
         return
     if url:
-        from flower.urls import settings as of_flower
+        from flower.urls import settings as flower_settings
 
-        add_link(of_flower, url)
+        add_link(flower_settings, url)
 
 
-def add_link(of_flower: dict[str, Any], url: str) -> None:
-    """Give Flower's application templates with the link; leave it alone when there is no place."""
-    folder = Path(of_flower["template_path"])
+def add_link(flower_settings: dict[str, Any], url: str) -> None:
+    """Give Flower templates with the link; change nothing when the menu is not the expected one."""
+    folder = Path(flower_settings["template_path"])
     texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.html")}
-    before, end, after = texts.get(MENU, "").partition(END)
+    before, end, after = texts.get(MENU, "").partition(MENU_END)
     if not end:
         logger.warning(LogEvent("flower.menu_unknown", missing="the link to the console"))
         return
     # Braces would be template code.
     address = escape(url.replace("{", "%7B").replace("}", "%7D"))
     entry = f'<li class="nav-item"><a class="nav-link" href="{address}">Console</a></li>\n      '
-    of_flower["template_loader"] = DictLoader({**texts, MENU: before + entry + end + after})
+    flower_settings["template_loader"] = DictLoader({**texts, MENU: before + entry + end + after})
 
 
 link_console()
 
-#: What the table of jobs shows. A job's id begins with its request's, its result with the product.
+#: The columns of the table of jobs. A job's id begins with its request's, its result with the
+#: product.
 COLUMNS = "name,uuid,state,result,received,runtime,worker"
 
 
-def readable(task: Any) -> Any:
-    """Give a job's row and page words: its result without quotes, else the error or the reason."""
-    told = task.exception if task.state in ("RETRY", "FAILURE") else task.result
-    task.result = _without_quotes(told)
+def format_task(task: Any) -> Any:
+    """Show a job's result without quotes; where it has none, the error or the reason to retry."""
+    text = task.exception if task.state in ("RETRY", "FAILURE") else task.result
+    task.result = _without_quotes(text)
     if task.state == "RETRY":
-        # It would show Celery's calls and this project's, never what the processor did.
+        # It has Celery's calls and this project's, and none of the processor's.
         task.traceback = None
     return task
 
 
-def _without_quotes(told: object) -> object:
+def _without_quotes(text: object) -> object:
     try:
-        value = literal_eval(told) if isinstance(told, str) else told
+        value = literal_eval(text) if isinstance(text, str) else text
     except (ValueError, SyntaxError):
-        return told
-    return value if isinstance(value, str) else told
+        return text
+    return value if isinstance(value, str) else text
 
 
 def set_defaults() -> None:
-    """Set them where Flower is: every `celery` command has loaded it by now.
+    """Set the defaults where Flower is installed: each `celery` command has loaded it by now.
 
     Raises:
         SystemExit: The environment is malformed.
@@ -100,7 +101,7 @@ def set_defaults() -> None:
     options.address = "127.0.0.1"
     options.read_only = True
     options.tasks_columns = COLUMNS
-    options.format_task = readable
+    options.format_task = format_task
     try:
         auth = settings().flower_auth
     except SettingsError as error:
@@ -111,7 +112,7 @@ def set_defaults() -> None:
 
 
 def _guard_metrics() -> None:
-    """Ask for the password before Flower's own metrics too; they name workers and tasks."""
+    """Ask for the password for Flower's own metrics too; they name workers and tasks."""
     from flower.urls import handlers
     from flower.views.monitor import Metrics
 
@@ -122,10 +123,10 @@ def _guard_metrics() -> None:
 
 
 @import_modules.connect
-def refuse_what_is_open(**_: Any) -> None:
-    """Let Flower start only if nobody can do harm with it.
+def refuse_unsafe_options(**_: Any) -> None:
+    """Stop Flower before it listens where people without a password could do harm.
 
-    Celery sends the signal when Flower has read all its options and listens nowhere yet.
+    Celery sends the signal when Flower has read all its options.
 
     Raises:
         SystemExit: With the reason and the remedy.
@@ -133,14 +134,14 @@ def refuse_what_is_open(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "flower":
         return
-    # A blank one is a variable that a compose file or a shell script left unset.
+    # An empty one comes from a variable that a compose file or a shell script left unset.
     options.basic_auth = [item for item in options.basic_auth if item]
-    if why := problem(options):
-        raise SystemExit(f"connect-worker: Flower does not start: {why}")
+    if reason := unsafe_reason(options):
+        raise SystemExit(f"connect-worker: Flower does not start: {reason}")
 
 
-def problem(chosen: Any) -> str:
-    """Return what is wrong with the options; "" for nothing."""
+def unsafe_reason(chosen: Any) -> str:
+    """Return why Flower must not start with these options; "" when it may."""
     for item in chosen.basic_auth:
         user, _, password = item.partition(":")
         if not (user and password and item.isascii()):

@@ -1,8 +1,8 @@
-"""Ending a pool's process whose job has been inside its processor for too long.
+"""Ends a pool's process whose job has been inside its processor for too long.
 
-Celery has time limits of its own, sent with each message. They count the whole job, posts and
-waiting for a turn included, are as old as the message, and are heeded by one pool only; see
-docs/decisions/014-steps-and-limits.md.
+Celery's own time limits travel in each message, so that they are as old as the message. They
+include the posts and the wait for the rate limiter, and only the prefork pool applies them
+(docs/decisions/014-steps-and-limits.md). tests/faults/test_time_limit.py holds this one.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import sys
 
 from billiard.process import current_process
 
-#: A process that does not let its own timer in (an extension that computes) is ended so much later.
+#: How much later a process is ended in which Python's own timer can't run: an extension computes.
 GRACE_SECONDS = 5.0
 
 
 class PoolProcessKiller:
-    """Ends the process that it is used in, if it is one of a pool's: its worker starts another."""
+    """Ends the process that uses it, if that belongs to a pool: the worker starts another one."""
 
     def arm(self, seconds: float) -> None:
-        """End this process later, without any help of Python's, if `disarm` is not called before.
+        """End this process later, even if no Python code can run, unless `disarm` is called before.
 
-        The places where its threads are go to standard error then.
+        It writes the place of each thread to standard error first.
         """
         if is_pool_process() and sys.__stderr__:
             faulthandler.dump_traceback_later(
@@ -32,16 +32,16 @@ class PoolProcessKiller:
             )
 
     def disarm(self) -> None:
-        """Forget what `arm` was told."""
+        """Cancel what `arm` has planned."""
         if is_pool_process():
             faulthandler.cancel_dump_traceback_later()
 
     def end(self) -> None:
-        """End this process now; a worker's own process goes on."""
+        """End this process now, unless it is the worker's own."""
         if is_pool_process():
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_pool_process() -> bool:
-    """Whether this is a process that runs one job at a time, and whose end is nobody else's."""
+    """Whether this process runs one job at a time, so that its end affects no other job."""
     return bool(current_process().name != "MainProcess")

@@ -1,4 +1,11 @@
-"""Wake-up calls: a small message per request, many of them in one trip to the broker."""
+"""Wake-up messages: one small message a request, many of them in one round trip to the broker.
+
+Answers two gaps of Celery 5.6: `apply_async` sends one message in a round trip, and each is twice
+as large as it must be. tests/unit/tasks/test_celery_gaps.py compares the sizes, tests/integration
+counts a poll's round trips. `queue_lengths` answers one of kombu 5.7: a restarted RabbitMQ breaks
+the connections of a pool, and its client does not connect again by itself;
+tests/faults/test_rabbitmq.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,7 @@ from typing import Any
 from celery.app.amqp import task_message
 from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is older than kombu 5.7
     BatchPublishError,
+    ChannelError,
     OperationalError,
 )
 
@@ -26,19 +34,18 @@ from connect_worker.domain.states import (
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import at
 from tasks.app import app
-from tasks.queues import lengths
 
 #: Commands in one pipeline to the broker; a message is one, the event about it another.
 BATCH = 500
 
 
 class CeleryPublisher:
-    """Publishes wake-up calls: one task per request, on the queue of its automation.
+    """Publishes wake-up messages: one task per request, on the queue of its automation.
 
     Args:
-        account: As `CONNECT_ACCOUNTS` has it; "" for the only one.
-        routes: Of the automations that have a queue or a priority of their own.
-        products: Tells the product of each request; asked only where there are such automations.
+        account: A name of `CONNECT_ACCOUNTS`; "" for the only one.
+        routes: The automations that have a queue or a priority of their own.
+        products: Returns the product of each request; called only where there are routes.
     """
 
     def __init__(
@@ -55,24 +62,27 @@ class CeleryPublisher:
         self._products = products
 
     def publish(self, refs: Iterable[RequestKey]) -> None:
-        """Send the messages; when the broker is away they are lost, and the sweep sends others."""
+        """Send the messages. While the broker is away they are lost, and the sweep sends others."""
         waiting = list(refs)
         routed = list(zip(waiting, self._routes_of(waiting), strict=True))
-        # A poll's thousands of messages go a few ways.
-        ways = {
+        # A poll has thousands of messages and a few destinations.
+        destinations = {
             (kind, route): (self._queue(kind, route), _priority(route))
             for kind, route in {(ref.kind, route) for ref, route in routed}
         }
         self._send(
-            [(self._tasks[ref.kind], ref.id, *ways[ref.kind, route]) for ref, route in routed]
+            [
+                (self._tasks[ref.kind], ref.id, *destinations[ref.kind, route])
+                for ref, route in routed
+            ]
         )
 
-    def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
-        """Send the messages; a lost one, too, the sweep replaces."""
-        self._send([(self._refresh, str(notice), self._control, {}) for notice in notices])
+    def publish_hints(self, hints: Iterable[ChangeHint]) -> None:
+        """Send the messages. The sweep replaces a lost one here too."""
+        self._send([(self._refresh, str(hint), self._control, {}) for hint in hints])
 
     def _send(self, waiting: Sequence[tuple[str, str, str, dict[str, int]]]) -> None:
-        """Send messages: of each the task, its argument, the queue and options."""
+        """Send messages: for each the task, its argument, the queue and options."""
         if not waiting:
             return
         try:
@@ -88,7 +98,7 @@ class CeleryPublisher:
             logger.warning(LogEvent("celery.publish_failed", requests=len(waiting), error=error))
 
     def backlogged(self) -> Backlog:
-        """Tell of whose requests messages wait; of all while the broker is away."""
+        """Return for which requests messages wait in a queue: for all while the broker is away."""
         own = {kind: self._queue(kind, route_for(self._routes, kind, "")) for kind in RequestKind}
         others = {
             (kind, product): self._queue(kind, route)
@@ -97,7 +107,7 @@ class CeleryPublisher:
         }
         try:
             with app.connection_or_acquire() as connection:
-                waiting = lengths(connection, {*own.values(), *others.values()})
+                waiting = queue_lengths(connection, {*own.values(), *others.values()})
         except OperationalError as error:
             logger.warning(LogEvent("celery.broker_unreachable", error=error))
             return Backlog(kinds=list(RequestKind))
@@ -107,7 +117,7 @@ class CeleryPublisher:
         )
 
     def _routes_of(self, refs: Sequence[RequestKey]) -> list[Route]:
-        """Return where each message goes: a product is read only of kinds that have routes."""
+        """Return where each message goes; reads a product only for kinds that have routes."""
         kinds = {kind for kind, _ in self._routes}
         routed = [ref for ref in refs if ref.kind in kinds]
         if not routed or self._products is None:
@@ -120,23 +130,23 @@ class CeleryPublisher:
 
 
 def _priority(route: Route) -> dict[str, int]:
-    """Return what tells the broker of a priority: Redis only.
+    """Return the options that give a message its priority, on Redis only.
 
-    RabbitMQ has to be told when a queue is declared, and takes the higher number first.
+    RabbitMQ needs them when a queue is declared, and takes the higher number first.
     """
     on_redis = app.conf.broker_url.startswith(("redis", "sentinel"))
     return {"priority": route.priority} if route.priority and on_redis else {}
 
 
 def _message(task: str, argument: str) -> Any:
-    """Return the message for one request: Celery's protocol 2, without what is at its default.
+    """Return the message for one request: Celery's protocol 2, without the fields at their default.
 
-    Half as large as what `apply_async` sends: of a backlog Redis holds one for each request.
+    It is half as large as the one of `apply_async`; Redis holds one for each request of a backlog.
     https://docs.celeryq.dev/en/stable/internals/protocol.html
     """
-    # Of a notice the request's id, if it has one: lines of the log are found by it.
+    # The id in a change hint is the request's, where it has one: log lines are found by it.
     task_id = f"{argument.rpartition(':')[2]}.{secrets.token_hex(4)}"
-    shown = {"root_id": task_id, "retries": 0}
+    common = {"root_id": task_id, "retries": 0}
     arguments = f"('{argument}',)"
     return task_message(
         headers={
@@ -145,7 +155,7 @@ def _message(task: str, argument: str) -> Any:
             "id": task_id,
             "argsrepr": arguments,
             "ignore_result": True,
-            **shown,
+            **common,
         },
         properties={"correlation_id": task_id},
         body=((argument,), {}, {}),
@@ -154,6 +164,29 @@ def _message(task: str, argument: str) -> Any:
             "name": task,
             "args": arguments,
             "kwargs": "{}",
-            **shown,
+            **common,
         },
     )
+
+
+def queue_lengths(connection: Any, names: Iterable[str] = ()) -> dict[str, int]:
+    """Return how many messages wait in each of these queues; without names, in every queue."""
+    names = list(names) or [queue.name for queue in app.conf.task_queues]
+
+    def count(*, channel: Any) -> list[int]:
+        return [_queue_length(channel, name) for name in names]
+
+    counts, _ = connection.autoretry(count, max_retries=1, interval_start=0)()
+    return dict(zip(names, counts, strict=True))
+
+
+def _queue_length(channel: Any, name: str) -> int:
+    """Count a queue's messages.
+
+    An empty queue on Redis does not exist for kombu, and a queue on RabbitMQ does not exist before
+    a worker has declared it. The question then closes the channel, and py-amqp opens it again.
+    """
+    try:
+        return int(channel.queue_declare(name, passive=True).message_count)
+    except ChannelError:
+        return 0

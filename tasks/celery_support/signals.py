@@ -1,63 +1,64 @@
-"""What happens when a process starts: the worker's checks, beat's first polls."""
+"""What a worker does when Celery sends a signal: format its log, check its start, show it is alive.
+
+Answers gaps of Celery 5.6:
+
+- A worker starts with a Redis that evicts keys, with settings that contradict each other, and with
+  modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
+- Its log has several formats, and may show secrets: `format_log`;
+  tests/unit/observability/test_logging.py.
+- A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
+  `touch_heartbeat_file` costs nothing: tests/acceptance/test_probes.py.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
-from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
-    beat_init,
     celeryd_init,
+    heartbeat_sent,
     worker_init,
     worker_ready,
 )
-from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 
-from connect_worker.exceptions import LedgerUnavailable, Message, SettingsError
-from connect_worker.ledger.checks import inspect, inspect_broker
+from connect_worker.exceptions import LedgerUnavailable, Message
+from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
-from connect_worker.logger import LogEvent, bind_log, bound_facts, logger
+from connect_worker.logger import LogEvent, bound_facts, logger
 from connect_worker.observability.logging import prepare_handler
 from connect_worker.settings.accounts import account_at, require_distinct
-from connect_worker.settings.typos import misspelt
 from tasks.app import app
-from tasks.celery_support.bootstrap import accounts, engine, settings
-
-# What each line of a task's log says of its account.
-
-
-def of_account(account: str) -> AbstractContextManager[None]:
-    """Bind the account's name to all lines of a block, where it has one."""
-    return bind_log(account=account) if account else nullcontext()
-
-
-# The log of workers and of beat: this project's lines, Celery's own ones included.
+from tasks.celery_support.bootstrap import (
+    account_names,
+    bind_account,
+    runtime,
+    settings,
+    warn_of_typos,
+)
 
 
-class TaskFacts(logging.Filter):
-    """Gives Celery's lines about a task (received, succeeded, …) its request and name."""
+class TaskContextFilter(logging.Filter):
+    """Adds the request and the task to Celery's lines about a task (received, succeeded, …)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the facts and let the record pass."""
-        told = getattr(record, "data", None)
-        if isinstance(told, dict) and "id" in told and "name" in told:
-            # A job's id is its request's and a random part; a poll's is random.
-            request = str(told["id"]).rpartition(".")[0]
-            about = (
-                {"request": request, "task": told["name"]} if request else {"task": told["name"]}
-            )
-            record.facts = {**bound_facts(), **about}
+        """Add them, and let the record pass."""
+        data = getattr(record, "data", None)
+        if isinstance(data, dict) and "id" in data and "name" in data:
+            # The id of a job is the request's id and a random part; the id of a poll is random.
+            request = str(data["id"]).rpartition(".")[0]
+            context = {"request": request} if request else {}
+            record.facts = {**bound_facts(), **context, "task": data["name"]}
         return True
 
 
 @celeryd_init.connect
 def format_first_lines(**_: Any) -> None:
-    """Write what a worker's checks say before Celery has set its log up like all the rest."""
+    """Format the lines of a worker's checks, which come before Celery sets up its log."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     prepare_handler(handler, settings().log_format)
@@ -67,53 +68,53 @@ def format_first_lines(**_: Any) -> None:
 @after_setup_logger.connect
 @after_setup_task_logger.connect
 def format_log(logger: logging.Logger, **_: Any) -> None:
-    """Write one line an event, with the facts of its job and without secrets."""
+    """Write one line an event, with the context of its job and without secrets."""
     for handler in logger.handlers:
-        handler.addFilter(TaskFacts())
+        handler.addFilter(TaskContextFilter())
         prepare_handler(handler, settings().log_format)
 
 
-#: kombu's default: after so long Redis hands out a message again that nobody has acknowledged.
+#: kombu's default: after this time Redis delivers a message again that no worker has acknowledged.
 VISIBILITY_SECONDS = Channel.visibility_timeout
 
 
 @worker_init.connect
 def check_worker(**_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
-    _tell_misspelt()
-    for account in accounts_served():
+    warn_of_typos()
+    for account in served_accounts():
         try:
-            engine(account)
+            runtime(account)
         except Message as error:
-            whose = f"account {account}: " if account else ""
-            raise SystemExit(f"connect-worker: {whose}{error}") from None
+            prefix = f"account {account}: " if account else ""
+            raise SystemExit(f"connect-worker: {prefix}{error}") from None
     try:
-        require_distinct(settings(account) for account in accounts_served())
+        require_distinct(settings(account) for account in served_accounts())
     except Message as error:
         raise SystemExit(f"connect-worker: {error}") from None
     _check_redis()
     _check_broker()
 
 
-def accounts_served() -> tuple[str, ...]:
-    """Return the accounts of whose queues this worker takes one: the others may be broken."""
-    taken = {account_at(queue) for queue in app.amqp.queues.consume_from}
-    return tuple(account for account in accounts() if account in taken)
+def served_accounts() -> tuple[str, ...]:
+    """Return the accounts of the queues that this worker takes; the others may be broken."""
+    served = {account_at(queue) for queue in app.amqp.queues.consume_from}
+    return tuple(account for account in account_names() if account in served)
 
 
 @worker_ready.connect
-def tell_processors(**_: Any) -> None:
+def log_processors(**_: Any) -> None:
     """Log what this worker processes."""
-    for account in accounts_served():
-        with of_account(account):
-            for kind, names in engine(account).registry.coverage.items():
+    for account in served_accounts():
+        with bind_account(account):
+            for kind, names in runtime(account).registry.coverage.items():
                 for name in names:
                     logger.info(LogEvent("worker.processor_loaded", kind=kind, automation=name))
 
 
 def _check_redis() -> None:
     try:
-        findings = inspect(connect(settings().redis_url))
+        findings = check_redis(connect(settings().redis_url))
     except LedgerUnavailable as error:
         logger.warning(LogEvent("worker.redis_unreachable", error=error))
         return
@@ -129,7 +130,7 @@ def _check_broker() -> None:
             return
         options = connection.transport_options or {}
         visible_after = options.get("visibility_timeout", VISIBILITY_SECONDS)
-        for account in accounts_served():
+        for account in served_accounts():
             lease_seconds = settings(account).lease_seconds
             if warning := check_lease(lease_seconds, visible_after=float(visible_after)):
                 logger.warning(warning)
@@ -138,9 +139,9 @@ def _check_broker() -> None:
 
 
 def _check_broker_redis(connection: Any) -> None:
-    """Look at the broker's own Redis, as kombu finds it: its URL may name Sentinels."""
+    """Check the Redis of the broker, through kombu, because its URL may name Sentinels."""
     try:
-        findings = inspect_broker(connection.channel().client)
+        findings = check_broker(connection.channel().client)
     except (LedgerUnavailable, *connection.connection_errors) as error:
         logger.warning(LogEvent("worker.broker_unreachable", error=error))
         return
@@ -149,10 +150,11 @@ def _check_broker_redis(connection: Any) -> None:
 
 
 def check_lease(lease_seconds: float, *, visible_after: float) -> str:
-    """Return what is wrong with a lease beside the broker's visibility timeout; "" for nothing.
+    """Return what is wrong with a lease, given the broker's visibility timeout; "" for nothing.
 
-    A job whose message comes back while its lease holds is refused by the claim: no harm, but each
-    such message costs a refused claim, and the sweep looks after the dead worker anyway.
+    The claim rejects a message that comes back while the lease of its request holds. That does no
+    harm, but each such message costs a claim, and the sweep rescues requests of dead workers
+    anyway.
     """
     if lease_seconds <= visible_after:
         return ""
@@ -162,25 +164,14 @@ def check_lease(lease_seconds: float, *, visible_after: float) -> str:
     )
 
 
-@beat_init.connect
-def poll_now(**_: Any) -> None:
-    """Send the first polls at once instead of after a first interval."""
-    _tell_misspelt()
-    for account in accounts():
-        try:
-            settings(account).config()
-        except SettingsError as error:
-            # Beat itself needs none of it, and need not know the key.
-            logger.warning(LogEvent("beat.account_missing", error=error))
-    for name, entry in app.conf.beat_schedule.items():
-        queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
-        try:
-            app.send_task(entry["task"], entry.get("args", ()), queue=queue)
-        except OperationalError as error:
-            logger.error(LogEvent("beat.message_not_sent", entry=name, error=error))
-            return
+@heartbeat_sent.connect
+def touch_heartbeat_file(**_: Any) -> None:
+    """Touch `CONNECT_HEARTBEAT_FILE`, where it is set. A probe looks at its age.
 
-
-def _tell_misspelt() -> None:
-    for item in misspelt(os.environ, accounts()):
-        logger.warning(str(item))
+    Celery's heartbeat comes every two seconds, from the loop that takes messages.
+    """
+    if name := settings().heartbeat_file:
+        try:
+            Path(name).touch()
+        except OSError as error:
+            logger.warning(LogEvent("worker.liveness_failed", file=name, error=error))

@@ -14,7 +14,7 @@ from tests.support.console_client import PASSWORD, ROOT
 from tests.support.console_data import evil
 from tests.support.fault_stack import FaultStack, running_fault_stack
 
-pytestmark = [*needs_chromium, pytest.mark.acceptance]
+pytestmark = [*needs_chromium, pytest.mark.acceptance, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def stack(tmp_path: Path) -> Iterator[FaultStack]:
         "CONNECT_PROCESSORS": str(ROOT / "tests/support/processors/fussy.py"),
         "CONNECT_MAX_ATTEMPTS": "1",
         "CONNECT_CONSOLE_PASSWORD": PASSWORD,
-        "MENDED_FILE": str(tmp_path / "mended"),
+        "REPAIRED_FILE": str(tmp_path / "repaired"),
     }
     with running_fault_stack(tmp_path, **settings) as stack:
         yield stack
@@ -57,7 +57,7 @@ def test_a_parked_request_with_a_script_in_its_data_is_seen_rerun_and_settled(
         expect(page.get_by_role("heading", name="Rerun 1 request?")).to_be_visible()
         expect(page.get_by_text("canary('customer')")).to_be_visible()
 
-        Path(stack.environment["MENDED_FILE"]).touch()
+        Path(stack.environment["REPAIRED_FILE"]).touch()
         page.get_by_role("button", name="Yes, rerun 1 request").click()
         expect(page.get_by_role("status")).to_contain_text("1 request queued")
         page.get_by_role("link", name=request_id).click()

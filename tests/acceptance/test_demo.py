@@ -14,6 +14,7 @@ from tests.support.demo_process import FOREIGN, DemoProcess, await_that
 
 pytestmark = [
     pytest.mark.acceptance,
+    pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc"),
 ]
 
@@ -39,7 +40,7 @@ def test_ends_by_itself_when_every_request_is_resolved_once(start: Start) -> Non
     output = demo.finish(90)
 
     assert demo.process.returncode == 0, output
-    assert "Every request was resolved exactly once, says the sandbox: 26 in" in output
+    assert "Every request was decided exactly once, the sandbox reports: 26 in" in output
     assert "approve 12  fail 2  inquire 2" in output
     assert demo.alive() == {}
 
@@ -53,7 +54,7 @@ def test_says_what_was_left_when_the_time_limit_is_over(start: Start, tmp_path: 
 
     assert demo.process.returncode == 1, output
     assert "The time limit of 1 seconds is over." in output
-    assert "no outcome, it is pending" in output
+    assert "no decision, its status is pending" in output
     assert f"The logs are in {tmp_path}" in output
     assert (tmp_path / "worker-1.log").is_file()
     assert demo.alive() == {}
@@ -65,7 +66,7 @@ def test_says_what_was_left_when_the_time_limit_is_over(start: Start, tmp_path: 
 )
 def test_stops_everything_on_a_signal(start: Start, number: signal.Signals) -> None:
     demo = start("--requests", "600", "--workers", "2", "--latency-ms", "20")
-    demo.read_until(r"ended [1-9]")
+    demo.read_until(r"completed [1-9]")
     # The demo, its watchdog, Redis, sandbox, Flower, beat, and two workers with two children each.
     assert await_that(lambda: len(demo.alive()) == 12), demo.alive()
 

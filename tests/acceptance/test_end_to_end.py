@@ -25,6 +25,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pool", "concurrency"), SOME_POOLS)
 def test_three_hundred_requests_are_resolved_once_each(
     stack: Stack, pool: str, concurrency: int
@@ -39,6 +40,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(
     run_with_a_kill(stack, pool, concurrency)
 
 
+@pytest.mark.slow
 def test_redis_may_be_a_socket_file(tmp_path: Path) -> None:
     """Its URL is redis-py's, for the ledger and for the broker, which knows it by another."""
     with running_server() as url:

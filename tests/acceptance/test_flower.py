@@ -18,7 +18,7 @@ from connect_worker.domain.states import RequestKey, RequestKind, State
 from tests.support.fault_stack import FaultStack
 from tests.support.stack import ROOT
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 PROCESSOR = ROOT / "tests/support/processors/parameter_driven.py"
 CUSTOMER = "canary.customer@example.com"
@@ -166,7 +166,7 @@ def test_who_asks_for_it_and_has_the_password_may_change_things(stack: FaultStac
 
 
 def long(*values: object) -> object:
-    """One of several that are told alike."""
+    """One of several that are reported alike."""
     return pytest.param(*values, marks=pytest.mark.long)
 
 
@@ -223,10 +223,10 @@ def test_each_job_shows_its_request_its_product_and_how_it_ended_in_words(
     )
     stack.until_soon(lambda: len(ended(url)) >= 4, "Flower knows of all jobs")
     rows = ended(url)
-    told = {(row["uuid"].partition(".")[0], row["state"], row["result"]) for row in rows}
+    results = {(row["uuid"].partition(".")[0], row["state"], row["result"]) for row in rows}
     product = {word: stack.entry(request_id)["product"] for word, request_id in ids.items()}
     sentence = "RuntimeError: no tenant for *** (plan ***)"
-    assert told == {
+    assert results == {
         (ids["approve"], "SUCCESS", f"{product['approve']}: approved"),
         (ids["raise"], "RETRY", f"{product['raise']}: {sentence}"),
         (ids["raise"], "SUCCESS", f"{product['raise']}: parked: {sentence}"),

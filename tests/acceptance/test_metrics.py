@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.fault_stack import FaultStack, running_fault_stack
 from tests.support.stack import ROOT
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -51,21 +51,21 @@ def test_attempts_retries_posts_and_refusals_are_counted_by_product(stack: Fault
     stack.misbehave("reset_before", method="POST", path="vendor/tenants")
     stack.work("one")
     stack.until_done()
-    # What a process counted since its last job is told by its next poll.
+    # What a process counted since its last job is reported by its next poll.
     stack.until_polled_again(times=8)
     product = stack.entry(request_id)["product"]
     numbers = served(stack)
 
-    def told(name: str, *labels: str) -> float:
+    def metric(name: str, *labels: str) -> float:
         return numbers[name, frozenset({"fulfillment", product, *labels})]
 
-    assert told("outcomes_total", "approved") == 1
-    assert told("attempts_total") == 2
-    assert told("retries_total", "processor") == 1
-    assert told("retries_total", "rate limited") == 1
-    assert told("api_errors_total", "429") == 1
+    assert metric("outcomes_total", "approved") == 1
+    assert metric("attempts_total") == 2
+    assert metric("retries_total", "processor") == 1
+    assert metric("retries_total", "rate limited") == 1
+    assert metric("api_errors_total", "429") == 1
     # The parameters, the approval, and the message in the conversation.
-    assert told("post_seconds_count") == told("post_seconds_bucket", "+Inf") == 3
-    assert 0 < told("post_seconds_sum") < 3 * 60
-    assert told("oldest_pending_seconds") == 0
-    assert told("requests", "parked") == 0
+    assert metric("post_seconds_count") == metric("post_seconds_bucket", "+Inf") == 3
+    assert 0 < metric("post_seconds_sum") < 3 * 60
+    assert metric("oldest_pending_seconds") == 0
+    assert metric("requests", "parked") == 0

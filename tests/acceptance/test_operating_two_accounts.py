@@ -9,7 +9,7 @@ from connect_worker.domain.states import RequestKind
 from tests.support.account_checks import assert_each_decided_once, until_done
 from tests.support.two_accounts import Estate
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 @pytest.mark.long
@@ -42,16 +42,16 @@ def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: E
     for name in ("eu", "us"):
         assert boards[name]["kinds"]["fulfillment"]["completed"] == 4
         assert [worker.partition("@")[0] for worker in boards[name]["workers"]] == ["one"]
-    told = estate.run("metrics", "--once").stdout
+    metrics = estate.run("metrics", "--once").stdout
     for name in ("eu", "us"):
         outcomes = [
             line
-            for line in told.splitlines()
+            for line in metrics.splitlines()
             if line.startswith("connect_worker_outcomes_total{")
             and all(part in line for part in (f'account="{name}"', 'outcome="approved"'))
         ]
         assert sum(float(line.rpartition(" ")[2]) for line in outcomes) == 4
-        assert f'connect_worker_queue_messages{{queue="fulfillment@{name}"}} 0.0' in told
+        assert f'connect_worker_queue_messages{{queue="fulfillment@{name}"}} 0.0' in metrics
     findings = estate.answer("doctor")["findings"]
     seen = {
         (finding.get("account"), finding["part"])

@@ -16,7 +16,7 @@ from tests.support.stack import ROOT, Stack, running_stack
 
 from .test_worker_start import ACCOUNT, start
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 [WORKER, _] = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "worker.yaml").read_text())
 CONTAINER = WORKER["spec"]["template"]["spec"]["containers"][0]

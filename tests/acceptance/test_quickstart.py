@@ -18,7 +18,7 @@ import requests
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from tests.support.page_blocks import Block, blocks
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 PAGE = blocks("docs/quickstart.md")
 

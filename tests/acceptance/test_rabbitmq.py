@@ -17,7 +17,7 @@ from .test_worker_start import ACCOUNT, configure, start
 FIRST, *OTHERS = [pool for pool in POOLS if pool[1] > 1]
 SEVERAL_AT_ONCE = [FIRST, *(pytest.param(*pool, marks=pytest.mark.long) for pool in OTHERS)]
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.rabbitmq, needs_rabbitmq]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.rabbitmq, needs_rabbitmq]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import requests
 
 from tests.support.webhook_stack import SECRET, WebhookStack, running_webhook_stack
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 ELSEWHERE = {
     "type": "event",

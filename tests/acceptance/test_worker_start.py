@@ -12,7 +12,7 @@ from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from tests.support.faketime import FAKETIME, needs_faketime, shifted_clock
 from tests.support.stack import Stack, running_stack
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 #: Nothing listens there: a start asks Connect nothing.
 ACCOUNT = {
@@ -75,7 +75,7 @@ def test_a_broker_that_evicts_beside_a_ledger_that_does_not_is_warned_of(
 @needs_faketime
 def test_a_clock_that_is_far_off_is_warned_of(careless_start: str) -> None:
     assert "this machine's clock differs from Redis's by +" in careless_start
-    assert "synchronise both (NTP)" in careless_start
+    assert "synchronize both (NTP)" in careless_start
 
 
 def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def server_clock(client: redis.Redis, account: str, clock: Clock) -> Iterator[st
     def tell(time: float) -> None:
         client.set(key, round(time * 1_000_000))
 
-    clock.told.append(tell)
+    clock.observers.append(tell)
     tell(clock.time)
     exact = f"local exact = tonumber(redis.call('GET', '{key}'))"
     yield f"{exact}; local now = math.floor(exact / 1000)"

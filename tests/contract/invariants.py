@@ -93,7 +93,7 @@ def is_held(entry: RequestRecord | None, now: float) -> bool:
 
 
 def is_current(claim: Claim, entry: RequestRecord | None, now: float) -> bool:
-    """Whether the claim is the one that holds the request, told from outside."""
+    """Whether the claim is the one that holds the request, seen from outside."""
     return (
         entry is not None
         and is_held(entry, now)

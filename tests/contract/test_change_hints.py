@@ -12,7 +12,7 @@ from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger import RedisLedger
-from connect_worker.ledger.redis import MOST
+from connect_worker.ledger.codec import MAX_HINTS
 from tests.support.ledger_factories import LONG
 
 Elapse = Callable[[float], None]
@@ -137,7 +137,7 @@ def test_putting_off_what_was_answered_does_nothing(ledger: Ledger, elapse: Elap
 def test_of_too_many_requests_only_the_kind_is_kept(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(MOST):
+    for number in range(MAX_HINTS):
         assert (
             hear(ledger, ChangeHint(RequestKind.FULFILLMENT, f"PR-{number}"))[0] is HintResult.NEW
         )

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.ledger import Finding, connect, inspect
+from connect_worker.ledger import Finding, check_redis, connect
 from connect_worker.ledger.checks import check_version
 from tests.support.ledger_factories import tell
 from tests.support.redis_server import running_server
@@ -34,13 +34,13 @@ def levels(findings: list[Finding], word: str) -> list[str]:
 
 
 def test_a_redis_as_it_should_be_has_no_findings(client: redis.Redis) -> None:
-    assert inspect(client) == []
+    assert check_redis(client) == []
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "volatile-lru"])
 def test_a_redis_that_evicts_is_refused(client: redis.Redis, policy: str) -> None:
     client.config_set("maxmemory-policy", policy)
-    findings = inspect(client)
+    findings = check_redis(client)
     assert levels(findings, policy) == ["refuse"]
     assert "noeviction" in findings[0].message
 
@@ -48,29 +48,29 @@ def test_a_redis_that_evicts_is_refused(client: redis.Redis, policy: str) -> Non
 def test_a_redis_that_keeps_nothing_on_disk_is_warned_of(client: redis.Redis) -> None:
     client.config_set("appendonly", "no")
     client.config_set("save", "")
-    assert levels(inspect(client), "appendonly") == ["warn"]
+    assert levels(check_redis(client), "appendonly") == ["warn"]
 
 
 def test_snapshots_are_persistence_too(client: redis.Redis) -> None:
     client.config_set("appendonly", "no")
     client.config_set("save", "3600 1")
-    assert inspect(client) == []
+    assert check_redis(client) == []
 
 
 @pytest.mark.parametrize("difference", [-6, 6])
 def test_a_clock_that_differs_is_warned_of(client: redis.Redis, difference: int) -> None:
-    findings = inspect(client, clock=lambda: time.time() + difference)
+    findings = check_redis(client, clock=lambda: time.time() + difference)
     assert levels(findings, "clock") == ["warn"]
     assert f"{difference:+d} s" in findings[0].message
 
 
 def test_a_small_difference_of_clocks_is_no_finding(client: redis.Redis) -> None:
-    assert inspect(client, clock=lambda: time.time() + 4) == []
+    assert check_redis(client, clock=lambda: time.time() + 4) == []
 
 
 def test_a_replica_is_refused(client: redis.Redis) -> None:
     tell(client, "REPLICAOF", "127.0.0.1", "1")
-    assert levels(inspect(client), "replica") == ["refuse"]
+    assert levels(check_redis(client), "replica") == ["refuse"]
 
 
 @pytest.mark.parametrize("version", ["6.0.16", "5.0.14", "2.8", ""])
@@ -89,11 +89,11 @@ def test_hidden_settings_are_a_warning_and_eviction_is_still_seen(client: redis.
     tell(client, "ACL", "SETUSER", "managed", "on", ">pw", "~*", "+@all", "-config")
     path = client.get_connection_kwargs()["path"]
     with connect(f"unix://managed:pw@{path}") as managed:
-        assert [finding.level for finding in inspect(managed)] == ["warn"]
+        assert [finding.level for finding in check_redis(managed)] == ["warn"]
         client.config_set("maxmemory-policy", "allkeys-lru")
-        assert levels(inspect(managed), "allkeys-lru") == ["refuse"]
+        assert levels(check_redis(managed), "allkeys-lru") == ["refuse"]
 
 
 def test_an_unreachable_redis_is_unavailable(tmp_path: Path) -> None:
     with connect(f"unix://{tmp_path}/none") as client, pytest.raises(LedgerUnavailable):
-        inspect(client)
+        check_redis(client)

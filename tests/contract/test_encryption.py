@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from connect_worker.domain.states import Claim, State
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import RedisLedger
-from connect_worker.ledger.encryption import HIDDEN, MARK
+from connect_worker.ledger.codec import ENCRYPTED_PREFIX, HIDDEN
 from tests.support.ledger_factories import LONG, PR, assert_consistent, look, posting, running, take
 
 CANARY = "canary of the customer's"
@@ -47,7 +47,7 @@ def test_nothing_that_was_written_is_readable_in_redis(
     decided(sealed)
     fields = stored(client, account)
     assert "canary" not in str(fields)
-    assert {name for name, value in fields.items() if value.startswith(MARK)} == {
+    assert {name for name, value in fields.items() if value.startswith(ENCRYPTED_PREFIX)} == {
         *("d", "e", "j:tenant")
     }
 

@@ -91,7 +91,7 @@ def put_back(state: State) -> Act:
 CALLS: dict[str, tuple[Prepare, Act, object]] = {
     "claim": (queued, lambda ledger, _: take(ledger).attempt, 1),
     "claim of a slot": (queued, lambda ledger, _: take_slot(ledger), "one"),
-    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "concurrency limit"),
+    "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "concurrency_limit"),
     "renew_lease": (running, lambda ledger, claim: ledger.renew_lease(claim), True),
     "decide": (running, lambda ledger, claim: ledger.decide(claim, APPROVE), None),
     "record_step": (posting, lambda ledger, claim: ledger.record_step(claim, "s", 1), None),

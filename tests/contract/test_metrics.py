@@ -12,7 +12,7 @@ from connect_worker.domain.states import PendingRequest, PollReport, RequestKey,
 from connect_worker.engine.metrics import CallMetrics, metric_labels
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger import MemoryLedger, RedisLedger
-from connect_worker.ledger.statistics import LOOKED_AT
+from connect_worker.ledger.redis_account import MAX_OLDEST_CHECKED
 from tests.support.ledger_factories import (
     APPROVE,
     LONG,
@@ -44,15 +44,15 @@ def counting(
     meter: CallMetrics,
 ) -> Counting:
     if request.param == "memory":
-        return MemoryLedger(clock=clock, tally=meter)
-    return RedisLedger(client, account=account, tally=meter)
+        return MemoryLedger(clock=clock, metric_buffer=meter)
+    return RedisLedger(client, account=account, metric_buffer=meter)
 
 
 def test_states_are_counted_by_product(counting: Counting) -> None:
     see(counting, PR, OTHER_REF, product=ONE)
     see(counting, TCR, product=TWO)
     take(counting)
-    assert counting.census() == {
+    assert counting.counts_by_product() == {
         (RequestKind.FULFILLMENT, ONE): {State.QUEUED: 1, State.RUNNING: 1},
         (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},
     }
@@ -65,7 +65,7 @@ def test_outcomes_are_counted_by_product(counting: Counting) -> None:
         claim = take(counting, ref)
         counting.decide(claim, APPROVE)
         counting.complete(claim, "approved", keep_seconds=LONG)
-    assert counting.endings() == {
+    assert counting.outcomes_by_product() == {
         (RequestKind.FULFILLMENT, ONE): {"approved": 1},
         (RequestKind.FULFILLMENT, TWO): {"approved": 1},
     }
@@ -79,7 +79,7 @@ def test_a_request_that_changes_its_product_is_counted_under_one(
     see(counting, TCR, product=ONE, cycle="a")
     clock.step(1)
     see(counting, TCR, product=TWO, cycle="b", seen_at=counting.now() + 1)
-    assert counting.census() == {
+    assert counting.counts_by_product() == {
         (RequestKind.TIER_CONFIG, ONE): {State.SUPERSEDED: 1},
         (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},
     }
@@ -93,7 +93,7 @@ def test_attempts_and_retries_are_counted_by_cause(counting: Counting) -> None:
         claim = take(counting)
         counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
         counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
-    counts = counting.measures()
+    counts = counting.metrics()
     assert counts[Metric("attempts", FULFILLMENT, "", ONE)] == 4
     assert counts[Metric("retries", FULFILLMENT, "processor", ONE)] == 2
     assert counts[Metric("retries", FULFILLMENT, "Connect down", ONE)] == 1
@@ -106,7 +106,7 @@ def test_a_dead_worker_is_the_cause_of_a_retry(counting: Counting, clock: Clock)
     clock.step(1)
     while not counting.take_due(limit=9, requeue_seconds=LONG, max_attempts=8).expired:
         pass
-    assert counting.measures()[Metric("retries", FULFILLMENT, "worker died", ONE)] == 1
+    assert counting.metrics()[Metric("retries", FULFILLMENT, "worker died", ONE)] == 1
 
 
 @pytest.mark.parametrize("end", ["settle", "supersede", "put_back", "park"])
@@ -127,8 +127,10 @@ def test_the_end_of_a_claim_takes_along_what_the_process_counted(
     }
     ends[end]()
     ends[end]()
-    told = {measure: n for measure, n in counting.measures().items() if measure.name != "attempts"}
-    assert told == {
+    counted = {
+        measure: n for measure, n in counting.metrics().items() if measure.name != "attempts"
+    }
+    assert counted == {
         Metric("posts", FULFILLMENT, "0.5", ONE): 1,
         Metric("post_ms", FULFILLMENT, "", ONE): 300,
         Metric("errors", FULFILLMENT, "429", ONE): 1,
@@ -140,7 +142,7 @@ def test_a_poll_takes_it_along_too(counting: Counting, meter: CallMetrics) -> No
     with metric_labels(RequestKind.USAGE):
         meter("GET", "no answer", 30)
     counting.record_poll(RequestKind.USAGE, PollReport(seconds=1))
-    assert counting.measures() == {Metric("errors", "usage", "no answer", ""): 1}
+    assert counting.metrics() == {Metric("errors", "usage", "no answer", ""): 1}
 
 
 def test_what_a_lost_claim_could_not_tell_is_told_by_the_next(
@@ -155,7 +157,7 @@ def test_what_a_lost_claim_could_not_tell_is_told_by_the_next(
     with pytest.raises(LeaseLost):
         counting.park(lost, "too late")
     counting.park(take(counting, owner="w2"), "in time")
-    assert counting.measures()[Metric("posts", "", "more", "")] == 1
+    assert counting.metrics()[Metric("posts", "", "more", "")] == 1
 
 
 def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Counting) -> None:
@@ -166,10 +168,10 @@ def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Countin
     counting.register(sightings, seen_at=counting.now(), requeue_seconds=LONG)
     claim = take(counting, refs[-1])
     counting.complete(claim, "approved", keep_seconds=LONG)
-    census = counting.census()
+    census = counting.counts_by_product()
     assert len(census) == MAX_PRODUCTS + 1
     assert census[RequestKind.FULFILLMENT, OTHER] == {State.QUEUED: 4, State.COMPLETED: 1}
-    assert counting.endings() == {(RequestKind.FULFILLMENT, OTHER): {"approved": 1}}
+    assert counting.outcomes_by_product() == {(RequestKind.FULFILLMENT, OTHER): {"approved": 1}}
     assert (RequestKind.FULFILLMENT, OTHER) in counting.oldest_by_product()
 
 
@@ -194,7 +196,10 @@ def test_behind_a_long_line_of_another_product_the_age_is_an_upper_bound(
     client: redis.Redis, account: str
 ) -> None:
     ledger = RedisLedger(client, account=account)
-    many = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number:05}") for number in range(LOOKED_AT)]
+    many = [
+        RequestKey(RequestKind.FULFILLMENT, f"PR-{number:05}")
+        for number in range(MAX_OLDEST_CHECKED)
+    ]
     for refs, product in ((many, ONE), ([PR], TWO)):
         sightings = [PendingRequest(ref, None, product) for ref in refs]
         ledger.register(sightings, seen_at=ledger.now(), requeue_seconds=LONG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from redis import exceptions as redis_errors
 from connect_worker.domain.states import Claim, PollReport, RequestKey, RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger import RedisLedger, connect
-from connect_worker.ledger.scripts import remedy
+from connect_worker.ledger.scripts import NAMES, remedy, source
 from tests.support.ledger_factories import (
     LONG,
     OTHER,
@@ -263,3 +264,9 @@ def test_names_can_not_leave_their_key(redis_ledger: RedisLedger, client: redis.
     assert look(redis_ledger, odd).steps == {"s": "a"}
     redis_ledger.park(claim, "broken")
     assert redis_ledger.parked(RequestKind.FULFILLMENT) == [odd]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_constant_of_a_script_has_a_value(name: str) -> None:
+    code = re.sub(r"--.*|'[^']*'", "", source(name))
+    assert set(re.findall(r"\b[A-Z][A-Z_]+\b", code)) <= {"KEYS", "ARGV", "LEASED", "FINAL"}

@@ -140,13 +140,13 @@ class LedgerMachine(Ledgers):
 
     def see(self, sightings: list[PendingRequest], page: Page) -> None:
         before, lost = self.records(), self.reply_gets_lost and self.stepped is not None
-        told = self.ask(
+        answer = self.ask(
             "sight",
             lambda ledger: ledger.register(sightings, seen_at=page.seen_at, requeue_seconds=0),
         )
         begun = [ref for ref, new in self.records().items() if new and is_new(before[ref], new)]
         # What a lost reply named, nobody publishes: `nothing_is_lost` has the sweep do it.
-        assert sorted(told, key=str) == ([] if lost else sorted(begun, key=str))
+        assert sorted(answer, key=str) == ([] if lost else sorted(begun, key=str))
         for ref in begun:
             if before[ref] and page.steps_back == self.steps_back:
                 known = page.ends[ref] + (not is_final(before[ref]))
@@ -298,9 +298,9 @@ class LedgerMachine(Ledgers):
             case _:
                 self.put_back(claim, State(name), 0 if number < 5 else 3, odd)
 
-    @rule(ref=REF, anew=st.booleans(), work=st.lists(WORK, min_size=1, max_size=3))
+    @rule(ref=REF, again=st.booleans(), work=st.lists(WORK, min_size=1, max_size=3))
     def a_frozen_worker_goes_on(
-        self, ref: RequestKey, anew: bool, work: list[tuple[str, int]]
+        self, ref: RequestKey, again: bool, work: list[tuple[str, int]]
     ) -> None:
         """Its lease has ended; perhaps it was rescued, and its own name has a newer claim."""
         old = self.newest.get(ref)
@@ -308,7 +308,7 @@ class LedgerMachine(Ledgers):
             return
         self.set_clock(old.lease_seconds + 1)
         self.claim(ref, 30.0)
-        if anew:
+        if again:
             self.sweep(requeue=1.0, max_attempts=4, backlogged=Backlog())
             self.claim_again(old)
         for name, number in work:
@@ -317,11 +317,11 @@ class LedgerMachine(Ledgers):
     def by_claim(self, name: str, claim: Claim, call: Call) -> Any:
         """Only the current claim changes anything; repeated, it changes nothing more."""
         held, before = self.holds(claim), self.snapshot()
-        told = self.ask_twice(name, call)
+        answer = self.ask_twice(name, call)
         if not held:
-            # The call that gave the claim up is known again as long as nobody claims anew.
+            # The call that gave the claim up is known again as long as nobody claims again.
             assert self.snapshot() == before, "a claim that is over changed something"
-        return told
+        return answer
 
     @rule(claim=claims)
     def heartbeat(self, claim: Claim) -> None:
@@ -331,16 +331,16 @@ class LedgerMachine(Ledgers):
     @rule(claim=claims, decision=DECISION)
     def decide(self, claim: Claim, decision: JSON) -> None:
         held, stored = self.holds(claim), self.decision_of(claim.ref)
-        told = self.by_claim("decide", claim, lambda ledger: ledger.decide(claim, decision))
-        assert (told is None) == (held and stored in (None, decision))
+        answer = self.by_claim("decide", claim, lambda ledger: ledger.decide(claim, decision))
+        assert (answer is None) == (held and stored in (None, decision))
 
     @rule(claim=claims, step=st.sampled_from(["params", "approve"]), result=st.integers(0, 3))
     def record(self, claim: Claim, step: str, result: int) -> None:
         held = self.holds(claim)
-        told = self.by_claim(
+        answer = self.by_claim(
             "record", claim, lambda ledger: ledger.record_step(claim, step, result)
         )
-        assert (told is None) == held
+        assert (answer is None) == held
 
     @rule(claim=claims, outcome=st.sampled_from(["approved", "failed"]), keep=KEEP)
     def settle(self, claim: Claim, outcome: str, keep: float) -> None:
@@ -352,9 +352,9 @@ class LedgerMachine(Ledgers):
 
     def end(self, claim: Claim, call: Call) -> None:
         held = self.holds(claim)
-        told = self.by_claim("end", claim, call)
+        answer = self.by_claim("end", claim, call)
         if held:
-            assert told is None
+            assert answer is None
             assert self.entry(claim.ref).state.is_final
 
     @rule(claim=claims, state=PUT_BACK, delay=DELAY, used=st.booleans())
@@ -402,7 +402,7 @@ class LedgerMachine(Ledgers):
 
     @rule(name=PAUSE, tried=st.booleans())
     def resume(self, name: str, tried: bool) -> None:
-        """Those that it held are woken, each at once; another pause may hold them anew."""
+        """Those that it held are woken, each at once; another pause may hold them again."""
         for ref in REFS if tried else ():
             self.claim(ref, 30.0)
         held = [
@@ -410,8 +410,8 @@ class LedgerMachine(Ledgers):
         ]
         # The second of two calls finds nobody any more.
         lost = self.reply_gets_lost and self.stepped is not None
-        told = self.ask("resume", lambda ledger: ledger.resume(name))
-        assert told == (0 if lost else len(held))
+        answer = self.ask("resume", lambda ledger: ledger.resume(name))
+        assert answer == (0 if lost else len(held))
         assert name not in self.ledger.pauses()
         found: DueBatch = self.ask(
             "wake", lambda ledger: ledger.take_due(limit=10, requeue_seconds=1, max_attempts=100)

@@ -77,6 +77,7 @@ def click_takes(command: click.Command, words: list[str]) -> None:
 def _connect_worker(words: list[str], folder: Path) -> None:
     name, *rest = words
     if name in CELERYS:
+        assert name in main.commands
         # Their options are Celery's and Flower's.
         _celery(["-A", "connect_worker", name, *rest], folder)
         return

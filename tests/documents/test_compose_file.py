@@ -111,12 +111,12 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
     assert connect_variables("worker") == known - of_the_schedule - of_the_console
     assert connect_variables("flower") == of_redis | {"CONNECT_CONSOLE_URL"}
-    told = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
+    documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
     ledger = {*account, "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
     polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
-    assert connect_variables("console") == of_the_console | told | ledger | polls | encryption
+    assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
     others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT"}
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others

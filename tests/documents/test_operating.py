@@ -9,7 +9,7 @@ from connect_worker.cli.context import Exit
 from tests.documents.shell import commands
 from tests.support.page_blocks import ROOT, blocks
 
-#: For those who write processors, told in docs/testing.md.
+#: For those who write processors, documented in docs/testing.md.
 OF_WRITERS = {"new", "dev", "try", "replay"}
 
 
@@ -25,8 +25,8 @@ def commands_in(page: str) -> set[str]:
 
 def test_every_command_and_exit_code_is_told() -> None:
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
-    told = commands_in("docs/operating.md") | {"completion"}
-    assert told == set(main.commands) - {"demo", "sandbox"} - OF_WRITERS
+    documented = commands_in("docs/operating.md") | {"completion"}
+    assert documented == set(main.commands) - {"demo", "sandbox"} - OF_WRITERS
     assert commands_in("docs/testing.md") == OF_WRITERS
     codes = {int(code) for code in re.findall(r"^\| (\d) \|", page, flags=re.MULTILINE)}
     assert codes == {code.value for code in Exit}

@@ -32,9 +32,9 @@ class MySystem:
 
 
 @pytest.fixture
-def sandbox(sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setenv("VENDOR_URL", f"{sandbox.root}/vendor")
-    return sandbox
+def sandbox(shared_sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setenv("VENDOR_URL", f"{shared_sandbox.root}/vendor")
+    return shared_sandbox
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)

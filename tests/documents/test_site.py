@@ -190,6 +190,6 @@ def test_the_drawing_names_methods_that_the_ledger_has() -> None:
     assert methods - set(re.findall(r"^    def (\w+)\(", ports, re.MULTILINE)) == set()
 
 
-def test_the_drawing_has_colours_for_the_dark_and_fetches_nothing() -> None:
+def test_the_drawing_has_colors_for_the_dark_and_fetches_nothing() -> None:
     assert "@media (prefers-color-scheme: dark)" in SVG
     assert not re.search(r"(href|src)=|url\((?!#)|@import", SVG)

@@ -70,7 +70,7 @@ def test_a_part_is_started_by_a_command_that_there_is(part: str) -> None:
 
 def test_a_worker_that_is_stopped_finishes_and_leaves_nobody_behind() -> None:
     worker = settings(WORKER)
-    # With `control-group` its children would be told to stop as well, in the middle of their jobs.
+    # With `control-group` its children would get the signal, too, in the middle of their jobs.
     assert worker["KillMode"] == "mixed"
     assert int(worker["TimeoutStopSec"]) >= 120
 

@@ -20,6 +20,7 @@ PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.acceptance
 def test_the_whole_test_file_passes(tmp_path: Path) -> None:
     processors, tests, of_a_record = BLOCKS

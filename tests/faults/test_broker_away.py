@@ -1,4 +1,4 @@
-"""A worker of two accounts listens on two channels: they end, and begin anew, as one does."""
+"""A worker of two accounts listens on two channels: they end, and begin again, as one does."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ def stack(tmp_path: Path) -> Iterator[FaultStack]:
         yield stack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "password"])
 def test_an_error_that_quotes_a_part_of_a_parameter_stops_no_worker(
     stack: FaultStack, kind: str

@@ -17,6 +17,7 @@ def parked(stack: FaultStack) -> list[str]:
     return [request["id"] for request in found["requests"]]
 
 
+@pytest.mark.slow
 def test_a_parked_request_is_found_shown_rerun_and_settled(stack: FaultStack) -> None:
     stack.seed(fulfillment=4)
     stack.misbehave("status", status=400, method="POST", path="/approve", times=1)

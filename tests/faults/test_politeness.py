@@ -1,4 +1,4 @@
-"""Workers that spare Connect: a 429 is heeded by all of them (row 14), and so is a rate."""
+"""Workers that spare Connect: all of them respect a 429 (row 14), and a rate."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def assert_no_attempt_was_used(stack: FaultStack) -> None:
         assert len({run.key for run in runs}) == 1, request_id
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_after_a_429_an_idle_fleet_sends_nothing_until_the_window_ends(stack: FaultStack) -> None:
     """Row 14: the first call of all is refused; 4 workers and a beat know no more than that."""
     stack.seed(fulfillment=6)

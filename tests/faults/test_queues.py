@@ -118,6 +118,7 @@ def test_those_of_priority_9_are_taken_last(stack: FaultStack) -> None:
     assert_each_resolved_once(stack.report())
 
 
+@pytest.mark.slow
 def test_a_worker_whose_settings_do_not_name_the_queue_does_not_start(stack: FaultStack) -> None:
     stack.environment["CONNECT_QUEUES"] = ""
     stack.worker("one")

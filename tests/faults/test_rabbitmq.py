@@ -62,11 +62,11 @@ def test_a_killed_rabbitmq_strands_no_job_and_doubles_none(
         lambda: all("Trying again in" in stack.whole_log(name) for name in ("one", "two")),
         "both workers notice",
     )
-    told = {name: len(stack.whole_log(name)) for name in ("one", "two")}
+    lengths = {name: len(stack.whole_log(name)) for name in ("one", "two")}
     broker.start()
     stack.until_done()
 
-    for name, length in told.items():
+    for name, length in lengths.items():
         assert "raised unexpected" not in stack.whole_log(name)[length:]
     assert_each_resolved_once(stack.report())
 

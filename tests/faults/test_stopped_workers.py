@@ -1,4 +1,4 @@
-"""A worker that is told to stop while it works (row 6)."""
+"""A worker that is asked to stop while it works (row 6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 
-#: How long the job goes on after the worker was told to stop.
+#: How long the job goes on after the signal to stop.
 JOB_SECONDS = [2 * LEASE_SECONDS, pytest.param(20.0, marks=pytest.mark.long)]
 
 

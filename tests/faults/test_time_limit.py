@@ -74,6 +74,7 @@ def test_one_that_hangs_at_every_attempt_is_parked_and_says_why(stack: FaultStac
     assert report["requests"].pop(slow)["accepted"] == []
 
 
+@pytest.mark.slow
 def test_under_threads_a_run_that_took_too_long_writes_nothing_more(stack: FaultStack) -> None:
     stack.seed(fulfillment=6)
     slow = stack.ids("purchase")[0]

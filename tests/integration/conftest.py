@@ -13,6 +13,11 @@ Open = Callable[..., Workplace]
 
 
 @pytest.fixture
+def sandbox(shared_sandbox: Client) -> Client:
+    return shared_sandbox
+
+
+@pytest.fixture
 def open_for(sandbox: Client) -> Open:
     """Make a workplace whose automation's `process_request` is the given function."""
 

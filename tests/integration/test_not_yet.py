@@ -54,11 +54,11 @@ def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
     assert handled.retry_seconds is None, "Flower shows RETRY for a failure"
     entry = workplace.entry(ref)
     assert (entry.state, entry.error) == (State.SNOOZED, "the tenant is being made")
-    told = dict(facts(entry, workplace.clock()))
-    assert told["Waits for"] == "the tenant is being made"
-    assert "Last error" not in told
-    assert told["Snoozed"].startswith("since")
-    measured = workplace.engine.ledger.measures()  # type: ignore[attr-defined]
+    shown = dict(facts(entry, workplace.clock()))
+    assert shown["Waits for"] == "the tenant is being made"
+    assert "Last error" not in shown
+    assert shown["Snoozed"].startswith("since")
+    measured = workplace.engine.ledger.metrics()
     assert not [item for item in measured if item.name == "retries"]
 
 
@@ -96,8 +96,8 @@ def test_after_its_time_it_has_a_last_look_and_is_parked(open_for: Open, by: str
     workplace.handle(ref)
     workplace.later(ref, 60)
     assert workplace.entry(ref).due == workplace.clock() + 40
-    told = workplace.later(ref, 40).text
-    assert told == (
+    text = workplace.later(ref, 40).text
+    assert text == (
         "parked: RetryDeadlineExceeded: not yet for 100 s, and 100 are allowed: "
         "the tenant is being made"
     )

@@ -26,7 +26,7 @@ LATER_SECONDS = 1000.0
 
 
 class Vendor:
-    """A system that counts its calls, and fails when it is told to."""
+    """A system that counts its calls, and fails when a test says so."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -126,11 +126,11 @@ def test_the_next_cycle_begins_without_results(open_for: Open, vendor: Vendor) -
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "message"),
     [(object(), "no JSON"), ({"a": {1}}, "'a' of its result is a set"), (float("inf"), "inf")],
 )
 def test_a_result_that_is_no_json_parks_and_a_mended_processor_goes_on(
-    open_for: Open, vendor: Vendor, result: object, told: str
+    open_for: Open, vendor: Vendor, result: object, message: str
 ) -> None:
     results: list[object] = [result, "T-1"]
 
@@ -141,7 +141,7 @@ def test_a_result_that_is_no_json_parks_and_a_mended_processor_goes_on(
 
     workplace = open_for(process)
     ref = purchase(workplace)
-    assert told in workplace.handle(ref).text
+    assert message in workplace.handle(ref).text
     entry = workplace.entry(ref)
     assert (entry.state, set(entry.steps)) == (State.PARKED, {"step:1:domain"})
     assert workplace.engine.ledger.rerun(ref)
@@ -169,8 +169,8 @@ def test_a_changed_order_parks_and_nothing_is_run_until_a_person_says_how(
     vendor.fails_at = "mailbox"
     workplace.handle(ref)
     names[:] = changed
-    told = workplace.later(ref, LATER_SECONDS).text
-    assert "Done are 'tenant', 'domain'." in told
+    text = workplace.later(ref, LATER_SECONDS).text
+    assert "Done are 'tenant', 'domain'." in text
     assert f"connect-worker rerun --forget-steps {ref.id}" in workplace.entry(ref).error
     assert (workplace.entry(ref).state, vendor.names) == (State.PARKED, ["tenant", "domain"])
 
@@ -384,6 +384,6 @@ def test_the_timeline_has_the_steps_between_the_states(open_for: Open, vendor: V
     workplace = open_for(making(vendor, NAMES))
     ref = purchase(workplace)
     workplace.handle(ref)
-    told = [line.step or line.state.value for line in timeline(workplace.entry(ref))]
-    assert told[:6] == ["queued", "running", *NAMES, "posting"]
-    assert told[-1] == "completed"
+    shown = [line.step or line.state.value for line in timeline(workplace.entry(ref))]
+    assert shown[:6] == ["queued", "running", *NAMES, "posting"]
+    assert shown[-1] == "completed"

@@ -145,7 +145,7 @@ def test_a_rerun_goes_on_with_the_report_that_is_missing(start: Any) -> None:
     assert (reports.runs, read) == (2, 1)
 
 
-# ---- what no retry mends
+# ---- what no retry repairs
 
 
 def test_a_record_that_cannot_be_right_parks_the_report_and_creates_nothing(start: Any) -> None:

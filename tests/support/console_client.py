@@ -116,7 +116,7 @@ COMMAND = ("-m", "connect_worker", "console", "--port", "0")
 def serving(
     redis_url: str, folder: Path, *options: str, command: Sequence[str] = COMMAND, **variables: str
 ) -> Iterator[Served]:
-    """Run the console until the block ends; it ends by itself when it is told to."""
+    """Run the console until the block ends; it ends by itself when the test expects it."""
     log = folder / "console.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

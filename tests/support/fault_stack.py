@@ -117,7 +117,7 @@ class FaultStack(Stack):
         return int(routes.get("GET requests", 0) + routes.get("GET listings", 0))
 
     def until_ended(self, name: str) -> int:
-        """Wait for the end of a process that kills itself, or was told to stop; its exit code."""
+        """Wait for the end of a process that kills itself, or was asked to stop; its exit code."""
         code = self.processes[name].wait(timeout=PATIENCE_SECONDS)
         del self.processes[name]
         return code
@@ -125,7 +125,7 @@ class FaultStack(Stack):
     def stop(self) -> None:
         """End all processes; what a test has to say of an orderly end, it says itself."""
         for name in list(self.processes):
-            # One that ended by itself has told so already.
+            # One that ended by itself has shown it already.
             with suppress(ProcessLookupError):
                 self.kill(name)
 

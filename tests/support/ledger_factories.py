@@ -29,17 +29,17 @@ LONG = 3600.0
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is stepped; others are told of each step."""
+    """A clock that stands still until it is stepped; its observers hear of each step."""
 
     time: float = 1_700_000_000.0
-    told: list[Callable[[float], None]] = field(default_factory=list)
+    observers: list[Callable[[float], None]] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.time
 
     def step(self, seconds: float) -> None:
         self.time += seconds
-        for tell in self.told:
+        for tell in self.observers:
             tell(self.time)
 
 

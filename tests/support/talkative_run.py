@@ -44,7 +44,7 @@ FLOWER_CALLS = (
 class Shown:
     """What a run showed, by where."""
 
-    #: Names of requests, by what their processor was told to do.
+    #: Names of requests, by what their processor has to do.
     ids: dict[str, str]
     logs: dict[str, str]
     #: Every command that Redis was sent, with its arguments.
@@ -106,7 +106,7 @@ def order(stack: FaultStack, word: str) -> str:
 
 
 def provoke(stack: FaultStack, ids: dict[str, str]) -> None:
-    """Put in force all the ways in which Connect says back what it was told."""
+    """Put in force all the ways in which Connect repeats what it was sent."""
     approve, inquire = ids["approve"], ids["inquire"]
     stack.misbehave("echo", method="GET", path="requests$", status=400)
     stack.misbehave("echo", method="GET", path="requests$", status=401)

@@ -50,7 +50,7 @@ class TlsFront:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        # The transports that were told to close do so in the loop's next rounds.
+        # The transports close in the loop's next rounds.
         await asyncio.sleep(0.05)
 
 

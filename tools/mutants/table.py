@@ -48,8 +48,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/ledger/lua/_prelude.lua",
-                "local function standing(record, fence, owner, call)\n",
-                "local function standing(record, fence, owner, call)\n"
+                "local function check_claim(record, fence, owner, call)\n",
+                "local function check_claim(record, fence, owner, call)\n"
                 "  if true then return 'ok' end\n",
             ),
             Edit(

@@ -1,59 +1,64 @@
--- What every script shares; it is put before each of them when they are loaded, and before it
--- `_clock.lua`, which says what time it is (`now`).
+-- What every script shares. `ledger/scripts.py` loads each script with two texts before it: `_clock.lua`,
+-- which says what time it is (`now`), and this one. Names in capital letters are constants; their values come
+-- from `SHARED_CONSTANTS` in `ledger/codec.py`.
 --
 -- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
 --
---   request:<kind>:<id>  hash    one request, see below
---   due                  zset    every request that is neither ended nor parked, once; the score is
---                                when `take_due` must look at it (of a leased one: the lease's end)
---   parked               zset    every parked request, once; the score is when it was parked
---   counts               hash    <kind>:<state>:<product> -> requests in it now; final states: since the
---                                start
---   outcomes             hash    <kind>:<outcome>:<product> -> cycles that ended so since the start
---   outcomes:<day>       hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
---                                expires
---   completed:<hour>       hash    <kind>:<bound> -> cycles completed in one hour (hours since the epoch) that
---                                took as long as the bound, in ms, and longer than the one before; expires
---   metrics             hash    <measure>:<kind>:<what>:<product> -> how often since the start
---                                (`domain/metrics.py` names them)
---   products             set     the products that are counted by name: the first 200; the others are
---                                counted together as `other`
---   unfinished:<kind>       zset    every request that is neither ended nor parked, once; the score is
---                                when its cycle began
---   paused               hash    <name> -> since when, a blank, the reason; a person's, and the name is
---                                `all`, a kind or a product
---   paused_requests:<name>          zset    every request that was refused for this pause; the score is when its
---                                cycle began
---   hints              hash    <kind> or <kind>:<id> -> the mark of the last notification that said
---                                that it may have changed, until somebody has looked
---   hints_due              zset    the same names, once each; the score is when `stale_hints` sends
---                                another message about it
---   notification:<digest>       string  the call that noted the notification down; expires
---   polls                hash    <kind> -> when its last poll ended, a blank, and what it found
---   breaker                 hash    until, reason, failures, token (of the last closing call),
---                                asked, asked_for (the pause that Connect itself asked for),
---                                strict (1: closed for failures, opens with one probe),
---                                probe (an owner), probe_until
---   pace                 string  when the next call to Connect may be sent, microseconds; expires
---   lock:<name>          string  the owner; expires
---   limits               hash    <limit> -> how many may be inside its processor, as last claimed with
---   slots:<limit>        zset    who is inside; the score is the lease's end, after which it counts
---                                no more
---   slot_queue:<limit>         zset    who was refused for want of a slot; the score is when its cycle began
+--   request:<kind>:<id>     hash    one request, see below
+--   due                     zset    every unfinished request that is not parked, once; the score is when
+--                                   `take_due` must check it (of a leased one: the lease's end)
+--   parked                  zset    every parked request, once; the score is when it was parked
+--   unfinished:<kind>       zset    every unfinished request that is not parked, once; the score is when
+--                                   its cycle began
+--   counts                  hash    <kind>:<state>:<product> -> requests in it now; final states: since
+--                                   the start
+--   outcomes                hash    <kind>:<outcome>:<product> -> cycles that ended so since the start
+--   outcomes:<day>          hash    <kind>:<outcome> -> the same of one day (days since the epoch, UTC);
+--                                   expires
+--   completed:<hour>        hash    <kind>:<bound> -> cycles completed in one hour (hours since the epoch)
+--                                   that took as long as the bound, in ms, and longer than the one before;
+--                                   expires
+--   metrics                 hash    <metric>:<kind>:<what>:<product> -> how often since the start
+--                                   (`domain/metrics.py` names them)
+--   products                set     the products that are counted by name: the first MAX_PRODUCTS; the
+--                                   others are counted together as `other`
+--   breaker                 hash    the account's circuit breaker; no field: closed.
+--                                   open_until, reason, failures (in a row),
+--                                   call (the last one that opened it),
+--                                   requested_until, requested_reason (a pause that Connect requested),
+--                                   needs_probe (1: opened for failures, so half-open after open_until),
+--                                   probe (the owner of the half-open probe), probe_until
+--   rate_limit              string  when the next call to Connect may be sent, microseconds; expires
+--   lock:<name>             string  the owner; expires
+--   paused                  hash    <name> -> since when, a blank, the reason; an operator's pause, and the
+--                                   name is `all`, a kind or a product
+--   paused_requests:<name>  zset    every request whose claim was denied for this pause; the score is when
+--                                   its cycle began
+--   limits                  hash    <limit> -> how many requests may be in its processor, as last claimed
+--                                   with
+--   slots:<limit>           zset    requests that hold a slot; the score is the lease's end, after which
+--                                   the slot is free
+--   slot_queue:<limit>      zset    requests that wait for a slot; the score is when the cycle began
+--   hints                   hash    <kind> or <kind>:<id> -> the mark of the last notification that hinted
+--                                   at a change, until a worker acknowledges it
+--   hints_due               zset    the same names, once each; the score is when `stale_hints` returns it
+--   notification:<digest>   string  the call that stored the notification's hint; expires
+--   polls                   hash    <kind> -> when its last poll ended, a blank, and the report
 --
--- Fields of a request. Names are short because they are stored with each one; what is at its default
--- is not stored. Times are integer milliseconds of that clock.
+-- Fields of a request. Names are short because they are stored with each request; a default value is
+-- not stored. Times are integer milliseconds of the scripts' clock.
 --
---   s state                 v cycle            h earlier cycle names, one a line
+--   s state                 v cycle            h names of earlier cycles, one a line
 --   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
---   r lease end, or the time from which it may be claimed                w publishes nobody answered
+--   r the lease's end, or the time from which it may be claimed
+--   w messages published since a worker last answered one
 --   d decision (JSON text)  j:<step> its result (JSON text)              p product
---   i:<step> of the processor's own: when it was done, ms since the cycle began
---   e last error            u outcome          b cycle first seen        t last change of state
---   l the limit in whose slots (while running) or line (else) it is
---   n the pause for whose end it waits
---   k milliseconds to keep it once ended       x the call that took it out of the last owner's hands
---   z the processor's first "not yet"
+--   i:<step> when a step of the processor's own was done, ms since the cycle began
+--   e last error            u outcome          b when the cycle began    t last change of state
+--   l the limit of which it holds a slot (while running), or in whose slot queue it waits (else)
+--   n the operator's pause for whose end it waits
+--   k how long to keep it once ended, ms       x the call that released the last claim
+--   z when the processor first said "not yet"
 --   m 1: its product is counted as `other`
 --   y the cycle's last changes of state, one a line: ms since it began, state, worker that claimed it
 --
@@ -64,16 +69,11 @@
 --
 -- KEYS[1..5]  due, parked, counts, outcomes, breaker
 -- ARGV[1]     the prefix of the request keys. Scripts derive those names from it, undeclared: `take_due`
---             learns only from `due` whom it has to read, and the hash tag makes it safe in a cluster.
+--             learns only from `due` which records to read, and the hash tag makes it safe in a cluster.
 
 local due, parked, counts, outcomes, breaker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local LEASED = { running = true, posting = true }
-local FINAL = { completed = true, superseded = true, discarded = true }
-local DAY_MS, HOUR_MS = 86400 * 1000, 3600 * 1000
-local MAX_MOMENTS = 24
--- Who is woken by somebody else is looked at no more often than this.
-local MAX_WAIT_MS = 3600 * 1000
+local LEASED, FINAL = LEASED_STATES, FINAL_STATES
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
@@ -95,7 +95,7 @@ end
 
 -- The name under which a record's product is counted; `f` is its fields `p` and `m`.
 local function label_of(f)
-  return f[2] and 'other' or f[1] or ''
+  return f[2] and OTHER or f[1] or ''
 end
 
 local function count(kind, state, label, by)
@@ -106,9 +106,9 @@ local function count_metric(name, ref, what, label)
   redis.call('HINCRBY', metrics, name .. ':' .. kind_of(ref) .. ':' .. what .. ':' .. label, 1)
 end
 
--- Add what a process has counted since it last said so: ARGV from `first` on is a measure with its
--- kind and what, the name of a product, and how often, again and again.
-local function add_measures(first)
+-- Add what a process has counted since its last call that did so. From `first` on, ARGV has three values
+-- for each metric: its name with kind and what, the name of a product, and how often.
+local function add_metrics(first)
   for at = first, #ARGV, 3 do
     redis.call('HINCRBY', metrics, ARGV[at] .. ':' .. ARGV[at + 1], ARGV[at + 2])
   end
@@ -134,8 +134,8 @@ local function slot_queue_of(limit)
   return base .. 'slot_queue:' .. limit
 end
 
--- How many are inside under a live lease.
-local function inside(limit)
+-- How many requests hold a slot under a live lease.
+local function slots_taken(limit)
   redis.call('ZREMRANGEBYSCORE', slots_of(limit), '-inf', text(now))
   return redis.call('ZCARD', slots_of(limit))
 end
@@ -144,8 +144,8 @@ local function paused_requests_of(pause)
   return base .. 'paused_requests:' .. pause
 end
 
--- Free the slot, or the place in line or behind a pause; before the record is deleted.
-local function leave_place(ref, limit, pause)
+-- Free the slot, and leave the slot queue and the requests of a pause; before the record is deleted.
+local function leave_queues(ref, limit, pause)
   if limit then
     redis.call('ZREM', slots_of(limit), ref)
     redis.call('ZREM', slot_queue_of(limit), ref)
@@ -161,30 +161,27 @@ local function unfinished_of(kind)
   return base .. 'unfinished:' .. kind
 end
 
--- Add a change of state to the cycle's past; the oldest one goes when there are too many.
-local function remember(key, to, began, past, owner)
+-- Add a change of state to the cycle's history; the oldest one goes when there are too many.
+local function append_history(key, to, began, history, owner)
   local line = text(now - number(began)) .. ' ' .. to
   if owner then
-    -- Without the random part that tells the claims of one worker apart.
+    -- Without the random part that distinguishes the claims of one worker.
     line = line .. ' ' .. (string.match(owner, '^(.+):[^:]*$') or owner)
   end
-  past = past and past .. '\n' .. line or line
-  local _, breaks = string.gsub(past, '\n', '')
-  if breaks >= MAX_MOMENTS then
-    past = string.match(past, '\n(.*)')
+  history = history and history .. '\n' .. line or line
+  local _, breaks = string.gsub(history, '\n', '')
+  if breaks >= MAX_STATE_CHANGES then
+    history = string.match(history, '\n(.*)')
   end
-  redis.call('HSET', key, 'y', past)
+  redis.call('HSET', key, 'y', history)
 end
 
--- Count how long a completed cycle took; `domain/metrics.py` has the same bounds.
+-- Count how long a completed cycle took.
 local function count_duration(kind, took)
-  local bounds, bound = {
-    10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 60000, 120000, 300000, 600000, 1800000,
-    3600000, 7200000, 21600000, 43200000, 86400000, 259200000, 604800000,
-  }, 'more'
-  for _, one in ipairs(bounds) do
-    if took <= one then
-      bound = text(one)
+  local bound = MORE
+  for _, candidate in ipairs(DURATION_BOUNDS_MS) do
+    if took <= candidate then
+      bound = text(candidate)
       break
     end
   end
@@ -194,11 +191,11 @@ local function count_duration(kind, took)
   end
 end
 
--- Every change of state passes here, so that counts, due, parked, waiting, slots, lines and held can't
--- drift from the records. `look` is when `take_due` must look at it; nil for the states in which nothing is due.
--- `counted_as` is the name under which its product was counted, where the record has another one by now;
--- the name that it has is returned.
-local function move(ref, from, to, look, counted_as)
+-- Every change of state passes here, so that the counts and the sorted sets (due, parked, unfinished, slots,
+-- slot queues, requests of a pause) can't drift from the records. `check_at` is when `take_due` must check
+-- it; nil for the states in which nothing is due. `counted_as` is the name under which its product was
+-- counted, where the record has another one by now; the name that it has is returned.
+local function move(ref, from, to, check_at, counted_as)
   local kind, key = kind_of(ref), key_of(ref)
   local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p', 'm')
   local label = label_of({ f[6], f[7] })
@@ -206,9 +203,9 @@ local function move(ref, from, to, look, counted_as)
     count(kind, from, counted_as or label, -1)
   end
   count(kind, to, label, 1)
-  leave_place(ref, f[4], f[5])
-  if look then
-    redis.call('ZADD', due, text(look), ref)
+  leave_queues(ref, f[4], f[5])
+  if check_at then
+    redis.call('ZADD', due, text(check_at), ref)
   else
     redis.call('ZREM', due, ref)
   end
@@ -226,13 +223,13 @@ local function move(ref, from, to, look, counted_as)
     count_duration(kind, now - number(f[1]))
   end
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
-  remember(key, to, f[1], f[2], is_claimed and f[3])
+  append_history(key, to, f[1], f[2], is_claimed and f[3])
   return label
 end
 
 -- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when
--- the lease ended, a higher fence exists, or the claim was given up by another call.
-local function standing(record, fence, owner, call)
+-- the lease ended, a higher fence exists, or another call released the claim.
+local function check_claim(record, fence, owner, call)
   if record.f ~= fence or record.o ~= owner then
     return 'lost'
   end
@@ -245,7 +242,7 @@ local function standing(record, fence, owner, call)
   return 'ok'
 end
 
--- A lease lasts until `till` from now on, and so does its slot; as long waits who asks behind a probe.
+-- Let a lease last until `till`. Its slot lasts as long, and so do claims wait for its half-open probe.
 local function renew(ref, key, owner, till)
   redis.call('HSET', key, 'r', text(till))
   redis.call('ZADD', due, text(till), ref)
@@ -258,14 +255,14 @@ local function renew(ref, key, owner, till)
   end
 end
 
--- A probe whose claim is given up leaves its place to the next claim.
+-- When a half-open probe's claim is released, the next claim may be the probe.
 local function release_probe(owner)
   if redis.call('HGET', breaker, 'probe') == owner then
     redis.call('HDEL', breaker, 'probe', 'probe_until')
   end
 end
 
--- End the cycle; the record is forgotten after `keep` milliseconds.
+-- End the cycle; the record expires after `keep` milliseconds.
 local function finish(ref, record, state, outcome, keep, call)
   local key = key_of(ref)
   redis.call('HSET', key, 's', state, 't', text(now), 'k', keep, 'x', call)

@@ -1,5 +1,6 @@
--- Somebody has looked since the notification with this mark. ARGV[2] name   ARGV[3] mark
--- Returns 1; or 0 when another notification has come meanwhile. Run twice it answers the same.
+-- A worker refreshed what a change hint names, and had read this mark before.
+-- ARGV[2] name   ARGV[3] mark
+-- Returns 1; or 0 when another notification has come since. Run twice it answers the same.
 
 local last = redis.call('HGET', base .. 'hints', ARGV[2])
 if last and last ~= ARGV[3] then

@@ -1,4 +1,4 @@
--- Read the account's pause. Returns {now, until, failures, reason}, times in ms.
+-- Read the account's circuit breaker. Returns {now, open_until, failures, reason}, times in ms.
 
-local g = redis.call('HMGET', breaker, 'until', 'failures', 'reason')
-return { now, number(g[1]), number(g[2]), g[3] or '' }
+local b = redis.call('HMGET', breaker, 'open_until', 'failures', 'reason')
+return { now, number(b[1]), number(b[2]), b[3] or '' }

@@ -2,15 +2,12 @@
 --
 -- ARGV[2] ref   ARGV[3] owner   ARGV[4] lease, ms
 -- ARGV[5...] for each product of the kind ('' for all others): its id, limit ('' for none), number
--- Returns {refusal} or {'ok', 1 when failures are counted, {field, value, ...}}.
+-- Returns {denial}, a value of `ClaimDenied`, or {'ok', 1 when failures are counted, {field, value, ...}}.
 
 local ref, owner, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = key_of(ref)
 local record = read(key)
 local state = record.s
-
-local SPREAD_MS = 2000
-local PROBE_WAIT_MS = 2000
 
 if not state then
   return { 'unknown' }
@@ -19,8 +16,11 @@ if FINAL[state] or state == 'parked' then
   return { 'ended' }
 end
 
-local g = redis.call('HMGET', breaker, 'until', 'failures', 'probe', 'probe_until', 'strict')
-local closed_until, troubled, probe, probe_until = number(g[1]), number(g[2]) > 0, g[3], number(g[4])
+local b = redis.call('HMGET', breaker, 'open_until', 'failures', 'probe', 'probe_until', 'needs_probe')
+local open_until, has_failures, probe, probe_until = number(b[1]), number(b[2]) > 0, b[3], number(b[4])
+-- Open for failures, and its time is over: one claim at a time finds out whether Connect works again.
+-- After failures that did not open the breaker yet, every claim may.
+local is_half_open = has_failures and b[5]
 
 -- The limit of the record's product; nil for none.
 local function limit_of()
@@ -50,18 +50,18 @@ if LEASED[state] then
   end
   -- The reply to the same call was lost: the same claim again, its lease from now on.
   renew(ref, key, owner, now + lease)
-  return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }
+  return { 'ok', has_failures and 1 or 0, redis.call('HGETALL', key) }
 end
 if state ~= 'queued' and record.r > now then
-  return { 'not due' }
+  return { 'not_due' }
 end
 
 local to = record.d and 'posting' or 'running'
 
--- The pause of a person's that holds the processor back; a stored decision is posted all the same.
+-- The operator's pause that applies to the processor. A stored decision is posted all the same.
 local function pause_of()
-  local kind, product = string.match(ref, '^[^:]+'), redis.call('HGET', key, 'p') or ''
-  local names = { 'all', kind, product }
+  local kind, product = kind_of(ref), redis.call('HGET', key, 'p') or ''
+  local names = { ALL, kind, product }
   local found = redis.call('HMGET', base .. 'paused', unpack(names))
   for at, since in ipairs(found) do
     if since then
@@ -72,8 +72,8 @@ end
 
 local pause_name = to == 'running' and redis.call('EXISTS', base .. 'paused') == 1 and pause_of()
 if pause_name then
-  -- `resume` wakes it; should that get lost, `take_due` does.
-  leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
+  -- `resume` makes it due; if that is lost, `take_due` finds it.
+  leave_queues(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
   redis.call('HSET', key, 'n', pause_name)
   redis.call('HDEL', key, 'w')
   redis.call('ZADD', paused_requests_of(pause_name), redis.call('HGET', key, 'b'), ref)
@@ -81,38 +81,35 @@ if pause_name then
   return { 'paused' }
 end
 
--- The message was answered, so the doubling of `take_due` starts anew.
-local function pause(till)
+-- Make the request due later. Its message was answered, so the growing waits of `take_due` start over.
+local function deny_until(till)
   redis.call('HSET', key, 'r', text(till))
   redis.call('HDEL', key, 'w')
   redis.call('ZADD', due, text(till), ref)
-  return { 'breaker open' }
+  return { 'breaker_open' }
 end
 
-if closed_until > now then
-  -- Not all in one millisecond: they would all be published, and refused, together.
+if open_until > now then
+  -- Not all in one millisecond: they would all be published, and denied, together.
   local hash = tonumber(string.sub(redis.sha1hex(ref .. text(record.f)), 1, 6), 16)
-  return pause(closed_until + hash % SPREAD_MS)
+  return deny_until(open_until + hash % MAX_SPREAD_MS)
 end
--- After failures that did not close the breaker yet, every claim finds out; else one at a time.
-if troubled and g[5] then
-  if probe and probe_until > now then
-    return pause(now + math.min(lease, PROBE_WAIT_MS))
-  end
+if is_half_open and probe and probe_until > now then
+  return deny_until(now + math.min(lease, MAX_PROBE_WAIT_MS))
 end
 
-local limit, most
+local limit, max_concurrent
 if to == 'running' then
-  limit, most = limit_of()
-  if limit and inside(limit) >= most then
-    -- Its time stays: `take_due` sends messages to those in line too, ever more rarely.
-    leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
+  limit, max_concurrent = limit_of()
+  if limit and slots_taken(limit) >= max_concurrent then
+    -- Its time stays: `take_due` publishes requests of a slot queue too, ever more rarely.
+    leave_queues(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('HSET', key, 'l', limit)
     redis.call('ZADD', slot_queue_of(limit), redis.call('HGET', key, 'b'), ref)
-    return { 'concurrency limit' }
+    return { 'concurrency_limit' }
   end
 end
-if troubled and g[5] then
+if is_half_open then
   redis.call('HSET', breaker, 'probe', owner, 'probe_until', text(now + lease))
 end
 
@@ -127,6 +124,6 @@ if limit then
   take_slot(limit)
 end
 if to == 'running' then
-  count_metric('attempts', ref, '', label)
+  count_metric(ATTEMPTS, ref, '', label)
 end
-return { 'ok', troubled and 1 or 0, redis.call('HGETALL', key) }
+return { 'ok', has_failures and 1 or 0, redis.call('HGETALL', key) }

@@ -3,12 +3,12 @@
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner, outcome = ARGV[2], ARGV[4], ARGV[5]
-local call = 'settle:' .. outcome
+local call = 'complete:' .. outcome
 local record = read(key_of(ref))
-local stands = standing(record, tonumber(ARGV[3]), owner, call)
-if stands == 'ok' then
+local verdict = check_claim(record, tonumber(ARGV[3]), owner, call)
+if verdict == 'ok' then
   finish(ref, record, 'completed', outcome, ARGV[6], call)
   release_probe(owner)
-  add_measures(7)
+  add_metrics(7)
 end
-return stands
+return verdict

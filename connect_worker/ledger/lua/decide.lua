@@ -6,9 +6,9 @@
 local ref, decision = ARGV[2], ARGV[5]
 local key = key_of(ref)
 local record = read(key)
-local stands = standing(record, tonumber(ARGV[3]), ARGV[4], '')
-if stands ~= 'ok' then
-  return stands
+local verdict = check_claim(record, tonumber(ARGV[3]), ARGV[4], '')
+if verdict ~= 'ok' then
+  return verdict
 end
 if record.d then
   return record.d == decision and 'ok' or 'other'

@@ -1,3 +1,3 @@
--- Have another message sent about a name after a while. ARGV[2] name   ARGV[3] ms
+-- Have `stale_hints` return a change hint after a while. ARGV[2] name   ARGV[3] ms
 redis.call('ZADD', base .. 'hints_due', 'XX', text(now + tonumber(ARGV[3])), ARGV[2])
 return 1

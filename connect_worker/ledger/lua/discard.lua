@@ -1,4 +1,4 @@
--- A person says that nothing is to be done. ARGV[2] ref   ARGV[3] keep, ms   ARGV[4] this call's token
+-- An operator ends a parked cycle without a post. ARGV[2] ref   ARGV[3] keep, ms   ARGV[4] this call
 -- Returns 1 when it was discarded by this call, else 0.
 
 local ref = ARGV[2]

@@ -1,2 +1,2 @@
--- Return the mark of a name's last notification; '' when nobody has to look. ARGV[2] name
+-- Return the mark of a change hint's last notification; '' when no hint is stored. ARGV[2] name
 return redis.call('HGET', base .. 'hints', ARGV[2]) or ''

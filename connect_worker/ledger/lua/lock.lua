@@ -1,8 +1,8 @@
--- Take a named lock. KEYS[6] the lock   ARGV[2] owner   ARGV[3] ms
+-- Take a named lock, or renew it. KEYS[6] the lock   ARGV[2] owner   ARGV[3] ms
 -- Returns 1 when the owner has it, else 0.
 
-local holder = redis.call('GET', KEYS[6])
-if holder and holder ~= ARGV[2] then
+local owner = redis.call('GET', KEYS[6])
+if owner and owner ~= ARGV[2] then
   return 0
 end
 redis.call('SET', KEYS[6], ARGV[2], 'PX', ARGV[3])

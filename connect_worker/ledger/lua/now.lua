@@ -1,3 +1,3 @@
--- Returns the scripts' clock, in ms.
+-- Return the scripts' clock, in ms.
 
 return now

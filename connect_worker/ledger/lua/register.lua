@@ -1,4 +1,4 @@
--- Begin a cycle for each request seen waiting that has none.
+-- Begin a cycle for each pending request that has none.
 --
 -- ARGV[2] seen_at   ARGV[3] requeue, both ms   ARGV[4] JSON: [[ref, cycle or "", product], ...]
 -- Returns the positions (from 0) of those whose cycle begins.
@@ -6,12 +6,10 @@
 -- Run twice it begins nothing twice; what the lost reply named is published by `take_due`.
 
 local seen, requeue = tonumber(ARGV[2]), tonumber(ARGV[3])
-local MAX_NAMES = 20
-local MAX_PRODUCTS = 200
 
 local named = { [''] = true }
 
--- Whether a product is counted by its name. A set that is full takes no more: it is so for ever.
+-- Whether a product is counted by its name. A set that is full takes no more, and stays full.
 local function is_named(product)
   if named[product] == nil then
     local products = base .. 'products'
@@ -24,7 +22,7 @@ local function is_named(product)
   return named[product]
 end
 
-local function is_earlier_name(key, name)
+local function is_earlier_cycle(key, name)
   local names = redis.call('HGET', key, 'h')
   return names and string.find('\n' .. names .. '\n', '\n' .. name .. '\n', 1, true)
 end
@@ -34,29 +32,29 @@ local function begins(key, state, cycle, lease_end, changed, name)
     return true
   end
   if name == '' then
-    -- A discarded request is still pending at Connect: a person said to leave it so.
+    -- A discarded request is still pending at Connect: an operator wants it left alone.
     return FINAL[state] and state ~= 'discarded' and changed < seen
   end
   if name == cycle or changed > seen or (LEASED[state] and lease_end > now) then
     return false
   end
-  return not is_earlier_name(key, name)
+  return not is_earlier_cycle(key, name)
 end
 
 local function append_name(names, name)
   local all = {}
-  for one in string.gmatch(names or '', '[^\n]+') do
-    all[#all + 1] = one
+  for earlier in string.gmatch(names or '', '[^\n]+') do
+    all[#all + 1] = earlier
   end
   all[#all + 1] = name
-  while #all > MAX_NAMES do
+  while #all > MAX_EARLIER_CYCLES do
     table.remove(all, 1)
   end
   return table.concat(all, '\n')
 end
 
 local function begin(ref, key, state, last_cycle, name, product)
-  -- A kind's cycles are all counted or all named: the last one's name is the count.
+  -- The cycles of a kind are all counted or all named: a counted cycle's name is its number.
   local cycle = name ~= '' and name or text(number(string.match(last_cycle or '', '^%d+$')) + 1)
   local fields = { 's', 'queued', 'v', cycle, 'b', text(now), 't', text(now), 'r', text(now),
                    'w', '1' }
@@ -76,7 +74,7 @@ local function begin(ref, key, state, last_cycle, name, product)
     counted_as = label_of({ old[4], old[6] })
     product = product ~= '' and product or old[4] or ''
     keep('h', name ~= '' and append_name(old[5], last_cycle) or old[5])
-    leave_place(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
+    leave_queues(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then
       count(kind_of(ref), 'superseded', counted_as, 1)
@@ -97,7 +95,7 @@ for index, pending in ipairs(cjson.decode(ARGV[4])) do
     begin(ref, key, f[1], f[2], name, product)
     begun[#begun + 1] = index - 1
   elseif FINAL[f[1]] then
-    -- Still listed: were the record forgotten now, an ended cycle would begin again.
+    -- Still listed: if the record expired now, a poll would begin the ended cycle again.
     redis.call('PEXPIRE', key, f[5])
   end
 end

@@ -3,9 +3,9 @@
 
 local ref, owner, lease = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local key = key_of(ref)
-local stands = standing(read(key), tonumber(ARGV[3]), owner, '')
-if stands ~= 'ok' then
-  return stands
+local verdict = check_claim(read(key), tonumber(ARGV[3]), owner, '')
+if verdict ~= 'ok' then
+  return verdict
 end
 renew(ref, key, owner, now + lease)
 return 'ok'

@@ -1,4 +1,4 @@
--- A person has a parked decision posted again. ARGV[2] ref   ARGV[3] this call's token
+-- An operator has a parked decision posted again. ARGV[2] ref   ARGV[3] this call
 -- Returns 1 when it is due by this call, else 0.
 
 local ref = ARGV[2]

@@ -1,6 +1,6 @@
--- A person sends a parked or discarded request to the processor again, in the same cycle.
--- ARGV[2] ref   ARGV[3] this call's token
--- ARGV[4] how the steps begin whose results are dropped, or ''
+-- An operator has the processor run again for a parked or discarded request, in the same cycle.
+-- ARGV[2] ref   ARGV[3] this call
+-- ARGV[4] the beginning of the names of the steps whose results are dropped, or ''
 -- Returns 1 when it was queued by this call, else 0.
 
 local ref = ARGV[2]
@@ -24,7 +24,7 @@ end
 redis.call('PERSIST', key)
 move(ref, record.s, 'queued', now)
 if record.s == 'discarded' then
-  -- A final state counts for ever; this one is taken back.
+  -- Final states are counted since the start; this count is taken back.
   count(kind_of(ref), 'discarded', label_of(redis.call('HMGET', key, 'p', 'm')), -1)
 end
 return 1

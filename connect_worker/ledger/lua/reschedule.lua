@@ -1,16 +1,16 @@
--- Give a claim up; the request waits for its time.
--- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] retry|waiting|decided   ARGV[6] delay, ms
+-- Release a claim; the request is due again after a delay.
+-- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] retry|snoozed|decided   ARGV[6] delay, ms
 -- ARGV[7] error   ARGV[8] 1: the attempt is used   ARGV[9] the cause of a retry, or ''
--- ARGV[10] 1: it is "not yet", whose first time in the cycle is kept   ARGV[11...] metrics
--- Returns 'ok', 'done', 'lost', or 'undecided' when `decided` is asked for and nothing is stored.
+-- ARGV[10] 1: the processor said "not yet", whose first time in the cycle is kept   ARGV[11...] metrics
+-- Returns 'ok', 'done', 'lost', or 'undecided' for `decided` without a stored decision.
 
 local ref, owner, to, delay = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local key = key_of(ref)
-local call = 'put_back:' .. to
+local call = 'reschedule:' .. to
 local record = read(key)
-local stands = standing(record, tonumber(ARGV[3]), owner, call)
-if stands ~= 'ok' then
-  return stands
+local verdict = check_claim(record, tonumber(ARGV[3]), owner, call)
+if verdict ~= 'ok' then
+  return verdict
 end
 if to == 'decided' and not record.d then
   return 'undecided'
@@ -32,7 +32,7 @@ end
 local label = move(ref, record.s, to, now + delay)
 release_probe(owner)
 if ARGV[9] ~= '' then
-  count_metric('retries', ref, ARGV[9], label)
+  count_metric(RETRIES, ref, ARGV[9], label)
 end
-add_measures(11)
+add_metrics(11)
 return 'ok'

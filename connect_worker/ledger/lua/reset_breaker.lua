@@ -1,15 +1,15 @@
--- End the account's pause. ARGV[2] 1: forget its failures too
+-- Close the account's circuit breaker. ARGV[2] 1: forget its failures too
 --
--- A pause that Connect asked for stays: the call whose success opens the breaker was sent before it.
+-- A pause that Connect requested stays: the call whose success resets the breaker was sent before it.
 
-local asked = redis.call('HMGET', breaker, 'asked', 'asked_for')
+local requested = redis.call('HMGET', breaker, 'requested_until', 'requested_reason')
 if ARGV[2] == '1' then
   redis.call('DEL', breaker)
 else
-  redis.call('HDEL', breaker, 'until', 'strict', 'probe', 'probe_until')
+  redis.call('HDEL', breaker, 'open_until', 'needs_probe', 'probe', 'probe_until')
 end
-if number(asked[1]) > now then
-  redis.call('HSET', breaker, 'until', asked[1], 'reason', asked[2], 'asked', asked[1],
-    'asked_for', asked[2])
+if number(requested[1]) > now then
+  redis.call('HSET', breaker, 'open_until', requested[1], 'reason', requested[2],
+    'requested_until', requested[1], 'requested_reason', requested[2])
 end
 return 1

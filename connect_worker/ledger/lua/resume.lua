@@ -1,8 +1,8 @@
--- A person ends a pause. ARGV[2] name   ARGV[3] how many may go on at once
--- Returns how many go on by this call; while it is as many as may, there are more.
+-- An operator ends a pause. ARGV[2] name   ARGV[3] how many requests to make due in one call
+-- Returns how many are due by this call; while it is ARGV[3], there are more.
 --
--- The first call ends the pause, each lets some of those go on that wait for its end. Run twice it lets
--- others go on. If the caller dies, the rest is woken within the hour, or by another `resume`.
+-- The first call ends the pause; each makes some of the requests due that wait for its end. Run twice it
+-- makes others due. If the caller dies, the rest becomes due within the hour, or by another `resume`.
 
 local name = ARGV[2]
 redis.call('HDEL', base .. 'paused', name)

@@ -1,4 +1,4 @@
--- Names that nobody has looked at for too long. ARGV[2] limit   ARGV[3] requeue, ms
+-- Find the change hints that no worker has acknowledged in time. ARGV[2] limit   ARGV[3] requeue, ms
 -- Run twice it finds nothing the second time; what the lost reply named comes again.
 
 local names = redis.call('ZRANGEBYSCORE', base .. 'hints_due', '-inf', text(now), 'LIMIT', 0, ARGV[2])

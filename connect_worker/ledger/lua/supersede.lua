@@ -1,14 +1,14 @@
--- End the cycle: Connect shows a status that somebody else decided.
+-- End the cycle: Connect shows a status that was decided elsewhere.
 -- ARGV[2] ref   ARGV[3] fence   ARGV[4] owner   ARGV[5] status   ARGV[6] keep, ms   ARGV[7...] metrics
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner, status = ARGV[2], ARGV[4], ARGV[5]
 local call = 'supersede:' .. status
 local record = read(key_of(ref))
-local stands = standing(record, tonumber(ARGV[3]), owner, call)
-if stands == 'ok' then
+local verdict = check_claim(record, tonumber(ARGV[3]), owner, call)
+if verdict == 'ok' then
   finish(ref, record, 'superseded', status, ARGV[6], call)
   release_probe(owner)
-  add_measures(7)
+  add_metrics(7)
 end
-return stands
+return verdict

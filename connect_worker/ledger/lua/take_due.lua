@@ -1,20 +1,18 @@
 -- Find what is due. ARGV[2] limit   ARGV[3] requeue, ms   ARGV[4] max attempts
 -- ARGV[5] whose messages wait in a queue, between commas: kinds, and `kind/product+` or `-` for the
--- products that are not as their kind
--- Returns {how many were looked at, {published}, {expired}, {parked}}, the latter as refs.
+-- products that differ from their kind
+-- Returns {how many were checked, {published}, {expired}, {parked}}, the latter three as refs.
 --
 -- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
 
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
--- From one message about a request of a backlogged kind to the next, in looks at it.
-local PATIENCE = 64
 local backlogged = ARGV[5]
-local publish, expired, gave_up = {}, {}, {}
+local publish, expired, newly_parked = {}, {}, {}
 
--- Whether an unanswered message may wait in its queue: then another would only be one more. A very
+-- Whether an unanswered message may wait in its queue: another one would be superfluous then. A very
 -- long backlog may hide that one was lost, so now and then another is sent all the same.
 local function may_wait_in_queue(ref, key, unanswered)
-  if unanswered % PATIENCE == 0 then
+  if unanswered % MAX_CHECKS_PER_MESSAGE == 0 then
     return false
   end
   local kind = kind_of(ref)
@@ -29,10 +27,11 @@ local function may_wait_in_queue(ref, key, unanswered)
   return string.find(backlogged, ',' .. kind .. ',', 1, true)
 end
 
+-- Publish a message where it makes sense; return when to check the request again.
 local function published(ref, key, unanswered)
   local wait = requeue
   if unanswered > 0 and redis.call('HEXISTS', key, 'l') == 1 then
-    -- In line for a slot, of which the next one out is told by whoever frees one.
+    -- In a slot queue: the job that gives a slot back publishes the next request of the queue.
     wait = math.min(requeue * 2 ^ unanswered, math.max(requeue, MAX_WAIT_MS))
   end
   redis.call('HSET', key, 'w', text(unanswered + 1))
@@ -47,7 +46,7 @@ local function rescue(ref, key, record)
   local attempts = text(record.a) .. ' of ' .. text(max_attempts)
   redis.call('HDEL', key, 'c')
   if record.s == 'posting' or record.a < max_attempts then
-    count_metric('retries', ref, 'worker died', label_of(redis.call('HMGET', key, 'p', 'm')))
+    count_metric(RETRIES, ref, WORKER_DIED, label_of(redis.call('HMGET', key, 'p', 'm')))
   end
   if record.s == 'posting' then
     redis.call('HSET', key, 's', 'decided', 'r', text(now), 't', text(now),
@@ -62,7 +61,7 @@ local function rescue(ref, key, record)
       'e', 'the worker died in attempt ' .. attempts .. ', the last one')
     redis.call('HDEL', key, 'r', 'w')
     move(ref, 'running', 'parked', nil)
-    gave_up[#gave_up + 1] = ref
+    newly_parked[#newly_parked + 1] = ref
   end
 end
 
@@ -73,11 +72,11 @@ for _, ref in ipairs(refs) do
   if not record.s or FINAL[record.s] or record.s == 'parked' then
     -- Its record was deleted by hand; a poll finds the request again.
     redis.call('ZREM', due, ref)
-    redis.call('ZREM', unfinished_of(string.match(ref, '^[^:]+')), ref)
+    redis.call('ZREM', unfinished_of(kind_of(ref)), ref)
   elseif LEASED[record.s] then
     rescue(ref, key, record)
   else
     redis.call('ZADD', due, text(published(ref, key, record.w)), ref)
   end
 end
-return { #refs, publish, expired, gave_up }
+return { #refs, publish, expired, newly_parked }

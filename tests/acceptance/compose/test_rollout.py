@@ -31,7 +31,7 @@ def test_a_rollout_over_three_workers_and_two_beats_loses_and_doubles_nothing(
     killed, *others = project.containers("worker")
     docker("kill", "--signal", "KILL", killed)
     for container in others:
-        # As an orchestrator does it: told to stop, waited for, started anew.
+        # As an orchestrator does it: stopped, waited for, started again.
         docker("restart", "--time", "120", container)
     assert project.waiting(), "the rollout came midway"
     docker("restart", *project.containers("beat"))

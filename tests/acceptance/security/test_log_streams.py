@@ -17,7 +17,7 @@ import pytest
 from connect_worker.devtools.embedded_redis import free_port
 from tests.support.stack import ROOT, Stack, running_stack
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 SECRET = "canary-broker-0123456789"
 ACCOUNT = {

@@ -14,7 +14,7 @@ from tests.support.runs import run_all_parts
 from tests.support.stack import Stack
 from tests.support.tls_front import tls_redis
 
-pytestmark = [pytest.mark.acceptance]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 @contextmanager

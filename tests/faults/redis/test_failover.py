@@ -1,6 +1,6 @@
 """A failover to a replica that has not got the last writes, as Sentinel does it.
 
-Replication is asynchronous: what a worker was told to be stored may be gone. Connect is asked
+Replication is asynchronous: a write that was acknowledged to a worker may be gone. Connect is asked
 before each run and before each post, and so is the journal of what was posted.
 """
 
@@ -47,7 +47,7 @@ def is_resolved_once(entry: Any) -> bool:
     return len(entry["accepted"]) == 1 and vendor["effects"] == len(vendor["keys"]) <= 1
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_replica_without_the_last_writes_still_lets_each_request_be_resolved_once(
     deployment: Deployment, replica: RedisServer
 ) -> None:

@@ -14,7 +14,7 @@ from .conftest import Deployment
 
 pytestmark = [pytest.mark.faults]
 
-#: An outage must fill nobody's disk: a worker that connects anew without a pause writes so much in
+#: An outage must fill no disk: a worker that reconnects without a pause writes so much in
 #: a second.
 MOST_LOG_LINES = 1000
 
@@ -24,7 +24,7 @@ SICKNESSES = {
 }
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_frozen_redis_lets_at_most_one_outcome_through(deployment: Deployment) -> None:
     """Row 9: the lease ends while nobody can renew it; a second run overlaps the first."""
     held = deployment.begin()
@@ -78,7 +78,7 @@ def test_a_redis_that_refuses_writes_stops_the_work_loudly_until_it_recovers(
 def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
     deployment: Deployment, sickness: str
 ) -> None:
-    """Row 12: each refusal makes a worker connect anew; it must let go of the old connections."""
+    """Row 12: each refusal makes a worker reconnect; it must let go of the old connections."""
     held = deployment.begin()
     fall_ill, recover = SICKNESSES[sickness]
     with deployment.redis.client() as client:
@@ -101,7 +101,7 @@ def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
 
 @pytest.mark.long
 def test_a_worker_can_be_stopped_while_redis_refuses_writes(deployment: Deployment) -> None:
-    """Row 12: an operator who stops the deployment to mend Redis need not kill it."""
+    """Row 12: an operator who stops the deployment to repair Redis need not kill it."""
     held = deployment.begin()
     fall_ill, _ = SICKNESSES["full"]
     with deployment.redis.client() as client:

@@ -62,7 +62,7 @@ def test_lost_connections_start_no_second_run(deployment: Deployment) -> None:
     assert_each_resolved_once(deployment.stack.report())
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(("deployment", "away_seconds"), AWAY_SECONDS, indirect=["deployment"])
 def test_work_resumes_by_itself_after_a_long_absence(
     deployment: Deployment, away_seconds: float

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.faults]
 OTHER_SECRET = "the-other-account's-own-secret-of-48-characters-"
 
 
+@pytest.mark.slow
 def test_each_account_has_its_place_and_its_secret(tmp_path: Path) -> None:
     with running_webhook_stack(tmp_path) as stack:
         stack.seed(fulfillment=0)

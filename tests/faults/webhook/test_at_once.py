@@ -53,7 +53,7 @@ def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> No
     working.until_approved(request_id)
     working.until_soon(
         lambda: [delivery["status"] for delivery in working.deliveries()].count(202) == 2,
-        "both are told",
+        "both are notified",
     )
     working.until_soon(
         lambda: working.whole_log("one").count("refresh.completed ") >= 2, "both are followed"
@@ -85,6 +85,7 @@ def test_two_hundred_orders_with_polls_beside_them_are_resolved_once_each(
     assert all(len(stack.orders.runs(item)) == 1 for item in ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -136,6 +137,7 @@ def test_a_product_that_nobody_looks_after_is_left_alone(working: WebhookStack) 
     assert working.status(foreign) == "pending"
 
 
+@pytest.mark.slow
 def test_several_receivers_share_what_they_remember(working: WebhookStack) -> None:
     other = free_port()
     working.receive("second", port=other)

@@ -187,12 +187,12 @@ def test_a_flood_of_garbage_is_refused_and_told_in_sums(receiver: WebhookStack) 
 def test_no_secret_and_no_token_is_in_the_log(receiver: WebhookStack) -> None:
     token = signed(OTHER_SECRET)
 
-    def is_told() -> bool:
+    def is_reported() -> bool:
         # Of a flood before it not every one is.
         receiver.post({"id": "a body of the test"}, token=token)
         return "verdict='wrong signature'" in receiver.whole_log("receiver")
 
-    receiver.until_soon(is_told, "it is told")
+    receiver.until_soon(is_reported, "it is reported")
     log = receiver.whole_log("receiver")
     assert SECRET not in log
     assert token not in log

@@ -34,7 +34,8 @@ def test_while_redis_is_away_connect_is_told_to_come_again(tmp_path: Path) -> No
             redis.kill()
             request_id = stack.order(scenario="purchase")
             stack.until_soon(
-                lambda: 503 in [delivery["status"] for delivery in stack.deliveries()], "it is told"
+                lambda: 503 in [delivery["status"] for delivery in stack.deliveries()],
+                "Connect gets a 503",
             )
             redis.start()
             stack.until_approved(request_id)

@@ -1,4 +1,4 @@
-"""The example's purchases of a vendor whose system breaks at odd addresses, until it is mended."""
+"""The example's purchases; the vendor's system breaks at odd addresses until it is repaired."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ class FussyPurchases(purchases.Purchases):
 
     def process_request(self, request: Fulfillment) -> purchases.Response:
         email = request.asset.get_param_by_id("email")
-        if email and "<" in str(email.value) and not Path(os.environ["MENDED_FILE"]).exists():
+        if email and "<" in str(email.value) and not Path(os.environ["REPAIRED_FILE"]).exists():
             raise ValueError(f"no mailbox is called {email.value}")
         return super().process_request(request)

@@ -7,7 +7,7 @@ from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.resources import FulfillmentAutomation
 
 
-class Told(FulfillmentAutomation):
+class ParameterDriven(FulfillmentAutomation):
     """Approves, raises or skips."""
 
     def process_request(self, request: Fulfillment) -> ActivationTileResponse:

@@ -33,7 +33,7 @@ class OrderedPurchases(purchases.Purchases):
         return response
 
     def dispatch(self, request: Fulfillment) -> str:
-        told = super().dispatch(request)
+        response = super().dispatch(request)
         # The decision is in the ledger, and nothing of it is posted yet.
         ORDERS.obey(Point.DECIDED, request.id)
-        return told
+        return response

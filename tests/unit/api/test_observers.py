@@ -1,4 +1,4 @@
-"""Each call that was sent is told with what went wrong, and one that was not sent is not."""
+"""Each call that was sent is reported with what went wrong, and one that was not sent is not."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from .test_rate_limits import Closed, Counting
 
 
 def test_an_answered_call_is_told_with_its_duration() -> None:
-    told: list[tuple[str, str, float]] = []
+    reported: list[tuple[str, str, float]] = []
     with serving(Reply(body={})) as server:
-        client = server.client(observe=lambda *call: told.append(call))
+        client = server.client(observe=lambda *call: reported.append(call))
         client.post("requests/PR-1/approve/", {})
         client.get("requests/PR-1")
-    assert [(method, problem) for method, problem, _ in told] == [("POST", ""), ("GET", "")]
-    assert all(0 < seconds < 30 for *_, seconds in told)
+    assert [(method, problem) for method, problem, _ in reported] == [("POST", ""), ("GET", "")]
+    assert all(0 < seconds < 30 for *_, seconds in reported)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
 def test_a_refusal_is_told_by_its_status(status: int) -> None:
-    told: list[tuple[str, str, float]] = []
+    reported: list[tuple[str, str, float]] = []
     with serving(Reply(status=status, body={})) as server, pytest.raises(ApiError):
-        server.client(observe=lambda *call: told.append(call)).put("requests/PR-1", {})
-    assert [problem for _, problem, _ in told] == [str(status)]
+        server.client(observe=lambda *call: reported.append(call)).put("requests/PR-1", {})
+    assert [problem for _, problem, _ in reported] == [str(status)]
 
 
 def test_a_call_without_an_answer_is_told() -> None:
-    told: list[tuple[str, str, float]] = []
+    reported: list[tuple[str, str, float]] = []
     with serving(Reply()) as server:
-        client = server.client(observe=lambda *call: told.append(call))
+        client = server.client(observe=lambda *call: reported.append(call))
     with pytest.raises(ConnectionFailed):
         client.post("requests/PR-1/approve/", {})
-    assert [problem for _, problem, _ in told] == ["no answer"]
+    assert [problem for _, problem, _ in reported] == ["no answer"]
 
 
 def test_a_call_that_the_turnstile_refuses_is_not_told() -> None:
-    told: list[tuple[str, str, float]] = []
+    reported: list[tuple[str, str, float]] = []
     with serving(Reply()) as server:
         turnstile = Counting(most=0)
-        client = server.client(turnstile=turnstile, observe=lambda *call: told.append(call))
+        client = server.client(turnstile=turnstile, observe=lambda *call: reported.append(call))
         with pytest.raises(Closed):
             client.get("requests/PR-1")
-    assert told == []
+    assert reported == []

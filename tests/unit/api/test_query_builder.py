@@ -132,8 +132,8 @@ def test_an_automations_filters_may_be_a_query() -> None:
     assert Mine(config).query() == expected
 
 
-def test_the_sandbox_gives_what_a_query_asks_for(sandbox: Client) -> None:
-    url = f"{sandbox.root}/public/v1"
+def test_the_sandbox_gives_what_a_query_asks_for(shared_sandbox: Client) -> None:
+    url = f"{shared_sandbox.root}/public/v1"
     everything = Config.local(url, API_KEY)
     first, second, *_ = Directory(everything).list_products()
     chosen = Directory(everything).list_products(Query().in_("id", [second.id]))

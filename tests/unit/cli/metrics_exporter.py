@@ -77,7 +77,7 @@ def fill(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.lpush("fulfillment", "a message")
     meter = CallMetrics()
-    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT, tally=meter)
+    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT, metric_buffer=meter)
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
     ledger.register(
         [PendingRequest(ref, None, PRODUCT) for ref in refs],

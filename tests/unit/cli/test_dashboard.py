@@ -74,5 +74,5 @@ def test_the_panels_have_titles_of_their_own_and_do_not_overlap() -> None:
 
 def test_the_manual_names_what_is_served(served: str) -> None:
     manual = (ROOT / "docs" / "operating.md").read_text()
-    told = set(re.findall(r"`(connect_worker_\w+)`", manual))
-    assert told == {name for name, _ in scrape(served)}
+    documented = set(re.findall(r"`(connect_worker_\w+)`", manual))
+    assert documented == {name for name, _ in scrape(served)}

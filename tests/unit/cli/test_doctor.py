@@ -86,9 +86,9 @@ def test_a_clone_hides_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_misspelt_setting_is_told(office: Office) -> None:
     office.set(CONNECT_MAX_ATTEMPT="3")
-    told, _ = examine(office)["settings"]
-    assert (told["level"], told["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
-    assert "CONNECT_MAX_ATTEMPTS" in told["remedy"]
+    finding, _ = examine(office)["settings"]
+    assert (finding["level"], finding["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
+    assert "CONNECT_MAX_ATTEMPTS" in finding["remedy"]
 
 
 def test_processors_that_can_not_be_loaded_are_told_and_the_rest_is_looked_at(

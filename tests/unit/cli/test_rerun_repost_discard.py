@@ -63,8 +63,8 @@ def test_each_of_several_is_answered_for(office: Office) -> None:
         "refused": [{"id": OTHER.id, "why": "it is queued, not discarded or parked"}],
         "not_found": ["PR-0"],
     }
-    told = office.run("rerun", "PR-0", "--yes")
-    assert (told.exit_code, told.stdout) == (
+    result = office.run("rerun", "PR-0", "--yes")
+    assert (result.exit_code, result.stdout) == (
         Exit.NOT_DONE,
         "Nothing was changed.\nPR-0: the ledger has no such request\n",
     )

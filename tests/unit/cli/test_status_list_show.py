@@ -199,9 +199,9 @@ def test_show_tells_the_whole_story(office: Office) -> None:
     assert story["decision"]["outcome"] == "inquire"
     assert story["steps"] == ["create-tenant", "store the parameters"]
     assert "a canary" not in str(story)
-    told = [item["step"] or item["state"] for item in story["timeline"]]
+    shown = [item["step"] or item["state"] for item in story["timeline"]]
     states = ["queued", "running", "retry", "running"]
-    assert told == [*states, "create-tenant", "posting", "parked"]
+    assert shown == [*states, "create-tenant", "posting", "parked"]
     assert story["timeline"][1]["worker"] == "host:17"
 
     for width in (80, 120):

@@ -91,6 +91,7 @@ def test_run_as_scripts_each_in_one_process(sandbox: Client, home: Path) -> None
     assert_decided(sandbox)
 
 
+@pytest.mark.slow
 def test_one_written_for_the_first_releases_decides_the_same(sandbox: Client, home: Path) -> None:
     """With the names and arguments that they had."""
     for name in ("earliest", *NAMES[1:]):

@@ -1,4 +1,4 @@
-"""What people do here: asked first, done as agreed, told, and written down."""
+"""What people do here: asked first, done as agreed, reported, and logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def park(scene: Scene, *refs: RequestKey, error: str = "broken", decision: objec
         scene.park(ref, error, at=scene.now - 60, decision=decision)
 
 
-def told(served: Served, event: str) -> list[dict[str, Any]]:
+def audited(served: Served, event: str) -> list[dict[str, Any]]:
     lines = [line for line in served.log().splitlines() if line.startswith("{")]
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
@@ -42,7 +42,7 @@ def test_a_person_is_asked_before_and_told_after(
     assert answer.history[0].status_code == 303
     assert "1 request queued: the next sweep has a worker run the processor" in text_of(answer.text)
     assert state(scene) is State.QUEUED
-    assert told(served, "console.rerun")[-1] | {"time": ""} == {
+    assert audited(served, "console.rerun")[-1] | {"time": ""} == {
         "time": "",
         "level": "INFO",
         "logger": "connect_worker.console",
@@ -111,7 +111,7 @@ def test_what_changed_since_the_question_is_told(
     text = text_of(operator.agree(question).text)
     assert "1 request discarded" in text
     assert f"{PR.id} it is now queued" in text
-    assert told(served, "console.discard")[-2]["refused"] == "it is now queued"
+    assert audited(served, "console.discard")[-2]["refused"] == "it is now queued"
 
 
 def test_nothing_chosen_changes_nothing(operator: Visitor, scene: Scene) -> None:
@@ -156,13 +156,13 @@ def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scen
     assert {name: item.reason for name, item in scene.ledger.pauses().items()} == {
         "usage": "<down> until 9"
     }
-    line = told(served, "console.pause")[-1]
+    line = audited(served, "console.pause")[-1]
     assert (line["name"], line["reason"], line["by"]) == ("usage", "<down> until 9", "anna")
     assert operator.live("/").count("<form") == 1
     answer = operator.post("/resume", {"name": "usage"})
     assert "Paused usage" not in text_of(answer.text)
     assert scene.ledger.pauses() == {}
-    assert told(served, "console.resume")[-1]["name"] == "usage"
+    assert audited(served, "console.resume")[-1]["name"] == "usage"
 
 
 def test_a_product_can_be_paused_and_what_is_none_can_not(operator: Visitor, scene: Scene) -> None:
@@ -173,7 +173,7 @@ def test_a_product_can_be_paused_and_what_is_none_can_not(operator: Visitor, sce
         assert "Name all, a kind of request or a product" in answer.text
     assert operator.post("/pause", {"name": "PRD-000-000-001"}).status_code == 200
     assert set(scene.ledger.pauses()) == {"PRD-000-000-001"}
-    # What is not paused may be told to go on.
+    # What is not paused may be resumed.
     assert operator.post("/resume", {"name": "usage"}).status_code == 200
 
 

@@ -42,6 +42,7 @@ def test_a_canary_sings_where_nothing_holds_it(browser: Browser, served: Served)
         assert set(window.heard) == {"here"}
 
 
+@pytest.mark.slow
 def test_no_canary_sings_on_any_page(window: Window, scene: Scene) -> None:
     plant(scene)
     for path in pages():
@@ -64,6 +65,7 @@ def test_a_script_that_got_into_a_page_would_not_run(window: Window) -> None:
     window.complaints.clear()
 
 
+@pytest.mark.slow
 def test_the_list_keeps_what_was_chosen_while_it_changes(window: Window, scene: Scene) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
     page = window.page

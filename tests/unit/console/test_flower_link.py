@@ -17,6 +17,7 @@ from tests.support.stack import running_stack
 CONSOLE = "http://127.0.0.1:8765/"
 
 
+@pytest.mark.slow
 @pytest.mark.acceptance
 def test_each_page_of_flower_has_the_link(tmp_path: Path) -> None:
     with running_stack(tmp_path, CONNECT_CONSOLE_URL=CONSOLE) as stack:

@@ -17,7 +17,7 @@ from connect_worker.domain.states import State
 from tests.support.console_client import PASSWORD, ROOT, Served, Visitor, environment, serving
 from tests.support.console_data import Scene
 
-from .test_acting import PR, park, state, told
+from .test_acting import PR, audited, park, state
 
 POLICY = [
     "default-src 'none'",
@@ -212,7 +212,7 @@ def test_wrong_passwords_are_not_tried_in_a_row(redis_url: str, tmp_path: Path) 
         assert answer.status_code == 429
         assert 0 < int(answer.headers["Retry-After"]) <= 60
         assert "/login" in visitor.get("/").url
-        refused = told(served, "console.sign_in_refused")
+        refused = audited(served, "console.sign_in_refused")
         assert [line["why"] for line in refused] == [
             *["wrong password"] * MAX_WRONG_PER_ADDRESS,
             "too many wrong passwords",

@@ -22,7 +22,7 @@ from connect_worker.console.security import (
 )
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
-from connect_worker.operations.webserver import is_loopback
+from connect_worker.settings.environment import is_loopback
 from tests.support.ledger_factories import Clock
 
 HOURS = 24

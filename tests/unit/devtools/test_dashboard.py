@@ -2,20 +2,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from connect_worker.devtools.dashboard import Pace, Scene, plain
-from connect_worker.devtools.environment import Ready
-from connect_worker.devtools.stack import RunningStack
-from connect_worker.devtools.verdict import Tally
-from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind, State
+from connect_worker.devtools.dashboard import Dashboard, Throughput
+from connect_worker.devtools.verdict import DemoProgress
+from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger import MemoryLedger
 from connect_worker.operations.status import KindCounts, count_by_kind
 
-AT_WORK = Tally(
+AT_WORK = DemoProgress(
     {
         RequestKind.FULFILLMENT: KindCounts(
             {
@@ -41,68 +38,75 @@ AT_WORK = Tally(
 
 
 @pytest.fixture
-def scene() -> Scene:
+def dashboard() -> Dashboard:
     times = iter([0.0, 1.0, 5.0])
-    pace = Pace(clock=lambda: next(times, 5.0))
-    pace.note(settled=0, active=120)
-    pace.note(settled=40, active=120)
-    stage = RunningStack(
-        Ready("http://127.0.0.1:41000", "", ""), "redis://127.0.0.1:1/0", "http://127.0.0.1:5555"
-    )
-    return Scene(AT_WORK, stage, Path("/logs"), pace)
+    throughput = Throughput(clock=lambda: next(times, 5.0))
+    throughput.record(completed=0, active=120)
+    throughput.record(completed=40, active=120)
+    addresses = {
+        "Flower": "http://127.0.0.1:5555",
+        "Sandbox": "http://127.0.0.1:41000/sandbox/report",
+        "Logs": "/logs",
+    }
+    return Dashboard(AT_WORK, throughput, addresses)
 
 
-def drawn(scene: Scene, *, width: int) -> list[str]:
+def drawn(dashboard: Dashboard, *, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     with console.capture() as capture:
-        console.print(scene)
+        console.print(dashboard)
     return capture.get().splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_table_fits_and_each_kind_has_one_line(scene: Scene, width: int) -> None:
-    lines = drawn(scene, width=width)
+def test_the_table_fits_and_each_kind_has_one_line(dashboard: Dashboard, width: int) -> None:
+    lines = drawn(dashboard, width=width)
 
     row = next(line for line in lines if line.startswith("fulfillment"))
     assert row.split()[1:5] == ["85", "2", "3", "1"]
     assert "approved 21  failed 4  inquired 8" in row
     assert all(len(line) <= width for line in lines)
     shown = "\n".join(lines)
-    assert "40 of 181 resolved" in shown
+    assert "40 of 181 completed" in shown
     assert "10.0/s" in shown
     assert "http://127.0.0.1:5555" in shown
     assert "http://127.0.0.1:41000/sandbox/report" in shown
 
 
-def test_there_is_a_column_for_skipped_requests_only_when_there_are_some(scene: Scene) -> None:
+def test_there_is_a_column_for_skipped_requests_only_when_there_are_some(
+    dashboard: Dashboard,
+) -> None:
     rows = {**AT_WORK.rows, RequestKind.USAGE: KindCounts({State.SNOOZED: 1})}
-    skipping = replace(scene, tally=replace(AT_WORK, rows=rows))
+    skipping = replace(dashboard, progress=replace(AT_WORK, rows=rows))
 
-    assert "Snoozed" not in "\n".join(drawn(scene, width=80))
+    assert "Snoozed" not in "\n".join(drawn(dashboard, width=80))
     assert "Snoozed" in "\n".join(drawn(skipping, width=80))
 
 
-def test_a_worker_that_is_gone_is_named(scene: Scene) -> None:
-    assert "Gone: worker 2." in drawn(replace(scene, lost=("worker 2",)), width=80)[-1]
-
-
-def test_without_a_terminal_it_is_one_line(scene: Scene) -> None:
-    assert plain(scene) == (
-        "   5.0 s  queued 115  running 2  retry 3  parked 1  ended 40  to do 141  (10.0 a second)"
+def test_a_worker_that_is_gone_is_named(dashboard: Dashboard) -> None:
+    assert (
+        "Ended: worker 2." in drawn(replace(dashboard, ended_workers=("worker 2",)), width=80)[-1]
     )
 
 
-def test_it_is_quiet_when_only_parked_requests_are_left() -> None:
+def test_without_a_terminal_it_is_one_line(dashboard: Dashboard) -> None:
+    assert dashboard.line == (
+        "   5.0 s  queued 115  running 2  retry 3  snoozed 0  parked 1  completed 40  open 141  "
+        "(10.0 per second)"
+    )
+
+
+def test_it_is_idle_when_only_parked_requests_are_left() -> None:
     parked = {kind: KindCounts() for kind in RequestKind} | {
         RequestKind.FULFILLMENT: KindCounts({State.PARKED: 1})
     }
 
-    assert Tally(parked, {RequestKind.FULFILLMENT: 1}).is_quiet
-    assert not Tally(parked, {RequestKind.FULFILLMENT: 2}).is_quiet
-    assert not Tally(parked, {RequestKind.FULFILLMENT: 1, RequestKind.USAGE_FILE: 1}).is_quiet
-    assert not Tally(
+    assert DemoProgress(parked, {RequestKind.FULFILLMENT: 1}).is_idle
+    assert not DemoProgress(parked, {RequestKind.FULFILLMENT: 2}).is_idle
+    assert not DemoProgress(parked, {RequestKind.FULFILLMENT: 1, RequestKind.USAGE_FILE: 1}).is_idle
+    assert not DemoProgress(
         {**parked, RequestKind.USAGE: KindCounts({State.SNOOZED: 1})}, {RequestKind.FULFILLMENT: 1}
-    ).is_quiet
+    ).is_idle
 
 
 def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
@@ -112,7 +116,7 @@ def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
     claims = [
         claim
         for ref in refs[1:]
-        if not isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), str)
+        if isinstance(claim := ledger.claim(ref, owner="w", lease_seconds=60), Claim)
     ]
     ledger.reschedule(claims[0], State.RETRY, delay_seconds=60)
     ledger.park(claims[1], "no")

@@ -16,10 +16,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from connect_worker.cli import main
-from connect_worker.devtools.demo import run
+from connect_worker.devtools.demo import DemoOptions, run
 from connect_worker.devtools.embedded_redis import find_server
 from connect_worker.devtools.environment import find_root
-from connect_worker.devtools.stack import DemoOptions
 
 
 @pytest.fixture
@@ -38,8 +37,8 @@ def test_a_named_port_that_is_taken_is_refused_in_one_sentence(
 
     assert result.exit_code == 1
     assert result.output == (
-        f"Error: Port {taken_port} is taken by another program: give {option} another one, or "
-        "leave it out and a free one is found.\n"
+        f"Error: Another program uses port {taken_port}. Choose another {option}, or leave the "
+        "option out to get a free port.\n"
     )
 
 

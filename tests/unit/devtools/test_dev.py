@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.devtools.reload import Changes
+from connect_worker.devtools.reload import FileChanges
 from connect_worker.testing import purchase
 from connect_worker.testing.sandbox import Sandbox
 
@@ -87,12 +87,12 @@ def test_a_change_is_taken_up_and_a_broken_one_survived(desk: Desk) -> None:
     assert "kind=tier-config seen" not in text
 
     desk.write("no python (")
-    desk.await_text("mine.py changed: the worker starts anew")
-    desk.await_text("the worker has ended: it starts anew when a file changes")
+    desk.await_text("mine.py changed: restarting the worker")
+    desk.await_text("the worker ended; it restarts when a file changes")
     assert "SyntaxError" in desk.log.read_text()
 
     desk.write(PROCESSOR.format("two", "two"))
-    report = desk.log.read_text().partition("what happened: ")[2].split()[0]
+    report = desk.log.read_text().partition("report of the sandbox: ")[2].split()[0]
     desk.await_text("ready.", seconds=60)
     more = report.replace("/report", "/requests")
     subprocess.run(["curl", "-sf", "-X", "POST", more, "-d", '{"kind": "fulfillment"}'], check=True)
@@ -143,7 +143,7 @@ def test_changes_are_those_of_python_files_where_people_work(tmp_path: Path) -> 
         (tmp_path / folder).mkdir()
     written = tmp_path / "a.py"
     written.write_text("1")
-    changes = Changes([tmp_path])
+    changes = FileChanges([tmp_path])
     assert changes.new() == []
     os.utime(written, ns=(1, 1))
     (tmp_path / "sub" / "b.py").write_text("1")

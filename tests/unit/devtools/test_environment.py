@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.devtools.environment import Ready, base_environment, worker_environment
+from connect_worker.devtools.environment import SandboxAddress, base_environment, worker_environment
 from connect_worker.settings.model import Settings
 
 
@@ -30,14 +30,14 @@ def test_nothing_of_the_users_account_reaches_the_demo(
 def test_the_workers_settings_are_the_sandboxs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = Ready("http://127.0.0.1:1", "http://127.0.0.1:1/public/v1", "SU-1:key")
-    environment = worker_environment({}, redis_url="redis://127.0.0.1:2/0", ready=ready)
+    address = SandboxAddress("http://127.0.0.1:1", "http://127.0.0.1:1/public/v1", "SU-1:key")
+    environment = worker_environment({}, redis_url="redis://127.0.0.1:2/0", sandbox=address)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     settings = Settings.from_env(dotenv=None)
 
-    assert (settings.api_url, settings.api_key) == (ready.api_url, ready.api_key)
+    assert (settings.api_url, settings.api_key) == (address.api_url, address.api_key)
     assert settings.broker_url == settings.redis_url == "redis://127.0.0.1:2/0"
     assert len(settings.processors) == 4
     assert environment["VENDOR_URL"] == "http://127.0.0.1:1/vendor"

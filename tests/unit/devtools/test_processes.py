@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.devtools.processes import Interrupted, Processes, StopSignals
+from connect_worker.devtools.processes import (
+    Interrupted,
+    ProcessError,
+    Processes,
+    StopSignals,
+    until,
+)
 from connect_worker.devtools.watchdog import groups_left
 
 #: Says so in a file and ends when asked to.
@@ -98,3 +104,42 @@ def test_a_signal_ends_a_wait_and_stays_noted() -> None:
     assert time.monotonic() - started < 10
     assert (signals.first, signals.count) == (signal.SIGTERM, 1)
     assert signal.getsignal(signal.SIGTERM) == former
+
+
+def test_until_returns_the_value_and_raises_what_the_caller_says() -> None:
+    values = iter([0, 0, 7])
+
+    assert until(lambda: next(values), seconds=10, otherwise=AssertionError) == 7
+    with pytest.raises(KeyError, match="late"):
+        until(lambda: None, seconds=0.01, otherwise=lambda: KeyError("late"))
+
+
+def test_a_process_that_ends_while_it_starts_is_an_error_with_its_log(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        command = [sys.executable, "-c", "print('no port'); raise SystemExit(3)"]
+        child = processes.start("server", command, environment={})
+        with pytest.raises(ProcessError) as raised:
+            processes.until_ready(child, lambda: False)
+
+    assert str(raised.value) == (
+        f"The server ended by itself (exit status 3); the end of its log, {child.log}:\nno port"
+    )
+
+
+def test_a_process_that_does_not_answer_is_an_error_with_its_log(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        child = processes.start("server", [sys.executable, "-c", POLITE, "x"], environment={})
+        lines_of(child.log, 1)
+        with pytest.raises(ProcessError, match=r"The server did not answer for 0 seconds; .*\nup"):
+            processes.until_ready(child, lambda: False, seconds=0.1)
+
+
+def test_only_processes_of_the_role_that_may_end_are_returned(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        worker = processes.start("worker", [sys.executable, "-c", ""], environment={}, number=1)
+        worker.process.wait()
+        assert processes.require_running(may_end="worker") == [worker]
+        beat = processes.start("beat", [sys.executable, "-c", ""], environment={})
+        beat.process.wait()
+        with pytest.raises(ProcessError, match="The beat ended by itself"):
+            processes.require_running(may_end="worker")

@@ -52,14 +52,14 @@ def test_one_outcome_each_and_one_upload_per_listing_is_as_it_should_be() -> Non
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"accepted": [], "status": "pending"}, "no outcome, it is pending"),
-        ({"accepted": [APPROVED] * 2}, "2 outcomes where 1 was due: approve, approve"),
-        ({"initial_status": "invalid"}, "1 outcomes where 0 was due: approve"),
+        ({"accepted": [], "status": "pending"}, "no decision, its status is pending"),
+        ({"accepted": [APPROVED] * 2}, "2 decisions instead of 1: approve, approve"),
+        ({"initial_status": "invalid"}, "1 decision instead of 0: approve"),
         (
             {"refused": [{"action": "approve", "status": 400}]},
-            "Connect refused its approve with 400",
+            "Connect refused approve with status 400",
         ),
-        ({"vendor": {"effects": 2}}, "the vendor has 2 tenants for it"),
+        ({"vendor": {"effects": 2}}, "the vendor's system created 2 tenants"),
     ],
 )
 def test_a_request_that_was_not_resolved_once_is_named(
@@ -77,11 +77,11 @@ def test_a_file_that_nobody_was_to_act_on_needs_no_outcome() -> None:
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ([], "0 usage files where 1 was due"),
-        ([usage_file(), usage_file()], "2 usage files where 1 was due"),
-        ([usage_file(uploads=2)], "its usage file UF-1 was uploaded 2 times"),
-        ([usage_file(uploads=0)], "its usage file UF-1 was uploaded 0 times"),
-        ([usage_file(invalid=2)], "2 of 3 records of its usage file UF-1 are invalid"),
+        ([], "0 usage files instead of 1"),
+        ([usage_file(), usage_file()], "2 usage files instead of 1"),
+        ([usage_file(uploads=2)], "usage file UF-1 was uploaded 2 times"),
+        ([usage_file(uploads=0)], "usage file UF-1 was uploaded 0 times"),
+        ([usage_file(invalid=2)], "2 of 3 records of usage file UF-1 are invalid"),
     ],
 )
 def test_a_listing_without_one_good_report_is_named(
@@ -109,7 +109,7 @@ def test_requests_are_counted_by_kind_and_action() -> None:
 
     verdict = judge(report, parked={})
 
-    assert (verdict.total, verdict.unresolved(), verdict.unresolved("usage")) == (3, 1, 0)
+    assert (verdict.total, verdict.violations(), verdict.violations("usage")) == (3, 1, 0)
     assert verdict.accepted == {"fulfillment": {"approve": 1}, "usage": {"upload": 1}}
 
 

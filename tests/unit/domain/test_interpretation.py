@@ -49,7 +49,7 @@ def returning(value: object) -> Callable[[], object]:
     return lambda: value
 
 
-#: What a listing's processor returns is only told.
+#: What a listing's processor returns is only logged.
 RETURNED: list[tuple[object, dict[RequestKind, Outcome]]] = [
     (
         ActivationTemplateResponse("TL-1"),

@@ -143,11 +143,11 @@ def test_a_change_of_the_request_is_no_other_cycle() -> None:
 
 def test_a_usage_file_that_is_uploaded_again_is_on_another_cycle() -> None:
     rejected = {"created": {"at": "2026-01-01"}, "uploaded": {"at": "2026-01-02"}}
-    anew = {**rejected, "rejected": {"at": "2026-01-03"}, "uploaded": {"at": "2026-01-04"}}
+    later = {**rejected, "rejected": {"at": "2026-01-03"}, "uploaded": {"at": "2026-01-04"}}
     first = cycle_of(RequestKind.USAGE_FILE, {"status": "READY", "events": rejected})
     assert first == "ready@2026-01-02"
     assert (
-        cycle_of(RequestKind.USAGE_FILE, {"status": "ready", "events": anew}) == "ready@2026-01-04"
+        cycle_of(RequestKind.USAGE_FILE, {"status": "ready", "events": later}) == "ready@2026-01-04"
     )
 
 

@@ -36,18 +36,18 @@ def test_json_is_given_back_as_it_is(document: Any) -> None:
     assert as_json("s", document) == document
 
 
-class Colour(enum.StrEnum):
+class Color(enum.StrEnum):
     RED = "red"
 
 
 def test_what_json_writes_otherwise_is_given_back_as_a_rerun_will_have_it() -> None:
-    found = as_json("s", {"pair": (1, Colour.RED)})
+    found = as_json("s", {"pair": (1, Color.RED)})
     assert found == {"pair": [1, "red"]}
     assert type(found["pair"][1]) is str
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "message"),
     [
         (object(), "its result is a object, which is no JSON"),
         ({"a": [1, {2}]}, "item 1 of 'a' of its result is a set"),
@@ -57,10 +57,10 @@ def test_what_json_writes_otherwise_is_given_back_as_a_rerun_will_have_it() -> N
         ("x" * LARGEST, f"{LARGEST + 2} characters"),
     ],
 )
-def test_what_can_not_be_journaled_is_refused_by_name(result: object, told: str) -> None:
+def test_what_can_not_be_journaled_is_refused_by_name(result: object, message: str) -> None:
     with pytest.raises(InvalidStep, match="'tenant'") as caught:
         as_json("tenant", result)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert isinstance(caught.value, Permanent)
 
 

@@ -16,16 +16,16 @@ LONG = 3600.0
 
 
 class Noting(NullProcessKiller):
-    """A reaper that notes what it is told."""
+    """A reaper that notes each call."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def arm(self, seconds: float) -> None:
-        self.told.append(f"arm {seconds:g}")
+        self.calls.append(f"arm {seconds:g}")
 
     def disarm(self) -> None:
-        self.told.append("disarm")
+        self.calls.append("disarm")
 
 
 def test_a_run_that_ends_in_time_is_left_alone() -> None:
@@ -37,7 +37,7 @@ def test_a_run_that_ends_in_time_is_left_alone() -> None:
     deadline.end()
     deadline._pass(LONG, 0)
     assert over.empty()
-    assert reaper.told[:2] == ["arm 3600", "disarm"]
+    assert reaper.calls[:2] == ["arm 3600", "disarm"]
 
 
 def test_a_run_that_takes_longer_is_told_so_when_it_ends() -> None:
@@ -72,7 +72,7 @@ def test_a_late_run_ends_when_its_request_is_given_back_and_not_before() -> None
 def test_a_run_without_a_limit_may_end_whenever_it_likes() -> None:
     reaper = Noting()
     Deadline(lambda seconds, place: None, reaper).end()
-    assert reaper.told == []
+    assert reaper.calls == []
 
 
 def test_the_place_is_the_innermost_one_of_the_users_code() -> None:

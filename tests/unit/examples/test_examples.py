@@ -22,10 +22,10 @@ Report = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
-def sandbox(sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+def sandbox(shared_sandbox: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A sandbox as it was seeded, and the vendor's system in it."""
-    monkeypatch.setenv("VENDOR_URL", f"{sandbox.root}/vendor/")
-    return sandbox
+    monkeypatch.setenv("VENDOR_URL", f"{shared_sandbox.root}/vendor/")
+    return shared_sandbox
 
 
 @pytest.fixture

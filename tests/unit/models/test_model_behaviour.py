@@ -30,7 +30,7 @@ def test_a_param_is_found_by_its_id(owner: type[Asset]) -> None:
     model = owner(params=PARAMS)
 
     assert model.get_param_by_id("seats") is PARAMS[1]
-    assert model.get_param_by_id("colour") is None
+    assert model.get_param_by_id("color") is None
     assert owner().get_param_by_id("seats") is None
 
 

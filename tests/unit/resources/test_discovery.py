@@ -257,7 +257,7 @@ def test_a_module_that_breaks_is_refused_with_the_reason(
     text = refused(name.format(stem))
     assert name.format(stem) in text
     assert said in text
-    assert not any(stem in module for module in sys.modules), "a second try reads it anew"
+    assert not any(stem in module for module in sys.modules), "a second try reads it again"
 
 
 def test_a_person_can_interrupt_the_import(write: Write) -> None:

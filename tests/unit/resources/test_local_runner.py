@@ -234,7 +234,7 @@ def test_a_429_is_waited_for_and_nothing_is_left_out(
     fault(sandbox, "status", status=429, retry_after=0.2, **where)
     make(process).process()
     assert statuses(sandbox) == {"approved": count}
-    assert len(runs) == count, "a decision that could not be posted is not made anew"
+    assert len(runs) == count, "a decision that could not be posted is not made again"
 
 
 def test_a_429_inside_the_processor_is_waited_for(make: Make, sandbox: Client) -> None:

@@ -274,8 +274,8 @@ def test_a_forked_child_makes_its_own_instance() -> None:
         try:
             is_new = processor.automation is not of_parent
             is_kept = processor.automation is processor.automation
-            told = is_new and is_kept and made_in[-1] == os.getpid()
-            os.write(write_end, b"y" if told else b"n")
+            is_good = is_new and is_kept and made_in[-1] == os.getpid()
+            os.write(write_end, b"y" if is_good else b"n")
         finally:
             os._exit(0)
     os.close(write_end)

@@ -63,7 +63,7 @@ def test_the_last_word_is_one_that_the_kind_has(
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "told"),
+    ("kind", "given", "message"),
     [
         (
             RequestKind.USAGE,
@@ -85,9 +85,9 @@ def test_the_last_word_is_one_that_the_kind_has(
     ],
 )
 def test_a_last_word_that_the_kind_has_not_is_refused(
-    kind: RequestKind, given: object, told: str
+    kind: RequestKind, given: object, message: str
 ) -> None:
-    with pytest.raises(RegistrationError, match=re.escape(told)) as caught:
+    with pytest.raises(RegistrationError, match=re.escape(message)) as caught:
         read(kind, when_exhausted=given)
     assert str(caught.value).startswith("my_vendor.Orders")
 

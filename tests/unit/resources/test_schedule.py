@@ -104,15 +104,15 @@ def test_a_report_is_not_due_before_its_time(now: datetime, cycle: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("0 3 * * *", "give a celery.schedules.crontab"),
         (schedule(60), "give a celery.schedules.crontab"),
         (crontab(month_of_year=2, day_of_month=30), "which never comes"),
     ],
 )
-def test_a_schedule_that_can_not_be_is_refused(given: object, told: str) -> None:
-    with pytest.raises(RegistrationError, match=told):
+def test_a_schedule_that_can_not_be_is_refused(given: object, message: str) -> None:
+    with pytest.raises(RegistrationError, match=message):
         rules_of(usage(schedule=given))
 
 

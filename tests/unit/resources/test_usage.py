@@ -1,4 +1,4 @@
-"""Reports and templates, and what is told when one does not get through."""
+"""Reports and templates, and what is reported when one does not get through."""
 
 from __future__ import annotations
 

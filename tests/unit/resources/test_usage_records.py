@@ -1,4 +1,4 @@
-"""Which usage records are refused, how that is told, and which columns there are."""
+"""Which usage records are refused, how that is reported, and which columns there are."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def said_of(**fields: Any) -> str:
         ),
         ({"item_search_criteria": None}, "item_search_criteria is missing"),
         (
-            {"item_search_criteria": "item.colour"},
+            {"item_search_criteria": "item.color"},
             (
-                "item_search_criteria is 'item.colour'; "
+                "item_search_criteria is 'item.color'; "
                 "it must be one of item.mpn, item.local_id, item.global_id"
             ),
         ),

@@ -45,7 +45,7 @@ def test_broken_and_unknown_filters_are_refused(client: Client, collection: str)
     for query in ("eq(status,", "nonsense(status,1)"):
         assert client.refused("GET", collection, query=query)["errors"]
     unknown = client.session.get(
-        f"{client.root}/public/v1/{collection}?eq(colour,red)",
+        f"{client.root}/public/v1/{collection}?eq(color,red)",
         headers={"Authorization": f"ApiKey {client.key}"},
         timeout=10,
     )

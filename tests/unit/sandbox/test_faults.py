@@ -106,7 +106,7 @@ def test_the_vendor_system_fails_too(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [{"action": "explode"}, {"action": "status", "colour": 1}, {"action": "hang", "path": "("}],
+    [{"action": "explode"}, {"action": "status", "color": 1}, {"action": "hang", "path": "("}],
 )
 def test_a_rule_that_makes_no_sense_is_refused(client: Client, rule: dict[str, Any]) -> None:
     answer = client.session.post(f"{client.root}/sandbox/faults", json=rule, timeout=10)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.foreign_environment import foreign_python
 from tests.support.sandbox_server import API_KEY, Client
 
-pytestmark = pytest.mark.foreign
+pytestmark = [pytest.mark.foreign, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

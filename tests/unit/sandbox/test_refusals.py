@@ -104,7 +104,7 @@ def test_an_inquired_order_can_still_be_decided(
 
 def test_parameters_are_checked_and_move_the_time_of_change(client: Client) -> None:
     path = f"requests/{client.with_scenario('purchase')}"
-    for params in ([{"id": "colour", "value": "red"}], [{"value": "red"}]):
+    for params in ([{"id": "color", "value": "red"}], [{"value": "red"}]):
         client.refused("PUT", path, {"asset": {"params": params}})
     before = client.get(path)["updated"]
     marked = [{"id": "email", "value": "", "value_error": "which one?"}]

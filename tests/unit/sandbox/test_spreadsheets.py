@@ -31,7 +31,7 @@ def test_good_records_are_counted() -> None:
     ("cells", "complaint"),
     [
         ({"record_id": None}, "record_id is empty"),
-        ({"item_search_criteria": "item.colour"}, "item_search_criteria"),
+        ({"item_search_criteria": "item.color"}, "item_search_criteria"),
         ({"item_search_value": "NOPE"}, "is no item"),
         ({"quantity": "many"}, "is no number"),
         ({"quantity": -1}, "below zero"),
@@ -76,7 +76,7 @@ def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
         workbook([RECORD], sheet="Sheet1"),
         workbook([RECORD], header=HEADER[::-1]),
         workbook([RECORD], header=HEADER[:-1]),
-        workbook([RECORD], header=(*HEADER, "colour")),
+        workbook([RECORD], header=(*HEADER, "color")),
     ],
 )
 def test_an_unreadable_file_is_told_apart_from_bad_records(content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Variables that look like a setting are told; a vendor's own are not."""
+"""Variables that look like a setting are reported; a vendor's own are not."""
 
 from __future__ import annotations
 

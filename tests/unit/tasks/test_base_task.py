@@ -6,10 +6,11 @@ import logging
 import pickle
 import select
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
-from celery import Celery
+from celery import Celery, Task
 from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 
@@ -17,15 +18,15 @@ from connect_worker.exceptions import LedgerUnavailable
 from tasks.celery_support.base_task import BaseTask
 
 
-def run(body: Callable[[], object]) -> ExceptionInfo:
+def run(body: Callable[[], object], base: type[Task[..., Any]] = BaseTask) -> ExceptionInfo:
     """Run a task as a pool's process does; what is sent back of its error."""
-    app = Celery("test", task_cls=BaseTask, set_as_current=False)
+    app = Celery("test", task_cls=base, set_as_current=False)
 
     @app.task(name="test")
     def task() -> object:
         return body()
 
-    trace = build_tracer("test", task, app=app)  # type: ignore[arg-type]  # celery-types: any Task
+    trace = build_tracer("test", task, app=app)
     sent = trace("id", [], {}, {})[0]
     assert isinstance(sent, ExceptionInfo)
     return sent
@@ -45,6 +46,11 @@ def test_an_error_from_deep_down_is_small_and_says_what_it_is(
     assert type(error).__name__ in str(sent.traceback)
     assert str(error) in str(sent.traceback)
     assert len(pickle.dumps(sent)) < select.PIPE_BUF
+
+
+def test_celerys_own_tasks_still_send_all_frames() -> None:
+    sent = run(lambda: fail(ValueError("a bug")), base=Task)
+    assert len(pickle.dumps(sent)) > select.PIPE_BUF, "BaseTask.on_failure can go"
 
 
 def test_where_an_unexpected_error_came_from_is_logged(caplog: pytest.LogCaptureFixture) -> None:

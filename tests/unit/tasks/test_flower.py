@@ -8,8 +8,8 @@ import pytest
 
 from connect_worker.domain.secrets import values_in
 from connect_worker.engine.job_runner import JobResult
-from tasks.celery_support.flower import problem, readable
-from tasks.process import Later, told
+from tasks.celery_support.flower import format_task, unsafe_reason
+from tasks.process import RetryReason, result_text
 
 
 def options(**chosen: object) -> SimpleNamespace:
@@ -31,7 +31,7 @@ def options(**chosen: object) -> SimpleNamespace:
     ],
 )
 def test_it_starts_when_nobody_without_a_password_can_do_harm(chosen: dict[str, object]) -> None:
-    assert problem(options(**chosen)) == ""
+    assert unsafe_reason(options(**chosen)) == ""
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_it_starts_when_nobody_without_a_password_can_do_harm(chosen: dict[str, 
     ],
 )
 def test_it_does_not_start_when_somebody_could(chosen: dict[str, object]) -> None:
-    assert "FLOWER_BASIC_AUTH" in problem(options(**chosen))
+    assert "FLOWER_BASIC_AUTH" in unsafe_reason(options(**chosen))
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,20 @@ def test_it_does_not_start_when_somebody_could(chosen: dict[str, object]) -> Non
 )
 def test_a_result_has_no_quotes(result: str | None, shown: str | None) -> None:
     task = SimpleNamespace(state="SUCCESS", result=result, exception=None, traceback=None)
-    assert readable(task).result == shown
+    assert format_task(task).result == shown
 
 
 @pytest.mark.parametrize(("state", "traceback"), [("RETRY", None), ("FAILURE", "frames")])
 def test_an_error_stands_where_the_result_would(state: str, traceback: str | None) -> None:
-    error = repr(Later("PRD-1: Timeout: 5 s"))
+    error = repr(RetryReason("PRD-1: Timeout: 5 s"))
     task = SimpleNamespace(state=state, result=None, exception=error, traceback="frames")
-    assert readable(task).result == "PRD-1: Timeout: 5 s"
+    assert format_task(task).result == "PRD-1: Timeout: 5 s"
     assert task.traceback == traceback
 
 
 def test_a_job_tells_its_product_where_the_ledger_knows_it() -> None:
-    assert told(JobResult("approved", product="PRD-1")) == "PRD-1: approved"
-    assert told(JobResult("nothing to do: busy")) == "nothing to do: busy"
+    assert result_text(JobResult("approved", product="PRD-1")) == "PRD-1: approved"
+    assert result_text(JobResult("nothing to do: busy")) == "nothing to do: busy"
 
 
 def test_values_are_found_wherever_a_request_has_parameters() -> None:

@@ -25,6 +25,7 @@ def test_a_lease_within_the_visibility_timeout_is_fine(lease_seconds: float) -> 
     assert check_lease(lease_seconds, visible_after=3600) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.acceptance
 def test_beat_without_settings_and_redis_says_so_in_lines(tmp_path: Path) -> None:
     """It goes on all the same: the key is the workers', and Redis may come later."""
@@ -47,8 +48,8 @@ def test_beat_without_settings_and_redis_says_so_in_lines(tmp_path: Path) -> Non
         beat.terminate()
         beat.wait(60)
     said = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    told = {item["event"]: item for item in said}
+    events = {item["event"]: item for item in said}
     assert "Traceback" not in log.read_text()
-    assert "CONNECT_API_URL and CONNECT_API_KEY not set" in str(told["beat.account_missing"])
-    assert told["beat.message_not_sent"]["entry"].startswith("poll ")
-    assert "CONNECT_MAX_ATTEMPT is no setting: is CONNECT_MAX_ATTEMPTS meant?" in told
+    assert "CONNECT_API_URL and CONNECT_API_KEY not set" in str(events["beat.account_missing"])
+    assert events["beat.message_not_sent"]["entry"].startswith("poll ")
+    assert "CONNECT_MAX_ATTEMPT is no setting: is CONNECT_MAX_ATTEMPTS meant?" in events

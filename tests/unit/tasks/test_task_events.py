@@ -16,7 +16,7 @@ THREADS = 8
 
 
 class Producer:
-    """Takes messages as a broker does; refuses some, when told to."""
+    """Takes messages as a broker does; refuses some, when the test says so."""
 
     def __init__(self, refuse: int = 0) -> None:
         self.sent: list[Any] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -233,3 +235,18 @@ def test_usage_that_is_submitted_can_be_read_row_by_row() -> None:
     assert created.records == []
     assert str(done.outcome).startswith("Report(note='2026-02: UF-")
     assert " ready" in str(done.outcome)
+
+
+def test_importing_the_kit_imports_only_values() -> None:
+    program = "import sys, connect_worker.testing; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    modules = {name for name in done.stdout.split() if name.startswith("connect_worker.")}
+    assert modules <= {
+        "connect_worker.testing",
+        "connect_worker._deprecated",
+        "connect_worker.domain",
+        "connect_worker.domain.outcomes",
+        "connect_worker.domain.states",
+    }
