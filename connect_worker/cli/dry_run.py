@@ -37,8 +37,8 @@ from connect_worker.settings.model import Settings
 # the functions below import them.
 if TYPE_CHECKING:
     from connect_worker.config import Config
-    from connect_worker.dry_run.capturing_transport import Call
     from connect_worker.dry_run.runner import DryRun
+    from connect_worker.dry_run.transport import Call
     from connect_worker.resources.automation import Automation
 
 
@@ -151,10 +151,10 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     Exit code 0 when all decisions are the same, 1 when one differs.
     """
     from connect_worker.api.client import client_for
-    from connect_worker.dry_run.history import SETTLED, latest
-    from connect_worker.resources.automation import listed
+    from connect_worker.dry_run.history import DECIDED_STATUSES, latest
+    from connect_worker.resources.automation import product_list
 
-    chosen = [item for item in find_all_automations(automation) if item.kind in SETTLED]
+    chosen = [item for item in find_all_automations(automation) if item.kind in DECIDED_STATUSES]
     if not chosen:
         raise CommandError(
             "usage listings are never decided: name an automation of another kind", Exit.USAGE
@@ -162,7 +162,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     config = config_of(account)
     rows: list[dict[str, JSON]] = []
     for item in chosen:
-        products = listed(item.products) or config.products
+        products = product_list(item.products) or config.products
         try:
             with no_logging():
                 requests = latest(client_for(config), item.kind, products=products, last=last)
@@ -415,12 +415,12 @@ def _json(value: JSON) -> str:
 def _replay_one(
     automation: type[Automation[Any]], request: JSON, config: Config
 ) -> dict[str, JSON]:
-    from connect_worker.dry_run.history import difference, rewound
+    from connect_worker.dry_run.history import as_pending, difference
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport
 
     kind, reads = automation.kind, LiveTransport(config)
-    run = dry_run(automation, rewound(kind, request), config=config, reads=reads)
+    run = dry_run(automation, as_pending(kind, request), config=config, reads=reads)
     with secret_scope():
         register_scoped_secrets(passwords_in(request))
         if run.decided is None and run.error is not None:

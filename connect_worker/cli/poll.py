@@ -86,4 +86,4 @@ def _wait_for_polls(
 def describe_poll(poll: PollReport) -> str:
     """Return what a poll found, or why it failed."""
     seconds = format_duration(poll.seconds)
-    return sanitize(poll.problem) or f"{poll.seen} pending, {poll.new} new, in {seconds}"
+    return sanitize(poll.detail) or f"{poll.seen} pending, {poll.new} new, in {seconds}"

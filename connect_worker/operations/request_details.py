@@ -127,7 +127,8 @@ def poll_document(poll: PollReport) -> dict[str, Any]:
         "seconds": poll.seconds,
         "seen": poll.seen,
         "new": poll.new,
-        "problem": sanitize(poll.problem),
+        "problem": poll.problem.value,
+        "detail": sanitize(poll.detail),
     }
 
 

@@ -12,11 +12,11 @@ from connect_worker.domain.states import (
     FINAL_STATES,
     BreakerState,
     Pause,
+    PollProblem,
     PollReport,
     RequestKind,
     State,
 )
-from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.engine.ports import Counters, Ledger
 from connect_worker.operations.filters import ACTIVE_STATES
 from connect_worker.operations.formatting import (
@@ -159,7 +159,7 @@ class StatusReport:
     def has_processor(self, kind: RequestKind) -> bool:
         """Whether the workers have a processor for the kind; true before the first poll."""
         poll = self.polls.get(kind)
-        return poll is None or poll.problem != NO_PROCESSOR
+        return poll is None or poll.problem is not PollProblem.NO_PROCESSOR
 
     def is_late(self, kind: RequestKind) -> bool:
         """Whether the last poll of the kind is older than its schedule allows."""
@@ -196,7 +196,7 @@ class StatusReport:
         elif self.is_late(kind):
             yield Issue(f"{kind} was last polled {format_duration(self.at - poll.at)} ago", remedy)
         elif poll.problem and self.has_processor(kind) and not self.is_breaker_open:
-            yield Issue(f"The last poll of {kind} failed", sanitize(poll.problem))
+            yield Issue(f"The last poll of {kind} failed", sanitize(poll.detail))
 
     def breaker_text(self, *, format_time: Callable[[float], str] = local_time) -> str:
         """Return the position of the circuit breaker with its reason, for people."""
