@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import click
 from rich import box
@@ -17,7 +16,7 @@ from connect_worker.cli.context import STYLES, CommandContext, CommandError, Exi
 from connect_worker.cli.options import STATE, example, filter_options
 from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.operations.actions import ACTIONS
-from connect_worker.operations.filters import RequestFilter, find_by_id, states_named
+from connect_worker.operations.filters import RequestFilter, find_by_id, first_matches, states_named
 from connect_worker.operations.formatting import format_duration, local_time, sanitize
 from connect_worker.operations.request_details import (
     details_document,
@@ -69,27 +68,15 @@ def list_requests(
     request_filter = RequestFilter(
         RequestKind(kind) if kind else None, states, product, prefix, error
     )
-    matches = CountingIterator(request_filter.search(context.ledger))
-    records = heapq.nsmallest(limit, matches, key=lambda item: (item.first_seen, item.ref.id))
-    document = {
-        "total": matches.total,
-        "requests": [summary_document(record) for record in records],
-    }
+    records, total = first_matches(
+        context.ledger,
+        request_filter,
+        key=lambda record: (record.first_seen, record.ref.id),
+        limit=limit,
+    )
+    document = {"total": total, "requests": [summary_document(record) for record in records]}
     now = context.ledger.now()
-    context.print_result(document, _render_list(records, matches.total, now, context.console.width))
-
-
-class CountingIterator:
-    """Passes records on and counts them."""
-
-    def __init__(self, records: Iterable[RequestRecord]) -> None:
-        self._records = records
-        self.total = 0
-
-    def __iter__(self) -> Iterator[RequestRecord]:
-        for record in self._records:
-            self.total += 1
-            yield record
+    context.print_result(document, _render_list(records, total, now, context.console.width))
 
 
 def _render_list(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from connect_worker.domain.states import RequestKind, RequestRecord, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.operations.filters import RequestFilter, states_named
+from connect_worker.operations.filters import RequestFilter, first_matches, states_named
 
 PAGE_SIZE: Final = 50
 #: The list shows parked requests unless its address names a state.
@@ -107,12 +105,12 @@ def read_page(ledger: Ledger, query: Query) -> RequestPage:
         # A request that was rerun meanwhile is shown, though it is no longer parked.
         records = ledger.get_records(keys[begin : begin + PAGE_SIZE])
         return RequestPage(query, records, len(keys), ledger.now())
-    matches = _Counted(query.request_filter.search(ledger))
-    # Only the records up to the end of the page are kept in memory.
-    select = heapq.nlargest if query.newest_first else heapq.nsmallest
-    first = select(query.page * PAGE_SIZE, matches, key=query.sort_key)
-    begin, query = _slice(query, matches.total)
-    return RequestPage(query, first[begin : begin + PAGE_SIZE], matches.total, ledger.now())
+    limit = query.page * PAGE_SIZE
+    records, total = first_matches(
+        ledger, query.request_filter, key=query.sort_key, limit=limit, largest=query.newest_first
+    )
+    begin, query = _slice(query, total)
+    return RequestPage(query, records[begin : begin + PAGE_SIZE], total, ledger.now())
 
 
 def read_all(ledger: Ledger, query: Query) -> list[RequestRecord]:
@@ -130,16 +128,3 @@ def _slice(query: Query, total: int) -> tuple[int, Query]:
     """Return where the page begins, and the query at a page that exists."""
     page = min(query.page, max(1, -(-total // PAGE_SIZE)))
     return (page - 1) * PAGE_SIZE, query.at_page(page)
-
-
-class _Counted:
-    """Passes records on and counts them."""
-
-    def __init__(self, records: Iterable[RequestRecord]) -> None:
-        self._records = records
-        self.total = 0
-
-    def __iter__(self) -> Iterator[RequestRecord]:
-        for record in self._records:
-            self.total += 1
-            yield record

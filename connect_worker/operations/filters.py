@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -53,6 +54,32 @@ class RequestFilter:
             has_error = self.error.lower() in record.error.lower()
             if has_error and self.product in ("", record.product):
                 yield record
+
+
+def first_matches(
+    ledger: RecordReader,
+    request_filter: RequestFilter,
+    *,
+    key: Callable[[RequestRecord], tuple[float, str]],
+    limit: int,
+    largest: bool = False,
+) -> tuple[list[RequestRecord], int]:
+    """Return the first matching requests of an order, and how many match in all.
+
+    Only the requests that are returned are kept in memory, however many match.
+    """
+    total = 0
+
+    def count() -> Iterator[RequestRecord]:
+        nonlocal total
+        for record in request_filter.search(ledger):
+            total += 1
+            yield record
+
+    # With a limit of 0 `heapq` would read, and so count, nothing.
+    select = heapq.nlargest if largest else heapq.nsmallest
+    records = select(max(limit, 1), count(), key=key)[:limit]
+    return records, total
 
 
 def find_by_id(ledger: RecordReader, request_id: str) -> list[RequestRecord]:

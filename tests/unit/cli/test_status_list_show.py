@@ -170,6 +170,7 @@ def test_list_filters(office: Office, words: list[str], expected: list[str]) -> 
 def test_list_says_that_there_are_more(office: Office) -> None:
     at_work(office)
     assert office.json("list", "--limit", "1")["total"] == 3
+    assert office.json("list", "--limit", "0") == {"total": 3, "requests": []}
     assert "1 of 3: --limit 3 shows all." in office.said("list", "--limit", "1")
     assert office.said("list", "--kind", "usage") == "No such requests.\n"
 
