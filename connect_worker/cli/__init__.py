@@ -7,21 +7,19 @@ import sys
 
 import click
 
-from connect_worker.cli.actions import discard, repost, rerun
+from connect_worker.cli.actions import discard, pause, repost, rerun, resume
 from connect_worker.cli.celery import beat, flower, worker
-from connect_worker.cli.completion import completion
 from connect_worker.cli.console import console
 from connect_worker.cli.demo import demo
 from connect_worker.cli.dev import dev
 from connect_worker.cli.doctor import doctor
+from connect_worker.cli.dry_run import replay, try_command
 from connect_worker.cli.metrics import metrics
 from connect_worker.cli.new import new
-from connect_worker.cli.pause import pause, resume
+from connect_worker.cli.options import completion
 from connect_worker.cli.poll import poll
-from connect_worker.cli.replay import replay
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
-from connect_worker.cli.try_command import try_out
 from connect_worker.cli.webhook import webhook
 
 __all__ = ["main"]
@@ -72,7 +70,7 @@ _COMMANDS = (
     completion,
     new,
     dev,
-    try_out,
+    try_command,
     replay,
     demo,
 )

@@ -1,4 +1,4 @@
-"""``rerun``, ``repost`` and ``discard``: a person's word about requests that are parked."""
+"""``rerun``, ``repost``, ``discard``, ``pause`` and ``resume``: what an operator changes."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from connect_worker.cli.context import Desk, Exit, at_desk, example
-from connect_worker.cli.options import filters
-from connect_worker.cli.requests import table_of
+from connect_worker.cli.context import CommandContext, Exit, ledger_command
+from connect_worker.cli.options import example, filter_options
+from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.operations.actions import (
     DISCARD,
+    PAUSE_NAMES,
+    PRODUCT_PREFIX,
     REPOST,
     RERUN,
     RERUN_ALL_STEPS,
     Action,
-    Result,
+    ActionResult,
     apply_action,
-    count,
+    describe_pauses,
+    is_pause_name,
     partition,
 )
-from connect_worker.operations.filters import Choice, find
-from connect_worker.operations.formatting import clean
+from connect_worker.operations.filters import RequestFilter, find_by_id
+from connect_worker.operations.formatting import format_count, sanitize
+from connect_worker.operations.request_details import pause_documents
 
 F = TypeVar("F", bound=Callable[..., object])
 
-#: So many are shown before the question.
-SHOWN = 10
+#: How many requests are shown before the question.
+MAX_SHOWN = 10
 
 
-def _command(act: Action, short: str, text: str, *examples: str) -> click.Command:
-    @click.command(act.name, short_help=short, help=text, epilog=example(*examples))
+def _command(action: Action, short: str, text: str, *examples: str) -> click.Command:
+    @click.command(action.name, short_help=short, help=text, epilog=example(*examples))
     @click.argument("request_ids", nargs=-1, metavar="[REQUEST]...")
-    @click.option("--all", "everything", is_flag=True, help="All that are parked.")
-    @filters
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    @_forgetful(act)
-    @at_desk
+    @click.option("--all", "everything", is_flag=True, help="All parked requests.")
+    @filter_options
+    @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+    @_step_option(action)
+    @ledger_command
     def command(
-        desk: Desk,
+        context: CommandContext,
         *,
         request_ids: Sequence[str],
         everything: bool,
@@ -52,106 +56,200 @@ def _command(act: Action, short: str, text: str, *examples: str) -> click.Comman
         yes: bool,
         forget_steps: bool = False,
     ) -> Exit:
-        choice = Choice(
+        request_filter = RequestFilter(
             RequestKind(kind) if kind else None,
             frozenset({State.PARKED}),
             product=product,
             error=error,
         )
-        is_narrowed = bool(kind or product or error)
-        is_chosen = everything or is_narrowed
-        if bool(request_ids) == is_chosen:
+        is_filtered = everything or bool(kind or product or error)
+        if bool(request_ids) == is_filtered:
             raise click.UsageError(
-                "Name requests or choose them by --kind, --product, --error or --all"
-                + (", not both." if is_chosen else ".")
+                "Name requests, or choose them with --kind, --product, --error or --all"
+                + (", not both." if is_filtered else ".")
             )
-        result = Result()
-        entries = _named(desk, request_ids, result) if request_ids else list(choice.of(desk.ledger))
-        chosen = RERUN_ALL_STEPS if forget_steps else act
-        return _carry_out(desk, chosen, entries, result, is_sure=yes)
+        result = ActionResult()
+        if request_ids:
+            records = _find_all(context, request_ids, result)
+        else:
+            records = list(request_filter.search(context.ledger))
+        chosen = RERUN_ALL_STEPS if forget_steps else action
+        return _apply(context, chosen, records, result, is_confirmed=yes)
 
     return command
 
 
-def _forgetful(act: Action) -> Callable[[F], F]:
-    """Give `rerun` the option that the others don't have."""
-    if act is not RERUN:
+def _step_option(action: Action) -> Callable[[F], F]:
+    """Return what gives `rerun` an option that the other commands do not have."""
+    if action is not RERUN:
         return lambda command: command
     return click.option(
         "--forget-steps",
         is_flag=True,
-        help="Run the processor's own steps again, too: those that are done are forgotten.",
+        help="Run the processor's completed steps again, too: their results are dropped.",
     )
 
 
-def _named(desk: Desk, request_ids: Sequence[str], result: Result) -> list[RequestRecord]:
-    found: dict[RequestKey, RequestRecord] = {}
+def _find_all(
+    context: CommandContext, request_ids: Sequence[str], result: ActionResult
+) -> list[RequestRecord]:
+    records: dict[RequestKey, RequestRecord] = {}
     for request_id in request_ids:
-        entries = find(desk.ledger, request_id)
-        found |= {entry.ref: entry for entry in entries}
-        if not entries:
+        found = find_by_id(context.ledger, request_id)
+        records |= {record.ref: record for record in found}
+        if not found:
             result.not_found.append(request_id)
-    return list(found.values())
+    return list(records.values())
 
 
-def _carry_out(
-    desk: Desk, act: Action, entries: list[RequestRecord], result: Result, *, is_sure: bool
+def _apply(
+    context: CommandContext,
+    action: Action,
+    records: list[RequestRecord],
+    result: ActionResult,
+    *,
+    is_confirmed: bool,
 ) -> Exit:
-    able = partition(act, entries, result)
-    if able and not is_sure:
-        _ask(desk, act, able)
+    possible = partition(action, records, result)
+    if possible and not is_confirmed:
+        _confirm(context, action, possible)
     console = Console(stderr=True)
-    for entry in track(
-        able,
-        description=act.name,
+    keep_days = context.settings.keep_days
+    for record in track(
+        possible,
+        description=action.name,
         console=console,
         transient=True,
         disable=not console.is_terminal,
     ):
-        apply_action(act, desk.ledger, entry.ref, result, keep_days=desk.settings.keep_days)
-    desk.answer(result.document(act))
-    _tell(desk, act, result)
+        apply_action(action, context.ledger, record.ref, result, keep_days=keep_days)
+    context.print_result(result.document(action))
+    context.print_text(result.summary(action))
+    for name, why in result.refused.items():
+        context.print_text(f"{sanitize(name)}: {why}")
+    for name in result.not_found:
+        context.print_text(f"{sanitize(name)}: the ledger has no such request")
     return Exit.NOT_DONE if result.refused or result.not_found else Exit.DONE
 
 
-def _tell(desk: Desk, act: Action, result: Result) -> None:
-    """Say to people what became of each."""
-    desk.say(result.summary(act))
-    for name, why in result.refused.items():
-        desk.say(f"{clean(name)}: {why}")
-    for name in result.not_found:
-        desk.say(f"{clean(name)}: the ledger has no such request")
-
-
-def _ask(desk: Desk, act: Action, entries: list[RequestRecord]) -> None:
-    """Show whom it concerns and ask; on standard error, so that JSON stays alone."""
+def _confirm(context: CommandContext, action: Action, records: list[RequestRecord]) -> None:
+    """Show the requests and ask, on standard error: standard output has the JSON only."""
     console = Console(stderr=True)
-    console.print(table_of(entries[:SHOWN], desk.ledger.now(), wide=console.width >= 100))
-    if len(entries) > SHOWN:
-        console.print(f"… and {len(entries) - SHOWN} more")
-    click.confirm(f"{act.name.capitalize()} {count(len(entries))}?", abort=True, err=True)
+    now = context.ledger.now()
+    console.print(request_table(records[:MAX_SHOWN], now, wide=console.width >= 100))
+    if len(records) > MAX_SHOWN:
+        console.print(f"… and {len(records) - MAX_SHOWN} more")
+    question = f"{action.name.capitalize()} {format_count(len(records))}?"
+    click.confirm(question, abort=True, err=True)
 
 
 rerun = _command(
     RERUN,
     "Run the processor again for parked requests.",
-    "Run the processor again for requests that are parked, or were discarded.\n\n"
-    "In the same cycle: the attempts begin anew, a stored decision is dropped, done steps stay, "
-    "and the idempotency key is the same.",
+    "Run the processor again for requests that are parked or discarded.\n\n"
+    "The cycle and the idempotency key stay the same. Attempts are counted from 1, a stored "
+    "decision is dropped, and completed steps are not repeated.",
     "connect-worker rerun PR-5852-1608-0000",
     "connect-worker rerun --kind fulfillment --error VendorDown --yes",
 )
 repost = _command(
     REPOST,
     "Post the stored decision of parked requests.",
-    "Post the stored decision of requests that are parked with one; the processor does not run.",
+    "Post the stored decision of parked requests to Connect once more.\n\n"
+    "The processor does not run.",
     "connect-worker repost PR-5852-1608-0000",
     "connect-worker repost --all --yes --json",
 )
 discard = _command(
     DISCARD,
-    "Leave parked requests as they are.",
-    "Leave parked requests as they are in Connect; nothing is posted and no processor runs.",
+    "End parked requests here; Connect keeps them.",
+    "End the cycles of parked requests here, and leave the requests in Connect as they are.\n\n"
+    "Nothing is posted, and no processor runs.",
     "connect-worker discard PR-5852-1608-0000",
     "connect-worker discard --product PRD-000-000-001",
 )
+
+
+# ---- pauses
+
+
+def _pause_names(
+    _context: click.Context, _parameter: click.Parameter, names: Sequence[str]
+) -> Sequence[str]:
+    """Refuse a name with a typo: it would pause nothing."""
+    for name in names:
+        if not is_pause_name(name):
+            raise click.BadParameter(
+                f"Unknown name {name!r}. Choose one of: {', '.join(PAUSE_NAMES)}; "
+                f"or a product ({PRODUCT_PREFIX}…)."
+            )
+    return list(dict.fromkeys(names))
+
+
+def _complete_pause_name(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[str]:
+    return [name for name in (*PAUSE_NAMES, PRODUCT_PREFIX) if name.startswith(begun)]
+
+
+_names = click.argument(
+    "names",
+    metavar="[all|KIND|PRODUCT]...",
+    nargs=-1,
+    required=True,
+    callback=_pause_names,
+    shell_complete=_complete_pause_name,
+)
+
+
+@click.command(
+    short_help="Stop workers from starting processors.",
+    epilog=example(
+        "connect-worker pause PRD-000-000-001 --reason 'the vendor is down until 9'",
+        "connect-worker pause all",
+    ),
+)
+@_names
+@click.option("--reason", default="", metavar="TEXT", help="Why, for other operators.")
+@ledger_command
+def pause(context: CommandContext, *, names: Sequence[str], reason: str) -> None:
+    """Stop all workers from starting processors, until `resume`.
+
+    Processors that are running finish, and workers post the stored decisions. Polls continue; the
+    requests that they register wait, and use no attempt.
+    """
+    for name in names:
+        context.ledger.pause(name, reason=reason)
+    pauses = context.ledger.pauses()
+    context.print_result({"paused": pause_documents(pauses)})
+    for line in describe_pauses(pauses, context.ledger.now()):
+        context.print_text(f"Paused: {line}")
+
+
+@click.command(
+    short_help="End pauses.",
+    epilog=example("connect-worker resume PRD-000-000-001", "connect-worker resume all"),
+)
+@_names
+@ledger_command
+def resume(context: CommandContext, *, names: Sequence[str]) -> Exit:
+    """End pauses; the next sweep sends the requests that waited to the workers.
+
+    `resume all` ends the pause with the name `all`; pauses of kinds and products stay.
+    """
+    before = context.ledger.pauses()
+    resumed = {name: context.ledger.resume(name) for name in names}
+    not_paused = [name for name in resumed if name not in before]
+    left = context.ledger.pauses()
+    context.print_result(
+        {"resumed": resumed, "not_paused": not_paused, "paused": pause_documents(left)}
+    )
+    for name, number in resumed.items():
+        if name in before or number:
+            due = f"the next sweep sends {format_count(number)} to the workers"
+            context.print_text(f"Resumed: {name}; {due}")
+        else:
+            context.print_text(f"{name} was not paused")
+    for line in describe_pauses(left, context.ledger.now()):
+        context.print_text(f"Still paused: {line}")
+    return Exit.NOT_DONE if not_paused else Exit.DONE

@@ -1,86 +1,77 @@
-"""``connect-worker console``: the board, the parked requests and their stories, in a browser."""
+"""``connect-worker console``: the status, the lists of requests and their details, in a browser."""
 
 from __future__ import annotations
 
-import logging
-import sys
-
 import click
 
-from connect_worker.cli.context import Exit, Refused, account_option, choose_accounts, ledger_of
+from connect_worker.cli.context import CommandError, Exit, open_ledger, select_accounts
+from connect_worker.cli.options import (
+    account_option,
+    announce,
+    cannot_listen,
+    example,
+    listen_options,
+    log_to_standard_error,
+)
 from connect_worker.exceptions import SettingsError
-from connect_worker.observability.logging import prepare_handler
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
 
-#: A person waits for the page: Redis has to answer, or not, before.
+#: A person waits for the page: the console gives up on a slow Redis after this time.
 TIMEOUT_SECONDS = 2.0
 
 
-@click.command()
-@click.option(
-    "--address",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where to listen; another than this machine's own needs a password.",
+@click.command(
+    epilog=example("CONNECT_CONSOLE_PASSWORD=… connect-worker console --port 8765"),
 )
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: a free one."
+@listen_options(
+    port=8765,
+    address_help="Where to listen; other addresses than this machine's own need a password.",
 )
 @account_option
 def console(*, address: str, port: int, account: str) -> None:
-    """Serve a web page of what `status`, `list` and `show` tell, read from the ledger.
+    """Serve a web page that shows what `status`, `list` and `show` print.
 
-    With CONNECT_CONSOLE_PASSWORD people sign in, and may rerun, repost and discard; without, it is
-    read-only. It calls no Connect and no broker, and of CONNECT_API_KEY it needs the part before
-    the colon only.
-
-    \b
-    Examples:
-      CONNECT_CONSOLE_PASSWORD=… connect-worker console --port 8765
+    With CONNECT_CONSOLE_PASSWORD people sign in, and may rerun, repost, discard and pause; without
+    it the console is read-only. It reads the ledger only, calls neither Connect nor the broker, and
+    needs of CONNECT_API_KEY only the part before the colon.
     """
-    # Tornado takes a moment to load; `--help` needs it not.
+    # Tornado takes a moment to load, which `--help` does not need.
     from connect_worker.console.application import serve
     from connect_worker.console.pages import Account, Deployment
 
     try:
         settings = Settings.from_env()
-        served = {}
-        for name in choose_accounts(settings, account):
-            chosen = settings_of(name)
-            served[name or chosen.account] = Account(
-                ledger_of(chosen, timeout_seconds=TIMEOUT_SECONDS),
-                poll_seconds=chosen.poll_seconds,
-                max_calls_per_second=chosen.max_calls_per_second,
-                keep_days=chosen.keep_days,
+        accounts = {}
+        for name in select_accounts(settings, account):
+            of_account = settings_of(name)
+            accounts[name or of_account.account] = Account(
+                open_ledger(of_account, timeout_seconds=TIMEOUT_SECONDS),
+                poll_seconds=of_account.poll_seconds,
+                max_calls_per_second=of_account.max_calls_per_second,
+                keep_days=of_account.keep_days,
             )
     except SettingsError as error:
-        raise Refused(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.NO_LEDGER) from None
     if not settings.console_password and not is_loopback(address):
         raise click.UsageError(
-            f"Everybody who reaches {address} could look: set CONNECT_CONSOLE_PASSWORD."
+            f"Everybody who can reach {address} could read the console: "
+            "set CONNECT_CONSOLE_PASSWORD."
         )
     deployment = Deployment(
-        served,
+        accounts,
         password=settings.console_password,
         console_url=settings.console_url,
         flower_url=settings.flower_url,
     )
-    _log_to_standard_error(settings.log_format)
+    log_to_standard_error(settings.log_format)
     try:
-        serve(deployment, address=address, port=port, ready=lambda at: _say(address, at))
+        serve(
+            deployment,
+            address=address,
+            port=port,
+            ready=lambda bound: announce("console", address, bound),
+        )
     except OSError as error:
-        raise click.ClickException(f"{address}:{port}: {error.strerror}") from None
-
-
-def _log_to_standard_error(log_format: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    prepare_handler(handler, log_format)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
-def _say(address: str, port: int) -> None:
-    place = f"[{address}]" if ":" in address else address
-    click.echo(f"console at http://{place}:{port}/", err=True)
-    sys.stderr.flush()
+        raise cannot_listen(address, port, error) from None

@@ -21,7 +21,8 @@ from rich.text import Text
 
 from connect_worker.api.client import Client
 from connect_worker.cli.broker import remote_control, see_workers
-from connect_worker.cli.context import Exit, account_option, choose_accounts, example, write_json
+from connect_worker.cli.context import Exit, select_accounts, write_json
+from connect_worker.cli.options import account_option, example
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.routing import Registry
@@ -39,14 +40,18 @@ from connect_worker.exceptions import (
 )
 from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
-from connect_worker.operations.filters import OPEN_STATES
-from connect_worker.operations.formatting import clean
-from connect_worker.operations.status import StatusReport, read_status
+from connect_worker.operations.formatting import sanitize
+from connect_worker.operations.status import (
+    OPEN_STATES,
+    BreakerPosition,
+    StatusReport,
+    read_status,
+)
 from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.typos import find_typos
-from connect_worker.webhook.subscriptions import Office, compare
+from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
 
 if TYPE_CHECKING:
     import redis
@@ -248,26 +253,26 @@ class Checkup:
             yield Finding("webhooks", Level.OK, "off: requests are found by polls")
             return
         client = Client(config.api_url, config.api_key, timeout_seconds=CONNECT_TIMEOUT_SECONDS)
-        office = Office(self._account, settings, client, self._registry)
+        hooks = WebhookSubscriptions(self._account, settings, client, self._registry)
         try:
-            steps = list(compare(office.wanted(), office.found()))
+            changes = list(compare(hooks.expected(), hooks.existing()))
         except Message as error:
             yield failed(
                 "webhooks", f"they can't be listed ({error}): see the findings for Connect"
             )
             return
-        missing = [step for step in steps if step.action != "keep"]
+        missing = [change for change in changes if change.action != "keep"]
         if missing:
-            first = missing[0].wanted
+            first = missing[0].subscription
             yield Finding(
                 "webhooks",
                 Level.WARN,
-                f"{len(missing)} of {len(steps)} do not point to {office.url} as they should, such "
-                f"as that of {first.product} for {first.kind}: those requests wait for a poll",
+                f"{len(missing)} of {len(changes)} do not point to {hooks.url} as they should, "
+                f"such as that of {first.product} for {first.kind}: those requests wait for a poll",
                 "connect-worker webhook register",
             )
         else:
-            yield Finding("webhooks", Level.OK, f"{len(steps)} point to {office.url}")
+            yield Finding("webhooks", Level.OK, f"{len(changes)} point to {hooks.url}")
 
     def check_ledger(self) -> Iterator[Finding]:
         """Check Redis, the ledger in it, and by it workers and beat."""
@@ -280,7 +285,7 @@ class Checkup:
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
-                board = read_status(ledger, poll_seconds=self._settings.poll_seconds)
+                report = read_status(ledger, poll_seconds=self._settings.poll_seconds)
                 yield self._check_encryption(ledger)
         except LedgerUnavailable as error:
             yield failed("Redis", str(error))
@@ -291,12 +296,12 @@ class Checkup:
         if self._is_whole:
             yield from self._check_workers()
         yield from self._check_queues()
-        yield from self._check_polls(board)
-        if board.gate.failures or board.is_paused:
+        yield from self._check_polls(report)
+        if report.breaker_position is not BreakerPosition.CLOSED:
             yield Finding(
                 "account",
                 Level.WARN,
-                board.account_line(),
+                report.breaker_text(),
                 "the workers try again by themselves; see the findings for Connect",
             )
 
@@ -365,9 +370,9 @@ class Checkup:
             )
         return waiting
 
-    def _check_polls(self, board: StatusReport) -> Iterator[Finding]:
+    def _check_polls(self, report: StatusReport) -> Iterator[Finding]:
         """Judge by the last polls whether beat runs, because beat answers no question itself."""
-        late = [kind for kind in RequestKind if board.is_late(kind)]
+        late = [kind for kind in RequestKind if report.is_late(kind)]
         if len(late) == len(RequestKind):
             yield Finding(
                 "beat",
@@ -393,7 +398,7 @@ def _module_here(name: str) -> Path | None:
 
 def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
     """Make a finding of a message that has the problem, a colon, and the remedy."""
-    text, _, remedy = clean(message).rpartition(": ")
+    text, _, remedy = sanitize(message).rpartition(": ")
     return Finding(part, level, text or remedy, remedy if text else "")
 
 
@@ -434,7 +439,7 @@ def doctor(*, as_json: bool, account: str) -> None:
 def _findings(account: str) -> Iterator[tuple[str, Finding]]:
     """Yield the findings, each with the name of its account; "" for all accounts."""
     try:
-        names = choose_accounts(Settings.from_env(), account)
+        names = select_accounts(Settings.from_env(), account)
     except SettingsError:
         # The first finding reports it.
         names = ("",)
@@ -453,8 +458,8 @@ def _document(account: str, finding: Finding) -> dict[str, str]:
         **({"account": account} if account else {}),
         "part": finding.part,
         "level": finding.level.value,
-        "text": clean(finding.text),
-        "remedy": clean(finding.remedy),
+        "text": sanitize(finding.text),
+        "remedy": sanitize(finding.remedy),
     }
 
 
@@ -464,7 +469,7 @@ def _draw(console: Console, finding: Finding) -> None:
     grid.add_column(width=4, style=style)
     grid.add_column(width=10, style="bold")
     grid.add_column(overflow="fold")
-    grid.add_row(mark, finding.part, Text(clean(finding.text)))
+    grid.add_row(mark, finding.part, Text(sanitize(finding.text)))
     if finding.remedy:
-        grid.add_row("", "", Text(f"→ {clean(finding.remedy)}"))
+        grid.add_row("", "", Text(f"→ {sanitize(finding.remedy)}"))
     console.print(grid)

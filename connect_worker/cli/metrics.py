@@ -1,16 +1,22 @@
-"""``connect-worker metrics``: what Prometheus is told, over HTTP."""
+"""``connect-worker metrics``: metrics for Prometheus, over HTTP."""
 
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from connect_worker.cli.broker import remote_control
-from connect_worker.cli.context import Exit, Refused, account_option, choose_accounts
+from connect_worker.cli.context import CommandError, Exit, select_accounts
+from connect_worker.cli.options import (
+    account_option,
+    announce,
+    cannot_listen,
+    example,
+    listen_options,
+)
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
@@ -18,87 +24,83 @@ from connect_worker.settings.model import Settings
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-#: A scrape waits ten seconds: Redis has to answer, or not, before.
+#: A scrape waits ten seconds: the exporter gives up on a slow Redis long before.
 TIMEOUT_SECONDS = 1.0
 
 
-@click.command()
-@click.option(
-    "--address",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where to listen; 0.0.0.0 lets other machines in, and nothing asks them for a password.",
+@click.command(
+    epilog=example(
+        "connect-worker metrics --port 9808 & curl --silent http://127.0.0.1:9808/metrics"
+    )
 )
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=9808, show_default=True, help="0: a free one."
+@listen_options(
+    port=9808,
+    address_help="Where to listen; with 0.0.0.0 other machines can read the metrics, "
+    "without a password.",
 )
-@click.option("--once", is_flag=True, help="Print the metrics and end.")
+@click.option("--once", is_flag=True, help="Print the metrics and exit.")
 @account_option
 def metrics(*, address: str, port: int, once: bool, account: str) -> None:
-    """Serve Prometheus metrics, read from the ledger and the broker at each scrape.
+    """Serve Prometheus metrics; each scrape reads the ledger and the broker.
 
-    One exporter is enough for all accounts, wherever their workers are. It calls no Connect, so
-    that of CONNECT_API_KEY it needs the part before the colon only.
-
-    \b
-    Examples:
-      connect-worker metrics --port 9808 & curl --silent http://127.0.0.1:9808/metrics
+    One exporter is enough for all accounts and all their workers. It does not call Connect, and
+    needs of CONNECT_API_KEY only the part before the colon.
     """
-    # The client takes a moment to load; `--help` needs it not.
+    # The client takes a moment to load, which `--help` does not need.
     from prometheus_client import generate_latest, start_http_server
 
     try:
-        names = choose_accounts(Settings.from_env(), account)
+        names = select_accounts(Settings.from_env(), account)
         registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
-        raise Refused(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.NO_LEDGER) from None
     if once:
         click.echo(generate_latest(registry), nl=False)
         return
-    # Before the server's threads, which inherit the mask: they leave the signals to this one.
+    # Before the server's threads start: they inherit the mask, so this thread gets the signals.
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         server, thread = start_http_server(port, addr=address, registry=registry)
     except OSError as error:
-        raise click.ClickException(f"{address}:{port}: {error.strerror}") from None
-    click.echo(f"metrics at http://{address}:{server.server_port}/metrics", err=True)
-    sys.stderr.flush()
+        raise cannot_listen(address, port, error) from None
+    announce("metrics", address, server.server_port, "/metrics")
     signal.sigwait(ends)
     server.shutdown()
     thread.join()
 
 
 def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
-    """Return the metrics of these accounts, and none of this process.
+    """Return the metrics of these accounts, without those of this process.
 
     Args:
-        accounts: The settings of each by its name, which is its label; "" for the only one.
+        accounts: The settings of each account by name, which becomes its label; "" for the only
+            account.
 
     Raises:
-        SettingsError: An account can't be told.
+        SettingsError: A setting of an account is not valid.
     """
     from prometheus_client import CollectorRegistry
 
     from connect_worker.ledger.redis import RedisLedger
-    from connect_worker.operations.exporter import Exporter, Exporters
+    from connect_worker.operations.exporter import CombinedExporter, Exporter
 
     exporters: list[Exporter] = []
     for name, settings in accounts.items():
         ledger = RedisLedger.from_url(
             settings.redis_url, account=settings.account, timeout_seconds=TIMEOUT_SECONDS
         )
-        # The broker is one for all of them: the first one asks it.
-        ask = no_lengths if exporters else queue_lengths
+        # All accounts share one broker: the first exporter asks it.
+        lengths = no_queue_lengths if exporters else queue_lengths
         label = name or settings.account
-        exporters.append(Exporter(ledger, account=label, queue_lengths=ask))
+        exporters.append(Exporter(ledger, account=label, queue_lengths=lengths))
     registry = CollectorRegistry()
-    registry.register(Exporters(exporters))
+    registry.register(CombinedExporter(exporters))
     return registry
 
 
-def no_lengths() -> Mapping[str, int]:
-    """Return nothing: another one asks the broker."""
+def no_queue_lengths() -> Mapping[str, int]:
+    """Return nothing: another exporter asks the broker."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""``connect-worker poll``: have the workers look into Connect now, and tell what they found."""
+"""``connect-worker poll``: have the workers poll Connect now, and show what they found."""
 
 from __future__ import annotations
 
@@ -8,78 +8,82 @@ from collections.abc import Mapping, Sequence
 import click
 
 from connect_worker.cli.broker import remote_control
-from connect_worker.cli.context import Desk, Exit, Refused, at_desk, example
-from connect_worker.cli.options import KIND
+from connect_worker.cli.context import CommandContext, CommandError, Exit, ledger_command
+from connect_worker.cli.options import KIND, example
 from connect_worker.domain.states import PollReport, RequestKind
-from connect_worker.operations.formatting import clean, span
-from connect_worker.operations.request_details import document_of_poll
+from connect_worker.operations.formatting import format_duration, sanitize
+from connect_worker.operations.request_details import poll_document
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 
 
-@click.command(epilog=example("connect-worker poll fulfillment", "connect-worker poll --wait 60"))
+@click.command(
+    short_help="Poll Connect now.",
+    epilog=example("connect-worker poll fulfillment", "connect-worker poll --wait 60"),
+)
 @click.argument("names", metavar="[KIND]...", nargs=-1, type=KIND)
 @click.option(
     "--wait",
-    "patience",
+    "timeout_seconds",
     type=click.FloatRange(min=0),
     default=15,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for the workers; 0 only sends the messages.",
+    help="How long to wait for the workers; 0 sends the messages and does not wait.",
 )
-@at_desk
-def poll(desk: Desk, *, names: Sequence[str], patience: float) -> Exit:
-    """Poll a kind now, or all of them, and tell what was found.
+@ledger_command
+def poll(context: CommandContext, *, names: Sequence[str], timeout_seconds: float) -> Exit:
+    """Poll the named kinds now, or all of them, and show what was found.
 
-    The polls are made by a worker: this command needs the broker and one of them.
+    A worker makes the polls: this command needs the broker and at least one worker.
     """
     kinds = [RequestKind(name) for name in dict.fromkeys(names)] or list(RequestKind)
-    before = desk.ledger.polls()
+    before = context.ledger.polls()
     try:
-        remote_control().send_polls(kinds, desk.account)
+        remote_control().send_polls(kinds, context.account)
     except ConnectionError as error:
-        raise Refused(str(error), Exit.NO_ANSWER) from error
-    found = _await(desk, kinds, before, patience)
-    silent = [kind for kind in kinds if kind not in found]
-    desk.answer(
+        raise CommandError(str(error), Exit.NO_ANSWER) from error
+    polls = _wait_for_polls(context, kinds, before, timeout_seconds)
+    unanswered = [kind for kind in kinds if kind not in polls]
+    context.print_result(
         {
-            "polls": {kind.value: document_of_poll(item) for kind, item in found.items()},
-            "unanswered": [kind.value for kind in silent],
+            "polls": {kind.value: poll_document(item) for kind, item in polls.items()},
+            "unanswered": [kind.value for kind in unanswered],
         }
     )
-    for kind, item in found.items():
-        desk.say(f"{kind}: {text_of(item)}")
-    if silent and patience:
-        names_of = ", ".join(silent)
-        raise Refused(
-            f"no worker has polled {names_of} within {span(patience)}: connect-worker doctor tells "
-            "whether one runs; the messages wait for it",
+    for kind, report in polls.items():
+        context.print_text(f"{kind}: {describe_poll(report)}")
+    if unanswered and timeout_seconds:
+        raise CommandError(
+            f"no worker has polled {', '.join(unanswered)} within "
+            f"{format_duration(timeout_seconds)}. Run connect-worker doctor to see whether a "
+            "worker is running; the messages stay in the queue.",
             Exit.NO_ANSWER,
         )
-    if silent:
-        desk.say(f"Sent: {', '.join(silent)}")
+    if unanswered:
+        context.print_text(f"Sent: {', '.join(unanswered)}")
     return Exit.DONE
 
 
-def _await(
-    desk: Desk,
+def _wait_for_polls(
+    context: CommandContext,
     kinds: Sequence[RequestKind],
     before: Mapping[RequestKind, PollReport],
-    patience: float,
+    timeout_seconds: float,
 ) -> dict[RequestKind, PollReport]:
-    """Return the polls that ended since; all of them, or those of the time there was."""
-    give_up = time.monotonic() + patience
+    """Return the polls that ended since `before`, after all did or the time is over."""
+    deadline = time.monotonic() + timeout_seconds
     while True:
-        after = desk.ledger.polls()
-        found = {
+        after = context.ledger.polls()
+        polls = {
             kind: after[kind] for kind in kinds if kind in after and after[kind] != before.get(kind)
         }
-        if len(found) == len(kinds) or time.monotonic() >= give_up:
-            return found
-        time.sleep(LOOK_SECONDS)
+        if len(polls) == len(kinds) or time.monotonic() >= deadline:
+            return polls
+        time.sleep(CHECK_SECONDS)
 
 
-def text_of(poll: PollReport) -> str:
-    """Say what a poll has found."""
-    return clean(poll.detail) or f"{poll.seen} waiting, {poll.new} new, in {span(poll.seconds)}"
+def describe_poll(poll: PollReport) -> str:
+    """Return what a poll found, or why it failed."""
+    seconds = format_duration(poll.seconds)
+    return sanitize(poll.detail) or f"{poll.seen} pending, {poll.new} new, in {seconds}"

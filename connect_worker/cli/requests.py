@@ -1,10 +1,9 @@
-"""``connect-worker list``: the requests that the ledger knows, by what they have in common."""
+"""``connect-worker list`` and ``show``: requests that the ledger knows, and one in detail."""
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import click
 from rich import box
@@ -13,41 +12,44 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.context import STYLES, Desk, Exit, Refused, at_desk, example
-from connect_worker.cli.options import STATE, filters, states_of
+from connect_worker.cli.context import STYLES, CommandContext, CommandError, Exit, ledger_command
+from connect_worker.cli.options import STATE, example, filter_options
 from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.operations.actions import ACTIONS
-from connect_worker.operations.filters import Choice, find
-from connect_worker.operations.formatting import clean, moment, span
+from connect_worker.operations.filters import RequestFilter, find_by_id, first_matches, states_named
+from connect_worker.operations.formatting import format_duration, local_time, sanitize
 from connect_worker.operations.request_details import (
-    decision_of,
+    details_document,
     facts,
-    row_of,
-    story_of,
+    reason,
+    stored_outcome,
+    summary_document,
     timeline,
     without_values,
 )
 
-#: From so many columns on there is room for the product and the attempt.
+#: Terminals of this width have room for the product and the attempt.
 WIDE = 100
 
-_STATES = f"One of {', '.join(STATE.choices)}; may be given again.  [default: open]"
+_DEFAULT_WORDS = ("active", "parked")
+_STATES = f"One of {', '.join(STATE.choices)}; may be repeated.  [default: active and parked]"
 
 
 @click.command(
     "list",
+    short_help="List requests by state, kind, product or error.",
     epilog=example(
         "connect-worker list --state parked --kind fulfillment",
         "connect-worker list --state parked --json | jq -r '.requests[].id'",
     ),
 )
 @click.option("--state", "words", type=STATE, multiple=True, metavar="STATE", help=_STATES)
-@filters
-@click.option("--id", "prefix", default="", metavar="PREFIX", help="Only ids that begin so.")
+@filter_options
+@click.option("--id", "prefix", default="", metavar="PREFIX", help="Only ids that begin with it.")
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True)
-@at_desk
+@ledger_command
 def list_requests(
-    desk: Desk,
+    context: CommandContext,
     *,
     words: tuple[str, ...],
     kind: str | None,
@@ -56,49 +58,42 @@ def list_requests(
     prefix: str,
     limit: int,
 ) -> None:
-    """List requests, those that wait longest first.
+    """List requests, oldest cycle first.
 
-    Without --state: all that have not ended, parked ones included. Ended requests are remembered
-    for CONNECT_KEEP_DAYS.
+    Without --state: all requests whose cycle has not ended. `active` means not ended and not
+    parked; `ended` means completed, superseded or discarded. The ledger keeps ended requests for
+    CONNECT_KEEP_DAYS.
     """
-    choice = Choice(RequestKind(kind) if kind else None, states_of(words), product, prefix, error)
-    counted = Counted(choice.of(desk.ledger))
-    entries = heapq.nsmallest(limit, counted, key=lambda item: (item.first_seen, item.ref.id))
-    document = {"total": counted.total, "requests": [row_of(entry) for entry in entries]}
-    now = desk.ledger.now()
-    desk.answer(document, _picture(entries, counted.total, now, desk.console.width))
+    states = frozenset().union(*(states_named(word) for word in words or _DEFAULT_WORDS))
+    request_filter = RequestFilter(
+        RequestKind(kind) if kind else None, states, product, prefix, error
+    )
+    records, total = first_matches(
+        context.ledger,
+        request_filter,
+        key=lambda record: (record.first_seen, record.ref.id),
+        limit=limit,
+    )
+    document = {"total": total, "requests": [summary_document(record) for record in records]}
+    now = context.ledger.now()
+    context.print_result(document, _render_list(records, total, now, context.console.width))
 
 
-class Counted:
-    """Passes entries on, and knows how many they were."""
-
-    def __init__(self, entries: Iterable[RequestRecord]) -> None:
-        self._entries = entries
-        self.total = 0
-
-    def __iter__(self) -> Iterator[RequestRecord]:
-        for entry in self._entries:
-            self.total += 1
-            yield entry
-
-
-def _picture(entries: list[RequestRecord], total: int, now: float, width: int) -> RenderableType:
+def _render_list(
+    records: list[RequestRecord], total: int, now: float, width: int
+) -> RenderableType:
     if not total:
         return Text("No such requests.")
-    more = f"{len(entries)} of {total}: --limit {total} shows all." if len(entries) < total else ""
-    if not entries:
+    is_cut = len(records) < total
+    more = f"{len(records)} of {total}: --limit {total} shows all." if is_cut else ""
+    if not records:
         return Text(more)
-    table = table_of(entries, now, wide=width >= WIDE)
+    table = request_table(records, now, wide=width >= WIDE)
     return Group(table, Text(more)) if more else table
 
 
-def _why(entry: RequestRecord) -> str:
-    held = f"paused by a person ({entry.paused_by})" if entry.paused_by else ""
-    return clean(held or entry.outcome or entry.error)
-
-
-def table_of(entries: list[RequestRecord], now: float, *, wide: bool) -> Table:
-    """Draw requests, one a line."""
+def request_table(records: list[RequestRecord], now: float, *, wide: bool) -> Table:
+    """Return requests as a table, one row each."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Request", style="bold", no_wrap=True)
     table.add_column("State", no_wrap=True)
@@ -106,90 +101,90 @@ def table_of(entries: list[RequestRecord], now: float, *, wide: bool) -> Table:
     if wide:
         table.add_column("Product", no_wrap=True)
         table.add_column("Attempt", justify="right")
-    table.add_column("Why")
-    for entry in entries:
-        more = [Text(clean(entry.product)), Text(str(entry.attempt or ""))] if wide else []
+    table.add_column("Reason")
+    for record in records:
+        more = [Text(sanitize(record.product)), Text(str(record.attempt or ""))] if wide else []
         table.add_row(
-            Text(clean(entry.ref.id)),
-            Text(entry.state, style=STYLES[entry.state]),
-            span(now - entry.first_seen),
+            Text(sanitize(record.ref.id)),
+            Text(record.state, style=STYLES[record.state]),
+            format_duration(now - record.first_seen),
             *more,
-            # Its column gives way to the others, and it stays one line.
-            Text(_why(entry), no_wrap=True, overflow="ellipsis"),
+            # The last column shrinks first, and stays on one line.
+            Text(reason(record), no_wrap=True, overflow="ellipsis"),
         )
     return table
 
 
-# ``connect-worker show``: the whole story of one request.
+# ---- one request
 
 
 @click.command(
-    short_help="Tell the whole story of one request.",
+    short_help="Show one request in detail.",
     epilog=example("connect-worker show PR-5852-1608-0000"),
 )
 @click.argument("request_id", metavar="REQUEST")
-@at_desk
-def show(desk: Desk, *, request_id: str) -> None:
-    """Tell the whole story of one request: its cycle, attempts, decision, error and timeline."""
-    entries = find(desk.ledger, request_id)
-    if not entries:
-        raise Refused(
-            f"the ledger has no request {request_id}: no poll has seen it waiting, or it ended "
-            f"more than {desk.settings.keep_days:g} days ago (CONNECT_KEEP_DAYS)",
+@ledger_command
+def show(context: CommandContext, *, request_id: str) -> None:
+    """Show one request: its cycle, attempts, decision, error and timeline."""
+    records = find_by_id(context.ledger, request_id)
+    if not records:
+        raise CommandError(
+            f"the ledger has no request {request_id}: no poll has registered it, or its cycle "
+            f"ended more than {context.settings.keep_days:g} days ago (CONNECT_KEEP_DAYS)",
             Exit.NOT_DONE,
         )
-    now = desk.ledger.now()
-    # Of a listing, the latest period; the others are named.
-    document = story_of(entries[-1]) | {"other_periods": [entry.ref.id for entry in entries[:-1]]}
-    desk.answer(document, _details_picture(entries[-1], entries[:-1], now))
+    now = context.ledger.now()
+    # Of a usage listing the latest period is shown; the others are named.
+    *others, record = records
+    document = details_document(record) | {"other_periods": [other.ref.id for other in others]}
+    context.print_result(document, _render_details(record, others, now))
 
 
-def _details_picture(
-    entry: RequestRecord, others: list[RequestRecord], now: float
+def _render_details(
+    record: RequestRecord, others: list[RequestRecord], now: float
 ) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, text in _told(entry, now):
+    for name, text in _rows(record, now):
         grid.add_row(name, Text(text))
     if others:
-        grid.add_row("Other periods", Text(", ".join(clean(other.ref.id) for other in others)))
+        grid.add_row("Other periods", Text(", ".join(sanitize(other.ref.id) for other in others)))
     heading = Text.assemble(
-        (clean(entry.ref.id), "bold"), "  ", (entry.state.value, STYLES[entry.state])
+        (sanitize(record.ref.id), "bold"), "  ", (record.state.value, STYLES[record.state])
     )
     parts: list[RenderableType] = [heading, Text(), Padding(grid, (0, 0, 0, 2))]
-    if entry.history:
-        parts += [Text(), Text("Timeline", style="bold"), Padding(_timeline(entry), (0, 0, 0, 2))]
+    if record.history:
+        parts += [Text(), Text("Timeline", style="bold"), Padding(_timeline(record), (0, 0, 0, 2))]
     return Group(*parts)
 
 
-def _told(entry: RequestRecord, now: float) -> Iterator[tuple[str, str]]:
-    yield from facts(entry, now)
-    if entry.decision is not None:
-        yield "Decision", json.dumps(without_values(decision_of(entry)), ensure_ascii=False)
-    if remedies := list(_remedies(entry)):
+def _rows(record: RequestRecord, now: float) -> Iterator[tuple[str, str]]:
+    yield from facts(record, now)
+    if record.decision is not None:
+        yield "Decision", json.dumps(without_values(stored_outcome(record)), ensure_ascii=False)
+    if remedies := list(_remedies(record)):
         yield "To do", "\n".join(remedies)
 
 
-def _remedies(entry: RequestRecord) -> Iterator[str]:
-    """Say what a person can do about it."""
-    for act in ACTIONS.values():
-        if not act.objection(entry):
-            yield f"{act.name} {clean(entry.ref.id)}: {act.hint}"
+def _remedies(record: RequestRecord) -> Iterator[str]:
+    for action in ACTIONS.values():
+        if not action.why_not(record):
+            yield f"{action.name} {sanitize(record.ref.id)}: {action.hint}"
 
 
-def _timeline(entry: RequestRecord) -> Table:
+def _timeline(record: RequestRecord) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, justify="right", style="dim")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold", style="dim")
-    for item in timeline(entry):
-        waited = "" if item.waited is None else f"+{span(item.waited)}"
+    for entry in timeline(record):
+        waited = "" if entry.waited is None else f"+{format_duration(entry.waited)}"
         what = (
-            Text(f"  {clean(item.step)}")
-            if item.step
-            else Text(item.state, style=STYLES[item.state])
+            Text(f"  {sanitize(entry.step)}")
+            if entry.step
+            else Text(entry.state, style=STYLES[entry.state])
         )
-        grid.add_row(moment(item.at), waited, what, Text(clean(item.worker)))
+        grid.add_row(local_time(entry.at), waited, what, Text(sanitize(entry.worker)))
     return grid

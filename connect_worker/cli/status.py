@@ -1,9 +1,9 @@
-"""``connect-worker status``: is it healthy, and what is stuck."""
+"""``connect-worker status``: how many requests are in each state, and what needs an operator."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import click
@@ -15,178 +15,192 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.cli.broker import see_workers
-from connect_worker.cli.context import Desk, Exit, at_desks, example
+from connect_worker.cli.context import STYLES, CommandContext, Exit, multi_account_command
+from connect_worker.cli.options import example
 from connect_worker.devtools.processes import Interrupted, StopSignals
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.operations.formatting import clean, moment, span
-from connect_worker.operations.pauses import lines_of
-from connect_worker.operations.status import StatusReport, Workers, read_status
+from connect_worker.operations.actions import describe_pauses
+from connect_worker.operations.formatting import format_duration, local_time, sanitize
+from connect_worker.operations.status import OPEN_STATES, StatusReport, Workers, read_status
 
-# The board as a terminal shows it.
+#: Terminals of this width have room for the outcomes of the day in the table.
+WIDE = 110
 
-#: From so many columns on there is room for the outcomes of the day.
-WIDE = 105
-
-_COLUMNS = ("Pending", "Running", "Retrying", "Waiting", "Parked")
-_STYLES = {"Running": "cyan", "Retrying": "yellow", "Waiting": "blue", "Parked": "bold red"}
+_NONE = Text("·", style="dim")
 
 
-class BoardPicture:
-    """A board, drawn to the width there is."""
+class StatusView:
+    """A status report, drawn to the width of the terminal."""
 
-    def __init__(self, board: StatusReport, *, footer: str = "") -> None:
-        self._board = board
+    def __init__(self, report: StatusReport, *, footer: str = "") -> None:
+        self._report = report
         self._footer = footer
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it."""
-        board = self._board
-        parts: list[Table | Text | Padding] = [
-            _table(board, wide=options.max_width >= WIDE),
+        report = self._report
+        wide = options.max_width >= WIDE
+        parts: list[RenderableType] = [
+            _table(report, wide=wide),
             Text(),
-            _facts(board),
+            _facts(report, wide=wide),
+            Text(),
         ]
-        problems = board.problems()
-        if problems:
-            parts += [Text(), Text("Needs attention", style="bold red")]
+        if problems := report.problems():
+            parts.append(Text("Needs attention", style="bold red"))
             parts += [Padding(Text(problem), (0, 0, 0, 2)) for problem in problems]
         else:
-            parts += [Text(), Text("All is well.", style="bold green")]
+            parts.append(Text("All is well.", style="bold green"))
         if self._footer:
             parts += [Text(), Text(self._footer, style="dim")]
         yield Group(*parts)
 
 
-def _table(board: StatusReport, *, wide: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 2 if wide else 1, 0, 0))
+def _table(report: StatusReport, *, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1 if wide else 0, 0, 0))
     table.add_column("Kind", style="bold", no_wrap=True)
-    for name in (*_COLUMNS, "Today", "Oldest", "Polled"):
+    for state in OPEN_STATES:
+        table.add_column(state.capitalize(), justify="right", no_wrap=True)
+    for name in ("Oldest", "Polled"):
         table.add_column(name, justify="right", no_wrap=True)
     if wide:
-        table.add_column("Outcomes today", overflow="fold")
-    for kind, row in board.rows.items():
-        counts = [_count(getattr(row, name.lower()), _STYLES.get(name, "")) for name in _COLUMNS]
-        outcomes = board.today[kind]
-        more = [Text(clean(", ".join(f"{n} {c}" for n, c in sorted(outcomes.items()))))]
+        table.add_column("Ended today", overflow="fold")
+    for kind, counts in report.counts.items():
+        numbers = [(counts[state], STYLES[state]) for state in OPEN_STATES]
         table.add_row(
             kind.value,
-            *counts,
-            _count(sum(outcomes.values()), "green"),
-            *_times(board, kind),
-            *(more if wide else []),
+            *(Text(str(number), style=style) if number else _NONE for number, style in numbers),
+            *_times(report, kind),
+            *([Text(_outcomes_today(report, kind))] if wide else []),
         )
     return table
 
 
-def _count(number: int, style: str) -> Text:
-    return Text(str(number), style=style) if number else Text("·", style="dim")
+def _outcomes_today(report: StatusReport, kind: RequestKind) -> str:
+    return sanitize(", ".join(f"{name} {n}" for name, n in sorted(report.today[kind].items())))
 
 
-def _times(board: StatusReport, kind: RequestKind) -> tuple[Text, Text]:
-    oldest, poll = board.oldest[kind], board.polls.get(kind)
-    waits = Text(span(board.at - oldest)) if oldest is not None else Text("·", style="dim")
+def _times(report: StatusReport, kind: RequestKind) -> tuple[Text, Text]:
+    oldest, poll = report.oldest[kind], report.polls.get(kind)
+    age = Text(format_duration(report.at - oldest)) if oldest is not None else _NONE
     if poll is None:
-        return waits, Text("never", style="yellow")
-    if not board.is_covered(kind):
-        return waits, Text("unused", style="dim")
-    return waits, Text(span(board.at - poll.at), style="red" if poll.problem else "")
+        return age, Text("never", style="yellow")
+    if not report.has_processor(kind):
+        return age, Text("unused", style="dim")
+    return age, Text(format_duration(report.at - poll.at), style="red" if poll.problem else "")
 
 
-def _facts(board: StatusReport) -> Table:
+def _facts(report: StatusReport, *, wide: bool) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    style = "bold red" if board.is_paused else ""
-    grid.add_row("Account", Text(board.account_line(), style=style))
-    if board.max_calls_per_second:
-        grid.add_row("Rate", f"{board.max_calls_per_second:g} calls a second at most")
-    for line in lines_of(board.pauses, board.at):
-        grid.add_row("Paused", Text(line, style="yellow"))
-    if board.workers:
-        names = ", ".join(map(clean, board.workers.names)) or "none seen"
-        grid.add_row("Workers", Text(f"{len(board.workers.names)}: {names}" if names else names))
+    for name, text in _rows(report, wide=wide):
+        grid.add_row(name, text)
     return grid
 
 
-LOOK_SECONDS = 2.0
+def _rows(report: StatusReport, *, wide: bool) -> Iterator[tuple[str, Text]]:
+    if not wide:
+        ended = [
+            f"{kind}: {_outcomes_today(report, kind)}"
+            for kind in report.counts
+            if report.today[kind]
+        ]
+        yield "Ended today", Text("; ".join(ended) or "none")
+    yield "Account", Text(report.breaker_text(), style="bold red" if report.is_breaker_open else "")
+    if report.max_calls_per_second:
+        yield "Rate limit", Text(f"{report.max_calls_per_second:g} calls per second")
+    for line in describe_pauses(report.pauses, report.at):
+        yield "Paused", Text(line, style="yellow")
+    if report.workers:
+        names = [sanitize(name) for name in report.workers.names]
+        yield "Workers", Text(f"{len(names)}: {', '.join(names)}" if names else "none answered")
+
+
+WATCH_SECONDS = 2.0
 
 
 @click.command(
-    short_help="Show how the work stands, kind by kind.",
+    short_help="Show how many requests are in each state.",
     epilog=example(
         "connect-worker status",
         "connect-worker status --check --json > /dev/null || page-somebody",
     ),
 )
-@click.option("--check", is_flag=True, help="Exit with 1 when something needs attention.")
+@click.option("--check", is_flag=True, help="Exit with 1 if something needs attention.")
 @click.option(
-    "--workers/--no-workers", "ask", default=True, help="Ask the workers too, which takes a second."
+    "--workers/--no-workers", "ask", default=True, help="Also ask the workers; takes a second."
 )
-@click.option("--watch", is_flag=True, help="Go on, and draw it anew every two seconds.")
-@at_desks
-def status(desks: Sequence[Desk], *, check: bool, ask: bool, watch: bool) -> Exit:
-    """Show how the work stands, kind by kind, and what needs attention.
+@click.option("--watch", is_flag=True, help="Redraw every two seconds, until Ctrl-C.")
+@multi_account_command
+def status(contexts: Sequence[CommandContext], *, check: bool, ask: bool, watch: bool) -> Exit:
+    """Show how many requests of each kind are in each state, and what needs attention.
 
-    All but the workers is read from the ledger. "Today" begins at midnight, UTC.
+    Everything but the workers is read from the ledger. "Today" begins at midnight UTC.
     """
     if watch:
-        if desks[0].as_json or check or not desks[0].console.is_terminal:
+        if contexts[0].as_json or check or not contexts[0].console.is_terminal:
             raise click.UsageError("--watch is for a terminal, without --json and --check.")
-        return _watch(desks, ask=ask)
+        return _watch(contexts, ask=ask)
     workers = see_workers() if ask else None
-    boards = [replace(look(desk), workers=workers) for desk in desks]
-    for desk, board in zip(desks, boards, strict=True):
-        desk.answer(board.document(), _headed(desks, desk, BoardPicture(board)))
-    is_sick = any(board.problems() for board in boards)
-    return Exit.NEEDS_ATTENTION if check and is_sick else Exit.DONE
+    reports = [replace(_read(context), workers=workers) for context in contexts]
+    for context, report in zip(contexts, reports, strict=True):
+        view = _with_heading(contexts, context, StatusView(report))
+        context.print_result(report.document(), view)
+    needs_attention = any(report.problems() for report in reports)
+    return Exit.NEEDS_ATTENTION if check and needs_attention else Exit.DONE
 
 
-def _headed(desks: Sequence[Desk], desk: Desk, picture: RenderableType) -> RenderableType:
-    """Put the account's name above its picture, where there are several."""
-    if len(desks) == 1:
-        return picture
-    end = () if desk is desks[-1] else (Text(),)
-    return Group(desk.head(), picture, *end)
+def _read(context: CommandContext) -> StatusReport:
+    return read_status(
+        context.ledger,
+        poll_seconds=context.settings.poll_seconds,
+        max_calls_per_second=context.settings.max_calls_per_second,
+    )
 
 
-def _watch(desks: Sequence[Desk], *, ask: bool) -> Exit:
-    """Draw the board in place until Ctrl-C; the workers are asked for all the while."""
-    seen: list[Workers] = []
-    stopped = threading.Event()
+def _with_heading(
+    contexts: Sequence[CommandContext], context: CommandContext, view: RenderableType
+) -> RenderableType:
+    """Put the account's name above its status, where there are several accounts."""
+    if len(contexts) == 1:
+        return view
+    end = () if context is contexts[-1] else (Text(),)
+    return Group(context.heading(), view, *end)
+
+
+def _watch(contexts: Sequence[CommandContext], *, ask: bool) -> Exit:
+    """Redraw the status until Ctrl-C; a thread asks the workers meanwhile."""
+    answers: list[Workers] = []
+    stop = threading.Event()
     if ask:
-        threading.Thread(target=_ask_on, args=(seen, stopped), daemon=True).start()
-    with StopSignals() as signals, Live(console=desks[0].console, auto_refresh=False) as live:
+        threading.Thread(target=_ask_workers, args=(answers, stop), daemon=True).start()
+    with StopSignals() as signals, Live(console=contexts[0].console, auto_refresh=False) as live:
         try:
             while True:
-                workers = seen[-1] if seen else None
-                drawn = (_headed(desks, desk, _draw(desk, workers)) for desk in desks)
-                live.update(Group(*drawn), refresh=True)
-                signals.wait(LOOK_SECONDS)
+                workers = answers[-1] if answers else None
+                views = (
+                    _with_heading(contexts, context, _live_view(context, workers))
+                    for context in contexts
+                )
+                live.update(Group(*views), refresh=True)
+                signals.wait(WATCH_SECONDS)
         except Interrupted:
-            stopped.set()
+            stop.set()
     return Exit.DONE
 
 
-def _ask_on(seen: list[Workers], stopped: threading.Event) -> None:
-    while not stopped.is_set():
-        seen[:] = [see_workers()]
-        stopped.wait(LOOK_SECONDS)
+def _ask_workers(answers: list[Workers], stop: threading.Event) -> None:
+    while not stop.is_set():
+        answers[:] = [see_workers()]
+        stop.wait(WATCH_SECONDS)
 
 
-def _draw(desk: Desk, workers: Workers | None) -> RenderableType:
-    """Draw the board, or why there is none just now."""
+def _live_view(context: CommandContext, workers: Workers | None) -> RenderableType:
+    """Return the status, or why it can't be read at the moment."""
     try:
-        board = replace(look(desk), workers=workers)
+        report = replace(_read(context), workers=workers)
     except LedgerUnavailable as error:
-        return Text(clean(str(error)), style="bold red")
-    return BoardPicture(board, footer=f"{moment(board.at)}  Ctrl-C ends this.")
-
-
-def look(desk: Desk) -> StatusReport:
-    """Read the board as the settings have it."""
-    return read_status(
-        desk.ledger,
-        poll_seconds=desk.settings.poll_seconds,
-        max_calls_per_second=desk.settings.max_calls_per_second,
-    )
+        return Text(sanitize(str(error)), style="bold red")
+    return StatusView(report, footer=f"{local_time(report.at)}  Ctrl-C ends this.")

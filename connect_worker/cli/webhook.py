@@ -1,9 +1,8 @@
-"""``connect-worker webhook``: receive Connect's notifications, and have Connect send them here."""
+"""``connect-worker webhook``: receive Connect's notifications, and register for them in Connect."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,171 +10,174 @@ from typing import Any
 import click
 
 from connect_worker.cli.broker import remote_control
-from connect_worker.cli.context import (
-    Exit,
-    Refused,
+from connect_worker.cli.context import CommandError, Exit, select_accounts, write_json
+from connect_worker.cli.options import (
     account_option,
-    choose_accounts,
+    announce,
+    cannot_listen,
     example,
-    write_json,
+    json_option,
+    listen_options,
+    log_to_standard_error,
 )
 from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.observability.logging import prepare_handler
-from connect_worker.operations.formatting import clean
+from connect_worker.operations.formatting import sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
-from connect_worker.webhook.subscriptions import Office, compare, open_office, product_of, secret_of
+from connect_worker.webhook.subscriptions import (
+    WebhookSubscriptions,
+    compare,
+    load_subscriptions,
+    product_of,
+    secret_of,
+)
 
-#: Connect waits for the answer: Redis has to answer, or not, before.
+#: Connect waits for the answer: the receiver gives up on a slow Redis after this time.
 TIMEOUT_SECONDS = 1.0
 DEFAULT_PORT = 8766
 
-#: What was done, by the step's name.
-_DONE = {"create": "created", "update": "updated", "keep": "is there"}
+#: What `register` did, by the name of the change.
+_DONE = {"create": "created", "update": "updated", "keep": "unchanged"}
 
-_ADDRESS = click.option(
-    "--address", default="127.0.0.1", show_default=True, help="Where to listen."
-)
-_PORT = click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="0: a free one.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
-_URL = click.option(
+_url_option = click.option(
     "--url", default="", help="The receiver's public address.  [default: CONNECT_WEBHOOK_URL]"
 )
 
 
-@click.group(invoke_without_command=True)
-@_ADDRESS
-@_PORT
+@click.group(
+    invoke_without_command=True, short_help="Receive Connect's notifications, and register."
+)
+@listen_options(port=DEFAULT_PORT)
 @click.pass_context
 def webhook(context: click.Context, *, address: str, port: int) -> None:
     """Receive Connect's notifications, so that a request is processed at once.
 
-    Without a command it serves. Polling goes on, and finds what no notification has told.
+    Without a command it serves. Polls continue, and find what no notification reported.
     """
     if context.invoked_subcommand is None:
         context.invoke(serve, address=address, port=port, account="")
 
 
 @webhook.command(epilog=example("connect-worker webhook serve --address 0.0.0.0 --port 8766"))
-@_ADDRESS
-@_PORT
+@listen_options(port=DEFAULT_PORT)
 @account_option
 def serve(*, address: str, port: int, account: str) -> None:
-    """Listen for notifications, check who signed them, and wake the workers.
+    """Receive notifications, check their signatures, and wake the workers.
 
-    Each account needs its CONNECT_WEBHOOK_SECRET. Of CONNECT_API_KEY the part before the colon is
-    enough: Connect is called by the workers only. Put a TLS proxy before it.
+    Each account needs its CONNECT_WEBHOOK_SECRET. Of CONNECT_API_KEY the receiver needs only the
+    part before the colon, because it does not call Connect. Put a TLS proxy in front of it.
     """
-    # Tornado takes a moment to load; `--help` needs it not.
+    # Tornado takes a moment to load, which `--help` does not need.
     from connect_worker.webhook.handler import Account
-    from connect_worker.webhook.server import serve as listen
+    from connect_worker.webhook.server import serve as serve_webhooks
 
     try:
         settings = Settings.from_env()
-        served = {}
-        for name in choose_accounts(settings, account):
-            chosen = settings_of(name)
-            served[name] = Account(
+        accounts = {}
+        for name in select_accounts(settings, account):
+            of_account = settings_of(name)
+            accounts[name] = Account(
                 RedisLedger.from_url(
-                    chosen.redis_url, account=chosen.account, timeout_seconds=TIMEOUT_SECONDS
+                    of_account.redis_url,
+                    account=of_account.account,
+                    timeout_seconds=TIMEOUT_SECONDS,
                 ),
-                notify=remote_control().publisher(name).publish_hints,
-                secret=secret_of(chosen),
-                requeue_seconds=chosen.lease_seconds,
+                publish=remote_control().publisher(name).publish_hints,
+                secret=secret_of(of_account),
+                requeue_seconds=of_account.lease_seconds,
             )
     except SettingsError as error:
-        raise Refused(str(error), Exit.NO_LEDGER) from None
-    handler = logging.StreamHandler(sys.stderr)
-    prepare_handler(handler, settings.log_format)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+        raise CommandError(str(error), Exit.NO_LEDGER) from None
+    log_to_standard_error(settings.log_format)
     try:
-        listen(served, address=address, port=port, ready=lambda at: _say(address, at))
+        serve_webhooks(
+            accounts,
+            address=address,
+            port=port,
+            ready=lambda bound: announce("notifications", address, bound),
+        )
     except OSError as error:
-        raise click.ClickException(f"{address}:{port}: {error.strerror}") from None
+        raise cannot_listen(address, port, error) from None
 
 
 @webhook.command(epilog=example("connect-worker webhook register --url https://hooks.example.com"))
-@_URL
-@_JSON
+@_url_option
+@json_option
 @account_option
 def register(*, url: str, as_json: bool, account: str) -> None:
-    """Create in Connect what is missing for notifications to come here; change what is wrong.
+    """Create the missing webhooks in Connect, and correct those that differ.
 
-    One webhook for each kind that has a processor and each product: those of CONNECT_PRODUCTS and
-    of the automations, or else all of the account.
+    One webhook for each kind that has a processor and each product: the products of
+    CONNECT_PRODUCTS and of the automations, or else all products of the account.
     """
     rows: list[dict[str, str]] = []
-    for office in _offices(account, url):
-        with _asking():
-            for step in compare(office.wanted(), office.found()):
-                item = {"action": _DONE[step.action], "id": office.carry_out(step)}
-                about = {"class": OBJECT_CLASSES[step.wanted.kind], "product": step.wanted.product}
-                rows.append({**office.named, **item, **about, "url": step.wanted.url})
-    _answer(rows, as_json=as_json)
+    for subscriptions in _subscriptions(account, url):
+        with _connect_errors():
+            for change in compare(subscriptions.expected(), subscriptions.existing()):
+                result = {"action": _DONE[change.action], "id": subscriptions.apply(change)}
+                target = change.subscription
+                about = {"class": OBJECT_CLASSES[target.kind], "product": target.product}
+                rows.append({**subscriptions.account_column, **result, **about, "url": target.url})
+    _print_rows(rows, as_json=as_json)
 
 
 @webhook.command()
-@_URL
-@_JSON
+@_url_option
+@json_option
 @account_option
 def unregister(*, url: str, as_json: bool, account: str) -> None:
-    """Delete the webhooks that point here from Connect; no others."""
+    """Delete the webhooks that point to this receiver from Connect; other webhooks stay."""
     rows = []
-    for office in _offices(account, url):
-        with _asking():
-            office.require_url()
-            for hook in office.found():
-                if office.owns(hook):
-                    office.delete(str(hook["id"]))
-                    rows.append({**office.named, "action": "deleted", **_row(hook)})
-    _answer(rows, as_json=as_json)
+    for subscriptions in _subscriptions(account, url):
+        with _connect_errors():
+            subscriptions.require_url()
+            for hook in subscriptions.existing():
+                if subscriptions.owns(hook):
+                    subscriptions.delete(str(hook["id"]))
+                    rows.append({**subscriptions.account_column, "action": "deleted", **_row(hook)})
+    _print_rows(rows, as_json=as_json)
 
 
 @webhook.command("list")
-@_URL
-@_JSON
+@_url_option
+@json_option
 @account_option
 def list_webhooks(*, url: str, as_json: bool, account: str) -> None:
-    """List the account's webhooks, and which of them point here."""
+    """List the account's webhooks, and which of them point to this receiver."""
     rows = []
-    for office in _offices(account, url):
-        with _asking():
-            for hook in office.found():
-                here = "here" if office.owns(hook) else "elsewhere"
-                active = "active" if hook.get("active") else "off"
-                rows.append({**office.named, "points": here, "is": active, **_row(hook)})
-    _answer(rows, as_json=as_json)
+    for subscriptions in _subscriptions(account, url):
+        with _connect_errors():
+            for hook in subscriptions.existing():
+                points = "here" if subscriptions.owns(hook) else "elsewhere"
+                active = "active" if hook.get("active") else "inactive"
+                columns = {"points": points, "is": active, **_row(hook)}
+                rows.append({**subscriptions.account_column, **columns})
+    _print_rows(rows, as_json=as_json)
 
 
-def _offices(account: str, url: str) -> Iterator[Office]:
-    """Yield the accounts' offices; what goes wrong with one is told in a sentence."""
+def _subscriptions(account: str, url: str) -> Iterator[WebhookSubscriptions]:
+    """Yield the subscriptions of each account; an error ends the command with one sentence."""
     try:
-        for name in choose_accounts(Settings.from_env(), account):
-            # What a vendor's module prints is no part of the answer.
+        for name in select_accounts(Settings.from_env(), account):
+            # What a vendor's module prints is not part of the command's output.
             with contextlib.redirect_stdout(sys.stderr):
-                office = open_office(name, url)
-            yield office
+                subscriptions = load_subscriptions(name, url)
+            yield subscriptions
     except (SettingsError, RegistrationError) as error:
-        raise Refused(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.NO_LEDGER) from None
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[None]:
-    """Tell in a sentence what is missing here, or what Connect refused."""
+def _connect_errors() -> Iterator[None]:
+    """End the command with one sentence when a setting is missing or Connect refuses a call."""
     try:
         yield
     except SettingsError as error:
-        raise Refused(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.NO_LEDGER) from None
     except Message as error:
-        raise Refused(f"Connect did not do it: {error}", Exit.NOT_DONE) from None
+        raise CommandError(f"Connect refused the call: {error}", Exit.NOT_DONE) from None
 
 
 def _row(hook: Mapping[str, Any]) -> dict[str, str]:
@@ -187,17 +189,11 @@ def _row(hook: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _answer(rows: Sequence[Mapping[str, str]], *, as_json: bool) -> None:
+def _print_rows(rows: Sequence[Mapping[str, str]], *, as_json: bool) -> None:
     if as_json:
         write_json({"webhooks": rows})
         return
     for row in rows:
-        click.echo("  ".join(clean(text) for text in row.values()))
+        click.echo("  ".join(sanitize(text) for text in row.values()))
     if not rows:
-        click.echo("There are none.")
-
-
-def _say(address: str, port: int) -> None:
-    place = f"[{address}]" if ":" in address else address
-    click.echo(f"notifications at http://{place}:{port}/", err=True)
-    sys.stderr.flush()
+        click.echo("No webhooks.")

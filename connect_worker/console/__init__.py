@@ -1,1 +1,1 @@
-"""The web console: what the command line tells of the ledger, in a browser."""
+"""The web console: what the commands show of the ledger, in a browser."""

@@ -1,157 +1,159 @@
-"""Rerun, repost, discard: asked first, then done, then told."""
+"""The pages that change something: confirm, execute and report an action; pause and resume."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Final
 
 from tornado.web import HTTPError
 
 from connect_worker.console.pages import Account, Page
 from connect_worker.console.request_list import read_all
-from connect_worker.console.sessions import Plan, Report, Session, keep
-from connect_worker.console.sign_in import local
+from connect_worker.console.security import (
+    ActionReport,
+    PendingAction,
+    Session,
+    keep_newest,
+    local_path,
+)
 from connect_worker.console.views import query_of
 from connect_worker.domain.states import RequestKey, RequestRecord
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.operations.actions import ACTIONS, Action, Result, apply_action, partition
-from connect_worker.operations.formatting import clean
-from connect_worker.operations.pauses import may_pause
+from connect_worker.operations.actions import (
+    ACTIONS,
+    ActionResult,
+    apply_action,
+    is_pause_name,
+    partition,
+)
+from connect_worker.operations.formatting import sanitize
 
-# Pause and resume, as the commands of these names do.
-
-#: Longer reasons are no help to anybody.
-_LONGEST = 200
-
-
-#: So many are shown before and after.
-SHOWN = 20
+#: How many requests are shown before and after an action.
+MAX_SHOWN: Final = 20
+#: A longer reason of a pause is cut.
+MAX_REASON_CHARACTERS: Final = 200
 
 
-class Acting(Page):
-    """A page of somebody who may change requests."""
+class ChangingPage(Page):
+    """A page for people who may change requests."""
 
-    tab = "list"
+    tab = "requests"
 
     @property
-    def actor(self) -> Session:
-        """Who acts.
+    def operator(self) -> Session:
+        """The session of the person who changes something.
 
         Raises:
-            HTTPError: Nobody may, or nobody has signed in.
+            HTTPError: The console is read-only, or the person has not signed in.
         """
         session = self.session
-        if session is None or not self.may_act:
-            raise HTTPError(403, reason="Nobody may change anything here")
+        if session is None or not self.may_change:
+            raise HTTPError(403, reason="Nothing can be changed here without signing in")
         return session
 
 
-class Ask(Acting):
-    """Shows whom it concerns, and asks."""
+class ConfirmHandler(ChangingPage):
+    """Shows which requests an action would change, and asks."""
 
     async def post(self) -> None:
-        """Make a plan of those chosen, or of all that match."""
-        session, act = self.actor, ACTIONS.get(self.get_body_argument("act", ""))
-        if act is None:
+        """Prepare the action for the selected requests, or for all that match."""
+        session, action = self.operator, ACTIONS.get(self.get_body_argument("action", ""))
+        if action is None:
             raise HTTPError(400, reason="There is no such action")
-        back = local(self.get_body_argument("back", "/"))
+        back = local_path(self.get_body_argument("back", "/"))
         if self.get_body_argument("scope", "selected") == "all":
             query = query_of(self)
-            entries: list[RequestRecord] = await self.read(lambda ledger: read_all(ledger, query))
+            records: list[RequestRecord] = await self.read(lambda ledger: read_all(ledger, query))
             missing: list[str] = []
         else:
-            entries, missing = await self._chosen()
-        plan = await self.read(lambda _: _plan(self.account, act, entries, missing, back))
+            records, missing = await self._selected()
+        result = ActionResult(not_found=missing)
+        possible = partition(action, records, result)
+        pending = PendingAction(self.account, action, possible, result, back)
         token = secrets.token_urlsafe(16)
-        keep(session.plans, token, plan)
-        self.render("ask.html", plan=plan, token=token, shown=SHOWN)
+        keep_newest(session.pending, token, pending)
+        self.render("confirm.html", pending=pending, token=token, max_shown=MAX_SHOWN)
 
-    async def _chosen(self) -> tuple[list[RequestRecord], list[str]]:
+    async def _selected(self) -> tuple[list[RequestRecord], list[str]]:
         try:
-            refs = [RequestKey.parse(text) for text in self.get_body_arguments("ref")]
+            keys = [RequestKey.parse(text) for text in self.get_body_arguments("request")]
         except ValueError:
             raise HTTPError(400, reason="There is no such request") from None
-        found = await self.read(lambda ledger: ledger.get_records(refs))
-        known = {entry.ref for entry in found}
-        return found, [ref.id for ref in refs if ref not in known]
+        records = await self.read(lambda ledger: ledger.get_records(keys))
+        known = {record.ref for record in records}
+        return records, [key.id for key in keys if key not in known]
 
 
-class Carry(Acting):
-    """Does what was agreed to."""
+class ExecuteHandler(ChangingPage):
+    """Executes a confirmed action."""
 
     async def post(self) -> None:
-        """Carry a plan out, once, and lead to the page that tells it."""
-        session, token = self.actor, self.get_body_argument("plan", "")
-        plan = session.plans.pop(token, None)
-        if plan is None:
+        """Execute the action once, and redirect to its report."""
+        session, token = self.operator, self.get_body_argument("token", "")
+        pending = session.pending.pop(token, None)
+        if pending is None:
             raise HTTPError(409, reason="This was done already, or is too old: choose again")
 
-        account = self.deployment.accounts[plan.account]
-        problem = await self.read_of(
-            plan.account, lambda _: self._carry_out(account, plan, session.who)
+        account = self.deployment.accounts[pending.account]
+        problem = await self.read_account(
+            pending.account, lambda _: self._change(account, pending, session.who)
         )
-        keep(session.reports, token, Report(plan, problem))
-        self.redirect(self.link("/done", plan=token), status=303)
+        keep_newest(session.reports, token, ActionReport(pending, problem))
+        self.redirect(self.link("/result", token=token), status=303)
 
-    def _carry_out(self, account: Account, plan: Plan, who: str) -> str:
-        """Do it to each, with a line in the log; return why it broke off, if it did."""
-        act, result = plan.act, plan.result
-        for entry in plan.entries:
-            ref = entry.ref
+    def _change(self, account: Account, pending: PendingAction, who: str) -> str:
+        """Change each request, and log it; return why it stopped, or "" at the end."""
+        action, result = pending.action, pending.result
+        for record in pending.records:
+            key = record.ref
             try:
                 is_done = apply_action(
-                    act, account.ledger, ref, result, keep_days=account.keep_days
+                    action, account.ledger, key, result, keep_days=account.keep_days
                 )
             except LedgerUnavailable as error:
-                result.refused[ref.id] = "not known: the ledger went away"
-                return clean(str(error))
-            verdict: dict[str, Any] = {} if is_done else {"refused": result.refused[ref.id]}
-            self.note(act.name, request=ref.id, kind=ref.kind, by=who, **verdict)
+                result.refused[key.id] = "unknown: the ledger stopped answering"
+                return sanitize(str(error))
+            verdict: dict[str, Any] = {} if is_done else {"refused": result.refused[key.id]}
+            event = f"console.{action.name}"
+            self.audit(event, request=key.id, kind=key.kind, by=who, **verdict)
         return ""
 
 
-class Done(Acting):
-    """Tells what was done; as often as it is asked."""
+class ResultHandler(ChangingPage):
+    """Shows what an action did, as often as the page is loaded."""
 
     def get(self) -> None:
-        """Show it."""
-        report = self.actor.reports.get(self.get_query_argument("plan", ""))
+        """Show the report."""
+        report = self.operator.reports.get(self.get_query_argument("token", ""))
         if report is None:
-            raise HTTPError(404, reason="This is not remembered any more")
-        self.render("done.html", report=report, plan=report.plan, shown=SHOWN)
+            raise HTTPError(404, reason="This report is no longer available")
+        self.render("result.html", report=report, pending=report.pending, max_shown=MAX_SHOWN)
 
 
-def _plan(
-    account: str, act: Action, entries: list[RequestRecord], missing: list[str], back: str
-) -> Plan:
-    result = Result(not_found=missing)
-    return Plan(account, act, partition(act, entries, result), result, back)
+class PauseHandler(ChangingPage):
+    """Stops all workers from starting processors."""
 
-
-class Pause(Acting):
-    """Holds processors back, over all workers."""
-
-    tab = "board"
+    tab = "status"
 
     async def post(self) -> None:
-        """Do it, and lead to the board, which tells it."""
-        who, name = self.actor.who, self.get_body_argument("name", "")
-        if not may_pause(name):
+        """Pause, and redirect to the status, which shows the pause."""
+        who, name = self.operator.who, self.get_body_argument("name", "")
+        if not is_pause_name(name):
             raise HTTPError(400, reason="Name all, a kind of request or a product (PRD-000)")
-        reason = self.get_body_argument("reason", "")[:_LONGEST]
+        reason = self.get_body_argument("reason", "")[:MAX_REASON_CHARACTERS]
         await self.read(lambda ledger: ledger.pause(name, reason=reason))
-        self.note("pause", name=name, reason=reason, by=who)
+        self.audit("console.pause", name=name, reason=reason, by=who)
         self.redirect(self.link("/"), status=303)
 
 
-class Resume(Acting):
+class ResumeHandler(ChangingPage):
     """Ends a pause."""
 
-    tab = "board"
+    tab = "status"
 
     async def post(self) -> None:
-        """Do it, and lead to the board."""
-        who, name = self.actor.who, self.get_body_argument("name", "")
-        going_on = await self.read(lambda ledger: ledger.resume(name))
-        self.note("resume", name=name, waiting=going_on, by=who)
+        """Resume, and redirect to the status."""
+        who, name = self.operator.who, self.get_body_argument("name", "")
+        number = await self.read(lambda ledger: ledger.resume(name))
+        self.audit("console.resume", name=name, requests=number, by=who)
         self.redirect(self.link("/"), status=303)

@@ -1,117 +1,130 @@
-"""The list of requests: which of them, in which order, and one page of it at a time."""
+"""The list of requests: which requests, in which order, and one page at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-from connect_worker.domain.states import RequestKind, RequestRecord
+from connect_worker.domain.states import RequestKind, RequestRecord, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.operations.filters import Choice
-from connect_worker.operations.status import GROUPS
+from connect_worker.operations.filters import RequestFilter, first_matches, states_named
 
 PAGE_SIZE: Final = 50
+#: The list shows parked requests unless its address names a state.
+DEFAULT_STATE: Final = State.PARKED.value
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a person asked to see; "" and None: anything."""
+    """The parameters of a list's address; "" and None match every request."""
 
-    group: str = "parked"
+    #: A state, or a group of states.
+    state: str = DEFAULT_STATE
     kind: RequestKind | None = None
     product: str = ""
+    #: The beginning of the request's id.
     prefix: str = ""
-    #: A part of the last error, in any case.
+    #: A part of the last error, in upper or lower case.
     error: str = ""
-    newest: bool = False
+    newest_first: bool = False
     #: From 1.
     page: int = 1
 
     @property
-    def choice(self) -> Choice:
-        """Return what the requests have in common."""
-        return Choice(self.kind, GROUPS[self.group], self.product, self.prefix, self.error)
+    def request_filter(self) -> RequestFilter:
+        """What the requests have in common."""
+        states = states_named(self.state)
+        return RequestFilter(self.kind, states, self.product, self.prefix, self.error)
 
     @property
     def is_filtered(self) -> bool:
-        """Whether it leaves out any of the group."""
+        """Whether it selects by more than the state."""
         return bool(self.kind or self.product or self.prefix or self.error)
 
-    def words(self) -> dict[str, str]:
-        """Return it as parameters of an address, the defaults left out."""
-        found = {
-            "state": self.group if self.group != "parked" else "",
+    @property
+    def by_parking(self) -> bool:
+        """Whether requests are ordered by when they were parked, not by the age of their cycle."""
+        return self.state == State.PARKED.value
+
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of its address, without those that have their default."""
+        parameters = {
+            "state": "" if self.by_parking else self.state,
             "kind": self.kind or "",
             "product": self.product,
             "id": self.prefix,
             "error": self.error,
-            "order": "newest" if self.newest else "",
+            "order": "newest" if self.newest_first else "",
             "page": str(self.page) if self.page > 1 else "",
         }
-        return {name: text for name, text in found.items() if text}
+        return {name: text for name, text in parameters.items() if text}
 
-    def at(self, page: int) -> Query:
-        """Return the same, at another page."""
+    def at_page(self, page: int) -> Query:
+        """Return the same query at another page."""
         return replace(self, page=page)
+
+    def sort_key(self, record: RequestRecord) -> tuple[float, str]:
+        """Return what the list is sorted by."""
+        return (record.changed if self.by_parking else record.first_seen, str(record.ref))
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class RequestPage:
     """One page of the list."""
 
     query: Query
-    entries: list[RequestRecord]
+    records: list[RequestRecord]
     total: int
     #: The ledger's clock.
     now: float
 
     @property
     def pages(self) -> int:
-        """How many there are, 1 at least."""
+        """The number of pages, at least 1."""
         return max(1, -(-self.total // PAGE_SIZE))
 
     @property
     def first(self) -> int:
-        """The number of the first request on it, from 1."""
+        """The number of the first request on the page, from 1."""
         return (self.query.page - 1) * PAGE_SIZE + 1
 
 
-def read_sheet(ledger: Ledger, query: Query) -> Sheet:
-    """Read one page; one beyond the end is the last one.
+def read_page(ledger: Ledger, query: Query) -> RequestPage:
+    """Read one page; for a page beyond the end, the last one.
 
-    Parked ones need not be read to be counted, unless a text is looked for in them.
+    A page of parked requests reads only its own records, unless product or error is searched for.
 
     Raises:
-        LedgerUnavailable: It does not answer.
+        LedgerUnavailable: The ledger does not answer.
     """
-    if query.group == "parked" and not (query.product or query.error):
-        refs = [ref for ref in ledger.parked(query.kind) if ref.id.startswith(query.prefix)]
-        if query.newest:
-            refs.reverse()
-        begin, query = _cut(query, len(refs))
-        # One that was rerun since then is there, and is no longer parked.
-        entries = ledger.get_records(refs[begin : begin + PAGE_SIZE])
-        return Sheet(query, entries, len(refs), ledger.now())
-    found = read_all(ledger, query)
-    begin, query = _cut(query, len(found))
-    return Sheet(query, found[begin : begin + PAGE_SIZE], len(found), ledger.now())
+    if query.by_parking and not (query.product or query.error):
+        keys = [key for key in ledger.parked(query.kind) if key.id.startswith(query.prefix)]
+        if query.newest_first:
+            keys.reverse()
+        begin, query = _slice(query, len(keys))
+        # A request that was rerun meanwhile is shown, though it is no longer parked.
+        records = ledger.get_records(keys[begin : begin + PAGE_SIZE])
+        return RequestPage(query, records, len(keys), ledger.now())
+    limit = query.page * PAGE_SIZE
+    records, total = first_matches(
+        ledger, query.request_filter, key=query.sort_key, limit=limit, largest=query.newest_first
+    )
+    begin, query = _slice(query, total)
+    return RequestPage(query, records[begin : begin + PAGE_SIZE], total, ledger.now())
 
 
 def read_all(ledger: Ledger, query: Query) -> list[RequestRecord]:
-    """Read all that match, in their order: parked ones by when they were, others by their age.
+    """Read all requests of a list, in its order.
 
     Raises:
-        LedgerUnavailable: It does not answer.
+        LedgerUnavailable: The ledger does not answer.
     """
-    by_parking = query.group == "parked"
     return sorted(
-        query.choice.of(ledger),
-        key=lambda item: (item.changed if by_parking else item.first_seen, str(item.ref)),
-        reverse=query.newest,
+        query.request_filter.search(ledger), key=query.sort_key, reverse=query.newest_first
     )
 
 
-def _cut(query: Query, total: int) -> tuple[int, Query]:
-    last = max(1, -(-total // PAGE_SIZE))
-    page = min(query.page, last)
-    return (page - 1) * PAGE_SIZE, query.at(page)
+def _slice(query: Query, total: int) -> tuple[int, Query]:
+    """Return where the page begins, and the query at a page that exists."""
+    page = min(query.page, max(1, -(-total // PAGE_SIZE)))
+    return (page - 1) * PAGE_SIZE, query.at_page(page)

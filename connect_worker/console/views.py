@@ -1,109 +1,184 @@
-"""The pages for looking: the board, the list, and one request."""
+"""The pages for reading: the status, the list, one request; and the pages to sign in and out."""
 
 from __future__ import annotations
 
 import json
+import math
+from typing import Any, Final
 
 from tornado.web import HTTPError
 
-from connect_worker.console.charts import Day, day_of
-from connect_worker.console.pages import Account, Page, utc
-from connect_worker.console.request_list import Query, Sheet, read_sheet
+from connect_worker.console.charts import LastDay, last_day
+from connect_worker.console.pages import Account, Page
+from connect_worker.console.request_list import DEFAULT_STATE, Query, RequestPage, read_page
+from connect_worker.console.security import is_password, local_path
 from connect_worker.domain.states import RequestKind
-from connect_worker.operations.actions import ACTIONS
-from connect_worker.operations.filters import find
-from connect_worker.operations.pauses import NAMES, line_of
-from connect_worker.operations.request_details import decision_of, facts, timeline, without_values
-from connect_worker.operations.status import GROUPS, StatusReport, read_status
+from connect_worker.operations.actions import ACTIONS, PAUSE_NAMES, describe_pause
+from connect_worker.operations.filters import STATE_WORDS, find_by_id
+from connect_worker.operations.formatting import sanitize, utc_time
+from connect_worker.operations.request_details import (
+    facts,
+    stored_outcome,
+    timeline,
+    without_values,
+)
+from connect_worker.operations.status import OPEN_STATES, StatusReport, read_status
 
-#: The hour that goes on included.
-HOURS = 24
+#: How many hours the charts show, the current one included.
+HOURS: Final = 24
+MAX_NAME_CHARACTERS: Final = 40
 
 
-class ShowBoard(Page):
-    """How the work stands, kind by kind, and how the last day was."""
+class StatusPage(Page):
+    """The status of each kind, and charts of the last day."""
 
-    tab = "board"
+    tab = "status"
 
     async def get(self) -> None:
         """Show it."""
         account = self.deployment.accounts[self.account]
-        board, days = await self.read(lambda _: look(account))
-        self.show("board", board=board, days=days, pausable=NAMES, line_of=line_of)
+        report, days = await self.read(lambda _: read_report(account))
+        self.show(
+            "status",
+            report=report,
+            days=days,
+            states=OPEN_STATES,
+            pause_names=PAUSE_NAMES,
+            describe_pause=describe_pause,
+        )
 
 
-def look(account: Account) -> tuple[StatusReport, dict[RequestKind, Day]]:
-    """Read how an account stands, and draw its last day."""
-    board = read_status(
+def read_report(account: Account) -> tuple[StatusReport, dict[RequestKind, LastDay]]:
+    """Read an account's status, and the charts of its last day."""
+    report = read_status(
         account.ledger,
         poll_seconds=account.poll_seconds,
         max_calls_per_second=account.max_calls_per_second,
     )
     hours = account.ledger.completed_by_hour(HOURS)
-    return board, {kind: day_of(kind, hours) for kind in RequestKind}
+    return report, {kind: last_day(kind, hours) for kind in RequestKind}
 
 
-class ShowList(Page):
+class RequestListPage(Page):
     """Requests that have something in common, a page at a time."""
 
-    tab = "list"
+    tab = "requests"
 
     async def get(self) -> None:
-        """Show one page."""
+        """Show one page of the list."""
         query = query_of(self)
-        sheet: Sheet = await self.read(lambda ledger: read_sheet(ledger, query))
-        self.show("list", sheet=sheet, query=sheet.query, groups=GROUPS, kinds=list(RequestKind))
+        page: RequestPage = await self.read(lambda ledger: read_page(ledger, query))
+        self.show(
+            "requests", page=page, query=page.query, states=STATE_WORDS, kinds=list(RequestKind)
+        )
 
 
-class ShowStory(Page):
+class RequestDetailsPage(Page):
     """One request: its facts, its timeline, its decision."""
 
-    tab = "list"
+    tab = "requests"
 
     async def get(self) -> None:
-        """Show it; of a listing, the latest period."""
-        name = self.get_query_argument("id", "")
-        entries, now = await self.read(lambda ledger: (find(ledger, name), ledger.now()))
-        if not entries:
+        """Show it; of a usage listing, the latest period."""
+        request_id = self.get_query_argument("id", "")
+        records, now = await self.read(
+            lambda ledger: (find_by_id(ledger, request_id), ledger.now())
+        )
+        if not records:
             self.set_status(404)
-            self.render(
-                "unknown.html",
-                name=name,
-                keep_days=self.deployment.accounts[self.account].keep_days,
-            )
+            keep_days = self.deployment.accounts[self.account].keep_days
+            self.render("no_request.html", request_id=request_id, keep_days=keep_days)
             return
-        entry = entries[-1]
+        *others, record = records
         decision = None
-        if entry.decision is not None:
-            shown = without_values(decision_of(entry))
-            decision = json.dumps(shown, ensure_ascii=False, indent=2)
+        if record.decision is not None:
+            document = without_values(stored_outcome(record))
+            decision = json.dumps(document, ensure_ascii=False, indent=2)
         self.show(
-            "story",
-            entry=entry,
-            others=entries[:-1],
-            facts=list(facts(entry, now, when=utc)),
-            lines=timeline(entry),
+            "request",
+            record=record,
+            others=others,
+            facts=list(facts(record, now, format_time=utc_time)),
+            entries=timeline(record),
             decision=decision,
-            acts=[act for act in ACTIONS.values() if not act.objection(entry)],
+            actions=[action for action in ACTIONS.values() if not action.why_not(record)],
         )
 
 
 def query_of(page: Page) -> Query:
-    """Read from an address or a form what a person asks to see.
+    """Return the list that an address or a form asks for.
 
     Raises:
         HTTPError: There is no such state or kind.
     """
-    group, kind = page.get_argument("state", "parked") or "parked", page.get_argument("kind", "")
-    if group not in GROUPS or kind not in ("", *RequestKind):
+    state, kind = page.get_argument("state", "") or DEFAULT_STATE, page.get_argument("kind", "")
+    if state not in STATE_WORDS or kind not in ("", *RequestKind):
         raise HTTPError(400, reason="There is no such state or kind")
     number = page.get_argument("page", "1")
     return Query(
-        group=group,
+        state=state,
         kind=RequestKind(kind) if kind else None,
         product=page.get_argument("product", ""),
         prefix=page.get_argument("id", ""),
         error=page.get_argument("error", ""),
-        newest=page.get_argument("order", "") == "newest",
+        newest_first=page.get_argument("order", "") == "newest",
         page=int(number) if number.isascii() and number.isdigit() and int(number[:9]) > 0 else 1,
     )
+
+
+class SignInPage(Page):
+    """Asks for the password."""
+
+    is_public = True
+
+    def get(self) -> None:
+        """Show the form; people who need not sign in go on."""
+        if self.may_read:
+            self.redirect(local_path(self.get_query_argument("next", "/")))
+            return
+        self._show_form()
+
+    def post(self) -> None:
+        """Begin a session if the password is right."""
+        address = self.request.remote_ip or ""
+        who = sanitize(self.get_body_argument("who", ""))[:MAX_NAME_CHARACTERS] or "somebody"
+        if wait := math.ceil(self.state.throttle.wait_seconds(address)):
+            self.set_status(429)
+            self.set_header("Retry-After", str(wait))
+            self.audit("console.sign_in_refused", by=who, why="too many wrong passwords")
+            self._show_form(f"Too many wrong passwords. Try again in {wait} seconds.")
+            return
+        entered = self.get_body_argument("password", "", strip=False)
+        if not is_password(entered, self.deployment.password):
+            self.state.throttle.record_wrong(address)
+            self.set_status(403)
+            self.audit("console.sign_in_refused", by=who, why="wrong password")
+            self._show_form("Wrong password.")
+            return
+        # Always a new session: another person could know the name of an older one.
+        self.state.sessions.end(self.session_name)
+        self.set_signed_cookie(
+            self.state.cookie, self.state.sessions.begin(who), expires_days=None, **self._flags
+        )
+        self.audit("console.signed_in", by=who)
+        self.redirect(local_path(self.get_body_argument("next", "/")), status=303)
+
+    def _show_form(self, problem: str = "") -> None:
+        self.render("sign_in.html", problem=problem, next_page=self.get_argument("next", "/"))
+
+    @property
+    def _flags(self) -> dict[str, Any]:
+        is_secure = self.deployment.console_url.startswith("https:")
+        return {"httponly": True, "samesite": "Strict", "secure": is_secure}
+
+
+class SignOut(Page):
+    """Ends a session."""
+
+    def post(self) -> None:
+        """Forget the session here, and its cookie in the browser."""
+        session = self.session
+        self.state.sessions.end(self.session_name)
+        self.clear_cookie(self.state.cookie)
+        self.audit("console.signed_out", by=session.who if session else "")
+        self.redirect("/login", status=303)

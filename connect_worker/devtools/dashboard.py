@@ -19,6 +19,7 @@ from rich.text import Text
 
 from connect_worker.devtools.processes import Child
 from connect_worker.devtools.verdict import DemoProgress
+from connect_worker.domain.states import State
 from connect_worker.operations.status import KindCounts
 
 
@@ -77,12 +78,12 @@ _OUTCOME_STYLES: Mapping[str, str] = {
     "rejected": "red",
 }
 _COUNTS: Mapping[str, Callable[[KindCounts], int]] = {
-    "Queued": lambda row: row.pending,
-    "Running": lambda row: row.running,
-    "Retry": lambda row: row.retrying,
-    "Snoozed": lambda row: row.waiting,
+    "Queued": lambda row: row[State.QUEUED],
+    "Running": lambda row: row[State.RUNNING],
+    "Retry": lambda row: row[State.RETRY],
+    "Snoozed": lambda row: row[State.SNOOZED],
     "Parked": lambda row: row.parked,
-    "Completed": lambda row: row.settled,
+    "Completed": lambda row: row[State.COMPLETED],
 }
 _COUNT_STYLES = {"Running": "cyan", "Retry": "yellow", "Snoozed": "blue", "Parked": "bold red"}
 
@@ -116,9 +117,9 @@ class Dashboard:
         """The same in one line, for a log."""
         total = self.progress.total
         return (
-            f"{self.seconds:6.1f} s  queued {total.pending}  running {total.running}  "
-            f"retry {total.retrying}  snoozed {total.waiting}  parked {total.parked}  "
-            f"completed {total.settled}  open {self.progress.open_count}  "
+            f"{self.seconds:6.1f} s  queued {total[State.QUEUED]}  running {total[State.RUNNING]}  "
+            f"retry {total[State.RETRY]}  snoozed {total[State.SNOOZED]}  parked {total.parked}  "
+            f"completed {total[State.COMPLETED]}  open {self.progress.open_count}  "
             f"({self.throughput.per_second:.1f} per second)"
         )
 
@@ -143,7 +144,7 @@ class Dashboard:
 
 
 def _progress_bar(dashboard: Dashboard, width: int) -> RenderableType:
-    completed = dashboard.progress.total.settled
+    completed = dashboard.progress.total[State.COMPLETED]
     total = completed + dashboard.progress.open_count
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_row(
@@ -165,7 +166,7 @@ def _table(progress: DemoProgress, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 3 if wide else 0, 0, 0))
     table.add_column("Kind", style="bold", no_wrap=True)
     hidden = set() if wide else {"Completed"}
-    if not progress.total.waiting:
+    if not progress.total[State.SNOOZED]:
         hidden.add("Snoozed")
     names = [name for name in _COUNTS if name not in hidden]
     for name in names:

@@ -40,7 +40,7 @@ from connect_worker.devtools.verdict import (
     judge,
     still_open,
 )
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.operations.status import count_by_kind
@@ -172,7 +172,9 @@ def _watch(
         ended = tuple(worker.name for worker in _require_a_worker(processes))
         if (progress := reader.progress()) is not None:
             idle_readings = idle_readings + 1 if progress.is_idle else 0
-            throughput.record(completed=progress.total.settled, active=progress.total.active)
+            throughput.record(
+                completed=progress.total[State.COMPLETED], active=progress.total.active
+            )
             addresses = {
                 "Flower": stack.flower_url,
                 "Sandbox": f"{stack.sandbox.url}/sandbox/report",
@@ -221,7 +223,7 @@ class ProgressReader:
         open_requests = {RequestKind(kind): count for kind, count in still_open(summary).items()}
         # A listing stays listed after its usage is reported: only the ledger knows the number.
         listings = summary["totals"][RequestKind.USAGE]["count"]
-        open_requests[RequestKind.USAGE] = max(0, listings - rows[RequestKind.USAGE].settled)
+        open_requests[RequestKind.USAGE] = max(0, listings - rows[RequestKind.USAGE].ended)
         return DemoProgress(rows, open_requests)
 
     def verdict(self) -> Verdict:

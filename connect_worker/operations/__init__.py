@@ -1,1 +1,1 @@
-"""What a person sees of a ledger and has done to it, whatever it is shown on."""
+"""What an operator sees and does, independent of where it is shown: commands, console, metrics."""

@@ -1,128 +1,165 @@
-"""What a person can have done to requests that are parked, and what became of each."""
+"""What an operator can do: rerun, repost and discard requests, and pause processors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
-from connect_worker.domain.states import RequestKey, RequestRecord, State
+from connect_worker.domain.states import (
+    ALL,
+    Pause,
+    RequestKey,
+    RequestKind,
+    RequestRecord,
+    State,
+)
 from connect_worker.engine.ports import Ledger, OperatorActions
+from connect_worker.operations.formatting import format_count, format_duration, sanitize
 
-DAY_SECONDS = 86_400
+DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One of the three things that a person can have done."""
+    """A change that an operator makes to single requests."""
 
     name: str
-    #: What it is good for, in a few words.
+    #: What it does, in a few words.
     hint: str
-    #: What it says of those it was done to.
+    #: Follows the number of requests, after the change.
     done: str
-    #: What it means for a request, before it is done.
+    #: What it means for a request, shown before the change.
     meaning: str
-    #: Changes one request, if it still can be; takes the days that an ended record is kept.
+    #: Changes one request if its state allows it; the number is how many days to keep an ended
+    #: record. Returns whether it changed the request.
     change: Callable[[OperatorActions, RequestKey, float], bool]
     states: frozenset[State] = frozenset({State.PARKED})
-    #: Whether there must be a decision in the ledger.
+    #: Whether the ledger must hold a decision of the request.
     needs_decision: bool = False
 
-    def objection(self, entry: RequestRecord) -> str:
-        """Return why it can't be done to this request; "" when it can."""
-        if entry.state not in self.states:
-            return f"it is {entry.state}, not {' or '.join(sorted(self.states))}"
-        if self.needs_decision and entry.decision is None:
+    def why_not(self, record: RequestRecord) -> str:
+        """Return why the action is not possible for this request; "" when it is."""
+        if record.state not in self.states:
+            return f"it is {record.state}, not {' or '.join(sorted(self.states))}"
+        if self.needs_decision and record.decision is None:
             return "no decision is stored: rerun it"
         return ""
 
 
 @dataclass(slots=True)
-class Result:
-    """What became of each."""
+class ActionResult:
+    """What an action did, request by request."""
 
     done: list[str] = field(default_factory=list)
-    #: Request id → why not.
+    #: Request id → why it was not changed.
     refused: dict[str, str] = field(default_factory=dict)
     not_found: list[str] = field(default_factory=list)
 
-    def document(self, act: Action) -> dict[str, Any]:
-        """Return it for programs."""
+    def document(self, action: Action) -> dict[str, Any]:
+        """Return the result as JSON."""
         refused = [{"id": name, "why": why} for name, why in self.refused.items()]
         return {
-            "action": act.name,
+            "action": action.name,
             "done": self.done,
             "refused": refused,
             "not_found": self.not_found,
         }
 
-    def summary(self, act: Action) -> str:
-        """Say in a sentence what was done."""
-        return f"{count(len(self.done))} {act.done}" if self.done else "Nothing was changed."
+    def summary(self, action: Action) -> str:
+        """Return the result in one sentence."""
+        if not self.done:
+            return "Nothing was changed."
+        return f"{format_count(len(self.done))} {action.done}"
 
 
-RERUN = Action(
+RERUN: Final = Action(
     "rerun",
     "run the processor again",
-    "queued: the next sweep sends them to a worker, the processor runs with the same key.",
-    "The processor runs again, in the same cycle and with the same idempotency key. The attempts "
-    "begin anew, a stored decision is dropped, and steps that are done stay done.",
-    lambda ledger, ref, _: ledger.rerun(ref),
+    "queued: the next sweep has a worker run the processor, with the same idempotency key.",
+    "The processor runs again, in the same cycle and with the same idempotency key. Attempts are "
+    "counted from 1, a stored decision is dropped, and completed steps are not repeated.",
+    lambda ledger, key, _: ledger.rerun(key),
     states=frozenset({State.PARKED, State.DISCARDED}),
 )
-#: The same, and not one of `ACTIONS`: only who has changed a processor's steps has a use for it.
-RERUN_ALL_STEPS = replace(
+#: Not one of `ACTIONS`: needed only after a change of the processor's steps.
+RERUN_ALL_STEPS: Final = replace(
     RERUN,
-    meaning="The processor runs again, in the same cycle and with the same idempotency keys. The "
-    "attempts begin anew, a stored decision and the results of the processor's steps are dropped.",
-    change=lambda ledger, ref, _: ledger.rerun(ref, forget_steps=True),
+    meaning="The processor runs again, in the same cycle and with the same idempotency keys. "
+    "Attempts are counted from 1; a stored decision and the results of the processor's steps are "
+    "dropped.",
+    change=lambda ledger, key, _: ledger.rerun(key, forget_steps=True),
 )
-REPOST = Action(
+REPOST: Final = Action(
     "repost",
-    "post its decision",
-    "due: the next sweep sends them to a worker, which posts the stored decision.",
+    "post the stored decision",
+    "decided: the next sweep has a worker post the stored decision.",
     "The stored decision is posted to Connect once more. The processor does not run.",
-    lambda ledger, ref, _: ledger.repost(ref),
+    lambda ledger, key, _: ledger.repost(key),
     needs_decision=True,
 )
-DISCARD = Action(
+DISCARD: Final = Action(
     "discard",
-    "leave it in Connect as it is",
-    "discarded: nothing was posted, in Connect they are as they were.",
-    "Nothing is posted and no processor runs: in Connect it stays as it is, for a person.",
-    lambda ledger, ref, days: ledger.discard(ref, keep_seconds=days * DAY_SECONDS),
+    "end it here, and leave it in Connect as it is",
+    "discarded: nothing was posted, and nothing changed in Connect.",
+    "Nothing is posted and no processor runs. The request stays in Connect as it is.",
+    lambda ledger, key, days: ledger.discard(key, keep_seconds=days * DAY_SECONDS),
 )
-ACTIONS = {act.name: act for act in (RERUN, REPOST, DISCARD)}
+ACTIONS: Final = {action.name: action for action in (RERUN, REPOST, DISCARD)}
 
 
-def partition(act: Action, entries: Iterable[RequestRecord], result: Result) -> list[RequestRecord]:
-    """Return those it can be done to, oldest first; the others are refused in the result."""
-    able = []
-    for entry in sorted(entries, key=lambda item: (item.first_seen, item.ref.id)):
-        if why := act.objection(entry):
-            result.refused[entry.ref.id] = why
+def partition(
+    action: Action, records: Iterable[RequestRecord], result: ActionResult
+) -> list[RequestRecord]:
+    """Return the requests that the action can change, oldest first; refuse the others."""
+    possible = []
+    for record in sorted(records, key=lambda item: (item.first_seen, item.ref.id)):
+        if why := action.why_not(record):
+            result.refused[record.ref.id] = why
         else:
-            able.append(entry)
-    return able
+            possible.append(record)
+    return possible
 
 
 def apply_action(
-    act: Action, ledger: Ledger, ref: RequestKey, result: Result, *, keep_days: float
+    action: Action, ledger: Ledger, key: RequestKey, result: ActionResult, *, keep_days: float
 ) -> bool:
-    """Do it to one request, and note down in the result what became of it; True when it is done.
+    """Change one request and add it to the result; return whether it was changed.
 
     Raises:
-        LedgerUnavailable: The ledger does not answer; whether it was done is not known.
+        LedgerUnavailable: The ledger does not answer; the change may have been made.
     """
-    if act.change(ledger, ref, keep_days):
-        result.done.append(ref.id)
+    if action.change(ledger, key, keep_days):
+        result.done.append(key.id)
         return True
-    entry = ledger.get_record(ref)
-    result.refused[ref.id] = f"it is {entry.state} meanwhile" if entry else "it is gone meanwhile"
+    record = ledger.get_record(key)
+    result.refused[key.id] = f"it is now {record.state}" if record else "it no longer exists"
     return False
 
 
-def count(number: int) -> str:
-    """Return `1 request`, `2 requests`."""
-    return f"{number} request{'' if number == 1 else 's'}"
+# ---- pauses: an operator stops all workers from starting processors
+
+#: What can be paused, in addition to products.
+PAUSE_NAMES: Final = (ALL, *(kind.value for kind in RequestKind))
+#: The beginning of every product id.
+PRODUCT_PREFIX: Final = "PRD-"
+
+
+def is_pause_name(name: str) -> bool:
+    """Whether a pause of this name has an effect: a name with a typo would pause nothing."""
+    return name in PAUSE_NAMES or name.startswith(PRODUCT_PREFIX)
+
+
+def describe_pauses(pauses: Mapping[str, Pause], now: float) -> list[str]:
+    """Return the pauses for people, one line each."""
+    return [describe_pause(name, pause, now) for name, pause in sorted(pauses.items())]
+
+
+def describe_pause(name: str, pause: Pause, now: float) -> str:
+    """Return one pause for people: its name, since when, why, and how many requests wait."""
+    seconds = now - pause.since
+    return (
+        f"{sanitize(name)}, {f'for {format_duration(seconds)}' if seconds >= 1 else 'from now on'}"
+        + (f" ({sanitize(pause.reason)})" if pause.reason else "")
+        + (f", {format_count(pause.held)} waiting" if pause.held else "")
+    )

@@ -1,8 +1,8 @@
-"""What Prometheus is told: one account's ledger and the broker's queues, read at each scrape.
+"""Prometheus metrics of an account's ledger and of the broker's queues, read at each scrape.
 
-Everything is shared by all workers, so one exporter is right whatever their number and their pool.
-What is counted here is counted in the ledger; calls to Connect are told by each worker with the end
-of a job or a poll, so that the last ones of a worker that dies are missing.
+All workers share the ledger, so one exporter is enough for every number of workers and every pool.
+Calls to Connect are counted by each worker, which writes them to the ledger at the end of a job or
+poll: the last calls of a worker that is killed are missing.
 """
 
 from __future__ import annotations
@@ -35,88 +35,22 @@ from connect_worker.domain.states import FINAL_STATES, PollProblem, RequestKind,
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 
-# What is counted beside states and outcomes, as families of metrics.
-
-_LABELS: Final = ("account", "kind", "product")
-
-
-def counted(
-    account: str, measures: MetricCounts
-) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-    """Yield attempts, retries, posts and errors."""
-    yield _counter(
-        account,
-        measures,
-        ATTEMPTS,
-        CounterMetricFamily(
-            "connect_worker_attempts", "Runs of a processor that began.", labels=_LABELS
-        ),
-    )
-    yield _counter(
-        account,
-        measures,
-        RETRIES,
-        CounterMetricFamily(
-            "connect_worker_retries",
-            "Requests that were put back to be tried again, by cause.",
-            labels=(*_LABELS, "cause"),
-        ),
-    )
-    yield _counter(
-        account,
-        measures,
-        ERRORS,
-        CounterMetricFamily(
-            "connect_worker_api_errors",
-            "Calls that Connect refused, by status, or did not answer.",
-            labels=(*_LABELS, "error"),
-        ),
-    )
-    yield _posts(account, measures)
-
-
-def _counter(
-    account: str, measures: MetricCounts, name: str, family: CounterMetricFamily
-) -> CounterMetricFamily:
-    for measure, times in sorted(measures.items(), key=lambda found: str(found[0])):
-        if measure.name == name:
-            what = [measure.what] if measure.what else []
-            family.add_metric([account, measure.kind, measure.product, *what], times)
-    return family
-
-
-def _posts(account: str, measures: MetricCounts) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(
-        "connect_worker_post_seconds",
-        "Of calls that changed something in Connect, waiting for their turn included.",
-        labels=_LABELS,
-    )
-    names = {(measure.kind, measure.product) for measure in measures if measure.name == POSTS}
-    numbers = Counter(measures)
-    for kind, product in sorted(names):
-        bounds = [f"{bound:g}" for bound in BUCKETS]
-        each = [numbers[Metric(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
-        buckets = zip([*map(str, BUCKETS), "+Inf"], accumulate(each), strict=True)
-        seconds = numbers[Metric(POST_MS, kind, "", product)] / 1000
-        family.add_metric([account, kind, product], list(buckets), seconds)
-    return family
-
-
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-Numbers = Mapping[tuple[RequestKind, str], Mapping[State, int]]
-#: How many messages wait in each queue; None when the broker can't be reached.
+StateCounts = Mapping[tuple[RequestKind, str], Mapping[State, int]]
+#: Returns how many messages wait in each queue; None when the broker can't be reached.
 QueueLengths = Callable[[], Mapping[str, int] | None]
 
-_KIND = ("account", "kind")
-_PRODUCT = (*_KIND, "product")
+_ACCOUNT: Final = ("account",)
+_KIND: Final = (*_ACCOUNT, "kind")
+_PRODUCT: Final = (*_KIND, "product")
 
 
 class Exporter(Collector):
-    """Reads one ledger and the broker whenever it is asked.
+    """Reads one ledger and the broker at each scrape.
 
     Args:
-        ledger: Of the account.
-        account: Its name in the ledger, and in the label.
+        ledger: The account's ledger.
+        account: The account's name, for the label.
         queue_lengths: Asks the broker.
     """
 
@@ -126,153 +60,218 @@ class Exporter(Collector):
         self._queue_lengths = queue_lengths
 
     def collect(self) -> Iterator[Family]:
-        """Return the metrics; of a ledger that can't be reached only that it is away."""
+        """Return the metrics; without a ledger only `connect_worker_ledger_up` and the broker's."""
         try:
-            census = self._ledger.counts_by_product()
+            counts = self._ledger.counts_by_product()
             families = [
-                *self._requests(census),
-                *self._ages(census),
+                *self._requests(counts),
+                *self._ages(counts),
                 *self._polls(),
-                *self._pause(),
-                *counted(self._account, self._ledger.metrics()),
+                *self._breaker(),
+                *counter_families(self._account, self._ledger.metrics()),
             ]
         except LedgerUnavailable:
             families = []
-        yield _one("connect_worker_ledger_up", "Whether Redis answered.", bool(families))
+        yield _gauge("connect_worker_ledger_up", "1 if Redis answered, else 0.", bool(families))
         yield from families
         yield from self._queues()
 
     def describe(self) -> list[Family]:
-        """Return nothing: to register the exporter, no Redis need be there."""
+        """Return nothing, so that registering the exporter does not read Redis."""
         return []
 
-    def _requests(self, census: Numbers) -> Iterator[Family]:
-        now_in = GaugeMetricFamily(
-            "connect_worker_requests", "Requests in a state now.", labels=(*_PRODUCT, "state")
+    def _requests(self, counts: StateCounts) -> Iterator[Family]:
+        requests = GaugeMetricFamily(
+            "connect_worker_requests",
+            "Requests that are in a state now.",
+            labels=(*_PRODUCT, "state"),
         )
-        ended = CounterMetricFamily(
-            "connect_worker_cycles", "Stays in pending that ended.", labels=(*_PRODUCT, "state")
+        cycles = CounterMetricFamily(
+            "connect_worker_cycles", "Cycles that ended.", labels=(*_PRODUCT, "state")
         )
-        for kind, product in _of_each_kind(census):
-            states = census.get((kind, product), {})
+        for kind, product in _of_each_kind(counts):
+            states = counts.get((kind, product), {})
             for state in State:
-                family = ended if state in FINAL_STATES else now_in
-                # A record that somebody deleted by hand may leave less than nothing.
+                family = cycles if state in FINAL_STATES else requests
+                # Negative only after a person deleted a record in Redis.
                 number = max(0, states.get(state, 0))
                 family.add_metric((self._account, kind, product, state), number)
         outcomes = CounterMetricFamily(
             "connect_worker_outcomes",
-            "Outcomes, in Connect's words.",
+            "Cycles that ended, by outcome.",
             labels=(*_PRODUCT, "outcome"),
         )
         for (kind, product), numbers in self._ledger.outcomes_by_product().items():
             for outcome, number in numbers.items():
                 outcomes.add_metric((self._account, kind, product, outcome), number)
-        yield from (now_in, ended, outcomes)
+        yield from (requests, cycles, outcomes)
 
-    def _ages(self, census: Numbers) -> Iterator[Family]:
+    def _ages(self, counts: StateCounts) -> Iterator[Family]:
         now, oldest = self._ledger.now(), self._ledger.oldest_by_product()
         age = GaugeMetricFamily(
             "connect_worker_oldest_pending_seconds",
-            "Since the oldest request that is neither ended nor parked was first seen; 0: none is.",
+            "Age of the oldest cycle that has not ended and is not parked; 0 without one.",
             labels=_PRODUCT,
         )
-        for kind, product in _of_each_kind(census.keys() | oldest.keys()):
+        for kind, product in _of_each_kind(counts.keys() | oldest.keys()):
             began = oldest.get((kind, product), now)
             age.add_metric((self._account, kind, product), max(0.0, now - began))
         yield age
 
     def _polls(self) -> Iterator[Family]:
         now = self._ledger.now()
-        since = GaugeMetricFamily(
-            "connect_worker_poll_age_seconds", "Since the last poll ended.", labels=_KIND
+        age = GaugeMetricFamily(
+            "connect_worker_poll_age_seconds", "Seconds since the last poll ended.", labels=_KIND
         )
-        took = GaugeMetricFamily(
-            "connect_worker_poll_duration_seconds", "Of the last poll.", labels=_KIND
+        duration = GaugeMetricFamily(
+            "connect_worker_poll_duration_seconds", "Duration of the last poll.", labels=_KIND
         )
         complete = GaugeMetricFamily(
             "connect_worker_poll_complete",
-            "Whether the last poll has read all that waits.",
+            "1 if the last poll read all pending requests, else 0.",
             labels=_KIND,
         )
         for kind, poll in self._ledger.polls().items():
             if poll.problem is not PollProblem.NO_PROCESSOR:
-                since.add_metric((self._account, kind), max(0.0, now - poll.at))
-                took.add_metric((self._account, kind), poll.seconds)
+                age.add_metric((self._account, kind), max(0.0, now - poll.at))
+                duration.add_metric((self._account, kind), poll.seconds)
                 complete.add_metric((self._account, kind), float(not poll.problem))
-        yield from (since, took, complete)
+        yield from (age, duration, complete)
 
-    def _pause(self) -> Iterator[Family]:
-        gate, now = self._ledger.breaker(), self._ledger.now()
-        pause = GaugeMetricFamily(
-            "connect_worker_pause_seconds",
-            "Until the account may be called again; 0: it may.",
-            labels=("account",),
+    def _breaker(self) -> Iterator[Family]:
+        breaker, now = self._ledger.breaker(), self._ledger.now()
+        open_seconds = GaugeMetricFamily(
+            "connect_worker_breaker_open_seconds",
+            "Seconds until the circuit breaker lets calls through again; "
+            "0 when it is closed or half-open.",
+            labels=_ACCOUNT,
         )
-        pause.add_metric((self._account,), max(0.0, gate.open_until - now))
+        open_seconds.add_metric((self._account,), max(0.0, breaker.open_until - now))
         failures = GaugeMetricFamily(
-            "connect_worker_failures_in_a_row",
-            "Calls that failed since one succeeded; above 0 the breaker is open.",
-            labels=("account",),
+            "connect_worker_breaker_failures",
+            "Failures that the circuit breaker has counted since a call last succeeded; "
+            "after some of them it opens.",
+            labels=_ACCOUNT,
         )
-        failures.add_metric((self._account,), gate.failures)
-        yield from (pause, failures)
+        failures.add_metric((self._account,), breaker.failures)
+        yield from (open_seconds, failures)
 
     def _queues(self) -> Iterator[Family]:
         lengths = self._queue_lengths()
-        yield _one("connect_worker_broker_up", "Whether the broker answered.", lengths is not None)
+        yield _gauge(
+            "connect_worker_broker_up", "1 if the broker answered, else 0.", lengths is not None
+        )
         if lengths is not None:
-            waiting = GaugeMetricFamily(
+            messages = GaugeMetricFamily(
                 "connect_worker_queue_messages",
                 "Messages that no worker has taken, of all accounts.",
                 labels=("queue",),
             )
             for queue, number in lengths.items():
-                waiting.add_metric((queue,), number)
-            yield waiting
+                messages.add_metric((queue,), number)
+            yield messages
 
 
-def _of_each_kind(found: Iterable[tuple[RequestKind, str]]) -> Iterator[tuple[RequestKind, str]]:
-    """Yield what there is, and of a kind without anything that there is nothing."""
-    names = set(found)
-    for kind in RequestKind:
-        yield from sorted(name for name in names if name[0] is kind) or [(kind, "")]
-
-
-def _one(name: str, documentation: str, value: float) -> Family:
-    return GaugeMetricFamily(name, documentation, value=float(value))
-
-
-# What Prometheus is told of several accounts: each metric once, with the samples of all.
-
-
-class Exporters(Collector):
-    """Puts together what one collector an account tells.
+class CombinedExporter(Collector):
+    """Combines the exporters of several accounts: each metric once, with the samples of all.
 
     Args:
-        collectors: Of what they say of the deployment as a whole, the first one's word counts.
+        collectors: Of a sample that several of them have, the first one's value counts.
     """
 
     def __init__(self, collectors: Sequence[Collector]) -> None:
         self._collectors = collectors
 
     def collect(self) -> Iterator[MetricFamily]:
-        """Return the metrics; one of a name, or Prometheus would refuse all of them."""
-        found: dict[str, MetricFamily] = {}
+        """Return the metrics; Prometheus refuses a scrape in which a name comes twice."""
+        families: dict[str, MetricFamily] = {}
         for collector in self._collectors:
             for family in collector.collect():
-                known = found.setdefault(family.name, family)
+                known = families.setdefault(family.name, family)
                 if known is not family:
-                    told = {
-                        (sample.name, *sorted(sample.labels.items())) for sample in known.samples
-                    }
-                    known.samples += [
-                        sample
-                        for sample in family.samples
-                        if (sample.name, *sorted(sample.labels.items())) not in told
-                    ]
-        yield from found.values()
+                    _add_samples(known, family)
+        yield from families.values()
 
     def describe(self) -> list[MetricFamily]:
-        """Return nothing: to register it, no Redis need be there."""
+        """Return nothing, so that registering the exporter does not read Redis."""
         return []
+
+
+def _add_samples(known: MetricFamily, family: MetricFamily) -> None:
+    def names(metric: MetricFamily) -> list[tuple[object, ...]]:
+        return [(item.name, *sorted(item.labels.items())) for item in metric.samples]
+
+    present = set(names(known))
+    known.samples += [
+        sample
+        for sample, name in zip(family.samples, names(family), strict=True)
+        if name not in present
+    ]
+
+
+# ---- the counters that workers keep in addition to states and outcomes
+
+
+def counter_families(
+    account: str, counts: MetricCounts
+) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+    """Yield attempts, retries, errors and posts."""
+    for name, family in (
+        (
+            ATTEMPTS,
+            CounterMetricFamily(
+                "connect_worker_attempts", "Runs of a processor that began.", labels=_PRODUCT
+            ),
+        ),
+        (
+            RETRIES,
+            CounterMetricFamily(
+                "connect_worker_retries",
+                "Requests that were rescheduled for another try, by cause.",
+                labels=(*_PRODUCT, "cause"),
+            ),
+        ),
+        (
+            ERRORS,
+            CounterMetricFamily(
+                "connect_worker_api_errors",
+                "Calls that Connect refused, by status, or did not answer.",
+                labels=(*_PRODUCT, "error"),
+            ),
+        ),
+    ):
+        for metric, number in sorted(counts.items(), key=lambda item: str(item[0])):
+            if metric.name == name:
+                label = [metric.what] if metric.what else []
+                family.add_metric([account, metric.kind, metric.product, *label], number)
+        yield family
+    yield _posts(account, counts)
+
+
+def _posts(account: str, counts: MetricCounts) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(
+        "connect_worker_post_seconds",
+        "Duration of calls that changed something in Connect, the wait for the rate limiter "
+        "included.",
+        labels=_PRODUCT,
+    )
+    names = {(metric.kind, metric.product) for metric in counts if metric.name == POSTS}
+    numbers = Counter(counts)
+    for kind, product in sorted(names):
+        bounds = [f"{bound:g}" for bound in BUCKETS]
+        each = [numbers[Metric(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
+        buckets = zip([*map(str, BUCKETS), "+Inf"], accumulate(each), strict=True)
+        seconds = numbers[Metric(POST_MS, kind, "", product)] / 1000
+        family.add_metric([account, kind, product], list(buckets), seconds)
+    return family
+
+
+def _of_each_kind(names: Iterable[tuple[RequestKind, str]]) -> Iterator[tuple[RequestKind, str]]:
+    """Yield each kind with its products; a kind without a request with the product ""."""
+    known = set(names)
+    for kind in RequestKind:
+        yield from sorted(name for name in known if name[0] is kind) or [(kind, "")]
+
+
+def _gauge(name: str, documentation: str, value: float) -> Family:
+    return GaugeMetricFamily(name, documentation, value=float(value))

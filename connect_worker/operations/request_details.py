@@ -1,202 +1,225 @@
-"""What the commands tell, as JSON; values of parameters are never part of it."""
+"""One request as `list` and `show` present it, to people and as JSON.
+
+Values of parameters are never part of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from connect_worker.domain.states import JSON, Pause, PollReport, RequestRecord, State
 from connect_worker.domain.steps import shown_name
-from connect_worker.operations.formatting import clean, moment, span, stamp
+from connect_worker.operations.formatting import (
+    format_duration,
+    iso_timestamp,
+    local_time,
+    sanitize,
+)
 
-# What happened to a request in its cycle, moment by moment.
+# ---- the timeline of a cycle
 
-#: A shorter time between two moments is not told.
-WORTH_TELLING_SECONDS = 0.05
+#: The timeline leaves out shorter waits.
+MIN_WAIT_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a timeline: a change of state, or a step of the processor's that was done."""
+class TimelineEntry:
+    """A change of state, or a completed step of the processor."""
 
     at: float
-    #: The state from then on; of a step, the one in which it was done.
+    #: The new state; for a step, the state in which it was completed.
     state: State
-    #: The worker that claimed it then; "" when nobody did.
+    #: The worker that claimed the request; "" when no worker did.
     worker: str = ""
     #: The name of the step; "" for a change of state.
     step: str = ""
-    #: Seconds since the line before; None when that is not worth telling.
+    #: Seconds since the entry before; None for a short wait.
     waited: float | None = None
 
 
-def timeline(entry: RequestRecord) -> list[Line]:
-    """Return the changes of a cycle's state, with the processor's steps between them."""
-    found = [
-        (item.at, 2 * index, Line(item.at, item.state, item.worker))
-        for index, item in enumerate(entry.history)
+def timeline(record: RequestRecord) -> list[TimelineEntry]:
+    """Return the cycle's changes of state, with the processor's steps between them."""
+    entries = [
+        (change.at, 2 * index, TimelineEntry(change.at, change.state, change.worker))
+        for index, change in enumerate(record.history)
     ]
-    for name, at in entry.step_times.items():
-        # Of moments in one millisecond the clock tells no order, and a step runs in `running`.
+    for name, at in record.step_times.items():
+        # Two events may have the same millisecond; a step always belongs to a `running` state.
         during = [
             2 * index + 1
-            for index, item in enumerate(entry.history)
-            if item.state is State.RUNNING and item.at <= at
+            for index, change in enumerate(record.history)
+            if change.state is State.RUNNING and change.at <= at
         ]
-        # The first changes of a long cycle are forgotten; its steps are not.
-        line = Line(at, State.RUNNING, step=shown_name(name))
-        found.append((at, during[-1] if during else -1, line))
-    return _with_waits([line for _, _, line in sorted(found, key=lambda item: item[:2])])
+        # A long cycle keeps only its last changes of state, but all of its steps.
+        entry = TimelineEntry(at, State.RUNNING, step=shown_name(name))
+        entries.append((at, during[-1] if during else -1, entry))
+    return _with_waits([entry for _, _, entry in sorted(entries, key=lambda item: item[:2])])
 
 
-def steps_of(entry: RequestRecord) -> list[str]:
-    """Return the names of the steps that are done: the processor's in their order, then others."""
-    names = sorted(entry.steps, key=lambda name: (entry.step_times.get(name, inf), name))
+def step_names(record: RequestRecord) -> list[str]:
+    """Return the names of the completed steps: the processor's in their order, then the others."""
+    names = sorted(record.steps, key=lambda name: (record.step_times.get(name, inf), name))
     return [shown_name(name) for name in names]
 
 
-def _with_waits(lines: list[Line]) -> list[Line]:
-    told: list[Line] = []
-    for line in lines:
-        waited = line.at - told[-1].at if told else 0.0
-        worth = waited if waited >= WORTH_TELLING_SECONDS else None
-        told.append(Line(line.at, line.state, line.worker, line.step, worth))
-    return told
+def _with_waits(entries: list[TimelineEntry]) -> list[TimelineEntry]:
+    waited = [None, *(later.at - earlier.at for earlier, later in pairwise(entries))]
+    return [
+        replace(entry, waited=seconds if seconds and seconds >= MIN_WAIT_SECONDS else None)
+        for entry, seconds in zip(entries, waited, strict=False)
+    ]
 
 
-HIDDEN = "***"
-#: Fields that may hold what a customer or the vendor's system must keep to themselves.
-_SECRET = {"value", "structured_value", "tile"}
+# ---- JSON
+
+HIDDEN: Final = "***"
+#: Fields that may hold secrets of a customer or of the vendor's system.
+_SECRET_FIELDS: Final = {"value", "structured_value", "tile"}
 
 
-def row_of(entry: RequestRecord) -> dict[str, Any]:
-    """Return a request as `list` tells it."""
+def summary_document(record: RequestRecord) -> dict[str, Any]:
+    """Return a request as `list --json` shows it."""
     return {
-        "id": entry.ref.id,
-        "kind": entry.ref.kind.value,
-        "state": entry.state.value,
-        "product": entry.product,
-        "cycle": entry.cycle,
-        "attempt": entry.attempt,
-        "outcome": entry.outcome,
-        "error": clean(entry.error),
-        "first_seen": stamp(entry.first_seen),
-        "changed": stamp(entry.changed),
-        "due": stamp(entry.due) if entry.due and not entry.state.is_leased else None,
+        "id": record.ref.id,
+        "kind": record.ref.kind.value,
+        "state": record.state.value,
+        "product": record.product,
+        "cycle": record.cycle,
+        "attempt": record.attempt,
+        "outcome": record.outcome,
+        "error": sanitize(record.error),
+        "first_seen": iso_timestamp(record.first_seen),
+        "changed": iso_timestamp(record.changed),
+        "due": iso_timestamp(record.due) if record.due and not record.state.is_leased else None,
     }
 
 
-def story_of(entry: RequestRecord) -> dict[str, Any]:
-    """Return all that the ledger has of a request, but for the results of its steps."""
+def details_document(record: RequestRecord) -> dict[str, Any]:
+    """Return a request as `show --json` shows it: everything but the results of its steps."""
     return {
-        **row_of(entry),
-        "earlier_cycles": list(entry.earlier),
-        "worker": worker_of(entry),
-        "held_by": clean(entry.paused_by) or None,
-        "lease_until": stamp(entry.due) if entry.state.is_leased else None,
-        "decision": without_values(decision_of(entry)),
-        "steps": [clean(name) for name in steps_of(entry)],
+        **summary_document(record),
+        "earlier_cycles": list(record.earlier),
+        "worker": last_worker(record),
+        "paused_by": sanitize(record.paused_by) or None,
+        "lease_until": iso_timestamp(record.due) if record.state.is_leased else None,
+        "decision": without_values(stored_outcome(record)),
+        "steps": [sanitize(name) for name in step_names(record)],
         "timeline": [
             {
-                "at": stamp(item.at),
-                "state": item.state.value,
-                "worker": clean(item.worker),
-                "step": clean(item.step),
+                "at": iso_timestamp(entry.at),
+                "state": entry.state.value,
+                "worker": sanitize(entry.worker),
+                "step": sanitize(entry.step),
             }
-            for item in timeline(entry)
+            for entry in timeline(record)
         ],
     }
 
 
-def document_of_poll(poll: PollReport) -> dict[str, Any]:
-    """Return what a poll has found."""
+def poll_document(poll: PollReport) -> dict[str, Any]:
+    """Return the result of a poll."""
     return {
-        "at": stamp(poll.at),
+        "at": iso_timestamp(poll.at),
         "seconds": poll.seconds,
         "seen": poll.seen,
         "new": poll.new,
         "problem": poll.problem.value,
-        "detail": clean(poll.detail),
+        "detail": sanitize(poll.detail),
     }
 
 
-def documents_of_pauses(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
-    """Return what a person holds back, by name."""
+def pause_documents(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
+    """Return the operators' pauses, by name."""
     return {
-        name: {"since": stamp(item.since), "reason": clean(item.reason), "held": item.held}
-        for name, item in sorted(pauses.items())
+        name: {
+            "since": iso_timestamp(pause.since),
+            "reason": sanitize(pause.reason),
+            "requests": pause.held,
+        }
+        for name, pause in sorted(pauses.items())
     }
 
 
-def decision_of(entry: RequestRecord) -> JSON:
-    """Return the outcome that is stored, without what the engine keeps beside it."""
-    stored = entry.decision
+def stored_outcome(record: RequestRecord) -> JSON:
+    """Return the stored outcome, without the fields that only the engine needs."""
+    stored = record.decision
     return stored.get("decision", stored) if isinstance(stored, dict) else stored
 
 
-def worker_of(entry: RequestRecord) -> str:
-    """Return the worker that claimed it last; "" when none did, as far as is remembered."""
-    return next((clean(item.worker) for item in reversed(entry.history) if item.worker), "")
+def last_worker(record: RequestRecord) -> str:
+    """Return the worker that claimed the request last; "" when the history names none."""
+    return next((sanitize(item.worker) for item in reversed(record.history) if item.worker), "")
 
 
 def without_values(document: JSON) -> JSON:
-    """Return a document whose parameter values and tiles are masked."""
+    """Return a document with masked parameter values and tiles."""
     if isinstance(document, list):
         return [without_values(item) for item in document]
     if isinstance(document, dict):
         return {
-            name: HIDDEN if name in _SECRET and value else without_values(value)
+            name: HIDDEN if name in _SECRET_FIELDS and value else without_values(value)
             for name, value in document.items()
         }
-    return clean(document) if isinstance(document, str) else document
+    return sanitize(document) if isinstance(document, str) else document
 
 
-# The facts of one request, for people.
+# ---- for people
+
+
+def reason(record: RequestRecord) -> str:
+    """Return why the request is in its state: the pause, the outcome, or the last error."""
+    paused = f"paused by an operator ({record.paused_by})" if record.paused_by else ""
+    return sanitize(paused or record.outcome or record.error)
 
 
 def facts(
-    entry: RequestRecord, now: float, *, when: Callable[[float], str] = moment
+    record: RequestRecord, now: float, *, format_time: Callable[[float], str] = local_time
 ) -> Iterator[tuple[str, str]]:
-    """Give what is known of a request, a name and a text each; `when` writes a moment."""
-    yield "Kind", entry.ref.kind.value
-    yield "Product", clean(entry.product) or "none named"
-    yield "Cycle", _cycle(entry)
-    yield "Attempts", str(entry.attempt)
-    if worker := worker_of(entry):
-        yield "Worker", f"{worker}{'' if entry.state.is_leased else ', the last one'}"
-    yield "First seen", f"{when(entry.first_seen)}, {span(now - entry.first_seen)} ago"
-    yield "Changed", f"{when(entry.changed)}, {span(now - entry.changed)} ago"
-    if entry.paused_by:
-        name = clean(entry.paused_by)
-        yield "Paused", f"by a person: connect-worker resume {name} lets it go on"
-    elif due := _due(entry, now):
+    """Yield what is known of a request, as pairs of a name and a text."""
+
+    def time_and_age(at: float) -> str:
+        return f"{format_time(at)}, {format_duration(now - at)} ago"
+
+    yield "Kind", record.ref.kind.value
+    yield "Product", sanitize(record.product) or "not named"
+    yield "Cycle", _cycle(record)
+    yield "Attempts", str(record.attempt)
+    if worker := last_worker(record):
+        yield "Worker", worker if record.state.is_leased else f"{worker} (the last one)"
+    yield "First seen", time_and_age(record.first_seen)
+    yield "Changed", time_and_age(record.changed)
+    if record.paused_by:
+        name = sanitize(record.paused_by)
+        yield "Paused", f"by an operator, until `connect-worker resume {name}`"
+    elif due := _due(record, now):
         yield due
-    if entry.steps:
-        yield "Steps done", clean(", ".join(steps_of(entry)))
-    if entry.outcome:
-        yield "Outcome", clean(entry.outcome)
-    if entry.error:
-        is_waiting = entry.state is State.SNOOZED
-        yield "Waits for" if is_waiting else "Last error", clean(entry.error)
-    if entry.snoozed_since and not entry.state.is_final:
-        since = entry.snoozed_since
-        yield "Not yet", f"since {when(since)}, {span(now - since)} ago"
-    if entry.decrypt_error:
-        yield "Not shown", clean(entry.decrypt_error)
+    if record.steps:
+        yield "Steps done", sanitize(", ".join(step_names(record)))
+    if record.outcome:
+        yield "Outcome", sanitize(record.outcome)
+    if record.error:
+        is_snoozed = record.state is State.SNOOZED
+        yield "Waits for" if is_snoozed else "Last error", sanitize(record.error)
+    if record.snoozed_since and not record.state.is_final:
+        yield "Snoozed", f"since {time_and_age(record.snoozed_since)}"
+    if record.decrypt_error:
+        yield "Not shown", sanitize(record.decrypt_error)
 
 
-def _cycle(entry: RequestRecord) -> str:
-    earlier = f", after {', '.join(entry.earlier)}" if entry.earlier else ""
-    return clean(entry.cycle + earlier)
+def _cycle(record: RequestRecord) -> str:
+    earlier = f", after {', '.join(record.earlier)}" if record.earlier else ""
+    return sanitize(record.cycle + earlier)
 
 
-def _due(entry: RequestRecord, now: float) -> tuple[str, str] | None:
-    left = entry.due - now
-    if entry.state.is_leased:
-        over = "over: the next sweep gives the request to another worker"
-        return "Lease", f"for {span(left)} more" if left > 0 else over
-    if entry.state in (State.RETRY, State.SNOOZED, State.DECIDED):
-        return "Next look", f"in {span(left)}" if left > 0 else "now: a worker takes it next"
+def _due(record: RequestRecord, now: float) -> tuple[str, str] | None:
+    left = record.due - now
+    if record.state.is_leased:
+        ended = "ended: the next sweep gives the request to another worker"
+        return "Lease", f"ends in {format_duration(left)}" if left > 0 else ended
+    if record.state in (State.RETRY, State.SNOOZED, State.DECIDED):
+        return "Due", f"in {format_duration(left)}" if left > 0 else "now: a worker takes it next"
     return None

@@ -1,10 +1,11 @@
-"""How the work stands, kind by kind: read from the ledger, and drawn."""
+"""The status of an account: counts, polls, circuit breaker, and what needs attention."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from enum import StrEnum
 from typing import Any, Final
 
 from connect_worker.domain.states import (
@@ -17,51 +18,51 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Counters, Ledger
-from connect_worker.operations.formatting import clean, span, stamp
-from connect_worker.operations.request_details import document_of_poll, documents_of_pauses
-
-# The requests of each kind, by what is happening to them.
-
-#: The board's words → the states that they count; all of them wait or run.
-GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
-    {
-        "parked": frozenset({State.PARKED}),
-        "pending": frozenset({State.QUEUED}),
-        "running": frozenset({State.RUNNING, State.POSTING}),
-        "retrying": frozenset({State.RETRY, State.DECIDED}),
-        "waiting": frozenset({State.SNOOZED}),
-    }
+from connect_worker.operations.filters import ACTIVE_STATES
+from connect_worker.operations.formatting import (
+    format_count,
+    format_duration,
+    iso_timestamp,
+    local_time,
+    sanitize,
 )
+from connect_worker.operations.request_details import pause_documents, poll_document
+
+#: The states of a cycle that has not ended, in the order in which they are shown.
+OPEN_STATES: Final = tuple(state for state in State if state not in FINAL_STATES)
 
 
 @dataclass(frozen=True, slots=True)
 class KindCounts:
-    """The requests of one kind, by what is happening to them."""
+    """The requests of one kind, by state."""
 
-    pending: int = 0
-    running: int = 0
-    #: Waits for another attempt, or to post its decision once more.
-    retrying: int = 0
-    #: The processor said "not now".
-    waiting: int = 0
-    parked: int = 0
-    settled: int = 0
-    #: `settled` by outcome: approved, failed, …
+    #: Requests that are in the state now; for a final state, cycles since the ledger began.
+    states: Mapping[State, int] = field(default_factory=dict)
+    #: Cycles that ended, by outcome: approved, failed, …
     outcomes: Mapping[str, int] = field(default_factory=dict)
+
+    def __getitem__(self, state: State) -> int:
+        return self.states.get(state, 0)
 
     @property
     def active(self) -> int:
-        """How many somebody will still work on."""
-        return self.pending + self.running + self.retrying + self.waiting
+        """How many requests the workers go on with: not ended and not parked."""
+        return sum(self[state] for state in ACTIVE_STATES)
+
+    @property
+    def parked(self) -> int:
+        """How many requests wait for an operator."""
+        return self[State.PARKED]
+
+    @property
+    def ended(self) -> int:
+        """How many cycles ended: completed, superseded or discarded."""
+        return sum(self[state] for state in FINAL_STATES)
 
     def __add__(self, other: KindCounts) -> KindCounts:
         return KindCounts(
-            self.pending + other.pending,
-            self.running + other.running,
-            self.retrying + other.retrying,
-            self.waiting + other.waiting,
-            self.parked + other.parked,
-            self.settled + other.settled,
+            Counter(self.states) + Counter(other.states),
+            Counter(self.outcomes) + Counter(other.outcomes),
         )
 
 
@@ -72,20 +73,33 @@ def count_by_kind(ledger: Counters) -> dict[RequestKind, KindCounts]:
         LedgerUnavailable: The ledger does not answer.
     """
     outcomes = ledger.outcomes()
-    return {kind: _row(states, outcomes[kind]) for kind, states in ledger.counts().items()}
+    return {
+        kind: KindCounts({state: n for state, n in states.items() if n}, outcomes[kind])
+        for kind, states in ledger.counts().items()
+    }
 
 
-def _row(states: Mapping[State, int], outcomes: Mapping[str, int]) -> KindCounts:
-    return KindCounts(
-        **{word: sum(states[state] for state in group) for word, group in GROUPS.items()},
-        settled=sum(states[state] for state in FINAL_STATES),
-        outcomes=outcomes,
-    )
+class BreakerPosition(StrEnum):
+    """The three positions of a circuit breaker."""
+
+    #: Workers call Connect.
+    CLOSED = "closed"
+    #: No worker calls Connect.
+    OPEN = "open"
+    #: Calls failed lately, and a call may find out whether Connect works again.
+    HALF_OPEN = "half-open"
 
 
-#: A poll is late after so many intervals, and not before this many seconds.
-LATE_INTERVALS = 3
-LATE_SECONDS = 30.0
+def breaker_position(breaker: BreakerState, now: float) -> BreakerPosition:
+    """Return the position of an account's circuit breaker at a time of the ledger's clock."""
+    if breaker.open_until > now:
+        return BreakerPosition.OPEN
+    return BreakerPosition.HALF_OPEN if breaker.failures else BreakerPosition.CLOSED
+
+
+#: A poll is late after this many intervals, and after this many seconds at the earliest.
+LATE_INTERVALS: Final = 3
+LATE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,133 +107,145 @@ class Workers:
     """The workers that answered just now."""
 
     names: tuple[str, ...] = ()
-    #: Why they can't be asked; "" when they were.
+    #: Why they could not be asked; "" when they were asked.
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing that needs a person."""
+    """Something that needs an operator."""
 
-    said: str
-    #: What to do, or why it is so.
+    text: str
+    #: What to do, or the cause.
     remedy: str = ""
-    #: The kind whose parked requests it is about.
+    #: The kind, when the issue is its parked requests.
     parked: RequestKind | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.remedy}" if self.remedy else self.text
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """All kinds at one moment."""
+    """All kinds of an account at one moment."""
 
     #: The ledger's clock.
     at: float
-    rows: Mapping[RequestKind, KindCounts]
-    #: Cycles that ended since midnight, UTC, by outcome.
+    counts: Mapping[RequestKind, KindCounts]
+    #: Cycles that ended since midnight UTC, by outcome.
     today: Mapping[RequestKind, Mapping[str, int]]
+    #: When the longest waiting cycle began; None when no request waits.
     oldest: Mapping[RequestKind, float | None]
     polls: Mapping[RequestKind, PollReport]
-    gate: BreakerState
-    #: What a person holds back, by name.
+    breaker: BreakerState
+    #: What operators paused, by name.
     pauses: Mapping[str, Pause]
     #: Seconds between two polls of a kind.
     poll_seconds: Mapping[RequestKind, float]
     max_calls_per_second: float | None = None
-    #: None when they were not asked for.
+    #: None when the workers were not asked.
     workers: Workers | None = None
 
     @property
-    def is_paused(self) -> bool:
-        """Whether no worker calls Connect."""
-        return self.gate.open_until > self.at
+    def breaker_position(self) -> BreakerPosition:
+        """The position of the circuit breaker."""
+        return breaker_position(self.breaker, self.at)
 
-    def is_covered(self, kind: RequestKind) -> bool:
-        """Whether the workers have a processor for the kind, as far as is known."""
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whether no worker calls Connect."""
+        return self.breaker_position is BreakerPosition.OPEN
+
+    def has_processor(self, kind: RequestKind) -> bool:
+        """Whether the workers have a processor for the kind; true before the first poll."""
         poll = self.polls.get(kind)
         return poll is None or poll.problem is not PollProblem.NO_PROCESSOR
 
     def is_late(self, kind: RequestKind) -> bool:
-        """Whether no poll of the kind has ended for longer than the schedule explains."""
+        """Whether the last poll of the kind is older than its schedule allows."""
         poll = self.polls.get(kind)
-        patience = max(LATE_SECONDS, LATE_INTERVALS * self.poll_seconds.get(kind, 0.0))
-        return poll is None or self.at - poll.at > patience
+        limit = max(LATE_SECONDS, LATE_INTERVALS * self.poll_seconds.get(kind, 0.0))
+        return poll is None or self.at - poll.at > limit
 
     def problems(self) -> list[str]:
-        """Return what needs a person, a sentence each with what to do."""
-        return [
-            f"{trouble.said}: {trouble.remedy}" if trouble.remedy else trouble.said
-            for trouble in self.troubles()
-        ]
+        """Return what needs an operator, one sentence each with what to do."""
+        return [str(issue) for issue in self.issues()]
 
-    def troubles(self) -> Iterator[Issue]:
-        """Give the same in its parts."""
-        if self.gate.failures and self.is_paused:
-            yield Issue(self.account_line(), "connect-worker doctor says what is wrong")
+    def issues(self) -> Iterator[Issue]:
+        """Yield what needs an operator."""
+        if self.breaker.failures and self.is_breaker_open:
+            left = format_duration(self.breaker.open_until - self.at)
+            text = f"The circuit breaker is open for {left} {self._cause()}"
+            yield Issue(text, "run connect-worker doctor")
         if self.workers and self.workers.problem:
             yield Issue(self.workers.problem)
         elif self.workers and not self.workers.names:
-            yield Issue("No worker answers", "start one, or look at its log")
-        for kind, row in self.rows.items():
-            yield from self._troubles_of(kind, row)
+            yield Issue("No worker answers", "start a worker, or read its log")
+        for kind, counts in self.counts.items():
+            yield from self._issues_of(kind, counts)
 
-    def _troubles_of(self, kind: RequestKind, row: KindCounts) -> Iterator[Issue]:
-        if row.parked:
-            what = "request is" if row.parked == 1 else "requests are"
+    def _issues_of(self, kind: RequestKind, counts: KindCounts) -> Iterator[Issue]:
+        if counts.parked:
+            what = "request is" if counts.parked == 1 else "requests are"
             command = f"connect-worker list --state parked --kind {kind}"
-            yield Issue(f"{row.parked} {kind} {what} parked", command, parked=kind)
+            yield Issue(f"{counts.parked} {kind} {what} parked", command, parked=kind)
         poll = self.polls.get(kind)
-        asked = "does beat run, and a worker that takes `control`?"
+        remedy = "check that beat runs and that a worker consumes the `control` queue"
         if poll is None:
-            yield Issue(f"{kind} was not polled yet", asked)
+            yield Issue(f"{kind} has never been polled", remedy)
         elif self.is_late(kind):
-            yield Issue(f"{kind} was polled {span(self.at - poll.at)} ago", asked)
-        elif poll.problem and self.is_covered(kind) and not self.is_paused:
-            yield Issue(f"The last poll of {kind} broke off", clean(poll.detail))
+            yield Issue(f"{kind} was last polled {format_duration(self.at - poll.at)} ago", remedy)
+        elif poll.problem and self.has_processor(kind) and not self.is_breaker_open:
+            yield Issue(f"The last poll of {kind} failed", sanitize(poll.detail))
 
-    def account_line(self) -> str:
-        """Say whether Connect may be called, and why not."""
-        left, reason = span(self.gate.open_until - self.at), clean(self.gate.reason)
-        failures = f"{self.gate.failures} failure{'' if self.gate.failures == 1 else 's'}"
-        if self.is_paused and self.gate.failures:
-            return f"Paused for {left} after {failures} ({reason})"
-        if self.is_paused:
-            return f"Paused for {left} ({reason})"
-        if self.gate.failures:
-            return f"Trying again after {failures} ({reason})"
-        return "Open"
+    def breaker_text(self, *, format_time: Callable[[float], str] = local_time) -> str:
+        """Return the position of the circuit breaker with its reason, for people."""
+        match self.breaker_position:
+            case BreakerPosition.CLOSED:
+                return "circuit breaker closed"
+            case BreakerPosition.OPEN:
+                until = self.breaker.open_until
+                left = format_duration(until - self.at)
+                return (
+                    f"circuit breaker open until {format_time(until)}, for {left} {self._cause()}"
+                )
+            case BreakerPosition.HALF_OPEN:
+                return f"circuit breaker half-open {self._cause()}"
+
+    def _cause(self) -> str:
+        failures, reason = self.breaker.failures, sanitize(self.breaker.reason)
+        return (
+            f"after {format_count(failures, 'failure')} ({reason})" if failures else f"({reason})"
+        )
 
     def document(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the status as JSON."""
+        is_open = self.is_breaker_open
         return {
-            "at": stamp(self.at),
-            "kinds": {kind.value: self._document_of(kind, row) for kind, row in self.rows.items()},
+            "at": iso_timestamp(self.at),
+            "kinds": {kind.value: self._kind_document(kind) for kind in self.counts},
             "account": {
-                "paused": self.is_paused,
-                "paused_until": stamp(self.gate.open_until) if self.is_paused else None,
-                "reason": clean(self.gate.reason),
-                "failures": self.gate.failures,
+                "breaker": self.breaker_position.value,
+                "open_until": iso_timestamp(self.breaker.open_until) if is_open else None,
+                "reason": sanitize(self.breaker.reason),
+                "failures": self.breaker.failures,
                 "max_calls_per_second": self.max_calls_per_second,
             },
-            "paused": documents_of_pauses(self.pauses),
+            "paused": pause_documents(self.pauses),
             "workers": list(self.workers.names) if self.workers else None,
             "problems": self.problems(),
         }
 
-    def _document_of(self, kind: RequestKind, row: KindCounts) -> dict[str, Any]:
-        oldest, poll = self.oldest[kind], self.polls.get(kind)
+    def _kind_document(self, kind: RequestKind) -> dict[str, Any]:
+        counts, oldest, poll = self.counts[kind], self.oldest[kind], self.polls.get(kind)
         return {
-            "pending": row.pending,
-            "running": row.running,
-            "retrying": row.retrying,
-            "snoozed": row.waiting,
-            "parked": row.parked,
-            "completed_today": sum(self.today[kind].values()),
+            **{state.value: counts[state] for state in State},
+            "outcomes": dict(counts.outcomes),
+            "ended_today": sum(self.today[kind].values()),
             "outcomes_today": dict(self.today[kind]),
-            "completed": row.settled,
-            "outcomes": dict(row.outcomes),
-            "oldest_pending": stamp(oldest) if oldest is not None else None,
+            "oldest_pending": iso_timestamp(oldest) if oldest is not None else None,
             "oldest_pending_seconds": round(self.at - oldest, 3) if oldest is not None else None,
-            "last_poll": document_of_poll(poll) if poll else None,
+            "last_poll": poll_document(poll) if poll else None,
         }
 
 
@@ -229,18 +255,18 @@ def read_status(
     poll_seconds: Mapping[str, float],
     max_calls_per_second: float | None = None,
 ) -> StatusReport:
-    """Read the ledger.
+    """Read an account's status from its ledger; the workers are not asked.
 
     Raises:
-        LedgerUnavailable: It does not answer.
+        LedgerUnavailable: The ledger does not answer.
     """
     return StatusReport(
         at=ledger.now(),
-        rows=count_by_kind(ledger),
+        counts=count_by_kind(ledger),
         today=ledger.outcomes_today(),
         oldest=ledger.oldest(),
         polls=ledger.polls(),
-        gate=ledger.breaker(),
+        breaker=ledger.breaker(),
         pauses=ledger.pauses(),
         poll_seconds={RequestKind(kind): seconds for kind, seconds in poll_seconds.items()},
         max_calls_per_second=max_calls_per_second,

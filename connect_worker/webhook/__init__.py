@@ -1,1 +1,1 @@
-"""The receiver of Connect's notifications, and their registration in the account."""
+"""The receiver of Connect's notifications, and its webhooks in the account."""

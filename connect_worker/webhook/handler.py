@@ -1,7 +1,8 @@
-"""What becomes of a notification: refused before its body is read, or noted down and told.
+"""How a notification is handled: rejected before its body is read, or noted in the ledger.
 
-It is a wake-up call. Of what it says only the kind (by its path) and a request's id (by its form)
-are taken; a worker then asks Connect itself. The answer is a success only once the ledger has it.
+A notification is a wake-up call. The receiver takes only the kind (from the path) and the request's
+id (if it has the form of an id); a worker then asks Connect itself. The receiver answers with
+success only after the ledger has stored the change hint.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import queue
+import threading
 import time
-from collections.abc import Callable, Container, Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,23 +24,36 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
-from connect_worker.webhook.background_publisher import Messenger, Notify
-from connect_worker.webhook.signature import NotSigned, Signature, verify
+from connect_worker.operations import webserver
+from connect_worker.webhook.signature import Signature, SignatureError, verify
 
-# Where each account's notifications go: `<public address>/<account>/<object class>`.
+log: Final = logging.getLogger("connect_worker.webhook")
+
+#: A complete request of Connect has about ten kilobytes.
+MAX_BODY_BYTES: Final = 256 * 1024
+_MAX_LENGTH_DIGITS: Final = 12
+#: How many notifications may wait for the ledger at the same time.
+MAX_WAITING: Final = 64
+
+# ---- paths: `<public address>/<account>/<object class>`
 
 _KINDS: Final = {name: kind for kind, name in OBJECT_CLASSES.items()}
 
 
-def place_of(account: str, kind: RequestKind) -> str:
-    """Return the path of a kind's notifications; "" is the only account."""
+def path_for(account: str, kind: RequestKind) -> str:
+    """Return the path for notifications of a kind; the only account has the name "".
+
+    Examples:
+        >>> path_for("", RequestKind.FULFILLMENT), path_for("eu", RequestKind.USAGE_FILE)
+        ('/fulfillment_request', '/eu/usage_file')
+    """
     return "/".join(("", *filter(None, [account]), OBJECT_CLASSES[kind]))
 
 
-def read_place(path: str, accounts: Container[str]) -> tuple[str, RequestKind] | None:
-    """Return the account and the kind that a path names; None when it names none.
+def parse_path(path: str, accounts: Container[str]) -> tuple[str, RequestKind] | None:
+    """Return the account and the kind of a path; None when it names no known account or kind.
 
-    A proxy may leave a prefix of its own before it.
+    A proxy may put a prefix in front of the path.
     """
     *before, last = path.rstrip("/").split("/")
     account = "" if "" in accounts else (before or [""])[-1]
@@ -47,13 +62,13 @@ def read_place(path: str, accounts: Container[str]) -> tuple[str, RequestKind] |
     return account, _KINDS[last]
 
 
-# Lines about refused notifications: each has one, but a flood of them is told in sums.
+# ---- log lines
 
-MOST_PER_SECOND: Final = 10
+MAX_LINES_PER_SECOND: Final = 10
 
 
-class Quiet:
-    """Counts what is told, and what is not.
+class LogThrottle:
+    """Limits the log lines of a flood of rejected notifications, and counts the suppressed ones.
 
     Args:
         clock: Seconds that never go back.
@@ -62,34 +77,73 @@ class Quiet:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._second = float("-inf")
-        self._told = 0
-        #: How many were not told since the last one that was.
-        self._untold = 0
+        self._written = 0
+        #: Suppressed since the last line that was allowed.
+        self._suppressed = 0
 
-    def may_tell(self) -> int | None:
-        """Return None when nothing is to be told; else how many were not told before it."""
+    def allow(self) -> int | None:
+        """Return None to suppress a line, else how many were suppressed before it."""
         now = self._clock()
         if now - self._second >= 1:
-            self._second, self._told = now, 0
-        if self._told >= MOST_PER_SECOND:
-            self._untold += 1
+            self._second, self._written = now, 0
+        if self._written >= MAX_LINES_PER_SECOND:
+            self._suppressed += 1
             return None
-        self._told += 1
-        untold, self._untold = self._untold, 0
-        return untold
+        self._written += 1
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
 
 
-log: Final = logging.getLogger("connect_worker.webhook")
+# ---- messages to the workers
 
-#: A whole request of Connect's has some ten kilobytes.
-MOST_BODY_BYTES: Final = 256 * 1024
-_MOST_DIGITS: Final = 12
-#: Notifications that wait for the ledger at the same time.
-MOST_WAITING: Final = 64
+Publish = Callable[[Iterable[ChangeHint]], None]
+
+#: The sweep publishes what does not fit into the queue.
+MAX_UNPUBLISHED: Final = 1000
+#: How long the end of the process waits for messages that are not published yet.
+CLOSE_SECONDS: Final = 2.0
 
 
-class Refused(HTTPError):  # noqa: N818 - as the other errors are named
-    """The status of the answer, and the verdict for the log."""
+class BackgroundPublisher:
+    """Publishes messages in a thread, so that a slow broker delays no answer to Connect.
+
+    The thread is a daemon: a broker that never answers does not keep the process alive.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[tuple[Publish, ChangeHint]] = queue.Queue(MAX_UNPUBLISHED)
+        threading.Thread(target=self._run, name="publisher", daemon=True).start()
+
+    def send(self, publish: Publish, hint: ChangeHint) -> None:
+        """Publish a message soon; when the queue is full, the sweep publishes it later."""
+        try:
+            self._queue.put_nowait((publish, hint))
+        except queue.Full:
+            return
+
+    def close(self) -> None:
+        """Wait a moment for messages that are not published yet."""
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._queue.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _run(self) -> None:
+        while True:
+            publish, hint = self._queue.get()
+            try:
+                publish([hint])
+            except Exception:
+                # The broker's client may raise anything; the sweep publishes another message.
+                log.exception(LogEvent("webhook.publish_failed", hint=hint))
+            finally:
+                self._queue.task_done()
+
+
+# ---- notifications
+
+
+class RejectionError(HTTPError):
+    """Rejects a notification: the status for Connect, and the verdict for the log."""
 
     def __init__(self, status: int, verdict: str) -> None:
         super().__init__(status, reason="Refused" if status < 500 else "Not now")
@@ -101,150 +155,150 @@ class Account:
     """One account, and what its notifications need."""
 
     ledger: ChangeHints
-    #: Sends the workers' messages.
-    notify: Notify
+    #: Publishes the messages to the workers.
+    publish: Publish
     secret: str = field(repr=False)
-    #: After how long an unanswered message counts as lost.
+    #: After how many seconds a message without an answer counts as lost.
     requeue_seconds: float = 60.0
 
 
 @dataclass
-class House:
+class AppState(webserver.AppState):
     """What the handlers of one receiver share."""
 
-    #: By name; "" is the only one.
+    #: By name; "" for the only account.
     accounts: Mapping[str, Account]
-    #: Where the ledger is waited for.
-    threads: Executor
-    #: And where the broker is.
-    messenger: Messenger
-    quiet: Quiet = field(default_factory=Quiet)
+    publisher: BackgroundPublisher
+    throttle: LogThrottle = field(default_factory=LogThrottle)
+    #: How many notifications wait for the ledger.
     waiting: int = 0
 
 
 @stream_request_body
-class Receive(RequestHandler):
-    """Takes every path: what is refused is refused in `prepare`, before any of the body is read."""
+class NotificationHandler(RequestHandler):
+    """Handles every path; `prepare` rejects notifications before their body is read."""
 
     SUPPORTED_METHODS = ("POST",)
 
-    def initialize(self, house: House) -> None:
+    def initialize(self, state: AppState) -> None:
         """Take what all handlers share."""
-        self._house = house
+        self._state = state
         self._body = bytearray()
-        self._facts: dict[str, object] = {}
+        self._log_fields: dict[str, object] = {}
 
     def set_default_headers(self) -> None:
-        """Say as little as possible."""
+        """Hide the server's name and version."""
         self.set_header("Server", "connect-worker")
 
     def compute_etag(self) -> None:
-        """Nobody asks twice."""
+        """Disable ETags: answers are never cached."""
 
     def prepare(self) -> None:
-        """Check all that can be checked without the body.
+        """Check everything that does not need the body.
 
         Raises:
-            Refused: It is not taken.
+            RejectionError: The notification is not accepted.
         """
-        place = read_place(self.request.path, self._house.accounts)
-        if place is None:
-            raise Refused(404, "no such place")
-        self._name, self._kind = place
-        self._account = self._house.accounts[self._name]
-        self._facts = {**({"account": self._name} if self._name else {}), "kind": self._kind}
+        route = parse_path(self.request.path, self._state.accounts)
+        if route is None:
+            raise RejectionError(404, "unknown path")
+        name, self._kind = route
+        self._account = self._state.accounts[name]
+        self._log_fields = {**({"account": name} if name else {}), "kind": self._kind}
         if self.request.method != "POST":
-            raise Refused(405, "not posted")
+            raise RejectionError(405, "not a POST")
         self._signature = self._verify()
-        sort = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if sort != "application/json":
-            raise Refused(415, "no JSON")
+        content_type = self.request.headers.get("Content-Type", "").partition(";")[0]
+        if content_type.strip().lower() != "application/json":
+            raise RejectionError(415, "not JSON")
         length = self.request.headers.get("Content-Length", "")
         if not length.isdecimal():
-            raise Refused(411, "no length")
-        # So many digits are too many, and Python would not read thousands of them.
-        if len(length) > _MOST_DIGITS or int(length) > MOST_BODY_BYTES:
-            raise Refused(413, "too large")
+            raise RejectionError(411, "no length")
+        # A number with more digits is too large in any case, and Python refuses to parse thousands.
+        if len(length) > _MAX_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
+            raise RejectionError(413, "too large")
 
     def _verify(self) -> Signature:
         try:
             header = self.request.headers.get("Authorization", "")
             return verify(header, self._account.secret, now=time.time())
-        except NotSigned as error:
-            raise Refused(401, str(error)) from None
+        except SignatureError as error:
+            raise RejectionError(401, str(error)) from None
 
     def data_received(self, chunk: bytes) -> None:
-        """Collect the body, which has the length that was told."""
+        """Collect the body; its length was checked."""
         self._body += chunk
 
     async def post(self) -> None:
-        """Note it down, answer, and tell a worker."""
-        notice = _read(self._kind, bytes(self._body))
-        if notice.request_id:
-            self._facts["request"] = notice.request_id
-        if self._house.waiting >= MOST_WAITING:
-            raise Refused(503, "busy")
-        self._house.waiting += 1
+        """Note the change in the ledger, answer Connect, and wake a worker."""
+        hint = parse_notification(self._kind, bytes(self._body))
+        if hint.request_id:
+            self._log_fields["request"] = hint.request_id
+        if self._state.waiting >= MAX_WAITING:
+            raise RejectionError(503, "busy")
+        self._state.waiting += 1
         try:
-            heard, notice = await self._run(self._note, notice)
+            result, hint = await asyncio.get_running_loop().run_in_executor(
+                self._state.threads, self._add_hint, hint
+            )
         except LedgerUnavailable as error:
-            raise Refused(503, f"not noted: {error}") from None
+            raise RejectionError(503, f"not stored: {error}") from None
         finally:
-            self._house.waiting -= 1
-        self.set_status(200 if heard is HintResult.REPLAYED else 202)
-        self.finish({"verdict": heard.value})
-        log.info(LogEvent("webhook.notification_received", verdict=heard.value, **self._facts))
-        if heard is HintResult.NEW:
-            # Lost with this process, or with the broker, the sweep sends another one.
-            self._house.messenger.send(self._account.notify, notice)
+            self._state.waiting -= 1
+        self.set_status(200 if result is HintResult.REPLAYED else 202)
+        self.finish({"verdict": result.value})
+        fields = {"verdict": result.value, **self._log_fields}
+        log.info(LogEvent("webhook.notification_received", **fields))
+        if result is HintResult.NEW:
+            # If the message is lost with this process or the broker, the sweep publishes another.
+            self._state.publisher.send(self._account.publish, hint)
 
-    def _note(self, notice: ChangeHint) -> tuple[HintResult, ChangeHint]:
+    def _add_hint(self, hint: ChangeHint) -> tuple[HintResult, ChangeHint]:
         return self._account.ledger.add_hint(
-            notice,
+            hint,
             digest=self._signature.digest(bytes(self._body)),
             remember_seconds=self._signature.remember_seconds,
             requeue_seconds=self._account.requeue_seconds,
         )
 
-    async def _run(self, function: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._house.threads, function, *args
-        )
-
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer a refusal; why, only the log tells."""
+        """Answer a rejection; only the log has the reason."""
         error = (kwargs.get("exc_info") or (None, None))[1]
-        verdict = error.verdict if isinstance(error, Refused) else "failed"
+        verdict = error.verdict if isinstance(error, RejectionError) else "failed"
         if status_code == 503:
             self.set_header("Retry-After", "5")
-        # What is still sent is not read.
+        # The rest of the body is not read.
         self.set_header("Connection", "close")
         self.finish({"verdict": "refused" if status_code < 500 else "not now"})
-        untold = self._house.quiet.may_tell()
-        if untold is not None:
-            more = {"untold": untold} if untold else {}
-            facts = {**self._facts, "status": status_code, "peer": self.request.remote_ip, **more}
-            log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **facts))
+        suppressed = self._state.throttle.allow()
+        if suppressed is not None:
+            fields = {
+                **self._log_fields,
+                "status": status_code,
+                "peer": self.request.remote_ip,
+                **({"suppressed": suppressed} if suppressed else {}),
+            }
+            log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **fields))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Leave a refusal to its one line."""
-        if not isinstance(value, Refused):
+        """Log errors of the program; a rejection has its own line."""
+        if not isinstance(value, RejectionError):
             super().log_exception(typ, value, tb)
 
 
-def _read(kind: RequestKind, body: bytes) -> ChangeHint:
-    """Return what a body tells.
+def parse_notification(kind: RequestKind, body: bytes) -> ChangeHint:
+    """Return what a notification says has changed.
 
     Raises:
-        Refused: It is no JSON object, or is about another kind.
+        RejectionError: The body is not a JSON object, or is about another kind.
     """
     try:
         document = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):
-        raise Refused(400, "malformed") from None
+        raise RejectionError(400, "malformed") from None
     if not isinstance(document, dict):
-        raise Refused(400, "malformed")
-    said = document.get("object_class")
-    if said is not None and said != OBJECT_CLASSES[kind]:
-        raise Refused(400, "another kind")
+        raise RejectionError(400, "malformed")
+    object_class = document.get("object_class")
+    if object_class is not None and object_class != OBJECT_CLASSES[kind]:
+        raise RejectionError(400, "another kind")
     return ChangeHint(kind, find_id(kind, document))

@@ -1,4 +1,4 @@
-"""One account's webhooks in Connect: what should be there, what is, and making them alike."""
+"""One account's webhooks in Connect: which are expected, which exist, and how to correct them."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
-from connect_worker.webhook.handler import place_of
+from connect_worker.webhook.handler import path_for
 
 PATH: Final = "notifications/webhooks"
 
 
-def open_office(account: str, url: str = "") -> Office:
+def load_subscriptions(account: str, url: str = "") -> WebhookSubscriptions:
     """Read an account's settings and automations.
 
     Raises:
-        SettingsError: Something is missing.
+        SettingsError: A setting is missing.
         RegistrationError: The automations can't be loaded.
     """
     settings = settings_of(account)
     config = settings.config()
     client = Client(config.api_url, config.api_key, timeout_seconds=settings.timeout_seconds)
-    return Office(account, settings, client, load_registry(settings.processors, config), url=url)
+    registry = load_registry(settings.processors, config)
+    return WebhookSubscriptions(account, settings, client, registry, url=url)
 
 
 def secret_of(settings: Settings) -> str:
     """Return the secret that signs an account's notifications.
 
     Raises:
-        SettingsError: There is none.
+        SettingsError: It is not set.
     """
     if settings.webhook_secret:
         return settings.webhook_secret
     name = settings.variable("WEBHOOK_SECRET")
-    raise SettingsError(f"{name} not set: `openssl rand -base64 32` makes one", setting=name)
+    raise SettingsError(f"{name} not set: create one with `openssl rand -base64 32`", setting=name)
 
 
-class Office:
+class WebhookSubscriptions:
     """An account's webhooks.
 
     Args:
-        account: As `CONNECT_ACCOUNTS` has it; "" for the only one.
-        settings: The account's.
-        client: Speaks to Connect.
-        registry: The automations, for which notifications are wanted.
-        url: The receiver's public address; by default the settings' one.
+        account: As in `CONNECT_ACCOUNTS`; "" for the only account.
+        settings: The account's settings.
+        client: Calls Connect.
+        registry: The automations; their kinds and products need notifications.
+        url: The receiver's public address; by default that of the settings.
     """
 
     def __init__(
@@ -66,84 +67,83 @@ class Office:
         url: str = "",
     ) -> None:
         self.account = account
-        #: For the rows of an answer.
-        self.named = {"account": account} if account else {}
+        #: The first column of a row about one of several accounts.
+        self.account_column = {"account": account} if account else {}
         self.url = (url or settings.webhook_url).rstrip("/")
         self._settings = settings
         self._client = client
         self._registry = registry
 
-    def wanted(self) -> Sequence[Wanted]:
+    def expected(self) -> Sequence[Subscription]:
         """Return a webhook for each kind with an automation and each of its products.
 
         Raises:
-            SettingsError: There is no public address, or no secret.
+            SettingsError: The public address or the secret is not set.
         """
         self.require_url()
         secret = secret_of(self._settings)
         return [
-            Wanted(product, kind, self.url + place_of(self.account, kind), secret)
+            Subscription(product, kind, self.url + path_for(self.account, kind), secret)
             for kind in RequestKind
             for product in self._products(kind)
         ]
 
     def _products(self, kind: RequestKind) -> Iterable[str]:
-        named = [
+        restrictions = [
             registration.products
             for registration in self._registry.registrations
             if registration.kind is kind
         ]
-        own = dict.fromkeys(product for some in named for product in sorted(some or ()))
-        if None not in named:
-            return own
-        # An automation for all others: those that the settings name, or all of the account.
+        named = dict.fromkeys(product for names in restrictions for product in sorted(names or ()))
+        if None not in restrictions:
+            return named
+        # One automation takes all other products: those of the settings, or all of the account.
         others = self._settings.config().products
-        return dict.fromkeys([*own, *(others or self._all_products())])
+        return dict.fromkeys([*named, *(others or self._all_products())])
 
     def _all_products(self) -> list[str]:
         return [str(row["id"]) for row in self._client.get_all("products")]
 
-    def found(self) -> list[Mapping[str, Any]]:
+    def existing(self) -> list[Mapping[str, Any]]:
         """Return the webhooks that the account has."""
         return list(self._client.get_all(PATH))
 
     def require_url(self) -> None:
-        """Return if the receiver has a public address.
+        """Check that the receiver has a public address.
 
         Raises:
             SettingsError: It has none.
         """
         if not self.url:
             raise SettingsError(
-                "CONNECT_WEBHOOK_URL not set: give the receiver's public address",
+                "CONNECT_WEBHOOK_URL not set: set it to the receiver's public address",
                 setting="CONNECT_WEBHOOK_URL",
             )
 
     def owns(self, hook: Mapping[str, Any]) -> bool:
-        """Whether a webhook sends its notifications here."""
+        """Whether a webhook sends its notifications to this receiver."""
         return bool(self.url) and points_here(hook, self.url, self.account)
 
-    def carry_out(self, step: Step) -> str:
+    def apply(self, change: Change) -> str:
         """Create or change a webhook; return its id."""
-        if step.action == "create":
-            created = self._client.send("POST", PATH, step.wanted.body)
+        body = change.subscription.body
+        if change.action == "create":
+            created = self._client.send("POST", PATH, body)
             return str(created.get("id", "")) if isinstance(created, dict) else ""
-        if step.action == "update":
-            self._client.send("PUT", f"{PATH}/{step.id}", step.wanted.body)
-        return step.id
+        if change.action == "update":
+            self._client.send("PUT", f"{PATH}/{change.id}", body)
+        return change.id
 
     def delete(self, hook_id: str) -> None:
         """Delete a webhook."""
         self._client.send("DELETE", f"{PATH}/{hook_id}")
 
 
-# Webhooks in the account: one for each product and kind, all made alike.
-#
-# They are known by their address. What somebody else has made for another address is left alone.
+# ---- webhooks are known by their address: those for other addresses are left as they are
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Subscription:
     """A webhook as it should be."""
 
     product: str
@@ -154,7 +154,7 @@ class Wanted:
 
     @property
     def body(self) -> dict[str, JSON]:
-        """What is sent to create or change it (OpenAPI 37.0, `POST /notifications/webhooks`)."""
+        """The body that creates or changes it (OpenAPI 37.0, `POST /notifications/webhooks`)."""
         name = OBJECT_CLASSES[self.kind]
         return {
             "type": "event",
@@ -172,47 +172,50 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What is to be done for one webhook: `create`, `update`, or `keep`."""
+class Change:
+    """What one webhook needs: `create`, `update`, or `keep`."""
 
     action: str
-    wanted: Wanted
+    subscription: Subscription
     #: Its id in Connect; "" before it is created.
     id: str = ""
 
 
-def compare(wanted: Sequence[Wanted], found: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
-    """Tell what has to be done so that all that is wanted is there."""
-    for item in wanted:
-        there = [hook for hook in found if _is_it(hook, item)]
-        well = [hook for hook in there if _is_well(hook, item)]
-        if well:
-            yield Step("keep", item, str(well[0]["id"]))
-        elif there:
-            yield Step("update", item, str(there[0]["id"]))
+def compare(
+    expected: Sequence[Subscription], existing: Sequence[Mapping[str, Any]]
+) -> Iterator[Change]:
+    """Yield what each expected webhook needs."""
+    for subscription in expected:
+        same = [hook for hook in existing if _is_for(hook, subscription)]
+        correct = [hook for hook in same if _is_correct(hook, subscription)]
+        if correct:
+            yield Change("keep", subscription, str(correct[0]["id"]))
+        elif same:
+            yield Change("update", subscription, str(same[0]["id"]))
         else:
-            yield Step("create", item)
+            yield Change("create", subscription)
 
 
 def points_here(hook: Mapping[str, Any], base: str, account: str) -> bool:
     """Whether a webhook sends its notifications to this deployment."""
-    places = {base.rstrip("/") + place_of(account, kind) for kind in RequestKind}
-    return hook.get("external_url") in places
+    urls = {base.rstrip("/") + path_for(account, kind) for kind in RequestKind}
+    return hook.get("external_url") in urls
 
 
 def product_of(hook: Mapping[str, Any]) -> str:
-    """Return the id of the product that a webhook is for; "" when it tells none."""
+    """Return the id of a webhook's product; "" when the webhook names none."""
     product = hook.get("product")
     return str(product.get("id", "")) if isinstance(product, dict) else ""
 
 
-def _is_it(hook: Mapping[str, Any], wanted: Wanted) -> bool:
-    told = hook.get("external_url"), hook.get("object_class"), product_of(hook)
+def _is_for(hook: Mapping[str, Any], subscription: Subscription) -> bool:
+    actual = hook.get("external_url"), hook.get("object_class"), product_of(hook)
+    kind = OBJECT_CLASSES[subscription.kind]
     is_event = hook.get("type") in (None, "event")
-    return is_event and told == (wanted.url, OBJECT_CLASSES[wanted.kind], wanted.product)
+    return is_event and actual == (subscription.url, kind, subscription.product)
 
 
-def _is_well(hook: Mapping[str, Any], wanted: Wanted) -> bool:
-    # A secret that Connect does not show is set anew.
-    told = hook.get("active"), hook.get("http_method"), hook.get("jwt_secret")
-    return told == (True, "POST", wanted.secret)
+def _is_correct(hook: Mapping[str, Any], subscription: Subscription) -> bool:
+    # When Connect does not show the secret, the webhook counts as different and gets it again.
+    actual = hook.get("active"), hook.get("http_method"), hook.get("jwt_secret")
+    return actual == (True, "POST", subscription.secret)

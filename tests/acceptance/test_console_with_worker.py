@@ -66,7 +66,7 @@ def test_a_parked_request_with_a_script_in_its_data_is_seen_rerun_and_settled(
         assert steps[-4:] == ["queued", "running", "posting", "completed"]
         window.go("/")
         card = page.get_by_role("region", name="fulfillment")
-        expect(card.get_by_role("img", name="Settled per hour")).to_be_visible()
+        expect(card.get_by_role("img", name="Completed per hour")).to_be_visible()
         assert (window.heard, window.complaints) == ([], [])
     stack.until_done()
     entry = stack.entry(request_id)

@@ -68,7 +68,7 @@ def test_paused_requests_wait_and_go_on_soon_after_the_end(stack: FaultStack) ->
     stack.work()
 
     def held() -> int:
-        return int(stack.answer("status", "--no-workers")["paused"]["fulfillment"]["held"])
+        return int(stack.answer("status", "--no-workers")["paused"]["fulfillment"]["requests"])
 
     waiting = sum(item["status"] == "pending" for item in stack.report()["requests"].values())
     stack.until_soon(lambda: held() == waiting, "a worker has tried all of them")

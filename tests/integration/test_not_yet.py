@@ -57,7 +57,7 @@ def test_it_shows_as_waiting_and_counts_as_no_retry(open_for: Open) -> None:
     shown = dict(facts(entry, workplace.clock()))
     assert shown["Waits for"] == "the tenant is being made"
     assert "Last error" not in shown
-    assert shown["Not yet"].startswith("since")
+    assert shown["Snoozed"].startswith("since")
     measured = workplace.engine.ledger.metrics()
     assert not [item for item in measured if item.name == "retries"]
 

@@ -80,17 +80,17 @@ class Visitor:
         self.get("/login")
         return self.post("/login", {"who": who, "password": password, "next": "/"})
 
-    def ask(self, act: str, *refs: object, **fields: str) -> str:
+    def ask(self, action: str, *refs: object, **fields: str) -> str:
         """Choose requests, and see the question; returns its page."""
-        pairs = [("act", act), *fields.items(), *(("ref", str(ref)) for ref in refs)]
-        answer = self.post("/ask", pairs)
+        pairs = [("action", action), *fields.items(), *(("request", str(ref)) for ref in refs)]
+        answer = self.post("/confirm", pairs)
         assert answer.status_code == 200, answer.text
         return answer.text
 
     def agree(self, question: str) -> requests.Response:
         """Say yes."""
-        (plan,) = re.findall(r'name="plan" value="([^"]+)"', question)
-        return self.post("/act", {"plan": plan})
+        (token,) = re.findall(r'name="token" value="([^"]+)"', question)
+        return self.post("/execute", {"token": token})
 
     def _seen(self, method: str, path: str, **options: object) -> requests.Response:
         answer = self.session.request(

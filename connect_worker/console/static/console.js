@@ -1,4 +1,4 @@
-// Fetches the part of a page that changes, and puts it in the old one's place. All pages work without it.
+// Fetches the part of a page that changes, and replaces the old part. All pages work without this script.
 "use strict";
 
 (() => {
@@ -6,9 +6,9 @@
   const TIMEOUT_MS = 15000;
 
   function begin() {
-    dress(live());
+    prepare(live());
     if (live()) {
-      later();
+      schedule();
       document.addEventListener("visibilitychange", () => document.hidden || refresh());
     }
   }
@@ -18,69 +18,69 @@
   }
 
   let timer = 0;
-  let asked = null;
+  let pending = null;
 
-  function later(tookMs = 0) {
+  function schedule(tookMs = 0) {
     clearTimeout(timer);
-    // A ledger that takes long is not asked all the time.
+    // A slow ledger is read less often.
     timer = setTimeout(refresh, Math.max(1000 * live().dataset.every, 10 * tookMs));
   }
 
   function refresh() {
-    if (document.hidden || asked) return;
-    if (isReading()) return later();
+    if (document.hidden || pending) return;
+    if (isSelecting()) return schedule();
     const begun = performance.now();
     const address = new URL(location.href);
     address.searchParams.set("part", "live");
-    asked = new XMLHttpRequest();
-    asked.open("GET", address.pathname + address.search);
-    // As a document: it is parsed, no script in it runs, and no text becomes markup here.
-    asked.responseType = "document";
-    asked.timeout = TIMEOUT_MS;
-    asked.onloadend = () => {
-      const { status, response } = asked;
-      asked = null;
+    pending = new XMLHttpRequest();
+    pending.open("GET", address.pathname + address.search);
+    // As a document: it is parsed, its scripts do not run, and no text becomes markup here.
+    pending.responseType = "document";
+    pending.timeout = TIMEOUT_MS;
+    pending.onloadend = () => {
+      const { status, response } = pending;
+      pending = null;
       if (status === SIGNED_OUT) return location.reload();
       const fresh = status === 200 && response && response.getElementById("live");
-      if (fresh) swap(fresh);
-      else say(response && response.getElementById("said"));
-      later(performance.now() - begun);
+      if (fresh) replace(fresh);
+      else showStale(response && response.getElementById("message"));
+      schedule(performance.now() - begun);
     };
-    asked.send();
+    pending.send();
   }
 
-  // Who marks a text to copy it would lose it.
-  function isReading() {
+  // A refresh would remove the selection of a person who copies a text.
+  function isSelecting() {
     const selection = getSelection();
     return !selection.isCollapsed && live().contains(selection.anchorNode);
   }
 
-  function say(said) {
+  function showStale(message) {
     const stale = document.getElementById("stale");
-    stale.textContent = said
-      ? `Not up to date: ${said.textContent}`
-      : "Not up to date: the console does not answer. It is asked again.";
+    stale.textContent = message
+      ? `Not up to date: ${message.textContent}`
+      : "Not up to date: the console does not answer. Trying again.";
     stale.hidden = false;
     live().classList.add("old");
   }
 
-  function swap(fresh) {
+  function replace(fresh) {
     const old = live();
-    const place = focusedIn(old);
+    const focused = focusedIn(old);
     for (const input of old.querySelectorAll("input:checked")) {
       const same = [...fresh.querySelectorAll("input")].find(
-        (one) => one.name === input.name && one.value === input.value
+        (other) => other.name === input.name && other.value === input.value
       );
       if (same) same.checked = true;
     }
-    for (const one of old.querySelectorAll("details[open]")) {
-      const same = fresh.querySelector(`#${CSS.escape(one.id)}`);
+    for (const details of old.querySelectorAll("details[open]")) {
+      const same = fresh.querySelector(`#${CSS.escape(details.id)}`);
       if (same) same.open = true;
     }
     old.replaceWith(document.adoptNode(fresh));
     document.getElementById("stale").hidden = true;
-    dress(live());
-    if (place >= 0) focusable(live())[place]?.focus({ preventScroll: true });
+    prepare(live());
+    if (focused >= 0) focusable(live())[focused]?.focus({ preventScroll: true });
   }
 
   function focusable(part) {
@@ -91,17 +91,17 @@
     return focusable(part).indexOf(document.activeElement);
   }
 
-  // What only a script can do for the list: choose all of a page, and count.
-  function dress(part) {
-    const all = part && part.querySelector("#all-here");
+  // What the list can do only with a script: select all requests of a page, and count them.
+  function prepare(part) {
+    const all = part && part.querySelector("#select-page");
     if (!all) return;
-    const boxes = [...part.querySelectorAll("input[name=ref]")];
-    const told = part.querySelector("#chosen");
+    const boxes = [...part.querySelectorAll("input[name=request]")];
+    const label = part.querySelector("#selected");
     const count = () => {
-      const chosen = boxes.filter((box) => box.checked).length;
-      told.textContent = chosen ? `the ${chosen} chosen` : "none chosen";
-      all.checked = chosen === boxes.length;
-      all.indeterminate = chosen > 0 && chosen < boxes.length;
+      const selected = boxes.filter((box) => box.checked).length;
+      label.textContent = selected ? `the ${selected} selected` : "none selected";
+      all.checked = selected === boxes.length;
+      all.indeterminate = selected > 0 && selected < boxes.length;
     };
     all.hidden = false;
     all.addEventListener("change", () => {

@@ -47,12 +47,12 @@ def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches:
     branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     boards = branches.json("status", "--no-workers")["accounts"]
     assert list(boards) == ["eu", "us"]
-    assert boards["eu"]["kinds"]["fulfillment"]["pending"] == 1
-    assert boards["us"]["kinds"]["fulfillment"]["pending"] == 0
-    assert (boards["eu"]["account"]["paused"], boards["us"]["account"]["paused"]) == (False, True)
+    assert boards["eu"]["kinds"]["fulfillment"]["queued"] == 1
+    assert boards["us"]["kinds"]["fulfillment"]["queued"] == 0
+    assert [boards[name]["account"]["breaker"] for name in ("eu", "us")] == ["closed", "open"]
     alone = branches.json("status", "--no-workers", "-a", "EU")
     assert set(alone) == set(boards["eu"])
-    assert alone["kinds"]["fulfillment"]["pending"] == 1
+    assert alone["kinds"]["fulfillment"]["queued"] == 1
 
     said = branches.said("status", "--no-workers")
     assert said.index("Account eu") < said.index("Account us") < said.index("Connect is down")
@@ -76,13 +76,13 @@ def test_an_account_that_there_is_not_is_refused_with_those_that_there_are(
 ) -> None:
     result = branches.run(*words, "--account", "asia")
     assert result.exit_code == Exit.USAGE
-    assert "'asia' is no account, which is one of eu, us" in result.stderr
+    assert "Unknown account 'asia'. Choose one of: eu, us." in result.stderr
 
 
 def test_without_names_there_is_no_account_to_choose(office: Office) -> None:
     result = office.run("list", "--account", "eu")
     assert result.exit_code == Exit.USAGE
-    assert "CONNECT_ACCOUNTS is unset" in result.stderr
+    assert "CONNECT_ACCOUNTS is not set" in result.stderr
 
 
 def test_an_account_without_its_key_is_named(
@@ -208,8 +208,8 @@ def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> Non
     kind = {"kind": "fulfillment", "state": "queued"}
     assert of("requests", account="eu", **kind) == 1
     assert of("requests", account="us", **kind) == 2
-    assert of("failures_in_a_row", account="eu") == 0
-    assert of("failures_in_a_row", account="us") == 1
+    assert of("breaker_failures", account="eu") == 0
+    assert of("breaker_failures", account="us") == 1
     assert of("ledger_up") == of("broker_up") == 1
     assert ("connect_worker_queue_messages", frozenset({("queue", "fulfillment@us")})) in samples
     assert 'account="eu"' in item

@@ -28,8 +28,8 @@ def test_the_ledger_is_told(served: str) -> None:
     assert 0 <= of(samples, "poll_age_seconds", **kind) < 600
     assert of(samples, "poll_duration_seconds", **kind) == 0.5
     assert of(samples, "poll_complete", **kind) == 1
-    assert 0 < of(samples, "pause_seconds", account=ACCOUNT) <= 600
-    assert of(samples, "failures_in_a_row", account=ACCOUNT) == 1
+    assert 0 < of(samples, "breaker_open_seconds", account=ACCOUNT) <= 600
+    assert of(samples, "breaker_failures", account=ACCOUNT) == 1
 
 
 def test_attempts_retries_posts_and_errors_are_told_by_product(served: str) -> None:

@@ -31,7 +31,7 @@ def test_resume_says_what_is_still_paused_and_what_never_was(office: Office) -> 
     office.said("pause", "all")
     result = office.run("resume", "all", "fulfillment")
     assert result.exit_code == Exit.NOT_DONE
-    assert "Resumed: all; 0 waiting go on with the next sweep" in result.stdout
+    assert "Resumed: all; the next sweep sends 0 requests to the workers" in result.stdout
     assert "fulfillment was not paused" in result.stdout
     office.said("pause", "usage")
     assert office.json("resume", "all", code=Exit.NOT_DONE)["not_paused"] == ["all"]
@@ -46,18 +46,20 @@ def test_the_board_and_the_story_tell_of_a_pause(office: Office) -> None:
     office.ledger.claim(PR, owner="w", lease_seconds=LONG)
     board = office.json("status", "--no-workers")
     assert board["paused"]["fulfillment"]["reason"] == "a new version"
-    assert board["paused"]["fulfillment"]["held"] == 1
+    assert board["paused"]["fulfillment"]["requests"] == 1
     assert board["problems"] == []
-    assert "(a new version), 1 waiting" in office.said("status", "--no-workers")
-    assert office.json("show", PR.id)["held_by"] == "fulfillment"
-    assert "connect-worker resume fulfillment lets it go on" in office.said("show", PR.id)
+    assert "(a new version), 1 request waiting" in office.said("status", "--no-workers")
+    assert office.json("show", PR.id)["paused_by"] == "fulfillment"
+    assert "until `connect-worker resume fulfillment`" in office.said("show", PR.id)
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_a_name_with_a_slip_in_it_is_refused(office: Office, command: str) -> None:
     result = office.run(command, "fullfilment")
     assert result.exit_code == Exit.USAGE
-    assert "'fullfilment' is none of all, fulfillment" in " ".join(result.stderr.split())
+    assert "Unknown name 'fullfilment'. Choose one of: all, fulfillment" in " ".join(
+        result.stderr.split()
+    )
     assert office.run(command).exit_code == Exit.USAGE
     assert office.ledger.pauses() == {}
 

@@ -114,7 +114,7 @@ def test_discard_keeps_the_record_for_as_long_as_the_settings_say(office: Office
 def test_it_is_either_names_or_a_filter(office: Office, words: list[str]) -> None:
     result = office.run("rerun", *words)
     assert result.exit_code == Exit.USAGE
-    assert "Name requests or choose them" in result.stderr
+    assert "Name requests, or choose them" in result.stderr
     assert ("not both" in result.stderr) == bool(words)
 
 

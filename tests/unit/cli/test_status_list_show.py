@@ -65,10 +65,10 @@ def test_status_counts_each_kind(office: Office) -> None:
     at_work(office)
     board = office.json("status", "--no-workers")
     row = board["kinds"]["fulfillment"]
-    assert (row["pending"], row["running"], row["parked"]) == (0, 1, 1)
-    assert (row["completed"], row["completed_today"]) == (1, 1)
+    assert (row["queued"], row["running"], row["parked"]) == (0, 1, 1)
+    assert (row["completed"], row["ended_today"]) == (1, 1)
     assert row["outcomes_today"] == {"approved": 1}
-    assert board["kinds"]["tier-config"]["pending"] == 1
+    assert board["kinds"]["tier-config"]["queued"] == 1
     assert board["kinds"]["tier-config"]["oldest_pending_seconds"] >= 0
     assert row["last_poll"]["seen"] == 3
     assert board["workers"] is None
@@ -79,7 +79,7 @@ def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int
     at_work(office)
     said = office.said("status", "--no-workers", width=width)
     row = next(line for line in said.splitlines() if line.startswith("fulfillment"))
-    assert row.split()[1:6] == ["·", "1", "·", "·", "1"]
+    assert row.split()[1:8] == ["·", "1", "·", "·", "·", "·", "1"]
     assert ("approved 1" in row) == (width == 120)
     assert "connect-worker list --state parked --kind fulfillment" in " ".join(said.split())
 
@@ -109,19 +109,19 @@ def test_a_poll_that_broke_off_is_told(office: Office) -> None:
     report = PollReport(problem=PollProblem.FAILED, detail="Forbidden: [403]")
     office.ledger.record_poll(RequestKind.USAGE, report)
     problems = office.json("status", "--no-workers")["problems"]
-    assert "The last poll of usage broke off: Forbidden: [403]" in problems
+    assert "The last poll of usage failed: Forbidden: [403]" in problems
 
 
 def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: Office) -> None:
-    assert "Account  Open" in office.said("status", "--no-workers")
+    assert "circuit breaker closed" in office.said("status", "--no-workers")
     office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
-    said = office.said("status", "--no-workers")
-    assert re.search(r"Paused for \d+ s \(Connect asked for it\)", said)
+    said = " ".join(office.said("status", "--no-workers").split())
+    assert re.search(r"circuit breaker open until [-\d]+ [:\d]+, for \d+ s \(Connect asked", said)
     office.ledger.trip_breaker(seconds=0, reason="503", failed=True)
     office.ledger.trip_breaker(seconds=200, reason="503", failed=False)
     account = office.json("status", "--no-workers")["account"]
-    assert (account["paused"], account["failures"], account["reason"]) == (True, 1, "503")
-    assert "after 1 failure (503)" in office.said("status", "--no-workers")
+    assert (account["breaker"], account["failures"], account["reason"]) == ("open", 1, "503")
+    assert "after 1 failure (503)" in " ".join(office.said("status", "--no-workers").split())
 
 
 def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) -> None:
@@ -149,6 +149,8 @@ def test_list_shows_what_is_open_longest_wait_first(office: Office) -> None:
     ("words", "expected"),
     [
         (["--state", "parked"], [PR.id]),
+        (["--state", "active"], [OTHER.id, TCR.id]),
+        (["--state", "completed"], ["PR-9"]),
         (["--state", "parked", "--state", "queued"], [PR.id, TCR.id]),
         (["--state", "ended"], ["PR-9"]),
         (["--state", "all"], ["PR-9", PR.id, OTHER.id, TCR.id]),
@@ -168,6 +170,7 @@ def test_list_filters(office: Office, words: list[str], expected: list[str]) -> 
 def test_list_says_that_there_are_more(office: Office) -> None:
     at_work(office)
     assert office.json("list", "--limit", "1")["total"] == 3
+    assert office.json("list", "--limit", "0") == {"total": 3, "requests": []}
     assert "1 of 3: --limit 3 shows all." in office.said("list", "--limit", "1")
     assert office.said("list", "--kind", "usage") == "No such requests.\n"
 
@@ -214,7 +217,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
         said = office.said("show", PR.id, width=width)
         for word in (
             "PRD-1",
-            "other:18, the last one",
+            "other:18 (the last one)",
             "PostRefused: no",
             "rerun",
             "Timeline",

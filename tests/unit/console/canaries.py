@@ -47,7 +47,8 @@ def pages() -> dict[str, tuple[str, ...]]:
     return {
         "/": BOARD,
         "/requests": LIST,
-        "/requests?state=pending": (),
+        "/requests?state=queued": (),
+        "/requests?state=all": LIST,
         f"/request?{urlencode({'id': PARKED.id})}": STORY,
         "/request?id=TCR-1": ("cycle", "earlier cycle", "status"),
         "/request?id=UF-1": (),
@@ -57,5 +58,5 @@ def pages() -> dict[str, tuple[str, ...]]:
         f"/?{urlencode({'account': evil('account')})}": (),
         f"/{evil('path')}": (),
         f"/requests?{urlencode({'state': evil('state')})}": (),
-        f"/done?{urlencode({'plan': evil('plan')})}": (),
+        f"/result?{urlencode({'token': evil('token')})}": (),
     }

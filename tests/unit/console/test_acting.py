@@ -40,13 +40,13 @@ def test_a_person_is_asked_before_and_told_after(
     assert state(scene) is State.PARKED
     answer = operator.agree(question)
     assert answer.history[0].status_code == 303
-    assert "1 request queued: the next sweep sends them" in text_of(answer.text)
+    assert "1 request queued: the next sweep has a worker run the processor" in text_of(answer.text)
     assert state(scene) is State.QUEUED
-    assert audited(served, "rerun")[-1] | {"time": ""} == {
+    assert audited(served, "console.rerun")[-1] | {"time": ""} == {
         "time": "",
         "level": "INFO",
         "logger": "connect_worker.console",
-        "event": "rerun",
+        "event": "console.rerun",
         "request": PR.id,
         "kind": "fulfillment",
         "by": "anna",
@@ -110,19 +110,22 @@ def test_what_changed_since_the_question_is_told(
     scene.ledger.rerun(PR)
     text = text_of(operator.agree(question).text)
     assert "1 request discarded" in text
-    assert f"{PR.id} it is queued meanwhile" in text
-    assert audited(served, "discard")[-2]["refused"] == "it is queued meanwhile"
+    assert f"{PR.id} it is now queued" in text
+    assert audited(served, "console.discard")[-2]["refused"] == "it is now queued"
 
 
 def test_nothing_chosen_changes_nothing(operator: Visitor, scene: Scene) -> None:
     park(scene, PR)
-    assert "No request was chosen." in operator.ask("rerun")
+    assert "No request was selected." in operator.ask("rerun")
     gone = operator.ask("rerun", RequestKey(RequestKind.FULFILLMENT, "PR-0"))
     assert "Nothing to rerun" in gone
-    assert "The ledger has none of these PR-0" in text_of(gone)
-    for fields in ([("act", "explode"), ("ref", str(PR))], [("act", "rerun"), ("ref", "x:y")]):
-        assert operator.post("/ask", fields).status_code == 400
-    assert operator.post("/act", {"plan": "guessed"}).status_code == 409
+    assert "Not in the ledger PR-0" in text_of(gone)
+    for fields in (
+        [("action", "explode"), ("request", str(PR))],
+        [("action", "rerun"), ("request", "x:y")],
+    ):
+        assert operator.post("/confirm", fields).status_code == 400
+    assert operator.post("/execute", {"token": "guessed"}).status_code == 409
     assert state(scene) is State.PARKED
 
 
@@ -148,18 +151,18 @@ def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scen
     operator.page("/")
     answer = operator.post("/pause", {"name": "usage", "reason": "<down> until 9"})
     assert answer.history[0].status_code == 303
-    assert "Paused by a person usage" in text_of(answer.text)
+    assert "Paused usage" in text_of(answer.text)
     assert "(<down> until 9)" in text_of(answer.text)
     assert {name: item.reason for name, item in scene.ledger.pauses().items()} == {
         "usage": "<down> until 9"
     }
-    line = audited(served, "pause")[-1]
+    line = audited(served, "console.pause")[-1]
     assert (line["name"], line["reason"], line["by"]) == ("usage", "<down> until 9", "anna")
     assert operator.live("/").count("<form") == 1
     answer = operator.post("/resume", {"name": "usage"})
-    assert "Paused by a person" not in text_of(answer.text)
+    assert "Paused usage" not in text_of(answer.text)
     assert scene.ledger.pauses() == {}
-    assert audited(served, "resume")[-1]["name"] == "usage"
+    assert audited(served, "console.resume")[-1]["name"] == "usage"
 
 
 def test_a_product_can_be_paused_and_what_is_none_can_not(operator: Visitor, scene: Scene) -> None:

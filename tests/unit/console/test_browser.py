@@ -70,15 +70,15 @@ def test_the_list_keeps_what_was_chosen_while_it_changes(window: Window, scene: 
     scene.park(PR, "broken", at=scene.now - 60)
     page = window.page
     window.go("/requests")
-    page.get_by_label(f"Choose {PR.id}").check()
-    expect(page.locator("#chosen")).to_have_text("the 1 chosen")
+    page.get_by_label(f"Select {PR.id}").check()
+    expect(page.locator("#selected")).to_have_text("the 1 selected")
     scene.park(OTHER, "broken", at=scene.now - 30)
     expect(page.locator("tbody tr")).to_have_count(2, timeout=30_000)
-    expect(page.get_by_label(f"Choose {PR.id}")).to_be_checked()
-    expect(page.get_by_label(f"Choose {PR.id}")).to_be_focused()
-    expect(page.get_by_label(f"Choose {OTHER.id}")).not_to_be_checked()
+    expect(page.get_by_label(f"Select {PR.id}")).to_be_checked()
+    expect(page.get_by_label(f"Select {PR.id}")).to_be_focused()
+    expect(page.get_by_label(f"Select {OTHER.id}")).not_to_be_checked()
     page.get_by_label("All on this page").check()
-    expect(page.locator("#chosen")).to_have_text("the 2 chosen")
+    expect(page.locator("#selected")).to_have_text("the 2 selected")
     page.get_by_role("button", name="Discard").click()
     page.get_by_role("button", name="Yes, discard 2 requests").click()
     expect(page.get_by_role("status")).to_contain_text("2 requests discarded")
@@ -97,7 +97,7 @@ def test_without_scripts_all_of_it_works(browser: Browser, served: Served, scene
         page.get_by_role("link", name="Requests").click()
         page.get_by_label("Kind").select_option("fulfillment")
         page.get_by_role("button", name="Filter").click()
-        page.get_by_label(f"Choose {PR.id}").check()
+        page.get_by_label(f"Select {PR.id}").check()
         page.get_by_role("button", name="Rerun").click()
         page.get_by_role("button", name="Yes, rerun 1 request").click()
         page.get_by_role("link", name=PR.id).click()
@@ -109,13 +109,13 @@ def test_without_scripts_all_of_it_works(browser: Browser, served: Served, scene
 
 def test_another_sites_form_changes_nothing(window: Window, scene: Scene) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
-    fields = f'<input name="act" value="rerun"><input name="ref" value="{PR}">'
-    form = f'<form method="post" action="{window.url}/ask">{fields}<button>Win!</button></form>'
+    fields = f'<input name="action" value="rerun"><input name="request" value="{PR}">'
+    form = f'<form method="post" action="{window.url}/confirm">{fields}<button>Win!</button></form>'
     page = window.page
     elsewhere = {"body": form, "content_type": "text/html"}
     page.route("http://elsewhere.example/", lambda route: route.fulfill(**elsewhere))
     page.goto("http://elsewhere.example/")
-    with page.expect_response(f"{window.url}/ask") as answer:
+    with page.expect_response(f"{window.url}/confirm") as answer:
         page.get_by_role("button", name="Win!").click()
     assert answer.value.status == 403
     window.complaints.clear()
@@ -152,19 +152,19 @@ def test_the_token_is_no_secret_of_the_address(window: Window) -> None:
     """What may change something is never part of an address, which proxies and histories keep."""
     window.go("/requests")
     links = window.page.locator("a").evaluate_all("all => all.map((one) => one.href)")
-    assert not any(re.search("xsrf|plan", link) for link in links)
+    assert not any(re.search("xsrf|token", link) for link in links)
     assert requests.get(window.url, timeout=30).url.endswith("/login?next=%2F")
 
 
 def test_what_is_paused_on_the_board_goes_on_from_there(window: Window, scene: Scene) -> None:
     window.go("/")
     page = window.page
-    page.get_by_label("Hold back").fill("usages")
+    page.get_by_label("What to pause").fill("usages")
     page.get_by_role("button", name="Pause").click()
     # The browser refuses it before it is sent.
     assert page.evaluate("document.querySelector('[name=name]').validity.patternMismatch")
-    page.get_by_label("Hold back").fill("PRD-000-000-001")
-    page.get_by_label("Why").fill("the vendor is down")
+    page.get_by_label("What to pause").fill("PRD-000-000-001")
+    page.get_by_label("Reason").fill("the vendor is down")
     page.get_by_role("button", name="Pause").click()
     resume = page.get_by_role("button", name="Resume PRD-000-000-001")
     expect(resume).to_be_visible()

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from connect_worker.cli.context import Exit
-from connect_worker.console.sessions import MOST_OF_ONE
+from connect_worker.console.security import MAX_WRONG_PER_ADDRESS
 from connect_worker.domain.states import State
 from tests.support.console_client import PASSWORD, ROOT, Served, Visitor, environment, serving
 from tests.support.console_data import Scene
@@ -58,8 +58,8 @@ def test_without_a_password_nothing_is_changed(visitor: Visitor, scene: Scene) -
     park(scene, PR)
     for path in ("/", "/requests", f"/request?id={PR.id}"):
         assert "<button name=" not in visitor.page(path)
-    for path in ("/ask", "/act", "/login", "/logout", "/pause", "/resume"):
-        fields = {"act": "rerun", "ref": str(PR), "password": "", "name": "all"}
+    for path in ("/confirm", "/execute", "/login", "/logout", "/pause", "/resume"):
+        fields = {"action": "rerun", "request": str(PR), "password": "", "name": "all"}
         answer = visitor.post(path, fields)
         assert answer.status_code == 403
         assert "read-only" in answer.text
@@ -70,12 +70,12 @@ def test_without_a_password_nothing_is_changed(visitor: Visitor, scene: Scene) -
 def test_with_a_password_nobody_looks_without_it(served: Served, scene: Scene) -> None:
     park(scene, PR)
     stranger = served.visitor()
-    for path in ("/", "/requests", f"/request?id={PR.id}", "/done?plan=x"):
+    for path in ("/", "/requests", f"/request?id={PR.id}", "/result?token=x"):
         answer = stranger.get(path)
         assert "/login?next=" in answer.url
         assert PR.id not in answer.text.replace(f"?id={PR.id}", "")
         assert stranger.get(f"{path}{'&' if '?' in path else '?'}part=live").status_code == 401
-    assert stranger.post("/ask", {"act": "rerun", "ref": str(PR)}).status_code == 401
+    assert stranger.post("/confirm", {"action": "rerun", "request": str(PR)}).status_code == 401
     assert stranger.post("/pause", {"name": "all"}).status_code == 401
     assert scene.ledger.pauses() == {}
     assert state(scene) is State.PARKED
@@ -152,28 +152,30 @@ def test_another_site_changes_nothing(
 ) -> None:
     park(scene, PR)
     operator.page("/requests")
-    fields = {"act": "rerun", "ref": str(PR)}
-    for path in ("/ask", "/pause"):
+    fields = {"action": "rerun", "request": str(PR)}
+    for path in ("/confirm", "/pause"):
         answer = operator.post(path, {**fields, "name": "all"}, headers=headers)
         assert answer.status_code == 403
-        assert "This came from another site" in answer.text
+        assert "This request came from another site" in answer.text
     assert scene.ledger.pauses() == {}
     own = {"Origin": operator.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-    assert operator.post("/ask", fields, headers=own).status_code == 200
+    assert operator.post("/confirm", fields, headers=own).status_code == 200
 
 
 def test_without_the_token_nothing_is_changed(operator: Visitor, scene: Scene) -> None:
     park(scene, PR)
     question = operator.ask("rerun", PR)
-    (plan,) = re.findall(r'name="plan" value="([^"]+)"', question)
-    for fields in ({"plan": plan}, {"plan": plan, "_xsrf": "2|0|0|0"}):
-        answer = operator.session.post(f"{operator.url}act", data=fields, timeout=30)
+    (plan,) = re.findall(r'name="token" value="([^"]+)"', question)
+    for fields in ({"token": plan}, {"token": plan, "_xsrf": "2|0|0|0"}):
+        answer = operator.session.post(f"{operator.url}execute", data=fields, timeout=30)
         assert answer.status_code == 403
     stranger_token = re.findall(
         r'name="_xsrf" value="([^"]+)"', Visitor(operator.url).get("/login").text
     )
-    fields = {"plan": plan, "_xsrf": stranger_token[0]}
-    assert operator.session.post(f"{operator.url}act", data=fields, timeout=30).status_code == 403
+    fields = {"token": plan, "_xsrf": stranger_token[0]}
+    assert (
+        operator.session.post(f"{operator.url}execute", data=fields, timeout=30).status_code == 403
+    )
     assert state(scene) is State.PARKED
 
 
@@ -201,18 +203,18 @@ def test_a_name_that_is_not_the_consoles_is_refused(
 def test_wrong_passwords_are_not_tried_in_a_row(redis_url: str, tmp_path: Path) -> None:
     with serving(redis_url, tmp_path, CONNECT_CONSOLE_PASSWORD=PASSWORD) as served:
         visitor = served.visitor()
-        for number in range(MOST_OF_ONE):
+        for number in range(MAX_WRONG_PER_ADDRESS):
             answer = visitor.sign_in(password=f"wrong {number}")
             assert answer.status_code == 403
-            assert "That is not the password." in answer.text
+            assert "Wrong password." in answer.text
         # Not even the right one.
         answer = visitor.sign_in()
         assert answer.status_code == 429
         assert 0 < int(answer.headers["Retry-After"]) <= 60
         assert "/login" in visitor.get("/").url
-        refused = audited(served, "sign-in refused")
+        refused = audited(served, "console.sign_in_refused")
         assert [line["why"] for line in refused] == [
-            *["wrong password"] * MOST_OF_ONE,
+            *["wrong password"] * MAX_WRONG_PER_ADDRESS,
             "too many wrong passwords",
         ]
         assert "wrong 0" not in served.log()
@@ -235,7 +237,7 @@ def test_a_form_that_is_too_large_is_refused(operator: Visitor) -> None:
     operator.page("/requests")
     # Often its connection is closed in the middle of what it says.
     with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-        assert operator.post("/ask", {"act": "x" * 3_000_000}).status_code == 400
+        assert operator.post("/confirm", {"action": "x" * 3_000_000}).status_code == 400
     operator.page("/requests")
 
 

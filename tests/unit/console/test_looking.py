@@ -44,20 +44,21 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
     scene.ledger.pause("usage", reason="until 9")
     page = visitor.page("/")
     assert numbers(page, RequestKind.FULFILLMENT) == {
-        "Pending": 1,
+        "Queued": 1,
         "Running": 0,
-        "Retrying": 0,
-        "Waiting": 0,
+        "Retry": 0,
+        "Snoozed": 0,
+        "Decided": 0,
+        "Posting": 0,
         "Parked": 1,
-        "Today": 0,
     }
-    assert numbers(page, RequestKind.USAGE_FILE)["Today"] == 1
     text = text_of(page)
+    assert re.findall(r"(\d+) ended today", text) == ["0", "0", "1", "0"]
     assert "1 fulfillment request is parked" in text
-    assert "tier-config was not polled yet: does beat run" in text
-    assert "1,234 seen" in text
+    assert "tier-config has never been polled: check that beat runs" in text
+    assert "1,234 pending" in text
     assert "oldest waits 5 min" in text
-    assert re.search(r"Paused by a person usage, (from now on|for \d+ s) \(until 9\)", text)
+    assert re.search(r"Paused usage, (from now on|for \d+ s) \(until 9\)", text)
 
 
 def test_the_last_day_is_plotted_and_is_a_table_too(visitor: Visitor, scene: Scene) -> None:
@@ -69,7 +70,7 @@ def test_the_last_day_is_plotted_and_is_a_table_too(visitor: Visitor, scene: Sce
     # Too long ago for the last day.
     scene.settle(RequestKey(RequestKind.FULFILLMENT, "PR-9"), at=this_hour - 24 * HOUR, took=1)
     page = visitor.page("/")
-    assert "Last 24 hours: 5 settled" in text_of(page)
+    assert "Last 24 hours: 5 completed" in text_of(page)
     assert len(re.findall(r"<title>\d\d \w{3} \d\d:00: \d+</title>", page)) == 2
     rows = re.findall(r'<tr><th scope="row">[^<]+</th>(.*?)</tr>', page)
     assert [text_of(row) for row in rows] == ["4 833 ms 52 s", "1 150 ms 195 ms"]
@@ -81,7 +82,7 @@ def test_a_number_leads_to_the_requests_that_it_counts(visitor: Visitor, scene: 
     (href,) = re.findall(r'<a href="(/requests\?state=running[^"]*)"', visitor.page("/"))
     page = visitor.page(href.replace("&amp;", "&"))
     assert ids(page) == [PR.id]
-    assert "fulfillment PRD-000-000-001 90 s 1" in text_of(page)
+    assert "running fulfillment PRD-000-000-001 90 s 1" in text_of(page)
 
 
 def test_parked_requests_are_listed_with_their_reasons(visitor: Visitor, scene: Scene) -> None:
@@ -89,7 +90,7 @@ def test_parked_requests_are_listed_with_their_reasons(visitor: Visitor, scene: 
     scene.park(UF, "BadSheet: row 17", at=scene.now - 60)
     page = visitor.page("/requests")
     assert ids(page) == [PR.id, UF.id]
-    assert "fulfillment PRD-000-000-001 2 h 3 VendorDown: no answer" in text_of(page)
+    assert "parked fulfillment PRD-000-000-001 2 h 3 VendorDown: no answer" in text_of(page)
     assert 'type="checkbox"' not in page
 
 
@@ -104,6 +105,8 @@ def test_parked_requests_are_listed_with_their_reasons(visitor: Visitor, scene: 
         ("kind=usage", []),
         ("error=*", []),
         ("state=running", []),
+        ("state=active", []),
+        ("state=all&order=newest", [UF.id, PR.id]),
         ("page=99999999999999999999", [PR.id, UF.id]),
         ("page=-1", [PR.id, UF.id]),
         ("page=²", [PR.id, UF.id]),
@@ -117,7 +120,7 @@ def test_a_list_is_filtered_by_its_address(
     assert ids(visitor.page(f"/requests?{query}")) == expected
 
 
-@pytest.mark.parametrize("query", ["state=settled", "kind=nothing"])
+@pytest.mark.parametrize("query", ["state=settled", "state=pending", "kind=nothing"])
 def test_a_filter_that_there_is_not_is_refused(visitor: Visitor, query: str) -> None:
     answer = visitor.get(f"/requests?{query}")
     assert answer.status_code == 400
@@ -217,7 +220,7 @@ def test_a_ledger_that_is_away_is_said_so_and_comes_back(tmp_path: Path) -> None
             assert "Traceback" not in answer.text
         assert '<meta http-equiv="refresh"' in visitor.get("/").text
         with embedded_redis(port):
-            assert "Nothing was settled" in visitor.page("/")
+            assert "Nothing was completed" in visitor.page("/")
         assert visitor.get("/").status_code == 503
         assert "console.ledger_unavailable" in served.log()
 

@@ -6,18 +6,19 @@ import math
 
 import pytest
 
-from connect_worker.console.charts import HEIGHT, TOP, WIDTH, day_of
-from connect_worker.console.origin_checks import is_known_host, is_own_origin
-from connect_worker.console.sessions import (
-    MOST_OF_ALL,
-    MOST_OF_ONE,
-    MOST_PAPERS,
+from connect_worker.console.charts import HEIGHT, TOP, WIDTH, last_day
+from connect_worker.console.security import (
+    MAX_PENDING,
+    MAX_WRONG,
+    MAX_WRONG_PER_ADDRESS,
     SESSION_SECONDS,
     WINDOW_SECONDS,
     Sessions,
     Throttle,
-    is_right,
-    keep,
+    is_known_host,
+    is_own_origin,
+    is_password,
+    keep_newest,
 )
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
@@ -71,17 +72,17 @@ def test_an_origin_is_the_one_that_was_asked() -> None:
 
 
 def test_a_password_is_compared_whole() -> None:
-    assert is_right("grün & gut", "grün & gut")
+    assert is_password("grün & gut", "grün & gut")
     for other in ("grün & gu", "grün & gut ", "", "\ud800"):
-        assert not is_right(other, "grün & gut")
+        assert not is_password(other, "grün & gut")
 
 
 def test_wrong_passwords_count_for_a_minute() -> None:
     clock = Clock()
     throttle = Throttle(clock=clock)
-    for _ in range(MOST_OF_ONE):
+    for _ in range(MAX_WRONG_PER_ADDRESS):
         assert throttle.wait_seconds("a") == 0
-        throttle.note_wrong("a")
+        throttle.record_wrong("a")
     assert throttle.wait_seconds("a") == WINDOW_SECONDS
     assert throttle.wait_seconds("b") == 0
     clock.step(WINDOW_SECONDS - 1)
@@ -92,8 +93,8 @@ def test_wrong_passwords_count_for_a_minute() -> None:
 
 def test_many_addresses_together_wait_too() -> None:
     throttle = Throttle(clock=Clock())
-    for number in range(MOST_OF_ALL):
-        throttle.note_wrong(f"10.0.0.{number}")
+    for number in range(MAX_WRONG):
+        throttle.record_wrong(f"10.0.0.{number}")
     assert throttle.wait_seconds("10.0.1.1") == WINDOW_SECONDS
 
 
@@ -107,11 +108,11 @@ def test_a_session_ends_by_itself() -> None:
     assert sessions.find(name) is None
 
 
-def test_a_session_remembers_the_last_papers() -> None:
-    papers: dict[str, int] = {}
-    for number in range(MOST_PAPERS + 2):
-        keep(papers, str(number), number)
-    assert list(papers.values()) == list(range(2, MOST_PAPERS + 2))
+def test_a_session_keeps_the_newest_questions() -> None:
+    pending: dict[str, int] = {}
+    for number in range(MAX_PENDING + 2):
+        keep_newest(pending, str(number), number)
+    assert list(pending.values()) == list(range(2, MAX_PENDING + 2))
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,8 @@ def test_a_session_remembers_the_last_papers() -> None:
     ],
 )
 def test_a_plot_stays_within_its_frame(counts: dict[float, int]) -> None:
-    day = day_of(RequestKind.USAGE, hours(counts, {}, counts))
-    assert day.settled == 2 * sum(counts.values())
+    day = last_day(RequestKind.USAGE, hours(counts, {}, counts))
+    assert day.completed == 2 * sum(counts.values())
     for plot in (day.throughput, day.latency):
         assert 1 < len(plot.lines) <= 9
         assert all(TOP <= line.y <= HEIGHT for line in plot.lines)
@@ -137,9 +138,9 @@ def test_a_plot_stays_within_its_frame(counts: dict[float, int]) -> None:
 
 
 def test_a_bar_is_as_high_as_its_hour_was_busy() -> None:
-    low, high = day_of(RequestKind.USAGE, hours({1.0: 10}, {1.0: 20})).throughput.bars
+    low, high = last_day(RequestKind.USAGE, hours({1.0: 10}, {1.0: 20})).throughput.bars
     assert high.height == pytest.approx(2 * low.height)
     assert high.x > low.x
     assert low.text.endswith("22:00: 10")
-    fast, slow = day_of(RequestKind.USAGE, hours({1.0: 10}, {600.0: 10})).latency.bars
+    fast, slow = last_day(RequestKind.USAGE, hours({1.0: 10}, {600.0: 10})).latency.bars
     assert slow.y < fast.y

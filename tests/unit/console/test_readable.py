@@ -43,7 +43,7 @@ FAINT = """() => {
     const faint = [];
     for (const it of document.querySelectorAll("body *")) {
         const own = [...it.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
-        const isLesser = it.closest(".none, .uncovered, title, option");
+        const isLesser = it.closest(".none, .no-processor, title, option");
         if (!own || isLesser || !it.checkVisibility()) continue;
         const style = getComputedStyle(it);
         const text = light(rgba(it.closest("svg") ? style.fill : style.color));

@@ -15,15 +15,17 @@ from connect_worker.operations.status import KindCounts, count_by_kind
 AT_WORK = DemoProgress(
     {
         RequestKind.FULFILLMENT: KindCounts(
-            pending=85,
-            running=2,
-            retrying=3,
-            parked=1,
-            settled=33,
+            {
+                State.QUEUED: 85,
+                State.RUNNING: 2,
+                State.RETRY: 3,
+                State.PARKED: 1,
+                State.COMPLETED: 33,
+            },
             outcomes={"approved": 21, "failed": 4, "inquired": 8},
         ),
-        RequestKind.TIER_CONFIG: KindCounts(pending=30),
-        RequestKind.USAGE_FILE: KindCounts(settled=7, outcomes={"submitted": 7}),
+        RequestKind.TIER_CONFIG: KindCounts({State.QUEUED: 30}),
+        RequestKind.USAGE_FILE: KindCounts({State.COMPLETED: 7}, outcomes={"submitted": 7}),
         RequestKind.USAGE: KindCounts(),
     },
     {
@@ -74,7 +76,7 @@ def test_the_table_fits_and_each_kind_has_one_line(dashboard: Dashboard, width: 
 def test_there_is_a_column_for_skipped_requests_only_when_there_are_some(
     dashboard: Dashboard,
 ) -> None:
-    rows = {**AT_WORK.rows, RequestKind.USAGE: KindCounts(waiting=1)}
+    rows = {**AT_WORK.rows, RequestKind.USAGE: KindCounts({State.SNOOZED: 1})}
     skipping = replace(dashboard, progress=replace(AT_WORK, rows=rows))
 
     assert "Snoozed" not in "\n".join(drawn(dashboard, width=80))
@@ -96,14 +98,14 @@ def test_without_a_terminal_it_is_one_line(dashboard: Dashboard) -> None:
 
 def test_it_is_idle_when_only_parked_requests_are_left() -> None:
     parked = {kind: KindCounts() for kind in RequestKind} | {
-        RequestKind.FULFILLMENT: KindCounts(parked=1)
+        RequestKind.FULFILLMENT: KindCounts({State.PARKED: 1})
     }
 
     assert DemoProgress(parked, {RequestKind.FULFILLMENT: 1}).is_idle
     assert not DemoProgress(parked, {RequestKind.FULFILLMENT: 2}).is_idle
     assert not DemoProgress(parked, {RequestKind.FULFILLMENT: 1, RequestKind.USAGE_FILE: 1}).is_idle
     assert not DemoProgress(
-        {**parked, RequestKind.USAGE: KindCounts(waiting=1)}, {RequestKind.FULFILLMENT: 1}
+        {**parked, RequestKind.USAGE: KindCounts({State.SNOOZED: 1})}, {RequestKind.FULFILLMENT: 1}
     ).is_idle
 
 
@@ -123,7 +125,8 @@ def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
 
     rows = count_by_kind(ledger)
 
+    each = (State.QUEUED, State.RUNNING, State.RETRY, State.PARKED, State.COMPLETED)
     assert rows[RequestKind.FULFILLMENT] == KindCounts(
-        pending=1, running=1, retrying=1, parked=1, settled=1, outcomes={"approved": 1}
+        dict.fromkeys(each, 1), outcomes={"approved": 1}
     )
     assert rows[RequestKind.USAGE] == KindCounts()

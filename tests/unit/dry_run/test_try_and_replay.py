@@ -105,7 +105,7 @@ def test_a_processor_that_exits_is_shown_as_one_in_error(account: Sandbox, tmp_p
 def test_a_record_that_can_not_be_written_is_refused_before_the_run(account: Sandbox) -> None:
     name = account.add(purchase())
     refused = said("try", ORDERS, name, "--record", "no/such/folder/x.json", code=2)
-    assert "--record: no file can be written into no/such/folder." in refused.output
+    assert "--record: cannot write a file into no/such/folder." in refused.output
     assert account.entry(name)["calls"] == {}
 
 
@@ -114,7 +114,7 @@ def test_steps_and_not_yet_are_shown(account: Sandbox) -> None:
     shown = said("try", f"{VENDOR}:Stepwise", name).stdout
     assert "Step      tenant" in shown
     assert "No decision  RetryRequest: the mailbox is not ready" in shown
-    assert "snoozed: the worker would run it again later" in shown
+    assert "snoozed: the worker would run the processor again later" in shown
     document = answered("try", f"{VENDOR}:Stepwise", name)
     assert list(document["steps"]) == ["tenant"]
     assert_untouched(account, name)
@@ -154,14 +154,14 @@ def test_an_error_is_told_and_ends_with_1(account: Sandbox) -> None:
         (
             [VENDOR, "PR-1-2-3"],
             2,
-            f"name one of {ORDERS}",
+            f"Name one of: {ORDERS}",
         ),
         (
             [VENDOR, "TCR-1-2-3"],
             2,
             "no automation for tier-config requests",
         ),
-        ([ORDERS, "AS-1-2-3"], 2, "is no request"),
+        ([ORDERS, "AS-1-2-3"], 2, "is not the id of a request"),
         ([ORDERS, "PR-1-2-3"], 3, "the account has no request PR-1-2-3"),
         ([ORDERS], 2, "Give either the id of a request or --file"),
     ],
@@ -184,7 +184,7 @@ def test_without_an_account_a_file_is_tried_and_an_id_is_not(
     assert "No account is set" in shown
     assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=4).stderr
     Path("bad.json").write_text("{}")
-    assert "holds no request" in said("try", ORDERS, "--file", "bad.json", code=2).stderr
+    assert "contains no request" in said("try", ORDERS, "--file", "bad.json", code=2).stderr
 
 
 def test_it_works_as_a_program_from_a_file_of_the_vendors(account: Sandbox, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def settled(sandbox: Sandbox, count: int = 1, **params: str) -> list[str]:
 def test_a_processor_that_decides_as_before_differs_nowhere(account: Sandbox) -> None:
     names = [*settled(account, 2, plan="refuse")]
     assert answered("replay", ORDERS) == {"replayed": 2, "differing": []}
-    assert "2 settled requests, 0 would be" in said("replay", ORDERS).stdout
+    assert "2 decided requests, 0 would be" in said("replay", ORDERS).stdout
     for name in names:
         entry = account.entry(name)
         assert [outcome["action"] for outcome in entry["accepted"]] == ["fail"]
@@ -326,4 +326,4 @@ def test_the_other_kinds_are_compared_too(account: Sandbox) -> None:
     account.decide(file, "accepted")
     assert answered("replay", "examples.resellers") == {"replayed": 1, "differing": []}
     assert answered("replay", "examples.usage_reviews") == {"replayed": 1, "differing": []}
-    assert "never settled" in said("replay", "examples.usage_reports", code=2).stderr
+    assert "never decided" in said("replay", "examples.usage_reports", code=2).stderr

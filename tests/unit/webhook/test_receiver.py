@@ -12,8 +12,8 @@ import pytest
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, find_id, is_hint
 from connect_worker.domain.states import RequestKind
 from connect_worker.sandbox.webhooks import sign
-from connect_worker.webhook.handler import MOST_PER_SECOND, Quiet, place_of, read_place
-from connect_worker.webhook.signature import DAY_SECONDS, NotSigned, verify
+from connect_worker.webhook.handler import MAX_LINES_PER_SECOND, LogThrottle, parse_path, path_for
+from connect_worker.webhook.signature import DAY_SECONDS, SignatureError, verify
 
 SECRET = "a-secret-of-the-tests-" * 3
 PR = "PR-5852-1608-0000"
@@ -58,7 +58,7 @@ def test_a_signature_that_is_written_otherwise_is_the_same_notification() -> Non
     )
     try:
         again = check(other)
-    except NotSigned:
+    except SignatureError:
         return
     assert again.digest(b"{}") == check(text).digest(b"{}")
 
@@ -74,16 +74,16 @@ def test_a_name_tells_notifications_apart_and_without_one_the_body_does() -> Non
 @pytest.mark.parametrize("account", ["", "eu"])
 @pytest.mark.parametrize("kind", RequestKind)
 def test_a_place_is_read_as_it_was_written(account: str, kind: RequestKind) -> None:
-    place = place_of(account, kind)
-    assert read_place(place, {account}) == (account, kind)
-    assert read_place(f"/prefix{place}/", {account}) == (account, kind)
+    place = path_for(account, kind)
+    assert parse_path(place, {account}) == (account, kind)
+    assert parse_path(f"/prefix{place}/", {account}) == (account, kind)
 
 
 def test_another_account_or_class_has_no_place() -> None:
-    assert read_place("/us/usage_file", {"eu"}) is None
-    assert read_place("/usage_file", {"eu"}) is None
-    assert read_place("/billing_request", {""}) is None
-    assert read_place("/", {""}) is None
+    assert parse_path("/us/usage_file", {"eu"}) is None
+    assert parse_path("/usage_file", {"eu"}) is None
+    assert parse_path("/billing_request", {""}) is None
+    assert parse_path("/", {""}) is None
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_a_notice_is_read_as_it_was_written(kind: RequestKind) -> None:
 
 def test_a_flood_is_told_in_sums() -> None:
     now = [0.0]
-    quiet = Quiet(clock=lambda: now[0])
-    answers = [quiet.may_tell() for _ in range(500)]
-    assert answers == [0] * MOST_PER_SECOND + [None] * (500 - MOST_PER_SECOND)
+    throttle = LogThrottle(clock=lambda: now[0])
+    told = [throttle.allow() for _ in range(500)]
+    assert told == [0] * MAX_LINES_PER_SECOND + [None] * (500 - MAX_LINES_PER_SECOND)
     now[0] = 1.0
-    assert quiet.may_tell() == 500 - MOST_PER_SECOND
-    assert quiet.may_tell() == 0
+    assert throttle.allow() == 500 - MAX_LINES_PER_SECOND
+    assert throttle.allow() == 0

@@ -1,0 +1,451 @@
+"""``connect-worker try`` and ``replay``: run a processor without sending anything to Connect."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from connect_worker.cli.context import CommandError, Exit, select_accounts, write_json
+from connect_worker.cli.options import account_option, example, json_option
+from connect_worker.domain.outcomes import Outcome, to_json
+from connect_worker.domain.secrets import passwords_in
+from connect_worker.domain.states import JSON, RequestKind, State
+from connect_worker.exceptions import (
+    Message,
+    NotFound,
+    RegistrationError,
+    RetryRequest,
+    SettingsError,
+)
+from connect_worker.observability.masking import register_scoped_secrets, secret_scope
+from connect_worker.operations.formatting import sanitize
+from connect_worker.settings.accounts import settings_of
+from connect_worker.settings.model import Settings
+
+# Connect's client, the models and the dry run take a moment to load, which `--help` does not need:
+# the functions below import them.
+if TYPE_CHECKING:
+    from connect_worker.config import Config
+    from connect_worker.dry_run.runner import DryRun
+    from connect_worker.dry_run.transport import Call
+    from connect_worker.resources.automation import Automation
+
+
+@click.command(
+    "try",
+    short_help="Run a processor over a request, and send nothing.",
+    epilog=example(
+        "connect-worker try my_vendor.processors:Purchases PR-5852-1608-0000",
+        "connect-worker try ./processors.py PR-5852-1608-0000 --record tests/order.json",
+        "connect-worker try ./processors.py --file request.json",
+    ),
+)
+@click.argument("automation", metavar="MODULE[:CLASS]")
+@click.argument("request_id", metavar="[REQUEST]", required=False)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the request from a JSON file; without an account, reads find an empty account.",
+)
+@click.option(
+    "--record",
+    "record_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what was read and what would be sent to this file, for a test; secrets are masked.",
+)
+@click.option("--verbose", is_flag=True, help="Show the log, and the traceback of an error.")
+@account_option
+@json_option
+def try_command(
+    *,
+    automation: str,
+    request_id: str | None,
+    file: Path | None,
+    record_file: Path | None,
+    verbose: bool,
+    account: str,
+    as_json: bool,
+) -> None:
+    """Run a processor over one request, and show what it decides and what it would post.
+
+    The request is fetched from the account of the environment. Reads of the processor go to
+    Connect; its changes are captured: NOTHING IS SENT TO CONNECT. But its calls to your own systems
+    are made, with the idempotency key of the request's first cycle.
+
+    Exit code 0 when the processor decided or asked to come back later; 1 when it raised an error.
+    """
+    from connect_worker.config import Config
+    from connect_worker.dry_run.record import Record, RecordingTransport
+    from connect_worker.dry_run.runner import dry_run
+    from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
+    from connect_worker.dry_run.transport import LiveTransport
+
+    if (file is None) == (request_id is None):
+        raise click.UsageError("Give either the id of a request or --file.")
+    if record_file and not os.access(record_file.parent, os.W_OK):
+        raise click.UsageError(f"--record: cannot write a file into {record_file.parent}.")
+    document = _read_request(file) if file else None
+    kind = kind_of(str(document.get("id")) if document else str(request_id))
+    chosen = find_automation(automation, kind)
+    is_online = file is None or _has_account()
+    if is_online:
+        config = config_of(account)
+        reads: Any = LiveTransport(config)
+    else:
+        config = Config.local(URL, "SU-000-000-000:key-of-no-account")
+        reads = SandboxTransport(kind, str(document and document.get("id")))
+    if document is None:
+        document = _fetch(config, kind, str(request_id))
+    recording = RecordingTransport(reads)
+    with nullcontext() if verbose else no_logging():
+        run = dry_run(chosen, document, config=config, reads=recording)
+    if record_file:
+        Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
+    if as_json:
+        write_json(run_document(chosen.__name__, document, run))
+    else:
+        from rich.console import Console
+
+        Console().print(render_run(chosen.__name__, document, run, is_online=is_online))
+    if verbose and run.error is not None:
+        click.echo("".join(traceback.format_exception(run.error)), err=True)
+    has_failed = run.error is not None and not isinstance(run.error, RetryRequest)
+    raise SystemExit(Exit.NEEDS_ATTENTION if has_failed else Exit.DONE)
+
+
+@click.command(
+    short_help="Run a processor over decided requests; show differences.",
+    epilog=example(
+        "connect-worker replay my_vendor.processors:Purchases --last 50",
+        "connect-worker replay ./processors.py --last 20 --json",
+    ),
+)
+@click.argument("automation", metavar="MODULE[:CLASS]")
+@click.option(
+    "--last",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="How many requests of each kind, newest first.",
+)
+@account_option
+@json_option
+def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
+    """Run a processor over the requests that were decided last, and show different decisions.
+
+    The requests are read from the account of the environment, and processed as if they were
+    pending, with the data that they have now. Nothing is sent to Connect. But the processor's calls
+    to YOUR OWN SYSTEMS ARE MADE: use a test system, or one that knows the idempotency keys.
+
+    Exit code 0 when all decisions are the same, 1 when one differs.
+    """
+    from connect_worker.api.client import client_for
+    from connect_worker.dry_run.history import DECIDED_STATUSES, latest
+    from connect_worker.resources.automation import product_list
+
+    chosen = [item for item in find_all_automations(automation) if item.kind in DECIDED_STATUSES]
+    if not chosen:
+        raise CommandError(
+            "usage listings are never decided: name an automation of another kind", Exit.USAGE
+        )
+    config = config_of(account)
+    rows: list[dict[str, JSON]] = []
+    for item in chosen:
+        products = product_list(item.products) or config.products
+        try:
+            with no_logging():
+                requests = latest(client_for(config), item.kind, products=products, last=last)
+                rows += [_replay_one(item, document, config) for document in requests]
+        except Message as error:
+            raise CommandError(
+                f"decided requests can't be read: {error}", Exit.NO_ANSWER
+            ) from error
+    different = [row for row in rows if row["difference"]]
+    if as_json:
+        write_json({"replayed": len(rows), "differing": different})
+    else:
+        _print_differences(len(rows), different)
+    raise SystemExit(Exit.NEEDS_ATTENTION if different else Exit.DONE)
+
+
+# ---- what to run: the automation, the kind, the account
+
+#: The kind of a request by the letters of its id.
+_KINDS = {
+    "PR": RequestKind.FULFILLMENT,
+    "TCR": RequestKind.TIER_CONFIG,
+    "UF": RequestKind.USAGE_FILE,
+    "LST": RequestKind.USAGE,
+}
+
+
+def kind_of(request_id: str) -> RequestKind:
+    """Return the kind of the request with an id.
+
+    Raises:
+        CommandError: It is the id of another object.
+    """
+    kind = _KINDS.get(request_id.partition("-")[0])
+    if kind is None:
+        prefixes = ", ".join(f"{letters}-…" for letters in _KINDS)
+        raise CommandError(
+            f"{request_id!r} is not the id of a request, which begins with one of: {prefixes}",
+            Exit.USAGE,
+        )
+    return kind
+
+
+def find_all_automations(name: str) -> list[type[Automation[Any]]]:
+    """Return the automations of a module, or the one that is named after the colon.
+
+    Raises:
+        CommandError: The module can't be imported, or has none.
+    """
+    from connect_worker.resources.discovery import find_automations
+
+    try:
+        automations = find_automations([name])
+    except RegistrationError as error:
+        raise CommandError(str(error).removeprefix("CONNECT_PROCESSORS: "), Exit.USAGE) from error
+    if not automations:
+        raise CommandError(f"there is no automation in {name}", Exit.USAGE)
+    return automations
+
+
+def find_automation(name: str, kind: RequestKind) -> type[Automation[Any]]:
+    """Return the automation that processes requests of a kind.
+
+    Raises:
+        CommandError: There is none, or more than one.
+    """
+    automations = [item for item in find_all_automations(name) if item.kind is kind]
+    if not automations:
+        raise CommandError(f"{name} has no automation for {kind} requests", Exit.USAGE)
+    if len(automations) > 1:
+        names = ", ".join(f"{name.partition(':')[0]}:{item.__name__}" for item in automations)
+        raise CommandError(
+            f"{name} has several automations for {kind} requests. Name one of: {names}", Exit.USAGE
+        )
+    return automations[0]
+
+
+def config_of(account: str) -> Config:
+    """Return an account of the environment; "" for the only one.
+
+    Raises:
+        CommandError: The environment names no account, or several and none was chosen.
+        BadParameter: There is no account of this name.
+    """
+    try:
+        names = select_accounts(Settings.from_env(), account)
+        if len(names) > 1:
+            raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
+        return settings_of(names[0]).config()
+    except SettingsError as error:
+        raise CommandError(str(error), Exit.NO_LEDGER) from error
+
+
+@contextmanager
+def no_logging() -> Iterator[None]:
+    """Log nothing inside the with-block: the command prints what it finds."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _read_request(file: Path) -> dict[str, JSON]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CommandError(f"{file} is not JSON: {error}", Exit.USAGE) from error
+    if isinstance(document, dict) and "record" in document:
+        # Written by `--record`.
+        document = document.get("request")
+    if not isinstance(document, dict) or not document.get("id"):
+        raise CommandError(
+            f"{file} contains no request: it must be a JSON object with an id", Exit.USAGE
+        )
+    return document
+
+
+def _has_account() -> bool:
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        raise CommandError(str(error), Exit.NO_LEDGER) from error
+    return bool(settings.api_url or settings.config_file or settings.accounts)
+
+
+def _fetch(config: Config, kind: RequestKind, request_id: str) -> dict[str, JSON]:
+    from connect_worker.api.client import client_for
+    from connect_worker.domain.kinds import KINDS
+
+    try:
+        document: dict[str, JSON] = client_for(config).get(f"{KINDS[kind].path}/{request_id}")
+    except NotFound as error:
+        raise CommandError(f"the account has no request {request_id}", Exit.NOT_DONE) from error
+    except Message as error:
+        raise CommandError(f"{request_id} can't be fetched: {error}", Exit.NO_ANSWER) from error
+    return document
+
+
+# ---- the result of `try`
+
+
+def run_document(automation: str, request: JSON, run: DryRun) -> dict[str, JSON]:
+    """Return a dry run as JSON; passwords of the request are masked."""
+    from connect_worker.dry_run.record import without_secrets
+
+    with secret_scope():
+        register_scoped_secrets(passwords_in(request))
+        document: dict[str, JSON] = without_secrets(
+            {
+                "request": request.get("id"),
+                "automation": automation,
+                "result": run.result,
+                "state": run.state.value,
+                "outcome": None if run.decided is None else to_json(run.decided),
+                "error": None if run.error is None else _describe(run.error),
+                "calls": [_call_document(call) for call in run.calls],
+                "steps": dict(run.steps),
+            }
+        )
+    return document
+
+
+def render_run(automation: str, request: JSON, run: DryRun, *, is_online: bool) -> RenderableType:
+    """Return a dry run for people; passwords of the request are masked."""
+    with secret_scope():
+        register_scoped_secrets(passwords_in(request))
+        name = sanitize(str(request.get("id")))
+        what = " ".join(filter(None, [str(request.get("type") or ""), "by", automation]))
+        parts: list[RenderableType] = [
+            Text.assemble((name, "bold"), "  ", sanitize(what)),
+            Text(),
+            *_steps(run),
+            *_decision(run),
+            Text(),
+            *_calls(run.calls),
+        ]
+        if not is_online:
+            parts += [Text(), Text("No account is set: reads found an empty account.", "dim")]
+    return Group(*parts)
+
+
+def _steps(run: DryRun) -> Iterator[RenderableType]:
+    for name, result in run.steps.items():
+        yield Text.assemble("Step      ", sanitize(name), (f"  {_json(result)}", "dim"))
+
+
+def _decision(run: DryRun) -> Iterator[RenderableType]:
+    if run.decided is not None:
+        yield Text.assemble("Decision  ", (_action_name(run.decided), "bold green"))
+        for name, value in to_json(run.decided).items():
+            if name != "outcome" and value not in (None, "", []):
+                yield Padding(Text(f"{name}: {_json(value)}"), (0, 0, 0, 10))
+    elif run.error is not None:
+        yield Text.assemble("No decision  ", (sanitize(_describe(run.error)), "bold red"))
+    yield Text.assemble("Then      ", sanitize(_next_state(run)))
+
+
+def _next_state(run: DryRun) -> str:
+    if run.error is not None and run.decided is None and run.state is not State.PARKED:
+        return f"{run.state.value}: the worker would run the processor again later"
+    # Connect may refuse the post, for example when a template does not exist.
+    return f"{run.result}, if Connect accepts it" if run.calls else run.result
+
+
+def _calls(calls: tuple[Call, ...]) -> Iterator[RenderableType]:
+    if not calls:
+        yield Text("Nothing would be sent to Connect.")
+        return
+    yield Text("Would be sent to Connect; nothing was:", "bold")
+    for number, call in enumerate(calls, start=1):
+        by = "  by the processor itself" if call.by == "processor" else ""
+        yield Text.assemble(f"{number:3}. {call.method} {sanitize(call.path)}", (by, "dim"))
+        if call.upload is not None:
+            yield Padding(Text(f"{len(call.records)} usage records"), (0, 0, 0, 5))
+        elif call.body is not None:
+            yield Padding(Text(_json(call.body)), (0, 0, 0, 5))
+
+
+def _call_document(call: Call) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "method": call.method,
+        "path": call.path,
+        "body": call.body,
+        "idempotency_key": call.key,
+        "by": call.by,
+    }
+    return document if call.upload is None else document | {"records": call.records}
+
+
+def _action_name(outcome: Outcome) -> str:
+    document = to_json(outcome)
+    return str(document.get("action") or document["outcome"])
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _json(value: JSON) -> str:
+    from connect_worker.dry_run.record import without_secrets
+
+    return sanitize(json.dumps(without_secrets(value), ensure_ascii=False))
+
+
+# ---- the result of `replay`
+
+
+def _replay_one(
+    automation: type[Automation[Any]], request: JSON, config: Config
+) -> dict[str, JSON]:
+    from connect_worker.dry_run.history import as_pending, difference
+    from connect_worker.dry_run.runner import dry_run
+    from connect_worker.dry_run.transport import LiveTransport
+
+    kind, reads = automation.kind, LiveTransport(config)
+    run = dry_run(automation, as_pending(kind, request), config=config, reads=reads)
+    with secret_scope():
+        register_scoped_secrets(passwords_in(request))
+        if run.decided is None and run.error is not None:
+            text = f"was {request.get('status')}, now {_describe(run.error)}"
+        else:
+            text = difference(request, run.decided)
+        return {
+            "id": sanitize(str(request.get("id"))),
+            "kind": kind.value,
+            "automation": automation.__name__,
+            "difference": sanitize(text),
+        }
+
+
+def _print_differences(total: int, different: list[dict[str, JSON]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if different:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for row in different:
+            table.add_row(row["id"], row["difference"])
+        console.print(table, markup=False)
+    summary = f"{total} decided requests, {len(different)} would be decided differently."
+    console.print(summary, markup=False, highlight=False)
