@@ -1,4 +1,4 @@
-"""Contract of the account's pause, and of the named locks."""
+"""Contract of the account's circuit breaker, and of the named locks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ask(ledger: Ledger, ref: RequestKey = PR, *, owner: str = "w1") -> Claim | C
     return ledger.claim(ref, owner=owner, lease_seconds=LONG)
 
 
-def test_the_gate_is_open_at_first(ledger: Ledger) -> None:
+def test_the_breaker_is_closed_at_first(ledger: Ledger) -> None:
     assert ledger.breaker() == BreakerState()
 
 
@@ -133,7 +133,7 @@ def test_the_probe_that_asks_again_keeps_the_others_waiting(ledger: Ledger, elap
     assert ledger.claim(OTHER, owner="w2", lease_seconds=LONG) is ClaimDenied.BREAKER_OPEN
 
 
-def test_opening_the_gate_lets_all_pass_and_forgets_the_failures(
+def test_resetting_the_breaker_lets_all_pass_and_forgets_the_failures(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     see(ledger, PR, OTHER)
@@ -146,7 +146,7 @@ def test_opening_the_gate_lets_all_pass_and_forgets_the_failures(
     assert not take(ledger, OTHER, owner="w2").is_half_open_probe
 
 
-def test_a_probe_that_fails_closes_the_gate_again_and_counts(
+def test_a_probe_that_fails_trips_the_breaker_again_and_counts(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     see(ledger, PR, OTHER)
@@ -178,7 +178,7 @@ def test_a_pause_after_counted_failures_opens_with_one_probe(
     assert ask(ledger, OTHER, owner="w2") is ClaimDenied.BREAKER_OPEN
 
 
-def test_the_gate_can_be_opened_with_its_failures_kept(ledger: Ledger) -> None:
+def test_the_breaker_can_be_reset_with_its_failures_kept(ledger: Ledger) -> None:
     see(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=60, reason="500", failed=True)
     ledger.reset_breaker(forget=False)
@@ -221,7 +221,7 @@ def test_after_a_pause_that_connect_asked_for_nobody_probes_alone(
     assert take(ledger, OTHER, owner="w2").is_half_open_probe
 
 
-def test_opening_an_open_gate_leaves_it_as_it_is(ledger: Ledger) -> None:
+def test_resetting_a_closed_breaker_leaves_it_as_it_is(ledger: Ledger) -> None:
     ledger.reset_breaker(forget=False)
     assert ledger.breaker() == BreakerState()
     see(ledger)
@@ -268,7 +268,7 @@ def test_a_heartbeat_of_the_probe_keeps_the_others_waiting(ledger: Ledger, elaps
     assert ask(ledger, OTHER, owner="w2") is ClaimDenied.BREAKER_OPEN
 
 
-def test_a_request_that_is_not_due_is_not_moved_by_the_gate(ledger: Ledger) -> None:
+def test_a_request_that_is_not_due_is_not_moved_by_the_breaker(ledger: Ledger) -> None:
     ledger.reschedule(running(ledger), State.RETRY, delay_seconds=500)
     due = look(ledger).due
     ledger.trip_breaker(seconds=60, reason="429", failed=False)

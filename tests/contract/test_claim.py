@@ -1,4 +1,4 @@
-"""Contract of `claim` and `extend`: who may work, and for how long."""
+"""Contract of `claim` and `renew_lease`: who may work, and for how long."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_settling_ends_the_cycle_with_its_outcome(ledger: Ledger) -> None:
     assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
-def test_a_settled_record_is_forgotten_when_its_time_is_over(
+def test_a_completed_record_is_forgotten_when_its_time_is_over(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     ledger.complete(posting(ledger), "approved", keep_seconds=0.05)

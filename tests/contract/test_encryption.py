@@ -101,7 +101,7 @@ def test_of_several_keys_the_first_encrypts_and_each_decrypts(
     assert look(new).steps["tenant"] == HIDDEN
 
 
-def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_cycle_decided_anew(
+def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_cycle_decided_again(
     sealed: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     decided(sealed)

@@ -148,7 +148,7 @@ def facts(ledger: RedisLedger) -> object:
     )
 
 
-def test_a_sighting_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
+def test_a_registration_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     seen_at = far_ledger.now()
@@ -169,7 +169,7 @@ def test_a_sweep_whose_reply_is_lost_finds_the_same_again_later(
         assert look(far_ledger).state is State.QUEUED
 
 
-def test_a_turn_whose_reply_is_lost_is_wasted_and_no_more(
+def test_an_acquired_call_whose_reply_is_lost_is_wasted_and_no_more(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     relay.lose = 1

@@ -145,7 +145,7 @@ def test_a_poll_takes_it_along_too(counting: Counting, meter: CallMetrics) -> No
     assert counting.metrics() == {Metric("errors", "usage", "no answer", ""): 1}
 
 
-def test_what_a_lost_claim_could_not_tell_is_told_by_the_next(
+def test_what_a_lost_claim_could_not_tell_is_reported_by_the_next(
     counting: Counting, meter: CallMetrics, clock: Clock
 ) -> None:
     see(counting, product=ONE)
@@ -175,7 +175,7 @@ def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Countin
     assert (RequestKind.FULFILLMENT, OTHER) in counting.oldest_by_product()
 
 
-def test_the_oldest_is_told_by_product(counting: Counting, clock: Clock) -> None:
+def test_the_oldest_is_reported_by_product(counting: Counting, clock: Clock) -> None:
     see(counting, PR, product=ONE)
     clock.step(10)
     see(counting, OTHER_REF, product=ONE)

@@ -1,4 +1,4 @@
-"""Contract of what a person may say about a parked request: rerun, repost, discard."""
+"""Contract of what an operator may do with a parked request: rerun, repost, discard."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_rerun_starts_the_same_cycle_over_and_keeps_its_steps(ledger: Ledger) ->
 
 
 @pytest.mark.parametrize(("forget_steps", "kept"), [(False, 2), (True, 1)])
-def test_rerun_forgets_the_processors_steps_only_when_it_is_told_to(
+def test_rerun_forgets_the_processors_steps_only_when_it_is_asked_to(
     ledger: Ledger, forget_steps: bool, kept: int
 ) -> None:
     claim = running(ledger)

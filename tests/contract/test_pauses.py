@@ -1,4 +1,4 @@
-"""Contract of a person's pauses: which claims they hold back, and who goes on afterwards."""
+"""Contract of an operator's pauses: which claims they hold back, and who goes on afterwards."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_held_request_leaves_the_line_for_a_slot(ledger: Ledger) -> None:
     assert look(ledger, OTHER).paused_by == ""
 
 
-def test_a_held_request_that_left_pending_is_not_woken(ledger: Ledger, elapse: Elapse) -> None:
+def test_a_held_request_that_left_pending_is_not_due(ledger: Ledger, elapse: Elapse) -> None:
     see(ledger)
     ledger.pause("all")
     ask(ledger)
@@ -167,7 +167,7 @@ def test_a_held_request_that_left_pending_is_not_woken(ledger: Ledger, elapse: E
     assert woken(ledger) == []
 
 
-def test_the_pauses_in_force_are_told(ledger: Ledger) -> None:
+def test_the_pauses_in_force_are_reported(ledger: Ledger) -> None:
     assert ledger.pauses() == {}
     before = ledger.now()
     see(ledger, product="PRD-1")
@@ -198,7 +198,7 @@ def test_many_go_on_in_batches(
     assert_consistent(client, account)
 
 
-def test_a_record_deleted_by_hand_is_not_woken(
+def test_a_record_deleted_by_hand_is_not_due(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     see(redis_ledger, requeue_seconds=0)

@@ -38,7 +38,7 @@ LIVE = [state for state in State if state not in FINAL_STATES]
 
 
 def one_of_each(ledger: Ledger) -> list[RequestKey]:
-    """A settled, a parked, a running and a queued one."""
+    """A completed, a parked, a running and a queued one."""
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
     ledger.complete(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
     ledger.park(running(ledger, refs[1]), "broken")
@@ -140,7 +140,7 @@ def test_a_record_tells_the_way_of_its_cycle(ledger: Ledger, elapse: Elapse) -> 
     assert times[-1] == look(ledger).changed
 
 
-def test_who_takes_up_a_stored_decision_is_told(ledger: Ledger) -> None:
+def test_who_takes_up_a_stored_decision_is_reported(ledger: Ledger) -> None:
     ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0)
     take(ledger, owner="other:18:0123456789ab")
     last = look(ledger).history[-1]
@@ -205,7 +205,7 @@ def test_a_reposted_decision_waits_again(ledger: Ledger) -> None:
     assert woken(ledger) == [PR]
 
 
-def test_todays_outcomes_begin_anew_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
+def test_todays_outcomes_begin_again_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
     ledger = memory_ledger
     ledger.complete(posting(ledger), "approved", keep_seconds=LONG)
     assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 1}
@@ -243,7 +243,7 @@ def test_several_records_are_read_in_the_order_that_was_asked_for(ledger: Ledger
     assert ledger.get_records([]) == []
 
 
-def test_what_was_settled_is_counted_by_how_long_it_took(ledger: Ledger, elapse: Elapse) -> None:
+def test_what_was_completed_is_counted_by_how_long_it_took(ledger: Ledger, elapse: Elapse) -> None:
     claim = posting(ledger)
     elapse(0.015)
     ledger.complete(claim, "approved", keep_seconds=LONG)

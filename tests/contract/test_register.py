@@ -1,4 +1,4 @@
-"""Contract of `sight`: when a cycle begins, and when it does not."""
+"""Contract of `register`: when a cycle begins, and when it does not."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_queued_request_is_looked_at_after_the_requeue_time(
     assert woken(ledger) == [PR]
 
 
-def test_the_product_of_an_earlier_cycle_is_kept_where_a_sighting_names_none(
+def test_the_product_of_an_earlier_cycle_is_kept_where_a_poll_names_none(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     ledger.register([PendingRequest(PR, product="PRD-1")], seen_at=ledger.now(), requeue_seconds=1)

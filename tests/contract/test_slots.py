@@ -1,4 +1,4 @@
-"""Contract of limits: who may be inside a processor, who waits in line, and who comes next."""
+"""Contract of limits: who may be inside a processor, who is in the slot queue, who comes next."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ref(number: int) -> RequestKey:
 
 @pytest.fixture
 def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[RequestKey]]:
-    """Sight so many requests of a product, one after the other."""
+    """Register so many requests of a product, one after the other."""
     arrived: list[RequestKey] = []
 
     def make(count: int = 1, product: str = "PRD-1") -> list[RequestKey]:

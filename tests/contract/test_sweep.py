@@ -1,4 +1,4 @@
-"""Contract of `wake` and `leave`: nothing that was lost on the way stays lost."""
+"""Contract of `take_due` and `mark_decided_elsewhere`: what was lost on the way comes back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sweep(ledger: Ledger, *, requeue_seconds: float = LONG, max_attempts: int = 
     return ledger.take_due(limit=1000, requeue_seconds=requeue_seconds, max_attempts=max_attempts)
 
 
-def test_nothing_due_wakes_nothing(ledger: Ledger) -> None:
+def test_nothing_due_takes_nothing(ledger: Ledger) -> None:
     running(ledger)
     see(ledger, OTHER)
     assert sweep(ledger) == DueBatch()
@@ -199,7 +199,7 @@ def test_a_product_with_a_queue_of_its_own_is_backlogged_by_itself(ledger: Ledge
     assert published(Backlog()) == {waits, free, others, TCR}
 
 
-def test_the_products_of_requests_are_told_in_their_order(ledger: Ledger) -> None:
+def test_the_products_of_requests_are_reported_in_their_order(ledger: Ledger) -> None:
     see(ledger, PR, product="PRD-1")
     see(ledger, OTHER, product="PRD-2")
     assert ledger.products([OTHER, TCR, PR]) == ["PRD-2", "", "PRD-1"]
@@ -220,7 +220,7 @@ def test_the_first_message_of_a_backlogged_kind_is_published(
     ) == DueBatch(publish=[PR])
 
 
-def test_parked_and_ended_requests_are_never_woken(ledger: Ledger) -> None:
+def test_parked_and_ended_requests_are_never_due(ledger: Ledger) -> None:
     ledger.park(running(ledger), "broken")
     ledger.complete(running(ledger, OTHER), "approved", keep_seconds=LONG)
     assert sweep(ledger) == DueBatch()

@@ -39,7 +39,7 @@ def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: 
 
 @pytest.mark.long
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_worker_of_two_accounts_that_is_told_to_stop_ends_its_jobs(
+def test_a_worker_of_two_accounts_that_is_asked_to_stop_ends_its_jobs(
     estate: Estate, pool: str
 ) -> None:
     accounts = [estate.open(name, orders=40, latency_ms=40) for name in ("eu", "us")]

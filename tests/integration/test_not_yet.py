@@ -72,7 +72,7 @@ def test_without_a_delay_it_comes_back_as_a_skip_does(open_for: Open) -> None:
     assert workplace.entry(ref).due == workplace.clock() + SKIP_SECONDS
 
 
-def test_a_customers_words_are_not_told_to_flower(open_for: Open) -> None:
+def test_a_customers_words_are_not_shown_to_flower(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         email = request.asset.get_param_by_id("email").value
         raise RetryRequest(f"no mailbox for {email}", delay=5)

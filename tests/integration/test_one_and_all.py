@@ -221,7 +221,7 @@ def test_long_waiting_before_the_decision_is_no_try_of_it(open_for: Open) -> Non
     assert opened.accepted(ref) == ["approve"]
 
 
-def test_an_inquiry_that_is_made_anew_sends_its_own_parameters(open_for: Open) -> None:
+def test_an_inquiry_that_is_made_again_sends_its_own_parameters(open_for: Open) -> None:
     values = ["old"]
 
     def process(self: Any, request: Any) -> None:

@@ -129,7 +129,7 @@ def test_the_next_cycle_begins_without_results(open_for: Open, vendor: Vendor) -
     ("result", "message"),
     [(object(), "no JSON"), ({"a": {1}}, "'a' of its result is a set"), (float("inf"), "inf")],
 )
-def test_a_result_that_is_no_json_parks_and_a_mended_processor_goes_on(
+def test_a_result_that_is_no_json_parks_and_a_repaired_processor_goes_on(
     open_for: Open, vendor: Vendor, result: object, message: str
 ) -> None:
     results: list[object] = [result, "T-1"]

@@ -56,7 +56,7 @@ class Scene:
         return claim
 
     def settle(self, ref: RequestKey, *, at: float, took: float, product: str = "") -> None:
-        """Have a request settled after so many seconds."""
+        """Have a request completed after so many seconds."""
         self.begin(ref, at=at - took, product=product, cycle=_cycle(ref))
         claim = self.claim(ref, at=at - took / 2)
         self.at(at)

@@ -51,7 +51,7 @@ def see(
     seen_at: float | None = None,
     requeue_seconds: float = LONG,
 ) -> list[RequestKey]:
-    """Sight requests (`PR` when none is named) as a poll that asked just now."""
+    """Register requests (`PR` when none is named) as a poll that asked just now."""
     return ledger.register(
         [PendingRequest(ref, cycle, product) for ref in refs or (PR,)],
         seen_at=ledger.now() if seen_at is None else seen_at,
@@ -69,13 +69,13 @@ def take(
 
 
 def running(ledger: Ledger, ref: RequestKey = PR, *, lease_seconds: float = LONG) -> Claim:
-    """Sight a request and claim it."""
+    """Register a request and claim it."""
     see(ledger, ref)
     return take(ledger, ref, lease_seconds=lease_seconds)
 
 
 def posting(ledger: Ledger, ref: RequestKey = PR, *, lease_seconds: float = LONG) -> Claim:
-    """Sight, claim, decide."""
+    """Register, claim, decide."""
     claim = running(ledger, ref, lease_seconds=lease_seconds)
     ledger.decide(claim, APPROVE)
     return claim

@@ -87,7 +87,9 @@ def test_an_exception_says_whether_to_try_again(status: int) -> None:
         ({}, []),
     ],
 )
-def test_a_body_that_is_no_error_document_is_told_as_it_is(body: Any, errors: list[str]) -> None:
+def test_a_body_that_is_no_error_document_is_reported_as_it_is(
+    body: Any, errors: list[str]
+) -> None:
     error = refusal(Reply(400, body))
     assert type(error) is BadRequest
     assert error.errors == errors

@@ -95,7 +95,7 @@ def test_an_account_without_its_key_is_named(
     assert branches.run("status", "--no-workers", "-a", "eu").exit_code == Exit.DONE
 
 
-def test_lists_are_told_by_account(branches: Branches) -> None:
+def test_lists_are_reported_by_account(branches: Branches) -> None:
     see(branches.eu, PR)
     see(branches.us, PR)
     see(branches.us, OTHER)
@@ -114,7 +114,7 @@ def test_a_request_is_looked_for_in_all_accounts(branches: Branches) -> None:
 
 
 @pytest.mark.parametrize("words", [("show",), ("rerun", "--yes"), ("discard", "--yes")])
-def test_a_request_that_two_accounts_have_must_be_told_apart(
+def test_a_request_that_two_accounts_have_must_be_distinguished(
     branches: Branches, words: tuple[str, ...]
 ) -> None:
     for ledger in (branches.eu, branches.us):

@@ -67,7 +67,7 @@ def test_a_missing_setting_ends_what_needs_it(office: Office) -> None:
 
 
 @pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py", "celeryconfig.py"])
-def test_a_module_that_hides_the_workers_is_told(
+def test_a_module_that_hides_the_workers_is_reported(
     office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,14 +84,14 @@ def test_a_clone_hides_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) 
     assert "folder" not in examine(office)
 
 
-def test_a_misspelt_setting_is_told(office: Office) -> None:
+def test_a_misspelt_setting_is_reported(office: Office) -> None:
     office.set(CONNECT_MAX_ATTEMPT="3")
     finding, _ = examine(office)["settings"]
     assert (finding["level"], finding["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
     assert "CONNECT_MAX_ATTEMPTS" in finding["remedy"]
 
 
-def test_processors_that_can_not_be_loaded_are_told_and_the_rest_is_looked_at(
+def test_processors_that_can_not_be_loaded_are_reported_and_the_rest_is_looked_at(
     deployed: Office, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.py").write_text("import a_module_that_is_not_there\n")
@@ -108,7 +108,7 @@ def test_what_a_module_prints_is_no_part_of_the_answer(deployed: Office, tmp_pat
     assert examine(deployed)["processors"][0]["level"] == "ok"
 
 
-def test_a_refused_key_and_no_answer_are_told_apart(deployed: Office, office: Office) -> None:
+def test_a_refused_key_and_no_answer_are_distinguished(deployed: Office, office: Office) -> None:
     deployed.set(CONNECT_API_KEY="SU-999-999-999:wrong")
     refused = examine(deployed)["Connect"][0]
     assert (refused["level"], refused["remedy"]) == ("fail", "set CONNECT_API_KEY to a valid one")
@@ -124,7 +124,7 @@ def test_an_unknown_product_is_a_warning(deployed: Office) -> None:
     assert "PRD-999-999-999" in found["text"]
 
 
-def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
+def test_a_redis_that_forgets_is_reported(deployed: Office) -> None:
     with running_server() as url, connect(url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         deployed.set(CONNECT_REDIS_URL=url)
@@ -133,7 +133,7 @@ def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
     assert levels["Redis keeps nothing on disk, a restart forgets decisions"] == "warn"
 
 
-def test_a_redis_that_is_away_is_told(deployed: Office, tmp_path: Path) -> None:
+def test_a_redis_that_is_away_is_reported(deployed: Office, tmp_path: Path) -> None:
     deployed.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
     assert "can't be reached" in examine(deployed)["Redis"][0]["text"]
 
@@ -145,7 +145,7 @@ def test_beat_is_known_by_the_polls(office: Office) -> None:
     assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
 
 
-def test_a_paused_account_is_told(office: Office) -> None:
+def test_a_paused_account_is_reported(office: Office) -> None:
     office.ledger.trip_breaker(seconds=60, reason="503", failed=True)
     assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
 

@@ -98,13 +98,13 @@ def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
     assert all("beat" in problem for problem in problems)
 
 
-def test_a_poll_that_broke_off_is_told(office: Office) -> None:
+def test_a_poll_that_broke_off_is_reported(office: Office) -> None:
     office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
     problems = office.json("status", "--no-workers")["problems"]
     assert "The last poll of usage broke off: Forbidden: [403]" in problems
 
 
-def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: Office) -> None:
+def test_the_breaker_and_a_pause_that_connect_asked_for_are_distinguished(office: Office) -> None:
     assert "Account  Open" in office.said("status", "--no-workers")
     office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
     said = office.said("status", "--no-workers")

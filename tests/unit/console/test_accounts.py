@@ -60,7 +60,7 @@ def test_each_account_has_its_pages_and_its_requests(
     assert [set(account.ledger.pauses()) for account in (north, south)] == [set(), {"usage"}]
 
 
-def test_an_account_that_there_is_not_is_told(several: Served) -> None:
+def test_an_account_that_there_is_not_is_reported(several: Served) -> None:
     answer = several.operator().get("/?account=west")
     assert answer.status_code == 404
     assert "There is no such account" in answer.text

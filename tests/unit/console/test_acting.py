@@ -30,7 +30,7 @@ def audited(served: Served, event: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
-def test_a_person_is_asked_before_and_told_after(
+def test_a_person_is_asked_before_and_informed_after(
     operator: Visitor, served: Served, scene: Scene
 ) -> None:
     park(scene, PR)
@@ -102,7 +102,7 @@ def test_all_that_match_are_done_over_all_pages(operator: Visitor, scene: Scene)
     assert {state(scene, ref) for ref in (PR, UF, OTHER)} == {State.PARKED}
 
 
-def test_what_changed_since_the_question_is_told(
+def test_what_changed_since_the_question_is_reported(
     operator: Visitor, served: Served, scene: Scene
 ) -> None:
     park(scene, PR, OTHER)

@@ -188,7 +188,7 @@ def test_of_a_listing_the_latest_period_is_shown_and_the_others_are_named(
 
 
 @pytest.mark.parametrize("name", ["PR-0", ""])
-def test_a_request_that_there_is_not_is_told(visitor: Visitor, name: str) -> None:
+def test_a_request_that_there_is_not_is_reported(visitor: Visitor, name: str) -> None:
     answer = visitor.get(f"/request?id={name}")
     assert answer.status_code == 404
     assert f"No request {name}" in text_of(answer.text)

@@ -18,7 +18,7 @@ from connect_worker.settings.typos import misspelt
         ("CONNECT_EU_API_KEYS", "CONNECT_EU_API_KEY"),
     ],
 )
-def test_what_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
     (found,) = misspelt({name: "x"}, ("eu",))
     assert str(found) == f"{name} is no setting: is {meant} meant?"
 
