@@ -16,7 +16,7 @@ Records = Mapping[RequestKey, RequestRecord | None]
 UNDECIDING = {"rerun", "retry", "snoozed"}
 
 
-class Promises:
+class Invariants:
     """One history's past: whose fence, which keys, how many ends."""
 
     def __init__(self, account: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fault_stack import FaultStack, running_fault_stack
-from tests.support.two_accounts import Estate, running_estate
+from tests.support.two_accounts import AccountsStack, running_accounts_stack
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ def stack(tmp_path: Path) -> Iterator[FaultStack]:
 
 
 @pytest.fixture
-def estate(tmp_path: Path) -> Iterator[Estate]:
-    with running_estate(tmp_path) as estate:
+def estate(tmp_path: Path) -> Iterator[AccountsStack]:
+    with running_accounts_stack(tmp_path) as estate:
         yield estate

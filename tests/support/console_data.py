@@ -21,7 +21,7 @@ def evil(place: str) -> str:
     return f"\"'><script>canary('{place}')</script><img src=x onerror=canary('{place}')>"
 
 
-class Scene:
+class ConsoleData:
     """Fills one account's ledger, at any time of the past."""
 
     def __init__(self, client: redis.Redis, account: str) -> None:
