@@ -78,6 +78,7 @@ format: .venv/.dev  ## Put the code into shape
 lock: .venv/bin/python  ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade: newest versions)
 	$(INSTALL) $(UV)
 	$(COMPILE) $(ARGS) -o requirements/worker.txt
+	$(COMPILE) $(ARGS) --extra sandbox -o requirements/sandbox.txt
 	$(COMPILE) $(ARGS) --extra embedded -o requirements/demo.txt
 	$(COMPILE) $(ARGS) --extra dev -o requirements/dev.txt
 	$(COMPILE) $(ARGS) --extra bench -o requirements/bench.txt

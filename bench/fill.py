@@ -14,7 +14,7 @@ def main(what: str, count: str) -> None:
 
         result = poll(worker_runtime(), RequestKind.FULFILLMENT)
         if result.problem:
-            raise SystemExit(result.problem)
+            raise SystemExit(result.detail)
         return
     from bench import bare
     from bench.backlog import Backlog

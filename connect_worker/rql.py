@@ -1,7 +1,20 @@
-"""Filters put together step by step, as the later releases of the SDK have them.
+"""Filters as RQL, the query language of Connect's collections.
 
-The values are written as those of any filter are (`connect_worker.rql`): quoted where RQL wants
-it, so that a space, a comma or a bracket in a value is part of the value.
+Everything that takes filters takes one of three forms: RQL text, which is sent as it is; a `Query`,
+which is put together step by step as in later releases of the SDK; or a mapping, in any of the
+spellings that users of the SDK have written over the years::
+
+    {"status": "pending"}                         eq(status,pending)
+    {"status": ["ready", "pending"]}              in(status,(ready,pending))
+    {"asset.product.id__in": "PRD-1,PRD-2"}       in(asset.product.id,(PRD-1,PRD-2))
+    {"asset__product__id": "PRD-1"}               eq(asset.product.id,PRD-1)
+    {"created__gt": "2026-01-01"}                 gt(created,2026-01-01)
+    {"name__contains": "a b"}                     like(name,'*a%20b*')
+    {"limit": 10, "order_by": "-created,id"}      limit=10&ordering(-created,id)
+
+A filter whose value is None is left out. Values are quoted where RQL needs it, so that a space, a
+comma or a bracket in a value is part of the value. Which values need quotation marks, and that a
+quoted value knows no escapes, is the grammar of `lib-rql`, the vendor's own parser.
 """
 
 from __future__ import annotations
@@ -14,26 +27,8 @@ from urllib.parse import quote, unquote
 
 __all__ = ["Query"]
 
-# Filters to RQL, the query language of Connect's collections.
-#
-# A processor's `filters()` may return RQL text, which is sent as it is, a
-# `connect_worker.rql.Query`,
-# or a mapping in any of the spellings that the SDK's users have written over the years::
-#
-#     {"status": "pending"}                         eq(status,pending)
-#     {"status": ["ready", "pending"]}              in(status,(ready,pending))
-#     {"asset.product.id__in": "PRD-1,PRD-2"}       in(asset.product.id,(PRD-1,PRD-2))
-#     {"asset__product__id": "PRD-1"}               eq(asset.product.id,PRD-1)
-#     {"created__gt": "2026-01-01"}                 gt(created,2026-01-01)
-#     {"name__contains": "a b"}                     like(name,'*a%20b*')
-#     {"limit": 10, "order_by": "-created,id"}      limit=10&ordering(-created,id)
-#
-# A filter whose value is None is left out. What may stand unquoted, and that a quoted value knows
-# no
-# escapes, is the grammar of `py-rql`, the vendor's own reader of RQL.
-
-#: The Django-style suffixes of the 2019 filters and the RQL operators that they mean.
-OPERATORS: Mapping[str, str] = {
+#: The Django-style suffixes of the 2019 filters, and their RQL operators.
+OPERATORS: Final[Mapping[str, str]] = {
     "exact": "eq",
     "eq": "eq",
     "ne": "ne",
@@ -50,156 +45,41 @@ OPERATORS: Mapping[str, str] = {
     "contains": "like",
     "icontains": "ilike",
 }
+#: The operators with one filter a property, in the order in which a query lists them.
+_ONE_PER_PROPERTY: Final = ("like", "ilike", "in", "out")
+#: The two values without a text.
+_CONSTANTS: Final = ("null()", "empty()")
 
-#: A value that may stand in RQL without quotes.
+#: A value that needs no quotation marks in RQL.
 _PLAIN = re.compile(r"[\w*+-][\w.:@*+-]*", re.ASCII)
+#: The start of a tuple, `t(...)`: the only operator whose name RQL does not take as a value.
+_TUPLE: Final = "t"
 
 _STATUS = re.compile(r"\beq\(status,([^()]*)\)|(?:^|[&|;(])status=(?:eq=)?([^&|;()]*)")
 _STATUSES = re.compile(r"\bin\(status,\(([^()]*)\)\)|(?:^|&)status__in=([^&]*)")
+_BRACKETS = re.compile(r"\bnot\(|[()]")
 _PAGING = re.compile(r"(?:limit|offset)=.*|limit\(.*\)")
 _PAGE_SIZE = re.compile(r"limit[=(](\d+)")
-
-
-class Compiled(Protocol):
-    """What makes its own RQL, such as `connect_worker.rql.Query`."""
-
-    def compile(self) -> str:
-        """Return the query string; it may begin with a question mark."""
-
-
-#: Whatever may stand for the filters of a collection.
-Filters = str | Mapping[str, object] | Compiled | None
-
-
-def to_query(filters: Filters) -> str:
-    """Return the query string of filters; "" for none.
-
-    Raises:
-        ValueError: A filter's list is empty, or a value has both kinds of quotation marks: neither
-            can be said in RQL.
-    """
-    if not filters:
-        return ""
-    if isinstance(filters, Mapping):
-        terms = (to_term(name, value) for name, value in filters.items() if value is not None)
-        return "&".join(terms)
-    return (filters if isinstance(filters, str) else filters.compile()).lstrip("?")
-
-
-def without_paging(query: str) -> tuple[str, int | None]:
-    """Take `limit` and `offset` out of a query; returns the rest and the limit, if there was one.
-
-    Who reads all pages chooses the offsets, and takes the limit as the size of a page.
-    """
-    parts = query.split("&")
-    paging = [part for part in parts if _PAGING.fullmatch(part)]
-    sizes = [int(size) for part in paging for size in _PAGE_SIZE.findall(part)]
-    rest = "&".join(part for part in parts if part not in paging)
-    return rest, sizes[-1] if sizes else None
-
-
-def statuses_of(filters: Filters) -> frozenset[str]:
-    """Return the statuses that the filters ask for, in lower case; empty when they name none."""
-    query = unquote(_without_negations(to_query(filters)))
-    found = [value for pair in _STATUS.findall(query) for value in pair]
-    for pair in _STATUSES.findall(query):
-        found += [value for group in pair for value in group.split(",")]
-    return frozenset(filter(None, (status.strip(" '\"").lower() for status in found)))
-
-
-def _without_negations(query: str) -> str:
-    """Cut out each `not(…)`: what it names is not asked for."""
-    while found := re.search(r"\bnot\(", query):
-        depth, end = 1, found.end()
-        while depth and end < len(query):
-            depth += {"(": 1, ")": -1}.get(query[end], 0)
-            end += 1
-        query = query[: found.start()] + query[end:]
-    return query
-
-
-def to_term(name: str, value: object) -> str:
-    """Return one filter of a mapping as RQL; raises as `to_query` does."""
-    if name in ("limit", "offset"):
-        return f"{name}={value}"
-    if name in ("order_by", "ordering"):
-        fields = [field.strip() for item in _items(value) for field in str(item).split(",")]
-        return f"ordering({','.join(quote(field, safe='.-') for field in fields if field)})"
-    field, operator = _split(name)
-    if _is_list(value) or operator in ("in", "out"):
-        operator = "out" if operator in ("ne", "out") else "in"
-        texts = [_text(item) for item in _items(value, separator=",") if item is not None]
-        if not texts:
-            raise ValueError(f"the filter {name!r} is an empty list, which Connect can't look for")
-        return f"{operator}({field},({','.join(texts)}))"
-    if name.endswith("contains"):
-        # A star in the text means itself; those around it stand for anything.
-        value = "*" + str(value).replace("*", r"\*") + "*"
-    return f"{operator}({field},{_text(value)})"
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
-
-
-def _items(value: object, separator: str = "") -> Iterator[object]:
-    """Give the values of a list, or the parts of a text."""
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        yield from value
-    elif separator:
-        yield from (part.strip() for part in str(value).split(separator) if part.strip())
-    else:
-        yield value
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Split `asset__product__id__in` into the dotted field and its operator."""
-    parts = name.replace("__", ".").split(".")
-    if len(parts) > 1 and parts[-1] in OPERATORS:
-        return ".".join(parts[:-1]), OPERATORS[parts[-1]]
-    return ".".join(parts), "eq"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        text = str(value).lower()
-    elif isinstance(value, date):
-        text = value.isoformat()
-    else:
-        text = str(value)
-    if _PLAIN.fullmatch(text):
-        return quote(text, safe=".:*@-_")
-    # Single ones first: HTTP libraries send them as they are, so that a reader which splits the
-    # query before it decodes it knows where a value begins and ends.
-    for mark, sent in (("'", "'"), ('"', "%22")):
-        if mark not in text:
-            return f"{sent}{quote(text, safe='*')}{sent}"
-    raise ValueError(f"a value with both ' and \" in it can't be looked for: {text!r}")
-
-
-#: The operators with one term per property, in the order in which a query names them.
-_ONCE: Final = ("like", "ilike", "in", "out")
-#: The two values without a text.
-_NOTHING: Final = ("null()", "empty()")
 
 
 class Query:
     """Filters, an ordering and a page in RQL; each method returns the query itself.
 
-    It may stand wherever filters are taken, and an automation's `filters` may return it::
+    Everything that takes filters takes a query, and an automation's `filters` may return one::
 
         Query().equal("status", "pending").in_("asset.product.id", ["PRD-1", "PRD-2"])
 
-    A copy (`copy.copy`) can be added to without changing the original.
+    `like`, `ilike`, `in_` and `out` keep one filter a property: the last call counts. A change of a
+    copy (`copy.copy`) does not change the original.
 
     Args:
-        properties: Filters to begin with, in any spelling that a mapping of filters may have. Of
-            the words `select`, `ordering`, `order_by`, `limit` and `offset`, and of `like`,
-            `ilike`, `in` and `out` with a mapping, the value is what the method of that name takes.
+        properties: The first filters, in any spelling that a mapping of filters may have. For
+            `select`, `ordering`, `order_by`, `limit` and `offset`, the value is what the method of
+            that name takes. So it is for `like`, `ilike`, `in` and `out` with a mapping.
 
     Raises:
-        ValueError: As each method does, when RQL has no form for what is asked: an empty list, or a
-            value with both kinds of quotation marks.
+        ValueError: RQL has no form for a value: an empty list, or a text with both kinds of
+            quotation marks. Each method raises it too.
 
     Examples:
         >>> str(Query().in_("status", ["pending", "approved"]).limit(10))
@@ -207,16 +87,16 @@ class Query:
     """
 
     def __init__(self, properties: Mapping[str, object] | None = None) -> None:
-        # Replaced and never changed in place, so that a copy is apart from its original.
-        self._once: dict[tuple[str, str], str] = {}
+        # Replaced and never changed in place, so that a copy does not share them with its original.
+        self._filters: dict[tuple[str, str], str] = {}
         self._terms: tuple[str, ...] = ()
         self._words: dict[str, str] = {}
         for name, value in (properties or {}).items():
             if value is not None:
-                self._begin_with(name, value)
+                self._add_property(name, value)
 
     def equal(self, prop: str, value: object) -> Self:
-        """Ask for objects whose property is the value; None asks for those without one."""
+        """Ask for objects whose property is the value; None asks for objects without a value."""
         return self._compare("eq", prop, value)
 
     def not_equal(self, prop: str, value: object) -> Self:
@@ -240,55 +120,55 @@ class Query:
         return self._compare("le", prop, value)
 
     def in_(self, prop: str, values: Sequence[object]) -> Self:
-        """Ask for objects whose property is one of the values; the last call for it counts."""
-        return self._set_once("in", prop, values)
+        """Ask for objects whose property is one of the values; the last call counts."""
+        return self._set_filter("in", prop, values)
 
     def out(self, prop: str, values: Sequence[object]) -> Self:
-        """Ask for objects whose property is none of the values; the last call for it counts."""
-        return self._set_once("out", prop, values)
+        """Ask for objects whose property is none of the values; the last call counts."""
+        return self._set_filter("out", prop, values)
 
     def like(self, prop: str, pattern: str) -> Self:
-        """Ask for objects whose property is like the pattern; the last call for it counts.
+        """Ask for objects whose property is like the pattern; the last call counts.
 
         Args:
             prop: The property.
             pattern: A text in which ``*`` stands for any text and ``%2A`` for a star.
         """
-        return self._set_once("like", prop, _starred(pattern))
+        return self._set_filter("like", prop, _encode_star(pattern))
 
     def ilike(self, prop: str, pattern: str) -> Self:
-        """Do as `like`, without regard to capitals."""
-        return self._set_once("ilike", prop, _starred(pattern))
+        """Do the same as `like`, and ignore the case."""
+        return self._set_filter("ilike", prop, _encode_star(pattern))
 
     def select(self, attributes: Sequence[str]) -> Self:
-        """Ask for these attributes and related objects only."""
-        return self._say("select", f"select({','.join(attributes)})")
+        """Ask for these attributes and related objects, and no others."""
+        return self._set_word("select", f"select({','.join(attributes)})")
 
     def ordering(self, props: str | Sequence[str]) -> Self:
-        """Order by these properties, the first one first; ``-`` before one means descending."""
-        return self._say("ordering", to_term("ordering", props))
+        """Order by these properties in this order; ``-`` before a property means descending."""
+        return self._set_word("ordering", to_term("ordering", props))
 
     def order_by(self, prop: str) -> Self:
-        """Order by one property, after those of `ordering`."""
-        return self._say("order_by", to_term("ordering", prop))
+        """Order by one property, after the properties of `ordering`."""
+        return self._set_word("order_by", to_term("ordering", prop))
 
     def limit(self, amount: int) -> Self:
-        """Set the size of a page. Lists have all pages nevertheless."""
-        return self._say("limit", f"limit={int(amount)}")
+        """Set the size of a page. Methods that return lists read all pages anyway."""
+        return self._set_word("limit", f"limit={int(amount)}")
 
     def offset(self, page: int) -> Self:
-        """Set where a page begins. Lists, which have all pages, take no notice of it."""
-        return self._say("offset", f"offset={int(page)}")
+        """Set where a page begins. Methods that return lists read all pages and ignore it."""
+        return self._set_word("offset", f"offset={int(page)}")
 
     def asks_for(self, prop: str) -> bool:
-        """Whether a filter is about this property."""
-        texts = (*self._once.values(), *self._terms)
+        """Whether one of the filters is about this property."""
+        texts = (*self._filters.values(), *self._terms)
         return any(text.partition("(")[2].startswith(f"{prop},") for text in texts)
 
     def compile(self) -> str:
-        """Return the query string with a question mark before it; "" when nothing is asked."""
-        once = sorted(self._once, key=lambda key: _ONCE.index(key[0]))
-        terms = [*(self._once[key] for key in once), *self._terms]
+        """Return the query string with a question mark before it; "" for an empty query."""
+        once = sorted(self._filters, key=lambda key: _ONE_PER_PROPERTY.index(key[0]))
+        terms = [*(self._filters[key] for key in once), *self._terms]
         words = ("ordering", "limit", "order_by", "offset")
         parts = [
             *(self._words[word] for word in ("select",) if word in self._words),
@@ -303,10 +183,10 @@ class Query:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.compile()}>"
 
-    def _begin_with(self, name: str, value: object) -> None:
+    def _add_property(self, name: str, value: object) -> None:
         if name in ("select", "ordering", "order_by", "limit", "offset"):
             getattr(self, name)(value)
-        elif name in _ONCE and isinstance(value, Mapping):
+        elif name in _ONE_PER_PROPERTY and isinstance(value, Mapping):
             for prop, argument in value.items():
                 getattr(self, "in_" if name == "in" else name)(prop, argument)
         else:
@@ -314,20 +194,141 @@ class Query:
 
     def _compare(self, operator: str, prop: str, value: object) -> Self:
         text = "null()" if value is None else value
-        is_nothing = isinstance(text, str) and text in _NOTHING
-        term = f"{operator}({prop},{text})" if is_nothing else to_term(f"{prop}__{operator}", value)
+        is_constant = isinstance(text, str) and text in _CONSTANTS
+        term = (
+            f"{operator}({prop},{text})" if is_constant else to_term(f"{prop}__{operator}", value)
+        )
         self._terms = (*self._terms, term)
         return self
 
-    def _set_once(self, operator: str, prop: str, value: object) -> Self:
-        self._once = {**self._once, (operator, prop): to_term(f"{prop}__{operator}", value)}
+    def _set_filter(self, operator: str, prop: str, value: object) -> Self:
+        self._filters = {**self._filters, (operator, prop): to_term(f"{prop}__{operator}", value)}
         return self
 
-    def _say(self, word: str, text: str) -> Self:
+    def _set_word(self, word: str, text: str) -> Self:
         self._words = {**self._words, word: text}
         return self
 
 
-def _starred(pattern: str) -> str:
-    """Write a star that means itself as our terms do; the SDK's users had to encode it."""
+class Compiled(Protocol):
+    """An object that makes its own RQL, such as a `Query`."""
+
+    def compile(self) -> str:
+        """Return the query string; it may begin with a question mark."""
+
+
+#: The filters of a collection, in each form that is accepted.
+Filters = str | Mapping[str, object] | Compiled | None
+
+
+def to_query(filters: Filters) -> str:
+    """Return the query string of filters; "" for none.
+
+    Raises:
+        ValueError: A filter's list is empty, or a value has both kinds of quotation marks. RQL has
+            no form for either.
+    """
+    if not filters:
+        return ""
+    if isinstance(filters, Mapping):
+        terms = (to_term(name, value) for name, value in filters.items() if value is not None)
+        return "&".join(terms)
+    return (filters if isinstance(filters, str) else filters.compile()).lstrip("?")
+
+
+def to_term(name: str, value: object) -> str:
+    """Return one filter of a mapping as RQL; raises the errors of `to_query`."""
+    if name in ("limit", "offset"):
+        return f"{name}={value}"
+    if name in ("order_by", "ordering"):
+        fields = [field.strip() for item in _items(value) for field in str(item).split(",")]
+        return f"ordering({','.join(quote(field, safe='.-') for field in fields if field)})"
+    field, operator = _split(name)
+    if _is_list(value) or operator in ("in", "out"):
+        operator = "out" if operator in ("ne", "out") else "in"
+        texts = [_text(item) for item in _items(value, separator=",") if item is not None]
+        if not texts:
+            raise ValueError(f"the filter {name!r} is an empty list, which Connect can't look for")
+        return f"{operator}({field},({','.join(texts)}))"
+    if name.endswith("contains"):
+        # A star in the text is escaped; the stars around it match anything.
+        value = "*" + str(value).replace("*", r"\*") + "*"
+    return f"{operator}({field},{_text(value)})"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+
+
+def _items(value: object, separator: str = "") -> Iterator[object]:
+    """Yield the values of a list, or the parts of a text."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        yield from value
+    elif separator:
+        yield from (part.strip() for part in str(value).split(separator) if part.strip())
+    else:
+        yield value
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split `asset__product__id__in` into the dotted field and its operator."""
+    parts = name.replace("__", ".").split(".")
+    if len(parts) > 1 and parts[-1] in OPERATORS:
+        return ".".join(parts[:-1]), OPERATORS[parts[-1]]
+    return ".".join(parts), "eq"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, date):
+        text = value.isoformat()
+    else:
+        text = str(value)
+    if _PLAIN.fullmatch(text) and text != _TUPLE:
+        return quote(text, safe=".:*@-_")
+    # Single quotation marks first: HTTP libraries do not encode them. So a parser that splits the
+    # query before it decodes it sees where a value begins and ends.
+    for mark, sent in (("'", "'"), ('"', "%22")):
+        if mark not in text:
+            return f"{sent}{quote(text, safe='*')}{sent}"
+    raise ValueError(f"a value with both ' and \" in it can't be looked for: {text!r}")
+
+
+def _encode_star(pattern: str) -> str:
+    """Escape an encoded star: `%2A` is what users of the SDK write for a star in the text."""
     return pattern.replace("%2A", r"\*").replace("%2a", r"\*")
+
+
+def statuses_of(filters: Filters) -> frozenset[str]:
+    """Return the statuses that the filters ask for, in lower case; empty when they name none."""
+    query = unquote(_without_negations(to_query(filters)))
+    texts = [value for pair in _STATUS.findall(query) for value in pair]
+    for pair in _STATUSES.findall(query):
+        texts += [value for group in pair for value in group.split(",")]
+    return frozenset(filter(None, (text.strip(" '\"").lower() for text in texts)))
+
+
+def _without_negations(query: str) -> str:
+    """Cut out each `not(...)`: a status in it is not asked for."""
+    kept, start, depth = [], 0, 0
+    for bracket in _BRACKETS.finditer(query):
+        if depth == 0 and bracket[0] == "not(":
+            kept.append(query[start : bracket.start()])
+            depth, start = 1, len(query)
+        elif depth:
+            depth += -1 if bracket[0] == ")" else 1
+            start = bracket.end() if depth == 0 else len(query)
+    return "".join([*kept, query[start:]])
+
+
+def without_paging(query: str) -> tuple[str, int | None]:
+    """Take `limit` and `offset` out of a query; returns the rest and the limit, if there was one.
+
+    A caller that reads all pages chooses the offsets itself, and uses the limit as the page size.
+    """
+    parts = query.split("&")
+    paging = [part for part in parts if _PAGING.fullmatch(part)]
+    sizes = [int(size) for part in paging for size in _PAGE_SIZE.findall(part)]
+    rest = "&".join(part for part in parts if part not in paging)
+    return rest, sizes[-1] if sizes else None

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from celery.exceptions import Retry
 
 from connect_worker.domain.states import RequestKey, RequestKind
-from connect_worker.engine.job_runner import JobResult, run_job
+from connect_worker.engine.job import JobResult
+from connect_worker.engine.job_runner import run_job
 from connect_worker.settings.accounts import at
 from tasks.app import app
 from tasks.celery_support.base_task import accepts_request_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connect_worker.domain.kinds import ChangeHint
-from connect_worker.engine import refresher
+from connect_worker.engine import poller
 from connect_worker.settings.accounts import at
 from tasks.app import app
 from tasks.celery_support.base_task import accepts_hint
@@ -15,7 +15,7 @@ def _define(account: str) -> None:
     def refresh(hint: str) -> str:
         """Read from Connect what a change hint names, and enqueue what is new."""
         with bind_account(account):
-            return refresher.refresh(runtime(account), ChangeHint.parse(hint))
+            return poller.refresh(runtime(account), ChangeHint.parse(hint))
 
 
 for _account in account_names():

@@ -82,4 +82,4 @@ def _await(
 
 def text_of(poll: PollReport) -> str:
     """Say what a poll has found."""
-    return clean(poll.problem) or f"{poll.seen} waiting, {poll.new} new, in {span(poll.seconds)}"
+    return clean(poll.detail) or f"{poll.seen} waiting, {poll.new} new, in {span(poll.seconds)}"

@@ -38,17 +38,17 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     """
     from connect_worker.api.client import client_for
     from connect_worker.cli.target import automations_in, config_of, quiet
-    from connect_worker.dry_run.history import SETTLED, latest
+    from connect_worker.dry_run.history import DECIDED_STATUSES, latest
     from connect_worker.exceptions import Message
-    from connect_worker.resources.automation import listed
+    from connect_worker.resources.automation import product_list
 
-    chosen = [item for item in automations_in(automation) if item.kind in SETTLED]
+    chosen = [item for item in automations_in(automation) if item.kind in DECIDED_STATUSES]
     if not chosen:
         raise Refused("usage listings are never settled: there is nothing to compare", Exit.USAGE)
     config = config_of(account)
     rows: list[dict[str, JSON]] = []
     for item in chosen:
-        wanted = listed(item.products) or config.products
+        wanted = product_list(item.products) or config.products
         try:
             with quiet():
                 found = latest(client_for(config), item.kind, products=wanted, last=last)
@@ -65,14 +65,16 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
 
 def _row(automation: Any, document: JSON, config: Any) -> dict[str, JSON]:
     from connect_worker.domain.secrets import passwords_in
-    from connect_worker.dry_run.history import difference, rewound
+    from connect_worker.dry_run.history import as_pending, difference
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport
     from connect_worker.observability.masking import register_scoped_secrets, secret_scope
     from connect_worker.operations.formatting import clean
 
     kind = automation.kind
-    run = dry_run(automation, rewound(kind, document), config=config, reads=LiveTransport(config))
+    run = dry_run(
+        automation, as_pending(kind, document), config=config, reads=LiveTransport(config)
+    )
     with secret_scope():
         register_scoped_secrets(passwords_in(document))
         if run.decided is None and run.error is not None:

@@ -19,9 +19,9 @@ from connect_worker.cli.context import Exit, Refused, account_option, example, w
 from connect_worker.domain.outcomes import Outcome, to_json
 from connect_worker.domain.secrets import passwords_in
 from connect_worker.domain.states import JSON, RequestKind, State
-from connect_worker.dry_run.capturing_transport import Call
 from connect_worker.dry_run.record import without_secrets
 from connect_worker.dry_run.runner import DryRun
+from connect_worker.dry_run.transport import Call
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.operations.formatting import clean
 

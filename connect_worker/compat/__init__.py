@@ -70,8 +70,7 @@ _HOLDS: Final = {
     "models.usage": "usage_file usage_listing usage_record usage_records",
     "resources.fulfillment": "fulfillment_automation",
     "resources.tier_config": "tier_config_automation",
-    "resources.usage": "usage_automation",
-    "resources.usage_file": "usage_file_automation",
+    "resources.usage": "usage_automation usage_file_automation",
 }
 
 _RENAMED: Final = {

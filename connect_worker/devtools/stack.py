@@ -26,7 +26,7 @@ from connect_worker.devtools.environment import (
 from connect_worker.devtools.processes import Child, Processes
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.discovery import find_automations, parted
+from connect_worker.resources.discovery import find_automations, split_target
 
 FLOWER_PORT = 5555
 #: A worker finishes its jobs before it ends.
@@ -122,7 +122,7 @@ class Stack:
 
 def resolve_paths(processors: Iterable[str]) -> tuple[str, ...]:
     """Return names of modules unchanged, and paths of `.py` files as absolute paths."""
-    parts = (parted(processor.strip()) for processor in processors)
+    parts = (split_target(processor.strip()) for processor in processors)
     return tuple(
         (str(Path(name).resolve()) if name.endswith(".py") else name) + (only and f":{only}")
         for name, only in parts

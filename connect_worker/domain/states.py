@@ -245,6 +245,29 @@ class Pause:
     held: int = 0
 
 
+class PollProblem(StrEnum):
+    """Why a poll did not read everything that is pending; falsy when it did.
+
+    Examples:
+        >>> bool(PollProblem.NONE), PollProblem.UNDER_WAY.value
+        (False, 'under way')
+    """
+
+    NONE = ""
+    #: These workers have no processor for the kind: nothing was read.
+    NO_PROCESSOR = "no processor"
+    #: The circuit breaker of the account is open.
+    BREAKER_OPEN = "breaker open"
+    #: Another poll of the kind ended a moment ago.
+    TOO_SOON = "too soon"
+    #: Another worker polls the kind at this moment.
+    UNDER_WAY = "under way"
+    #: The list of at least one processor raised an error; the other lists were read.
+    LIST_REJECTED = "list rejected"
+    #: Connect did not answer, or refused.
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class PollReport:
     """How the last poll of a kind ended."""
@@ -254,8 +277,9 @@ class PollReport:
     seconds: float = 0.0
     seen: int = 0
     new: int = 0
-    #: Why it was not made, or broke off; "" when it is complete.
-    problem: str = ""
+    problem: PollProblem = PollProblem.NONE
+    #: What is wrong, for people; "" when nothing is.
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Processors tried out: run by the real engine, with a memory of its own, and nothing sent."""
+"""Dry runs: the real engine runs a processor, the ledger is in memory, and nothing is sent."""

@@ -1,4 +1,4 @@
-"""Requests that were decided: found in Connect, put back into waiting, and compared."""
+"""Decided requests for `replay`: found in Connect, made pending again, and compared."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from connect_worker.domain.outcomes import (
 )
 from connect_worker.domain.states import JSON, RequestKind
 
-#: The statuses in which a request has been decided; a listing is never decided.
-SETTLED: Final[Mapping[RequestKind, tuple[str, ...]]] = {
+#: The statuses of a decided request; a listing is never decided.
+DECIDED_STATUSES: Final[Mapping[RequestKind, tuple[str, ...]]] = {
     RequestKind.FULFILLMENT: ("approved", "failed"),
     RequestKind.TIER_CONFIG: ("approved", "failed"),
     RequestKind.USAGE_FILE: ("pending", "accepted", "rejected", "closed"),
 }
-#: What the vendor decided of a file that the provider has dealt with since.
+#: The statuses of a file that the vendor has submitted; the provider may have moved it on.
 _SUBMITTED: Final = frozenset({"pending", "accepted", "rejected", "closed"})
 
 
@@ -40,26 +40,26 @@ def latest(client: Client, kind: RequestKind, *, products: list[str], last: int)
         last: How many at most.
     """
     facts = KINDS[kind]
-    terms = [f"in(status,({','.join(SETTLED[kind])}))"]
+    terms = [f"in(status,({','.join(DECIDED_STATUSES[kind])}))"]
     if products:
         terms.append(f"in({facts.product_field},({','.join(products)}))")
     terms += [f"ordering(-{facts.created_field})", f"limit={last}"]
     return islice(client.get_all(facts.path, "&".join(terms)), last)
 
 
-def rewound(kind: RequestKind, document: Mapping[str, JSON]) -> dict[str, Any]:
-    """Return a decided request as it waits again; what the vendor stored in it stays."""
-    traces = ("reason", "template", "activation_key")
-    kept = {name: value for name, value in document.items() if name not in traces}
+def as_pending(kind: RequestKind, document: Mapping[str, JSON]) -> dict[str, Any]:
+    """Return a decided request as if it were pending; what the vendor stored in it stays."""
+    decided = ("reason", "template", "activation_key")
+    kept = {name: value for name, value in document.items() if name not in decided}
     return {**kept, "status": KINDS[kind].waiting_status}
 
 
 def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:
-    """Say how a decision differs from what became of the request; "" when it does not.
+    """Return how a decision differs from the request's status in Connect; "" when it does not.
 
-    A template is compared where Connect shows one, and a text where it shows it as it was sent.
+    Templates and texts are compared where Connect shows them as they were sent.
     """
-    was, now = _became(document), _would_become(outcome)
+    was, now = _status_in(document), _status_after(outcome)
     if was != now:
         return f"was {was}, now {_in_words(outcome)}"
     match outcome:
@@ -77,13 +77,13 @@ def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:
     return ""
 
 
-def _became(document: Mapping[str, JSON]) -> str:
+def _status_in(document: Mapping[str, JSON]) -> str:
     status = status_of(dict(document))
     is_file = "records" in document or str(document.get("id", "")).startswith("UF-")
     return "submitted" if is_file and status in _SUBMITTED else status
 
 
-def _would_become(outcome: Outcome | None) -> str:
+def _status_after(outcome: Outcome | None) -> str:
     match outcome:
         case Approve():
             return "approved"
@@ -108,14 +108,14 @@ def _in_words(outcome: Outcome | None) -> str:
         case Skip(message):
             return f"left as it is: {message}"
         case _:
-            return _would_become(outcome)
+            return _status_after(outcome)
 
 
 def _tile_in(document: Mapping[str, JSON]) -> str:
     template = document.get("template")
     shown = template.get("representation") if isinstance(template, dict) else None
     if _id_in(template):
-        # A rendered template is no text of the processor's.
+        # The text is a rendered template, and not the processor's.
         return ""
     return str(shown or document.get("activation_key") or "")
 

@@ -1,4 +1,4 @@
-"""The HTTP exchange of a run, kept in a file and answered from there; secrets are masked."""
+"""The HTTP exchange of a run, stored in a file and answered from it; secrets are masked."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from typing import Any, Final, Self
 
 from connect_worker.domain.secrets import passwords_in
 from connect_worker.domain.states import JSON, RequestKind
-from connect_worker.dry_run.capturing_transport import Call
-from connect_worker.dry_run.transport import Request, Response, Transport
+from connect_worker.dry_run.transport import Call, Request, Response, Transport
 from connect_worker.observability.masking import mask_secrets, register_scoped_secrets, secret_scope
 
 FORMAT: Final = 1
 MASK: Final = "***"
 
-#: Of an answer's headers, the ones that the client reads.
+#: The headers of an answer that the client reads.
 _KEPT: Final = ("Content-Type", "Content-Range", "Retry-After")
 
 
-class NotInRecord(Exception):  # noqa: N818 - what is asked for, not a fault of the file
-    """A read that the record has no answer for: the processor asks for something else by now.
+class NotInRecord(Exception):  # noqa: N818 - the name says what is missing
+    """The record has no answer to a read: the processor reads something else now.
 
     Examples:
-        >>> str(NotInRecord("the record has no answer to GET assets: record it anew"))
-        'the record has no answer to GET assets: record it anew'
+        >>> str(NotInRecord("the record has no answer to GET assets: record it again"))
+        'the record has no answer to GET assets: record it again'
     """
 
 
@@ -57,12 +56,12 @@ class Record:
         """Read the file that `connect-worker try --record` wrote.
 
         Raises:
-            ValueError: It is no such file.
+            ValueError: The file is no record.
             OSError: It can't be read.
         """
         document = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(document, dict) or document.get("record") != FORMAT:
-            raise ValueError(f"{path} is no record of `connect-worker try --record`")
+            raise ValueError(f"{path} is not a record of `connect-worker try --record`")
         return cls(
             RequestKind(document["kind"]),
             document["request"],
@@ -87,19 +86,19 @@ class Record:
 
 
 class RecordingTransport:
-    """Keeps what another carrier answers.
+    """Keeps the answers of another transport.
 
     Args:
-        carry: The one who answers.
+        transport: Answers.
     """
 
-    def __init__(self, carry: Transport) -> None:
-        self._carry = carry
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self.reads: list[dict[str, JSON]] = []
 
     def __call__(self, sent: Request) -> Response:
-        """Pass a call on, and keep its answer."""
-        answer = self._carry(sent)
+        """Pass a call to the other transport, and keep its answer."""
+        answer = self._transport(sent)
         text = answer.content.decode("utf-8", "replace")
         kept = {name: text for name, text in answer.headers.items() if name.title() in _KEPT}
         try:
@@ -109,7 +108,7 @@ class RecordingTransport:
         self.reads.append(
             {
                 "method": sent.method,
-                # What comes behind the address of a download is its signature.
+                # In the URL of a download the query is its signature.
                 "path": sent.path,
                 "query": sent.query,
                 "status": answer.status,
@@ -123,29 +122,29 @@ class RecordingTransport:
 class ReplayTransport:
     """Answers from a record: the same read gets the same answers in the same order.
 
-    The last answer to a read is given again as often as it is asked for.
+    The last answer to a read is repeated as often as the read is.
     """
 
     def __init__(self, reads: Iterable[dict[str, JSON]]) -> None:
         self._answers: dict[tuple[str, str], deque[dict[str, JSON]]] = defaultdict(deque)
         for read in reads:
             self._answers[read["path"], read["query"]].append(read)
-        #: The first read that had no answer; it was raised, but the processor may have caught it.
+        #: The first read without an answer; it was raised, but the processor may have caught it.
         self.missed: NotInRecord | None = None
 
     def __call__(self, sent: Request) -> Response:
         """Answer one read.
 
         Raises:
-            NotRecorded: There is no answer in the record; names what was asked for.
+            NotInRecord: The record has no answer; the message names the read.
         """
-        # An address may have had a secret in it when it was recorded.
+        # A secret in the URL was masked when it was recorded.
         known = self._answers.get((sent.path, sent.query)) or self._answers.get(
             (mask_secrets(sent.path, is_whole=True), mask_secrets(sent.query, is_whole=True))
         )
         if not known:
             asked = f"{sent.method} {sent.path}" + (f"?{sent.query}" if sent.query else "")
-            missed = NotInRecord(f"the record has no answer to {asked}: record it anew")
+            missed = NotInRecord(f"the record has no answer to {asked}: record it again")
             self.missed = self.missed or missed
             raise missed
         read = known.popleft() if len(known) > 1 else known[0]
@@ -163,7 +162,7 @@ def without_secrets(document: JSON) -> JSON:
 def _masked(value: JSON) -> JSON:
     match value:
         case str():
-            # A record answers in place of Connect: what is cut off would be missing.
+            # Without cutting: the record answers in place of Connect, and needs the whole text.
             return mask_secrets(value, is_whole=True)
         case list():
             return [_masked(item) for item in value]

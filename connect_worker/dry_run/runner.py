@@ -1,4 +1,4 @@
-"""One run of a processor over one request: the real engine, and a Connect that takes nothing."""
+"""One dry run: the real engine runs a processor for one request, and nothing reaches Connect."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 from connect_worker.api.client import Client, using_client
 from connect_worker.config import Config
 from connect_worker.domain.outcomes import Outcome
+from connect_worker.domain.retry import ErrorRules
 from connect_worker.domain.states import JSON, Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.domain.steps import as_json, entry_name, own_steps
-from connect_worker.dry_run.capturing_transport import Call, CapturingTransport, documents_of
-from connect_worker.dry_run.transport import Transport, TransportPool
+from connect_worker.dry_run.transport import (
+    Call,
+    CapturingTransport,
+    Transport,
+    TransportPool,
+    documents_of,
+)
 from connect_worker.engine.job import Job
 from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.ports import Connect
@@ -27,11 +33,11 @@ from connect_worker.settings.model import account_name
 
 @dataclass(frozen=True)
 class DryRun:
-    """How a processor dealt with a request, and what would have been sent to Connect.
+    """How a processor handled a request, and what would have been sent to Connect.
 
     Attributes:
         result: How the job ended, in words: `approved`, `nothing to do: …`, `ValueError: …`.
-        state: What the ledger remembers: `settled`, `waiting`, `retry`, `parked`, ….
+        state: The request's state in the ledger: `completed`, `snoozed`, `retry`, `parked`, ….
         calls: What would change something in Connect, in order: the processor's own calls, then
             those for its decision.
         steps: The results of the processor's own steps (`self.step`), by name, in their order.
@@ -57,7 +63,7 @@ class DryRun:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What was decided; None when the processor was not run, since the request is not its.
+        """What was decided; None when the processor did not run, for the request is not pending.
 
         Raises:
             Exception: The one that the processor raised instead of deciding.
@@ -86,17 +92,17 @@ def dry_run(
     steps: Mapping[str, JSON] | None = None,
     clock: Callable[[], float] | None = None,
 ) -> DryRun:
-    """Run a processor over a request, and send nothing to Connect.
+    """Run a processor for a request, and send nothing to Connect.
 
-    What the processor does to other systems, it does.
+    What the processor does in other systems, it really does.
 
     Args:
         automation: The class, or an instance, whose own account is used then.
         document: The request.
         config: The account that the class is made for.
         reads: Answers what the processor reads.
-        answers: What is answered before `reads` is asked, by path.
-        steps: The results that an earlier run of the cycle has journaled, by name, in their order.
+        answers: Answers that are given instead of asking `reads`, by path.
+        steps: The results that an earlier attempt has journaled, by name, in their order.
         clock: Seconds since the epoch; the machine's by default.
 
     Raises:
@@ -104,38 +110,38 @@ def dry_run(
     """
     config = automation.config if isinstance(automation, Automation) else config
     processor, products = _processor(automation, config)
-    caught = CapturingTransport(
+    transport = CapturingTransport(
         reads, {**documents_of(processor.kind, document), **(answers or {})}
     )
-    client = Client(config.api_url, config.api_key, pool=TransportPool(config.api_url, caught))
-    watched = _Watched(processor, caught)
+    client = Client(config.api_url, config.api_key, pool=TransportPool(config.api_url, transport))
+    observed = _ObservedProcessor(processor, transport)
     account = account_name(config)
     ledger = MemoryLedger(account=account, clock=clock or time.time)
     with using_client(config, client):
-        engine = local_runtime(
-            watched, name=str(processor), connect=client, ledger=ledger, products=products
+        runtime = local_runtime(
+            observed, name=str(processor), connect=client, ledger=ledger, products=products
         )
-        sighting = processor.pending_request(document, now=ledger.now())
-        ledger.register([sighting], seen_at=ledger.now(), requeue_seconds=engine.requeue_seconds)
+        pending = processor.pending_request(document, now=ledger.now())
+        ledger.register([pending], seen_at=ledger.now(), requeue_seconds=runtime.requeue_seconds)
         if steps:
-            _journal(ledger, sighting.ref, steps)
-        handled = run_job(engine, sighting.ref)
-    entry = ledger.get_record(sighting.ref)
-    assert entry is not None  # noqa: S101 - it was sighted
+            _journal(ledger, pending.ref, steps)
+        result = run_job(runtime, pending.ref)
+    record = ledger.get_record(pending.ref)
+    assert record is not None  # noqa: S101 - it was registered
     return DryRun(
-        handled.text,
-        entry.state,
-        tuple(caught.calls),
-        {step.name: step.result for step in own_steps(entry.steps)},
-        watched.error,
-        watched.decided,
+        result.text,
+        record.state,
+        tuple(transport.calls),
+        {step.name: step.result for step in own_steps(record.steps)},
+        observed.error,
+        observed.decided,
     )
 
 
 def _journal(ledger: MemoryLedger, ref: RequestKey, steps: Mapping[str, JSON]) -> None:
-    """Let the ledger remember steps, as of a run that was broken off behind them."""
+    """Journal steps, as an attempt does that breaks off after them."""
     claim = ledger.claim(ref, owner="an earlier run", lease_seconds=60)
-    assert isinstance(claim, Claim)  # noqa: S101 - it was sighted
+    assert isinstance(claim, Claim)  # noqa: S101 - it was registered
     for number, (name, result) in enumerate(steps.items(), start=1):
         ledger.record_step(claim, entry_name(number, name), as_json(name, result))
     ledger.reschedule(claim, State.RETRY, delay_seconds=0, attempt_used=False)
@@ -151,12 +157,12 @@ def _processor(
     return made, made.automation.product_ids
 
 
-class _Watched:
-    """A processor whose errors and decisions are kept, and who says when it is at work."""
+class _ObservedProcessor:
+    """Keeps a processor's error and decision, and marks the calls that it makes as its own."""
 
-    def __init__(self, processor: AutomationProcessor, caught: CapturingTransport) -> None:
+    def __init__(self, processor: AutomationProcessor, transport: CapturingTransport) -> None:
         self._processor = processor
-        self._caught = caught
+        self._transport = transport
         self.error: Exception | None = None
         self.decided: Outcome | None = None
 
@@ -165,29 +171,34 @@ class _Watched:
         """The kind of request that it processes."""
         return self._processor.kind
 
+    @property
+    def rules(self) -> ErrorRules:
+        """What it declares about errors, retries and its time limit."""
+        return self._processor.rules
+
     def awaits(self, document: JSON) -> bool:
-        """Whether the document is in a status that the processor wants to see."""
+        """Whether the document is in a status that the processor asks for."""
         return self._processor.awaits(document)
 
     def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterator[PendingRequest]:
-        """List the requests that wait for it, or of them one."""
+        """List the requests that are pending for it, or the one with this id."""
         return self._processor.list_pending(connect, now=now, request_id=request_id)
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle."""
         return self._processor.pending_request(document, now=now)
 
-    def run(self, document: JSON, job: Job) -> None:
+    def run(self, document: JSON, job: Job) -> Outcome:
         """Process one request."""
-        self._caught.by = "processor"
+        self._transport.by = "processor"
         try:
-            self._processor.run(document, job)
+            # With its passwords, which the ledger does not store.
+            self.decided = self._processor.run(document, job)
         except Exception as error:
             self.error = error
             raise
         finally:
-            self._caught.by = "decision"
-            # As it was decided; the ledger's has no passwords.
-            self.decided = job.decision.outcome if job.decision else None
+            self._transport.by = "decision"
+        return self.decided

@@ -1,4 +1,4 @@
-"""The sandbox, in this very process, as the one who answers: no socket, no account."""
+"""A transport that answers from a sandbox in the same process: no socket, no account."""
 
 from __future__ import annotations
 
@@ -9,38 +9,35 @@ from urllib.parse import parse_qsl
 
 from connect_worker.domain.states import RequestKind
 from connect_worker.dry_run.transport import Request, Response
-from connect_worker.sandbox.conversations import Conversation
-from connect_worker.sandbox.errors import ApiError
-from connect_worker.sandbox.faults import Options, Spread
-from connect_worker.sandbox.http import Call
-from connect_worker.sandbox.routing import API, Router, carry_out, refusal_reply
-from connect_worker.sandbox.seeding import build_world
-from connect_worker.sandbox.state import World
+from connect_worker.sandbox import http
+from connect_worker.sandbox.fulfillment import Conversation
+from connect_worker.sandbox.handlers import dispatch, error_response, router
+from connect_worker.sandbox.http import API, ApiError
+from connect_worker.sandbox.seeding import build_state
+from connect_worker.sandbox.state import Options, SandboxState, Spread
 
 URL = "https://connect.test/public/v1"
-#: When all that is made up here was created.
+#: When the products, templates and conversations of this sandbox were created.
 CREATED = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 PRODUCTS = 3
 
-_ROUTER = Router()
 
-
-def empty_world() -> World:
+def empty_state() -> SandboxState:
     """Return an account with products and templates, and without a single request."""
-    return build_world(
+    return build_state(
         Options(Spread(0, 0, 0, 0), product_count=PRODUCTS),
         clock=lambda: CREATED,
-        later=lambda seconds, function: None,  # noqa: ARG005 - nobody waits here
-        post=lambda url, headers, body, told: None,  # noqa: ARG005 - nobody is notified
-        restart=lambda: None,
+        call_later=lambda seconds, function: None,  # noqa: ARG005 - this sandbox does nothing later
+        post=lambda url, headers, body, on_status: None,  # noqa: ARG005 - no webhooks
+        reset=lambda: None,
     )
 
 
 class SandboxTransport:
-    """Answers reads as the sandbox does whose only request is the one that is tried.
+    """Answers reads as a sandbox does that has only the request of the dry run.
 
-    Its products and templates are there, and the conversation of a fulfillment request; of all
-    collections but these, none has a row.
+    It has products and templates, and the conversation of a fulfillment request. All other
+    collections are empty.
 
     Args:
         kind: The kind of the request.
@@ -48,23 +45,23 @@ class SandboxTransport:
     """
 
     def __init__(self, kind: RequestKind, request_id: str) -> None:
-        self._world = empty_world()
+        self._state = empty_state()
         self._request_id = request_id
         if kind is RequestKind.FULFILLMENT:
-            self._world.conversations.add(Conversation(1, request_id, CREATED))
+            self._state.conversations.add(Conversation(1, request_id, CREATED))
 
     def __call__(self, sent: Request) -> Response:
-        """Answer as the sandbox answers."""
+        """Return the sandbox's answer."""
         rendered = self._rendered(sent)
         if rendered is not None:
             return rendered
         path = f"{API}{sent.path}"
         try:
-            match = _ROUTER.match(sent.method, path)
+            match = router.match(sent.method, path)
         except ApiError as refusal:
-            reply = refusal_reply(refusal)
+            reply = error_response(refusal)
         else:
-            reply = carry_out(match, self._call(sent, path, match.args))
+            reply = dispatch(match, self._state, self._request(sent, path, match.args))
         content = reply.content
         if content is None:
             return Response(reply.status)
@@ -75,17 +72,16 @@ class SandboxTransport:
         )
 
     def _rendered(self, sent: Request) -> Response | None:
-        """Render a template for the request, which is not in the sandbox's world."""
+        """Render a template for the request, which is not in the sandbox itself."""
         collection, _, rest = sent.place.partition("/")
         name, _, action = rest.partition("/")
-        template = self._world.catalog.templates.get(name)
+        template = self._state.catalog.templates.get(name)
         if (collection, action) != ("templates", "render") or template is None:
             return None
         return Response.of_text(template.render(self._request_id))
 
-    def _call(self, sent: Request, path: str, args: Any) -> Call:
-        return Call(
-            world=self._world,
+    def _request(self, sent: Request, path: str, args: Any) -> http.Request:
+        return http.Request(
             method=sent.method,
             path=path,
             args=args,

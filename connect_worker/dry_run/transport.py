@@ -1,4 +1,9 @@
-"""A client's calls as values, and who answers them: the place where HTTP is swapped."""
+"""The calls of a client as values, and the transports that answer them in place of HTTP.
+
+`LiveTransport` reads from the account. `CapturingTransport` keeps what a processor would change in
+Connect: it answers such a call as if Connect had taken it, and later reads of the same document
+show the change. So the processor goes on, and nothing has left the process.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +11,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlencode
 
 import requests
+from openpyxl import load_workbook
 from requests.structures import CaseInsensitiveDict
 
 from connect_worker.api.client import TIMEOUT_SECONDS
 from connect_worker.api.transport import CONNECT_TIMEOUT_SECONDS, Session, SessionPool
 from connect_worker.config import Config
-from connect_worker.domain.states import JSON
+from connect_worker.domain.api_calls import FILE_ACTIONS
+from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.states import JSON, RequestKind
+from connect_worker.sandbox.documents import merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +51,13 @@ class Request:
 
     @property
     def place(self) -> str:
-        """The path without a closing slash."""
+        """The path without a slash at its end."""
         return self.path.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What comes back."""
+    """The answer to a call."""
 
     status: int = 200
     content: bytes = b""
@@ -55,36 +65,35 @@ class Response:
 
     @classmethod
     def of(cls, document: JSON, *, status: int = 200) -> Response:
-        """Answer with a JSON document."""
+        """Return an answer with a JSON document."""
         return cls(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     @classmethod
     def of_text(cls, text: str) -> Response:
-        """Answer with a text, as a rendered template is."""
+        """Return an answer with a text, as a rendered template is."""
         return cls(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
-#: Answers calls; raises what `requests` raises where none comes back.
+#: Answers calls; raises what `requests` raises when there is no answer.
 Transport = Callable[[Request], Response]
 
 
 class TransportPool(SessionPool):
-    """Sessions without sockets: each call goes to a carrier.
+    """Sessions without sockets: each call goes to a transport.
 
     Args:
         url: Where the API is; paths are relative to it.
-        carry: Answers.
+        transport: Answers.
     """
 
-    def __init__(self, url: str, carry: Transport) -> None:
+    def __init__(self, url: str, transport: Transport) -> None:
         super().__init__()
         self._base = url.rstrip("/") + "/"
-        self._carry = carry
+        self._transport = transport
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Lend what looks like a session to the client."""
-        # The client asks a session for `call` alone.
+        """Lend the client an object with the one method of a session that it calls."""
         yield cast("Session", self)
 
     def call(
@@ -92,13 +101,13 @@ class TransportPool(SessionPool):
         method: str,
         url: str,
         *,
-        timeout: tuple[float, float],  # noqa: ARG002 - a carrier has its own
+        timeout: tuple[float, float],  # noqa: ARG002 - a transport has its own
         params: Mapping[str, str] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
         data: Any = None,
     ) -> requests.Response:
-        """Have one call answered, in the shape that `requests` gives it."""
+        """Return the transport's answer to one call, as a response of `requests`."""
         path, _, query = url.partition("?")
         upload = None if data is None else b"".join(data)
         sent = Request(
@@ -109,7 +118,7 @@ class TransportPool(SessionPool):
             (headers or {}).get("Idempotency-Key", ""),
             upload,
         )
-        return _response(self._carry(sent), url)
+        return _response(self._transport(sent), url)
 
 
 def _response(answer: Response, url: str) -> requests.Response:
@@ -122,14 +131,11 @@ def _response(answer: Response, url: str) -> requests.Response:
     return response
 
 
-# The account itself as the one who answers.
-
-
 class LiveTransport:
-    """Reads from an account over the network; it refuses to carry anything that changes.
+    """Reads from an account over the network; it refuses every call that changes something.
 
     Args:
-        config: Whose API, and the key.
+        config: The account's URL and key.
         timeout_seconds: How long one call may wait for the answer.
     """
 
@@ -137,11 +143,11 @@ class LiveTransport:
         self._url = config.api_url.rstrip("/")
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         self._pool = SessionPool(config.api_key, url=self._url)
-        # The key is for Connect alone, not for where a download lies.
+        # Downloads are on other servers, which must not get the key.
         self._plain = SessionPool()
 
     def __call__(self, sent: Request) -> Response:
-        """Answer with what the account says."""
+        """Return the account's answer."""
         if not sent.is_read:
             raise AssertionError(f"{sent.method} {sent.path} is no read")
         is_download = "://" in sent.path
@@ -152,3 +158,138 @@ class LiveTransport:
                 sent.method, f"{url}?{sent.query}" if sent.query else url, timeout=self._timeout
             )
         return Response(response.status_code, response.content, dict(response.headers))
+
+
+#: By the last part of a path: the status that the call gives to the document.
+_ACTIONS: Final[Mapping[str, str]] = {
+    "approve": "approved",
+    "fail": "failed",
+    "inquire": "inquiring",
+    "pend": "pending",
+    "upload": "ready",
+    **FILE_ACTIONS,
+}
+#: The ids of what is created, by the collection's path.
+_CREATED: Final[Mapping[str, tuple[str, str]]] = {
+    "requests": ("PR-0000-0000", "pending"),
+    "usage/files": ("UF-0000-00-0000", "draft"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that changes something in Connect.
+
+    Examples:
+        >>> Call("POST", "requests/PR-1/fail/", {"reason": "Too many"})
+        Call(method='POST', path='requests/PR-1/fail/', body={'reason': 'Too many'}, by='decision')
+    """
+
+    method: str
+    #: Relative to the API: `requests/PR-5852-1608-0000/approve/`.
+    path: str
+    body: JSON = None
+    #: Its idempotency key; two calls that differ in nothing else are equal.
+    key: str = field(default="", compare=False, repr=False)
+    #: Who makes it: the processor itself, or the engine for the decision.
+    by: Literal["processor", "decision"] = "decision"
+    #: The uploaded form; None for a call without one. Its bytes hold the time of day.
+    upload: bytes | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def records(self) -> list[dict[str, JSON]]:
+        """The usage records of an upload, by the names of its sheet's columns; else none."""
+        if self.upload is None:
+            return []
+        boundary = self.upload.partition(b"\r\n")[0].removeprefix(b"--")
+        head = b"Content-Type: multipart/form-data; boundary=" + boundary + b"\r\n\r\n"
+        # A form is MIME: the library's own parser reads it.
+        part = message_from_bytes(head + self.upload).get_payload(0)
+        content = part.get_payload(decode=True)  # type: ignore[union-attr]  # it is a message
+        book = load_workbook(BytesIO(content), read_only=True)  # type: ignore[arg-type]  # bytes
+        names, *rows = book.worksheets[0].iter_rows(values_only=True)
+        return [dict(zip(map(str, names), row, strict=False)) for row in rows]
+
+
+class CapturingTransport:
+    """Keeps the calls that change something, and lets reads through.
+
+    Args:
+        reads: Answers what the kept calls have not changed.
+        documents: Answers that are given instead of asking `reads`, by path; a collection is a
+            list, and a text is a rendered template.
+    """
+
+    def __init__(self, reads: Transport, documents: Mapping[str, JSON]) -> None:
+        self._reads = reads
+        self._documents = {path.strip("/"): document for path, document in documents.items()}
+        self.calls: list[Call] = []
+        #: Who makes the calls now.
+        self.by: Literal["processor", "decision"] = "decision"
+
+    def __call__(self, sent: Request) -> Response:
+        """Answer one call; only reads go any further."""
+        if sent.is_read:
+            known = self._documents.get(sent.place)
+            return self._reads(sent) if known is None else _page(known)
+        self.calls.append(Call(sent.method, sent.path, sent.body, sent.key, self.by, sent.upload))
+        if sent.method == "PUT":
+            return Response.of(self._put(sent))
+        if sent.method == "POST":
+            return self._post(sent)
+        return Response(204)
+
+    def _put(self, sent: Request) -> JSON:
+        base = self._documents.get(sent.place)
+        body = sent.body if isinstance(sent.body, dict) else {}
+        if base is None:
+            answer = self._reads(Request("GET", sent.place))
+            base = _document_in(answer)
+        self._documents[sent.place] = merge(base, body)
+        return self._documents[sent.place]
+
+    def _post(self, sent: Request) -> Response:
+        base, _, action = sent.place.rpartition("/")
+        if action in _ACTIONS:
+            document = {**self._documents.get(base, {}), "status": _ACTIONS[action]}
+            if base in self._documents:
+                self._documents[base] = document
+            return Response.of(document)
+        prefix, status = _CREATED.get(sent.place, ("NEW-0000", ""))
+        made = {
+            **({"status": status} if status else {}),
+            **(sent.body if isinstance(sent.body, dict) else {}),
+            "id": f"{prefix}-{len(self.calls):04d}",
+        }
+        self._documents[f"{sent.place}/{made['id']}"] = made
+        return Response.of(made, status=201)
+
+
+def documents_of(kind: RequestKind, document: JSON) -> dict[str, JSON]:
+    """Return the documents in a request, by path: itself, its asset, its configuration."""
+    found = {f"{KINDS[kind].path}/{document.get('id')}": document}
+    for name, path in (("asset", "assets"), ("configuration", "tier/configs")):
+        part = document.get(name)
+        if isinstance(part, dict) and part.get("id"):
+            found[f"{path}/{part['id']}"] = part
+    return found
+
+
+def _page(document: JSON) -> Response:
+    if isinstance(document, str):
+        return Response.of_text(document)
+    answer = Response.of(document)
+    if not isinstance(document, list):
+        return answer
+    # All rows in one page: a client that asks for the next page finds none.
+    span = f"0-{len(document) - 1}" if document else "*"
+    headers = {**answer.headers, "Content-Range": f"items {span}/{len(document)}"}
+    return Response(200, answer.content, headers)
+
+
+def _document_in(answer: Response) -> dict[str, JSON]:
+    try:
+        document = json.loads(answer.content) if answer.status == 200 else {}
+    except ValueError:
+        document = {}
+    return document if isinstance(document, dict) else {}

@@ -1,8 +1,9 @@
-"""What becomes of a job that raised: later, parked, or a pause for the whole account."""
+"""What happens after an error: retry, snooze, park, or trip the account's circuit breaker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from connect_worker.domain.outcomes import Outcome
 from connect_worker.domain.retry import (
@@ -16,7 +17,7 @@ from connect_worker.domain.retry import (
     root_cause,
 )
 from connect_worker.domain.states import State
-from connect_worker.engine.job import Job
+from connect_worker.engine.job import Job, JobResult, JobStatus
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import (
     DecryptionKeyMissing,
@@ -32,55 +33,59 @@ from connect_worker.exceptions import (
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.masking import mask_secrets
 
-#: So often a decision is posted before a person is asked to look at it: for most of a day.
-MAX_POSTS = 100
+#: How often workers try to post a decision before they park it: this takes most of a day.
+MAX_POSTS: Final = 100
 
 
-def handle_error(engine: Runtime, job: Job, error: Exception) -> tuple[str, float | None]:
-    """Give the request back as the error asks; return what to tell and the seconds until due.
+def handle_error(runtime: Runtime, job: Job, error: Exception) -> JobResult:
+    """Reschedule or park the request of a job that raised, and return how the job ended.
 
-    What is told is for Flower, which has no business with what the customer wrote.
+    The result's text is for Flower, and has no values of the customer's parameters.
 
     Raises:
-        LedgerUnavailable: Passed on; the lease ends by itself and the sweep takes over.
+        LedgerUnavailable: Passed on; the lease ends, and the sweep publishes the request.
     """
     try:
-        return _dispose(engine, job, error)
+        return _handle(runtime, job, error)
     except LeaseLost as lost:
         logger.warning(LogEvent("lease.lost", error=lost))
-        return f"stopped: {lost}", None
+        return job.result(JobStatus.LEASE_LOST, f"stopped: {lost}")
 
 
-def exhausted_outcome(engine: Runtime, job: Job, error: Exception) -> Outcome | None:
-    """Return what is decided instead of a processor that has no try left; None while it has one.
+def exhausted_outcome(runtime: Runtime, job: Job, error: Exception) -> Outcome | None:
+    """Return the outcome of `when_exhausted` if the processor gets no further attempt, else None.
 
-    None as well when a person shall look at it, and for trouble that is not the processor's.
+    None as well when the request is to be parked, and for errors that are not the processor's.
 
     Raises:
-        RetryDeadlineExceeded: It was "not yet" for too long, and a person shall look at it.
+        RetryDeadlineExceeded: The processor said "not yet" for too long, and has no
+            `when_exhausted`: the request is to be parked.
     """
-    given_up = _why_exhausted(engine, job, error)
-    if given_up is None:
+    final_error = _final_error(runtime, job, error)
+    if final_error is None:
         return None
     outcome = job.rules.when_exhausted
     if outcome is None:
-        if given_up is error:
+        if final_error is error:
             return None
-        raise given_up from error
+        raise final_error from error
     logger.error(
-        LogEvent("job.exhausted", attempts=job.claim.attempt, error=describe(given_up)),
-        exc_info=None if isinstance(given_up, RetryDeadlineExceeded) else error,
+        LogEvent("job.exhausted", attempts=job.claim.attempt, error=describe(final_error)),
+        exc_info=None if isinstance(final_error, RetryDeadlineExceeded) else error,
     )
     return outcome
 
 
-def _why_exhausted(engine: Runtime, job: Job, error: Exception) -> Exception | None:
-    """Return why the processor gets no other try; None when it does, or something else is wrong."""
+def _final_error(runtime: Runtime, job: Job, error: Exception) -> Exception | None:
+    """Return why the processor gets no further attempt; None when it gets one.
+
+    None as well when the error is not the processor's.
+    """
     if job.is_decided:
         return None
     if isinstance(error, RetryRequest):
         limit = _give_up_after(job, error)
-        lasted = engine.ledger.now() - job.claim.snoozed_since if job.claim.snoozed_since else 0.0
+        lasted = runtime.ledger.now() - job.claim.snoozed_since if job.claim.snoozed_since else 0.0
         if limit is None or lasted < limit:
             return None
         return RetryDeadlineExceeded(
@@ -88,10 +93,8 @@ def _why_exhausted(engine: Runtime, job: Job, error: Exception) -> Exception | N
         )
     if isinstance(error, (LeaseLost, LedgerUnavailable)) or cause_of(error) is not Cause.PROCESSOR:
         return None
-    declared = job.rules.gives_up_on(error)
-    if declared or (
-        job.claim.attempt >= engine.policy.max_attempts and not _is_permanent(job.rules, error)
-    ):
+    is_last = job.claim.attempt >= runtime.policy.max_attempts
+    if job.rules.gives_up_on(error) or (is_last and not _is_permanent(job.rules, error)):
         return error
     return None
 
@@ -100,33 +103,33 @@ def _give_up_after(job: Job, error: RetryRequest) -> float | None:
     return job.rules.give_up_after if error.give_up_after is None else error.give_up_after
 
 
-def _dispose(engine: Runtime, job: Job, error: Exception) -> tuple[str, float | None]:
+def _handle(runtime: Runtime, job: Job, error: Exception) -> JobResult:
     if isinstance(error, (LeaseLost, LedgerUnavailable)):
         raise error
     if isinstance(error, RetryRequest) and not job.is_decided:
-        return _snooze(engine, job, error)
+        return _snooze(runtime, job, error)
     if isinstance(error, DecryptionKeyMissing):
-        # For another worker to take, or for this one when it has been given the key.
-        return _reschedule(engine, job, error, engine.lease_seconds, attempt_used=False)
-    met = as_account_paused(error)
-    if met is not None:
-        # Nothing was sent: the pause is known to all, and this request waits for its end.
-        seconds = engine.policy.after_pause(met.retry_after_seconds)
-        return _reschedule(engine, job, error, seconds, attempt_used=False)
-    trouble = classify_account_error(error)
-    if trouble is not None:
-        seconds = record_account_error(engine, trouble)
+        # Another worker may have the key, or this one may get it.
+        return _reschedule(runtime, job, error, runtime.lease_seconds, attempt_used=False)
+    paused = as_account_paused(error)
+    if paused is not None:
+        # The circuit breaker was open, and nothing was sent: the request waits for its end.
+        seconds = runtime.policy.after_pause(paused.retry_after_seconds)
+        return _reschedule(runtime, job, error, seconds, attempt_used=False)
+    account_error = classify_account_error(error)
+    if account_error is not None:
+        seconds = record_account_error(runtime, account_error)
         is_own = _is_request_error(job, error)
-        if seconds > 0 and not (is_own and _is_exhausted(engine, job)):
-            # Behind the pause's end, and spread: else the one that fails is the next probe as well.
-            seconds = engine.policy.after_pause(seconds)
+        if seconds > 0 and not (is_own and _is_exhausted(runtime, job)):
+            # After the breaker's end, and spread: else the failing request is the next probe too.
+            seconds = runtime.policy.after_pause(seconds)
             if is_own:
-                seconds = max(seconds, engine.policy.delay(_failures(job)))
+                seconds = max(seconds, runtime.policy.delay(_failures(job)))
             is_used = is_own and not job.is_decided
-            return _reschedule(engine, job, error, seconds, attempt_used=is_used)
-    if _is_permanent(job.rules, error) or _is_exhausted(engine, job):
-        return _park(engine, job, error)
-    return _reschedule(engine, job, error, engine.policy.delay(_failures(job)))
+            return _reschedule(runtime, job, error, seconds, attempt_used=is_used)
+    if _is_permanent(job.rules, error) or _is_exhausted(runtime, job):
+        return _park(runtime, job, error)
+    return _reschedule(runtime, job, error, runtime.policy.delay(_failures(job)))
 
 
 def _failures(job: Job) -> int:
@@ -134,32 +137,32 @@ def _failures(job: Job) -> int:
 
 
 def _is_request_error(job: Job, error: Exception) -> bool:
-    """Whether trouble that looks like the account's may be this request's alone.
+    """Whether an error that looks like the account's may concern this request alone.
 
-    The request itself could be read: then a 403 is an answer to what its processor wants, and any
-    failure but that of the key, or a pause that was asked for, one to its decision.
+    The request itself could be read. Then a 403 answers a call of its processor, and any failure
+    but a refused key or a 429 answers the post of its decision.
     """
     if job.decision is not None:
         return job.is_posting and not isinstance(error, (Unauthorized, RateLimited))
     return job.document is not None and is_forbidden(error)
 
 
-def _is_exhausted(engine: Runtime, job: Job) -> bool:
-    """Whether its tries are used up: a stored decision has many, and is kept when it is parked."""
+def _is_exhausted(runtime: Runtime, job: Job) -> bool:
+    """Whether no attempt is left; a stored decision has many, and stays when it is parked."""
     if job.decision is not None:
         return job.is_posting and job.tries >= MAX_POSTS
-    return job.claim.attempt >= engine.policy.max_attempts
+    return job.claim.attempt >= runtime.policy.max_attempts
 
 
-def _snooze(engine: Runtime, job: Job, error: RetryRequest) -> tuple[str, None]:
-    """Let the request wait, at most until its patience ends: then it has a last look."""
-    seconds = engine.skip_seconds if error.delay is None else error.delay
+def _snooze(runtime: Runtime, job: Job, error: RetryRequest) -> JobResult:
+    """Snooze the request, at most until its `give_up_after` ends: then it has a last attempt."""
+    seconds = runtime.skip_seconds if error.delay is None else error.delay
     limit = _give_up_after(job, error)
     if limit is not None:
-        now = engine.ledger.now()
+        now = runtime.ledger.now()
         seconds = min(seconds, max(0.0, (job.claim.snoozed_since or now) + limit - now))
     why = " ".join(mask_secrets(str(error)).split())
-    engine.ledger.reschedule(
+    runtime.ledger.reschedule(
         job.claim,
         State.SNOOZED,
         delay_seconds=seconds,
@@ -168,71 +171,75 @@ def _snooze(engine: Runtime, job: Job, error: RetryRequest) -> tuple[str, None]:
         not_yet=True,
     )
     logger.info(LogEvent("job.snoozed", seconds=round(seconds, 1), why=why))
-    return f"not yet, again in {seconds:.0f} s: {job.without_values(why)}"[:500], None
+    text = f"not yet, again in {seconds:.0f} s: {job.without_values(why)}"[:500]
+    return job.result(JobStatus.SNOOZED, text)
 
 
-def _is_permanent(rules: ErrorRules, error: BaseException | None) -> bool:
-    """Whether another try can't help; a usage file that Connect refused stays refused."""
-    declared = rules.gives_up_on(error) if error is not None else None
-    return _is_permanent_by_itself(error) if declared is None else declared
+def _is_permanent(rules: ErrorRules, error: BaseException) -> bool:
+    """Whether another attempt can't help; a usage file that Connect refused stays refused."""
+    declared = rules.gives_up_on(error)
+    if declared is not None:
+        return declared
+    return isinstance(root_cause(error), (Permanent, NotImplementedError))
 
 
-def _is_permanent_by_itself(error: BaseException | None) -> bool:
-    return error is not None and isinstance(root_cause(error), (Permanent, NotImplementedError))
+def record_account_error(runtime: Runtime, error: AccountError) -> float:
+    """Count an error of the account for all workers, and trip the circuit breaker if it is due.
 
-
-def record_account_error(engine: Runtime, trouble: AccountError) -> float:
-    """Tell all workers what one call found out; return the seconds of pause, 0 for none yet."""
-    if trouble.asked_seconds is not None:
-        _trip_breaker(engine, trouble.asked_seconds, trouble.reason, asked=True)
-        return max(trouble.asked_seconds, 0.1)
-    gate = engine.ledger.trip_breaker(seconds=0, reason=trouble.reason, failed=True)
-    over = gate.failures - trouble.strikes + 1
+    Returns the seconds until the breaker lets a call pass; 0 when it stays closed.
+    """
+    if error.asked_seconds is not None:
+        _trip_breaker(runtime, error.asked_seconds, error.reason, asked=True)
+        return max(error.asked_seconds, 0.1)
+    breaker = runtime.ledger.trip_breaker(seconds=0, reason=error.reason, failed=True)
+    over = breaker.failures - error.strikes + 1
     if over < 1:
         return 0.0
-    seconds = engine.policy.pause(over)
-    _trip_breaker(engine, seconds, trouble.reason)
-    logger.error(LogEvent("breaker.opened", seconds=round(seconds, 1), reason=trouble.reason))
+    seconds = runtime.policy.pause(over)
+    _trip_breaker(runtime, seconds, error.reason)
+    logger.error(LogEvent("breaker.opened", seconds=round(seconds, 1), reason=error.reason))
     return seconds
 
 
-def _trip_breaker(engine: Runtime, seconds: float, reason: str, *, asked: bool = False) -> None:
-    """Pause all workers; this process's other jobs need not ask the ledger to know."""
-    engine.ledger.trip_breaker(seconds=seconds, reason=reason, failed=False, asked=asked)
-    engine.breaker_cache.learn(
-        asked_at=engine.breaker_cache.clock(), paused_seconds=seconds, reason=reason
+def _trip_breaker(runtime: Runtime, seconds: float, reason: str, *, asked: bool = False) -> None:
+    """Trip it for all workers; the other jobs of this process need not ask the ledger for it."""
+    runtime.ledger.trip_breaker(seconds=seconds, reason=reason, failed=False, asked=asked)
+    runtime.breaker_cache.learn(
+        asked_at=runtime.breaker_cache.clock(), paused_seconds=seconds, reason=reason
     )
 
 
 def _reschedule(
-    engine: Runtime, job: Job, error: Exception, seconds: float, *, attempt_used: bool = True
-) -> tuple[str, float]:
+    runtime: Runtime, job: Job, error: Exception, seconds: float, *, attempt_used: bool = True
+) -> JobResult:
     state = State.DECIDED if job.is_decided else State.RETRY
-    text = describe(error)
-    engine.ledger.reschedule(
+    text, cause = describe(error), cause_of(error)
+    runtime.ledger.reschedule(
         job.claim,
         state,
         delay_seconds=seconds,
         error=text,
         attempt_used=attempt_used,
-        cause=cause_of(error),
+        cause=cause,
     )
     logger.warning(
         LogEvent("job.retry_scheduled", state=state, seconds=round(seconds, 1), error=text),
         exc_info=None if isinstance(error, Message) else error,
     )
-    return describe(error, job.without_values), seconds
+    shown = describe(error, job.without_values)
+    return job.result(JobStatus.RETRY, shown, retry_seconds=seconds, cause=cause)
 
 
-def _park(engine: Runtime, job: Job, error: Exception) -> tuple[str, None]:
+def _park(runtime: Runtime, job: Job, error: Exception) -> JobResult:
     text = describe(error)
-    engine.ledger.park(job.claim, text)
+    runtime.ledger.park(job.claim, text)
     logger.error(LogEvent("job.parked", attempts=job.claim.attempt, error=text), exc_info=error)
-    return f"parked: {describe(error, job.without_values)}", None
+    shown = f"parked: {describe(error, job.without_values)}"
+    return job.result(JobStatus.PARKED, shown, cause=cause_of(error))
 
 
 def describe(error: BaseException, hide: Callable[[str], str] = str) -> str:
     """Return the error as one line for people, without secrets, at most 500 characters."""
-    # What is cut off in its middle would be known no more.
+    # Mask first: masking would not recognize a secret that is cut off in its middle.
     text = " ".join(hide(mask_secrets(str(error))).split())
     return f"{type(error).__name__}: {text}"[:500]

@@ -1,38 +1,79 @@
-"""One run of a processor over one request: what it may know and do."""
+"""One job: what it holds (claim, lease, journal, decision), and how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.outcomes import Outcome, from_json, to_json
-from connect_worker.domain.retry import NO_ERROR_RULES, ErrorRules
+from connect_worker.domain.retry import NO_ERROR_RULES, Cause
 from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
-from connect_worker.domain.states import JSON, Claim, RequestKey
-from connect_worker.engine.deadline import Deadline
+from connect_worker.domain.states import JSON, Claim, ClaimDenied, RequestKey
 from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import RequestRecords
 from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
 from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
 
+class JobStatus(StrEnum):
+    """How a job ended.
+
+    Examples:
+        >>> JobStatus.RETRY.value
+        'retry'
+    """
+
+    #: No claim was given; `JobResult.denied` says why.
+    DENIED = "denied"
+    #: The decision is posted, and the cycle has ended.
+    COMPLETED = "completed"
+    #: The request is due again later; no attempt was used.
+    SNOOZED = "snoozed"
+    #: After an error: the request, or the post of its decision, is due again later.
+    RETRY = "retry"
+    #: An operator has to look at the request.
+    PARKED = "parked"
+    #: Connect shows what somebody else decided, and the cycle has ended.
+    SUPERSEDED = "superseded"
+    #: Another worker may own the request now; this job wrote nothing more.
+    LEASE_LOST = "lease lost"
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a job ended, for its caller."""
+
+    status: JobStatus
+    #: For people: `approved`, `nothing to do: busy`, `ConnectionError: …`.
+    text: str
+    #: With RETRY: seconds until the request is due again.
+    retry_seconds: float | None = None
+    #: With RETRY and PARKED: what kind of error it was.
+    cause: Cause | None = None
+    #: With DENIED: why.
+    denied: ClaimDenied | None = None
+    #: The request's product, if the ledger knows it.
+    product: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An outcome as the ledger keeps it."""
+    """An outcome as the ledger stores it."""
 
     outcome: Outcome
-    #: The request's `updated` when it was decided, by Connect's clock: tells messages of this cycle
-    #: from those of an earlier one. "" when the document has none.
+    #: The request's `updated` when it was decided, by Connect's clock: separates messages of this
+    #: cycle from those of an earlier one. "" when the document has none.
     seen: str = ""
-    #: The status in which the request waited: while Connect still shows it, nobody else has
-    #: decided.
+    #: The status of the request when it was decided: while Connect still shows it, nobody else
+    #: has decided.
     waited_as: str = ""
-    #: Of the claim that decided: each later one has tried to post it. 0 where it is not known.
+    #: The fence of the claim that decided: each later claim is a try to post. 0 when not known.
     fence: int = 0
 
     def dump(self) -> dict[str, JSON]:
-        """Return the document that is stored."""
+        """Return the document that the ledger stores."""
         return {
             "decision": to_json(self.outcome),
             "seen": self.seen,
@@ -54,72 +95,72 @@ class Decision:
 class Job:
     """The right to run one cycle once, and its journal.
 
-    What is journaled survives a crash: a rerun of the cycle finds the results of its done steps and
-    never runs them again. Every write is refused once the lease is lost.
+    The journal survives a crash: a later attempt of the cycle finds the results of the finished
+    steps and does not run them again. Every write is refused once the lease is lost.
+
+    Args:
+        ledger: Stores the journal and the decision.
+        claim: What the ledger gave.
+        lease: The claim's lease.
+        key: The cycle's idempotency key.
     """
 
-    def __init__(self, *, ledger: RequestRecords, claim: Claim, pulse: Lease, key: str) -> None:
+    def __init__(self, *, ledger: RequestRecords, claim: Claim, lease: Lease, key: str) -> None:
         self.claim = claim
         #: The cycle's idempotency key.
         self.key = key
         self.steps: dict[str, JSON] = dict(claim.steps)
-        #: What was decided in this cycle, here or by an earlier run.
+        #: The request as Connect shows it; None until it is fetched.
+        self.document: JSON = None
+        #: The decision of this cycle, made by this job or by an earlier attempt.
         self.decision: Decision | None = None
-        #: What its processor says of errors, from the moment in which it begins.
+        #: What the processor declares about errors, from the moment in which it runs.
         self.rules = NO_ERROR_RULES
-        #: Whether something of the decision was on its way to Connect.
+        #: Whether a part of the decision may have reached Connect.
         self.is_posting = False
-        #: The end of its time inside the processor.
-        self.deadline: Deadline | None = None
         self._ledger = ledger
-        self._pulse = pulse
-        self._document: JSON = None
+        self._lease = lease
 
     @property
     def ref(self) -> RequestKey:
-        """The request's name in the ledger."""
+        """The request's key in the ledger."""
         return self.claim.ref
 
-    def read_decision(self) -> None:
-        """Take over what an earlier run of the cycle has decided.
+    def load_decision(self) -> Decision | None:
+        """Return the decision that an earlier attempt of the cycle has stored, if there is one.
 
         Raises:
             DecryptionKeyMissing: The decision, or the result of a step, is encrypted with a key
                 that this process does not have.
-            InvalidDecision: What the ledger has is none that this version can read.
+            InvalidDecision: This version can't read the stored document.
         """
         if self.claim.decrypt_error:
             raise DecryptionKeyMissing(self.claim.decrypt_error)
-        if self.claim.decision is None:
-            return
-        try:
-            self.decision = Decision.load(self.claim.decision)
-        except (AttributeError, ValueError) as exc:
-            raise InvalidDecision(f"the stored decision can't be read: {exc}") from exc
+        if self.claim.decision is not None:
+            try:
+                self.decision = Decision.load(self.claim.decision)
+            except (AttributeError, ValueError) as exc:
+                raise InvalidDecision(f"the stored decision can't be read: {exc}") from exc
+        return self.decision
 
     @property
     def is_decided(self) -> bool:
-        """Whether a decision is stored, though it may be one that can't be read here."""
+        """Whether a decision is stored, even one that this version can't read."""
         return self.decision is not None or self.claim.decision is not None
 
     @property
     def tries(self) -> int:
-        """How often the decision was posted, this time included; 0 without one.
+        """How often workers tried to post the decision, this job included; 0 without a decision.
 
-        1 for one that an earlier version has stored, which did not say when.
+        1 for a decision that an earlier version has stored without a fence.
         """
         if self.decision is None:
             return 0
         return self.claim.fence - self.decision.fence + 1 if self.decision.fence else 1
 
     def ensure_held(self) -> None:
-        """Return only while this job still owns the request; `LeaseLost` otherwise."""
-        self._pulse.ensure_held()
-
-    @property
-    def document(self) -> JSON:
-        """The request as Connect showed it at the job's beginning."""
-        return self._document
+        """Return only while this job owns the request; raise `LeaseLost` otherwise."""
+        self._lease.ensure_held()
 
     def step(self, name: str, effect: Callable[[], JSON]) -> JSON:
         """Run an effect once per cycle and journal its JSON result; a rerun gets that result."""
@@ -133,45 +174,39 @@ class Job:
         self._ledger.record_step(self.claim, name, result)
         self.steps[name] = result
 
-    def open(self, document: JSON) -> None:
-        """Take note of the request as Connect shows it at the job's beginning."""
-        self._document = document
-
-    def begin(self, rules: ErrorRules) -> None:
-        """Take note of the processor's rules: from here on it is the user's code that runs."""
-        self.rules = rules
-        if rules.time_limit is not None and self.deadline:
-            self.deadline.start(rules.time_limit)
-
     def revoke(self) -> None:
-        """Let this run write nothing more, and its lease end."""
-        self._pulse.lost = True
+        """Prevent all further writes of this job, and let its lease end."""
+        self._lease.lost = True
 
     def without_values(self, text: str) -> str:
-        """Return a text for all who see Flower: no value of the request's parameters is in it."""
-        return mask_values(text, values_in(self._document))
+        """Mask the values of the request's parameters: Flower and Celery's log show the text."""
+        return mask_values(text, values_in(self.document))
 
-    def decide(self, outcome: Outcome) -> None:
-        """Store what the processor decided, before anything of it is posted.
+    def decide(self, outcome: Outcome) -> Decision:
+        """Store the outcome, before anything of it is posted.
 
-        Values of password parameters are not stored. A later run, after a crash, posts the decision
+        Values of password parameters are not stored. After a crash a later job posts the decision
         without them, and Connect keeps the values that it has.
 
         Raises:
-            InvalidDecision: When the run has decided something else already.
-            LeaseLost: When another worker owns the request by now; nothing is stored.
+            LeaseLost: Another worker may own the request now; nothing is stored.
         """
-        if self.deadline:
-            self.deadline.end()
-        register_scoped_secrets(given_passwords(outcome, self._document))
-        seen = str((self._document or {}).get("updated") or "")
-        decision = Decision(outcome, seen, status_of(self._document), self.claim.fence)
-        if self.decision is not None and self.decision.outcome != outcome:
-            raise InvalidDecision(
-                f"{self.ref}: decided twice, first {self.decision.outcome!r}, then {outcome!r}"
-            )
-        if self.decision is None:
-            self.ensure_held()
-            stored = replace(decision, outcome=without_passwords(outcome, self._document))
-            self._ledger.decide(self.claim, stored.dump())
-            self.decision = decision
+        register_scoped_secrets(given_passwords(outcome, self.document))
+        seen = str((self.document or {}).get("updated") or "")
+        decision = Decision(outcome, seen, status_of(self.document), self.claim.fence)
+        self.ensure_held()
+        stored = replace(decision, outcome=without_passwords(outcome, self.document))
+        self._ledger.decide(self.claim, stored.dump())
+        self.decision = decision
+        return decision
+
+    def result(
+        self,
+        status: JobStatus,
+        text: str,
+        *,
+        retry_seconds: float | None = None,
+        cause: Cause | None = None,
+    ) -> JobResult:
+        """Return a result that names the request's product."""
+        return JobResult(status, text, retry_seconds, cause, product=self.claim.product)

@@ -1,4 +1,4 @@
-"""Heartbeats: the lease of every job in this process is renewed while the job runs."""
+"""Leases: while a job runs, a thread of its process renews its lease."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Lease:
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the lease was known to hold, by this machine's steady clock."""
+        """Seconds since the lease was known to hold, by this machine's steady clock."""
         return time.monotonic() - self._renewed
 
     def renew(self) -> None:
-        """Renew the lease; a refusal marks it as lost, an unreachable ledger leaves it as it is."""
+        """Renew the lease; a refusal marks it as lost, a ledger that is down changes nothing."""
         asked = time.monotonic()
         try:
             held = self._ledger.renew_lease(self.claim)
@@ -45,13 +45,13 @@ class Lease:
             self.lost = True
 
     def ensure_held(self) -> None:
-        """Return only while the lease holds; call it before every write to the outside.
+        """Return only while the lease holds; called before each write to another system.
 
-        A process that was frozen can't trust that its heartbeats kept the lease: when the last
+        A process that was frozen can't trust that its thread renewed the lease: when the last
         renewal is old, the ledger is asked again.
 
         Raises:
-            LeaseLost: When another worker may own the request now.
+            LeaseLost: Another worker may own the request now.
         """
         if not self.lost and self.age_seconds > self.claim.lease_seconds / 2:
             self.renew()
@@ -64,7 +64,7 @@ class LeaseKeeper:
 
     def __init__(self, ledger: RequestRecords) -> None:
         self._ledger = ledger
-        self._pulses: dict[str, Lease] = {}
+        self._leases: dict[str, Lease] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pid = 0
@@ -73,16 +73,16 @@ class LeaseKeeper:
     @contextmanager
     def keep_alive(self, claim: Claim) -> Iterator[Lease]:
         """Keep the claim's lease alive for the length of a `with` block."""
-        pulse = Lease(self._ledger, claim)
+        lease = Lease(self._ledger, claim)
         self._ensure_thread()
         with self._changed:
-            self._pulses[claim.owner] = pulse
+            self._leases[claim.owner] = lease
             self._changed.notify()
         try:
-            yield pulse
+            yield lease
         finally:
             with self._changed:
-                self._pulses.pop(claim.owner, None)
+                self._leases.pop(claim.owner, None)
 
     def _ensure_thread(self) -> None:
         """Start the thread; once per process, since a fork takes no threads along."""
@@ -91,7 +91,7 @@ class LeaseKeeper:
                 return
             self._pid = os.getpid()
             self._changed = threading.Condition()
-            self._pulses = {}
+            self._leases = {}
             self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
             self._thread.start()
 
@@ -99,12 +99,16 @@ class LeaseKeeper:
         changed = self._changed
         while True:
             with changed:
-                while not self._pulses:
+                while not self._leases:
                     changed.wait()
-                pulses = list(self._pulses.values())
-            due = [p for p in pulses if p.age_seconds >= p.claim.lease_seconds / RENEWALS_PER_LEASE]
-            for pulse in due:
-                if not pulse.lost:
-                    pulse.renew()
-            shortest = min(pulse.claim.lease_seconds for pulse in pulses)
+                leases = list(self._leases.values())
+            due = [
+                lease
+                for lease in leases
+                if lease.age_seconds >= lease.claim.lease_seconds / RENEWALS_PER_LEASE
+            ]
+            for lease in due:
+                if not lease.lost:
+                    lease.renew()
+            shortest = min(lease.claim.lease_seconds for lease in leases)
             time.sleep(shortest / RENEWALS_PER_LEASE / 4)

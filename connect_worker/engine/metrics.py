@@ -1,6 +1,7 @@
-"""Counting calls to Connect in this process; the ledger takes the numbers along with a job's end.
+"""Counts the calls of this process to Connect; the ledger stores the numbers with a job's end.
 
-No call of the ledger is made for it. What a process that dies has not told yet is lost.
+They need no call of the ledger of their own. What a process has not handed over when it dies is
+lost.
 """
 
 from __future__ import annotations
@@ -15,33 +16,33 @@ from contextvars import ContextVar
 from connect_worker.domain.metrics import ERRORS, POST_MS, POSTS, Metric, MetricCounts, bucket_of
 from connect_worker.domain.states import RequestKind
 
-_about: ContextVar[tuple[str, str]] = ContextVar("measured", default=("", ""))
+_labels: ContextVar[tuple[str, str]] = ContextVar("metric_labels", default=("", ""))
 
 
 @contextmanager
 def metric_labels(kind: RequestKind, product: str = "") -> Iterator[None]:
     """Count the calls of this block under a kind and a product."""
-    token = _about.set((kind.value, product))
+    token = _labels.set((kind.value, product))
     try:
         yield
     finally:
-        _about.reset(token)
+        _labels.reset(token)
 
 
 class CallMetrics:
-    """Counts calls; safe to share between threads, and over a fork, after which it is empty."""
+    """Counts calls; threads may share it, and after a fork it is empty."""
 
     def __init__(self) -> None:
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._counted: Counter[Metric] = Counter()
+        self._counts: Counter[Metric] = Counter()
 
     def __call__(self, method: str, problem: str, seconds: float) -> None:
-        """Count one call, as `api.Client` tells it: its method, what went wrong, and its length."""
-        kind, product = _about.get()
+        """Count one call, as `api.Client` reports it: its method, what went wrong, its length."""
+        kind, product = _labels.get()
         if problem:
             self._add({Metric(ERRORS, kind, problem, product): 1})
         elif method != "GET":
@@ -53,20 +54,20 @@ class CallMetrics:
             )
 
     def take(self) -> MetricCounts:
-        """Return what was counted, and begin anew."""
+        """Return the counts, and start again at zero."""
         if self._pid != os.getpid():
-            self._begin()
+            self._reset()
         with self._lock:
-            taken, self._counted = self._counted, Counter()
-        return taken
+            counts, self._counts = self._counts, Counter()
+        return counts
 
-    def give_back(self, taken: MetricCounts) -> None:
-        """Count again what could not be told."""
-        self._add(taken)
+    def give_back(self, counts: MetricCounts) -> None:
+        """Add counts again that the ledger could not store."""
+        self._add(counts)
 
-    def _add(self, more: Mapping[Metric, int]) -> None:
+    def _add(self, counts: Mapping[Metric, int]) -> None:
         if self._pid != os.getpid():
-            # The parent's numbers are the parent's to tell.
-            self._begin()
+            # The counts up to the fork are the parent's.
+            self._reset()
         with self._lock:
-            self._counted.update(more)
+            self._counts.update(counts)

@@ -1,38 +1,329 @@
-"""A poll: read what waits in Connect, note it in the ledger, wake workers for what is new."""
+"""Polls and refreshes: read what is pending in Connect, register it, publish what is new.
+
+A poll reads the whole pending list of a kind. A refresh follows a change hint: it asks for one
+request, or polls the kind. What a notification said is not believed: a request that is not pending,
+or is another product's, is not in the answer, and nothing happens. To register a request twice
+begins nothing twice.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from typing import Final
 
-from connect_worker.domain.kinds import status_of
+from connect_worker.domain.kinds import ChangeHint, status_of
 from connect_worker.domain.retry import as_account_paused, classify_account_error
-from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
+from connect_worker.domain.states import (
+    PendingRequest,
+    PollProblem,
+    PollReport,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from connect_worker.engine.error_handling import describe, record_account_error
-from connect_worker.engine.fetch import fetch
 from connect_worker.engine.job_runner import keep_seconds
 from connect_worker.engine.metrics import metric_labels
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import LedgerUnavailable, Message, NotFound
 from connect_worker.logger import LogEvent, logger
 
-# Products that the account does not have: said aloud, since a poll just finds nothing.
+#: How many pending requests one call of the ledger registers.
+BATCH: Final = 500
+#: How often all workers together check that the account has the products of the settings.
+PRODUCT_CHECK_SECONDS: Final = 3600.0
+#: A kind that was refreshed, or is being polled, is refreshed again after this time.
+REFRESH_SECONDS: Final = 2.0
+#: How often one job refreshes one request in a row, while notifications about it arrive.
+MOST_REFRESHES: Final = 3
 
-#: How often all workers together ask.
-EVERY_SECONDS = 3600.0
+NO_PROCESSOR: Final = "no processor for this kind"
 
 
-def check_products(engine: Runtime) -> None:
-    """Ask Connect for each named product and log those it doesn't know; hourly, by one worker."""
-    if not engine.products:
-        return
-    if not engine.ledger.lock("products", owner=engine.worker, seconds=EVERY_SECONDS):
-        return
-    for product in engine.products:
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """What a poll found."""
+
+    seen: int = 0
+    new: int = 0
+    problem: PollProblem = PollProblem.NONE
+    #: What is wrong, for people; "" when nothing is.
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return self.detail or f"{self.seen} waiting, {self.new} new"
+
+
+@dataclass(slots=True)
+class PollProgress:
+    """What a poll remembers of the lists that it has read: little, for a list may be long."""
+
+    count: int = 0
+    #: The parked requests that no list had so far, by id.
+    parked: dict[str, RequestKey] = field(default_factory=dict)
+
+    def track(self, rows: Iterable[PendingRequest]) -> Iterator[PendingRequest]:
+        """Pass on each row. The ledger recognizes a request that comes twice."""
+        for pending in rows:
+            self.count += 1
+            self.parked.pop(pending.ref.id, None)
+            yield pending
+
+
+def poll(runtime: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> PollResult:
+    """Read every page of what is pending for this kind's processors and publish what is new.
+
+    Polls may overlap, break off or be lost: a request is published once, and the next poll finds
+    what this one missed. A poll that an operator or a change hint asked for also runs right after
+    another one.
+
+    Raises:
+        LedgerUnavailable: Nothing can be registered, so nothing is published.
+    """
+    began = runtime.ledger.now()
+    if not runtime.registry.of_kind(kind):
+        result = PollResult(problem=PollProblem.NO_PROCESSOR, detail=NO_PROCESSOR)
+        return _record(runtime, kind, began, result)
+    read = partial(_poll_alone, runtime, kind, is_asked_for=is_asked_for)
+    try:
+        result = _read_connect(runtime, kind, read)
+    except LedgerUnavailable:
+        raise
+    except Exception as error:
+        result = PollResult(problem=PollProblem.FAILED, detail=describe(error))
+        _record(runtime, kind, began, result)
+        raise
+    if result.problem is PollProblem.FAILED:
+        logger.error(LogEvent("poll.failed", kind=kind, error=result.detail))
+    return _record(runtime, kind, began, result)
+
+
+def refresh(runtime: Runtime, hint: ChangeHint) -> str:
+    """Register what a change hint is about, publish it if it is new; return what was found.
+
+    The sweep repeats a refresh that is lost, or that Connect does not answer.
+
+    Raises:
+        LedgerUnavailable: Nothing can be registered, so nothing is published.
+    """
+    if not runtime.registry.of_kind(hint.kind):
+        runtime.ledger.acknowledge_hint(hint, runtime.ledger.hint_mark(hint))
+        return NO_PROCESSOR
+    if not hint.request_id:
+        return _refresh_kind(runtime, hint)
+    text = ""
+    for _ in range(MOST_REFRESHES):
+        mark = runtime.ledger.hint_mark(hint)
+        if not mark:
+            return text or "nothing to do: already refreshed"
+        read = partial(_read_one, runtime, hint)
+        result = _read_connect(runtime, hint.kind, read)
+        text = result.detail or ("new" if result.new else "nothing new")
+        # A list that a processor makes wrongly is no better before the next poll.
+        is_answer = result.problem in (PollProblem.NONE, PollProblem.LIST_REJECTED)
+        if not is_answer or runtime.ledger.acknowledge_hint(hint, mark):
+            return text
+    runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
+    return text
+
+
+def _read_connect(
+    runtime: Runtime, kind: RequestKind, read: Callable[[float], PollResult]
+) -> PollResult:
+    """Begin a poll or a refresh: check the circuit breaker, count calls, classify errors.
+
+    Args:
+        runtime: The ports.
+        kind: What is read.
+        read: Gets the ledger's clock before the first page.
+
+    Raises:
+        LedgerUnavailable: The ledger does not answer.
+        Exception: An error that is not the account's.
+    """
+    breaker, seen_at = runtime.ledger.breaker(), runtime.ledger.now()
+    if breaker.open_until > seen_at:
+        return _paused(breaker.reason)
+    try:
+        with metric_labels(kind):
+            return read(seen_at)
+    except Message as error:
+        if paused := as_account_paused(error):
+            return _paused(paused.reason)
+        account_error = classify_account_error(error)
+        if account_error is None:
+            raise
+        record_account_error(runtime, account_error)
+        return PollResult(problem=PollProblem.FAILED, detail=describe(error))
+
+
+def _paused(reason: str) -> PollResult:
+    return PollResult(problem=PollProblem.BREAKER_OPEN, detail=f"paused: {reason}")
+
+
+def _record(runtime: Runtime, kind: RequestKind, began: float, result: PollResult) -> PollResult:
+    """Store how the poll ended, for operators; not of one that gave way to another poll."""
+    if result.problem not in (PollProblem.TOO_SOON, PollProblem.UNDER_WAY):
+        seconds = max(0.0, runtime.ledger.now() - began)
+        report = PollReport(
+            seconds=seconds,
+            seen=result.seen,
+            new=result.new,
+            problem=result.problem,
+            detail=result.detail,
+        )
+        runtime.ledger.record_poll(kind, report)
+    return result
+
+
+def _poll_alone(
+    runtime: Runtime, kind: RequestKind, seen_at: float, *, is_asked_for: bool
+) -> PollResult:
+    """Poll under a lock, so that only one worker polls a kind at a time."""
+    owner = f"{runtime.worker}:{uuid.uuid4().hex[:8]}"
+    # Scheduled polls pile up while no worker takes them; one of them is enough.
+    seconds = runtime.poll_seconds.get(kind, 0.0) / 2
+    is_due = not seconds or runtime.ledger.lock(f"polled:{kind}", owner=owner, seconds=seconds)
+    if not is_due and not is_asked_for:
+        return PollResult(problem=PollProblem.TOO_SOON, detail="polled a moment ago")
+    if not runtime.ledger.lock(f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds):
+        detail = "another poll of this kind is under way"
+        return PollResult(problem=PollProblem.UNDER_WAY, detail=detail)
+    try:
+        return _poll(runtime, kind, seen_at)
+    finally:
+        runtime.ledger.unlock(f"poll:{kind}", owner=owner)
+
+
+def _poll(runtime: Runtime, kind: RequestKind, seen_at: float) -> PollResult:
+    progress = PollProgress(parked={ref.id: ref for ref in runtime.ledger.parked(kind)})
+    result = register_pending(runtime, kind, progress, seen_at)
+    if runtime.ledger.breaker().failures:
+        # Connect can be read; if decisions wait, a post shows whether it takes them too.
+        reset_forgets = not _has_stored_decisions(runtime)
+        runtime.ledger.reset_breaker(forget=reset_forgets)
+    _check_parked(runtime, progress.parked.values(), seen_at)
+    check_products(runtime)
+    logger.info(LogEvent("poll.completed", kind=kind, seen=result.seen, new=result.new))
+    return result
+
+
+def _has_stored_decisions(runtime: Runtime) -> bool:
+    return any(states[State.DECIDED] for states in runtime.ledger.counts().values())
+
+
+def _read_one(runtime: Runtime, hint: ChangeHint, seen_at: float) -> PollResult:
+    result = register_pending(runtime, hint.kind, PollProgress(), seen_at, hint.request_id)
+    logger.info(
+        LogEvent("refresh.completed", request=hint.request_id, kind=hint.kind, new=result.new)
+    )
+    return result
+
+
+def _refresh_kind(runtime: Runtime, hint: ChangeHint) -> str:
+    """Poll, even right after another poll, but not more often than every two seconds.
+
+    Without this limit the notifications of a busy account would have its list read all the time.
+    """
+    mark = runtime.ledger.hint_mark(hint)
+    if not mark:
+        return "nothing to do: already polled"
+    if not runtime.ledger.lock(f"looked:{hint.kind}", owner=mark, seconds=REFRESH_SECONDS):
+        runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
+        return "polled a moment ago; again soon"
+    result = poll(runtime, hint.kind, is_asked_for=True)
+    # The poll that is under way may have read before the change. After any other problem the sweep
+    # publishes the hint again.
+    if result.problem is PollProblem.UNDER_WAY or (
+        not result.problem and not runtime.ledger.acknowledge_hint(hint, mark)
+    ):
+        runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
+    return str(result)
+
+
+def register_pending(
+    runtime: Runtime,
+    kind: RequestKind,
+    progress: PollProgress,
+    seen_at: float,
+    request_id: str = "",
+) -> PollResult:
+    """Register what is pending for this kind's processors, or the request with this id.
+
+    What is new is published. An error in the list of one processor does not stop the others.
+    """
+    new, details = 0, []
+    for processor in runtime.registry.of_kind(kind):
         try:
-            engine.connect.get(f"products/{product}")
+            rows = processor.list_pending(runtime.connect, now=seen_at, request_id=request_id)
+            new += _publish_new(runtime, rows, progress, seen_at)
+        except LedgerUnavailable:
+            raise
+        except Exception as error:
+            # A processor's filters are user code: its errors concern no other processor.
+            if classify_account_error(error) is not None or as_account_paused(error) is not None:
+                raise
+            details.append(describe(error))
+            logger.exception(LogEvent("poll.list_rejected", kind=kind, automation=str(processor)))
+    problem = PollProblem.LIST_REJECTED if details else PollProblem.NONE
+    return PollResult(progress.count, new, problem, "; ".join(details))
+
+
+def _publish_new(
+    runtime: Runtime, rows: Iterable[PendingRequest], progress: PollProgress, seen_at: float
+) -> int:
+    """Register one processor's list; publish what is new, and return how many that are."""
+    new = 0
+    tracked = progress.track(rows)
+    while batch := list(islice(tracked, BATCH)):
+        refs = runtime.ledger.register(
+            batch, seen_at=seen_at, requeue_seconds=runtime.requeue_seconds
+        )
+        runtime.publisher.publish(refs)
+        new += len(refs)
+    return new
+
+
+def _check_parked(runtime: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:
+    """End the cycles of parked requests that somebody has decided in Connect meanwhile."""
+    for ref in unlisted:
+        try:
+            status = status_of(runtime.fetch(ref))
+        except Message as error:
+            if classify_account_error(error) is not None or as_account_paused(error) is not None:
+                raise
+            # A request that can't be read concerns no other one.
+            logger.warning(LogEvent("poll.check_failed", request=ref.id, error=describe(error)))
+            continue
+        if _may_be_pending(runtime, ref, status):
+            continue
+        keep = keep_seconds(runtime, ref, status)
+        if runtime.ledger.mark_decided_elsewhere(ref, status, seen_at=seen_at, keep_seconds=keep):
+            logger.info(LogEvent("request.decided_elsewhere", request=ref.id, status=status))
+
+
+def _may_be_pending(runtime: Runtime, ref: RequestKey, status: str) -> bool:
+    return any(
+        processor.awaits({"status": status}) for processor in runtime.registry.of_kind(ref.kind)
+    )
+
+
+def check_products(runtime: Runtime) -> None:
+    """Log the products of the settings that the account does not have; hourly, by one worker.
+
+    A poll for such a product just finds nothing.
+    """
+    if not runtime.products:
+        return
+    if not runtime.ledger.lock("products", owner=runtime.worker, seconds=PRODUCT_CHECK_SECONDS):
+        return
+    for product in runtime.products:
+        try:
+            runtime.connect.get(f"products/{product}")
         except NotFound:
             logger.error(
                 LogEvent(
@@ -42,188 +333,5 @@ def check_products(engine: Runtime) -> None:
                 )
             )
         except Message as error:
-            # Whatever ails the account, the poll before has said so.
+            # The poll before has logged an error of the account.
             logger.debug(LogEvent("product.check_failed", product=product, error=error))
-
-
-#: What is said of a kind that these workers do not process.
-NO_PROCESSOR = "no processor for this kind"
-#: What is said when two of a kind meet.
-UNDER_WAY = "another poll of this kind is under way"
-#: How many sightings go to the ledger at once.
-BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """What a poll found."""
-
-    seen: int = 0
-    new: int = 0
-    #: Why it was not made, or broke off; "" when it is complete.
-    problem: str = ""
-
-    def __str__(self) -> str:
-        return self.problem or f"{self.seen} waiting, {self.new} new"
-
-
-@dataclass(slots=True)
-class Listed:
-    """What is remembered of the lists that were read."""
-
-    count: int = 0
-    #: The parked requests that no list has had, by id.
-    parked: dict[str, RequestKey] = field(default_factory=dict)
-
-    def noting(self, rows: Iterable[PendingRequest]) -> Iterator[PendingRequest]:
-        """Pass on what is listed. The ledger knows what comes twice."""
-        for sighting in rows:
-            self.count += 1
-            self.parked.pop(sighting.ref.id, None)
-            yield sighting
-
-
-def poll(engine: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> PollResult:
-    """Read every page of what waits for this kind's processors and enqueue what is new.
-
-    Polls may overlap, break off or be lost: sighting a request twice enqueues it once, and the next
-    poll finds what this one missed. One that a person asks for is made whenever the last one was.
-
-    Raises:
-        LedgerUnavailable: Nothing can be noted down, so nothing is enqueued.
-    """
-    began = engine.ledger.now()
-    if not engine.registry.of_kind(kind):
-        return _note(engine, kind, began, PollResult(problem=NO_PROCESSOR))
-    gate = engine.ledger.breaker()
-    if gate.open_until > began:
-        return _note(engine, kind, began, PollResult(problem=f"paused: {gate.reason}"))
-    owner = f"{engine.worker}:{uuid.uuid4().hex[:8]}"
-    # Scheduled polls pile up while none is served; one of them is enough.
-    seconds = engine.poll_seconds.get(kind, 0.0) / 2
-    is_new = seconds and engine.ledger.lock(f"polled:{kind}", owner=owner, seconds=seconds)
-    if seconds and not is_new and not is_asked_for:
-        return PollResult(problem="polled a moment ago")
-    if not engine.ledger.lock(f"poll:{kind}", owner=owner, seconds=engine.lease_seconds):
-        return PollResult(problem=UNDER_WAY)
-    try:
-        with metric_labels(kind):
-            found = _try(engine, kind)
-        return _note(engine, kind, began, found)
-    except LedgerUnavailable:
-        raise
-    except Exception as error:
-        _note(engine, kind, began, PollResult(problem=describe(error)))
-        raise
-    finally:
-        engine.ledger.unlock(f"poll:{kind}", owner=owner)
-
-
-def _note(engine: Runtime, kind: RequestKind, began: float, polled: PollResult) -> PollResult:
-    """Tell the people who ask the ledger how the poll ended."""
-    seconds = max(0.0, engine.ledger.now() - began)
-    engine.ledger.record_poll(
-        kind, PollReport(seconds=seconds, seen=polled.seen, new=polled.new, problem=polled.problem)
-    )
-    return polled
-
-
-def _try(engine: Runtime, kind: RequestKind) -> PollResult:
-    """Poll; trouble with the account pauses it for all workers."""
-    try:
-        return _poll(engine, kind)
-    except Message as error:
-        met = as_account_paused(error)
-        if met is not None:
-            return PollResult(problem=f"paused: {met.reason}")
-        trouble = classify_account_error(error)
-        if trouble is None:
-            raise
-        record_account_error(engine, trouble)
-        logger.error(LogEvent("poll.failed", kind=kind, error=describe(error)))
-        return PollResult(problem=describe(error))
-
-
-def _poll(engine: Runtime, kind: RequestKind) -> PollResult:
-    seen_at = engine.ledger.now()
-    # Of what is listed only these are remembered: a list may be long.
-    listed = Listed(parked={ref.id: ref for ref in engine.ledger.parked(kind)})
-    new, problems = sight(engine, kind, listed, seen_at)
-    if engine.ledger.breaker().failures:
-        # Connect can be read; where posts wait, one of them tells whether it takes them too.
-        engine.ledger.reset_breaker(forget=not _posts_wait(engine))
-    _look_after_parked(engine, listed.parked.values(), seen_at)
-    check_products(engine)
-    logger.info(LogEvent("poll.completed", kind=kind, seen=listed.count, new=new))
-    return PollResult(seen=listed.count, new=new, problem="; ".join(problems))
-
-
-def _posts_wait(engine: Runtime) -> bool:
-    return any(states[State.DECIDED] for states in engine.ledger.counts().values())
-
-
-def sight(
-    engine: Runtime, kind: RequestKind, listed: Listed, seen_at: float, request_id: str = ""
-) -> tuple[int, list[str]]:
-    """Enqueue what is new of what waits for this kind's processors, or the request with this id.
-
-    Returns how many are new, and what was wrong with the list of some processor. `listed` takes
-    note of all.
-    """
-    new, problems = 0, []
-    for processor in engine.registry.of_kind(kind):
-        try:
-            rows = processor.list_pending(engine.connect, now=seen_at, request_id=request_id)
-            new += _enqueue(engine, rows, listed, seen_at)
-        except LedgerUnavailable:
-            raise
-        except Exception as error:
-            # A processor's filters are user code; what is wrong with them concerns no other one.
-            if classify_account_error(error) is not None or as_account_paused(error) is not None:
-                raise
-            problems.append(describe(error))
-            logger.exception(LogEvent("poll.list_rejected", kind=kind, automation=str(processor)))
-    return new, problems
-
-
-def _enqueue(
-    engine: Runtime, rows: Iterable[PendingRequest], listed: Listed, seen_at: float
-) -> int:
-    """Enqueue what is new of one processor's list; return how many that are."""
-    new = 0
-    for batch in _batches(listed.noting(rows)):
-        refs = engine.ledger.register(
-            batch, seen_at=seen_at, requeue_seconds=engine.requeue_seconds
-        )
-        engine.publisher.publish(refs)
-        new += len(refs)
-    return new
-
-
-def _batches(sightings: Iterator[PendingRequest]) -> Iterator[list[PendingRequest]]:
-    while batch := list(islice(sightings, BATCH)):
-        yield batch
-
-
-def _look_after_parked(engine: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:
-    """End the cycles of parked requests that somebody has decided in Connect meanwhile."""
-    for ref in unlisted:
-        try:
-            status = status_of(fetch(engine.connect, ref))
-        except Message as error:
-            if classify_account_error(error) is not None or as_account_paused(error) is not None:
-                raise
-            # One that can't be read concerns no other one.
-            logger.warning(LogEvent("poll.check_failed", request=ref.id, error=describe(error)))
-            continue
-        if _may_wait(engine, ref, status):
-            continue
-        keep = keep_seconds(engine, ref, status)
-        if engine.ledger.mark_decided_elsewhere(ref, status, seen_at=seen_at, keep_seconds=keep):
-            logger.info(LogEvent("request.decided_elsewhere", request=ref.id, status=status))
-
-
-def _may_wait(engine: Runtime, ref: RequestKey, status: str) -> bool:
-    return any(
-        processor.awaits({"status": status}) for processor in engine.registry.of_kind(ref.kind)
-    )

@@ -389,23 +389,23 @@ class Publisher(Protocol):
         """Send one message per request to its kind's queue."""
 
     def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
-        """Send one message per notice to the queue of polls and sweeps."""
+        """Send one message per hint to the queue of polls and sweeps."""
 
     def backlogged(self) -> Backlog:
-        """Tell of whose requests messages wait that no worker has taken yet."""
+        """Return the kinds and products whose messages no worker has taken yet."""
 
 
 class ProcessKiller(Protocol):
-    """Ends the process of a run that takes too long, where it has one of its own."""
+    """Kills the process of a run that exceeds its time limit, where it has its own process."""
 
     def arm(self, seconds: float) -> None:
-        """End it some time after so many seconds, even if it lets no thread of its own in."""
+        """Kill it some time after so many seconds, even if it lets none of its threads run."""
 
     def disarm(self) -> None:
-        """Forget what `arm` was told."""
+        """Cancel the last `arm`."""
 
     def end(self) -> None:
-        """End it now."""
+        """Kill it now."""
 
 
 class Connect(Protocol):

@@ -1,9 +1,9 @@
-"""Posting a decision: step by step, each journaled, none twice.
+"""Posting a decision: one call after the other, each journaled, none made twice.
 
-A decision made just now is posted straight away: Connect itself refuses a status change that is not
-due. A decision from the ledger (an earlier worker died, a reply was lost) is compared with what
-Connect shows first. A refused or unanswered step is settled by looking, never by sending it again
-blindly.
+A decision that this job has made is posted at once: Connect itself refuses a status change that is
+not possible. A decision from the ledger (an earlier worker died, or a reply was lost) is compared
+with what Connect shows first. After a call that Connect refused or did not answer, the request is
+fetched: that shows whether the call arrived. Nothing is sent again without looking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from connect_worker.domain.api_calls import (
 )
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.states import JSON
-from connect_worker.engine.fetch import fetch
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import (
@@ -34,17 +33,17 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 
-#: Connect may have acted on the call or not: only a look can tell.
+#: After these, Connect may have acted on the call or not: the request has to be fetched.
 UNCLEAR = (ConnectionFailed, ServerFault, InvalidResponse)
 
 
 class PostRefused(Permanent):
-    """Connect does not take the decision, and the request still waits."""
+    """Connect refuses the decision, and the request is still pending."""
 
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
-    """A decision whose steps are all posted, or that somebody else's made void."""
+    """All steps of a decision are posted, or somebody else has decided the request."""
 
     calls: ApiCalls
     #: The status that Connect shows instead of the decision's; "" when the decision stands.
@@ -59,71 +58,74 @@ class _SupersededError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
-    engine: Runtime
+    runtime: Runtime
     job: Job
     decision: Decision
     calls: ApiCalls
-    #: The request as Connect shows it; None for a decision that was made in this very job.
-    document: JSON
+    #: Whether an earlier job may have posted a part of it.
+    compare_first: bool
 
 
-def post_decision(engine: Runtime, job: Job, decision: Decision, *, document: JSON) -> PostResult:
+def post_decision(
+    runtime: Runtime, job: Job, decision: Decision, *, compare_first: bool
+) -> PostResult:
     """Post every step that is not posted yet.
 
     Args:
-        engine: The ports.
-        job: The claim and its journal.
+        runtime: The ports.
+        job: The claim and its journal; its `document` is the request as Connect shows it now.
         decision: What to post.
-        document: The request as Connect shows it now, for a decision from the ledger; None for one
-            made in this job.
+        compare_first: Whether the decision is from the ledger: then each step is compared with
+            what Connect shows before it is sent.
 
     Raises:
-        PostRefused: Connect does not take a step, and the request still waits.
-        Message: No answer, or the account can't be used; the same call later goes on where this
-            stopped.
+        PostRefused: Connect refuses a step, and the request is still pending.
+        Message: No answer, or an error of the account; a later call continues where this stopped.
     """
-    what = build_api_calls(job.ref, decision.outcome, say_activated=engine.post_activation_message)
-    posting = _Posting(engine, job, decision, what, document)
-    todo = [step for step in what.steps if step.name not in job.steps]
+    calls = build_api_calls(
+        job.ref, decision.outcome, say_activated=runtime.post_activation_message
+    )
+    posting = _Posting(runtime, job, decision, calls, compare_first)
+    steps = [step for step in calls.steps if step.name not in job.steps]
     try:
-        for step in todo:
-            result = _run(posting, step)
-            if what.stays_pending or not (step is todo[-1] or _shows_for_ever(step)):
+        for step in steps:
+            result = _post(posting, step)
+            if calls.stays_pending or not (step is steps[-1] or _is_visible(step)):
                 job.record_step(step.name, result)
-    except _SupersededError as found:
-        return PostResult(what, superseded_by=found.status)
-    return PostResult(what)
+    except _SupersededError as superseded:
+        return PostResult(calls, superseded_by=superseded.status)
+    return PostResult(calls)
 
 
-def _shows_for_ever(step: Step) -> bool:
-    """Whether a later look at Connect tells as much as an entry in the journal.
+def _is_visible(step: Step) -> bool:
+    """Whether Connect shows for ever that the step was posted: then it needs no journal entry.
 
-    (The last step needs none either: settling the cycle is one.)
+    The last step needs none either, because completing the cycle says the same.
     """
     return isinstance(step, StatusChange) and step.is_verifiable
 
 
-def _run(posting: _Posting, step: Step) -> JSON:
-    """Make sure that one step is done; return what the journal keeps of it."""
+def _post(posting: _Posting, step: Step) -> JSON:
+    """Make sure that one step is posted; return its result for the journal."""
     posting.job.is_posting = True
     match step:
         case StatusChange():
-            return _change(posting, step)
+            return _change_status(posting, step)
         case MessagePost():
-            return _say(posting, step)
+            return _post_message(posting, step)
         case _:
             assert_never(step)
 
 
-def _change(posting: _Posting, step: StatusChange) -> JSON:
-    job, connect = posting.job, posting.engine.connect
-    if posting.document is not None and _is_done(posting, posting.document):
+def _change_status(posting: _Posting, step: StatusChange) -> JSON:
+    job, runtime = posting.job, posting.runtime
+    if posting.compare_first and _is_done(posting, job.document):
         return {"seen": posting.calls.resulting_status}
     job.ensure_held()
     try:
-        connect.send(step.method, step.path, step.body, key=job.key)
+        runtime.connect.send(step.method, step.path, step.body, key=job.key)
     except (*UNCLEAR, BadRequest, NotFound) as error:
-        if _is_done(posting, fetch(connect, job.ref)):
+        if _is_done(posting, runtime.fetch(job.ref)):
             return {"seen": posting.calls.resulting_status}
         if isinstance(error, UNCLEAR):
             raise
@@ -132,10 +134,10 @@ def _change(posting: _Posting, step: StatusChange) -> JSON:
 
 
 def _is_done(posting: _Posting, document: JSON) -> bool:
-    """Compare what Connect shows with what the decision leads to.
+    """Compare the status in Connect with the one that the decision leads to.
 
     Raises:
-        _SupersededError: When it shows a status that is neither the decision's nor that of waiting.
+        _SupersededError: It is neither that one nor the one in which the request was decided.
     """
     status = status_of(document)
     if status == posting.calls.resulting_status:
@@ -145,16 +147,16 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
     return False
 
 
-def _say(posting: _Posting, step: MessagePost) -> JSON:
+def _post_message(posting: _Posting, step: MessagePost) -> JSON:
     """Post a message to the request's conversation; a request without one is no error.
 
-    The decision itself is posted by now: a message that Connect refuses is logged, and the cycle
-    ends.
+    The decision itself is posted by now. A message that Connect refuses is logged, and the cycle
+    ends all the same.
     """
-    connect, job = posting.engine.connect, posting.job
+    connect, job = posting.runtime.connect, posting.job
     try:
         conversation = _conversation(posting, step)
-        if conversation is None or _was_said(posting, conversation, step):
+        if conversation is None or _is_posted(posting, conversation, step):
             return {"said": conversation}
         job.ensure_held()
         connect.send(
@@ -167,20 +169,20 @@ def _say(posting: _Posting, step: MessagePost) -> JSON:
 
 
 def _conversation(posting: _Posting, step: MessagePost) -> str | None:
-    rows = posting.engine.connect.get("conversations", {"instance_id": step.instance_id})
+    rows = posting.runtime.connect.get("conversations", {"instance_id": step.instance_id})
     first = rows[0] if isinstance(rows, list) and rows else None
     return str(first["id"]) if isinstance(first, dict) and first.get("id") else None
 
 
-def _was_said(posting: _Posting, conversation: str, step: MessagePost) -> bool:
-    """Whether the text was said in this cycle; only a decision from the ledger needs the look.
+def _is_posted(posting: _Posting, conversation: str, step: MessagePost) -> bool:
+    """Whether the conversation has the text in this cycle; never of a decision of this job.
 
-    Messages from before the decision belong to an earlier cycle. Both times are Connect's; a
+    Messages from before the decision belong to an earlier cycle. Both times are Connect's. A
     message's has whole seconds, so the decision's is cut to them.
     """
-    if posting.document is None:
+    if not posting.compare_first:
         return False
-    document = posting.engine.connect.get(f"conversations/{conversation}")
+    document = posting.runtime.connect.get(f"conversations/{conversation}")
     messages = document.get("messages") if isinstance(document, dict) else None
     return any(
         isinstance(message, dict)

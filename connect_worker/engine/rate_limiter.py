@@ -1,8 +1,12 @@
-"""The turnstile before every call to Connect: the account's pause, and its rate.
+"""Asked before every call to Connect: the account's circuit breaker, and its rate.
 
-A claim is refused while the account pauses; a job that has its claim goes on calling. So each call
-of this process asks here first, whoever makes it: the engine, a poll, the user's code. Where the
-account has a rate, the call waits here for its turn; heartbeats hold the job's lease meanwhile.
+A claim is denied while the circuit breaker is open, but a job that has its claim continues to call.
+So each call of this process asks here first: a poll, a post, the user's code. Where the account has
+a rate, the call waits here, and the job's lease is renewed meanwhile.
+
+The client calls `RateLimiter` without knowing the job. So `calls_under_lease` puts the job's lease
+into a context variable, and a call that has waited for the rate checks it before it is sent: this
+is why a call to Connect may raise `LeaseLost` or `LedgerUnavailable`.
 """
 
 from __future__ import annotations
@@ -19,19 +23,19 @@ from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import CircuitBreaker
 from connect_worker.exceptions import AccountPaused
 
-#: How long what the ledger said of the pause is taken to be true. Another worker's pause is noticed
-#: so much later, and a process asks at most so often, whatever the number of its calls.
+#: How long an answer of the ledger about the circuit breaker counts as true. This process notices a
+#: breaker that another worker has tripped so much later, and asks the ledger at most so often.
 FRESH_SECONDS: Final = 0.2
 
 Clock = Callable[[], float]
 
-_lease: ContextVar[Lease | None] = ContextVar("pulse", default=None)
+_lease: ContextVar[Lease | None] = ContextVar("lease", default=None)
 
 
 @contextmanager
-def calls_under_lease(pulse: Lease) -> Iterator[None]:
-    """Have the calls of this block stop when the job's lease is lost while they wait."""
-    token = _lease.set(pulse)
+def calls_under_lease(lease: Lease) -> Iterator[None]:
+    """Stop a call of this block that waits for the rate when the job's lease is lost meanwhile."""
+    token = _lease.set(lease)
     try:
         yield
     finally:
@@ -39,8 +43,8 @@ def calls_under_lease(pulse: Lease) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cached:
-    """One thing learnt; times are the process's steady clock."""
+class _Answer:
+    """What the ledger said; times are the process's steady clock."""
 
     asked_at: float
     paused_until: float
@@ -48,11 +52,10 @@ class _Cached:
 
 
 class BreakerCache:
-    """What this process knows of the account's pause; shared by its jobs and its turnstile.
+    """What this process knows of the circuit breaker; its jobs and its rate limiter share it.
 
-    Whoever asks the ledger for something that tells of the pause says here what was learnt. Of two
-    findings the one that was asked for later stands, whichever is told first: so a claim that was
-    given just before another thread met a 429 does not hide it.
+    Of two answers of the ledger the one that was asked for later counts, in whatever order they
+    arrive: a claim that was given just before another thread met a 429 does not hide the 429.
 
     Args:
         clock: Steady seconds; a test may step it.
@@ -60,24 +63,24 @@ class BreakerCache:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.clock = clock
-        self._known = _Cached(float("-inf"), float("-inf"), "")
+        self._known = _Answer(float("-inf"), float("-inf"), "")
 
     def learn(self, *, asked_at: float, paused_seconds: float = 0.0, reason: str = "") -> None:
-        """Take note of a pause, or that there is none, as it was at `asked_at` of the clock."""
+        """Remember an open breaker, or a closed one, as it was at `asked_at` of the clock."""
         # Replaced as a whole, so that threads need no lock; a fork takes it along.
         if asked_at >= self._known.asked_at:
-            self._known = _Cached(asked_at, self.clock() + paused_seconds, reason)
+            self._known = _Answer(asked_at, self.clock() + paused_seconds, reason)
 
     @property
     def is_fresh(self) -> bool:
         """Whether the ledger need not be asked."""
         return self.clock() - self._known.asked_at < FRESH_SECONDS
 
-    def require_open(self) -> None:
-        """Return unless a pause is known.
+    def require_closed(self) -> None:
+        """Return unless the breaker is known to be open.
 
         Raises:
-            AccountPaused: With its reason and its length.
+            AccountPaused: With the reason and the seconds until it lets a call pass.
         """
         known = self._known
         seconds = known.paused_until - self.clock()
@@ -88,25 +91,25 @@ class BreakerCache:
 class RateLimiter:
     """Lets a call pass, or raises; `api.Client` asks it before each attempt.
 
-    It is on the safe side: while the ledger can't be asked, nothing is sent.
+    While the ledger can't be asked, nothing is sent.
 
     Args:
-        ledger: Knows the pause of all workers.
-        pause: What this process knows of it.
-        calls_per_second: The rate that all workers of the account share; None for none.
+        ledger: Has the circuit breaker and the rate of all workers.
+        cache: What this process knows of the circuit breaker.
+        calls_per_second: The rate that all workers of the account share; None for no rate.
         sleep: Waits so many seconds.
     """
 
     def __init__(
         self,
         ledger: CircuitBreaker,
-        pause: BreakerCache,
+        cache: BreakerCache,
         *,
         calls_per_second: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger = ledger
-        self._pause = pause
+        self._cache = cache
         self._calls_per_second = calls_per_second
         self._sleep = sleep
 
@@ -114,29 +117,29 @@ class RateLimiter:
         """Return when the call may be sent, which is at once unless there is a rate.
 
         Raises:
-            AccountPaused: The account pauses: nothing may be sent before its end.
-            LedgerUnavailable: Nobody knows whether it does.
-            LeaseLost: The job's lease was lost while the call waited for its turn.
+            AccountPaused: The circuit breaker is open.
+            LedgerUnavailable: The ledger can't tell whether it is.
+            LeaseLost: The job's lease was lost while the call waited for the rate.
         """
         if self._calls_per_second is not None:
-            self._wait_for_turn(self._calls_per_second)
-        if not self._pause.is_fresh:
+            self._wait_for_rate(self._calls_per_second)
+        if not self._cache.is_fresh:
             self._ask(None)
-        self._pause.require_open()
+        self._cache.require_closed()
 
-    def _wait_for_turn(self, calls_per_second: float) -> None:
-        if self._pause.is_fresh:
-            self._pause.require_open()
-        turn = self._ask(calls_per_second)
-        if turn.wait_seconds > 0:
-            self._sleep(turn.wait_seconds)
-            if pulse := _lease.get():
-                pulse.ensure_held()
+    def _wait_for_rate(self, calls_per_second: float) -> None:
+        if self._cache.is_fresh:
+            self._cache.require_closed()
+        answer = self._ask(calls_per_second)
+        if answer.wait_seconds > 0:
+            self._sleep(answer.wait_seconds)
+            if lease := _lease.get():
+                lease.ensure_held()
 
     def _ask(self, calls_per_second: float | None) -> RateLimitResult:
-        asked_at = self._pause.clock()
-        turn = self._ledger.acquire_call(calls_per_second=calls_per_second)
-        self._pause.learn(
-            asked_at=asked_at, paused_seconds=turn.breaker_seconds, reason=turn.reason
+        asked_at = self._cache.clock()
+        answer = self._ledger.acquire_call(calls_per_second=calls_per_second)
+        self._cache.learn(
+            asked_at=asked_at, paused_seconds=answer.breaker_seconds, reason=answer.reason
         )
-        return turn
+        return answer

@@ -1,4 +1,8 @@
-"""The engine's parts, put together once per process and passed to every function of it."""
+"""The parts that the engine works with, put together once per process and passed to its functions.
+
+`Runtime` is a bag of ports and numbers, with the two calls that need more than one port: reading a
+request, and waking the next one in a slot queue.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from connect_worker.domain.retry import RetryPolicy
+from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.outcomes import Outcome
+from connect_worker.domain.retry import ErrorRules, RetryPolicy
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import JSON, PendingRequest, RequestKind
+from connect_worker.domain.states import JSON, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publisher
 from connect_worker.engine.rate_limiter import BreakerCache
+from connect_worker.exceptions import LedgerUnavailable, NotFound, Retryable
+from connect_worker.logger import LogEvent, logger
+
+#: The kinds whose objects users of Connect can delete; all other requests stay for ever.
+_DELETABLE = (RequestKind.USAGE_FILE, RequestKind.USAGE)
 
 
 class Processor(Protocol):
@@ -22,23 +33,35 @@ class Processor(Protocol):
     def kind(self) -> RequestKind:
         """The kind of request that it processes."""
 
+    @property
+    def rules(self) -> ErrorRules:
+        """What it declares about errors, retries and its time limit."""
+
     def awaits(self, document: JSON) -> bool:
-        """Whether the document is in a status that the processor wants to see."""
+        """Whether the document is in a status that the processor asks for."""
 
     def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterable[PendingRequest]:
-        """List the requests that wait for it, all pages, or the one with this id if it does.
+        """List the pending requests for this processor, all pages, or only the one with this id.
 
         `now` is the ledger's clock, in seconds.
         """
 
-    def run(self, document: JSON, job: Job) -> None:
-        """Process one request; what it decides is stored with `job.decide`."""
+    def run(self, document: JSON, job: Job) -> Outcome:
+        """Process one request and return the outcome; nothing of it is stored or posted yet.
+
+        Raises:
+            Exception: Whatever the user's code raises that is no outcome.
+        """
+
+
+class RequestUnavailable(Retryable):
+    """Connect, or a gateway before it, answers 404 for a request that nobody can delete."""
 
 
 class NullProcessKiller:
-    """A reaper where no process can be ended: threads, greenlets, the single-process loop."""
+    """The process killer where no process can be killed: threads, greenlets, the local runner."""
 
     def arm(self, seconds: float) -> None:
         """Do nothing."""
@@ -52,7 +75,7 @@ class NullProcessKiller:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The ports and the numbers."""
+    """The ports and the numbers of one account."""
 
     ledger: Ledger
     connect: Connect
@@ -61,25 +84,55 @@ class Runtime:
     leases: LeaseKeeper
     #: The account's name: part of every idempotency key.
     account: str
-    #: Names this process in the ledger, for people: host and process id.
+    #: The name of this process in the ledger: host and process id.
     worker: str
-    #: What this process knows of the account's pause; the turnstile before `connect` has the same.
+    #: What this process knows of the circuit breaker; the rate limiter of `connect` has the same.
     breaker_cache: BreakerCache = field(default_factory=BreakerCache)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     lease_seconds: float = 60.0
     skip_seconds: float = 300.0
     retention_seconds: float = 7 * 86_400.0
-    #: Whether an approval is told in the request's conversation.
+    #: Whether an approval is also announced in the request's conversation.
     post_activation_message: bool = True
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 
-    #: Ends the process of a run that takes longer than its `time_limit`.
+    #: Kills the process of a run that exceeds its time limit.
     process_killer: ProcessKiller = field(default_factory=NullProcessKiller)
 
     @property
     def requeue_seconds(self) -> float:
-        """After how long an unanswered message counts as lost."""
+        """Seconds after which a message that no worker has answered counts as lost."""
         return self.lease_seconds
+
+    def fetch(self, ref: RequestKey) -> JSON:
+        """Return the request as Connect shows it now; a deleted one has the status `deleted`.
+
+        Only Connect's own error document counts as deleted: a gateway's 404 must not end a cycle.
+
+        Raises:
+            RequestUnavailable: Connect does not show the request now; it may do so later.
+            Message: No answer, or none that is a document.
+        """
+        try:
+            return self.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
+        except NotFound as error:
+            if ref.kind in _DELETABLE and error.error_code:
+                return {"id": ref.request_id, "status": "deleted"}
+            raise RequestUnavailable(f"{ref.request_id} can't be read: {error}") from error
+
+    def wake_slot_queue(self, limit: str) -> None:
+        """Publish the next request that waits for a slot of a concurrency limit; "" is no limit.
+
+        When the call or its message is lost, the next sweep finds the free slot.
+        """
+        if not limit:
+            return
+        try:
+            refs = self.ledger.take_from_slot_queue(limit, requeue_seconds=self.requeue_seconds)
+        except LedgerUnavailable as error:
+            logger.warning(LogEvent("slot_queue.wake_failed", limit=limit, error=error))
+            return
+        self.publisher.publish(refs)

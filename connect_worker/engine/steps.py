@@ -1,4 +1,4 @@
-"""The steps that a processor makes itself: each is run once a cycle, and its result is kept."""
+"""The processor's own steps: each runs once per cycle, and the journal keeps its result."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from connect_worker.exceptions import InvalidStep
 
 
 class Steps:
-    """One run's way through the steps of its cycle.
+    """The steps of one run of the processor.
 
-    The journal is read from its beginning: as long as it has steps, the ones that the code asks for
-    are those, in that order. From then on they are run and journaled, each under the job's fence.
+    The journal is replayed from its beginning: the steps that the code asks for must be the
+    journaled ones, in the same order. After the last of them, steps run and are journaled, each
+    under the job's fence.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._journal = own_steps(job.steps)
-        #: The names that this run has the results of, in order.
-        self._passed: list[str] = []
-        #: The step that raised in this run: only it may be tried again.
+        #: The names of the steps whose results this run has, in order.
+        self._completed: list[str] = []
+        #: The step that raised in this run: only this one may be tried again.
         self._failed = ""
         #: The step that is running now.
         self._running = ""
         self._one_at_a_time = threading.Lock()
-        #: Why the processor's result does not count, whatever it makes of the error.
+        #: Why the processor's outcome does not count, even if it catches the error.
         self.refused: InvalidStep | None = None
 
     @property
@@ -44,22 +45,23 @@ class Steps:
         """The idempotency key of the step that is running.
 
         Raises:
-            InvalidStep: None is.
+            InvalidStep: No step is running.
         """
         if not self._running:
             raise self._refuse(
-                "self.step_key is there while a step runs, and is asked for before it: hand over "
-                "a function, such as self.step('create-tenant', lambda: create(key=self.step_key))"
+                "self.step_key exists only while a step runs, and was read before one: hand over a "
+                "function, such as self.step('create-tenant', lambda: create(key=self.step_key))"
             )
         return step_key(self._job.key, self._running)
 
     def run(self, name: str, effect: Callable[[], object]) -> JSON:
-        """Return the step's result: the journaled one, or that of the effect, journaled.
+        """Return the step's journaled result, or run the effect and journal its result.
 
         Raises:
-            InvalidStep: The journal can't take it; what the cycle has journaled stays.
-            LeaseLost: Another worker owns the request; nothing is journaled.
-            LedgerUnavailable: Whether it is journaled is not known: a rerun finds out.
+            InvalidStep: The journal can't take it; earlier steps stay journaled.
+            LeaseLost: Another worker may own the request; nothing is journaled.
+            LedgerUnavailable: It is not known whether the result is journaled; the next attempt
+                sees it.
         """
         if self.refused:
             raise self.refused
@@ -79,7 +81,7 @@ class Steps:
     def _run(self, name: str, effect: Callable[[], object]) -> JSON:
         require_name(name)
         self._require_turn(name)
-        number = len(self._passed) + 1
+        number = len(self._completed) + 1
         if number <= len(self._journal):
             result = self._journal[number - 1].result
         else:
@@ -89,18 +91,18 @@ class Steps:
             require_no_password(name, result, passwords_in(self._job.document))
             self._job.record_step(entry_name(number, name), result)
             self._failed = ""
-        self._passed.append(name)
+        self._completed.append(name)
         return result
 
     def _require_turn(self, name: str) -> None:
-        if name in self._passed:
+        if name in self._completed:
             raise InvalidStep(f"two steps are named {name!r}: give each a name of its own")
         if self._failed not in ("", name):
             raise InvalidStep(
                 f"step {name!r} begins after {self._failed!r} has failed: let its exception out, "
                 "or deal with it inside of the step's function"
             )
-        at = len(self._passed)
+        at = len(self._completed)
         if at < len(self._journal) and self._journal[at].name != name:
             done = ", ".join(repr(step.name) for step in self._journal)
             request = self._job.ref.id

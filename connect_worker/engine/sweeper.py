@@ -1,14 +1,15 @@
-"""A sweep: rescue what stopped on the way, wake what is due."""
+"""The sweep: publish what is due, and rescue the requests of dead workers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from connect_worker.engine.runtime import Runtime
 from connect_worker.logger import LogEvent, logger
 
 #: How many records one call of the ledger looks at.
-BATCH = 500
+BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,43 +24,45 @@ class SweepResult:
         return f"{self.woken} woken, {self.rescued} rescued, {self.parked} parked"
 
 
-def sweep(engine: Runtime) -> SweepResult:
-    """Publish what is due, rescue what a dead worker held, park what killed too many workers.
+def sweep(runtime: Runtime) -> SweepResult:
+    """Publish what is due, reschedule what a dead worker held, park what killed too many workers.
 
-    And wake as many of those in line for a slot as there is room for.
+    Also publish as many requests of each slot queue as there are free slots, and the change hints
+    that no worker has acknowledged.
 
-    Sweeps may overlap: each record is handed out once.
+    Sweeps may overlap: the ledger gives each record to one of them.
     """
     woken = rescued = parked = 0
-    backlogged = engine.publisher.backlogged()
+    backlogged = runtime.publisher.backlogged()
     while True:
-        found = engine.ledger.take_due(
+        batch = runtime.ledger.take_due(
             limit=BATCH,
-            requeue_seconds=engine.requeue_seconds,
-            max_attempts=engine.policy.max_attempts,
+            requeue_seconds=runtime.requeue_seconds,
+            max_attempts=runtime.policy.max_attempts,
             backlogged=backlogged,
         )
-        engine.publisher.publish(found.publish)
-        for ref in found.expired:
+        runtime.publisher.publish(batch.publish)
+        for ref in batch.expired:
             logger.warning(
                 LogEvent("sweep.request_rescued", request=ref.id, why="its worker went silent")
             )
-        for ref in found.parked:
+        for ref in batch.parked:
             logger.error(
                 LogEvent(
                     "sweep.request_parked", request=ref.id, why="its worker died at every attempt"
                 )
             )
-        woken += len(found.publish)
-        rescued += len(found.expired)
-        parked += len(found.parked)
-        if found.looked_at < BATCH:
+        woken += len(batch.publish)
+        rescued += len(batch.expired)
+        parked += len(batch.parked)
+        if batch.looked_at < BATCH:
             break
-    # Notices whose message was lost, or whose worker died while it looked.
-    engine.publisher.publish_hints(
-        engine.ledger.stale_hints(limit=BATCH, requeue_seconds=engine.requeue_seconds)
+    # Hints whose message was lost, or whose worker died while it refreshed.
+    runtime.publisher.publish_hints(
+        runtime.ledger.stale_hints(limit=BATCH, requeue_seconds=runtime.requeue_seconds)
     )
-    # Slots that were not handed on: a job died inside the processor, or a message was lost.
-    released = engine.ledger.take_from_slot_queue(requeue_seconds=engine.requeue_seconds)
-    engine.publisher.publish(released)
+    # Free slots of which no waiting request knows: a job died in its processor, or a message was
+    # lost.
+    released = runtime.ledger.take_from_slot_queue(requeue_seconds=runtime.requeue_seconds)
+    runtime.publisher.publish(released)
     return SweepResult(woken + len(released), rescued, parked)

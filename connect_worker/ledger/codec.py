@@ -31,6 +31,7 @@ from connect_worker.domain.states import (
     Backlog,
     Claim,
     Limits,
+    PollProblem,
     PollReport,
     RequestKey,
     RequestKind,
@@ -123,7 +124,8 @@ def encode_poll(poll: PollReport) -> str:
             "seconds": round(poll.seconds, 3),
             "seen": poll.seen,
             "new": poll.new,
-            "problem": truncate_error(poll.problem),
+            "problem": poll.problem.value,
+            "detail": truncate_error(poll.detail),
         }
     )
 
@@ -214,7 +216,9 @@ def decode_record(ref: RequestKey, stored: Mapping[str, str], *, cipher: Cipher)
 def decode_poll(text: str) -> PollReport:
     """Read how a poll ended, with the time before it."""
     at, _, report = text.partition(" ")
-    return PollReport(at=int(at) / 1000, **json.loads(report))
+    fields = json.loads(report)
+    problem = PollProblem(fields.pop("problem"))
+    return PollReport(at=int(at) / 1000, problem=problem, **fields)
 
 
 def decode_durations(fields: Mapping[str, str]) -> dict[RequestKind, Durations]:

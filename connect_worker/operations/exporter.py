@@ -31,8 +31,7 @@ from connect_worker.domain.metrics import (
     Metric,
     MetricCounts,
 )
-from connect_worker.domain.states import FINAL_STATES, RequestKind, State
-from connect_worker.engine.poller import NO_PROCESSOR
+from connect_worker.domain.states import FINAL_STATES, PollProblem, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 
@@ -197,7 +196,7 @@ class Exporter(Collector):
             labels=_KIND,
         )
         for kind, poll in self._ledger.polls().items():
-            if poll.problem != NO_PROCESSOR:
+            if poll.problem is not PollProblem.NO_PROCESSOR:
                 since.add_metric((self._account, kind), max(0.0, now - poll.at))
                 took.add_metric((self._account, kind), poll.seconds)
                 complete.add_metric((self._account, kind), float(not poll.problem))

@@ -117,7 +117,8 @@ def document_of_poll(poll: PollReport) -> dict[str, Any]:
         "seconds": poll.seconds,
         "seen": poll.seen,
         "new": poll.new,
-        "problem": clean(poll.problem),
+        "problem": poll.problem.value,
+        "detail": clean(poll.detail),
     }
 
 

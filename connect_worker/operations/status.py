@@ -11,11 +11,11 @@ from connect_worker.domain.states import (
     FINAL_STATES,
     BreakerState,
     Pause,
+    PollProblem,
     PollReport,
     RequestKind,
     State,
 )
-from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.engine.ports import Counters, Ledger
 from connect_worker.operations.formatting import clean, span, stamp
 from connect_worker.operations.request_details import document_of_poll, documents_of_pauses
@@ -136,7 +136,7 @@ class StatusReport:
     def is_covered(self, kind: RequestKind) -> bool:
         """Whether the workers have a processor for the kind, as far as is known."""
         poll = self.polls.get(kind)
-        return poll is None or poll.problem != NO_PROCESSOR
+        return poll is None or poll.problem is not PollProblem.NO_PROCESSOR
 
     def is_late(self, kind: RequestKind) -> bool:
         """Whether no poll of the kind has ended for longer than the schedule explains."""
@@ -174,7 +174,7 @@ class StatusReport:
         elif self.is_late(kind):
             yield Issue(f"{kind} was polled {span(self.at - poll.at)} ago", asked)
         elif poll.problem and self.is_covered(kind) and not self.is_paused:
-            yield Issue(f"The last poll of {kind} broke off", clean(poll.problem))
+            yield Issue(f"The last poll of {kind} broke off", clean(poll.detail))
 
     def account_line(self) -> str:
         """Say whether Connect may be called, and why not."""

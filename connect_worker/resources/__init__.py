@@ -1,11 +1,12 @@
 """What users subclass and call: the automations of the four kinds, the directory, the templates."""
 
+from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory
 from connect_worker.resources.fulfillment import FulfillmentAutomation
+from connect_worker.resources.local_runner import LocalRunner
 from connect_worker.resources.template import TemplateResource
 from connect_worker.resources.tier_config import TierConfigAutomation
-from connect_worker.resources.usage import UsageAutomation
-from connect_worker.resources.usage_file import UsageFileAutomation
+from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
 
 __all__ = [
     "Directory",
@@ -15,3 +16,6 @@ __all__ = [
     "UsageAutomation",
     "UsageFileAutomation",
 ]
+
+# The local runner imports the automations, and their `process()` calls it: here the two meet.
+Automation._local_runner = LocalRunner()

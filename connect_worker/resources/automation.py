@@ -1,7 +1,10 @@
-"""What the four automations have in common: the surface of the 2019 SDK, over the engine.
+"""What the four automations have in common: the API of the 2019 SDK, on top of the engine.
 
-A subclass implements `process_request` and is run by the worker, or by its own `process` in a
-single process. `filters`, `list`, `dispatch` and `process` may be overridden or called, as before.
+A subclass implements `process_request`. The worker runs it, or its own `process` in a single
+process. Users may override or call `filters`, `list`, `dispatch` and `process`, as in the SDK.
+
+A worker, `doctor` and `try` import a module of processors for its classes. A script that ends in a
+bare `process()` must not decide the whole account then: `importing` marks such an import.
 """
 
 from __future__ import annotations
@@ -13,35 +16,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from logging import Logger
-from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 from connect_worker.api.client import Client, client_for
 from connect_worker.config import Config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts
-from connect_worker.domain.outcomes import Report
+from connect_worker.domain.outcomes import Outcome, Report
 from connect_worker.domain.retry import PATIENCE_SECONDS
 from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
 from connect_worker.engine.job import Job
 from connect_worker.engine.steps import Steps
-from connect_worker.exceptions import Message, RegistrationError
+from connect_worker.exceptions import InvalidDecision, Message, RegistrationError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
 from connect_worker.rql import Filters, to_query
-
-# A module of processors that is being imported: whoever imports it wants its classes, and no work.
-#
-# A worker, `doctor` and `try` import the module; so a script that ends in a bare `process()` must
-# not
-# decide the whole account there.
 
 _module: ContextVar[str] = ContextVar("module", default="")
 
 
 @contextmanager
 def importing(name: str) -> Iterator[None]:
-    """Import a module of processors inside of this."""
+    """Import a module of processors inside of this block."""
     token = _module.set(name)
     try:
         yield
@@ -49,8 +46,11 @@ def importing(name: str) -> Iterator[None]:
         _module.reset(token)
 
 
-def is_left_to_the_worker() -> bool:
-    """Whether `process()` was called by a module that is being imported; a warning says so."""
+def is_importing() -> bool:
+    """Whether a module that is being imported calls `process()`; a warning says that it is ignored.
+
+    The worker runs the automation instead.
+    """
     if not (name := _module.get()):
         return False
     remedy = "put it under `if __name__ == '__main__':`"
@@ -64,7 +64,7 @@ def require_imported() -> None:
     """Refuse a change of Connect by a module that is being imported.
 
     Raises:
-        RegistrationError: There is one; it is named.
+        RegistrationError: A module is being imported; the message names it.
     """
     if name := _module.get():
         raise RegistrationError(
@@ -76,13 +76,23 @@ def require_imported() -> None:
 M = TypeVar("M", bound=BaseModel)
 P = ParamSpec("P")
 
-#: Leave it to a person.
+#: The value of `when_exhausted` that leaves the request to an operator.
 PARK: Final = "park"
 
 
-def listed(products: str | Sequence[str] | None) -> list[str]:
-    """Return the ids that an automation's `products` names: one may stand there by itself."""
+def product_list(products: str | Sequence[str] | None) -> list[str]:
+    """Return the ids that an automation's `products` names: a list of ids, or one id."""
     return [products] if isinstance(products, str) else list(products or ())
+
+
+class Runner(Protocol):
+    """Runs automations where no worker does."""
+
+    def process(self, automation: Automation[Any]) -> None:
+        """Process all pending requests of the automation."""
+
+    def dispatch(self, automation: Automation[Any], request: Any) -> str:
+        """Process and post one request; return how it ended."""
 
 
 class Automation(Generic[M]):
@@ -103,34 +113,38 @@ class Automation(Generic[M]):
     #: How many of its requests may be inside `process_request` at once, over all workers; None for
     #: as many as there are processes. For a vendor's system that can't take more.
     max_concurrency: ClassVar[int | None] = None
-    #: Exceptions that are transient for this processor: another try may help. Those that are not
-    #: declared are so, too, but for the permanent ones of `connect_worker.exceptions`.
+    #: Exceptions that are transient for this processor: another attempt may help. Undeclared ones
+    #: are transient too, except for the permanent ones of `connect_worker.exceptions`.
     retry_on: ClassVar[tuple[type[Exception], ...]] = ()
-    #: Exceptions that are permanent for this processor: no other try is made. Of two declared
-    #: classes the one nearest to the exception's own decides.
+    #: Exceptions that are permanent for this processor: there is no further attempt. Of two
+    #: declared classes the one nearest to the exception's own class counts.
     give_up_on: ClassVar[tuple[type[Exception], ...]] = ()
-    #: What becomes of a request when its attempts are used up, an exception of `give_up_on` was
-    #: raised, or "not yet" lasted too long: `"park"` it for a person, or the decision itself, as it
-    #: would be raised: `FailRequest("We could not set it up")`. It must be one that the kind has.
+    #: What happens to a request when its attempts are used up, an exception of `give_up_on` was
+    #: raised, or "not yet" lasted too long: `"park"` leaves it to an operator, or the decision as
+    #: it would be raised, such as `FailRequest("We could not set it up")`; one that the kind has.
     when_exhausted: ClassVar[Literal["park"] | Message] = PARK
-    #: Seconds from a cycle's first `RetryRequest` after which "not yet" is no answer any more; None
-    #: for no limit.
+    #: How many seconds after a cycle's first `RetryRequest` another one is still accepted; None for
+    #: no limit.
     give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
     #: The queue in which messages about its requests wait, one that `CONNECT_QUEUES` names; None
     #: for the kind's own. `celery -A tasks worker -Q slow` takes this one alone.
     queue: ClassVar[str | None] = None
-    #: 0 to 9, in steps of three: those of 0 are taken before those of 3 and those before 6 and 9.
-    #: Redis heeds it; RabbitMQ does not.
+    #: 0 to 9, in steps of three: workers take messages of 0 first, then of 3, 6 and 9. It works
+    #: with Redis as the broker, not with RabbitMQ.
     priority: ClassVar[int] = 0
-    #: Seconds that a run may be inside `process_request`; None for no limit. In a pool of processes
-    #: the run is killed then; in one of threads it goes on, and nothing that it does or decides is
-    #: written any more. Either way it was an attempt, and the request is run again or parked.
+    #: Seconds that a run may be inside `process_request`; None for no limit. After that, a pool of
+    #: processes kills the run. In a pool of threads it goes on, but can't write or decide anything
+    #: any more. Either way an attempt is used, and the request is run again or parked.
     time_limit: ClassVar[float | None] = None
     #: The logger of the processor's lines; each carries the request's id, cycle and attempt.
     logger: Logger = logger
     #: The job of a bound copy; None on the automation that the user made.
     _job: Job | None = None
     _steps: Steps | None = None
+    #: What the bound copy has decided; `AutomationProcessor.run` returns it.
+    _outcome: Outcome | None = None
+    #: The local runner. `connect_worker.resources` sets it, because it imports this module.
+    _local_runner: ClassVar[Runner]
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config.get_instance()
@@ -138,7 +152,7 @@ class Automation(Generic[M]):
     @property
     def product_ids(self) -> builtins.list[str]:
         """The products that are asked for: this automation's, else the account's; empty for all."""
-        return listed(self.products) or builtins.list(self.config.products)
+        return product_list(self.products) or builtins.list(self.config.products)
 
     @property
     def idempotency_key(self) -> str:
@@ -159,7 +173,7 @@ class Automation(Generic[M]):
         could not be kept, is run again: give `step_key` to the system that it changes.
 
         The steps of a cycle come one after the other, each with a name of its own, and in the same
-        order in each run; new ones may be added behind them. In `process()`, without the worker,
+        order in each run; new ones may be added after them. In `process()`, without the worker,
         results are kept for that one run. Outside of `process_request` the function is just called.
 
         Args:
@@ -219,7 +233,7 @@ class Automation(Generic[M]):
         raise NotImplementedError(f"{type(self).__name__} has no process_request")
 
     def filters(self, status: str | Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Return what is asked for in a poll: the status, the products, and what is given besides.
+        """Return the filters of a poll: the status, the products, and the given ones.
 
         A subclass may return filters of its own: a mapping, a `connect_worker.rql.Query`, RQL text.
 
@@ -235,7 +249,7 @@ class Automation(Generic[M]):
         return {**chosen, **kwargs}
 
     def list(self) -> builtins.list[M]:
-        """Return all requests that the filters ask for, every page."""
+        """Return all requests that match the filters, every page."""
         return [self.load(row) for row in self.client.get_all(self._facts.path, self.query())]
 
     def query(self) -> str:
@@ -247,48 +261,56 @@ class Automation(Generic[M]):
         ordering = f"ordering({self._facts.created_field})"
         return f"{query}&{ordering}" if query else ordering
 
+    def due_period(self, now: float) -> str:  # noqa: ARG002 - of usage reports
+        """Return the name of the period whose report is due; "" for kinds without reports.
+
+        `now` is in seconds since the epoch.
+        """
+        return ""
+
     def load(self, document: Any) -> M:
         """Return the model of a request's document."""
         request: M = self.request_class.deserialize_json(document)
         return request
 
     def dispatch(self, request: M) -> str:
-        """Process one request: run `process_request` and store what it decides.
+        """Process one request.
 
-        The worker calls this for each job and then posts the decision. Called by your own code it
-        deals with the request at once, in this process, decision and posts included.
+        The worker calls this for each job. It runs `process_request` and keeps the outcome, which
+        the job then stores and posts. When your own code calls it, the request is processed at once
+        in this process, and the outcome is posted.
 
         Returns:
-            What was decided, or how it ended.
+            For the worker the name of the outcome, such as `approve`; else how the request ended.
         """
-        job = self._job
-        if job is None or job.ref.request_id != request.id:
-            from connect_worker.resources.local_runner import dispatch_alone
-
+        if self._job is None or self._job.ref.request_id != request.id:
             require_imported()
-            return dispatch_alone(self, request)
+            return self._local_runner.dispatch(self, request)
         outcome = interpret(self.kind, lambda: self.process_request(request))
         if self._steps and self._steps.refused:
-            # The processor has caught it; what it makes of half of its steps is no decision.
+            # The processor caught the error. What it decides without all its steps is no decision.
             raise self._steps.refused
-        job.decide(outcome)
+        if self._outcome not in (None, outcome):
+            raise InvalidDecision(
+                f"{self._job.ref}: decided twice, first {self._outcome!r}, then {outcome!r}"
+            )
+        self._outcome = outcome
         if isinstance(outcome, Report) and outcome.note:
             self.logger.info(LogEvent("usage.reported", result=outcome.note))
         return type(outcome).__name__.lower()
 
     def process(self) -> None:
-        """Process every waiting request here, one after the other; needs no Celery, no Redis.
+        """Process every pending request here, one after the other; needs no Celery, no Redis.
 
-        All pages are read. An error is logged and confined to its request, which stays as it is
-        for the next run. Called by a module that a worker imports, it does nothing but say so.
+        All pages are read. An error is logged and concerns its request only, which stays as it is
+        for the next run. Called by a module that a worker imports, it logs a warning and does
+        nothing.
 
         Raises:
             NotImplementedError: The subclass has no `process_request`.
         """
-        from connect_worker.resources.local_runner import process_alone
-
-        if not is_left_to_the_worker():
-            process_alone(self)
+        if not is_importing():
+            self._local_runner.process(self)
 
     @property
     def client(self) -> Client:
@@ -296,7 +318,7 @@ class Automation(Generic[M]):
         return client_for(self.config)
 
     def _change(self, method: str, path: str, body: Any) -> Any:
-        """Change something for the user's code: under the job's lease, with the cycle's key."""
+        """Send a change for the user's code: under the job's lease, with the cycle's key."""
         if self._job:
             self._job.ensure_held()
         else:
@@ -312,6 +334,7 @@ class Automation(Generic[M]):
         bound = copy.copy(self)
         bound._job = job
         bound._steps = Steps(job)
+        bound._outcome = None
         return bound
 
     @property

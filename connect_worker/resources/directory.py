@@ -1,4 +1,4 @@
-"""Looking things up: assets, products, tier configurations."""
+"""Lookups of assets, products and tier configurations."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Directory:
         return self._get(TierConfig, "tier/configs", tier_config_id)
 
     def _of_products(self, filters: Filters, field: str) -> Filters:
-        """Add the configured products, unless the filters name some or are RQL text."""
+        """Add the configured products, unless the filters name products or are RQL text."""
         products = self.config.products
         if not products:
             return filters

@@ -17,7 +17,7 @@ from connect_worker.config import Config
 from connect_worker.domain.routing import Registration, Registry
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.automation import Automation, importing, listed
+from connect_worker.resources.automation import Automation, importing, product_list
 from connect_worker.resources.processor import AutomationProcessor, route_of, rules_of
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
@@ -28,12 +28,13 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
     """Import the modules and register every automation in them.
 
     Args:
-        names: Dotted module names, or paths that end in `.py`; with `:Name` behind it, one class.
+        names: Dotted module names, or paths that end in `.py`; with `:Name` at the end, one class.
         config: The account that the automations work for.
 
     Raises:
         RegistrationError: A module can't be imported, two automations claim the same kind and
-            product, one has an attribute that can't be, or there is none at all; names them.
+            product, an attribute has an impossible value, or there is no automation; the message
+            names it.
     """
     if not names:
         raise RegistrationError(
@@ -56,34 +57,34 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
     Raises:
         RegistrationError: A module can't be imported, or has no automation of the name given.
     """
-    found: dict[type[Automation[Any]], None] = {}
-    for given in names:
-        name, only = parted(given)
+    automations: dict[type[Automation[Any]], None] = {}
+    for target in names:
+        name, only = split_target(target)
         contents = vars(_module(name))
         if only and not _is_automation(contents.get(only)):
             raise RegistrationError(f"CONNECT_PROCESSORS: {name} has no automation {only}")
         for value in [contents[only]] if only else contents.values():
             if _is_automation(value):
-                found[value] = None
+                automations[value] = None
             elif _is_foreign(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is an automation of the "
                     f"`connect` of {compat.real_connect()}"
                 )
-    return list(found)
+    return list(automations)
 
 
-def parted(given: str) -> tuple[str, str]:
-    """Part `module:Name`; "" is the name where none is given.
+def split_target(target: str) -> tuple[str, str]:
+    """Split `module:Name`; the name is "" where there is none.
 
-    The colon behind a drive's letter parts nothing.
+    The colon after a drive's letter does not count.
     """
-    name, colon, only = given.rpartition(":")
-    return (name, only) if colon and only.isidentifier() else (given, "")
+    name, colon, only = target.rpartition(":")
+    return (name, only) if colon and only.isidentifier() else (target, "")
 
 
 def _is_automation(value: object) -> bool:
-    """A class with a `process_request` of the user's, its own or inherited."""
+    """Whether it is a class with a `process_request` of the user, its own or inherited."""
     return (
         inspect.isclass(value)
         and issubclass(value, Automation)
@@ -93,7 +94,7 @@ def _is_automation(value: object) -> bool:
 
 
 def _is_foreign(value: object) -> bool:
-    """A class of the user's that is an automation of the real SDK, which the worker can't run."""
+    """Whether it is an automation of the real SDK, which the worker can't run."""
     return (
         inspect.isclass(value)
         and not issubclass(value, Automation)
@@ -111,7 +112,7 @@ def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[An
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
-    name, products = _name(automation), frozenset(listed(automation.products))
+    name, products = _name(automation), frozenset(product_list(automation.products))
     return Registration(
         automation.kind,
         products or None,
@@ -126,8 +127,8 @@ def processor_of(automation: type[Automation[Any]], config: Config) -> Automatio
     """Return the processor that makes an automation of this class, for an account.
 
     Raises:
-        RegistrationError: It has an attribute that can't be, or its constructor takes what nobody
-            gives it.
+        RegistrationError: An attribute has an impossible value, or the constructor needs an
+            argument other than `config`.
     """
     takes_config = "config" in inspect.signature(automation).parameters
     rules_of(automation, _name(automation))
@@ -151,10 +152,10 @@ def _max_concurrency(automation: type[Automation[Any]]) -> int | None:
     return most
 
 
-def _require_constructor(automation: type[Automation[Any]], given: set[str]) -> None:
-    """Refuse at the start what would fail at the first request."""
+def _require_constructor(automation: type[Automation[Any]], arguments: set[str]) -> None:
+    """Refuse a constructor at the start that would fail at the first request."""
     try:
-        inspect.signature(automation).bind(**dict.fromkeys(given))
+        inspect.signature(automation).bind(**dict.fromkeys(arguments))
     except TypeError as exc:
         raise RegistrationError(
             f"{_name(automation)} can't be made: its constructor may take `config` and nothing "
@@ -163,7 +164,7 @@ def _require_constructor(automation: type[Automation[Any]], given: set[str]) -> 
 
 
 def _name(automation: type[Automation[Any]]) -> str:
-    """Say where an automation is: its dotted name, or its file when it was loaded from one."""
+    """Return the automation's dotted name, or its class and file when it was loaded from one."""
     module = automation.__module__
     if module.startswith(_FILE_PREFIX):
         return f"{automation.__qualname__} in {sys.modules[module].__file__}"
@@ -194,7 +195,7 @@ def _from_name(name: str) -> ModuleType:
 
 def _from_path(path: Path) -> ModuleType:
     if not path.is_file():
-        raise RegistrationError(f"CONNECT_PROCESSORS: there is no file {path}")
+        raise RegistrationError(f"CONNECT_PROCESSORS: the file {path} does not exist")
     path = path.resolve()
     # Two files in different folders may have the same name.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
@@ -202,12 +203,12 @@ def _from_path(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if str(path.parent) not in sys.path:
-        # A script's neighbours can be imported; at the end, they hide no other module.
+        # A script may import its neighbours; at the end of the path they hide no other module.
         sys.path.append(str(path.parent))
     _alias_connect()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise RegistrationError(f"CONNECT_PROCESSORS: {path} is no Python module")
+        raise RegistrationError(f"CONNECT_PROCESSORS: {path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -221,7 +222,7 @@ def _from_path(path: Path) -> ModuleType:
 def _alias_connect() -> None:
     """Let modules written for the 2019 SDK import `connect`, unless there is a real one for them.
 
-    Called once `sys.path` is as the module will find it.
+    Called when `sys.path` is complete for the module.
     """
     if compat.is_installed() or compat.real_connect() is None:
         compat.install()

@@ -1,4 +1,4 @@
-"""The 2019 way: all in one process, without Celery or Redis, with the worker's own code."""
+"""Runs automations as the 2019 SDK did: in one process, without Celery or Redis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from connect_worker.domain.kinds import ChangeHint
-from connect_worker.domain.retry import PAUSE_ASKED_FOR, classify_account_error
+from connect_worker.domain.outcomes import Outcome
+from connect_worker.domain.retry import Cause, classify_account_error
 from connect_worker.domain.routing import Registration, Registry
 from connect_worker.domain.states import (
     JSON,
@@ -21,8 +22,8 @@ from connect_worker.domain.states import (
     PendingRequest,
     RequestKey,
 )
-from connect_worker.engine.job import Job
-from connect_worker.engine.job_runner import JobResult, run_job
+from connect_worker.engine.job import Job, JobResult, JobStatus
+from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import Lease, LeaseKeeper
 from connect_worker.engine.ports import Connect
 from connect_worker.engine.runtime import Processor, Runtime
@@ -33,29 +34,31 @@ from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
 from connect_worker.settings.model import account_name
 
-#: Nobody else can take a request over, so a lease need not end.
-LEASE_SECONDS = 365 * 86_400.0
+#: No other worker can take a request over, so a lease need not end.
+LEASE_SECONDS: Final = 365 * 86_400.0
 
 
-def process_alone(automation: Automation[Any]) -> None:
-    """Process all that waits for the automation, one request after the other."""
-    loop = _Loop(automation)
-    refs = deque(loop.sight())
-    logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
-    while refs and not loop.broken:
-        loop.handle(refs.popleft())
-    if loop.broken:
-        logger.error(LogEvent("local.stopped", reason=loop.broken, requests_left=len(refs)))
+class LocalRunner:
+    """Runs an automation in this process; `Automation.process` and `dispatch` call it."""
 
+    def process(self, automation: Automation[Any]) -> None:
+        """Process all pending requests of the automation, one after the other."""
+        run = _LocalRun(automation)
+        refs = deque(run.list_pending())
+        logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
+        while refs and not run.stop_reason:
+            run.process(refs.popleft())
+        if run.stop_reason:
+            logger.error(LogEvent("local.stopped", reason=run.stop_reason, requests_left=len(refs)))
 
-def dispatch_alone(automation: Automation[Any], request: Any) -> str:
-    """Deal with one request that the caller has listed; returns how it ended."""
-    loop, document = _Loop(automation), dict(request.json)
-    if not loop.processor.covers(document):
-        return "left alone: its product is not one of those looked after"
-    sighting = loop.processor.pending_request(document, now=loop.engine.ledger.now())
-    loop.note([sighting])
-    return loop.handle(sighting.ref)
+    def dispatch(self, automation: Automation[Any], request: Any) -> str:
+        """Process one request that the caller has listed; return how it ended."""
+        run, document = _LocalRun(automation), dict(request.json)
+        if not run.processor.covers(document):
+            return "left alone: the automation is not for its product"
+        pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
+        run.register([pending])
+        return run.process(pending.ref)
 
 
 def local_runtime(
@@ -66,13 +69,13 @@ def local_runtime(
     ledger: MemoryLedger,
     products: Iterable[str] | None = None,
 ) -> Runtime:
-    """Return an engine for one processor, with nobody beside it and nothing outside this process.
+    """Return a runtime for one processor that needs nothing outside of this process.
 
     Args:
         processor: What it runs.
         name: The processor's name, for people.
         connect: Where it reads and posts.
-        ledger: What it remembers in; its account's name becomes part of the idempotency keys.
+        ledger: Where it stores; its account's name becomes part of the idempotency keys.
         products: The products that the processor is for; None for all.
     """
     claimed = frozenset(products) if products else None
@@ -80,72 +83,79 @@ def local_runtime(
     return Runtime(
         ledger=ledger,
         connect=connect,
-        publisher=_Silence(),
+        publisher=_NullPublisher(),
         registry=Registry([registration]),
-        leases=_Still(ledger),
+        leases=_EndlessLeases(ledger),
         account=ledger.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         lease_seconds=LEASE_SECONDS,
     )
 
 
-class _Loop:
-    """An engine for one automation, without anybody beside it."""
+class _LocalRun:
+    """One run of one automation, with a ledger of its own."""
 
     def __init__(self, automation: Automation[Any]) -> None:
         self.processor = _Processor(automation.kind, lambda: automation, automation.config)
-        self.engine = local_runtime(
+        self.runtime = local_runtime(
             self.processor,
             name=type(automation).__name__,
             connect=automation.client,
             ledger=MemoryLedger(account=account_name(automation.config)),
         )
-        #: Why no request can be dealt with (a refused key, Connect down); "" while they can.
-        self.broken = ""
+        #: Why no request can be processed (a refused key, Connect is down); "" while they can.
+        self.stop_reason = ""
+        #: Of the last job that failed: why the circuit breaker is open, if it is.
+        self._cause: Cause | None = None
 
-    def sight(self) -> list[RequestKey]:
-        """List what waits; while Connect asks for a pause, wait for its end."""
+    def list_pending(self) -> list[RequestKey]:
+        """Register what is pending; after a 429, wait as long as Connect asks for."""
         while True:
             try:
-                now = self.engine.ledger.now()
-                return self.note(self.processor.list_pending(self.engine.connect, now=now))
+                now = self.runtime.ledger.now()
+                return self.register(self.processor.list_pending(self.runtime.connect, now=now))
             except RateLimited as error:
-                trouble = classify_account_error(error)
-                assert trouble is not None  # noqa: S101 - a 429 always is one
-                time.sleep(trouble.asked_seconds or 0)
+                account_error = classify_account_error(error)
+                assert account_error is not None  # noqa: S101 - a 429 always is one
+                time.sleep(account_error.asked_seconds or 0)
 
-    def note(self, sightings: Iterable[PendingRequest]) -> list[RequestKey]:
-        """Note down what was seen; return the requests that are new, which is all of them."""
-        ledger = self.engine.ledger
-        return ledger.register(list(sightings), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
+    def register(self, pending: Iterable[PendingRequest]) -> list[RequestKey]:
+        """Register pending requests; return those that are new, which are all of them."""
+        ledger = self.runtime.ledger
+        return ledger.register(list(pending), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
 
-    def handle(self, ref: RequestKey) -> str:
-        """Handle one request; while Connect asks for a pause, wait for its end.
+    def process(self, ref: RequestKey) -> str:
+        """Run the jobs of one request; after a 429, wait as long as Connect asks for.
 
         Raises:
             NotImplementedError: The processor raised it.
         """
         while True:
-            handled = run_job(self.engine, ref)
+            result = run_job(self.runtime, ref)
             if self.processor.missing:
                 raise self.processor.missing
-            if not self._waits(ref, handled):
-                logger.info(LogEvent("local.completed", request=ref.id, result=handled.text))
-                return handled.text
+            if not self._wait(ref, result):
+                logger.info(LogEvent("local.completed", request=ref.id, result=result.text))
+                return result.text
 
-    def _waits(self, ref: RequestKey, handled: JobResult) -> bool:
-        """Wait for the end of a pause; False when there is none that Connect asked for."""
-        now, gate = self.engine.ledger.now(), self.engine.ledger.breaker()
-        entry = self.engine.ledger.get_record(ref)
-        is_over = handled.retry_seconds is None and not handled.text.startswith("nothing to do")
-        if entry is None or entry.state.is_final or is_over:
+    def _wait(self, ref: RequestKey, result: JobResult) -> bool:
+        """Wait for another job of the request; False when there is none.
+
+        There is one only after a 429. Any other open circuit breaker stops the whole run.
+        """
+        self._cause = result.cause or self._cause
+        if result.status not in (JobStatus.RETRY, JobStatus.DENIED):
             return False
-        if gate.open_until > now and gate.reason != PAUSE_ASKED_FOR:
-            self.broken = gate.reason
+        record = self.runtime.ledger.get_record(ref)
+        if record is None or record.state.is_final:
             return False
-        if gate.open_until <= now and handled.retry_seconds is not None:
+        now, breaker = self.runtime.ledger.now(), self.runtime.ledger.breaker()
+        if breaker.open_until > now and self._cause is not Cause.RATE_LIMITED:
+            self.stop_reason = breaker.reason
             return False
-        time.sleep(max(0.05, entry.due - now))
+        if breaker.open_until <= now and result.status is JobStatus.RETRY:
+            return False
+        time.sleep(max(0.05, record.due - now))
         return True
 
 
@@ -154,29 +164,29 @@ class _Processor(AutomationProcessor):
 
     missing: NotImplementedError | None = None
 
-    def run(self, document: JSON, job: Job) -> None:
+    def run(self, document: JSON, job: Job) -> Outcome:
         try:
-            super().run(document, job)
+            return super().run(document, job)
         except NotImplementedError as error:
             self.missing = error
             raise
 
 
-class _Silence:
-    """A publisher that has nobody to wake."""
+class _NullPublisher:
+    """A publisher without a broker: the run knows its requests."""
 
     def publish(self, refs: Iterable[RequestKey]) -> None:
-        """Do nothing: the loop knows its requests."""
+        """Do nothing."""
 
     def publish_hints(self, notices: Iterable[ChangeHint]) -> None:
-        """Do nothing: no notification comes here."""
+        """Do nothing."""
 
     def backlogged(self) -> Backlog:
         return NO_BACKLOG
 
 
-class _Still(LeaseKeeper):
-    """Heartbeats of leases that don't end: none, and no thread for them."""
+class _EndlessLeases(LeaseKeeper):
+    """Leases that no thread has to renew."""
 
     @contextmanager
     def keep_alive(self, claim: Claim) -> Iterator[Lease]:

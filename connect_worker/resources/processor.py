@@ -1,4 +1,4 @@
-"""An automation as the engine's processor."""
+"""An automation as the engine's processor, and the checks of its class attributes at the start."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any, cast
 from connect_worker.config import Config, use_config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of, status_of
-from connect_worker.domain.outcomes import Outcome, Skip
+from connect_worker.domain.outcomes import NoDecision, Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
+from connect_worker.domain.schedule import Crontab, is_crontab, last_time
 from connect_worker.domain.states import (
     JSON,
     PRIORITIES,
@@ -24,32 +25,35 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
-from connect_worker.exceptions import InvalidDecision, Message, RegistrationError, RetryRequest
+from connect_worker.exceptions import (
+    InvalidDecision,
+    LeaseLost,
+    LedgerUnavailable,
+    Message,
+    RegistrationError,
+    RetryRequest,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.resources.automation import PARK, Automation
-from connect_worker.resources.schedule import Crontab, is_crontab, last_time
-from connect_worker.resources.usage import UsageAutomation
 from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
-# The class attributes of an automation as its processor's rules; checked at the start.
-
 
 def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
-    """Return what an automation says of its errors, its patience and its time.
+    """Return what an automation declares about errors, retries and its time limit.
 
     Args:
         automation: The class.
-        name: What to call it in an error.
+        name: Its name in an error message.
 
     Raises:
-        RegistrationError: An attribute says what can't be; names it.
+        RegistrationError: An attribute has a value that is not possible; the message names it.
     """
     name = name or automation.__qualname__
     rules = ErrorRules(
         retry_on=_exceptions(automation, name, "retry_on"),
         give_up_on=_exceptions(automation, name, "give_up_on"),
-        when_exhausted=_last_word(automation, name),
+        when_exhausted=_exhausted_outcome(automation, name),
         give_up_after=_seconds(automation, name, "give_up_after"),
         time_limit=_seconds(automation, name, "time_limit"),
     )
@@ -63,65 +67,65 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
 def _exceptions(
     automation: type[Automation[Any]], name: str, attribute: str
 ) -> tuple[type[Exception], ...]:
-    given: object = getattr(automation, attribute)
-    found = tuple(given) if isinstance(given, (tuple, list, set, frozenset)) else (given,)
-    for item in found:
+    value: object = getattr(automation, attribute)
+    classes = tuple(value) if isinstance(value, (tuple, list, set, frozenset)) else (value,)
+    for item in classes:
         if not (isinstance(item, type) and issubclass(item, Exception)):
             raise RegistrationError(
-                f"{name} has {attribute} = {given!r}: give exception classes, such as "
+                f"{name} has {attribute} = {value!r}: give exception classes, such as "
                 f"{attribute} = (TimeoutError,)"
             )
-    return found
+    return classes
 
 
 def _seconds(automation: type[Automation[Any]], name: str, attribute: str) -> float | None:
-    given: object = getattr(automation, attribute)
-    if given is None:
+    value: object = getattr(automation, attribute)
+    if value is None:
         return None
     if (
-        isinstance(given, bool)
-        or not isinstance(given, (int, float))
-        or not given > 0
-        or math.isinf(given)
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not value > 0
+        or math.isinf(value)
     ):
         raise RegistrationError(
-            f"{name} has {attribute} = {given!r}: give seconds, more than 0, or None for no limit"
+            f"{name} has {attribute} = {value!r}: give seconds, more than 0, or None for no limit"
         )
-    return float(given)
+    return float(value)
 
 
 def _require_schedule(automation: type[Automation[Any]], name: str) -> None:
-    given: object = getattr(automation, "schedule", None)
+    value: object = getattr(automation, "schedule", None)
     if automation.kind is not RequestKind.USAGE:
-        if is_crontab(given):
+        if is_crontab(value):
             raise RegistrationError(
                 f"{name} has a schedule, which is for usage listings: {automation.kind} requests "
                 "are processed as they come"
             )
         return
-    if given is not None and not is_crontab(given):
+    if value is not None and not is_crontab(value):
         raise RegistrationError(
-            f"{name} has schedule = {given!r}: give a celery.schedules.crontab, such as "
+            f"{name} has schedule = {value!r}: give a celery.schedules.crontab, such as "
             "crontab(hour=3, minute=0), or None"
         )
-    if given is not None and last_time(cast("Crontab", given), time.time()) is None:
-        raise RegistrationError(f"{name} has schedule = {given!r}, which never comes")
+    if value is not None and last_time(cast("Crontab", value), time.time()) is None:
+        raise RegistrationError(f"{name} has schedule = {value!r}, which never comes")
 
 
-def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
-    """Return the outcome when no try is left; None for the one that every kind has: parking."""
-    given = automation.when_exhausted
-    if given == PARK:
+def _exhausted_outcome(automation: type[Automation[Any]], name: str) -> Outcome | None:
+    """Return the outcome after the last attempt; None to park the request."""
+    value = automation.when_exhausted
+    if value == PARK:
         return None
     refusal = (
-        f"{name} has when_exhausted = {given!r}: give 'park', or the decision itself as it would "
+        f"{name} has when_exhausted = {value!r}: give 'park', or the decision itself as it would "
         "be raised, such as FailRequest('We could not set it up')"
     )
-    if not isinstance(given, Message) or isinstance(given, RetryRequest):
+    if not isinstance(value, Message) or isinstance(value, RetryRequest):
         raise RegistrationError(refusal)
 
     def decide() -> None:
-        raise given
+        raise value
 
     try:
         outcome = interpret(automation.kind, decide)
@@ -131,16 +135,16 @@ def _last_word(automation: type[Automation[Any]], name: str) -> Outcome | None:
         raise RegistrationError(refusal) from error
     if isinstance(outcome, Skip):
         raise RegistrationError(
-            f"{name}: when_exhausted: to skip decides nothing, and the tries would begin anew"
+            f"{name}: when_exhausted: to skip decides nothing, and the attempts would start again"
         )
     return outcome
 
 
 def route_of(automation: type[Automation[Any]], name: str) -> Route:
-    """Return where messages about an automation's requests wait.
+    """Return the queue and the priority of messages about an automation's requests.
 
     Raises:
-        RegistrationError: There can be no such queue or priority.
+        RegistrationError: The queue or the priority is not possible.
     """
     queue: object = automation.queue
     priority: object = automation.priority
@@ -161,9 +165,9 @@ class AutomationProcessor:
 
     Args:
         kind: The automation's kind.
-        make: Makes the automation; called once per process, so that what its constructor opens is
-            never shared across a fork.
-        config: The account, in force while user code runs.
+        make: Makes the automation; called once per process, so that a fork never shares what its
+            constructor opens.
+        config: The account; it is in force while user code runs.
     """
 
     def __init__(
@@ -190,19 +194,19 @@ class AutomationProcessor:
 
     @property
     def rules(self) -> ErrorRules:
-        """What the automation says of its errors, its patience and its time."""
+        """What the automation declares about errors, retries and its time limit."""
         if self._rules is None:
             self._rules = rules_of(type(self.automation))
         return self._rules
 
     def awaits(self, document: JSON) -> bool:
         """Whether the document is in a status that the automation's filters ask for."""
-        return status_of(document) in self._asked()
+        return status_of(document) in self._statuses()
 
     def covers(self, document: JSON) -> bool:
-        """Whether the document's product is one that the automation or the account looks after.
+        """Whether the document's product is one of the automation's or the account's.
 
-        The filters see to that; this is for the ones that a subclass has written anew.
+        The filters ask for these already, unless a subclass has filters of its own.
         """
         return self._is_covered(product_of(self.kind, document), self.automation.product_ids)
 
@@ -213,46 +217,42 @@ class AutomationProcessor:
     def list_pending(
         self, connect: Connect, *, now: float, request_id: str = ""
     ) -> Iterator[PendingRequest]:
-        """List what waits for this automation, or of it one request; `now` in seconds.
+        """List what is pending for this automation, or only the request with this id.
 
-        An overridden `list` is asked; otherwise the rows are read without making models of them.
+        `now` is in seconds. Where a subclass overrides `list`, it is called; else the rows are read
+        without making models of them.
         """
         automation = self.automation
         with use_config(self._config):
             rows = self._rows(automation, connect, request_id)
-            asked = {*self._asked(), ""}
-        named, period = frozenset(automation.product_ids), self._period(now)
-        # A list may have a hundred thousand rows, which is why little is asked anew for each.
+            statuses = {*self._statuses(), ""}
+        named, period = frozenset(automation.product_ids), automation.due_period(now)
+        # A list may have a hundred thousand rows: what does not change is computed before the loop.
         for row in rows:
             if not row.get("id"):
                 logger.error(
                     LogEvent("poll.row_without_id", kind=self.kind, path=KINDS[self.kind].path)
                 )
             elif request_id and row["id"] != request_id:
-                # An overridden list has all of them.
+                # An overridden `list` returns all requests.
                 continue
-            elif status_of(row) in asked:
-                sighting = self._sighting(row, period)
-                if not self._is_covered(sighting.product, named):
+            elif status_of(row) in statuses:
+                pending = self._pending_request(row, period)
+                if not self._is_covered(pending.product, named):
                     continue
-                if is_nameable(sighting.ref):
-                    yield sighting
+                if is_nameable(pending.ref):
+                    yield pending
                 else:
                     # No worker would take a message about it.
                     logger.error(
-                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=sighting.ref.id)
+                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=pending.ref.id)
                     )
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle; `now` in seconds since the epoch."""
-        return self._sighting(document, self._period(now))
+        return self._pending_request(document, self.automation.due_period(now))
 
-    def _period(self, now: float) -> str:
-        """Return the period whose report is due; "" for a kind that has none."""
-        automation = self.automation
-        return automation.due_period(now) if isinstance(automation, UsageAutomation) else ""
-
-    def _sighting(self, document: JSON, period: str) -> PendingRequest:
+    def _pending_request(self, document: JSON, period: str) -> PendingRequest:
         request_id, cycle = str(document["id"]), cycle_of(self.kind, document)
         if period:
             request_id, cycle = f"{request_id}@{period}", period
@@ -260,17 +260,29 @@ class AutomationProcessor:
             RequestKey(self.kind, request_id), cycle, product_of(self.kind, document)
         )
 
-    def run(self, document: JSON, job: Job) -> None:
-        """Process one request with a copy of the automation that is bound to the job."""
-        job.begin(self.rules)
+    def run(self, document: JSON, job: Job) -> Outcome:
+        """Process one request with a copy of the automation that is bound to the job.
+
+        Returns:
+            The outcome; `NoDecision` where a subclass overrides `dispatch` and does not call it.
+        """
         with use_config(self._config):
             automation = self.automation._for_job(job)
-            automation.dispatch(automation.load(document))
+            try:
+                automation.dispatch(automation.load(document))
+            except (LeaseLost, LedgerUnavailable):
+                raise
+            except Exception:
+                if automation._outcome is None:
+                    raise
+                # An overridden `dispatch` raised after the processor had decided: that counts.
+                logger.exception(LogEvent("automation.dispatch_failed", automation=str(self)))
+        return automation._outcome or NoDecision()
 
-    def _asked(self) -> frozenset[str]:
+    def _statuses(self) -> frozenset[str]:
         with use_config(self._config):
-            asked = statuses_of(to_query(self.automation.filters()))
-        return asked or frozenset({KINDS[self.kind].waiting_status})
+            statuses = statuses_of(to_query(self.automation.filters()))
+        return statuses or frozenset({KINDS[self.kind].waiting_status})
 
     def _rows(
         self, automation: Automation[Any], connect: Connect, request_id: str

@@ -1,4 +1,4 @@
-"""Automation of usage reports: one report per listing and period."""
+"""Automations of usage: reports, one per listing and period, and the workflow of usage files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar
 
+from connect_worker.domain.schedule import Crontab, last_time
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import (
     FileCreationError,
@@ -21,7 +22,6 @@ from connect_worker.models.base import BaseModel
 from connect_worker.models.products import Product
 from connect_worker.models.usage import UsageFile, UsageListing, UsageRecord
 from connect_worker.resources.automation import Automation, require_imported
-from connect_worker.resources.schedule import Crontab, last_time
 from connect_worker.resources.usage_sheet import spreadsheet
 
 #: How each period is named; the name is the listing's cycle.
@@ -32,8 +32,8 @@ class UsageAutomation(Automation[UsageListing]):
     """Reports usage: subclass it and implement `process_request`, which receives a listing.
 
     It is called once per listing and period (a UTC day unless `period` says otherwise), and reports
-    with `submit_usage`. What it returns is logged. An exception is retried; the usage files that
-    were created and uploaded before it are not made again.
+    with `submit_usage`. Its return value is logged. An exception is retried; usage files that were
+    created and uploaded before are not made again.
 
     Examples:
         >>> class Reports(UsageAutomation):
@@ -51,11 +51,11 @@ class UsageAutomation(Automation[UsageListing]):
     #: `hour`, `day`, `week` (ISO 8601) or `month`, by UTC.
     period: ClassVar[str] = "day"
     #: When a period's report is due, by UTC: `celery.schedules.crontab(day_of_month=2, hour=3,
-    #: minute=0)`. Each of its times begins a report that is named by the period it falls in, unless
-    #: that one has been made. None: due as soon as the period begins.
+    #: minute=0)`. Each of its times starts the report of the period in which it falls, unless that
+    #: report was made. None: due as soon as the period begins.
     schedule: ClassVar[Crontab | None] = None
 
-    #: How many files this run of the processor has submitted: numbers the steps.
+    #: How many files this run of the processor has submitted: the number is in the step's name.
     _submitted: int = 0
 
     def filters(
@@ -96,27 +96,27 @@ class UsageAutomation(Automation[UsageListing]):
     ) -> UsageFile:
         """Create a usage file and upload its records.
 
-        The records are checked and written to a temporary file first: when one can't be right,
-        nothing is created. They are read once and one by one, so hand over a generator if they are
-        many: 200,000 need 26 MB of resident memory at the peak, above an idle worker's.
+        The records are checked and written to a temporary file first: when one is invalid, nothing
+        is created. They are read once and one by one, so use a generator for many records: 200,000
+        need 26 MB of resident memory at the peak, above an idle worker's.
 
-        Under the worker, creation and upload are steps of the cycle: a rerun after a crash finds
-        the file that was created (by its `external_id`, the cycle's idempotency key unless you set
-        one) and goes on with the upload; what is uploaded is not read again.
+        Under the worker, creation and upload are steps of the cycle: a later attempt after a crash
+        finds the file that was created (by its `external_id`, the cycle's idempotency key unless
+        you set one) and continues with the upload. An uploaded file is not read again.
 
         Args:
             usage_file: Name, product and contract; a description and a period if you like.
-            usage_records: What was used: any iterable. Beside the eight columns that every file has
-                the later ones (`amount`, `record_note`, `tier`, …) are written that the first
-                record sets to something else than None.
+            usage_records: What was used: any iterable. Every file has eight columns. An optional
+                one (`amount`, `record_note`, `tier`, …) is added if the first record has a value
+                for it.
 
         Returns:
             The usage file as Connect has it.
 
         Raises:
-            InvalidUsage: A record can't be right, or there is none. The error names the first ten
+            InvalidUsage: A record is invalid, or there is none. The error names the first ten
                 problems by the record's number (from 1), its id and the field.
-            FileCreationError: Connect did not take the file or its records.
+            FileCreationError: Connect refused the file or its records.
         """
         self._submitted += 1
         uploaded = self._job.steps.get(self._step("upload")) if self._job else None
@@ -131,7 +131,7 @@ class UsageAutomation(Automation[UsageListing]):
             created = self._create(usage_file)
             return self._upload(created, sheet) or created
         except (LeaseLost, LedgerUnavailable):
-            # No matter of the file's: this job has to stop.
+            # This is not about the file: the job has to stop.
             raise
         except Message as exc:
             raise FileCreationError(f"the usage file can't be submitted: {exc}") from exc
@@ -157,7 +157,7 @@ class UsageAutomation(Automation[UsageListing]):
         try:
             return self.client.download(link)
         except Message as exc:
-            # It lies elsewhere: what that storage refuses says nothing of the account in Connect.
+            # It is on another server: a refusal there says nothing about the account in Connect.
             raise FileRetrievalError(
                 f"the usage template of product {product.id} can't be downloaded: {exc}"
             ) from None
@@ -207,3 +207,30 @@ class UsageAutomation(Automation[UsageListing]):
         if self._job is None:
             return upload()
         return self._job.step(self._step("upload"), upload_unless_done)
+
+
+class UsageFileAutomation(Automation[UsageFile]):
+    """Decides usage files: subclass it and implement `process_request`.
+
+    Raise `SubmitUsageFile`, `AcceptUsageFile`, `RejectUsageFile`, `CloseUsageFile` or
+    `DeleteUsageFile`, or `SkipRequest` to leave the file as it is. Any other exception is retried;
+    to return is an error. Files are polled in the status that `filters` asks for, `ready` by
+    default.
+
+    Examples:
+        >>> class Reviews(UsageFileAutomation):
+        ...     def process_request(self, request: UsageFile) -> None:
+        ...         raise SubmitUsageFile()
+        >>> run(Reviews, usage_file(id="UF-1")).calls[0].path
+        'usage/files/UF-1/submit'
+    """
+
+    kind = RequestKind.USAGE_FILE
+    model_class: ClassVar[type[BaseModel]] = UsageFile
+    request_class: ClassVar[type[BaseModel]] = UsageFile
+
+    def filters(
+        self, status: str | Sequence[str] | None = "ready", **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the default filters, with those given; see `Automation.filters`."""
+        return super().filters(status, **kwargs)

@@ -1,4 +1,20 @@
-"""Usage records as a table: what is wrong with each, and the cells of those that are right."""
+"""Usage records as the spreadsheet that Connect takes: checks, cells, and the XLSX file.
+
+The sheet is written here and not by a library because of its size: a report may have hundreds of
+thousands of records. 200,000 of them, made one by one, with eight columns (seconds of one core, 2
+of them for making the records; resident memory above that before; Python 3.11):
+
+    openpyxl 3.1                         60 s    563 MB
+    openpyxl 3.1, write_only             56 s      1 MB
+    XlsxWriter 3.3, constant_memory      32 s      1 MB
+    here, checks and upload included     13 s     26 MB
+
+The file has the minimum that makes a workbook (ECMA-376, part 1, 12.2 and 18.3). Texts are in their
+cells: otherwise all of them would have to be kept for a table of texts at the end.
+
+Each reader (`required`, `number`, …) returns the cell for a value, and raises ValueError with what
+is wrong, as the end of a sentence that begins with the column.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +35,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from connect_worker.exceptions import InvalidUsage
 from connect_worker.models.usage import UsageRecord
 
-# What the cells of a usage record may hold: each reader gives the cell for a value.
-#
-# A reader raises ValueError with what is wrong, as the end of a sentence that begins with the
-# column.
-
 Cell = str | int | float | None
 
-#: What a cell can hold (Excel's limits).
+#: The most characters in a cell (Excel's limit).
 MOST_LETTERS: Final = 32_767
 #: How Connect finds the item; the seed's example names the first two.
 ITEM_CRITERIA: Final = ("item.mpn", "item.local_id", "item.global_id")
@@ -68,7 +79,7 @@ def required(value: Any) -> Cell:
 
 
 def item_criteria(value: Any) -> Cell:
-    """Read what the item is found by."""
+    """Read the field by which Connect finds the item."""
     if value not in ITEM_CRITERIA:
         required(value)
         raise ValueError(f"is {_shown(value)}; it must be one of {', '.join(ITEM_CRITERIA)}")
@@ -76,7 +87,7 @@ def item_criteria(value: Any) -> Cell:
 
 
 def asset_criteria(value: Any) -> Cell:
-    """Read what the asset is found by: its id, or one of its parameters."""
+    """Read the field by which Connect finds the asset: its id, or one of its parameters."""
     cell = required(value)
     if isinstance(cell, str):
         name, _, parameter = cell.partition(".")
@@ -86,15 +97,15 @@ def asset_criteria(value: Any) -> Cell:
 
 
 def number(value: Any) -> int | float:
-    """Read a number, or the text of one, which items of a request may have as their quantity."""
+    """Read a number, or its text, which items of a request may have as their quantity."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         text = value.strip()
         value = int(text) if text.isdecimal() else float(text)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        raise ValueError(f"is {_shown(value)}, which is no number")  # noqa: TRY004 - a finding
+        raise ValueError(f"is {_shown(value)}, which is not a number")  # noqa: TRY004 - a finding
     if not math.isfinite(value):
-        raise ValueError(f"is {value}, which is no number")
-    # Of a subclass (numpy's, an enumeration's) the plain number.
+        raise ValueError(f"is {value}, which is not a number")
+    # The plain number, also of a subclass (of numpy, of an enumeration).
     return int(value) if isinstance(value, int) else float(value)
 
 
@@ -104,7 +115,7 @@ def amount(value: Any) -> Cell:
 
 
 def quantity(value: Any) -> Cell:
-    """Read how much was used; no less than nothing, so that "unlimited" (-1) is none."""
+    """Read how much was used; it may not be below zero: "unlimited" (-1) is no quantity."""
     if value is None or value == "":
         raise ValueError("is missing")
     used = number(value)
@@ -143,20 +154,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-# Usage records as the spreadsheet that Connect takes.
-#
-# The sheet is written here and not by a library, for its size: a report may have hundreds of
-# thousands of records. 200,000 of them, made one by one, with eight columns (seconds of one core,
-# 2 of them for making the records; resident memory above that before; Python 3.11):
-#
-#     openpyxl 3.1                         60 s    563 MB
-#     openpyxl 3.1, write_only             56 s      1 MB
-#     XlsxWriter 3.3, constant_memory      32 s      1 MB
-#     here, checks and upload included     13 s     26 MB
-#
-# What is written is the least that is a workbook (ECMA-376, part 1, 12.2 and 18.3). Texts stand in
-# their cells, so that none has to be kept for a table of texts at the end.
-
 #: The name that Connect looks for.
 SHEET: Final = "usage_records"
 #: A sheet larger than this goes to the disk while it is written.
@@ -186,7 +183,7 @@ _PARTS: Final = {
     "</Relationships>",
 }
 
-#: What XML wants written otherwise. A carriage return would be read as a line feed.
+#: Characters that XML needs escaped. A carriage return would be read as a line feed.
 _SPECIAL = re.compile("[&<>\r]")
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
@@ -195,11 +192,11 @@ _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 def spreadsheet(records: Iterable[UsageRecord]) -> Iterator[IO[bytes]]:
     """Write an XLSX file of the records, one row each, and lend it for a `with` block.
 
-    Every record is checked on the way. The memory needed does not grow with them, but for a hash
-    each (see `UsageTable`), as the file goes to the disk when it is large.
+    Every record is checked. Memory grows by one hash for each record only (see `UsageTable`),
+    because a large file goes to the disk.
 
     Raises:
-        InvalidUsage: Records can't be right, or there is none; nothing is lent.
+        InvalidUsage: A record is invalid, or there is none; the block does not run.
     """
     with SpooledTemporaryFile(max_size=BYTES_IN_MEMORY) as file:
         table = UsageTable(records)
@@ -233,7 +230,7 @@ def _batches(rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
 
 
 def _cell(letter: str, number: int, value: Cell) -> str:
-    """Return a cell's XML. A text is one, whatever it looks like: no formula, no error, no date."""
+    """Return a cell's XML. A text stays a text, even if it looks like a formula or a date."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -246,16 +243,16 @@ def _cell(letter: str, number: int, value: Cell) -> str:
 
 Reader = Callable[[Any], Cell]
 
-#: Where the refusal stops listing, and the table stops reading.
+#: After so many problems the table stops reading.
 MOST_PROBLEMS: Final = 10
 #: A sheet's rows, without the header (Excel's limit).
 MOST_RECORDS: Final = 1_048_575
 
 
 class UsageTable:
-    """The records as rows of cells. Reads them once, and checks each when its row is asked for.
+    """The records as rows of cells. Reads them once, and checks each when its row is read.
 
-    What is kept of a record is the hash of its id, to find ids that stand twice: about 75 bytes.
+    Of each record it keeps the hash of its id, about 75 bytes, to find ids that come twice.
 
     Args:
         records: Any iterable of `UsageRecord`, a generator for instance.
@@ -270,8 +267,8 @@ class UsageTable:
         first = next(rest, None)
         if first is None:
             raise InvalidUsage(["there are no records"])
-        #: Connect's eight, and of the optional ones those that the first record sets: the header is
-        #: written before the other records are seen.
+        #: Connect's eight, and the optional ones that the first record sets: the header is written
+        #: before the other records are read.
         self.columns = tuple(
             name
             for name, (_, is_optional) in COLUMNS.items()
@@ -286,7 +283,7 @@ class UsageTable:
         self._most = most_records
 
     def rows(self) -> Iterator[list[Cell]]:
-        """Yield the cells of each right record, in the order of `columns`.
+        """Yield the cells of each valid record, in the order of `columns`.
 
         Raises:
             InvalidUsage: At the end, or after so many problems, when there are any.
@@ -310,7 +307,7 @@ class UsageTable:
     def _read(self, record: UsageRecord, row: list[Cell]) -> list[str]:
         """Add the record's cells to the row; return what is wrong with it."""
         if not isinstance(record, UsageRecord):
-            return [f"it is no UsageRecord but a {type(record).__name__}"]
+            return [f"it is not a UsageRecord but a {type(record).__name__}"]
         faults = []
         for (column, read), value in zip(self._readers, self._values(record), strict=True):
             try:
@@ -318,21 +315,21 @@ class UsageTable:
             except (ValueError, OverflowError) as exc:
                 faults.append(f"{column} {exc}")
         faults += [
-            f"{column} is set, and the first record has none: set it there, too"
+            f"{column} is set, and the first record has none: set it there too"
             for column in self._unwritten
             if getattr(record, column) not in (None, "")
         ]
         return faults or self._compare(row)
 
     def _compare(self, row: list[Cell]) -> list[str]:
-        """Return what is wrong between the cells of a row, or between the rows."""
+        """Return what is wrong between the cells of a row, or between two rows."""
         faults = []
         start, end = (_to_the_second(row[place]) for place in self._places)
         if end < start:
             faults.append(f"end_time_utc {end} is before start_time_utc {start}")
         mark = hash(str(row[0]))
         if mark in self._seen:
-            faults.append("record_id stands twice")
+            faults.append("record_id is used twice")
         self._seen.add(mark)
         return faults
 
@@ -342,12 +339,12 @@ def _in_brackets(record_id: Any) -> str:
 
 
 def _to_the_second(time: Cell) -> str:
-    """Return a time as Connect reads it: a date is its midnight."""
+    """Return a time as Connect reads it: a date means its midnight."""
     return f"{time} 00:00:00" if len(str(time)) == len("2026-10-01") else str(time)
 
 
 #: The columns, in the order in which connect-sdk 22 has them: reader, and whether it is optional.
-#: Which of the optional ones a product wants depends on its usage schema, which Connect knows.
+#: Which of the optional ones a product needs depends on its usage schema in Connect.
 COLUMNS: Final[Mapping[str, tuple[Reader, bool]]] = {
     "record_id": (required, False),
     "record_note": (plain, True),

@@ -1,5 +1,5 @@
-"""A stand-in for Connect and for a vendor's provisioning system, run as a process of its own.
+"""A local Connect and a vendor's provisioning system, which run as a process of their own.
 
-It imports nothing from the rest of ``connect_worker``: what it believes about the API was read
-from the API's description a second time, so that one misunderstanding cannot hide in both.
+The sandbox imports nothing from the rest of ``connect_worker``. It was written from the
+description of the API independently, so that one misunderstanding cannot be in both.
 """

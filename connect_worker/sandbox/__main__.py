@@ -1,14 +1,14 @@
-"""``python -m connect_worker.sandbox``: starts a sandbox of its own."""
+"""The command ``python -m connect_worker.sandbox``."""
 
 import asyncio
 from pathlib import Path
 
 import click
 
-from connect_worker.sandbox import server
-from connect_worker.sandbox.faults import DEFAULT_API_KEY, Options, spread_over
-from connect_worker.sandbox.routing import API
+from connect_worker.sandbox import rql, server
+from connect_worker.sandbox.http import API
 from connect_worker.sandbox.server import Sandbox
+from connect_worker.sandbox.state import DEFAULT_API_KEY, Options, spread_over
 
 _COUNT = click.IntRange(min=0)
 
@@ -19,7 +19,7 @@ _COUNT = click.IntRange(min=0)
     type=click.IntRange(0, 65535),
     default=8800,
     show_default=True,
-    help="Where to listen; 0 takes a free port.",
+    help="Port to listen on; 0 takes a free one.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -28,54 +28,60 @@ _COUNT = click.IntRange(min=0)
     type=_COUNT,
     default=100,
     show_default=True,
-    help="How many requests to seed over the four kinds: about 60% fulfillment, "
-    "15% tier config, 15% usage files, 10% listings.",
+    help="Number of requests to create: about 60% fulfillment, 15% tier config, "
+    "15% usage files, 10% listings.",
 )
-@click.option("--fulfillment", type=_COUNT, help="Fulfillment requests, instead of their share.")
-@click.option("--tier-config", type=_COUNT, help="Tier config requests, instead of their share.")
-@click.option("--usage-files", type=_COUNT, help="Usage files, instead of their share.")
-@click.option("--listings", type=_COUNT, help="Usage listings, instead of their share.")
+@click.option(
+    "--fulfillment", type=_COUNT, help="Number of fulfillment requests, instead of their share."
+)
+@click.option(
+    "--tier-config", type=_COUNT, help="Number of tier config requests, instead of their share."
+)
+@click.option("--usage-files", type=_COUNT, help="Number of usage files, instead of their share.")
+@click.option("--listings", type=_COUNT, help="Number of usage listings, instead of their share.")
 @click.option(
     "--products",
     "product_count",
     type=click.IntRange(1, 1000),
     default=3,
     show_default=True,
-    help="How many products the vendor sells.",
+    help="Number of products that the vendor sells.",
 )
 @click.option(
     "--seed",
     type=int,
     default=1,
     show_default=True,
-    help="The same seed gives the same requests on the same day.",
+    help="The same seed creates the same requests on the same day.",
 )
 @click.option(
     "--latency-ms",
     type=click.FloatRange(min=0),
     default=0,
     show_default=True,
-    help="Added to every answer of the API and of the vendor's system.",
+    help="Delay of each response of the API and of the vendor's system.",
 )
 @click.option("--api-key", default=DEFAULT_API_KEY, show_default=True, help="The vendor's key.")
-@click.option("--provider-key", help="A second key, which may create requests.  [default: none]")
+@click.option(
+    "--provider-key", help="A second key, for creating requests as the provider.  [default: none]"
+)
 @click.option(
     "--answer-inquiries",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="The customer answers an inquired request after this time.  [default: never]",
+    help="Time after which the customer answers an inquired request.  [default: never]",
 )
 @click.option(
     "--upload-status",
     type=click.Choice(["200", "201"]),
     default="201",
     show_default=True,
-    help="What an upload of usage records is answered with.",
+    help="Status of the response to an upload of usage records.",
 )
 @click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write url, api_key and pid as JSON to this file once listening.",
+    help="JSON file to write when the sandbox listens: url, api_key, pid.",
 )
 def main(
     *,
@@ -95,10 +101,10 @@ def main(
     upload_status: str,
     ready_file: Path | None,
 ) -> None:
-    """Run a stand-in for Connect and for a vendor's provisioning system.
+    """Run a local Connect and a vendor's provisioning system, for demonstrations and tests.
 
-    It keeps everything in memory and is meant for demonstrations and tests. The API is at
-    /public/v1, the vendor's system at /vendor/tenants, what happened at /sandbox/report.
+    The sandbox keeps everything in memory. The API is at /public/v1, the vendor's system at
+    /vendor/tenants. /sandbox/report shows what happened.
     """
     options = Options(
         spread=spread_over(
@@ -118,16 +124,20 @@ def main(
     )
     if ready_file and not ready_file.parent.is_dir():
         raise click.BadParameter(
-            f"there is no folder {ready_file.parent}.", param_hint="--ready-file"
+            f"The folder {ready_file.parent} does not exist.", param_hint="--ready-file"
         )
     if ready_file:
-        # One of an earlier run would tell a waiting process the wrong port.
+        # The file of an earlier run has the wrong port.
         ready_file.unlink(missing_ok=True)
+    try:
+        rql.load_parser()
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
     try:
         sockets = server.bind(host, port)
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen on {host}:{port}: {error.strerror or error}."
+            f"Cannot listen on {host}:{port}: {error.strerror or error}."
         ) from error
     url = server.base_url(sockets)
 

@@ -1,14 +1,12 @@
-"""The part of the sandbox's world that does not change: products, templates, trading partners."""
+"""What never changes in the sandbox: products, templates, accounts."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from connect_worker.sandbox import identifiers
+from connect_worker.sandbox import documents
+from connect_worker.sandbox.documents import Json
 
-Json = dict[str, Any]
-
-#: The template that the 2019 documentation's example approves with; the first product has it.
+#: The template with which the example of the 2019 documentation approves; the first product's.
 EXAMPLE_TEMPLATE_ID = "TL-497-535-242"
 
 VENDOR = {"id": "VA-691-879", "name": "Largo Cloud Software"}
@@ -33,7 +31,7 @@ class Item:
     number: int
     mpn: str
     name: str
-    #: Connect's word: reservation or ppu (pay per use, the kind that usage is reported for)
+    #: reservation, or ppu: pay per use, for which usage is reported
     item_type: str
     unit: str
 
@@ -85,7 +83,7 @@ class Product:
     @cached_property
     def id(self) -> str:
         """``PRD-…``, the same in every run."""
-        return identifiers.product_id(self.number)
+        return documents.product_id(self.number)
 
     @cached_property
     def name(self) -> str:
@@ -123,7 +121,7 @@ class Product:
     def contract(self) -> Json:
         """The distribution contract under which it is ordered."""
         return {
-            "id": identifiers.contract_id(9_000_000 + self.number),
+            "id": documents.contract_id(9_000_000 + self.number),
             "name": f"{PROVIDER['name']} distribution agreement, {self.marketplace['name']}",
         }
 
@@ -137,7 +135,7 @@ class Product:
         kind = ("fulfillment", "inquire", "pending")[place % 3]
         example = self.number == 0 and place == 0
         return Template(
-            id=EXAMPLE_TEMPLATE_ID if example else identifiers.template_id(self.number * 6 + place),
+            id=EXAMPLE_TEMPLATE_ID if example else documents.template_id(self.number * 6 + place),
             product_id=self.id,
             name=f"{self.name}: {scope} {kind}",
             scope=scope,
@@ -240,7 +238,7 @@ def tier_account(number: int, level: int) -> Json:
     name = f"{_COMPANIES[number % len(_COMPANIES)]} {_FORMS[number % len(_FORMS)]}"
     person = _PEOPLE[number % len(_PEOPLE)]
     return {
-        "id": identifiers.tier_account_id(number, level),
+        "id": documents.tier_account_id(number, level),
         # Connect shows this as text or as a number, as the hub sent it.
         "external_id": number if number % 4 == 0 else str(number),
         "external_uid": f"{number:08d}-3b1b-49b5-a480-b67675af4ae5",

@@ -1,185 +1,32 @@
-"""Holds one kind of objects in the order they came, and answers queries over them.
+"""The sandbox's collections: objects in the order of their creation, their filters and their pages.
 
-Records are kept by (status, product), the two fields every poll filters by, so that one page of
-a hundred thousand pending requests costs a sort of integers and not a look at every request.
+Objects are indexed by (status, product), the two fields that every poll filters by. A page of a
+hundred thousand pending requests costs a sort of integers, and not a look at every request.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
-from connect_worker.sandbox.errors import NotFoundError
+from connect_worker.sandbox import rql
+from connect_worker.sandbox.documents import values_at
+from connect_worker.sandbox.http import BadRequestError, Json, NotFoundError, Request, Response
 from connect_worker.sandbox.rql import (
     Comparison,
-    Either,
-    Every,
+    FieldNames,
     Membership,
-    Negation,
-    Nothing,
     Query,
     Term,
-    Value,
+    satisfies,
+    sort_key,
 )
-
-# Lays one JSON document over another.
-
-Json = dict[str, Any]
-
-#: The fields of a parameter that a PUT may change; the rest belongs to the product.
-CHANGEABLE = ("value", "value_error", "structured_value", "structured_error")
-
-
-def merge(base: Json, over: Json) -> Json:
-    """A new document: objects are merged field by field, parameters by id, the rest is replaced."""
-    merged = dict(base)
-    for name, value in over.items():
-        present = merged.get(name)
-        if isinstance(value, dict) and isinstance(present, dict):
-            merged[name] = merge(present, value)
-        elif name == "params" and isinstance(value, list) and isinstance(present, list):
-            changes = {p["id"]: p for p in value if isinstance(p, dict) and "id" in p}
-            known = {p["id"] for p in present}
-            merged[name] = [merge(p, changes.get(p["id"], {})) for p in present] + [
-                p for key, p in changes.items() if key not in known
-            ]
-        else:
-            merged[name] = value
-    return merged
-
-
-def change_params(params: list[Json], changes: dict[str, Json]) -> list[Json]:
-    """The parameters with the put values over the seeded ones."""
-    return [{**param, **changes.get(param["id"], {})} for param in params]
-
-
-# Decides whether an object satisfies a filter term.
-
-#: Gives every value that stands under a dotted field name; several when a list lies on the way.
-Resolve = Callable[[str], list[Any]]
-
-
-def satisfies(term: Term, resolve: Resolve) -> bool:
-    """Whether the object behind ``resolve`` is selected by the term."""
-    match term:
-        case Comparison():
-            return _compare(term, resolve(term.field))
-        case Membership():
-            found = any(_equal(value, w) for value in resolve(term.field) for w in term.values)
-            return found != term.negated
-        case Every():
-            return all(satisfies(part, resolve) for part in term.terms)
-        case Either():
-            return any(satisfies(part, resolve) for part in term.terms)
-        case Negation():
-            return not satisfies(term.term, resolve)
-
-
-def values_at(document: Any, path: str) -> list[Any]:
-    """All values under a dotted path of a JSON document; lists are entered.
-
-    A missing or null step gives ``[None]``, as a database would for a filter.
-    """
-    return list(_walk(document, path.split("."))) or [None]
-
-
-def sort_key(value: Any) -> tuple[int, Any]:
-    """Orders mixed values: nothing first, then numbers, then dates and texts."""
-    if value is None:
-        return (0, 0)
-    if isinstance(value, int | float):
-        return (1, value)
-    moment = _moment(str(value))
-    return (2, moment.timestamp()) if moment else (3, str(value))
-
-
-def _walk(node: Any, steps: list[str]) -> Iterator[Any]:
-    if isinstance(node, list):
-        for element in node:
-            yield from _walk(element, steps)
-    elif not steps:
-        yield node
-    elif isinstance(node, dict):
-        yield from _walk(node.get(steps[0]), steps[1:])
-
-
-def _compare(term: Comparison, values: list[Any]) -> bool:
-    operator, wanted = term.operator, term.value
-    if operator == "eq":
-        return any(_equal(value, wanted) for value in values)
-    if operator == "ne":
-        return not any(_equal(value, wanted) for value in values)
-    if isinstance(wanted, Nothing):
-        return False
-    if operator in ("like", "ilike"):
-        pattern = _pattern(wanted, operator == "ilike")
-        return any(value is not None and pattern.fullmatch(str(value)) for value in values)
-    return any(_ordered(operator, value, wanted) for value in values)
-
-
-def _equal(value: Any, wanted: Value) -> bool:
-    if wanted is Nothing.NULL:
-        return value is None
-    if wanted is Nothing.EMPTY:
-        return bool(value == "")
-    if value is None:
-        return False
-    if isinstance(value, bool):
-        return str(value).lower() == wanted.lower()
-    if str(value) == wanted:
-        return True
-    left, right = _moment(str(value)), _moment(wanted)
-    return left is not None and left == right
-
-
-def _ordered(operator: str, value: Any, wanted: str) -> bool:
-    if value is None:
-        return False
-    left, right = _alike(str(value), wanted)
-    results: dict[str, bool] = {
-        "gt": left > right,
-        "ge": left >= right,
-        "lt": left < right,
-        "le": left <= right,
-    }
-    return results[operator]
-
-
-def _alike(left: str, right: str) -> tuple[Any, Any]:
-    """Both as numbers, else both as times, else both as texts."""
-    try:
-        return float(left), float(right)
-    except ValueError:
-        moments = _moment(left), _moment(right)
-        return moments if None not in moments else (left, right)
-
-
-@lru_cache(maxsize=256)
-def _pattern(text: str, ignore_case: bool) -> re.Pattern[str]:
-    """RQL's ``*`` stands for any text; ``\\*`` for the star itself."""
-    parts = re.split(r"(?<!\\)\*", text)
-    body = ".*".join(re.escape(part.replace(r"\*", "*")) for part in parts)
-    return re.compile(body, re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL)
-
-
-@lru_cache(maxsize=4096)
-def _moment(text: str) -> datetime | None:
-    if len(text) < 10 or text[4:5] != "-":
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Record(Protocol):
-    """What a collection needs to know of the things it holds."""
+    """What a collection needs to know of its objects."""
 
-    #: place in the collection's order of creation, given by the collection
+    #: the number in the order of creation, set by the collection
     sequence: int
 
     @property
@@ -188,14 +35,14 @@ class Record(Protocol):
 
     @property
     def status(self) -> str:
-        """The status in lower case, however it is shown."""
+        """The status in lower case, also where documents show it in capitals."""
 
     @property
     def product_id(self) -> str:
         """The product it belongs to."""
 
     def lookup_values(self) -> dict[str, str]:
-        """Fields with few records per value, by which queries find them at once."""
+        """Fields with few records a value, which get an index."""
 
     def values(self, field: str) -> list[Any]:
         """Every value under a canonical field name."""
@@ -206,7 +53,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Page(Generic[R]):
-    """A part of a query's result."""
+    """A part of the result of a query."""
 
     records: list[R]
     offset: int
@@ -222,9 +69,9 @@ class Collection(Generic[R]):
     """Objects of one kind.
 
     Args:
-        what: the name for messages.
-        product_field: the canonical field that holds the product's id.
-        created_field: the canonical field that grows with the order of creation.
+        what: The name for messages.
+        product_field: The canonical field that holds the product's id.
+        created_field: The canonical field that grows with the order of creation.
     """
 
     def __init__(self, what: str, product_field: str, created_field: str = "created") -> None:
@@ -259,7 +106,7 @@ class Collection(Generic[R]):
         """The record with this id.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: There is none.
         """
         try:
             return self._by_id[record_id]
@@ -277,12 +124,12 @@ class Collection(Generic[R]):
             counts[status] += len(bucket)
         return +counts
 
-    def leave_bucket(self, record: R) -> None:
-        """To be called before a record's status changes."""
+    def remove_from_index(self, record: R) -> None:
+        """Must be called before the status of a record changes."""
         self._bucket(record).pop(record.sequence)
 
-    def enter_bucket(self, record: R) -> None:
-        """To be called after a record's status changed."""
+    def add_to_index(self, record: R) -> None:
+        """Must be called after the status of a record has changed."""
         self._bucket(record)[record.sequence] = record
 
     def select(self, query: Query) -> Page[R]:
@@ -296,7 +143,7 @@ class Collection(Generic[R]):
         return self._buckets.setdefault((record.status, record.product_id), {})
 
     def _candidates(self, terms: tuple[Term, ...]) -> tuple[Iterable[R], list[Term]]:
-        """Records from the narrowest index, and the terms that still have to be checked."""
+        """The records of the narrowest index, and the terms that are still to be checked."""
         for term in terms:
             wanted = _wanted(term)
             if wanted and wanted[0] == "id":
@@ -355,3 +202,161 @@ def _narrow(field: str, terms: list[Term]) -> tuple[set[str] | None, list[Term]]
         else:
             rest.append(term)
     return allowed, rest
+
+
+def page_of(
+    collection: Collection[R], request: Request, names: FieldNames, show: Callable[[R], Json]
+) -> Response:
+    """Respond with the page of a collection that the query asks for."""
+    page = collection.select(rql.parse(request.query, names))
+    return Response(
+        content=[show(record) for record in page.records],
+        headers={"Content-Range": page.content_range()},
+    )
+
+
+def page_of_documents(documents: list[Json], request: Request, names: FieldNames) -> Response:
+    """Do the same for a few documents that are in no collection."""
+    query = rql.parse(request.query, names)
+    chosen = [d for d in documents if satisfies(query.where, _resolver(d))]
+    for field, descending in reversed(query.ordering):
+        chosen.sort(key=_by_document_value(field), reverse=descending)
+    shown = chosen[query.offset : query.offset + query.limit]
+    page: Page[Any] = Page(shown, query.offset, len(chosen))
+    return Response(content=shown, headers={"Content-Range": page.content_range()})
+
+
+def _resolver(document: Json) -> Callable[[str], list[Any]]:
+    return lambda field: values_at(document, field)
+
+
+def _by_document_value(field: str) -> Callable[[Json], tuple[int, Any]]:
+    return lambda document: sort_key(values_at(document, field)[0])
+
+
+# The fields by which each collection may be filtered and ordered: the query parameters of the API
+# description (version 37.0), as far as the objects here have them. `__` may stand for `.`.
+
+
+def _under(prefix: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}.{name}" for name in names)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_PARTIES = _names("provider.id provider.name vendor.id vendor.name")
+
+ASSETS = _names(
+    """
+    id status external_id external_uid product.id product.name contract.id
+    marketplace.id marketplace.name items.id items.mpn params.id params.value
+    events.created.at events.updated.at
+    connection.id connection.type connection.hub.id connection.hub.name
+    connection.provider.id connection.provider.name connection.vendor.id connection.vendor.name
+    tiers.customer.id tiers.customer.name tiers.customer.external_id tiers.customer.external_uid
+    tiers.tier1.id tiers.tier2.id
+    """
+)
+REQUESTS = (
+    *_names(
+        """
+        id type status created updated activation_key assignee assignee.email note
+        contract.id marketplace.id marketplace.name template.id
+        """
+    ),
+    *_under("asset", *ASSETS),
+)
+TIER_CONFIGS = _names(
+    """
+    id name status tier_level account.id account.external_id account.external_uid
+    product.id product.name contract.id marketplace.id marketplace.name
+    params.id params.value template.id connection.type
+    """
+)
+TIER_REQUESTS = (
+    *_names(
+        """
+        id type status created updated environment assignee.id assignee.name template.id
+        params.id params.value events.created.at events.pended.at
+        """
+    ),
+    *_under("configuration", *TIER_CONFIGS),
+)
+LISTINGS = (
+    *_names(
+        """
+        id status created updated contract.id contract.marketplace.id contract.marketplace.name
+        product.id product.name
+        """
+    ),
+    *_PARTIES,
+)
+USAGE_FILES = (
+    *_names(
+        """
+        id status name external_id environment events.created.at contract.id contract.name
+        product.id product.name marketplace.id marketplace.name
+        """
+    ),
+    *_PARTIES,
+)
+CONVERSATIONS = _names("id instance_id created events.created.at")
+PRODUCTS = _names("id name status version owner.id category.id")
+TEMPLATES = _names("id name scope type")
+CONFIGURATIONS = _names(
+    """
+    value parameter.id parameter.scope parameter.title item.id item.name
+    marketplace.id marketplace.name
+    """
+)
+WEBHOOKS = _names("id active description label product.id product.name type")
+MESSAGES = _names("id text type created events.created.at events.created.by.id")
+
+#: Older names that the API still takes, by the collection that knows them.
+_ALIASES = {
+    REQUESTS: {
+        "asset_id": "asset.id",
+        "product_id": "asset.product.id",
+        "asset.hub.id": "asset.connection.hub.id",
+        "assignee.id": "assignee",
+        "asset.tier1_id": "asset.tiers.tier1.id",
+        "asset.tier2_id": "asset.tiers.tier2.id",
+    },
+    ASSETS: {
+        "hub.id": "connection.hub.id",
+        "hub.name": "connection.hub.name",
+        "created": "events.created.at",
+        "updated": "events.updated.at",
+        "asset.product.id": "product.id",
+    },
+    TIER_REQUESTS: {"configuration": "configuration.id"},
+    LISTINGS: {
+        "marketplace.id": "contract.marketplace.id",
+        "marketplace.name": "contract.marketplace.name",
+    },
+    USAGE_FILES: {
+        "product_id": "product.id",
+        "provider_id": "provider.id",
+        "vendor_id": "vendor.id",
+        "marketplace_id": "marketplace.id",
+        "distribution_contract_id": "contract.id",
+        "created.at": "events.created.at",
+    },
+}
+
+
+def names_of(collection: tuple[str, ...]) -> FieldNames:
+    """Return the check of field names for one of the collections above."""
+    known = frozenset(collection)
+    aliases = _ALIASES.get(collection, {})
+
+    def canonical(name: str) -> str:
+        dotted = name.replace("__", ".")
+        dotted = aliases.get(name, aliases.get(dotted, dotted))
+        if dotted not in known:
+            raise BadRequestError(f"Bad filter query: unknown field '{name}'.", code="RQL_001")
+        return dotted
+
+    return canonical

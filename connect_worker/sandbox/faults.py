@@ -4,84 +4,27 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from connect_worker.sandbox.errors import BadRequestError
+from connect_worker.sandbox.http import BadRequestError, Json
 
-# What one run of the sandbox is to look like.
-
-DEFAULT_API_KEY = "SU-000-000-001:sandbox-vendor-key"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How many requests of each kind are seeded."""
-
-    fulfillment: int
-    tier_config: int
-    usage_files: int
-    listings: int
-
-
-@dataclass(frozen=True)
-class Options:
-    """The settings of a run."""
-
-    spread: Spread
-    seed: int = 1
-    product_count: int = 3
-    api_key: str = DEFAULT_API_KEY
-    #: a second key that may create requests as the provider does; None: nobody may
-    provider_key: str | None = None
-    #: added to every answer
-    latency_seconds: float = 0.0
-    #: after so long the customer answers an inquiry; None: never by itself
-    answer_inquiries_seconds: float | None = None
-    #: what an accepted upload of usage records is answered with; Connect has sent both 200 and 201
-    upload_status: int = 201
-
-
-def spread_over(
-    total: int,
-    *,
-    fulfillment: int | None = None,
-    tier_config: int | None = None,
-    usage_files: int | None = None,
-    listings: int | None = None,
-) -> Spread:
-    """Share a total among the kinds: about 60, 15, 15 and 10 of a hundred.
-
-    Each kind gets at least one when the total is four or more. A kind that is given keeps its
-    number, whatever the total.
-    """
-    smaller = [total * share // 100 for share in (15, 15, 10)]
-    if total >= 4:
-        smaller = [max(1, count) for count in smaller]
-    rest = total - sum(smaller)
-    return Spread(
-        fulfillment=rest if fulfillment is None else fulfillment,
-        tier_config=smaller[0] if tier_config is None else tier_config,
-        usage_files=smaller[1] if usage_files is None else usage_files,
-        listings=smaller[2] if listings is None else listings,
-    )
-
-
-Json = dict[str, Any]
-
-#: What a rule can do, and whether the call takes effect unless the rule says otherwise.
+#: What a rule can do, and whether the call takes effect if the rule does not say so itself.
 ACTIONS = {
-    "status": False,  # answer with an error status
+    "status": False,  # respond with an error status
     "reset_before": False,  # drop the connection instead of handling the call
     "reset_after": True,  # handle the call, then drop the connection
-    "hang": True,  # handle the call, then never answer
-    "delay": True,  # handle and answer the call, but late
-    "html": False,  # answer 200 with a web page, as proxies do
-    "broken_json": False,  # answer 200 with half a document
-    "echo": False,  # answer an error that repeats the call, its headers included, in broken JSON
+    "hang": True,  # handle the call, and never respond
+    "delay": True,  # handle the call, and respond late
+    "html": False,  # respond 200 with a web page, as proxies do
+    "broken_json": False,  # respond 200 with half a document
+    "echo": False,  # respond with an error that repeats the call and its headers, in broken JSON
 }
 
 
 @dataclass
 class Fault:
-    """One rule; ``times`` counts down, None is for ever."""
+    """One rule; ``times`` counts down, None means without end.
+
+    The author of the test writes the regular expression of ``path``; it is not checked for speed.
+    """
 
     id: int
     action: str
@@ -100,7 +43,7 @@ class Fault:
         self._pattern = re.compile(self.path)
 
     def applies_to(self, method: str, path: str, request_id: str | None) -> bool:
-        """Whether the rule is still in force and meant for this call."""
+        """Whether the rule is still active and applies to this call."""
         return (
             self.times != 0
             and self.method in (None, method)
@@ -109,7 +52,7 @@ class Fault:
         )
 
     def body(self) -> Json:
-        """The rule as it was given, and how often it applied."""
+        """The rule as it was sent, and how often it applied."""
         return {
             "id": self.id,
             "action": self.action,
@@ -126,17 +69,17 @@ class Fault:
 
 
 class Faults:
-    """The rules in force, oldest first; the first that applies is used."""
+    """The active rules, oldest first; the first that applies is used."""
 
     def __init__(self) -> None:
         self._rules: list[Fault] = []
         self._made = 0
 
     def add(self, document: Json) -> Fault:
-        """Put a rule in force.
+        """Activate a rule.
 
         Raises:
-            BadRequestError: the document is no rule.
+            BadRequestError: The document is not a valid rule.
         """
         self._made += 1
         rule = _read(document, self._made)
@@ -148,7 +91,7 @@ class Faults:
         self._rules.clear()
 
     def take(self, method: str, path: str, request_id: str | None) -> Fault | None:
-        """The rule for this call, used up once."""
+        """Return the rule for this call, and count it as used."""
         for rule in self._rules:
             if rule.applies_to(method, path, request_id):
                 rule.hits += 1
@@ -199,7 +142,7 @@ def _read(document: Json, number: int) -> Fault:
             commits=bool(document.get("commit", ACTIONS[action])),
         )
     except (re.error, TypeError, ValueError) as error:
-        raise BadRequestError(f"The fault rule cannot be read: {error}.") from error
+        raise BadRequestError(f"The fault rule is not valid: {error}.") from error
 
 
 def _number(value: Any) -> float | None:

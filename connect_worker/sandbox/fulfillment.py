@@ -1,6 +1,6 @@
-"""A fulfillment request and the asset it is about.
+"""Fulfillment requests, their assets and their conversations.
 
-Only what can differ from the seed is stored; the document is built at every read, so that a
+Only what can differ from the seed is stored. Each read builds the document again, so that a
 hundred thousand requests fit in memory.
 """
 
@@ -8,18 +8,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from connect_worker.sandbox import identifiers
+from connect_worker.sandbox import documents
 from connect_worker.sandbox.catalog import (
     CUSTOMER_USER,
     ITEMS,
     PORTAL_USER,
+    PROVIDER,
+    VENDOR,
     Item,
-    Json,
     Product,
     tier_account,
 )
-from connect_worker.sandbox.collection import change_params, merge, values_at
-from connect_worker.sandbox.simulation import Dice, exact, whole_seconds
+from connect_worker.sandbox.documents import (
+    Json,
+    SeededRandom,
+    change_params,
+    merge,
+    values_at,
+    whole_seconds,
+    with_microseconds,
+)
 
 #: Above this quantity the documentation's example refuses a purchase.
 ABSURD_QUANTITY = 100_000
@@ -47,7 +55,7 @@ class FulfillmentRequest:
     params: dict[str, Json] = field(default_factory=dict)
     #: top-level fields that actions set: reason, template, activation_key, …
     shown: Json = field(default_factory=dict)
-    #: what the creator of the request sent, laid over the generated document
+    #: what the creator of the request sent, merged into the generated document
     overlay: Json | None = None
     sequence: int = -1
     id: str = ""
@@ -55,7 +63,7 @@ class FulfillmentRequest:
     def __post_init__(self) -> None:
         if not self.id:
             occurrence = 1 if self.type == "purchase" else 2
-            self.id = identifiers.fulfillment_id(self.number, occurrence)
+            self.id = documents.fulfillment_id(self.number, occurrence)
 
     @property
     def product_id(self) -> str:
@@ -65,14 +73,14 @@ class FulfillmentRequest:
     @property
     def asset_id(self) -> str:
         """The asset that the request is about."""
-        return identifiers.asset_id(self.number)
+        return documents.asset_id(self.number)
 
     def lookup_values(self) -> dict[str, str]:
-        """Requests are found by their asset at once."""
+        """The index by which the requests of an asset are found."""
         return {"asset.id": self.asset_id}
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "id":
                 return [self.id]
@@ -83,45 +91,45 @@ class FulfillmentRequest:
             case "asset.product.id":
                 return [self.product.id]
             case "created":
-                return [exact(self.created)]
+                return [with_microseconds(self.created)]
             case "updated":
-                return [exact(self.updated)]
+                return [with_microseconds(self.updated)]
         return values_at(self.body(), name)
 
     def body(self) -> Json:
         """As ``requests/{id}`` shows it."""
-        dice = Dice(self.seed, "fulfillment", self.number)
+        rng = SeededRandom(self.seed, "fulfillment", self.number)
         document: Json = {
             "id": self.id,
             "type": self.type,
             "status": self.status,
-            "created": exact(self.created),
-            "updated": exact(self.updated),
-            "note": dice.pick(["", "Please be quick.", None]),
-            "reason": dice.pick(["", None]),
+            "created": with_microseconds(self.created),
+            "updated": with_microseconds(self.updated),
+            "note": rng.pick(["", "Please be quick.", None]),
+            "reason": rng.pick(["", None]),
             "activation_key": "",
             "answered": None,
             "effective_date": None,
-            "assignee": dice.pick(["", None, {"id": PORTAL_USER["id"], "name": "Mara Example"}]),
+            "assignee": rng.pick(["", None, {"id": PORTAL_USER["id"], "name": "Mara Example"}]),
             "params_form_url": f"https://portal.example/forms/{self.id}",
             "marketplace": self.product.marketplace,
             "contract": self.product.contract,
             "asset": self.asset(),
         }
-        if dice.chance(12):
+        if rng.chance(12):
             document["loyalty_programme"] = {"level": "gold", "points": 1250}
         sent = {name: value for name, value in (self.overlay or {}).items() if name != "asset"}
         return {**merge(document, sent), **self.shown}
 
     def asset(self) -> Json:
         """As ``assets/{id}`` shows it and the request embeds it."""
-        dice = Dice(self.seed, "asset", self.number)
+        rng = SeededRandom(self.seed, "asset", self.number)
         document: Json = {
             "id": self.asset_id,
             "status": self.asset_status,
-            "external_id": self.number if dice.chance(20) else str(100_000 + self.number),
+            "external_id": self.number if rng.chance(20) else str(100_000 + self.number),
             "external_uid": f"518e10e8-3b1b-49b5-a480-{self.number:012d}",
-            "external_name": dice.pick([None, f"Order {self.number}"]),
+            "external_name": rng.pick([None, f"Order {self.number}"]),
             "product": self.product.reference,
             "connection": self.product.connection,
             "contract": self.product.contract,
@@ -130,21 +138,21 @@ class FulfillmentRequest:
                 "created": {"at": whole_seconds(self.created)},
                 "updated": {"at": whole_seconds(self.updated)},
             },
-            "items": [self._item(item, dice) for item in ITEMS],
-            "params": self._params(dice),
+            "items": [self._item(item, rng) for item in ITEMS],
+            "params": self._params(rng),
             "tiers": {
                 "customer": tier_account(10_000_000 + self.number, 0),
                 "tier1": tier_account(self.reseller, 1),
-                "tier2": dice.pick([{}, None, {}, tier_account(self.reseller, 2)]),
+                "tier2": rng.pick([{}, None, {}, tier_account(self.reseller, 2)]),
             },
-            "configuration": {"params": [] if dice.chance(30) else [_REGION]},
+            "configuration": {"params": [] if rng.chance(30) else [_REGION]},
         }
         document = merge(document, (self.overlay or {}).get("asset", {}))
         document["params"] = change_params(document["params"], self.params)
         return document
 
-    def _item(self, item: Item, dice: Dice) -> Json:
-        quantity = self._quantity(item, dice)
+    def _item(self, item: Item, rng: SeededRandom) -> Json:
+        quantity = self._quantity(item, rng)
         return {
             "id": self.product.item_id(item),
             "global_id": self.product.item_id(item),
@@ -152,27 +160,27 @@ class FulfillmentRequest:
             "display_name": item.name,
             "item_type": "PPU" if item.item_type == "ppu" else "Reservation",
             "type": item.unit,
-            "period": dice.pick(["Monthly", "Yearly"]),
-            "old_quantity": "0" if self.type == "purchase" else dice.pick(["5", 5, "5.0"]),
+            "period": rng.pick(["Monthly", "Yearly"]),
+            "old_quantity": "0" if self.type == "purchase" else rng.pick(["5", 5, "5.0"]),
             "quantity": quantity,
-            "params": [_REGION_ITEM] if dice.chance(25) else [],
+            "params": [_REGION_ITEM] if rng.chance(25) else [],
         }
 
-    def _quantity(self, item: Item, dice: Dice) -> str | float:
+    def _quantity(self, item: Item, rng: SeededRandom) -> str | float:
         if self.scenario == "absurd-quantity" and item.number == 1:
-            return str(ABSURD_QUANTITY + dice.number(1, 900_000))
+            return str(ABSURD_QUANTITY + rng.number(1, 900_000))
         if item.item_type == "ppu":
             return "unlimited"
         if self.type == "cancel":
-            return "0" if dice.chance(50) else 0
-        amount = dice.number(1, 80)
-        if dice.chance(25):
+            return "0" if rng.chance(50) else 0
+        amount = rng.number(1, 80)
+        if rng.chance(25):
             return float(amount)
-        return f"{amount}.5" if dice.chance(25) else str(amount)
+        return f"{amount}.5" if rng.chance(25) else str(amount)
 
-    def _params(self, dice: Dice) -> list[Json]:
+    def _params(self, rng: SeededRandom) -> list[Json]:
         email = "" if self.scenario == "missing-email" else f"order{self.number}@customer.example"
-        plan = dice.pick(["basic", "business"])
+        plan = rng.pick(["basic", "business"])
         filled = self.type != "purchase"
         return [
             _param("email", "email", "text", "ordering", email, required=True),
@@ -231,7 +239,7 @@ _REGION_ITEM: Json = {**_REGION, "id": "item_region", "scope": "item"}
 
 @dataclass(slots=True)
 class Asset:
-    """One ``AS-…``: the other face of its request."""
+    """One ``AS-…``, a view of its request."""
 
     request: FulfillmentRequest
     sequence: int = -1
@@ -252,7 +260,7 @@ class Asset:
         return self.request.product.id
 
     def lookup_values(self) -> dict[str, str]:
-        """Assets are found by their id only."""
+        """No index: assets are looked up by their id."""
         return {}
 
     def values(self, name: str) -> list[Any]:
@@ -266,3 +274,70 @@ class Asset:
     def body(self) -> Json:
         """As ``assets/{id}`` shows it."""
         return self.request.asset()
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One ``CO-…``; ``instance_id`` says what it is about."""
+
+    number: int
+    instance_id: str
+    created: datetime
+    #: (id, when, text) of each message, oldest first
+    messages: list[tuple[str, datetime, str]] = field(default_factory=list)
+    status: str = "open"
+    sequence: int = -1
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        self.id = self.id or documents.conversation_id(self.number)
+
+    @property
+    def product_id(self) -> str:
+        """Conversations belong to no product."""
+        return ""
+
+    def lookup_values(self) -> dict[str, str]:
+        """The index by the object that a conversation is about."""
+        return {"instance_id": self.instance_id}
+
+    def values(self, name: str) -> list[Any]:
+        """Values under a field name."""
+        return values_at(self.body(), name)
+
+    def body(self) -> Json:
+        """As the collection lists it: without the messages."""
+        stamp = {"at": whole_seconds(self.created), "by": _CREATOR}
+        return {
+            "id": self.id,
+            "instance_id": self.instance_id,
+            "created": whole_seconds(self.created),
+            "topic": f"ConnectRequest {self.instance_id}",
+            "type": "conversation",
+            "status": self.status,
+            "accounts": [VENDOR, PROVIDER],
+            "creator": _CREATOR,
+            "events": {"created": stamp, "updated": stamp},
+        }
+
+    def full_body(self) -> Json:
+        """As ``conversations/{id}`` shows it: with the messages."""
+        return {**self.body(), "messages": [self.message_body(m) for m in self.messages]}
+
+    def message_body(self, message: tuple[str, datetime, str]) -> Json:
+        """One message, as its collection and its creation show it."""
+        identifier, moment, text = message
+        author = {"id": PORTAL_USER["id"], "name": PORTAL_USER["name"]}
+        return {
+            "id": identifier,
+            "conversation": self.id,
+            "created": whole_seconds(moment),
+            "creator": author,
+            "text": text,
+            "type": "message",
+            "account": VENDOR,
+            "events": {"created": {"at": whole_seconds(moment), "by": author}},
+        }
+
+
+_CREATOR = {"id": CUSTOMER_USER["id"], "name": CUSTOMER_USER["name"]}

@@ -1,7 +1,7 @@
-"""Fills a world with requests whose right decision is known by their scenario's name.
+"""Creates requests. The name of a request's scenario says what the right decision about it is.
 
 ======================  ==========================================================================
-scenario                what a vendor that follows the documentation's example decides
+scenario                the decision of a vendor that follows the example of the documentation
 ======================  ==========================================================================
 purchase                approve: the email is there, the purchase id is to be filled
 missing-email           inquire for the parameter ``email``
@@ -20,11 +20,10 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from connect_worker.sandbox.catalog import Product, build_catalog
-from connect_worker.sandbox.conversations import Conversation
-from connect_worker.sandbox.faults import Options
-from connect_worker.sandbox.fulfillment import Asset, FulfillmentRequest
-from connect_worker.sandbox.simulation import Clock, Dice
-from connect_worker.sandbox.state import Later, Request, World
+from connect_worker.sandbox.documents import Clock, SeededRandom
+from connect_worker.sandbox.fulfillment import Asset, Conversation, FulfillmentRequest
+from connect_worker.sandbox.http import BadRequestError, Json
+from connect_worker.sandbox.state import CallLater, ConnectRequest, Options, SandboxState
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest, opening_events
 from connect_worker.sandbox.usage import Listing, UsageFile
 from connect_worker.sandbox.webhooks import Post
@@ -33,28 +32,29 @@ SEEDED_DAYS = 5
 
 _OTHER_TYPES = ("change", "cancel", "suspend", "resume")
 
-#: Twelve purchases, three without email, two absurd; None stands for one of the other types.
-_ROTA = (
+#: The scenarios of each twenty requests: twelve purchases, three without an email, two with an
+#: absurd quantity; None is one of the other types.
+_SCENARIOS = (
     "purchase", "missing-email", "purchase", "absurd-quantity", "purchase", None, "purchase",
     "purchase", "missing-email", "purchase", "purchase", None, "purchase", "absurd-quantity",
     "purchase", "purchase", "missing-email", "purchase", None, "purchase",
 )  # fmt: skip
 
-R = TypeVar("R", bound=Request)
+R = TypeVar("R", bound=ConnectRequest)
 
 
-def build_world(
-    options: Options, *, clock: Clock, later: Later, post: Post, restart: Callable[[], None]
-) -> World:
-    """A seeded world; equal options on the same day give equal requests."""
+def build_state(
+    options: Options, *, clock: Clock, call_later: CallLater, post: Post, reset: Callable[[], None]
+) -> SandboxState:
+    """Return a seeded state; equal options on the same day give equal requests."""
     midnight = clock().replace(hour=0, minute=0, second=0, microsecond=0)
-    world = World(
+    state = SandboxState(
         options=options,
         catalog=build_catalog(options.product_count),
         clock=clock,
-        later=later,
+        call_later=call_later,
         post=post,
-        restart=restart,
+        reset=reset,
         origin=midnight - timedelta(days=SEEDED_DAYS),
     )
     spread = options.spread
@@ -67,50 +67,50 @@ def build_world(
     for count, add in plan:
         step = timedelta(days=SEEDED_DAYS) / max(count, 1)
         for number in range(count):
-            wobble = Dice(options.seed, "created", number).number(0, 900) / 1000
-            add(world, world.origin + step * (number + wobble))
-    return world
+            jitter = SeededRandom(options.seed, "created", number).number(0, 900) / 1000
+            add(state, state.origin + step * (number + jitter))
+    return state
 
 
 def add_fulfillment(
-    world: World,
+    state: SandboxState,
     created: datetime,
     scenario: str | None = None,
     *,
     product: Product | None = None,
 ) -> FulfillmentRequest:
-    """One more fulfillment request, pending, with its conversation."""
-    number = len(world.requests)
+    """Add a pending fulfillment request with its conversation."""
+    number = len(state.requests)
     scenario = scenario or _fulfillment_scenario(number)
     kind = scenario if scenario in _OTHER_TYPES else "purchase"
-    products = world.catalog.products
+    products = state.catalog.products
     record = FulfillmentRequest(
         number=number,
-        seed=world.options.seed,
-        product=product or Dice(world.options.seed, "product", number).pick(products),
-        reseller=_reseller(world, number),
+        seed=state.options.seed,
+        product=product or SeededRandom(state.options.seed, "product", number).pick(products),
+        reseller=_reseller(state, number),
         type=kind,
         scenario=scenario,
         created=created,
         updated=created,
         asset_status=_ASSET_STATUS.get(kind, "processing"),
     )
-    world.requests.add(record)
-    world.assets.add(Asset(record))
-    world.conversations.add(Conversation(number, record.id, created))
-    return _known(world, record)
+    state.requests.add(record)
+    state.assets.add(Asset(record))
+    state.conversations.add(Conversation(number, record.id, created))
+    return _announce(state, record)
 
 
 def add_tier_config(
-    world: World, created: datetime, scenario: str | None = None
+    state: SandboxState, created: datetime, scenario: str | None = None
 ) -> TierConfigRequest:
-    """One more tier config request, pending; no two concern the same reseller and product."""
-    number = len(world.tier_requests)
+    """Add a pending tier config request; no two have the same reseller and product."""
+    number = len(state.tier_requests)
     scenario = scenario or ("update" if number % 4 == 3 else "setup")
-    products = world.catalog.products
+    products = state.catalog.products
     record = TierConfigRequest(
         number=number,
-        seed=world.options.seed,
+        seed=state.options.seed,
         product=products[number % len(products)],
         reseller=number // len(products),
         type=scenario,
@@ -120,55 +120,59 @@ def add_tier_config(
         events=opening_events(created),
         config_status="active" if scenario == "update" else "processing",
     )
-    world.tier_requests.add(record)
-    world.tier_configs.add(TierConfig(record))
-    return _known(world, record)
+    state.tier_requests.add(record)
+    state.tier_configs.add(TierConfig(record))
+    return _announce(state, record)
 
 
-def add_usage_file(world: World, created: datetime, scenario: str | None = None) -> UsageFile:
-    """One more usage file that the vendor has uploaded by hand."""
-    number = len(world.usage_files)
-    dice = Dice(world.options.seed, "usage-file", number)
+def add_usage_file(
+    state: SandboxState, created: datetime, scenario: str | None = None
+) -> UsageFile:
+    """Add a usage file that the vendor has uploaded by hand."""
+    number = len(state.usage_files)
+    rng = SeededRandom(state.options.seed, "usage-file", number)
     scenario = scenario or ("invalid" if number % 10 == 9 else "ready")
-    product = world.catalog.products[number % len(world.catalog.products)]
-    bad = dice.number(1, 5) if scenario == "invalid" else 0
+    product = state.catalog.products[number % len(state.catalog.products)]
+    bad = rng.number(1, 5) if scenario == "invalid" else 0
     record = UsageFile(
         number=number,
         product=product,
         contract=product.contract,
         name=f"Usage of {created:%B %Y}, part {number + 1}",
-        description=dice.pick(["", "Uploaded by hand"]),
+        description=rng.pick(["", "Uploaded by hand"]),
         created=created,
         scenario=scenario,
         status=scenario,
-        capitals=dice.chance(25),
+        capitals=rng.chance(25),
         events={"uploaded": created},
         uploads=0,
-        records_valid=dice.number(1, 60),
+        records_valid=rng.number(1, 60),
         records_invalid=bad,
         error_details=f"{bad} records could not be read" if bad else None,
     )
-    return _known(world, world.usage_files.add(record))
+    return _announce(state, state.usage_files.add(record))
 
 
 def add_listing(
-    world: World, created: datetime, scenario: str | None = None, *, contract_id: str = ""
+    state: SandboxState, created: datetime, scenario: str | None = None, *, contract_id: str = ""
 ) -> Listing:
-    """One more listing, under a contract of its own."""
-    number = len(world.listings)
+    """Add a listing, under a contract of its own."""
+    number = len(state.listings)
     record = Listing(
         number=number,
-        seed=world.options.seed,
-        product=world.catalog.products[number % len(world.catalog.products)],
+        seed=state.options.seed,
+        product=state.catalog.products[number % len(state.catalog.products)],
         created=created,
         scenario=scenario or "listed",
         contract_id=contract_id,
     )
-    return _known(world, world.listings.add(record))
+    return _announce(state, state.listings.add(record))
 
 
 #: How to add one request of each kind, and the scenarios that a caller may ask for.
-ADDERS: dict[str, tuple[Callable[[World, datetime, str | None], Request], tuple[str, ...]]] = {
+ADDERS: dict[
+    str, tuple[Callable[[SandboxState, datetime, str | None], ConnectRequest], tuple[str, ...]]
+] = {
     "fulfillment": (
         add_fulfillment,
         ("purchase", "missing-email", "absurd-quantity", *_OTHER_TYPES),
@@ -183,18 +187,42 @@ _ASSET_STATUS = {"change": "active", "cancel": "active", "suspend": "active", "r
 
 def _fulfillment_scenario(number: int) -> str:
     """Exact shares in every twenty requests, so that small runs have variety too."""
-    turn, place = divmod(number, len(_ROTA))
-    return _ROTA[place] or _OTHER_TYPES[(turn * 3 + place) % len(_OTHER_TYPES)]
+    turn, place = divmod(number, len(_SCENARIOS))
+    return _SCENARIOS[place] or _OTHER_TYPES[(turn * 3 + place) % len(_OTHER_TYPES)]
 
 
-def _reseller(world: World, number: int) -> int:
+def _reseller(state: SandboxState, number: int) -> int:
     """A reseller that also has a tier config request for the same product, where there is one."""
-    products = len(world.catalog.products)
-    resellers = max(1, world.options.spread.tier_config // products)
+    products = len(state.catalog.products)
+    resellers = max(1, state.options.spread.tier_config // products)
     return (number // products) % resellers
 
 
-def _known(world: World, record: R) -> R:
-    world.initial_status[record.id] = record.status
-    world.webhooks.announce(record)
+def _announce(state: SandboxState, record: R) -> R:
+    state.initial_status[record.id] = record.status
+    state.webhooks.announce(record)
+    return record
+
+
+def add_from_document(state: SandboxState, document: Json) -> FulfillmentRequest:
+    """Create a pending request from a document; what it leaves out is generated.
+
+    Raises:
+        BadRequestError: The type is unknown, or the product is not in the catalog.
+    """
+    kind = document.get("type", "purchase")
+    if kind not in ("purchase", "change", "cancel", "suspend", "resume"):
+        raise BadRequestError(f"type: '{kind}' is not a type of request.")
+    asset = document.get("asset", {})
+    if not isinstance(asset, dict):
+        raise BadRequestError("asset: an object is expected.")
+    product = None
+    if "product" in asset:
+        product = state.catalog.by_id.get(str((asset["product"] or {}).get("id")))
+        if product is None:
+            raise BadRequestError("asset.product.id: there is no such product.")
+    record = add_fulfillment(state, state.clock(), kind, product=product)
+    kept = {key: value for key, value in asset.items() if key not in ("id", "status", "product")}
+    own = ("id", "status", "type", "created", "updated", "asset")
+    record.overlay = {k: v for k, v in document.items() if k not in own} | {"asset": kept}
     return record

@@ -1,4 +1,4 @@
-"""The Tornado application: sockets on one side, endpoints on the other, faults between them."""
+"""The sandbox as an HTTP server: Tornado's sockets, the fault rules, the endpoints behind them."""
 
 import asyncio
 import json
@@ -16,21 +16,21 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from connect_worker.sandbox.errors import ApiError, UnauthorizedError
-from connect_worker.sandbox.faults import Fault, Options
-from connect_worker.sandbox.http import Call, Reply, Upload
-from connect_worker.sandbox.routing import (
+from connect_worker.sandbox.documents import Clock, utc_now
+from connect_worker.sandbox.faults import Fault
+from connect_worker.sandbox.handlers import dispatch, error_response, record_call, router
+from connect_worker.sandbox.http import (
     API,
     CONTROL,
+    ApiError,
     Match,
-    Router,
-    carry_out,
-    note_call,
-    refusal_reply,
+    Request,
+    Response,
+    UnauthorizedError,
+    Upload,
 )
-from connect_worker.sandbox.seeding import build_world
-from connect_worker.sandbox.simulation import Clock, utc_now
-from connect_worker.sandbox.state import World
+from connect_worker.sandbox.seeding import build_state
+from connect_worker.sandbox.state import Options, SandboxState
 from connect_worker.sandbox.webhooks import Sender
 
 _WEB_PAGE = (
@@ -39,27 +39,26 @@ _WEB_PAGE = (
 
 
 class Sandbox:
-    """The world in use, and the connections that are left without an answer."""
+    """The current state, and the connections that get no response."""
 
     def __init__(self, options: Options, clock: Clock = utc_now) -> None:
         self.options = options
-        self.router = Router()
-        self.hung: set[IOStream] = set()
+        self.hanging: set[IOStream] = set()
         self._clock = clock
         self._sender = Sender()
-        self.world = self._seed()
+        self.state = self._seed()
 
-    def _seed(self) -> World:
-        return build_world(
+    def _seed(self) -> SandboxState:
+        return build_state(
             self.options,
             clock=self._clock,
-            later=_call_later,
+            call_later=_call_later,
             post=self._sender.post,
-            restart=self._restart,
+            reset=self._reset_state,
         )
 
-    def _restart(self) -> None:
-        self.world = self._seed()
+    def _reset_state(self) -> None:
+        self.state = self._seed()
 
     def application(self) -> Application:
         """The web application; every path goes to one handler."""
@@ -71,7 +70,7 @@ def _call_later(seconds: float, function: Any) -> object:
 
 
 class _Handler(RequestHandler):
-    """Takes every call."""
+    """Handles every request."""
 
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -82,44 +81,41 @@ class _Handler(RequestHandler):
         """No ETag: Connect sends none, and hashing large pages would cost more than making them."""
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        """A fault of the sandbox itself, or of HTTP: Tornado has logged it to stderr."""
+        """Respond to an error in the sandbox or in HTTP itself; Tornado has logged it to stderr."""
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(ApiError(status_code, "INT_001", self._reason).body()))
 
     async def _serve(self) -> None:
-        world = self._sandbox.world
-        if world.options.latency_seconds and not self.request.path.startswith(CONTROL):
-            await asyncio.sleep(world.options.latency_seconds)
+        state = self._sandbox.state
+        if state.options.latency_seconds and not self.request.path.startswith(CONTROL):
+            await asyncio.sleep(state.options.latency_seconds)
         method = str(self.request.method)
         try:
-            match = self._sandbox.router.match(method, self.request.path)
+            match = router.match(method, self.request.path)
         except ApiError as refusal:
-            self._send(refusal_reply(refusal))
+            self._send(error_response(refusal))
             return
         fault = None
         if match.prefix != CONTROL:
-            fault = world.faults.take(method, self.request.path, match.request_id)
+            fault = state.faults.take(method, self.request.path, match.request_id)
         if fault:
-            await self._misbehave(fault, match)
+            await self._apply_fault(fault, match)
         else:
             self._send(self._answer(match))
 
     get = head = post = put = patch = delete = options = _serve
 
-    def _answer(self, match: Match) -> Reply:
-        call = self._call(match)
-        if match.prefix == API and not (
-            call.by_provider or self._key_is(call.world.options.api_key)
-        ):
-            note_call(call.world, match, 401)
-            return refusal_reply(UnauthorizedError())
-        return carry_out(match, call)
+    def _answer(self, match: Match) -> Response:
+        state, request = self._sandbox.state, self._read_request(match)
+        if match.prefix == API and not (request.by_provider or self._key_is(state.options.api_key)):
+            record_call(state, match, 401)
+            return error_response(UnauthorizedError())
+        return dispatch(match, state, request)
 
-    def _call(self, match: Match) -> Call:
+    def _read_request(self, match: Match) -> Request:
         request = self.request
         provider_key = self._sandbox.options.provider_key
-        return Call(
-            world=self._sandbox.world,
+        return Request(
             method=str(request.method),
             path=request.path,
             args=match.args,
@@ -140,67 +136,67 @@ class _Handler(RequestHandler):
     def _key_is(self, key: str) -> bool:
         return self.request.headers.get("Authorization") == f"ApiKey {key}"
 
-    async def _misbehave(self, fault: Fault, match: Match) -> None:
+    async def _apply_fault(self, fault: Fault, match: Match) -> None:
         if fault.action == "delay":
             await asyncio.sleep(fault.seconds)
             self._send(self._answer(match))
             return
         if fault.commits:
-            reply = self._answer(match)
+            response = self._answer(match)
         else:
-            reply = Reply(content={})
-            note_call(self._sandbox.world, match, _shown_status(fault))
+            response = Response(content={})
+            record_call(self._sandbox.state, match, _shown_status(fault))
         if fault.action.startswith("reset"):
             _reset(self.detach())
         elif fault.action == "hang":
             self._leave_hanging(self.detach())
         elif fault.action == "echo":
-            self._send(replace(_distorted(fault, reply), content=self._echo()))
+            self._send(replace(_faulty_response(fault, response), content=self._echo()))
         else:
-            self._send(_distorted(fault, reply))
+            self._send(_faulty_response(fault, response))
 
     def _echo(self) -> bytes:
-        """The call as debugging gateways show it, cut off in the middle of a document."""
+        """The request as debugging gateways show it, cut off in the middle of a document."""
         body = self.request.body.decode("utf-8", "replace")
         return json.dumps({"headers": dict(self.request.headers), "body": body})[:-1].encode()
 
     def _leave_hanging(self, stream: IOStream) -> None:
-        hung = self._sandbox.hung
-        hung.add(stream)
-        stream.set_close_callback(lambda: hung.discard(stream))
+        hanging = self._sandbox.hanging
+        hanging.add(stream)
+        stream.set_close_callback(lambda: hanging.discard(stream))
 
-    def _send(self, reply: Reply) -> None:
-        self.set_status(reply.status)
-        for name, value in reply.headers.items():
+    def _send(self, response: Response) -> None:
+        self.set_status(response.status)
+        for name, value in response.headers.items():
             self.set_header(name, value)
-        if reply.content is None:
+        if response.content is None:
             self.clear_header("Content-Type")
             self.finish()
             return
-        self.set_header("Content-Type", reply.content_type)
-        content = reply.content
+        self.set_header("Content-Type", response.content_type)
+        content = response.content
         self.finish(content if isinstance(content, bytes) else json.dumps(content).encode())
 
 
 def _shown_status(fault: Fault) -> int:
-    """The status that the client gets from a call that was not carried out; 0: no answer."""
+    """The status that the client gets when no endpoint was called; 0: no response."""
     if fault.action in ("status", "echo"):
         return fault.status
     return 200 if fault.action in ("html", "broken_json") else 0
 
 
-def _distorted(fault: Fault, reply: Reply) -> Reply:
-    """The answer as the rule bends it."""
+def _faulty_response(fault: Fault, response: Response) -> Response:
+    """The response that the rule asks for."""
     if fault.action == "html":
-        return Reply(content=_WEB_PAGE, content_type="text/html; charset=utf-8")
+        return Response(content=_WEB_PAGE, content_type="text/html; charset=utf-8")
     if fault.action == "broken_json":
-        whole = json.dumps(reply.content or {"id": "PR-0000"}).encode()
-        return replace(reply, status=200, content=whole[: max(1, len(whole) // 2)])
+        whole = json.dumps(response.content or {"id": "PR-0000"}).encode()
+        return replace(response, status=200, content=whole[: max(1, len(whole) // 2)])
     headers = {}
     if fault.retry_after is not None:
         headers["Retry-After"] = f"{fault.retry_after:g}"
-    failure = ApiError(fault.status, f"FAULT_{fault.status}", "The sandbox was told to fail here.")
-    return Reply(status=fault.status, content=failure.body(), headers=headers)
+    failure = ApiError(fault.status, f"FAULT_{fault.status}", "A fault rule asks for this error.")
+    return Response(status=fault.status, content=failure.body(), headers=headers)
 
 
 def _reset(stream: IOStream) -> None:
@@ -210,16 +206,14 @@ def _reset(stream: IOStream) -> None:
     stream.close()
 
 
-# Runs the sandbox until it is told to stop.
-
 _MAX_UPLOAD_BYTES = 256 * 1024 * 1024
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets; port 0 takes a free one.
+    """Return listening sockets; port 0 takes a free port.
 
     Raises:
-        OSError: the port is taken or the address is not this machine's.
+        OSError: The port is taken or the address is not this machine's.
     """
     return bind_sockets(port, address=host)
 
@@ -244,13 +238,13 @@ async def serve(
     on_ready(sandbox)
     await stopped.wait()
     server.stop()
-    for stream in tuple(sandbox.hung):
+    for stream in tuple(sandbox.hanging):
         stream.close()
     await server.close_all_connections()
 
 
 def write_ready_file(path: Path, *, url: str, sandbox: Sandbox) -> None:
-    """Tell a waiting process where the sandbox listens; the file appears complete or not at all.
+    """Write where the sandbox listens, for a process that waits; the file is never half-written.
 
     The document has ``url`` (the root), ``api_url`` (with the API's base path), ``api_key``,
     ``pid`` and ``products`` (their ids).
@@ -260,7 +254,7 @@ def write_ready_file(path: Path, *, url: str, sandbox: Sandbox) -> None:
         "api_url": url + API.rstrip("/"),
         "api_key": sandbox.options.api_key,
         "pid": os.getpid(),
-        "products": list(sandbox.world.catalog.by_id),
+        "products": list(sandbox.state.catalog.by_id),
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(document) + "\n")

@@ -1,19 +1,19 @@
-"""A tier config request and the reseller's configuration that it sets up."""
+"""Tier config requests and the reseller's configurations that they set up."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from connect_worker.sandbox import identifiers
-from connect_worker.sandbox.catalog import (
-    CUSTOMER_USER,
-    PORTAL_USER,
+from connect_worker.sandbox import documents
+from connect_worker.sandbox.catalog import CUSTOMER_USER, PORTAL_USER, Product, tier_account
+from connect_worker.sandbox.documents import (
     Json,
-    Product,
-    tier_account,
+    SeededRandom,
+    change_params,
+    merge,
+    values_at,
+    whole_seconds,
 )
-from connect_worker.sandbox.collection import change_params, merge, values_at
-from connect_worker.sandbox.simulation import Dice, whole_seconds
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class TierConfigRequest:
     id: str = ""
 
     def __post_init__(self) -> None:
-        self.id = self.id or identifiers.tier_request_id(self.number)
+        self.id = self.id or documents.tier_request_id(self.number)
 
     @property
     def product_id(self) -> str:
@@ -52,22 +52,22 @@ class TierConfigRequest:
     @property
     def config_id(self) -> str:
         """The configuration that the request is about."""
-        return identifiers.tier_config_id(self.number)
+        return documents.tier_config_id(self.number)
 
     @property
     def account_id(self) -> str:
         """The reseller's account."""
-        return identifiers.tier_account_id(self.reseller, 1)
+        return documents.tier_account_id(self.reseller, 1)
 
     def lookup_values(self) -> dict[str, str]:
-        """Requests are found by the reseller and by the configuration at once."""
+        """The indexes by reseller and by configuration."""
         return {
             "configuration.account.id": self.account_id,
             "configuration.id": self.config_id,
         }
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "id":
                 return [self.id]
@@ -87,7 +87,7 @@ class TierConfigRequest:
 
     def body(self) -> Json:
         """As ``tier/config-requests/{id}`` shows it."""
-        dice = Dice(self.seed, "tier-config", self.number)
+        rng = SeededRandom(self.seed, "tier-config", self.number)
         document: Json = {
             "id": self.id,
             "type": self.type,
@@ -97,9 +97,9 @@ class TierConfigRequest:
             "account": tier_account(self.reseller, 1),
             "product": self.product.reference,
             "tier_level": 1,
-            "params": change_params(self._params(dice), self.params),
+            "params": change_params(self._params(rng), self.params),
             "environment": "production",
-            "assignee": dice.pick([None, {"id": PORTAL_USER["id"], "name": PORTAL_USER["name"]}]),
+            "assignee": rng.pick([None, {"id": PORTAL_USER["id"], "name": PORTAL_USER["name"]}]),
             "template": None,
             "activation": {"link": f"https://portal.example/tier/{self.id}"},
             "events": {
@@ -107,14 +107,14 @@ class TierConfigRequest:
                 for name, (moment, user) in self.events.items()
             },
         }
-        if dice.chance(12):
+        if rng.chance(12):
             document["partner_segment"] = {"code": "SMB"}
         sent = {name: value for name, value in (self.overlay or {}).items() if name != "params"}
         return {**merge(document, sent), **self.shown}
 
     def configuration(self) -> Json:
         """As ``tier/configs/{id}`` shows it and the request embeds it."""
-        dice = Dice(self.seed, "tier-config", self.number)
+        rng = SeededRandom(self.seed, "tier-config", self.number)
         created = self.events["created"][0]
         document: Json = {
             "id": self.config_id,
@@ -130,7 +130,7 @@ class TierConfigRequest:
                 "created": {"at": whole_seconds(created)},
                 "updated": {"at": whole_seconds(self.updated), "by": PORTAL_USER},
             },
-            "params": change_params(self._params(dice), self.params),
+            "params": change_params(self._params(rng), self.params),
             "configuration": {"params": []},
             "open_request": {"id": self.id} if self.status in ("pending", "inquiring") else None,
         }
@@ -138,12 +138,12 @@ class TierConfigRequest:
             document["template"] = self.shown["template"]
         return document
 
-    def _params(self, dice: Dice) -> list[Json]:
+    def _params(self, rng: SeededRandom) -> list[Json]:
         known = self.type == "update"
         seeded = [
             _param("reseller_email", "ordering", f"reseller{self.reseller}@partner.example"),
             _param("reseller_id", "fulfillment", f"RS-{self.reseller:06d}" if known else ""),
-            _param("discount_group", "ordering", dice.pick(["A", "B", None])),
+            _param("discount_group", "ordering", rng.pick(["A", "B", None])),
         ]
         sent = (self.overlay or {}).get("params", [])
         return list(merge({"params": seeded}, {"params": sent})["params"])
@@ -165,13 +165,13 @@ def _param(identifier: str, phase: str, value: str | None) -> Json:
 
 
 def opening_events(created: datetime) -> dict[str, tuple[datetime, Json]]:
-    """The events of a request that the provider's side has just put to the vendor."""
+    """The events of a request that has just become pending."""
     return {"created": (created, CUSTOMER_USER), "pended": (created, CUSTOMER_USER)}
 
 
 @dataclass(slots=True)
 class TierConfig:
-    """One ``TC-…``: the other face of its request."""
+    """One ``TC-…``, a view of its request."""
 
     request: TierConfigRequest
     sequence: int = -1
@@ -192,7 +192,7 @@ class TierConfig:
         return self.request.product.id
 
     def lookup_values(self) -> dict[str, str]:
-        """Configurations are found by the reseller at once."""
+        """The index by reseller."""
         return {"account.id": self.request.account_id}
 
     def values(self, name: str) -> list[Any]:

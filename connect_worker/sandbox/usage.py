@@ -1,13 +1,18 @@
-"""Usage listings and usage files."""
+"""Usage listings, usage files, and the spreadsheets of usage records, read as Connect does."""
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, ClassVar
+from zipfile import BadZipFile
 
-from connect_worker.sandbox import identifiers
-from connect_worker.sandbox.catalog import PORTAL_USER, PROVIDER, VENDOR, Json, Product
-from connect_worker.sandbox.collection import merge, values_at
-from connect_worker.sandbox.simulation import Dice, whole_seconds
+from openpyxl import Workbook, load_workbook
+from openpyxl.utils.exceptions import InvalidFileException
+
+from connect_worker.sandbox import documents
+from connect_worker.sandbox.catalog import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
+from connect_worker.sandbox.documents import Json, SeededRandom, merge, values_at, whole_seconds
 
 
 @dataclass(slots=True)
@@ -29,8 +34,8 @@ class Listing:
     contract_id: str = ""
 
     def __post_init__(self) -> None:
-        self.id = self.id or identifiers.listing_id(self.number)
-        self.contract_id = self.contract_id or identifiers.contract_id(self.number)
+        self.id = self.id or documents.listing_id(self.number)
+        self.contract_id = self.contract_id or documents.contract_id(self.number)
 
     @property
     def product_id(self) -> str:
@@ -43,11 +48,11 @@ class Listing:
         return "listing"
 
     def lookup_values(self) -> dict[str, str]:
-        """Listings are found by their contract at once."""
+        """The index by contract."""
         return {"contract.id": self.contract_id}
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "status":
                 return [self.status]
@@ -66,7 +71,7 @@ class Listing:
 
     def body(self) -> Json:
         """As ``listings`` shows it."""
-        dice = Dice(self.seed, "listing", self.number)
+        rng = SeededRandom(self.seed, "listing", self.number)
         document: Json = {
             "id": self.id,
             "status": self.status,
@@ -77,7 +82,7 @@ class Listing:
             "vendor": VENDOR,
             "provider": PROVIDER,
         }
-        if dice.chance(12):
+        if rng.chance(12):
             document["visibility_hint"] = "partners"
         return merge(document, self.overlay or {})
 
@@ -110,7 +115,7 @@ class UsageFile:
     id: str = ""
 
     def __post_init__(self) -> None:
-        self.id = self.id or identifiers.usage_file_id(
+        self.id = self.id or documents.usage_file_id(
             self.number, self.created.year, self.created.month
         )
 
@@ -130,11 +135,11 @@ class UsageFile:
         return max(self.events.values(), default=self.created)
 
     def lookup_values(self) -> dict[str, str]:
-        """Files are found by contract and by name at once: a client looks for its own drafts."""
+        """The indexes by contract and by name: a client looks for its own drafts."""
         return {"contract.id": str(self.contract.get("id")), "name": self.name}
 
     def values(self, name: str) -> list[Any]:
-        """Values under a field name, without building the document where a poll would need it."""
+        """Values under a field name; those that a poll needs, without building the document."""
         match name:
             case "id":
                 return [self.id]
@@ -173,3 +178,181 @@ class UsageFile:
         if self.uploads:
             document["upload_file_uri"] = f"https://files.example/{self.id}/usage_file.xlsx"
         return {**merge(document, self.overlay or {}), **self.shown}
+
+
+SHEET = "usage_records"
+SPREADSHEET_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+COLUMNS = (
+    "record_id",
+    "item_search_criteria",
+    "item_search_value",
+    "quantity",
+    "start_time_utc",
+    "end_time_utc",
+    "asset_search_criteria",
+    "asset_search_value",
+)
+#: Columns that later clients write between or after the others.
+_OPTIONAL = frozenset(
+    (
+        "record_note",
+        "amount",
+        "item_name",
+        "item_mpn",
+        "item_unit",
+        "item_precision",
+        "category_id",
+        "asset_recon_id",
+        "tier",
+        "external_billing_id",
+        "external_billing_note",
+    )
+)
+_ITEM_CRITERIA = ("item.mpn", "item.local_id", "item.global_id")
+_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
+
+
+class UnreadableSpreadsheetError(Exception):
+    """The upload is not a workbook with a sheet of usage records."""
+
+
+@dataclass(frozen=True)
+class SpreadsheetCheck:
+    """What a spreadsheet contains."""
+
+    valid: int
+    invalid: int
+    #: one sentence for each mistake, with its row
+    errors: tuple[str, ...]
+
+
+def spreadsheet_template() -> bytes:
+    """A workbook with the header only."""
+    book = Workbook(write_only=True)
+    book.create_sheet(SHEET).append(COLUMNS)
+    stream = BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def check_spreadsheet(content: bytes, product: Product, assets: Container[str]) -> SpreadsheetCheck:
+    """Check each record of a workbook against a product and the known assets.
+
+    Raises:
+        UnreadableSpreadsheetError: There is no workbook, no such sheet, or a wrong header.
+    """
+    rows = _rows(content)
+    header = [str(cell or "").strip() for cell in next(rows, ())]
+    _require_header(header)
+    errors: list[str] = []
+    seen: set[str] = set()
+    valid = invalid = 0
+    for number, cells in enumerate(rows, start=2):
+        record = dict(zip(header, cells, strict=False))
+        if not any(cell not in (None, "") for cell in cells):
+            continue
+        faults = list(_faults(record, product, assets, seen))
+        errors += [f"row {number}: {fault}" for fault in faults]
+        invalid += bool(faults)
+        valid += not faults
+    if not valid and not invalid:
+        errors.append("the file has no records")
+    return SpreadsheetCheck(valid, invalid, tuple(errors))
+
+
+def _rows(content: bytes) -> Iterator[tuple[Any, ...]]:
+    try:
+        book = load_workbook(BytesIO(content), read_only=True, data_only=True)
+    except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
+        raise UnreadableSpreadsheetError(f"not a spreadsheet ({error})") from error
+    if SHEET not in book.sheetnames:
+        raise UnreadableSpreadsheetError(
+            f"there is no sheet '{SHEET}', only {', '.join(book.sheetnames)}"
+        )
+    sheet: Any = book[SHEET]
+    return iter(sheet.iter_rows(values_only=True))
+
+
+def _require_header(header: list[str]) -> None:
+    names = [name for name in header if name]
+    unknown = [name for name in names if name not in COLUMNS and name not in _OPTIONAL]
+    if unknown:
+        raise UnreadableSpreadsheetError(f"unknown column {', '.join(unknown)}")
+    if [name for name in names if name in COLUMNS] != list(COLUMNS):
+        raise UnreadableSpreadsheetError(f"the columns must be {', '.join(COLUMNS)}, in this order")
+
+
+def _faults(
+    record: dict[str, Any], product: Product, assets: Container[str], seen: set[str]
+) -> Iterator[str]:
+    identifier = _text(record["record_id"])
+    if not identifier:
+        yield "record_id is empty"
+    elif identifier in seen:
+        yield f"record_id {identifier} stands twice"
+    seen.add(identifier)
+    yield from _item_faults(record, product)
+    yield from _asset_faults(record, assets)
+    yield from _amount_faults(record)
+    yield from _time_faults(record)
+
+
+def _item_faults(record: dict[str, Any], product: Product) -> Iterator[str]:
+    criteria, value = (_text(record[f"item_search_{part}"]) for part in ("criteria", "value"))
+    if criteria not in _ITEM_CRITERIA:
+        yield f"item_search_criteria '{criteria}' is not one of {', '.join(_ITEM_CRITERIA)}"
+    elif value not in _item_names(product, criteria):
+        yield f"item_search_value '{value}' is no item of {product.id}"
+
+
+def _item_names(product: Product, criteria: str) -> set[str]:
+    if criteria == "item.global_id":
+        return {product.item_id(item) for item in ITEMS}
+    return {item.mpn for item in ITEMS}
+
+
+def _asset_faults(record: dict[str, Any], assets: Container[str]) -> Iterator[str]:
+    criteria, value = (_text(record[f"asset_search_{part}"]) for part in ("criteria", "value"))
+    if criteria != "asset.id" and not criteria.startswith("parameter."):
+        yield f"asset_search_criteria '{criteria}' is neither asset.id nor parameter.…"
+    elif not value:
+        yield "asset_search_value is empty"
+    elif criteria == "asset.id" and value not in assets:
+        yield f"asset_search_value '{value}' is no known asset"
+
+
+def _amount_faults(record: dict[str, Any]) -> Iterator[str]:
+    try:
+        quantity = float(record["quantity"])
+    except (TypeError, ValueError):
+        yield f"quantity '{_text(record['quantity'])}' is no number"
+        return
+    if quantity < 0:
+        yield f"quantity {quantity:g} is below zero"
+
+
+def _time_faults(record: dict[str, Any]) -> Iterator[str]:
+    moments = {}
+    for name in ("start_time_utc", "end_time_utc"):
+        moments[name] = _moment(record[name])
+        if moments[name] is None:
+            yield f"{name} '{_text(record[name])}' is no time (YYYY-MM-DD HH:MM:SS)"
+    start, end = moments.values()
+    if start and end and start > end:
+        yield "start_time_utc is after end_time_utc"
+
+
+def _moment(cell: Any) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell.replace(tzinfo=UTC)
+    for form in _TIME_FORMATS:
+        try:
+            return datetime.strptime(_text(cell), form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()

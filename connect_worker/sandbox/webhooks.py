@@ -1,7 +1,7 @@
 """Webhooks of the account, and the notifications that go out for them.
 
-Who signs is told by a JSON Web Token in the `Authorization` header, HS256 with the webhook's
-secret. Connect's documentation says no more: the claims and the body are the sandbox's own.
+The `Authorization` header of a notification has a JSON Web Token, HS256 with the webhook's secret.
+Connect's documentation says no more: the claims and the body are the sandbox's own.
 """
 
 import asyncio
@@ -17,38 +17,34 @@ from typing import Any, Protocol
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
-from connect_worker.sandbox.collection import values_at
-from connect_worker.sandbox.identifiers import webhook_id
-from connect_worker.sandbox.simulation import Clock, whole_seconds
+from connect_worker.sandbox.documents import Clock, Json, values_at, webhook_id, whole_seconds
 
-# Sends the sandbox's notifications over HTTP, without waiting for the answers.
-
-#: How long the receiver of a notification may take for its answer.
+#: How long the receiver of a notification may take to respond.
 TIMEOUT_SECONDS = 10.0
-#: Calls at the same time; the others wait for their turn.
-AT_ONCE = 50
+#: Notifications at the same time; the others wait.
+MAX_CONCURRENT = 50
 
 
 class Sender:
-    """Posts bodies; must be used inside a running event loop."""
+    """Posts notifications without waiting for the response; needs a running event loop."""
 
     def __init__(self) -> None:
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._client: AsyncHTTPClient | None = None
 
     def post(
-        self, url: str, headers: dict[str, Any], body: bytes, told: Callable[[int], None]
+        self, url: str, headers: dict[str, Any], body: bytes, on_status: Callable[[int], None]
     ) -> None:
-        """Post, and tell the status; 0: no answer."""
-        task = asyncio.get_running_loop().create_task(self._post(url, headers, body, told))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        """Post, and call ``on_status`` with the status; 0: no response."""
+        task = asyncio.get_running_loop().create_task(self._post(url, headers, body, on_status))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _post(
-        self, url: str, headers: dict[str, Any], body: bytes, told: Callable[[int], None]
+        self, url: str, headers: dict[str, Any], body: bytes, on_status: Callable[[int], None]
     ) -> None:
         if self._client is None:
-            self._client = AsyncHTTPClient(force_instance=True, max_clients=AT_ONCE)
+            self._client = AsyncHTTPClient(force_instance=True, max_clients=MAX_CONCURRENT)
         texts = {name: str(value) for name, value in headers.items()}
         try:
             request = HTTPRequest(
@@ -64,11 +60,9 @@ class Sender:
             status = response.code
         except (OSError, ValueError, HTTPClientError):
             status = 0
-        # Tornado's own word for a connection that failed or took too long.
-        told(0 if status == 599 else status)
+        # Tornado's own status of a connection that failed or took too long.
+        on_status(0 if status == 599 else status)
 
-
-Json = dict[str, Any]
 
 #: What the notifications about each kind are called.
 OBJECT_CLASSES = {
@@ -78,12 +72,12 @@ OBJECT_CLASSES = {
     "usage": "listing_request",
 }
 #: After each failure the next try waits twice as long.
-FIRST_PAUSE_SECONDS = 0.5
-MOST_TRIES = 8
+FIRST_RETRY_SECONDS = 0.5
+MAX_TRIES = 8
 TOKEN_LIFE = timedelta(minutes=5)
-REMEMBERED = 1000
+RECENT_DELIVERIES = 1000
 
-#: Posts a body with headers to a URL, and tells the status; 0: no answer.
+#: Posts a body with headers to a URL, and calls back with the status; 0: no response.
 Post = Callable[[str, Json, bytes, Callable[[int], None]], None]
 
 
@@ -100,12 +94,12 @@ class Subject(Protocol):
 
     @property
     def product_id(self) -> str:
-        """Whose product it is."""
+        """The product that the request is about."""
 
 
 @dataclass
 class Webhook:
-    """One webhook as a client has made it."""
+    """One webhook, as a client has created it."""
 
     number: int
     #: as the client sent it: label, external_url, jwt_secret, …
@@ -146,7 +140,7 @@ class Webhook:
         return values_at(self.body(), name)
 
     def wants(self, subject: Subject) -> bool:
-        """Whether a change of this request is to be told."""
+        """Whether the webhook is notified of a change of this request."""
         return bool(
             self.sent["active"]
             and self.sent.get("type", "event") == "event"
@@ -156,40 +150,40 @@ class Webhook:
 
 
 class Webhooks:
-    """All webhooks, and what was sent."""
+    """All webhooks, and the latest deliveries."""
 
     def __init__(
-        self, clock: Clock, later: Callable[[float, Callable[[], None]], object], post: Post
+        self, clock: Clock, call_later: Callable[[float, Callable[[], None]], object], post: Post
     ) -> None:
         self._clock = clock
-        self._later = later
+        self._call_later = call_later
         self._post = post
         self._made = 0
         self._notified = 0
         self.by_id: dict[str, Webhook] = {}
         #: the latest deliveries, oldest first: at, webhook, request, try, status
-        self.deliveries: deque[Json] = deque(maxlen=REMEMBERED)
+        self.deliveries: deque[Json] = deque(maxlen=RECENT_DELIVERIES)
 
     def create(self, sent: Json) -> Webhook:
-        """Make a webhook of a checked document."""
+        """Create a webhook from a checked document."""
         made = Webhook(self._made, sent, self._clock())
         self._made += 1
         self.by_id[made.id] = made
         return made
 
     def change(self, webhook: Webhook, sent: Json) -> None:
-        """Put a checked document in the place of what it had."""
+        """Replace the settings of a webhook by a checked document."""
         webhook.sent = sent
         webhook.modified = self._clock()
 
     def announce(self, subject: Subject) -> None:
-        """Tell the webhooks that a request is new or has changed."""
+        """Notify the webhooks of a request that is new or has changed."""
         for webhook in self.by_id.values():
             if webhook.wants(subject):
                 self.trigger(webhook, subject.id)
 
     def trigger(self, webhook: Webhook, request_id: str = "") -> None:
-        """Notify, again and again until it is taken; without an id it is about no request."""
+        """Notify, and retry until the receiver accepts; without an id it is about no request."""
         self._notified += 1
         number = self._notified
         webhook.stats["events"] += 1
@@ -201,8 +195,8 @@ class Webhooks:
             **({"id": request_id} if request_id else {}),
             "data": webhook.sent.get("data") or {},
         }
-        # Behind the answer to the call that has caused it.
-        self._later(0, lambda: self._deliver(webhook, body, number, 1))
+        # After the response to the call that caused it.
+        self._call_later(0, lambda: self._deliver(webhook, body, number, 1))
 
     def _deliver(self, webhook: Webhook, body: Json, number: int, tries: int) -> None:
         if webhook.id not in self.by_id:
@@ -219,27 +213,27 @@ class Webhooks:
             "Authorization": f"Bearer {sign(claims, webhook.sent['jwt_secret'])}",
         }
 
-        def told(status: int) -> None:
+        def on_status(status: int) -> None:
             self._note(webhook, body, tries, status, began=now)
-            if not 200 <= status < 300 and tries < MOST_TRIES:
-                pause = FIRST_PAUSE_SECONDS * 2 ** (tries - 1)
-                self._later(pause, lambda: self._deliver(webhook, body, number, tries + 1))
+            if not 200 <= status < 300 and tries < MAX_TRIES:
+                delay = FIRST_RETRY_SECONDS * 2 ** (tries - 1)
+                self._call_later(delay, lambda: self._deliver(webhook, body, number, tries + 1))
 
-        self._post(webhook.sent["external_url"], headers, json.dumps(body).encode(), told)
+        self._post(webhook.sent["external_url"], headers, json.dumps(body).encode(), on_status)
 
     def _note(
         self, webhook: Webhook, body: Json, tries: int, status: int, *, began: datetime
     ) -> None:
         now = self._clock()
-        is_taken = 200 <= status < 300
+        is_accepted = 200 <= status < 300
         webhook.stats["triggers"] += 1
-        webhook.stats["success_triggers" if is_taken else "failure_triggers"] += 1
+        webhook.stats["success_triggers" if is_accepted else "failure_triggers"] += 1
         webhook.last["last_event"] = whole_seconds(now)
-        webhook.last["last_success" if is_taken else "last_failure"] = {
+        webhook.last["last_success" if is_accepted else "last_failure"] = {
             "time": whole_seconds(now),
             "response": {"status": status},
             "duration": int((now - began).total_seconds() * 1000),
-            "status": "success" if is_taken else "failure",
+            "status": "success" if is_accepted else "failure",
         }
         self.deliveries.append(
             {

@@ -22,9 +22,9 @@ from connect_worker.domain.outcomes import (
 from connect_worker.domain.states import RequestKey, RequestKind, State
 
 if TYPE_CHECKING:
-    from connect_worker.dry_run.capturing_transport import Call
     from connect_worker.dry_run.record import NotInRecord, Record
     from connect_worker.dry_run.runner import DryRun
+    from connect_worker.dry_run.transport import Call
     from connect_worker.testing.builders import (
         cancel,
         change,
@@ -69,7 +69,7 @@ __all__ = [
 
 #: The module of each name that is imported on first use; the rest are builders.
 _MODULES = {
-    "Call": "dry_run.capturing_transport",
+    "Call": "dry_run.transport",
     "DryRun": "dry_run.runner",
     "NotInRecord": "dry_run.record",
     "Record": "dry_run.record",

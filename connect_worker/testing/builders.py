@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from connect_worker.domain.states import JSON
-from connect_worker.dry_run.sandbox_transport import CREATED, empty_world
+from connect_worker.dry_run.sandbox_transport import CREATED, empty_state
 from connect_worker.models.requests import Fulfillment, TierConfigRequest
 from connect_worker.models.usage import UsageFile, UsageListing
 from connect_worker.sandbox import seeding
@@ -170,7 +170,7 @@ def usage_file(**fields: Unpack[FileFields]) -> UsageFile:
         >>> usage_file(invalid=2).records.invalid
         2
     """
-    document = seeding.add_usage_file(empty_world(), CREATED, "ready").body()
+    document = seeding.add_usage_file(empty_state(), CREATED, "ready").body()
     records = document["records"]
     document["records"] = {name: fields.get(name, records[name]) for name in records}
     return UsageFile.deserialize_json(_with_fields(document, fields))
@@ -201,16 +201,16 @@ def usage_listing(**fields: Unpack[ListingFields]) -> UsageListing:
         >>> usage_listing(contract="CRD-1").contract.id
         'CRD-1'
     """
-    document = seeding.add_listing(empty_world(), CREATED).body()
+    document = seeding.add_listing(empty_state(), CREATED).body()
     contract = document["contract"]
     document["contract"] = {**contract, "id": fields.get("contract", contract["id"])}
     return UsageListing.deserialize_json(_with_fields(document, fields))
 
 
 def _fulfillment(scenario: str, fields: FulfillmentFields) -> Fulfillment:
-    world = empty_world()
-    product = world.catalog.products[0]
-    document = seeding.add_fulfillment(world, CREATED, scenario, product=product).body()
+    state = empty_state()
+    product = state.catalog.products[0]
+    document = seeding.add_fulfillment(state, CREATED, scenario, product=product).body()
     asset = document["asset"]
     asset["id"] = fields.get("asset_id", asset["id"])
     asset["params"] = _with_params(asset["params"], fields.get("params", {}))
@@ -220,7 +220,7 @@ def _fulfillment(scenario: str, fields: FulfillmentFields) -> Fulfillment:
 
 
 def _tier(scenario: str, fields: TierFields) -> TierConfigRequest:
-    document = seeding.add_tier_config(empty_world(), CREATED, scenario).body()
+    document = seeding.add_tier_config(empty_state(), CREATED, scenario).body()
     # The request and its configuration have the same parameters.
     for owner in (document, document["configuration"]):
         owner["params"] = _with_params(owner["params"], fields.get("params", {}))
@@ -231,7 +231,7 @@ def _with_fields(document: dict[str, Any], fields: Any) -> dict[str, Any]:
     """Return the document with the fields that all kinds have."""
     # An id occurs in more than one place.
     text = json.dumps(document)
-    product = empty_world().catalog.products[0].id
+    product = empty_state().catalog.products[0].id
     for previous, new in ((document["id"], fields.get("id")), (product, fields.get("product"))):
         if new:
             text = text.replace(previous, json.dumps(new)[1:-1])

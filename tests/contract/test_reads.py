@@ -10,6 +10,7 @@ import redis
 from connect_worker.domain.metrics import BOUNDS_MS, bound_of
 from connect_worker.domain.states import (
     FINAL_STATES,
+    PollProblem,
     PollReport,
     RequestKey,
     RequestKind,
@@ -295,11 +296,13 @@ def test_the_last_poll_of_each_kind_is_remembered(ledger: Ledger) -> None:
     assert ledger.polls() == {}
     before = ledger.now()
     ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=1.5, seen=7, new=2))
-    ledger.record_poll(RequestKind.USAGE, PollReport(problem="no"))
-    ledger.record_poll(RequestKind.USAGE, PollReport(problem="ServerFault: [500] …"))
+    ledger.record_poll(RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR, detail="no"))
+    report = PollReport(problem=PollProblem.FAILED, detail="ServerFault: [500] …")
+    ledger.record_poll(RequestKind.USAGE, report)
     found = ledger.polls()
     assert set(found) == {RequestKind.FULFILLMENT, RequestKind.USAGE}
     item = found[RequestKind.FULFILLMENT]
-    assert (item.seconds, item.seen, item.new, item.problem) == (1.5, 7, 2, "")
+    assert (item.seconds, item.seen, item.new, item.problem, item.detail) == (1.5, 7, 2, "", "")
     assert before <= item.at <= ledger.now()
-    assert found[RequestKind.USAGE].problem == "ServerFault: [500] …"
+    assert found[RequestKind.USAGE].problem is PollProblem.FAILED
+    assert found[RequestKind.USAGE].detail == "ServerFault: [500] …"

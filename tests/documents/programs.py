@@ -17,7 +17,7 @@ from tornado.options import options as flower_options
 
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox
-from connect_worker.sandbox.routing import Router
+from connect_worker.sandbox.handlers import router
 from tests.documents.shell import Command, commands
 from tests.support.page_blocks import ROOT
 
@@ -175,7 +175,7 @@ def _curl(words: list[str], _: Path) -> None:
     address = urlsplit(url)
     if address.port == 8800:
         # Refuses what is no endpoint of the sandbox.
-        Router().match(flags.get("--request", ["GET"])[0], address.path)
+        router.match(flags.get("--request", ["GET"])[0], address.path)
 
 
 def _systemctl(words: list[str], _: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from click import ClickException
 
 from connect_worker.exceptions import SettingsError
-from connect_worker.sandbox.errors import ApiError
+from connect_worker.sandbox.http import ApiError
 from tests.documents.checks import check
 from tests.support.page_blocks import BLOCKS, Block, blocks_of
 

@@ -341,7 +341,7 @@ def test_a_429_pauses_everybody_and_costs_no_attempt(
     assert 30 <= seconds <= 30 + SPREAD_SECONDS
     before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
     assert opened.handle(other).text == "nothing to do: breaker open"
-    assert opened.poll().problem.startswith("paused")
+    assert opened.poll().detail.startswith("paused")
     assert opened.sandbox.control("GET", "report?summary=1")["calls"]["total"] == before
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, 40).text == "approved"
@@ -425,7 +425,7 @@ def test_a_poll_under_way_stops_at_the_pause_of_another_worker(
 
     asking = open_for(lambda self, request: None, filters=filters)
     before = calls(asking)
-    assert asking.poll().problem == f"paused: {PAUSE_ASKED_FOR}"
+    assert asking.poll().detail == f"paused: {PAUSE_ASKED_FOR}"
     assert calls(asking) == before
     asking.clock.step(60)
     assert asking.engine.ledger.breaker().failures == 0
@@ -527,7 +527,7 @@ def test_a_poll_reads_all_pages_and_enqueues_each_request_once(opened: EngineHar
 
 def test_a_poll_that_cannot_reach_connect_says_so(opened: EngineHarness) -> None:
     with opened.fault("status", status=401, times=None):
-        assert "401" in opened.poll().problem
+        assert "401" in opened.poll().detail
     opened.clock.step(LONG)
     assert opened.poll().problem == ""
 
@@ -580,5 +580,5 @@ def test_filters_that_connect_refuses_do_not_keep_another_automation_from_its_re
     both = [replace(bad, products=frozenset({"PRD-000-000-000"})), good]
     opened.engine = replace(opened.engine, registry=Registry(both))
     polled = opened.poll()
-    assert "400" in polled.problem
+    assert "400" in polled.detail
     assert polled.new == len(opened.messages) > 0

@@ -13,7 +13,8 @@ from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.retry import RetryPolicy
 from connect_worker.domain.routing import Registration, Registry
 from connect_worker.domain.states import Backlog, RequestKey, RequestKind, RequestRecord
-from connect_worker.engine.job_runner import JobResult, run_job
+from connect_worker.engine.job import JobResult
+from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.poller import PollResult, poll
 from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter

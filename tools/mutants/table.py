@@ -65,7 +65,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/lease.py",
-                "                if not pulse.lost:\n                    pulse.renew()\n",
+                "                if not lease.lost:\n                    lease.renew()\n",
                 "                pass\n",
             ),
         ),
@@ -76,7 +76,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job.py",
-                "            self._ledger.decide(self.claim, stored.dump())\n",
+                "        self._ledger.decide(self.claim, stored.dump())\n",
                 "",
             ),
         ),
@@ -98,8 +98,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job_runner.py",
-                "idempotency_key(engine.account, ref, claim.cycle)",
-                'idempotency_key(engine.account, ref, f"{claim.cycle} {claim.attempt}")',
+                "idempotency_key(runtime.account, claim.ref, claim.cycle)",
+                'idempotency_key(runtime.account, claim.ref, f"{claim.cycle} {claim.attempt}")',
             ),
         ),
         (
@@ -112,8 +112,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/job_runner.py",
-                "idempotency_key(engine.account, ref, claim.cycle)",
-                'idempotency_key(engine.account, ref, "1")',
+                "idempotency_key(runtime.account, claim.ref, claim.cycle)",
+                'idempotency_key(runtime.account, claim.ref, "1")',
             ),
         ),
         (OTHERS + "test_a_customers_answer_begins_a_cycle_with_a_key_of_its_own",),
@@ -138,7 +138,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/poster.py",
-                "    if posting.document is not None and _is_done(posting, posting.document):\n"
+                "    if posting.compare_first and _is_done(posting, job.document):\n"
                 '        return {"seen": posting.calls.resulting_status}\n',
                 "",
             ),
@@ -221,7 +221,7 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/engine/sweeper.py",
-                "    engine.publisher.publish_hints(",
+                "    runtime.publisher.publish_hints(",
                 "    list(",
             ),
         ),

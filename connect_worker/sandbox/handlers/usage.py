@@ -1,18 +1,30 @@
-"""``listings``, ``usage/files`` and the usage template of a product."""
+"""Endpoints of ``listings``, ``usage/files`` and the usage template of a product."""
 
-from connect_worker.sandbox import fields, spreadsheet
+from connect_worker.sandbox import collection
 from connect_worker.sandbox.catalog import Product
-from connect_worker.sandbox.errors import BadRequestError, NotFoundError
-from connect_worker.sandbox.fields import UPLOADABLE, USAGE_FILE_ACTIONS, require_status
-from connect_worker.sandbox.handlers.catalog import page_of
-from connect_worker.sandbox.handlers.outcomes import accept
-from connect_worker.sandbox.http import Call, Json, Reply, Route
-from connect_worker.sandbox.simulation import exact
-from connect_worker.sandbox.state import World
-from connect_worker.sandbox.usage import Listing, UsageFile
+from connect_worker.sandbox.collection import page_of
+from connect_worker.sandbox.documents import with_microseconds
+from connect_worker.sandbox.http import (
+    BadRequestError,
+    Json,
+    NotFoundError,
+    Request,
+    Response,
+    Route,
+)
+from connect_worker.sandbox.state import SandboxState
+from connect_worker.sandbox.usage import (
+    SPREADSHEET_MEDIA_TYPE,
+    Listing,
+    UnreadableSpreadsheetError,
+    UsageFile,
+    check_spreadsheet,
+    spreadsheet_template,
+)
+from connect_worker.sandbox.workflow import UPLOADABLE, USAGE_FILE_ACTIONS, accept, require_status
 
-_FILE_FIELDS = fields.names_of(fields.USAGE_FILES)
-_LISTING_FIELDS = fields.names_of(fields.LISTINGS)
+_FILE_FIELDS = collection.names_of(collection.USAGE_FILES)
+_LISTING_FIELDS = collection.names_of(collection.LISTINGS)
 
 _EVENTS = {
     "submit": "submitted",
@@ -23,139 +35,146 @@ _EVENTS = {
 }
 
 
-def list_listings(call: Call) -> Reply:
+def list_listings(state: SandboxState, request: Request) -> Response:
     """One page of listings."""
-    return page_of(call.world.listings, call, _LISTING_FIELDS, Listing.body)
+    return page_of(state.listings, request, _LISTING_FIELDS, Listing.body)
 
 
-def get_listing(call: Call) -> Reply:
+def get_listing(state: SandboxState, request: Request) -> Response:
     """One listing."""
-    return Reply(content=call.world.listings.get(call.args["id"]).body())
+    return Response(content=state.listings.get(request.args["id"]).body())
 
 
-def list_files(call: Call) -> Reply:
+def list_files(state: SandboxState, request: Request) -> Response:
     """One page of usage files."""
-    return page_of(call.world.usage_files, call, _FILE_FIELDS, UsageFile.body)
+    return page_of(state.usage_files, request, _FILE_FIELDS, UsageFile.body)
 
 
-def get_file(call: Call) -> Reply:
+def get_file(state: SandboxState, request: Request) -> Response:
     """One usage file."""
-    return Reply(content=call.world.usage_files.get(call.args["id"]).body())
+    return Response(content=state.usage_files.get(request.args["id"]).body())
 
 
-def create_file(call: Call) -> Reply:
-    """A draft without records; 201."""
-    document = call.document()
+def create_file(state: SandboxState, request: Request) -> Response:
+    """Create a draft without records; 201."""
+    document = request.document()
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
         raise BadRequestError("name is required to create a usage file.")
-    product = call.world.catalog.by_id.get(_id_in(document, "product"))
+    product = state.catalog.by_id.get(_id_in(document, "product"))
     if product is None:
         raise BadRequestError("product.id: there is no such product.", code="VAL_002")
     contract_id = _id_in(document, "contract")
-    listing = _listing_of(call.world, contract_id, product.id)
+    listing = _listing_of(state, contract_id, product.id)
     contract = listing.contract() if listing else product.contract
     if contract["id"] != contract_id:
         raise BadRequestError("contract.id: the product is not listed under it.", code="VAL_002")
     record = UsageFile(
-        number=len(call.world.usage_files),
+        number=len(state.usage_files),
         product=product,
         contract=contract,
         name=name,
         description=str(document.get("description") or ""),
-        created=call.world.clock(),
+        created=state.clock(),
         scenario="created",
     )
-    call.world.usage_files.add(record)
-    call.world.initial_status[record.id] = record.status
+    state.usage_files.add(record)
+    state.initial_status[record.id] = record.status
     for kept in ("external_id", "note", "period", "currency"):
         if document.get(kept) is not None:
             record.shown[kept] = document[kept]
     if listing:
-        call.world.journal.entry(listing.id).usage_files.append(record.id)
-    _note(call, record, "created")
-    return Reply(status=201, content=record.body())
+        state.journal.entry(listing.id).usage_files.append(record.id)
+    _note(state, request, record, "created")
+    return Response(status=201, content=record.body())
 
 
-def upload_records(call: Call) -> Reply:
+def upload_records(state: SandboxState, request: Request) -> Response:
     """Read the spreadsheet in the part ``usage_file``: the file becomes ready or invalid."""
-    record = call.world.usage_files.get(call.args["id"])
+    record = state.usage_files.get(request.args["id"])
     require_status(record.id, record.status, UPLOADABLE, "take an upload")
-    upload = call.files.get("usage_file")
+    upload = request.files.get("usage_file")
     if upload is None:
         raise BadRequestError("usage_file: a multipart file is expected.")
     try:
-        check = spreadsheet.check(upload.content, record.product, call.world.assets)
-    except spreadsheet.UnreadableError as error:
+        check = check_spreadsheet(upload.content, record.product, state.assets)
+    except UnreadableSpreadsheetError as error:
         raise BadRequestError(f"usage_file: {error}", code="VAL_003") from error
     record.uploads += 1
     record.capitals = False
     record.records_valid, record.records_invalid = check.valid, check.invalid
     record.error_details = "; ".join(check.errors[:20]) or None
-    record.events["uploaded"] = call.world.clock()
-    call.world.settle(record, "invalid" if check.errors else "ready")
-    _note(call, record, "uploaded")
-    return Reply(status=call.world.options.upload_status, content=record.body())
+    record.events["uploaded"] = state.clock()
+    state.set_status(record, "invalid" if check.errors else "ready")
+    _note(state, request, record, "uploaded")
+    return Response(status=state.options.upload_status, content=record.body())
 
 
-def submit_file(call: Call) -> Reply:
-    """Hand the file to the provider."""
-    return _act(call, "submit")
+def submit_file(state: SandboxState, request: Request) -> Response:
+    """Submit the file to the provider."""
+    return _act(state, request, "submit")
 
 
-def accept_file(call: Call) -> Reply:
-    """The provider takes the file."""
-    return _act(call, "accept", note="acceptance_note")
+def accept_file(state: SandboxState, request: Request) -> Response:
+    """Accept the file, as the provider."""
+    return _act(state, request, "accept", note="acceptance_note")
 
 
-def reject_file(call: Call) -> Reply:
-    """The provider sends the file back; a note is required."""
-    return _act(call, "reject", note="rejection_note", required=True)
+def reject_file(state: SandboxState, request: Request) -> Response:
+    """Reject the file, as the provider; a note is required."""
+    return _act(state, request, "reject", note="rejection_note", required=True)
 
 
-def close_file(call: Call) -> Reply:
-    """The file is billed."""
-    return _act(call, "close")
+def close_file(state: SandboxState, request: Request) -> Response:
+    """Close the file: it is billed."""
+    return _act(state, request, "close")
 
 
-def delete_file(call: Call) -> Reply:
-    """The file is withdrawn."""
-    return _act(call, "delete")
+def delete_file(state: SandboxState, request: Request) -> Response:
+    """Delete the file."""
+    return _act(state, request, "delete")
 
 
-def get_template_link(call: Call) -> Reply:
-    """Where the spreadsheet to fill in can be fetched."""
-    product = _product(call)
-    link = f"{call.base_url}/sandbox/usage-template/{product.id}.xlsx"
-    return Reply(content={"template_link": link})
+def get_template_link(state: SandboxState, request: Request) -> Response:
+    """Show the address of the empty spreadsheet."""
+    product = _product(state, request)
+    link = f"{request.base_url}/sandbox/usage-template/{product.id}.xlsx"
+    return Response(content={"template_link": link})
 
 
-def get_template(call: Call) -> Reply:
-    """The spreadsheet itself; storage links need no key."""
-    _product(call)
-    return Reply(content=spreadsheet.template(), content_type=spreadsheet.MEDIA_TYPE)
+def get_template(state: SandboxState, request: Request) -> Response:
+    """Send the empty spreadsheet; storage links need no key."""
+    _product(state, request)
+    return Response(content=spreadsheet_template(), content_type=SPREADSHEET_MEDIA_TYPE)
 
 
-def _act(call: Call, action: str, *, note: str | None = None, required: bool = False) -> Reply:
-    record = call.world.usage_files.get(call.args["id"])
+def _act(
+    state: SandboxState,
+    request: Request,
+    action: str,
+    *,
+    note: str | None = None,
+    required: bool = False,
+) -> Response:
+    record = state.usage_files.get(request.args["id"])
     require_status(record.id, record.status, USAGE_FILE_ACTIONS[action][0], action)
-    text = call.document().get(note) if note else None
+    text = request.document().get(note) if note else None
     if required and not (isinstance(text, str) and text.strip()):
         raise BadRequestError(f"{note} is required to {action} a usage file.")
     if note and text:
         record.shown[note] = text
     record.capitals = False
-    record.events[_EVENTS[action]] = call.world.clock()
-    accept(call, record, action, USAGE_FILE_ACTIONS)
-    return Reply(content=record.body())
+    record.events[_EVENTS[action]] = state.clock()
+    accept(state, request, record, action, USAGE_FILE_ACTIONS)
+    return Response(content=record.body())
 
 
-def _note(call: Call, record: UsageFile, event: str) -> None:
-    call.world.journal.entry(record.id).events.append(
+def _note(state: SandboxState, request: Request, record: UsageFile, event: str) -> None:
+    state.journal.entry(record.id).events.append(
         {
             "event": event,
-            "at": exact(call.world.clock()),
-            "idempotency_key": call.idempotency_key,
+            "at": with_microseconds(state.clock()),
+            "idempotency_key": request.idempotency_key,
         }
     )
 
@@ -167,15 +186,15 @@ def _id_in(document: Json, name: str) -> str:
     return str(reference["id"])
 
 
-def _listing_of(world: World, contract_id: str, product_id: str) -> Listing | None:
-    found = world.listings.find("contract.id", contract_id)
-    return next((listing for listing in found if listing.product.id == product_id), None)
+def _listing_of(state: SandboxState, contract_id: str, product_id: str) -> Listing | None:
+    listings = state.listings.find("contract.id", contract_id)
+    return next((listing for listing in listings if listing.product.id == product_id), None)
 
 
-def _product(call: Call) -> Product:
-    product = call.world.catalog.by_id.get(call.args["id"])
+def _product(state: SandboxState, request: Request) -> Product:
+    product = state.catalog.by_id.get(request.args["id"])
     if product is None:
-        raise NotFoundError(f"product {call.args['id']}")
+        raise NotFoundError(f"product {request.args['id']}")
     return product
 
 
@@ -193,3 +212,5 @@ ROUTES = [
     Route("POST", "usage/files/{id}/delete", delete_file, about="id"),
     Route("GET", "usage/products/{id}/template", get_template_link),
 ]
+#: Under ``/sandbox/``: without a key, as the links of a file storage.
+CONTROL_ROUTES = [Route("GET", "usage-template/{id}.xlsx", get_template)]

@@ -1,4 +1,4 @@
-"""Filters put together step by step; the sandbox's reader, which shares no code, reads them."""
+"""Filters put together step by step; the sandbox, which shares no code, reads them back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from connect_worker.config import Config
 from connect_worker.resources import Directory, FulfillmentAutomation
 from connect_worker.rql import Query, statuses_of, to_query
 from connect_worker.sandbox import rql
-from connect_worker.sandbox.rql import Comparison, Membership, Nothing
+from connect_worker.sandbox.rql import Comparison, Constant, Membership
 from tests.support.sandbox_server import API_KEY, Client
 
 from .test_queries import on_the_wire
@@ -71,7 +71,7 @@ def test_whatever_is_asked_is_read_back(value: str, values: list[str]) -> None:
     query.greater("e", value).greater_equal("f", value).lesser("g", value).lesser_equal("h", value)
     compared = zip(("eq", "ne", "gt", "ge", "lt", "le"), "cdefgh", strict=True)
     assert read(query.ordering(["-x", "y"]).limit(9)) == rql.Query(
-        rql.Every(
+        rql.And(
             (
                 Membership("id", tuple(values)),
                 Membership("b", tuple(values), negated=True),
@@ -86,7 +86,7 @@ def test_whatever_is_asked_is_read_back(value: str, values: list[str]) -> None:
 def test_nothing_and_an_encoded_star_are_read_as_they_are_meant() -> None:
     query = Query().equal("a", None).like("name", "50%2A*").select(["a", "b"])
     assert set(read(query).where.terms) == {
-        Comparison("eq", "a", Nothing.NULL),
+        Comparison("eq", "a", Constant.NULL),
         Comparison("like", "name", r"50\**"),
     }
 

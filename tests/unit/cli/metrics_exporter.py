@@ -19,13 +19,13 @@ from connect_worker.config import Config
 from connect_worker.domain.states import (
     Claim,
     PendingRequest,
+    PollProblem,
     PollReport,
     RequestKey,
     RequestKind,
     State,
 )
 from connect_worker.engine.metrics import CallMetrics, metric_labels
-from connect_worker.engine.poller import NO_PROCESSOR
 from connect_worker.ledger import RedisLedger
 from connect_worker.settings.model import account_name
 
@@ -97,8 +97,10 @@ def fill(redis_url: str) -> None:
     ledger.complete(settled, "approved", keep_seconds=60)
     ledger.park(parked, "broken")
     ledger.record_poll(RequestKind.FULFILLMENT, PollReport(seconds=0.5, seen=3, new=3))
-    ledger.record_poll(RequestKind.TIER_CONFIG, PollReport(problem="paused: Connect is down"))
-    ledger.record_poll(RequestKind.USAGE, PollReport(problem=NO_PROCESSOR))
+    ledger.record_poll(
+        RequestKind.TIER_CONFIG, PollReport(problem=PollProblem.BREAKER_OPEN, detail="paused")
+    )
+    ledger.record_poll(RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR))
     ledger.trip_breaker(seconds=600, reason="Connect is down", failed=True)
 
 

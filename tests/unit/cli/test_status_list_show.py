@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from connect_worker.cli.context import Exit
-from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
+from connect_worker.domain.states import (
+    PendingRequest,
+    PollProblem,
+    PollReport,
+    RequestKey,
+    RequestKind,
+    State,
+)
 from tests.support.ledger_factories import (
     LONG,
     OTHER,
@@ -97,7 +104,7 @@ def test_status_checks(office: OperatorShell) -> None:
 
 
 def test_a_kind_that_was_never_polled_needs_attention(office: OperatorShell) -> None:
-    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="no processor for this kind"))
+    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR))
     problems = office.json("status", "--no-workers")["problems"]
     assert [problem.split()[0] for problem in problems] == [
         "fulfillment",
@@ -108,7 +115,8 @@ def test_a_kind_that_was_never_polled_needs_attention(office: OperatorShell) -> 
 
 
 def test_a_poll_that_broke_off_is_reported(office: OperatorShell) -> None:
-    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem="Forbidden: [403]"))
+    report = PollReport(problem=PollProblem.FAILED, detail="Forbidden: [403]")
+    office.ledger.record_poll(RequestKind.USAGE, report)
     problems = office.json("status", "--no-workers")["problems"]
     assert "The last poll of usage broke off: Forbidden: [403]" in problems
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from connect_worker.domain.states import PollReport, RequestKey, RequestKind
+from connect_worker.domain.states import PollProblem, PollReport, RequestKey, RequestKind
 from tests.support.console_data import LONG, ConsoleData, evil
 
 PARKED = RequestKey(RequestKind.FULFILLMENT, f"PR-{evil('id')}")
@@ -36,7 +36,8 @@ def plant(scene: ConsoleData) -> None:
     scene.begin(HELD, at=scene.now - 5, cycle="1")
     scene.at(scene.now)
     scene.past.claim(HELD, owner="w:1", lease_seconds=LONG)
-    scene.ledger.record_poll(RequestKind.FULFILLMENT, PollReport(problem=evil("poll")))
+    report = PollReport(problem=PollProblem.FAILED, detail=evil("poll"))
+    scene.ledger.record_poll(RequestKind.FULFILLMENT, report)
     scene.ledger.trip_breaker(seconds=0, reason=evil("gate"), failed=True)
 
 

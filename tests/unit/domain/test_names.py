@@ -9,7 +9,7 @@ import pytest
 
 from connect_worker.domain.kinds import is_nameable, is_request_name
 from connect_worker.domain.states import RequestKey, RequestKind
-from connect_worker.sandbox import identifiers
+from connect_worker.sandbox import documents as identifiers
 
 PAYLOADS = Path(__file__).parents[2] / "data" / "payloads"
 PROPER = {

@@ -265,7 +265,7 @@ def test_a_record_has_no_secrets(account: Sandbox, tmp_path: Path) -> None:
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"id": "PR-1"}')
-    with pytest.raises(ValueError, match="is no record"):
+    with pytest.raises(ValueError, match="is not a record"):
         recorded(tmp_path / "other.json")
 
 

@@ -8,8 +8,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from connect_worker.engine.deadline import Deadline, place_of
 from connect_worker.engine.runtime import NullProcessKiller
+from connect_worker.engine.time_limit import Deadline, place_of
 from connect_worker.exceptions import LeaseLost
 
 LONG = 3600.0

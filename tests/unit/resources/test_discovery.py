@@ -234,7 +234,7 @@ def test_without_a_name_it_is_shown_what_to_set() -> None:
 
 def test_a_module_that_is_not_there_is_named(write: Write) -> None:
     assert "no_such.module can't be imported: ModuleNotFoundError" in refused("no_such.module")
-    assert "there is no file no_such.py" in refused("no_such.py")
+    assert "the file no_such.py does not exist" in refused("no_such.py")
 
 
 @pytest.mark.parametrize(

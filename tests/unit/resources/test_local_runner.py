@@ -249,6 +249,14 @@ def test_a_429_inside_the_processor_is_waited_for(make: Make, sandbox: Client) -
     assert pending(sandbox) == []
 
 
+def test_a_429_after_other_failures_is_waited_for_too(make: Make, sandbox: Client) -> None:
+    first, *others = pending(sandbox)
+    fault(sandbox, "status", status=503, method="GET", path=f"/requests/{first}", times=None)
+    fault(sandbox, "status", status=429, retry_after=0.2, method="GET", path=f"/{others[0]}")
+    make().process()
+    assert pending(sandbox) == [first]
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_is_refused_midway_ends_the_run(
     make: Make, sandbox: Client, status: int, caplog: pytest.LogCaptureFixture

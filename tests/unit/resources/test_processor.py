@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connect_worker.config import Config
-from connect_worker.domain.outcomes import Approve
+from connect_worker.domain.outcomes import Approve, NoDecision
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
 from connect_worker.engine.lease import Lease
@@ -192,21 +192,21 @@ def job_for(ledger: MemoryLedger, request_id: str, owner: str = "worker") -> Job
     ledger.register([PendingRequest(ref)], seen_at=ledger.now(), requeue_seconds=60)
     claim = ledger.claim(ref, owner=owner, lease_seconds=60)
     assert isinstance(claim, Claim)
-    return Job(ledger=ledger, claim=claim, pulse=Lease(ledger, claim), key=f"key of {request_id}")
+    return Job(ledger=ledger, claim=claim, lease=Lease(ledger, claim), key=f"key of {request_id}")
 
 
-def test_a_run_stores_what_the_processor_decides() -> None:
+def test_a_run_returns_what_the_processor_decides() -> None:
     job = job_for(MemoryLedger(), "PR-1")
     decide = processor_of(process_request=lambda self, request: ActivationTileResponse(request.id))
-    decide.run(row("PR-1"), job)
-    assert job.decision is not None
-    assert job.decision.outcome == Approve(tile="PR-1")
+    outcome = decide.run(row("PR-1"), job)
+    assert outcome == Approve(tile="PR-1")
+    assert job.decision is None, "the job runner stores it"
 
 
 def test_an_overridden_dispatch_decides_nothing_unless_it_asks_on() -> None:
     job = job_for(MemoryLedger(), "PR-1")
-    processor_of(dispatch=lambda self, request: "mine").run(row("PR-1"), job)
-    assert job.decision is None
+    outcome = processor_of(dispatch=lambda self, request: "mine").run(row("PR-1"), job)
+    assert outcome == NoDecision()
 
 
 def test_a_run_has_the_account_the_key_and_the_attempt_at_hand() -> None:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connect_worker.config import Config
+from connect_worker.domain.schedule import is_crontab, last_time
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
 from connect_worker.resources.processor import AutomationProcessor, rules_of
-from connect_worker.resources.schedule import is_crontab, last_time
 
 NOON = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)
 

@@ -36,15 +36,15 @@ def said_of(**fields: Any) -> str:
         ({"record_id": " "}, "record_id is missing"),
         ({"quantity": None}, "quantity is missing"),
         ({"quantity": ""}, "quantity is missing"),
-        ({"quantity": "many"}, "quantity is 'many', which is no number"),
-        ({"quantity": "unlimited"}, "quantity is 'unlimited', which is no number"),
-        ({"quantity": "1_0"}, "quantity is '1_0', which is no number"),
-        ({"quantity": "1e999"}, "quantity is inf, which is no number"),
-        ({"quantity": float("nan")}, "quantity is nan, which is no number"),
-        ({"quantity": float("inf")}, "quantity is inf, which is no number"),
-        ({"quantity": Decimal("NaN")}, "quantity is NaN, which is no number"),
-        ({"quantity": True}, "quantity is True, which is no number"),
-        ({"quantity": [1]}, "quantity is [1], which is no number"),
+        ({"quantity": "many"}, "quantity is 'many', which is not a number"),
+        ({"quantity": "unlimited"}, "quantity is 'unlimited', which is not a number"),
+        ({"quantity": "1_0"}, "quantity is '1_0', which is not a number"),
+        ({"quantity": "1e999"}, "quantity is inf, which is not a number"),
+        ({"quantity": float("nan")}, "quantity is nan, which is not a number"),
+        ({"quantity": float("inf")}, "quantity is inf, which is not a number"),
+        ({"quantity": Decimal("NaN")}, "quantity is NaN, which is not a number"),
+        ({"quantity": True}, "quantity is True, which is not a number"),
+        ({"quantity": [1]}, "quantity is [1], which is not a number"),
         ({"quantity": -1}, "quantity is -1, which is below zero"),
         ({"quantity": "-0.5"}, "quantity is -0.5, which is below zero"),
         ({"start_time_utc": None}, "start_time_utc is missing"),
@@ -93,7 +93,7 @@ def said_of(**fields: Any) -> str:
             "item_search_value has a character that no spreadsheet can hold",
         ),
         ({"record_id": "\ud800"}, "record_id has a character that no spreadsheet can hold"),
-        ({"amount": "free"}, "amount is 'free', which is no number"),
+        ({"amount": "free"}, "amount is 'free', which is not a number"),
         ({"tier": object}, "tier is a type; a text or a number is …"),
     ],
     ids=str,
@@ -118,15 +118,15 @@ def test_an_empty_record_lacks_every_standard_field() -> None:
 
 def test_what_is_no_record_is_reported() -> None:
     given: list[Any] = [record(), dict(CELLS)]
-    assert problems(given) == ["record 2: it is no UsageRecord but a dict"]
+    assert problems(given) == ["record 2: it is not a UsageRecord but a dict"]
     first: list[Any] = [dict(CELLS)]
-    assert problems(first) == ["record 1: it is no UsageRecord but a dict"]
+    assert problems(first) == ["record 1: it is not a UsageRecord but a dict"]
 
 
 @pytest.mark.parametrize("again", ["rec-1", "7"])
 def test_an_id_stands_once(again: str) -> None:
     given = [*records(2), record(record_id=7), record(record_id=again)]
-    assert problems(given) == [f"record 4 ({again}): record_id stands twice"]
+    assert problems(given) == [f"record 4 ({again}): record_id is used twice"]
 
 
 def test_a_report_without_records_is_refused() -> None:
@@ -287,7 +287,7 @@ OPTIONAL = [name for name in COLUMNS if name not in STANDARD]
 def test_a_value_without_a_column_is_refused(name: str) -> None:
     given = [record(), record(record_id="rec-2", **{name: 1})]
     assert problems(given) == [
-        f"record 2 (rec-2): {name} is set, and the first record has none: set it there, too"
+        f"record 2 (rec-2): {name} is set, and the first record has none: set it there too"
     ]
 
 

@@ -18,7 +18,7 @@ from openpyxl import load_workbook
 from connect_worker.exceptions import InvalidUsage
 from connect_worker.models import UsageRecord
 from connect_worker.resources.usage_sheet import BYTES_IN_MEMORY, Cell, spreadsheet, write_workbook
-from connect_worker.sandbox import spreadsheet as connects
+from connect_worker.sandbox import usage as connects
 from connect_worker.sandbox.catalog import Product
 
 from .usage_rows import CELLS, record, records
@@ -102,11 +102,13 @@ def test_the_file_is_a_package_whose_parts_are_well_formed_and_all_declared() ->
 
 def test_the_sandbox_takes_a_sheet_with_and_without_the_later_columns() -> None:
     product, assets = Product(0), {"AS-1"}
-    plain = connects.check(content_of(*records(3)), product, assets)
+    plain = connects.check_spreadsheet(content_of(*records(3)), product, assets)
     assert (plain.valid, plain.errors) == (3, ())
     later = {"amount": 1.5, "record_note": "n", "item_name": "i", "item_mpn": "m", "tier": 1}
     later |= {"item_unit": "u", "item_precision": "integer", "category_id": "c"}
-    full = connects.check(content_of(record(**later, asset_recon_id="r")), product, assets)
+    full = connects.check_spreadsheet(
+        content_of(record(**later, asset_recon_id="r")), product, assets
+    )
     assert (full.valid, full.errors) == (1, ())
 
 

@@ -96,7 +96,7 @@ def test_the_latest_calls_are_reported_with_time_route_and_status(client: Client
 def test_only_so_many_calls_are_remembered() -> None:
     journal = Journal()
     for number in range(RECENT_CALLS + 2):
-        journal.call("GET requests", 200, str(number))
+        journal.count_call("GET requests", 200, str(number))
     assert (len(journal.recent), journal.recent[0]["at"]) == (RECENT_CALLS, "2")
     assert journal.routes["GET requests"] == RECENT_CALLS + 2
 

@@ -1,12 +1,17 @@
 """How a query string becomes filters, and what they select."""
 
+import fnmatch
+import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connect_worker.sandbox import rql
-from connect_worker.sandbox.collection import satisfies, values_at
-from connect_worker.sandbox.errors import BadRequestError
+from connect_worker.sandbox.documents import values_at
+from connect_worker.sandbox.http import BadRequestError
+from connect_worker.sandbox.rql import satisfies
 
 DOCUMENT = {
     "id": "PR-1",
@@ -134,6 +139,88 @@ def test_leaves_the_document_out(query: str) -> None:
 def test_refuses_what_it_cannot_read(query: str) -> None:
     with pytest.raises(BadRequestError):
         rql.parse(query, same)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "eq(status,t)",
+        "eq(status, pending)",
+        "in(status,(pending, failed))",
+        "in(status,())",
+        "eq(name,a/b)",
+        "eq(name,)",
+        "eq(status,a)|eq(status,b)",
+        "not(or(eq(status,a),eq(status,b)))",
+        "not(not(eq(status,a)))",
+        "eq(status,t(eq(id,1)))",
+        "or(eq(status,a),ordering(id))",
+        "order(id)",
+        "or(eq(id,a)," * 2000 + "eq(id,a)" + ")" * 2000,
+    ],
+)
+def test_refuses_what_the_vendors_own_parser_refuses(query: str) -> None:
+    with pytest.raises(BadRequestError, match="Bad filter query"):
+        rql.parse(query, same)
+
+
+@pytest.mark.parametrize(
+    ("query", "term"),
+    [
+        ("eq(id,'a(b')&status=x", rql.Comparison("eq", "id", "a(b")),
+        ('eq(id,"a&b)")&status=x', rql.Comparison("eq", "id", "a&b)")),
+        ("eq(id,%22it%27s%20(1)%22)&status=x", rql.Comparison("eq", "id", "it's (1)")),
+        ("id='a b'&status=x", rql.Comparison("eq", "id", "a b")),
+        ("id=it's&status=x", rql.Comparison("eq", "id", "it's")),
+        ("&&id=a&&status=x&", rql.Comparison("eq", "id", "a")),
+        ("(id=a&type=b)&status=x", rql.Comparison("eq", "id", "a")),
+    ],
+)
+def test_a_value_in_quotation_marks_ends_no_filter(query: str, term: rql.Term) -> None:
+    terms = rql.parse(query, same).where.terms
+    assert term in terms
+    assert rql.Comparison("eq", "status", "x") in terms
+
+
+def test_the_parts_of_a_group_stay_together() -> None:
+    [either] = rql.parse("or((id=a&type=b&name=c),id=d)", same).where.terms
+    assert not rql.satisfies(either, lambda field: ["b" if field == "type" else "c"])
+    assert rql.satisfies(either, lambda field: {"id": ["a"], "type": ["b"]}.get(field, ["c"]))
+    assert rql.satisfies(either, lambda field: ["d"])
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "matches"),
+    [
+        ("", "", True),
+        ("", "*", True),
+        ("ab", "ab", True),
+        ("ab", "a", False),
+        ("aba", "a*a", True),
+        ("a", "a*a", False),
+        ("abcabc", "*bc*bc", True),
+        ("abc", "*bc*bc", False),
+        ("abcbc", "ab*c*c", True),
+        ("a*b", r"a\*b", True),
+        ("axb", r"a\*b", False),
+        ("a\nb", "a*b", True),
+        ("xaYb", "*A*", False),
+    ],
+)
+def test_a_star_stands_for_any_text(text: str, pattern: str, matches: bool) -> None:
+    assert rql.is_like(text, pattern) is matches
+
+
+@given(st.text("ab", max_size=12), st.text("ab*", max_size=6))
+def test_stars_mean_what_they_mean_in_a_shell(text: str, pattern: str) -> None:
+    assert rql.is_like(text, pattern) is fnmatch.fnmatchcase(text, pattern)
+
+
+def test_many_stars_take_no_longer_than_few() -> None:
+    began = time.process_time()
+    assert not rql.is_like("a" * 100_000, "a*" * 5_000 + "b")
+    assert not rql.is_like("a" * 100_000 + "b", "*" + "a*" * 5_000 + "c*b")
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

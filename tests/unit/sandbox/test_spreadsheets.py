@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.sandbox import spreadsheet
+from connect_worker.sandbox import usage
 from connect_worker.sandbox.catalog import Product
 from tests.support.sandbox_server import Client
 
@@ -14,8 +14,8 @@ from .workbooks import HEADER, RECORD, workbook
 ASSETS = {"AS-1"}
 
 
-def check(*rows: Sequence[Any]) -> spreadsheet.Check:
-    return spreadsheet.check(workbook(rows), Product(0), ASSETS)
+def check(*rows: Sequence[Any]) -> usage.SpreadsheetCheck:
+    return usage.check_spreadsheet(workbook(rows), Product(0), ASSETS)
 
 
 def changed(**cells: Any) -> list[Any]:
@@ -24,7 +24,7 @@ def changed(**cells: Any) -> list[Any]:
 
 def test_good_records_are_counted() -> None:
     second = changed(record_id="rec-2", asset_search_criteria="asset.id", asset_search_value="AS-1")
-    assert check(RECORD, second) == spreadsheet.Check(valid=2, invalid=0, errors=())
+    assert check(RECORD, second) == usage.SpreadsheetCheck(valid=2, invalid=0, errors=())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
     header = (HEADER[0], "record_note", *HEADER[1:3], "amount", *HEADER[3:], "tier")
     row = (RECORD[0], None, *RECORD[1:3], None, *RECORD[3:], None)
     content = workbook([row], header=header)
-    assert spreadsheet.check(content, Product(0), ASSETS).valid == 1
+    assert usage.check_spreadsheet(content, Product(0), ASSETS).valid == 1
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
     ],
 )
 def test_an_unreadable_file_is_distinguished_from_bad_records(content: bytes) -> None:
-    with pytest.raises(spreadsheet.UnreadableError):
-        spreadsheet.check(content, Product(0), ASSETS)
+    with pytest.raises(usage.UnreadableSpreadsheetError):
+        usage.check_spreadsheet(content, Product(0), ASSETS)
 
 
 def test_the_template_has_the_documented_columns() -> None:
-    with pytest.raises(spreadsheet.UnreadableError, match="no sheet"):
-        spreadsheet.check(workbook([], sheet="other"), Product(0), ASSETS)
-    assert spreadsheet.check(spreadsheet.template(), Product(0), ASSETS).errors == (
+    with pytest.raises(usage.UnreadableSpreadsheetError, match="no sheet"):
+        usage.check_spreadsheet(workbook([], sheet="other"), Product(0), ASSETS)
+    assert usage.check_spreadsheet(usage.spreadsheet_template(), Product(0), ASSETS).errors == (
         "the file has no records",
     )
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from connect_worker.domain.secrets import values_in
-from connect_worker.engine.job_runner import JobResult
+from connect_worker.engine.job import JobResult, JobStatus
 from tasks.celery_support.flower import format_task, unsafe_reason
 from tasks.process import RetryReason, result_text
 
@@ -76,8 +76,10 @@ def test_an_error_stands_where_the_result_would(state: str, traceback: str | Non
 
 
 def test_a_job_tells_its_product_where_the_ledger_knows_it() -> None:
-    assert result_text(JobResult("approved", product="PRD-1")) == "PRD-1: approved"
-    assert result_text(JobResult("nothing to do: busy")) == "nothing to do: busy"
+    done = JobResult(JobStatus.COMPLETED, "approved", product="PRD-1")
+    assert result_text(done) == "PRD-1: approved"
+    denied = JobResult(JobStatus.DENIED, "nothing to do: busy")
+    assert result_text(denied) == "nothing to do: busy"
 
 
 def test_values_are_found_wherever_a_request_has_parameters() -> None:

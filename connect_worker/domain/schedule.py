@@ -1,4 +1,4 @@
-"""When listings are reported: Celery's `crontab`, read without Celery."""
+"""When usage is reported: Celery's `crontab`, read without Celery."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Protocol
 #: Longer than from one 29 February to the next, at a turn of a century without one.
 MOST_DAYS = 8 * 366 + 1
 
-
-#: What is read of a `crontab`. In each the numbers that it stands for; 0 is Sunday.
+#: The fields of a `crontab` that are read. Each is a set of numbers; Sunday is 0.
 FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 
 
