@@ -1,4 +1,4 @@
-"""Names that things had in the SDK's first releases, where code of 2019 still looks for them."""
+"""Deprecated names: what the SDK's first releases called things, for code of 2019."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def earlier(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a module's `__getattr__`, which finds what it had once.
+def deprecated_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a module's `__getattr__`, which finds its deprecated names and warns.
 
     Args:
         module: The module's name.
-        names: By earlier name, where the thing is now, such as ``exceptions.FailRequest``.
+        names: The current place by deprecated name, such as ``exceptions.FailRequest``.
     """
 
     def find(name: str) -> Any:

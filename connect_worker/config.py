@@ -1,8 +1,7 @@
-"""Where Connect is, the key to it, and the products to look after.
+"""The address of Connect's API, the key, and the products to process.
 
-As in the 2019 SDK, the first `Config` a program makes is the one in force for everything that is
-given none. A worker that serves several accounts uses `Config.local` and `use_config` instead,
-which leave that one alone.
+As in the 2019 SDK, the first `Config` that a program makes becomes the default. A worker that
+serves several accounts uses `Config.local` and `use_config` instead, which leave the default alone.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any, Final, Self
 
 from connect_worker.observability.masking import register_secret
 
-#: Where `Config.get_instance` looks when nobody made a configuration.
+#: What `Config.get_instance` reads if no configuration was made.
 DEFAULT_FILE: Final = "config.json"
 
 _PREFIX: Final = "ApiKey "
@@ -29,17 +28,17 @@ class Config:
     """The account to work for.
 
     A file is JSON, as in the 2019 SDK: ``{"apiEndpoint": …, "apiKey": …, "products": […]}``;
-    `api_url` and `api_key` are understood as well. An argument wins over the file's entry.
+    `api_url` and `api_key` work too. An argument overrides the file's entry.
 
     Args:
         api_url: The API's base, such as ``https://api.connect.cloudblue.com/public/v1``.
         api_key: The service user's key, with or without its ``ApiKey `` prefix.
-        products: Ids of the products to look after; none means all.
+        products: Ids of the products to process; none means all.
         file: Name of the configuration file.
         filename: The same, as the SDK's first releases called it.
 
     Raises:
-        ValueError: Neither a file nor both of URL and key are there.
+        ValueError: Neither a file nor both URL and key are given.
         TypeError: An entry has the wrong type, or the file holds no JSON object.
         OSError: The file can't be opened.
 
@@ -103,7 +102,7 @@ class Config:
 
     @property
     def products(self) -> list[str]:
-        """Ids of the products to look after; empty means all. The list is the caller's own."""
+        """Ids of the products to process; empty means all. A copy."""
         return list(self._products)
 
     def __repr__(self) -> str:

@@ -1,13 +1,13 @@
 """Every error of the project, under one root.
 
-The first branch is what a processor raises to say what shall become of a request: decisions, not
-faults. In the second, a class that is also `Retryable` may succeed when the same thing is tried
-again; one that is also `Permanent` will not, and waits for a person. (R = retryable, P = permanent)
+A processor raises an error of the first branch to decide what happens to a request: these are
+decisions, not faults. In the second branch, (R) marks a `Retryable` error: another attempt may
+succeed. (P) marks a `Permanent` error: another attempt would fail too, and a person has to act.
 
     Message                         the root; the 2019 SDK's name for it
      ├─ FailRequest                 decision: fail the request
      ├─ InquireRequest              decision: ask for (better) parameters
-     ├─ SkipRequest                 decision: leave it pending, look again later
+     ├─ SkipRequest                 decision: leave it pending, process it again later
      ├─ RetryRequest                not yet: run the processor again after a delay
      ├─ UsageFileAction             decision about a usage file
      │   ├─ AcceptUsageFile
@@ -25,29 +25,29 @@ again; one that is also `Permanent` will not, and waits for a person. (R = retry
      ├─ ServerError                 Connect answered with an error document
      │   └─ ApiError                ... to a call of this project's client
      │       ├─ BadRequest     P    400, 409, 422 and the other 4xx
-     │       ├─ Unauthorized   R    401: the key is refused, until somebody mends it
-     │       ├─ Forbidden      R    403: likewise
+     │       ├─ Unauthorized   R    401: the key is refused, until a person replaces it
+     │       ├─ Forbidden      R    403: the key lacks a permission, until a person grants it
      │       ├─ NotFound       P    404
      │       ├─ RateLimited    R    429
-     │       └─ ServerFault    R    5xx, and what a proxy says that has lost the call
+     │       └─ ServerFault    R    5xx, and the statuses of a proxy that lost the call
      ├─ ConnectionFailed       R    no answer at all
-     ├─ AccountPaused          R    nothing was sent: the account pauses, for all its workers
+     ├─ AccountPaused          R    nothing was sent: the account's circuit breaker is open
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
-     ├─ InvalidDecision        P    what the processor returned or raised decides nothing
+     ├─ InvalidDecision        P    the processor returned or raised something that is no decision
      ├─ RetryDeadlineExceeded  P    it was "not yet" for longer than the processor waits
-     ├─ InvalidStep            P    a durable step that can't be run or journaled
-     ├─ InvalidDocument        P    a document that no model can be made of; a TypeError too
+     ├─ InvalidStep            P    a durable step can't be run or journaled
+     ├─ InvalidDocument        P    a document does not fit its model; a TypeError too
      ├─ SettingsError          P    a setting is missing or malformed
      ├─ RegistrationError      P    the processors can't be registered
-     ├─ AliasRefused           P    a real `connect` is where connect_worker was to take its name
+     ├─ CompatInstallError     P    a real `connect` is installed: its name can't be taken
      ├─ LedgerUnavailable      R    the ledger did not answer
-     ├─ DecryptionKeyMissing   R    a stored value is encrypted with a key that is not here
-     └─ LeaseLost                   somebody else owns the job now: stop, and write nothing
+     ├─ DecryptionKeyMissing   R    a stored value is encrypted with a key that is missing here
+     └─ LeaseLost                   another worker owns the job now: stop, and write nothing
 
-All of them survive pickling with their attributes, and none shows a secret.
+All of them survive pickling with their attributes. None shows a secret.
 """
 
-# ruff: noqa: N818 - the names are the 2019 SDK's, or the ones that HTTP gives to its answers
+# ruff: noqa: N818 - the names are those of the 2019 SDK, or of HTTP statuses
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connect_worker._deprecated import earlier
+from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets
 
 if not TYPE_CHECKING:
-    __getattr__ = earlier(
+    __getattr__ = deprecated_names(
         __name__,
         {
             "FulfillmentFail": "exceptions.FailRequest",
@@ -173,7 +173,7 @@ class InquireRequest(Message):
 
 
 class SkipRequest(Message):
-    """Leave the request pending; it is looked at again later.
+    """Leave the request pending; it is processed again later.
 
     Examples:
         >>> raise SkipRequest("The contract is not signed yet")
@@ -187,17 +187,17 @@ class SkipRequest(Message):
 
 
 class RetryRequest(Message):
-    """Not yet: what the request waits for is not ready; run the processor again after a delay.
+    """Snooze the request: what it waits for is not ready; run the processor again after a delay.
 
-    The request waits, and does not fail: no attempt is used up, nothing is said in its
-    conversation. The limit in time counts from the cycle's first `RetryRequest`; when it is over,
-    `when_exhausted` of the automation says what becomes of the request.
+    The request does not fail: no attempt is used, and nothing is posted to its conversation. The
+    time limit counts from the cycle's first `RetryRequest`. After it, the automation's
+    `when_exhausted` decides what happens to the request.
 
     Args:
-        message: What it waits for; people see it in `connect-worker list` and Flower.
-        delay: Seconds until the next run; None for `CONNECT_SKIP_SECONDS`.
-        give_up_after: Seconds since the cycle's first "not yet" after which to wait no longer; None
-            for the automation's own `give_up_after`, a day unless it says otherwise.
+        message: What the request waits for; `connect-worker list` and Flower show it.
+        delay: Seconds until the next run; None means `CONNECT_SKIP_SECONDS`.
+        give_up_after: Seconds since the cycle's first `RetryRequest` after which to stop waiting;
+            None means the automation's `give_up_after`, by default a day.
 
     Raises:
         ValueError: The delay is negative or endless, or the limit is not above 0.
@@ -213,9 +213,11 @@ class RetryRequest(Message):
         self, message: str = "", *, delay: float | None = None, give_up_after: float | None = None
     ) -> None:
         if delay is not None and not 0 <= delay < math.inf:
-            raise ValueError(f"a delay is a number of seconds, 0 or more, not {delay!r}")
+            raise ValueError(f"delay must be a number of seconds, 0 or more, not {delay!r}")
         if give_up_after is not None and not give_up_after > 0:
-            raise ValueError(f"give_up_after is a number of seconds above 0, not {give_up_after!r}")
+            raise ValueError(
+                f"give_up_after must be a number of seconds above 0, not {give_up_after!r}"
+            )
         super().__init__(message or "not yet", "retry")
         self.delay = delay
         self.give_up_after = give_up_after
@@ -226,8 +228,8 @@ class UsageFileAction(Message):
 
     Args:
         message: What `str(error)` says.
-        code: The action, which is the last segment of the path that is posted to.
-        data: The body that is posted; None posts none.
+        code: The action: the last segment of the path of the POST.
+        data: The body of the POST; None for none.
 
     Examples:
         >>> UsageFileAction("Fine", "accept", {"acceptance_note": "Fine"}).data
@@ -309,7 +311,7 @@ class SubmitUsageFile(UsageFileAction):
 
 
 class Retryable(Message):
-    """The same thing may succeed when it is tried again.
+    """Another attempt may succeed.
 
     Examples:
         >>> issubclass(RateLimited, Retryable), issubclass(NotFound, Retryable)
@@ -318,7 +320,7 @@ class Retryable(Message):
 
 
 class Permanent(Message):
-    """Trying again won't help: a person has to look at it.
+    """Another attempt would fail too: a person has to act.
 
     Examples:
         >>> issubclass(NotFound, Permanent), issubclass(RateLimited, Permanent)
@@ -327,9 +329,9 @@ class Permanent(Message):
 
 
 class FileCreationError(Message):
-    """A usage file could not be created, or its records not be uploaded.
+    """A usage file could not be created, or its records could not be uploaded.
 
-    Whether to try again is a matter of its cause (`__cause__`), the error of the call that failed.
+    Its cause (`__cause__`), the error of the call that failed, says whether another attempt helps.
 
     Examples:
         >>> str(FileCreationError("Connect did not take the file"))
@@ -341,10 +343,10 @@ class FileCreationError(Message):
 
 
 class InvalidUsage(FileCreationError, Permanent):
-    """Usage records can't be right, so that nothing was created and nothing sent.
+    """Usage records are invalid: nothing was created and nothing was sent.
 
     Args:
-        problems: What is wrong, a sentence each, by record and field; long lists are cut off.
+        problems: One sentence for each problem, with record and field; long lists are cut off.
 
     Examples:
         >>> InvalidUsage(["record 1: quantity is missing"]).problems
@@ -369,7 +371,7 @@ class FileRetrievalError(Retryable):
 
 
 class ErrorDocument(Protocol):
-    """What Connect says about an error; `models.ServerErrorResponse` is one.
+    """Connect's description of an error; `models.ServerErrorResponse` is one.
 
     Examples:
         >>> document: ErrorDocument = ErrorFacts(error_code="VAL_001", errors=["Wrong status."])
@@ -405,7 +407,7 @@ class ErrorFacts:
 
 
 class ServerError(Message):
-    """Connect answered with an error document, which is at hand as `obj` and `error`.
+    """Connect answered with an error document; `obj` and `error` are the document.
 
     Examples:
         >>> str(ServerError(ErrorFacts(error_code="VAL_001", errors=["Wrong status."])))
@@ -428,8 +430,8 @@ class ApiError(ServerError):
 
     Args:
         status: HTTP status.
-        error_code: Connect's code, or an empty text where the body had none.
-        errors: Connect's sentences; the body itself where it was no JSON.
+        error_code: Connect's code, or "" if the body had none.
+        errors: Connect's sentences; the body itself if it was no JSON.
         params: What Connect adds to them.
         method: HTTP method of the call.
         path: Path of the call, from the API's base.
@@ -467,7 +469,7 @@ class ApiError(ServerError):
 
 
 class BadRequest(ApiError, Permanent):
-    """400, 409, 422 and the other 4xx: Connect does not take this call, now or later.
+    """400, 409, 422 and the other 4xx: Connect does not accept this call, now or later.
 
     Examples:
         >>> BadRequest(status=409).status
@@ -476,7 +478,7 @@ class BadRequest(ApiError, Permanent):
 
 
 class Unauthorized(ApiError, Retryable):
-    """401: Connect does not know the key. Every call fails alike until it is mended.
+    """401: Connect does not know the key. Every call fails until the key is replaced.
 
     Examples:
         >>> Unauthorized(status=401).status
@@ -485,7 +487,7 @@ class Unauthorized(ApiError, Retryable):
 
 
 class Forbidden(ApiError, Retryable):
-    """403: the key's account may not do this. A person grants it, then it works.
+    """403: the service user lacks a permission, until a person grants it.
 
     Examples:
         >>> Forbidden(status=403).status
@@ -506,7 +508,7 @@ class RateLimited(ApiError, Retryable):
     """429: too many calls.
 
     Args:
-        retry_after_seconds: How long Connect asks to wait; None where it did not say.
+        retry_after_seconds: How long Connect asks to wait; None if it names no time.
         **facts: As `ApiError` takes them.
 
     Examples:
@@ -520,9 +522,9 @@ class RateLimited(ApiError, Retryable):
 
 
 class ServerFault(ApiError, Retryable):
-    """5xx: Connect broke. Whether a POST had its effect is unknown.
+    """5xx: Connect failed. Whether a POST had its effect is unknown.
 
-    So is what a proxy says that has lost the call: 408, 425, 499, and a redirection.
+    The same holds for 408, 425, 499 and a redirection: a proxy lost the call.
 
     Examples:
         >>> ServerFault(status=502).status
@@ -558,7 +560,7 @@ class ConnectionFailed(Retryable):
 
     Args:
         message: What happened.
-        sent: Whether the request may have reached Connect; None where that can't be known.
+        sent: Whether the request may have reached Connect; None if that is unknown.
 
     Examples:
         >>> str(ConnectionFailed("no answer within 30 s", sent=True))
@@ -571,11 +573,11 @@ class ConnectionFailed(Retryable):
 
 
 class AccountPaused(Retryable):
-    """A call to Connect was not sent, since the account pauses.
+    """A call to Connect was not sent: the account's circuit breaker is open.
 
     Args:
-        reason: What ails the account, in a sentence.
-        retry_after_seconds: When the pause ends.
+        reason: Why the breaker is open, in a sentence.
+        retry_after_seconds: Seconds until a call may be sent again.
 
     Examples:
         >>> str(AccountPaused("Connect asked for a pause (429)", retry_after_seconds=9))
@@ -589,7 +591,7 @@ class AccountPaused(Retryable):
 
 
 class InvalidResponse(Retryable):
-    """Connect (or something in between) answered a success whose body isn't the JSON expected.
+    """Connect, or a proxy, answered a success whose body is not the expected JSON.
 
     Examples:
         >>> str(InvalidResponse(method="GET", path="assets", body="<html>Maintenance</html>"))
@@ -599,7 +601,7 @@ class InvalidResponse(Retryable):
     def __init__(self, *, method: str, path: str, body: str) -> None:
         self.method = method
         self.path = path
-        #: The first 200 characters; of a broken document none, it may hold anybody's password.
+        #: The first 200 characters; none of a broken document, which may contain a password.
         self.body = _cut(body)
         super().__init__(f"{method} {path} answered no usable JSON: {self.body!r}", "response")
 
@@ -612,7 +614,7 @@ def _cut(body: str) -> str:
 
 
 class InvalidDecision(Permanent):
-    """What a processor returned or raised decides nothing for this kind of request.
+    """The processor returned or raised something that is no decision for this kind of request.
 
     Examples:
         >>> class Orders(FulfillmentAutomation):
@@ -627,7 +629,7 @@ class InvalidDecision(Permanent):
 
 
 class RetryDeadlineExceeded(Permanent):
-    """A request was "not yet" for longer than its processor is willing to wait.
+    """A request was snoozed for longer than its processor is willing to wait.
 
     Examples:
         >>> str(RetryDeadlineExceeded("not yet for 3600 s: the tenant is being made"))
@@ -639,11 +641,11 @@ class RetryDeadlineExceeded(Permanent):
 
 
 class InvalidStep(Permanent):
-    """A durable step can't be run, or its result not be journaled; what is journaled stays.
+    """A durable step can't be run, or its result can't be journaled; the journal stays as it is.
 
-    Two steps have one name, the order is another than it was when the cycle's first steps were
-    done, a result is no JSON, or holds a password. The request is parked: mend the processor, then
-    `connect-worker rerun` goes on at the first step without a result.
+    Two steps have the same name, the order differs from the cycle's earlier run, or a result is no
+    JSON or contains a password. The request is parked. Fix the processor; then `connect-worker
+    rerun` continues at the first step without a result.
 
     Examples:
         >>> str(InvalidStep("two steps are named 'tenant'"))
@@ -659,7 +661,7 @@ class InvalidDocument(Permanent, TypeError):
 
     Args:
         model: The model's name, and the document's id where it has one.
-        errors: What is wrong, by path (``asset.items[0].quantity``); an empty path is the document.
+        errors: The problem by path (``asset.items[0].quantity``); an empty path is the document.
 
     Examples:
         >>> str(InvalidDocument("Asset", {"items[0].quantity": "not a number"}))
@@ -698,11 +700,11 @@ class RegistrationError(Permanent):
         super().__init__(message, "registration")
 
 
-class AliasRefused(Permanent):
-    """`connect` can't be made a name of connect_worker: a real package of that name is there.
+class CompatInstallError(Permanent):
+    """`connect` can't become a name of connect_worker: a real package of that name is installed.
 
     Examples:
-        >>> str(AliasRefused("connect-sdk is installed"))
+        >>> str(CompatInstallError("connect-sdk is installed"))
         'connect-sdk is installed'
     """
 
@@ -725,7 +727,7 @@ class LedgerUnavailable(Retryable):
 class DecryptionKeyMissing(Retryable):
     """A value in the ledger is encrypted with a key that this process does not have.
 
-    The request waits, with all that is stored of it, for a worker that has the key.
+    The request waits, with all stored values, for a worker that has the key.
 
     Examples:
         >>> issubclass(DecryptionKeyMissing, Retryable)
@@ -734,7 +736,7 @@ class DecryptionKeyMissing(Retryable):
 
 
 class LeaseLost(Message):
-    """The job's lease ran out and somebody else owns it: the writes of this one are refused.
+    """The job's lease expired and another worker owns the job: writes of this job are refused.
 
     Examples:
         >>> issubclass(LeaseLost, Retryable)

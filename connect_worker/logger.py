@@ -1,7 +1,7 @@
-"""The logger, and the facts bound to each of its lines.
+"""The logger, and the log context: facts that are added to each of its lines.
 
-Importing this module configures nothing: no level, no handler; `log_lines` says how lines are
-written.
+Importing this module configures nothing: no level, no handler. `observability.logging` writes the
+lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def bind_log(**facts: object) -> Iterator[None]:
 
     Examples:
         >>> with bind_log(request="PR-1"):
-        ...     dict(bound_facts())
+        ...     dict(log_context())
         {'request': 'PR-1'}
     """
     token = _bound.set(MappingProxyType({**_bound.get(), **facts}))
@@ -38,21 +38,21 @@ def bind_log(**facts: object) -> Iterator[None]:
         _bound.reset(token)
 
 
-def bound_facts() -> Mapping[str, object]:
-    """Give the facts that `bind_log` holds here.
+def log_context() -> Mapping[str, object]:
+    """Return the facts that `bind_log` adds here.
 
     Examples:
-        >>> dict(bound_facts())
+        >>> dict(log_context())
         {}
     """
     return _bound.get()
 
 
 class LogEvent:
-    """A log message of an event name and facts: ``claimed request=PR-1 attempt=2``.
+    """A log message of an event name and facts: ``job.claimed request=PR-1 attempt=2``.
 
-    It becomes text only if the line is really written, and a formatter that wants the parts finds
-    them as `record.msg.name` and `record.msg.facts`.
+    It becomes text only when a line is written. A formatter finds the parts as `record.msg.name`
+    and `record.msg.facts`.
 
     Examples:
         >>> str(LogEvent("tenant created", tenant="TEN-1", seconds=3))
@@ -70,7 +70,7 @@ class LogEvent:
 
 
 def pairs(facts: Mapping[str, object]) -> list[str]:
-    """Give ``key=value`` texts; a value with spaces, quotes or nothing in it is quoted.
+    """Return ``key=value`` texts; a value that is empty or has spaces or quotes is quoted.
 
     Examples:
         >>> list(pairs({"tenant": "TEN-1", "note": "two words"}))

@@ -20,9 +20,9 @@ from urllib3.filepost import choose_boundary
 from connect_worker.api.responses import read_json, require_success, to_connection_error
 from connect_worker.api.transport import (
     CONNECT_TIMEOUT_SECONDS,
+    BeforeCall,
     SessionPool,
-    Turnstile,
-    always_open,
+    no_limit,
 )
 from connect_worker.config import Config
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
@@ -32,16 +32,16 @@ _BLOCK_BYTES = 64 * 1024
 
 
 class MultipartFile:
-    """The body of an upload: its length, its type and, block by block, its bytes.
+    """The body of an upload: one file as multipart form data, read while it is sent.
 
-    `requests` would read the whole file for its `files=`; a body that has a length and can be
-    iterated is sent as it comes, with a Content-Length. Each iteration starts at the file's
-    beginning, so that a connection that could not be made is no loss.
+    With `files=`, `requests` would read the whole file into memory. It sends a body that has a
+    length and can be iterated block by block, with a Content-Length. Each iteration starts at the
+    beginning of the file, so a failed connection can be tried again.
 
     Args:
         field: The form field's name.
-        filename: What the server is told the file's name is.
-        file: A binary file that can seek; it is read from its beginning and left open.
+        filename: The name of the file for the server.
+        file: A seekable binary file; it is read from its beginning and stays open.
     """
 
     def __init__(self, *, field: str, filename: str, file: IO[bytes]) -> None:
@@ -107,13 +107,15 @@ def _added(members: set[Member], member: Member) -> bool:
 
 JSON = Any
 
-#: Is told of a call: its method, what went wrong, and how many seconds it took.
+#: Called after a call, with its method, the error ("" for none) and the seconds it took.
 Observer = Callable[[str, str, float], None]
 
 Row = dict[str, JSON]
 
 #: `items 0-99/250`; `items */0` of an empty collection.
 _CONTENT_RANGE = re.compile(r"items\s+(?:\d+-\d+|\*)/(\d+)")
+#: No collection has more rows than such a number says; Python refuses to read thousands of digits.
+_MAX_COUNT_DIGITS: Final = 12
 
 #: Connect's pages have no more rows than this.
 LARGEST_PAGE = 1000
@@ -129,19 +131,19 @@ class Client:
     """Connect's REST API as JSON documents.
 
     Paths are relative to the API URL (`requests/PR-…`). A GET is repeated after a connection error
-    or a 5xx; every other call is sent once, and whether it is repeated is the caller's decision.
-    The key never appears in an exception or a log.
+    or a 5xx. Every other call is sent once; the caller decides whether to repeat it. The key never
+    appears in an exception or a log.
 
     Args:
         url: The API of the account.
-        key: The service user's.
+        key: The key of the service user.
         timeout_seconds: How long one call may wait for the answer.
         page_size: Rows per page of a collection.
-        turnstile: Asked before each attempt to call Connect, a GET's repetitions included; what it
-            raises is passed on, and nothing is sent.
-        observe: Told of each call that was sent, its repetitions included: the method, what went
-            wrong ("", a status, `no answer`), and the seconds that it took.
-        pool: Carries the calls, downloads too, instead of sessions of the client's own.
+        before_call: Called before each attempt to call Connect, including the repetitions of a GET.
+            What it raises is passed on, and nothing is sent.
+        observe: Called after each call that was sent, with the method, the error ("", a status or
+            `no answer`) and the seconds it took.
+        pool: Sends the calls and downloads, instead of the client's own sessions.
     """
 
     def __init__(
@@ -151,7 +153,7 @@ class Client:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         page_size: int = PAGE_SIZE,
-        turnstile: Turnstile = always_open,
+        before_call: BeforeCall = no_limit,
         observe: Observer | None = None,
         pool: SessionPool | None = None,
     ) -> None:
@@ -160,9 +162,9 @@ class Client:
         self.page_size = page_size
         self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         self._pool = pool or SessionPool(
-            key, url=self.url, turnstile=turnstile, timeout_seconds=timeout_seconds
+            key, url=self.url, before_call=before_call, timeout_seconds=timeout_seconds
         )
-        # Downloads are no calls to Connect: nothing paces them.
+        # Downloads are no calls to Connect: they have no rate limit.
         self._plain = pool or SessionPool()
 
     def __repr__(self) -> str:
@@ -174,12 +176,12 @@ class Client:
         return read_json(response, method="GET", path=path)
 
     def get_all(self, path: str, query: Filters = None) -> Iterator[Row]:
-        """Yield every row of a collection, each once, all pages.
+        """Yield every row of a collection once, from all pages.
 
-        Rows may leave the collection while it is read: a job approves a request, and the later ones
-        move up. So after the first page, which tells how many there are, the others are read from
-        the last to the first, and the first once more: a row can only move to a page that is still
-        to be read. Give an `ordering` by creation, so that new rows come at the end.
+        Rows may leave the collection while it is read: a job approves a request, and later rows
+        move up. So the first page, which says how many rows there are, is followed by the last one,
+        and so on down to the first again: a row can only move to a page that is still to be read.
+        Use an `ordering` by creation, so that new rows come at the end.
 
         A `limit` in the query is the size of a page, not of the collection.
         """
@@ -192,7 +194,9 @@ class Client:
         yield from _new(rows, seen)
         if total is None and first:
             total = step
-            for more in self._onwards(path, text, offset=step, limit=step, known=seen.copy()):
+            for more in self._pages_without_total(
+                path, text, offset=step, limit=step, known=seen.copy()
+            ):
                 total += len(more)
                 yield from _new(more, seen)
             first = 0
@@ -206,7 +210,7 @@ class Client:
         """Return the text at the path (a rendered template)."""
         response = self._call("GET", path, params=params, headers={"Accept": "*/*"})
         if "charset" not in response.headers.get("Content-Type", ""):
-            # Without one, requests reads `text/…` as Latin-1.
+            # Without a charset, requests reads `text/…` as Latin-1.
             response.encoding = "utf-8"
         return response.text
 
@@ -216,15 +220,15 @@ class Client:
         return response.content
 
     def post(self, path: str, json: JSON = None, *, key: str = "") -> JSON:
-        """POST a document once; the answer's document, or None when it has none."""
+        """POST a document once; return the answer's document, or None without one."""
         return self.send("POST", path, json, key=key)
 
     def put(self, path: str, json: JSON = None, *, key: str = "") -> JSON:
-        """PUT a document once; the answer's document, or None when it has none."""
+        """PUT a document once; return the answer's document, or None without one."""
         return self.send("PUT", path, json, key=key)
 
     def send(self, method: str, path: str, json: JSON = None, *, key: str = "") -> JSON:
-        """Change something, once; `key` goes out as the `Idempotency-Key` header."""
+        """Send a change once; `key` becomes the `Idempotency-Key` header."""
         headers = {"Idempotency-Key": key} if key else None
         response = self._call(method, path, json=json, headers=headers)
         return read_json(response, method=method, path=path)
@@ -232,7 +236,7 @@ class Client:
     def upload(
         self, path: str, *, field: str, filename: str, content: bytes | IO[bytes], key: str = ""
     ) -> JSON:
-        """POST one file as multipart form data, once; a file's content is read while it is sent."""
+        """POST one file as multipart form data, once; a file is read while it is sent."""
         file = BytesIO(content) if isinstance(content, bytes) else content
         body = MultipartFile(field=field, filename=filename, file=file)
         headers = {"Content-Type": body.content_type}
@@ -241,13 +245,13 @@ class Client:
         response = self._call("POST", path, data=body, headers=headers)
         return read_json(response, method="POST", path=path)
 
-    def _onwards(
+    def _pages_without_total(
         self, path: str, query: str, *, offset: int, limit: int, known: IdSet
     ) -> Iterator[list[Row]]:
-        """Read on, page by page, where the answers do not tell how many rows there are."""
+        """Yield page after page, if the answers do not say how many rows there are."""
         while True:
             rows, _ = self._page(path, query, offset=offset, limit=limit)
-            # An endpoint without paging answers the same rows whatever the offset.
+            # An endpoint without paging returns the same rows for any offset.
             if not list(_new(list(rows), known)):
                 return
             offset += len(rows)
@@ -262,6 +266,8 @@ class Client:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise InvalidResponse(method="GET", path=path, body=response.text)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if match and len(match[1]) > _MAX_COUNT_DIGITS:
+            raise InvalidResponse(method="GET", path=path, body=match[0])
         return rows, int(match[1]) if match else None
 
     def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
@@ -290,7 +296,7 @@ class Client:
                 try:
                     response = session.call(method, url, **kwargs)
                 except requests.exceptions.ChunkedEncodingError:
-                    # The session repeats a GET whose answer does not begin; here one broke off.
+                    # The session repeats a GET without an answer; this answer is incomplete.
                     if method != "GET":
                         raise
                     response = session.call(method, url, **kwargs)
@@ -305,12 +311,12 @@ def client_for(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
     page_size: int = PAGE_SIZE,
-    turnstile: Turnstile = always_open,
+    before_call: BeforeCall = no_limit,
     observe: Observer | None = None,
 ) -> Client:
-    """Return the shared client of a config; None means the config in force.
+    """Return the shared client of a config; None means the current config.
 
-    The first call for an account makes its client, as the arguments say; later ones get that one.
+    The first call for an account makes its client with these arguments; later calls return it.
     """
     config = config or Config.get_instance()
     account = config.api_url, config.api_key
@@ -320,7 +326,7 @@ def client_for(
                 *account,
                 timeout_seconds=timeout_seconds,
                 page_size=page_size,
-                turnstile=turnstile,
+                before_call=before_call,
                 observe=observe,
             )
         return _clients[account]
@@ -328,7 +334,7 @@ def client_for(
 
 @contextmanager
 def using_client(config: Config, client: Client) -> Iterator[Client]:
-    """Have `client_for` give this client for the config's account inside the with-block."""
+    """Make `client_for` return this client for the config's account inside the with-block."""
     account = config.api_url, config.api_key
     with _making:
         former = _clients.get(account)
@@ -343,15 +349,15 @@ def using_client(config: Config, client: Client) -> Iterator[Client]:
                 _clients[account] = former
 
 
-#: One client an account, with its pooled sessions, for the whole process.
+#: One client per account, with its pooled sessions, for the whole process.
 _clients: Final[dict[tuple[str, str], Client]] = {}
 _making: Final = threading.Lock()
 
 
 def _new(rows: list[Row], seen: IdSet) -> Iterator[Row]:
-    """Yield the rows that were not seen yet; without an id the content tells them apart.
+    """Yield the rows that were not seen yet; a row without an id is identified by its content.
 
-    Takes them out of the list: a page is large, and need not be there while the next is read.
+    Removes them from the list: a page is large, and must not stay while the next one is read.
     """
     rows.reverse()
     while rows:

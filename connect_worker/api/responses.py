@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
@@ -22,8 +23,15 @@ from connect_worker.observability.masking import mask_secrets
 
 JSON = Any
 
-#: The longest pause that is taken over from a `Retry-After`, in seconds.
+#: The longest pause that is accepted from a `Retry-After`, in seconds.
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+
+#: Of the texts of an error the first ones are kept; proxies and gateways answer anything.
+MAX_ERRORS: Final = 20
+#: Of each list or object in an error's params so many items are kept, down to so many levels.
+MAX_ITEMS: Final = 100
+MAX_DEPTH: Final = 20
+_CUT: Final = "…"
 
 
 def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
@@ -33,24 +41,25 @@ def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
         return None
     try:
         return response.json()
-    except requests.JSONDecodeError as exc:
+    # A number of thousands of digits is a ValueError, a document of thousands of levels the other.
+    except (ValueError, RecursionError) as exc:
         raise InvalidResponse(method=method, path=path, body=response.text) from exc
 
 
 def require_success(response: requests.Response, *, method: str, path: str) -> None:
-    """Return only when the answer is a 2xx; a redirection that was not followed is none."""
+    """Return if the answer is a 2xx; a redirection that was not followed is none."""
     if not 200 <= response.status_code < 300:
         raise to_error(response, method=method, path=path)
 
 
 def to_error(response: requests.Response, *, method: str, path: str) -> ApiError:
-    """Return the exception for a refused call; a body that is not JSON becomes its one error."""
+    """Return the exception for a refused call; a body without JSON becomes its only error text."""
     body = _body(response)
     params = body.get("params")
     facts: dict[str, Any] = {
         "status": response.status_code,
         "error_code": str(body.get("error_code") or ""),
-        "errors": list(_sentences(body)),
+        "errors": _first(_sentences(body), MAX_ERRORS),
         "params": _masked(params) if isinstance(params, dict) else {},
         "method": method,
         "path": path,
@@ -64,7 +73,7 @@ def to_error(response: requests.Response, *, method: str, path: str) -> ApiError
 def to_connection_error(
     exc: requests.RequestException, *, method: str, path: str
 ) -> ConnectionFailed:
-    """Return the exception for a call without an answer: did Connect perhaps act on it?"""
+    """Return the exception for a call without an answer, and whether Connect may have got it."""
     reason = type(exc).__name__
     return ConnectionFailed(
         f"{method} {path}: no answer from Connect ({reason})", sent=not _was_never_sent(exc)
@@ -72,7 +81,7 @@ def to_connection_error(
 
 
 def _was_never_sent(exc: requests.RequestException) -> bool:
-    """Whether there was no connection to send anything over (or no usable address)."""
+    """Whether the call can't have reached Connect: no connection, or no usable address."""
     if isinstance(exc, (requests.ConnectTimeout, ValueError)):
         return True
     reason = getattr(exc.args[0], "reason", None) if exc.args else None
@@ -84,31 +93,47 @@ def _was_never_sent(exc: requests.RequestException) -> bool:
 def _body(response: requests.Response) -> dict[str, Any]:
     try:
         body = response.json()
-    except requests.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {"errors": [mask_secrets(response.text)[:500]] if response.text else []}
-    return body if isinstance(body, dict) else {"errors": [mask_secrets(str(body))[:500]]}
+    return body if isinstance(body, dict) else {"errors": [mask_secrets(_text(body))[:500]]}
 
 
 def _sentences(body: dict[str, Any]) -> Iterator[str]:
-    """Give what the body says is wrong, whatever shape it has."""
+    """Yield the error texts of a body of any shape."""
     errors = body.get("errors")
     if isinstance(errors, list):
-        yield from (str(error) for error in errors)
+        yield from map(_text, errors)
     elif errors:
-        yield str(errors)
+        yield _text(errors)
     elif body and not body.get("error_code"):
-        # No error document of Connect's: `{"detail": "Not found."}` and the like.
-        yield mask_secrets(str(body.get("detail") or body))[:500]
+        # Not Connect's error document, but `{"detail": "Not found."}` and the like.
+        yield mask_secrets(_text(body.get("detail") or body))[:500]
 
 
-def _masked(value: JSON) -> JSON:
+def _first(texts: Iterator[str], most: int) -> list[str]:
+    first = list(islice(texts, most))
+    more = sum(1 for _ in texts)
+    return [*first, f"{_CUT} ({more} more)"] if more else first
+
+
+def _text(value: JSON) -> str:
+    try:
+        return str(value)
+    except RecursionError:
+        return _CUT
+
+
+def _masked(value: JSON, depth: int = 0) -> JSON:
     match value:
         case str():
             return mask_secrets(value)
+        case list() | dict() if depth == MAX_DEPTH:
+            return _CUT
         case list():
-            return [_masked(item) for item in value]
+            return [_masked(item, depth + 1) for item in value[:MAX_ITEMS]]
         case dict():
-            return {name: _masked(item) for name, item in value.items()}
+            items = islice(value.items(), MAX_ITEMS)
+            return {name: _masked(item, depth + 1) for name, item in items}
         case _:
             return value
 
@@ -121,8 +146,9 @@ def _retry_after(response: requests.Response) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+            # A date with the zone "-0000" is in UTC, and is parsed without a zone.
+            ahead = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)
+        except (ValueError, OverflowError):
             return None
-        # A date whose zone is "-0000" is one of UTC, and comes without a zone.
-        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        seconds = ahead.total_seconds()
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER_SECONDS)

@@ -1,4 +1,14 @@
-"""HTTP sessions: pooled, authorised, always with a timeout; GETs are retried, nothing else is."""
+"""HTTP sessions: pooled, authorized, always with a timeout; GETs are retried, nothing else is.
+
+A call takes one of two ways. `requests` prepares each call from scratch: it merges cookies,
+settings and hooks, parses the address and looks for the connection. For one address and one key the
+result never changes, and takes two thirds of a call's processor time. So `FastPath` sends an
+ordinary call (JSON, to Connect itself, without a proxy) directly over the session's connections.
+`requests` sends all other calls. It also sends every call while something replaces a method of
+`requests` or its adapter to see the calls: `responses`, `requests-mock`, an instrumentation.
+
+Both ways have the same connections, retries and errors, and each attempt passes `before_call` once.
+"""
 
 from __future__ import annotations
 
@@ -30,41 +40,129 @@ from urllib3.util.retry import Retry
 
 from connect_worker.exceptions import SettingsError
 
-# The way of an ordinary call: JSON, to Connect itself, without a proxy.
-#
-# `requests` prepares each call anew: it merges cookies, settings and hooks, parses the address,
-# looks
-# for the connection. For one address and one key that is always the same, and takes two thirds of
-# a
-# call's processor time. So the session's connections, made by `requests` with the certificates and
-# timeouts that it knows of, are used directly. What is not ordinary goes through the session.
+#: Called before each attempt to call Connect: it returns when the call may be sent, or raises.
+BeforeCall = Callable[[], None]
+
+
+def no_limit() -> None:
+    """Let every call pass."""
+
+
+class _GatedRetry(Retry):
+    """Waits between attempts as urllib3 does, then calls `before_call` for the next attempt."""
+
+    before_call: BeforeCall = staticmethod(no_limit)
+    repeats_timeouts: bool = True
+
+    def with_gate(self, before_call: BeforeCall, *, repeats_timeouts: bool) -> Self:
+        """Return the same rules with this gate."""
+        made = self.new()
+        made.before_call, made.repeats_timeouts = before_call, repeats_timeouts
+        return made
+
+    def new(self, **kw: Any) -> Self:
+        """Return the rules for the attempts that are left; urllib3 makes them after each one."""
+        made = super().new(**kw)
+        made.before_call, made.repeats_timeouts = self.before_call, self.repeats_timeouts
+        return made
+
+    def increment(
+        self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any
+    ) -> Self:
+        """Return the rules that are left after a failure, or raise the failure."""
+        error = kwargs.get("error")
+        if isinstance(error, ReadTimeoutError) and not self.repeats_timeouts:
+            raise error
+        return super().increment(method, url, *args, **kwargs)
+
+    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
+        """Wait until the next attempt may be sent."""
+        super().sleep(response)
+        self.before_call()
+
+
+#: Seconds to wait for a TCP connection; the wait for the answer is the client's `timeout_seconds`.
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+#: A call that got no answer for so long is not repeated at once: a Connect that hangs would delay
+#: each job four times as long.
+SILENCE_SECONDS = 10.0
+
+#: A GET is sent four times at most: again at once, and 0.6 and 1.2 s later. A 429 is not retried
+#: here: the whole account has to stop, and only the caller can arrange that.
+GET_RETRIES = _GatedRetry(
+    total=3,
+    backoff_factor=0.3,
+    status_forcelist=(500, 502, 503, 504),
+    allowed_methods=frozenset({"GET"}),
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
+
+#: A change is sent once. Only a connection that was never made is tried again.
+NO_RETRIES = _GatedRetry(
+    total=1,
+    connect=1,
+    read=0,
+    redirect=0,
+    status=0,
+    other=0,
+    # By default urllib3 sends a PUT again after a 429.
+    allowed_methods=frozenset({"GET"}),
+    respect_retry_after_header=False,
+)
+
+
+class GatedAdapter(HTTPAdapter):
+    """Retries GETs, sends everything else once, and calls `before_call` before every attempt."""
+
+    def __init__(self, before_call: BeforeCall, *, repeats_timeouts: bool) -> None:
+        super().__init__(pool_connections=2, pool_maxsize=2)
+        self.before_call = before_call
+        self._get_retries = GET_RETRIES.with_gate(before_call, repeats_timeouts=repeats_timeouts)
+        self._no_retries = NO_RETRIES.with_gate(before_call, repeats_timeouts=repeats_timeouts)
+
+    def retries_for(self, method: str | None) -> Retry:
+        """Return how often a call may be sent."""
+        return self._get_retries if method == "GET" else self._no_retries
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        """Send one request, with the retries that its method allows."""
+        self.max_retries = self.retries_for(request.method)
+        self.before_call()
+        return super().send(request, *args, **kwargs)
+
 
 _ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 
-#: Addresses that no part of has to be quoted.
+#: URLs in which nothing has to be quoted.
 _PLAIN = re.compile(r"[\w./~:?=&(),*;@!$'+-]*", re.ASCII)
 
 
-class Shortcut:
-    """Sends what is ordinary over a session's connections.
+class FastPath:
+    """Sends ordinary calls over a session's connections.
 
     Args:
-        session: Gives the headers that all calls have.
-        pool: Its connections to Connect, an `urllib3` pool.
+        session: Provides the headers that all calls have.
+        adapter: Has the gate and the retries.
+        pool: The adapter's connections to Connect, an `urllib3` pool.
     """
 
-    def __init__(self, session: requests.Session, pool: Any) -> None:
+    def __init__(self, session: requests.Session, adapter: GatedAdapter, pool: Any) -> None:
+        self._adapter = adapter
         self._pool = pool
         request = requests.Request("GET", "http://connect.invalid")
-        # With what the session's authorisation adds.
+        # Includes what the session's authorization adds.
         self._headers = dict(session.prepare_request(request).headers)
 
     @classmethod
-    def through(cls, session: requests.Session, adapter: HTTPAdapter, url: str) -> Shortcut | None:
-        """Return the shortcut to an address; None where a proxy is in between, or it is no address.
+    def to(cls, url: str, session: requests.Session, adapter: GatedAdapter) -> FastPath | None:
+        """Return the fast path to an address; None behind a proxy, or if it is no HTTP address.
 
         Raises:
-            OSError: The certificates to check the server with are not there.
+            OSError: The certificates to check the server with are missing.
         """
         if not _ADDRESS.match(url) or select_proxy(url, dict(session.proxies)):
             return None
@@ -72,7 +170,7 @@ class Shortcut:
         verify, cert = session.verify, session.cert
         pool = adapter.get_connection_with_tls_context(request, verify, cert=cert)
         adapter.cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]  # it is
-        return cls(session, pool)
+        return cls(session, adapter, pool)
 
     def send(
         self,
@@ -83,17 +181,17 @@ class Shortcut:
         json: Any,
         headers: Mapping[str, str] | None,
         timeout: tuple[float, float],
-        retries: Retry,
     ) -> requests.Response | None:
-        """Send a call; its answer, with the whole body read.
+        """Send a call; return its answer with the whole body read.
 
-        None, and nothing is sent, when the call is not ordinary after all.
+        Returns None, without sending anything or passing the gate, for a call that is not ordinary.
 
         Raises:
-            requests.RequestException: No answer, as `requests` tells it.
+            requests.RequestException: There was no answer. The class is the one that `requests`
+                raises for it.
         """
         target = to_target(url, params)
-        if target is None:
+        if target is None or _is_observed():
             return None
         body, sent = None, {**self._headers, **(headers or {})}
         if json is not None:
@@ -102,24 +200,25 @@ class Shortcut:
             except ValueError:
                 return None
             sent["Content-Type"] = "application/json"
+        self._adapter.before_call()
         try:
             answer = self._pool.urlopen(
                 method,
                 target,
                 body=body,
                 headers=sent,
-                retries=retries,
+                retries=self._adapter.retries_for(method),
                 timeout=Timeout(connect=timeout[0], read=timeout[1]),
                 redirect=False,
                 assert_same_host=False,
             )
         except HTTPError as exc:
-            raise _as_requests_tell(exc) from exc
-        return _response(answer, url)
+            raise _to_requests_error(exc) from exc
+        return _to_response(answer, url)
 
 
 def to_target(url: str, params: Mapping[str, str] | None) -> str | None:
-    """Return what follows the host in an address; None when parts of it have to be rewritten."""
+    """Return what follows the host in an address; None if parts of it have to be quoted."""
     if not _PLAIN.fullmatch(url) or "/." in url:
         return None
     parts = urlsplit(url)
@@ -127,7 +226,16 @@ def to_target(url: str, params: Mapping[str, str] | None) -> str | None:
     return f"{parts.path}?{query}" if query else parts.path
 
 
-def _response(answer: BaseHTTPResponse, url: str) -> requests.Response:
+def _is_observed() -> bool:
+    """Whether something has replaced a method of `requests`, to see or to answer the calls."""
+    methods = (requests.Session.send, requests.Session.get_adapter, HTTPAdapter.send)
+    return any(
+        not method.__module__.startswith("requests.") or hasattr(method, "__wrapped__")
+        for method in methods
+    )
+
+
+def _to_response(answer: BaseHTTPResponse, url: str) -> requests.Response:
     response = requests.Response()
     response.status_code = answer.status
     response.headers = CaseInsensitiveDict(answer.headers)
@@ -141,7 +249,7 @@ def _response(answer: BaseHTTPResponse, url: str) -> requests.Response:
     return response
 
 
-def _as_requests_tell(exc: HTTPError) -> requests.RequestException:
+def _to_requests_error(exc: HTTPError) -> requests.RequestException:
     """Return the exception that `requests` makes of it; `args[0]` is the original."""
     reason = exc.reason if isinstance(exc, MaxRetryError) else exc
     match reason:
@@ -157,95 +265,76 @@ def _as_requests_tell(exc: HTTPError) -> requests.RequestException:
             return requests.ConnectionError(exc)
 
 
-#: Asked before each attempt to call: it returns when the call may be sent, or raises.
-Turnstile = Callable[[], None]
+class Session(requests.Session):
+    """A session with one adapter, and a fast path if all its calls go to one address."""
 
+    def __init__(self, adapter: GatedAdapter) -> None:
+        super().__init__()
+        self._adapter = adapter
+        self._fast_path: FastPath | None = None
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
 
-def always_open() -> None:
-    """Let every call pass."""
+    def bind(self, url: str) -> None:
+        """Send all calls to one address: look up proxies and certificates for it, once."""
+        settings = self.merge_environment_settings(url, {}, None, None, None)
+        self.proxies.update(settings["proxies"])
+        self.verify = settings["verify"]
+        self.trust_env = False
+        self._fast_path = FastPath.to(url, self, self._adapter)
 
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: tuple[float, float],
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+    ) -> requests.Response:
+        """Send one call, with the retries that its method allows; a GET follows redirections.
 
-class _PoliteRetry(Retry):
-    """Waits between attempts as urllib3 does, and then passes the turnstile for the next one."""
-
-    turnstile: Turnstile = staticmethod(always_open)
-    asks_silence_again: bool = True
-
-    def behind(self, turnstile: Turnstile, *, asks_silence_again: bool) -> Self:
-        """Return the same rules for calls that pass this turnstile."""
-        made = self.new()
-        made.turnstile, made.asks_silence_again = turnstile, asks_silence_again
-        return made
-
-    def new(self, **kw: Any) -> Self:
-        """Return the rules that are left for the attempts to come; urllib3 makes them anew."""
-        made = super().new(**kw)
-        made.turnstile, made.asks_silence_again = self.turnstile, self.asks_silence_again
-        return made
-
-    def increment(
-        self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any
-    ) -> Self:
-        """Return the rules that are left after a failure, or raise it."""
-        error = kwargs.get("error")
-        if isinstance(error, ReadTimeoutError) and not self.asks_silence_again:
-            raise error
-        return super().increment(method, url, *args, **kwargs)
-
-    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
-        """Wait for the time of the next attempt."""
-        super().sleep(response)
-        self.turnstile()
-
-
-#: Seconds to wait for a TCP connection; the wait for the answer is the client's `timeout_seconds`.
-CONNECT_TIMEOUT_SECONDS = 5.0
-
-#: A call that was not answered for so long is not sent again at once: a Connect that hangs would
-#: hold up each job four times as long.
-SILENCE_SECONDS = 10.0
-
-#: A GET is asked four times at most: again at once, and 0.6 and 1.2 s later. A 429 is not retried
-#: here: the whole account has to pause, which only the caller can arrange.
-GET_RETRIES = _PoliteRetry(
-    total=3,
-    backoff_factor=0.3,
-    status_forcelist=(500, 502, 503, 504),
-    allowed_methods=frozenset({"GET"}),
-    respect_retry_after_header=False,
-    raise_on_status=False,
-)
-
-#: A change is sent once. Only a connection that was never made is tried again.
-NO_RETRIES = _PoliteRetry(
-    total=1,
-    connect=1,
-    read=0,
-    redirect=0,
-    status=0,
-    other=0,
-    # By itself urllib3 sends a PUT again after a 429.
-    allowed_methods=frozenset({"GET"}),
-    respect_retry_after_header=False,
-)
+        Raises:
+            requests.RequestException: There was no answer.
+        """
+        response = None
+        if self._fast_path and data is None:
+            response = self._fast_path.send(
+                method, url, params=params, json=json, headers=headers, timeout=timeout
+            )
+        if response is None or (method == "GET" and response.is_redirect):
+            response = self.request(
+                method,
+                url,
+                params=params,
+                json=json,
+                headers=headers,
+                data=data,
+                timeout=timeout,
+                # A redirected POST would be sent twice, or become a GET.
+                allow_redirects=method == "GET",
+            )
+        return response
 
 
 class SessionPool:
     """`requests` sessions, one per use at a time, kept for the next use.
 
-    A session is checked out, used by one thread (or greenlet) and put back, so that none is ever
-    shared and connections are reused whatever the concurrency model. After a fork the child starts
-    with an empty pool: a socket shared with the parent would mix up answers.
+    A session is checked out, used by one thread (or greenlet) and put back. So no session is ever
+    shared, and connections are reused with any concurrency model. After a fork the child starts
+    with an empty pool: a socket that it shares with the parent would mix up answers.
 
     Args:
         key: The value of the `Authorization` header; "" sends none.
-        url: Where all calls go; the environment's proxies and certificates for it are then looked
-            up once a session. "" looks them up for each call, as `requests` does.
-        turnstile: Asked before each attempt of each call.
-        timeout_seconds: How long its callers wait for an answer.
+        url: The address of all calls; each session then looks up the environment's proxies and
+            certificates once. "" looks them up for each call, as `requests` does.
+        before_call: Called before each attempt of each call.
+        timeout_seconds: How long a caller waits for an answer.
 
     Raises:
-        SettingsError: The key can't be sent in a header.
+        SettingsError: The key contains characters that a header can't carry.
     """
 
     def __init__(
@@ -253,16 +342,16 @@ class SessionPool:
         key: str = "",
         *,
         url: str = "",
-        turnstile: Turnstile = always_open,
+        before_call: BeforeCall = no_limit,
         timeout_seconds: float = SILENCE_SECONDS,
     ) -> None:
         if not (key.isascii() and key.isprintable()):
             # The HTTP library's own error about it would show the key.
-            raise SettingsError("the API key has characters that no key has (non-ASCII ones)")
+            raise SettingsError("The API key contains characters that are not allowed (non-ASCII).")
         self._auth = _KeyAuth(key) if key else _NoAuth()
         self._url = url
-        self._turnstile = turnstile
-        self._asks_silence_again = timeout_seconds < SILENCE_SECONDS
+        self._before_call = before_call
+        self._repeats_timeouts = timeout_seconds < SILENCE_SECONDS
         self._idle: deque[Session] = deque()
         self._pid = os.getpid()
 
@@ -288,80 +377,18 @@ class SessionPool:
             self._idle.pop().close()
 
     def _open(self) -> Session:
-        adapter = _Adapter(self._turnstile, asks_silence_again=self._asks_silence_again)
+        adapter = GatedAdapter(self._before_call, repeats_timeouts=self._repeats_timeouts)
         session = Session(adapter)
         if isinstance(self._auth, _KeyAuth):
             session.headers["Accept"] = "application/json"
         session.auth = self._auth
         if self._url:
-            session.settle_on(self._url)
+            session.bind(self._url)
         return session
 
 
-class Session(requests.Session):
-    """A session with one adapter, and a shortcut where all calls have one address."""
-
-    def __init__(self, adapter: _Adapter) -> None:
-        super().__init__()
-        self._adapter = adapter
-        self._shortcut: Shortcut | None = None
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, adapter)
-
-    def settle_on(self, url: str) -> None:
-        """Take all calls to go to one address: look up proxies and certificates for it, once."""
-        found = self.merge_environment_settings(url, {}, None, None, None)
-        self.proxies.update(found["proxies"])
-        self.verify = found["verify"]
-        self.trust_env = False
-        self._shortcut = Shortcut.through(self, self._adapter, url)
-
-    def call(
-        self,
-        method: str,
-        url: str,
-        *,
-        timeout: tuple[float, float],
-        params: Mapping[str, str] | None = None,
-        json: Any = None,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-    ) -> requests.Response:
-        """Send one call, with the retries that its method allows; a GET follows redirections.
-
-        Raises:
-            requests.RequestException: No answer.
-        """
-        response = None
-        if self._shortcut and data is None:
-            retries = self._adapter.retries_of(method)
-            self._adapter.turnstile()
-            response = self._shortcut.send(
-                method,
-                url,
-                params=params,
-                json=json,
-                headers=headers,
-                timeout=timeout,
-                retries=retries,
-            )
-        if response is None or (method == "GET" and response.is_redirect):
-            response = self.request(
-                method,
-                url,
-                params=params,
-                json=json,
-                headers=headers,
-                data=data,
-                timeout=timeout,
-                # A redirected POST would be sent twice, or become a GET.
-                allow_redirects=method == "GET",
-            )
-        return response
-
-
 class _KeyAuth(AuthBase):
-    """Authorises with the key; being there, it keeps requests from looking into a `.netrc`."""
+    """Authorizes with the key; being there, it keeps requests from looking into a `.netrc`."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -373,30 +400,8 @@ class _KeyAuth(AuthBase):
 
 
 class _NoAuth(AuthBase):
-    """Authorises with nothing."""
+    """Authorizes with nothing."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Leave the request as it is."""
         return request
-
-
-class _Adapter(HTTPAdapter):
-    """Retries GETs; sends everything else once; passes the turnstile before every attempt."""
-
-    def __init__(self, turnstile: Turnstile, *, asks_silence_again: bool) -> None:
-        super().__init__(pool_connections=2, pool_maxsize=2)
-        self.turnstile = turnstile
-        self._get_retries = GET_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)
-        self._no_retries = NO_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)
-
-    def retries_of(self, method: str | None) -> Retry:
-        """Return how often a call may be sent."""
-        return self._get_retries if method == "GET" else self._no_retries
-
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> requests.Response:
-        """Send one request, with the retries that its method allows."""
-        self.max_retries = self.retries_of(request.method)
-        self.turnstile()
-        return super().send(request, *args, **kwargs)

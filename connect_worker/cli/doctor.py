@@ -42,10 +42,10 @@ from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.operations.filters import OPEN_STATES
 from connect_worker.operations.formatting import clean
 from connect_worker.operations.status import StatusReport, read_status
-from connect_worker.resources.discovery import load_registry
+from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import at, settings_of
 from connect_worker.settings.model import Settings
-from connect_worker.settings.typos import misspelt
+from connect_worker.settings.typos import find_typos
 from connect_worker.webhook.subscriptions import Office, compare
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Checkup:
             accounts = Settings.from_env().accounts
         except SettingsError:
             accounts = ()
-        for item in misspelt(os.environ, accounts):
+        for item in find_typos(os.environ, accounts):
             remedy = f"call it {item.meant}, if that is meant"
             yield Finding("settings", Level.WARN, f"{item.name} is no setting", remedy)
 

@@ -1,14 +1,14 @@
-"""Lets code that imports the 2019 SDK's `connect` run with this project's classes, unchanged.
+"""Runs code that imports the 2019 SDK's `connect`, unchanged, with this project's classes.
 
 After `install()`, `connect`, `connect.models` and the rest are second names of `connect_worker` and
-its modules: `connect.models is connect_worker.models`. So `except` and `isinstance` hold across
-both, and whatever is pickled names `connect_worker`.
+its modules: `connect.models is connect_worker.models`. So `except` and `isinstance` work across
+both, and pickles name `connect_worker`.
 
-The worker does this by itself for the modules that it loads. A script needs no change either::
+The worker installs the names for the modules that it loads. A script needs no change either::
 
     python -m connect_worker.compat my_script.py
 
-A real `connect` is never hidden: where one can be imported, `install()` says so and does nothing.
+A real `connect` is never hidden: if one can be imported, `install()` raises and changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Final
 
-from connect_worker.exceptions import AliasRefused
+from connect_worker.exceptions import CompatInstallError
 
 __all__ = [
     "RealConnect",
@@ -40,34 +40,29 @@ __all__ = [
     "uninstall",
 ]
 
-# Which of this project's modules stands for which module of the SDK.
-#
-# A module of the same name does, and for the others there is a table: the SDK had a module for
-# nearly
-# every class, under names that changed over its releases (16 to 22, of 2019 and 2020). A module
-# whose
-# classes this project does not have is not in it.
-
 #: The SDK's top package, and ours.
 THEIRS: Final = "connect"
 OURS: Final = "connect_worker"
 
-#: What the SDK's users import from; the worker's other rooms never were under that name.
+#: The modules that users of the SDK import from. The worker's other packages have no such name.
 _PUBLIC: Final = ("config", "exceptions", "logger", "models", "resources", "rql")
 _PACKAGES: Final = ("models", "resources")
 
-#: By module of ours, the modules of the SDK whose classes are in it.
+#: The modules of the SDK by the module that has their classes now. The SDK had one for nearly every
+#: class, under names that changed over its releases (16 to 22, of 2019 and 2020).
 _HOLDS: Final = {
     "models.accounts": "agreement agreement_stats contract tier_account tier_accounts",
     "models.common": "activation activation_template_response activation_tile_response company "
-    "contact contact_info country event events ext_id_hub hub hub_instance hub_stats marketplace "
-    "period phone_number server_error server_error_response template user",
-    "models.products": "constraints customer_ui_settings document download_link item param product "
-    "product_category product_configuration product_configuration_parameter product_family "
-    "product_stats product_stats_info renewal value_choice",
+    "constraints contact contact_info country event events ext_id_hub hub hub_instance hub_stats "
+    "marketplace param period phone_number server_error server_error_response template user "
+    "value_choice",
+    "models.products": "customer_ui_settings document download_link item product product_category "
+    "product_configuration product_configuration_parameter product_family product_stats "
+    "product_stats_info renewal",
     "models.requests": "asset asset_request configuration connection conversation "
     "conversation_message fulfillment tier_config tier_config_request",
     "models.usage": "usage_file usage_listing usage_record usage_records",
+    "resources.directory": "template",
     "resources.fulfillment": "fulfillment_automation",
     "resources.tier_config": "tier_config_automation",
     "resources.usage": "usage_automation usage_file_automation",
@@ -87,7 +82,7 @@ _RENAMED: Final = {
 
 
 def counterparts() -> dict[str, str]:
-    """Give every name below `connect`, and the name of our module that it stands for."""
+    """Return each module name of `connect`, and the name of our module for it."""
     below = {name: name for name in _PUBLIC}
     for package in _PACKAGES:
         found = iter_modules(importlib.import_module(f"{OURS}.{package}").__path__)
@@ -97,15 +92,12 @@ def counterparts() -> dict[str, str]:
     return {THEIRS: OURS} | {f"{THEIRS}.{name}": f"{OURS}.{ours}" for name, ours in below.items()}
 
 
-# The end of the search for a module below `connect`.
-
-
 class NoCounterpart(MetaPathFinder):
-    """Finds nothing below `connect`, and lets nobody else look for it.
+    """Ends the search for a module below `connect` that this project does not have.
 
-    Python asks it for the names that are not in `sys.modules`, where all that there are have been
-    put. Were it not there, Python would look into our package's folder, whose path `connect` has,
-    and run a private module a second time under the other name.
+    `install` puts all modules that exist into `sys.modules`, so Python asks a finder only for
+    others. Without this one, Python would search our package's folder, because `connect` has its
+    path, and run a private module a second time under the other name.
     """
 
     def find_spec(
@@ -150,7 +142,7 @@ class RealConnect:
 
 
 def real_connect() -> RealConnect | None:
-    """Find the `connect` that was imported, or would be if `install` were never called."""
+    """Find the real `connect` that is imported, or would be without `install`."""
     where = _loaded_from() or _found_at()
     return RealConnect(where, tuple(_distributions())) if where else None
 
@@ -209,27 +201,25 @@ def _distributions() -> Iterable[str]:
     return [f"{name} {importlib.metadata.version(name)}" for name in dict.fromkeys(names)]
 
 
-# Giving `connect` to this project, and taking it back.
-
 _finder: Final = NoCounterpart()
 _lock: Final = threading.Lock()
 
 
 def install() -> None:
-    """Make `connect` and the modules below it importable as this project's; again does no harm.
+    """Make `connect` and the modules below it names of this project's; a second call is harmless.
 
-    All of them are put into `sys.modules` at once. A finder that made each when it is asked for
-    would leave an empty module, or a module with the other name's `__spec__`, for other threads to
-    see.
+    All names are added to `sys.modules` at once. With a finder that makes each on demand, other
+    threads could see an empty module, or one with the other name's `__spec__`.
 
     Raises:
-        AliasRefused: A real `connect` can be imported here, or has been. Nothing is changed.
+        CompatInstallError: A real `connect` can be imported here, or has been. Nothing is changed.
     """
     with _lock:
         real = real_connect()
         if real is not None:
-            raise AliasRefused(
-                f"`connect` can't be made a name of connect_worker, for there is a real one: {real}"
+            raise CompatInstallError(
+                f"`connect` can't become a name of connect_worker, because there is a real one: "
+                f"{real}"
             )
         if not is_installed():
             modules = {name: importlib.import_module(ours) for name, ours in counterparts().items()}
@@ -246,7 +236,7 @@ def is_installed() -> bool:
 
 
 def uninstall() -> None:
-    """Take the names back. What was imported under them goes on working; again does no harm."""
+    """Remove the names. Modules that were imported under them still work."""
     with _lock:
         if not is_installed():
             return

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from connect_worker.compat import install
-from connect_worker.exceptions import AliasRefused
+from connect_worker.exceptions import CompatInstallError
 from connect_worker.observability.logging import prepare_handler
 
 _USAGE = "usage: python -m connect_worker.compat SCRIPT [ARGUMENT …]"
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         sys.path[0] = str(script.resolve().parent)
     try:
         install()
-    except AliasRefused as error:
+    except CompatInstallError as error:
         raise SystemExit(f"connect_worker.compat: {error}") from None
     _show_log()
     runpy.run_path(str(script), run_name="__main__")

@@ -1,1 +1,1 @@
-"""WHAT is decided and what follows from it; pure: no clock, no network, no store."""
+"""What is decided and what follows from it: pure values and functions, no clock, no I/O."""

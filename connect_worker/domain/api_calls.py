@@ -1,4 +1,4 @@
-"""An outcome as ordered steps: what is posted, in which order, and how each is recognised."""
+"""The API calls of an outcome: what is posted, in which order, and how each call is verified."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from connect_worker.domain.outcomes import (
 from connect_worker.domain.states import JSON, RequestKey, RequestKind
 from connect_worker.exceptions import Permanent
 
-#: Statuses that a request never leaves again.
-LASTING = frozenset({"approved", "failed"})
+#: Statuses that a request never leaves.
+TERMINAL_STATUSES = frozenset({"approved", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +34,19 @@ class StatusChange:
     method: str
     path: str
     body: JSON = None
-    #: The status that shows it was accepted; "" for a call that leaves the status alone and
-    #: may be sent again without harm (storing parameters).
+    #: The status that shows that the call was accepted; "" for a call that does not change the
+    #: status and may be repeated without harm (storing parameters).
     resulting_status: str = ""
 
     @property
     def is_verifiable(self) -> bool:
-        """Whether Connect itself tells at any later time that the call was accepted."""
-        return self.resulting_status in LASTING
+        """Whether Connect shows at any later time that the call was accepted."""
+        return self.resulting_status in TERMINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePost:
-    """One message in the request's conversation, whose id is looked up when posting."""
+    """One message in the request's conversation; the poster looks up the conversation."""
 
     name: str
     instance_id: str
@@ -58,18 +58,18 @@ Step = StatusChange | MessagePost
 
 @dataclass(frozen=True, slots=True)
 class ApiCalls:
-    """The steps of an outcome, and what the cycle ends as when all are done."""
+    """The steps of an outcome, and the end of the cycle when all are done."""
 
     steps: tuple[Step, ...] = ()
-    #: The word for people and counters: `approved`, `skipped`, …
+    #: The result for operators and metrics: `approved`, `skipped`, …
     result: str = ""
-    #: Whether the cycle goes on, to be looked at again later (a skip).
+    #: Whether the cycle continues, and the processor runs again later (a skip).
     stays_pending: bool = False
     #: The status that the request ends in; "" when it stays.
     resulting_status: str = field(default="")
 
 
-#: The status that each action on a usage file leads to, by Connect's state diagrams.
+#: The resulting status of each action on a usage file, from Connect's state diagrams.
 FILE_ACTIONS: Mapping[str, str] = {
     "submit": "pending",
     "accept": "accepted",
@@ -85,10 +85,10 @@ def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = 
     Args:
         ref: The request.
         outcome: What was decided.
-        say_activated: Whether an approval is told in the request's conversation.
+        say_activated: Whether to post a message to the conversation after an approval.
 
     Raises:
-        Permanent: The id or the action is none that Connect has.
+        Permanent: Connect has no such id or action.
     """
     match outcome:
         case Approve():
@@ -99,7 +99,7 @@ def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = 
             return _ending(ref, "fail", {"reason": reason}, becomes="failed")
         case FileAction(action, body):
             if action not in FILE_ACTIONS:
-                raise Permanent(f"{action!r} is no action on a usage file")
+                raise Permanent(f"Unknown action {action!r} on a usage file.")
             return _ending(ref, action, body, becomes=FILE_ACTIONS[action])
         case Skip(message):
             return ApiCalls(
@@ -125,7 +125,7 @@ def _approve(ref: RequestKey, outcome: Approve, *, say_activated: bool) -> ApiCa
 
 
 def _approval(kind: RequestKind, outcome: Approve) -> JSON:
-    """The body differs by kind: flat for fulfillment, a template object for tier configurations."""
+    """The body: flat for fulfillment, a template object for tier configurations."""
     if kind is RequestKind.TIER_CONFIG:
         if outcome.template_id:
             return {"template": {"id": outcome.template_id}}
@@ -140,7 +140,8 @@ def _inquire(ref: RequestKey, outcome: Inquire) -> ApiCalls:
     body: JSON = (
         {"params": params} if ref.kind is RequestKind.TIER_CONFIG else {"asset": {"params": params}}
     )
-    # By what they are: where a refused inquiry is decided anew, other ones are stored too.
+    # The name depends on the params: if a new decision follows a refused inquiry, its params are
+    # stored too.
     store = (StatusChange(f"params-{_digest(params)}", "PUT", _path(ref), body),) if params else ()
     change = _change(ref, "inquire", {}, "inquiring")
     message = _message(ref, "message", outcome.message)
@@ -153,25 +154,25 @@ def _ending(ref: RequestKey, action: str, body: JSON, *, becomes: str) -> ApiCal
 
 
 def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusChange:
-    # The vendors' own paths: usage files without a closing slash, the other kinds with one.
+    # Connect's paths: usage files without a final slash, the other kinds with one.
     slash = "" if ref.kind is RequestKind.USAGE_FILE else "/"
     return StatusChange(action, "POST", f"{_path(ref)}/{action}{slash}", body, becomes)
 
 
 def _message(ref: RequestKey, name: str, text: str) -> tuple[Step, ...]:
-    """A step per text: the same words are said once a cycle, other words are said too."""
+    """One step per text: the same text is posted once per cycle, another text is posted too."""
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
     return (MessagePost(f"{name}-{_digest(text)}", ref.request_id, text),)
 
 
-def _digest(what: JSON) -> str:
-    text = what if isinstance(what, str) else json.dumps(what, sort_keys=True)
+def _digest(value: JSON) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _path(ref: RequestKey) -> str:
     name = ref.request_id
     if not name or "/" in name or "?" in name:
-        raise Permanent(f"{name!r} is no request id")
+        raise Permanent(f"{name!r} is no request id.")
     return f"{KINDS[ref.kind].path}/{name}"

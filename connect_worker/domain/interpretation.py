@@ -1,8 +1,8 @@
-"""The one place where the 2019 SDK's ways to decide become values.
+"""Turns what a processor returns or raises into an `Outcome`; the only place that does.
 
-A processor decides by what it returns (a template or tile response) or by what it raises
-(`InquireRequest`, `FailRequest`, `SkipRequest`, a usage file's action). Any other exception is no
-decision: it goes to the caller, who retries or parks.
+As with the 2019 SDK, a processor decides by what it returns (a template or tile response) or by
+what it raises (`InquireRequest`, `FailRequest`, `SkipRequest`, a usage file's action). Any other
+exception is no decision: it is passed on, and the caller retries or parks the request.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from connect_worker.exceptions import (
     SkipRequest,
     UsageFileAction,
 )
-from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse
-from connect_worker.models.products import Param
+from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse, Param
 
 INQUIRE_TEXT = "Correct user input required"
 FAIL_TEXT = "Request failed"
@@ -38,10 +37,10 @@ SKIP_TEXT = "Request skipped"
 
 
 def interpret(kind: RequestKind, process: Callable[[], object]) -> Outcome:
-    """Run the processor and return what it decided.
+    """Run the processor and return its decision.
 
     Raises:
-        InvalidDecision: When the result or the exception decides nothing for this kind.
+        InvalidDecision: The result or the exception is no decision for this kind.
         RuntimeError: The processor called `sys.exit`, which would end the whole process.
     """
     try:
@@ -68,7 +67,7 @@ def interpret(kind: RequestKind, process: Callable[[], object]) -> Outcome:
 
 
 def _ends_process(exc: SystemExit) -> bool:
-    """Whether this came of a signal to the process: billiard then exits with signal - 256."""
+    """Whether a signal to the process caused it: billiard then exits with signal - 256."""
     return isinstance(exc.code, int) and -256 < exc.code < -128
 
 

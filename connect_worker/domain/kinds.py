@@ -1,7 +1,7 @@
-"""What tells the four kinds of work apart: paths, filters, products, cycles. Facts only.
+"""How the four kinds of request differ, as data: ids, paths, filters, products, cycles.
 
-Source of the paths and fields: Connect's OpenAPI description (37.0); of the default filters: the
-2019 SDK's `filters` methods.
+The paths and fields are those of Connect's OpenAPI description (37.0), the default filters those of
+the 2019 SDK's `filters` methods.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any, Final, Self
 
 from connect_worker.domain.states import JSON, RequestKey, RequestKind
 
-# Which texts can be the name of a request: all that a message may say.
-
 _ID = r"-[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
-#: Connect's ids by their kind's letters; of a listing with its period, which a subclass may name.
+#: The names of requests: all that a message may contain. A listing's has its period, which a
+#: subclass may choose.
 _PATTERNS: Final[Mapping[RequestKind, re.Pattern[str]]] = {
     RequestKind.FULFILLMENT: re.compile(rf"PR{_ID}"),
     RequestKind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
@@ -26,7 +25,7 @@ _PATTERNS: Final[Mapping[RequestKind, re.Pattern[str]]] = {
     RequestKind.USAGE: re.compile(rf"LST{_ID}@[\w .:/+-]{{1,64}}"),
 }
 
-#: A request's own id in Connect, where a listing has no period.
+#: A listing's id in Connect, without a period.
 _LISTING: Final = re.compile(rf"LST{_ID}")
 
 
@@ -42,22 +41,22 @@ def is_request_name(kind: RequestKind, text: object) -> bool:
 
 
 def is_nameable(ref: RequestKey) -> bool:
-    """Whether a message about the request would be taken."""
+    """Whether a worker accepts a message about the request."""
     return is_request_name(ref.kind, ref.id)
 
 
 @dataclass(frozen=True, slots=True)
 class KindFacts:
-    """What the engine has to know of one kind."""
+    """What the engine needs to know of one kind."""
 
     kind: RequestKind
     #: The collection's path; one request is at `path/{id}`.
     path: str
-    #: The status in which requests wait for the vendor, unless a processor's filters say otherwise.
+    #: The status in which requests wait for the vendor, unless a processor's filters override it.
     waiting_status: str
     #: The RQL field that holds the product's id.
     product_field: str
-    #: The same, as a way through the document.
+    #: The same, as the path in the document.
     product_path: tuple[str, ...]
     #: The field to order a collection by, oldest first.
     created_field: str
@@ -120,14 +119,14 @@ def status_of(document: JSON) -> str:
 
 
 def _cycle_of_tier_config(document: JSON) -> str | None:
-    """`events.pended.at`: moves each time the request becomes pending."""
+    """`events.pended.at`: changes each time the request becomes pending."""
     return _event_at(document, "pended")
 
 
 def _cycle_of_usage_file(document: JSON) -> str | None:
     """The status and the latest event that led there: `ready@2026-11-21T11:10:29+00:00`.
 
-    A file that is rejected and uploaded anew is `ready` a second time, with a later `uploaded`
+    A file that is rejected and uploaded again is `ready` a second time, with a later `uploaded`
     event.
     """
     moments = (_event_at(document, name) for name in _FILE_EVENTS)
@@ -143,10 +142,10 @@ _CYCLES: Mapping[RequestKind, Callable[[JSON], str | None]] = {
 
 
 def cycle_of(kind: RequestKind, document: JSON) -> str | None:
-    """Return the cycle that the document itself tells, or None where the ledger has to count.
+    """Return the cycle that the document names, or None if the ledger has to count.
 
-    Fulfillment requests have no events, and `updated` moves with every change of a parameter, the
-    worker's own included. A listing's cycle is its reporting period, which its processor chooses.
+    Fulfillment requests have no events, and `updated` changes with every parameter, also when the
+    worker changes one. A listing's cycle is its reporting period, which its processor chooses.
     """
     cycle = _CYCLES.get(kind)
     return cycle(document) if cycle else None
@@ -165,19 +164,19 @@ def _event_at(document: JSON, name: str) -> str | None:
 #: A URL that ends in an id may have so many characters.
 _MAX_URL_CHARACTERS: Final = 1000
 
-#: What Connect calls the objects of each kind in its notifications (OpenAPI 37.0, `ns.Webhook`).
+#: The objects of each kind in Connect's notifications (OpenAPI 37.0, `ns.Webhook`).
 OBJECT_CLASSES: Final[Mapping[RequestKind, str]] = {
     RequestKind.FULFILLMENT: "fulfillment_request",
     RequestKind.TIER_CONFIG: "tier_config_request",
     RequestKind.USAGE_FILE: "usage_file",
-    # A request to list a product somewhere; the listing that it leads to is what has usage.
+    # A request to list a product; usage is reported for the listing that it leads to.
     RequestKind.USAGE: "listing_request",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeHint:
-    """What may have changed in Connect."""
+    """That something may have changed in Connect: a request, or any of a kind."""
 
     kind: RequestKind
     #: "" for any of the kind.
@@ -188,7 +187,7 @@ class ChangeHint:
 
     @property
     def whole(self) -> ChangeHint:
-        """The notice that any of the kind may have changed."""
+        """The hint that any request of the kind may have changed."""
         return ChangeHint(self.kind)
 
     @classmethod
@@ -196,27 +195,27 @@ class ChangeHint:
         """Read what `str` has written.
 
         Raises:
-            ValueError: It is no notice.
+            ValueError: The text is no hint.
         """
         kind, _, request_id = text.partition(":")
         if not is_hint(text):
-            raise ValueError(f"{text[:80]!r} is no notice")
+            raise ValueError(f"{text[:80]!r} is no change hint")
         return cls(RequestKind(kind), request_id)
 
 
 class HintResult(StrEnum):
-    """What became of a notification."""
+    """What the ledger did with a notification."""
 
-    #: Noted down: a worker has to be told.
+    #: Added: a worker has to be notified.
     NEW = "new"
-    #: Another one, which nobody has followed yet, has said so already.
+    #: The same hint is stored, and no worker has acted on it yet.
     KNOWN = "known"
-    #: The same notification came before.
+    #: The same notification was received before.
     REPLAYED = "replayed"
 
 
 def is_hint(text: object) -> bool:
-    """Whether a text is one that a message about a notice may say."""
+    """Whether a text is a hint that a message may contain."""
     if not isinstance(text, str):
         return False
     kind, colon, request_id = text.partition(":")
@@ -226,8 +225,8 @@ def is_hint(text: object) -> bool:
 def find_id(kind: RequestKind, document: object) -> str:
     """Return the id of the request that a notification is about; "" when it names none.
 
-    Connect does not document the bodies of its notifications. So an id is known by its form,
-    first where documents have their own (`id`), then anywhere in the document or one level below.
+    Connect does not document the bodies of its notifications. So an id is recognized by its form:
+    first in a field `id`, then in any field of the document or one level below.
     """
     if not isinstance(document, dict):
         return ""

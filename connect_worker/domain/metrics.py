@@ -1,4 +1,4 @@
-"""How long cycles took, from the first sight to the end: counted by size, hour by hour."""
+"""What the ledger counts for Prometheus, and how long cycles took, from registration to the end."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from typing import Final, Protocol
 
 from connect_worker.domain.states import RequestKind
 
-# What the ledger counts beside states and outcomes, for Prometheus.
-
 #: Runs of a processor that began; `what` is "".
 ATTEMPTS: Final = "attempts"
-#: `what` is a cause, see `processing.retry.Cause`.
+#: `what` is a cause, see `domain.retry.Cause`.
 RETRIES: Final = "retries"
-#: The cause of a retry that no error tells.
+#: The cause of a retry without an error.
 WORKER_DIED: Final = "worker died"
 #: Calls that changed something in Connect; `what` is the least bucket that holds their duration.
 POSTS: Final = "posts"
-#: Milliseconds that they took together; `what` is "".
+#: The sum of their durations in milliseconds; `what` is "".
 POST_MS: Final = "post_ms"
 #: Calls that Connect refused or did not answer; `what` is the status, or why there was none.
 ERRORS: Final = "errors"
@@ -37,7 +35,7 @@ MORE: Final = "more"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One thing that is counted; `str` gives it as the ledger's scripts build it."""
+    """One counter; `str` gives its name in the ledger's scripts."""
 
     name: str
     #: Of request; "" for calls outside of jobs and polls.
@@ -64,24 +62,24 @@ MetricCounts = Mapping[Metric, int]
 
 
 class MetricBuffer(Protocol):
-    """What a process has counted and not told the ledger yet."""
+    """Counts of a process that are not in the ledger yet."""
 
     def take(self) -> MetricCounts:
-        """Return it, and begin anew."""
+        """Return the counts, and start again at zero."""
 
     def give_back(self, taken: MetricCounts) -> None:
-        """Count again what could not be told."""
+        """Add counts back that could not be stored."""
 
 
 class NullMetricBuffer:
-    """Counts nothing."""
+    """A buffer that is always empty."""
 
     def take(self) -> MetricCounts:
         """Return nothing."""
         return {}
 
     def give_back(self, taken: MetricCounts) -> None:
-        """Forget it."""
+        """Do nothing."""
 
 
 def bucket_of(seconds: float) -> str:
@@ -92,40 +90,40 @@ def bucket_of(seconds: float) -> str:
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 
-#: What is counted together: all that took as long as this, in milliseconds, and longer than the
-#: bound before; the Lua scripts get the same. Longer ones count under infinity.
+#: Upper bounds of the buckets, in milliseconds; longer durations count under infinity. The Lua
+#: scripts get the same bounds.
 BOUNDS_MS: Final = (
     *(10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
     *(_MINUTE, 2 * _MINUTE, 5 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE),
     *(_HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 3 * _DAY, 7 * _DAY),
 )
 _BOUNDS: Final = tuple(bound / 1000 for bound in BOUNDS_MS)
-#: Bound → the one before.
+#: The bound before each bound.
 _BEFORE: Final = {later: earlier for earlier, later in pairwise((0.0, *_BOUNDS, math.inf))}
 
 
 def bound_of(milliseconds: int) -> float:
-    """Return the bound, in seconds, under which a length of time counts."""
+    """Return the bound, in seconds, of the bucket of a duration."""
     seconds = milliseconds / 1000
     return next((bound for bound in _BOUNDS if seconds <= bound), math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How many cycles were how long."""
+    """The number of cycles by duration."""
 
-    #: Upper bound in seconds → how many; those with none are left out.
+    #: Number by upper bound in seconds; empty buckets are left out.
     counts: Mapping[float, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        """How many they are."""
+        """The number of all cycles."""
         return sum(self.counts.values())
 
     def quantile(self, share: float) -> float | None:
         """Return the seconds that this share of the cycles did not exceed; None without cycles.
 
-        Between two bounds it is interpolated; beyond the last one it is that bound.
+        The value is interpolated between two bounds; above the last bound it is that bound.
         """
         left = share * self.total
         for bound in sorted(self.counts):
@@ -140,7 +138,7 @@ class Durations:
 
     @classmethod
     def sum(cls, several: Iterable[Durations]) -> Durations:
-        """Return all of them together."""
+        """Return the sum of several."""
         counts: dict[float, int] = {}
         for item in several:
             for bound, number in item.counts.items():
@@ -150,8 +148,8 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class HourlyCompletions:
-    """What was settled within one hour of the clock."""
+    """The cycles that were completed in one hour."""
 
-    #: When it began, in seconds since the epoch.
+    #: The start of the hour, in seconds since the epoch.
     began: float
     settled: Mapping[RequestKind, Durations]

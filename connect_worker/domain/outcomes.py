@@ -1,8 +1,7 @@
 """What can be decided about a request: a closed set of values.
 
-A processor returns a response or raises an exception, as the 2019 SDK has it; `judge` (beside this
-file) turns that into one of these values, the ledger stores it as JSON, and `plan` says what to
-post for it.
+A processor returns a response or raises an exception, as with the 2019 SDK. `interpretation` makes
+one of these values of it, the ledger stores it as JSON, and `api_calls` says what to post for it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from connect_worker.domain.states import JSON
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Approve, with a template's id or with the activation tile itself: Markdown or a document.
+    """Approve, with a template's id or with an activation tile: Markdown or a document.
 
     Examples:
         >>> Approve(template_id="TL-111-222-333")
@@ -42,7 +41,7 @@ class Inquire:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Refuse the request, with the reason that the customer sees.
+    """Fail the request, with the reason that the customer sees.
 
     Examples:
         >>> Fail("No more of these").reason
@@ -54,7 +53,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Leave the request as it is and look again later; says so in the conversation once a cycle.
+    """Leave the request pending, process it again later; the message is posted once per cycle.
 
     Examples:
         >>> Skip("Not yet").message
@@ -66,7 +65,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class NoDecision:
-    """Nothing was decided (a falsy result): post nothing and look again later.
+    """Nothing was decided (a falsy result): post nothing and process the request again later.
 
     Examples:
         >>> NoDecision()
@@ -89,7 +88,7 @@ class FileAction:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A listing's usage was dealt with for this period; the note is what the processor returned.
+    """A listing's usage of this period was reported; the note is what the processor returned.
 
     Examples:
         >>> Report("reported as UF-1").note
@@ -119,7 +118,7 @@ def to_json(outcome: Outcome) -> dict[str, JSON]:
 
 
 def from_json(document: JSON) -> Outcome:
-    """Read a stored outcome back; ValueError when it is none."""
+    """Read a stored outcome; raise ValueError for anything else."""
     if not isinstance(document, dict) or document.get("outcome") not in _TYPES:
         raise ValueError(f"not a stored decision: {str(document)[:80]!r}")
     fields = {name: value for name, value in document.items() if name != "outcome"}

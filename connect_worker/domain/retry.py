@@ -21,32 +21,30 @@ from connect_worker.exceptions import (
     Unauthorized,
 )
 
-# What a processor says beforehand of its errors, its patience and its time.
-
-#: For so long "not yet" is taken for an answer, unless the processor says otherwise.
+#: How long a request may be snoozed, unless its automation sets another time.
 PATIENCE_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRules:
-    """The class attributes of an automation that concern what goes wrong; times in seconds."""
+    """The class attributes of an automation about errors and time limits; times in seconds."""
 
-    #: These are transient, whatever they are by themselves.
+    #: Transient errors, whatever they are by default.
     retry_on: tuple[type[Exception], ...] = ()
-    #: These are permanent: another try won't help.
+    #: Permanent errors: another attempt would fail too.
     give_up_on: tuple[type[Exception], ...] = ()
-    #: What is decided when no try is left; None parks the request for a person.
+    #: The outcome when no attempt is left; None parks the request.
     when_exhausted: Outcome | None = None
-    #: How long "not yet" may last, from the cycle's first one; None for no limit.
+    #: How long a request may be snoozed, from the cycle's first time; None for no limit.
     give_up_after: float | None = PATIENCE_SECONDS
-    #: How long a run may be inside `process_request`; None for no limit.
+    #: How long one run of `process_request` may take; None for no limit.
     time_limit: float | None = None
 
     def gives_up_on(self, error: BaseException) -> bool | None:
-        """Whether the error was declared permanent; None when nothing was declared of it.
+        """Whether the error is declared permanent; None if it is not declared.
 
-        The class nearest to the error's own decides; of an error about a usage file that says
-        nothing, its cause.
+        The declared class nearest to the error's own decides. For an undeclared error about a usage
+        file, its cause decides.
         """
         for kind in type(error).__mro__:
             if kind in self.give_up_on:
@@ -60,48 +58,48 @@ class ErrorRules:
 
 NO_ERROR_RULES: Final = ErrorRules()
 
-#: Failures of Connect in a row (5xx, no connection) after which all workers pause.
+#: Failures of Connect in a row (5xx, no connection) that trip the account's circuit breaker.
 STRIKES_BEFORE_PAUSE = 5
 
-#: Seconds that the account pauses after a 429 that names no time.
+#: How long a 429 that names no time opens the breaker.
 RATE_LIMIT_SECONDS = 10.0
 
-#: And at least after one that names less.
+#: The shortest time for a 429 that names one.
 LEAST_PAUSE_SECONDS = 1.0
 
-#: The reason of a pause that is no failure.
+#: The breaker's reason after a 429, which is no failure.
 PAUSE_ASKED_FOR = "Connect asked for a pause (429)"
 
-#: Requests that met a pause come back within so many seconds after its end, not all at once.
+#: Requests that an open breaker stopped are spread over so many seconds after its end.
 SPREAD_SECONDS = 2.0
 
-#: The longest pause between two probes of an account that can't be used.
+#: The longest time between two half-open probes.
 LONGEST_PAUSE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how far apart; seconds."""
+    """How many attempts, and the delays between them in seconds."""
 
-    max_attempts: int = 8
-    base_seconds: float = 5.0
-    max_seconds: float = 900.0
+    max_attempts: int
+    base_seconds: float
+    max_seconds: float
 
     def delay(self, failures: int, rng: random.Random | None = None) -> float:
-        """Return the wait after the n-th failure (from 1): doubling, capped, and spread.
+        """Return the delay after the n-th failure (from 1): it doubles up to a maximum.
 
-        Half of the wait is random, so that requests that failed together don't come back together.
+        Half of the delay is random, so that requests that failed together are not retried together.
         """
         ceiling = min(self.max_seconds, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 32))
         spread = rng.random() if rng else random.random()
         return ceiling * (0.5 + 0.5 * spread)
 
     def after_pause(self, paused_seconds: float, rng: random.Random | None = None) -> float:
-        """Return the wait of a request that met a pause: until its end, and spread behind it."""
+        """Return the delay of a request that an open breaker stopped, plus a spread."""
         return paused_seconds + SPREAD_SECONDS * (rng.random() if rng else random.random())
 
     def pause(self, failures: int) -> float:
-        """Return how long the account pauses after so many failed tries to use it."""
+        """Return how long the breaker stays open after so many failures."""
         return float(
             min(LONGEST_PAUSE_SECONDS, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 16))
         )
@@ -109,17 +107,17 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AccountError:
-    """An error that is the account's, not the request's: no request can be dealt with now."""
+    """An error of the account, not of the request: no request can be processed now."""
 
     reason: str
-    #: The pause that Connect itself asked for, in seconds; None where none was.
+    #: How long Connect asked to wait, in seconds; None if it did not.
     asked_seconds: float | None = None
-    #: Failures in a row from which on all workers pause; 0 for a pause that is no failure (429).
+    #: Failures in a row that trip the breaker; 0 trips it at once and counts no failure (429).
     strikes: int = 1
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the error behind one that says which usage file or template met it; else itself."""
+    """Return the cause of an error about a usage file or template, or else the error itself."""
     reports = (FileCreationError, FileRetrievalError)
     while isinstance(error, reports) and error.__cause__ is not None:
         error = error.__cause__
@@ -127,7 +125,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def classify_account_error(error: BaseException) -> AccountError | None:
-    """Return what the error says of the account; None when it is the request's own matter."""
+    """Return the error as one of the account; None if it concerns only the request."""
     match met := root_cause(error):
         case RateLimited():
             seconds = met.retry_after_seconds
@@ -146,18 +144,18 @@ def classify_account_error(error: BaseException) -> AccountError | None:
 
 
 def as_account_paused(error: BaseException) -> AccountPaused | None:
-    """Return the pause for which a call was not sent, when that is what the error tells."""
+    """Return the error as `AccountPaused`, if an open breaker caused it."""
     met = root_cause(error)
     return met if isinstance(met, AccountPaused) else None
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Whether Connect says that the key may not do this (403)."""
+    """Whether the key lacks a permission (403)."""
     return isinstance(root_cause(error), Forbidden)
 
 
 class Cause(StrEnum):
-    """Why a request is tried again, as it is counted; that a worker died, a sweep finds out."""
+    """Why a request is retried, for metrics. The sweep adds workers that died."""
 
     PAUSED = "paused"
     RATE_LIMITED = "rate limited"
@@ -166,14 +164,14 @@ class Cause(StrEnum):
     #: 5xx, no answer, or one that can't be read.
     CONNECT_DOWN = "Connect down"
     KEY_MISSING = "key missing"
-    #: A run was inside its processor for longer than the `time_limit`.
+    #: A run of the processor exceeded the `time_limit`.
     TIME_LIMIT = "time limit"
-    #: Whatever else the user's code raised.
+    #: Any other error of the user's code.
     PROCESSOR = "processor"
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Return what kind of trouble an error is."""
+    """Return the cause that an error is counted as."""
     match root_cause(error):
         case AccountPaused():
             return Cause.PAUSED

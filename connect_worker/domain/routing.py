@@ -1,4 +1,4 @@
-"""Which automation handles which request: by kind and product."""
+"""Which automation processes which request: by kind and product."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Registration(Generic[T]):
-    """One automation and what it claims."""
+    """One automation and the requests that it is for."""
 
     kind: RequestKind
     #: The ids of its products; None for all that no other automation names.
     products: frozenset[str] | None
-    #: Where it was found, such as `my_vendor.orders.Purchases`.
+    #: Its import path, such as `my_vendor.orders.Purchases`.
     name: str
     automation: T
-    #: How many of its requests may be inside its processor at once; None for any number.
+    #: How many of its requests may be in its processor at once; None for no limit.
     max_concurrency: int | None = None
-    #: Where messages about its requests wait.
+    #: The queue and priority of messages about its requests.
     route: Route = OWN_QUEUE
 
     @property
@@ -42,13 +42,13 @@ class Registration(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """The automations of one worker; fixed once made."""
+    """The automations of one worker; immutable."""
 
     def __init__(self, registrations: Iterable[Registration[T]]) -> None:
-        """Take the registrations.
+        """Add the registrations.
 
         Raises:
-            RegistrationError: When two claim the same kind and product; names both.
+            RegistrationError: Two are for the same kind and product; names both.
         """
         self._by_product: dict[tuple[RequestKind, str | None], Registration[T]] = {}
         self._all: list[Registration[T]] = []
@@ -65,7 +65,7 @@ class Registry(Generic[T]):
 
     @property
     def routes(self) -> Routes:
-        """The routes by kind and product, of the kinds that have one beside their own queue."""
+        """The routes by kind and product, of the kinds with a route to another queue."""
         kinds = {entry.kind for entry in self._all if entry.route != OWN_QUEUE}
         return {
             (kind, product or ""): entry.route
@@ -74,29 +74,29 @@ class Registry(Generic[T]):
         }
 
     def require_queues(self, known: Collection[str]) -> None:
-        """Return if there is each queue that an automation names.
+        """Return if the deployment has each queue that an automation names.
 
         Raises:
-            RegistrationError: Messages for one would be lost.
+            RegistrationError: A queue is missing: its messages would be lost.
         """
         for entry in self._all:
             if entry.route.queue and entry.route.queue not in known:
                 raise RegistrationError(
-                    f"{entry.name} has queue = {entry.route.queue!r}, which CONNECT_QUEUES does "
-                    "not name: name it there, for all workers, beat and the exporter"
+                    f"{entry.name} has queue = {entry.route.queue!r}, which is not in "
+                    "CONNECT_QUEUES: add it there, for all workers, beat and the exporter"
                 )
 
     def find(self, kind: RequestKind, product: str) -> T | None:
-        """Return the automation for a request; one that names the product comes first."""
+        """Return the automation for a request; one that names the product takes precedence."""
         found = self._by_product.get((kind, product)) or self._by_product.get((kind, None))
         return found.automation if found else None
 
     def limits(self, kind: RequestKind) -> Limits:
-        """Return the limits of a kind's requests; none at all when no automation has one."""
+        """Return the concurrency limits of a kind's requests."""
         return self._limits.get(kind, NO_LIMITS)
 
     def of_kind(self, kind: RequestKind) -> list[T]:
-        """Return the automations of a kind, in the order in which they were registered."""
+        """Return the automations of a kind, in the order of their registration."""
         return [entry.automation for entry in self._all if entry.kind is kind]
 
     @property
@@ -106,12 +106,12 @@ class Registry(Generic[T]):
 
     @property
     def products(self) -> list[str]:
-        """The products that automations name, each once."""
+        """The products that automations name, sorted."""
         return sorted({product for entry in self._all for product in entry.products or ()})
 
     @property
     def coverage(self) -> Mapping[RequestKind, list[str]]:
-        """The automations' names by kind, for people."""
+        """The automations' names by kind."""
         return {kind: [e.name for e in self._all if e.kind is kind] for kind in RequestKind}
 
     def _add(self, registration: Registration[T]) -> None:

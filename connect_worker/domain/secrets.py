@@ -1,62 +1,37 @@
 """Parameters of type `password`: found in a request, and left out of what is stored.
 
-The ledger keeps a decision until it is posted, and for days after. A password has no business
-there: Connect has the value that the customer gave, and keeps it where a call names none.
+The ledger keeps a decision until it is posted, and for days afterwards. It must not keep passwords:
+Connect has the value that the customer gave, and keeps it if a call does not name one.
+
+Customers write the documents, of any depth. So each function here takes time in proportion to its
+document: one loop with a list of what is left, no recursion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
 from connect_worker.domain.outcomes import Inquire, Outcome
 from connect_worker.domain.states import JSON
 
-# The values of a request's parameters: what the customer wrote, and the vendor answered.
-
-#: What of a parameter is its value.
-FIELDS: Final = ("value", "structured_value")
+#: The fields of a parameter that contain its value.
+VALUE_FIELDS: Final = ("value", "structured_value")
 
 
 def values_in(document: JSON) -> Iterator[str]:
-    """Yield the texts that the parameters of a request hold, wherever it has parameters."""
-    match document:
-        case dict():
-            for name, part in document.items():
-                if name == "params" and isinstance(part, list):
-                    for param in part:
-                        yield from texts_of(param)
-                else:
-                    yield from values_in(part)
-        case list():
-            for item in document:
-                yield from values_in(item)
-
-
-def texts_of(param: JSON) -> Iterator[str]:
-    """Yield the texts of one parameter's values."""
-    if isinstance(param, dict):
-        for name in FIELDS:
-            yield from _texts(param.get(name))
-
-
-def _texts(value: JSON) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
-        case list():
-            for item in value:
-                yield from _texts(item)
+    """Yield the texts in the values of a request's parameters, wherever it has parameters."""
+    for part in _walk(document, _outside_params):
+        if isinstance(part, dict) and isinstance(part.get("params"), list):
+            for param in part["params"]:
+                yield from _value_texts(param)
 
 
 def passwords_in(document: JSON) -> Iterator[str]:
     """Yield the values of a request's password parameters, wherever it has them."""
     for param in _password_params(document):
-        yield from texts_of(param)
+        yield from _value_texts(param)
 
 
 def without_passwords(outcome: Outcome, document: JSON) -> Outcome:
@@ -64,30 +39,60 @@ def without_passwords(outcome: Outcome, document: JSON) -> Outcome:
     if not isinstance(outcome, Inquire):
         return outcome
     names = {param.get("id") for param in _password_params(document)}
-    params = [_bare(param) if param.get("id") in names else param for param in outcome.params]
+    params = [
+        _without_value(param) if param.get("id") in names else param for param in outcome.params
+    ]
     return replace(outcome, params=params)
 
 
-def given_passwords(outcome: Outcome, document: JSON) -> Iterator[str]:
+def passwords_set_by(outcome: Outcome, document: JSON) -> Iterator[str]:
     """Yield the values that an outcome itself gives to password parameters."""
     if isinstance(outcome, Inquire):
         names = {param.get("id") for param in _password_params(document)}
         for param in outcome.params:
             if param.get("id") in names:
-                yield from passwords_in({**param, "type": "password"})
+                yield from _value_texts(param)
 
 
-def _bare(param: dict[str, JSON]) -> dict[str, JSON]:
-    return {name: value for name, value in param.items() if name not in FIELDS}
+def _walk(document: JSON, inner: Callable[[JSON], Iterable[JSON]]) -> Iterator[JSON]:
+    """Yield the document and, part by part, what `inner` says is in it."""
+    left = [document]
+    while left:
+        part = left.pop()
+        yield part
+        left.extend(reversed(list(inner(part))))
+
+
+def _inner(part: JSON) -> Iterable[JSON]:
+    if isinstance(part, dict):
+        return part.values()
+    return part if isinstance(part, list) else ()
+
+
+def _outside_params(part: JSON) -> Iterable[JSON]:
+    if isinstance(part, dict) and isinstance(part.get("params"), list):
+        return [item for name, item in part.items() if name != "params"]
+    return _inner(part)
+
+
+def _outside_password_params(part: JSON) -> Iterable[JSON]:
+    return () if _is_password_param(part) else _inner(part)
+
+
+def _value_texts(param: JSON) -> Iterator[str]:
+    """Yield the texts of one parameter's value."""
+    if isinstance(param, dict):
+        for name in VALUE_FIELDS:
+            yield from (part for part in _walk(param.get(name), _inner) if isinstance(part, str))
+
+
+def _without_value(param: dict[str, JSON]) -> dict[str, JSON]:
+    return {name: value for name, value in param.items() if name not in VALUE_FIELDS}
 
 
 def _password_params(document: JSON) -> Iterator[dict[str, JSON]]:
-    match document:
-        case {"type": "password"}:
-            yield document
-        case dict():
-            for value in document.values():
-                yield from _password_params(value)
-        case list():
-            for item in document:
-                yield from _password_params(item)
+    return filter(_is_password_param, _walk(document, _outside_password_params))
+
+
+def _is_password_param(part: JSON) -> bool:
+    return isinstance(part, dict) and part.get("type") == "password"

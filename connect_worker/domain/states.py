@@ -1,16 +1,16 @@
-"""What the ledger remembers of one request, as values.
+"""Requests and their states, and the other values that the ledger takes and returns.
 
-A request's stay in `pending` is a *cycle*. One cycle goes through these states::
+A *cycle* is one stay of a request in `pending`. A cycle goes through these states::
 
-    queued ──> running ──> decided ──> posting ──> settled
+    queued ──> running ──> decided ──> posting ──> completed
       ^           │            ^           │
       │           ├─> retry    └───────────┤ reply lost, API down, 429
-      │           ├─> waiting              ├─> superseded
+      │           ├─> snoozed              ├─> superseded
       └───────────┴─> parked <─────────────┘
 
-`queued`, `retry`, `waiting` and `decided` wait in the ledger until their time has come;
-`running` and `posting` are owned by one worker under a lease and a fence. `settled`,
-`superseded` and `discarded` end the cycle; `parked` waits for a person.
+A request that is `queued`, in `retry`, `snoozed` or `decided` stays in the ledger until it is due.
+One worker owns a `running` or `posting` request, under a lease and a fence. `completed`,
+`superseded` and `discarded` end the cycle; a `parked` request waits for an operator.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ JSON = Any
 
 
 class RequestKind(StrEnum):
-    """The four kinds of work Connect has for a vendor; the value names the Celery queue too.
+    """The four kinds of request; the value is also the name of the Celery queue.
 
     Examples:
         >>> [kind.value for kind in RequestKind]
@@ -48,25 +48,25 @@ class State(StrEnum):
         (False, True)
     """
 
-    #: Seen pending; a message is (or was) on its way to a worker.
+    #: Registered; a message is (or was) on its way to a worker.
     QUEUED = "queued"
-    #: A worker is inside the processor, under a lease.
+    #: A worker runs the processor, under a lease.
     RUNNING = "running"
-    #: The last attempt failed; runs again when it is due.
+    #: The last attempt failed; the processor runs again when the request is due.
     RETRY = "retry"
-    #: The processor said "not now" (a skip) or "not yet"; runs again when due, no attempt used.
+    #: The processor skipped or snoozed the request; it runs again when due, no attempt is used.
     SNOOZED = "snoozed"
-    #: The decision is stored and not wholly posted; a worker posts it when it is due.
+    #: The decision is stored and not completely posted; a worker posts it when it is due.
     DECIDED = "decided"
     #: A worker is posting the stored decision, under a lease.
     POSTING = "posting"
     #: Every step of the decision was accepted by Connect.
     COMPLETED = "completed"
-    #: Connect shows a status that somebody else decided; nothing was overwritten.
+    #: Connect shows a decision from elsewhere; nothing was overwritten.
     SUPERSEDED = "superseded"
-    #: Stopped for a person, with the error.
+    #: Stopped with an error, until an operator acts.
     PARKED = "parked"
-    #: A person said that nothing is to be done.
+    #: An operator decided that nothing is to be done.
     DISCARDED = "discarded"
 
     @property
@@ -76,7 +76,7 @@ class State(StrEnum):
 
     @property
     def is_leased(self) -> bool:
-        """Whether one worker owns the request right now."""
+        """Whether a worker owns the request now."""
         return self in (State.RUNNING, State.POSTING)
 
 
@@ -95,8 +95,8 @@ class RequestKey:
     """
 
     kind: RequestKind
-    #: Connect's id, such as `PR-5852-1608-0000`; of a usage listing with the period to report,
-    #: `LST-066-644-910@2026-11`: a late report of one period and the next period's are two things.
+    #: Connect's id, such as `PR-5852-1608-0000`. A usage listing has its period too,
+    #: `LST-066-644-910@2026-11`: the reports of two periods are two requests.
     id: str
 
     @property
@@ -115,7 +115,7 @@ class RequestKey:
 
 
 def idempotency_key(account: str, ref: RequestKey, cycle: str) -> str:
-    """Return the key: the same over every retry, crash and rescue of a cycle, new for the next one.
+    """Return a cycle's idempotency key: it survives retries, crashes and rescues.
 
     32 hexadecimal characters: a hash of the account, the kind, the id and the cycle.
     """
@@ -125,13 +125,13 @@ def idempotency_key(account: str, ref: RequestKey, cycle: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """One request that a poll saw waiting."""
+    """One pending request, as a poll found it."""
 
     ref: RequestKey
-    #: The cycle where Connect tells it (`events.pended.at`, a status, a period); `None` where
-    #: only the ledger can count the stays in `pending` (fulfillment requests).
+    #: The cycle, if Connect names it (`events.pended.at`, a status, a period); `None` if only the
+    #: ledger can count the cycles (fulfillment requests).
     cycle: str | None = None
-    #: The product's id, for the people who look; "" when the document names none.
+    #: The product's id, for operators; "" when the document names none.
     product: str = ""
 
 
@@ -153,20 +153,21 @@ class Claim:
     decision: JSON = None
     #: Results of the steps that are done, by step name.
     steps: dict[str, JSON] = field(default_factory=dict)
-    #: Whether failures of the account are counted: a success of this claim is worth telling.
+    #: True while the circuit breaker has recorded failures; if this job succeeds, the caller must
+    #: reset the breaker.
     is_half_open_probe: bool = False
-    #: The limit of which it holds a slot; "" when it needs none.
+    #: The concurrency limit in which it has a slot; "" when it needs none.
     limit: str = ""
-    #: Why its decision or steps can't be read here: they are encrypted. "" when they can.
+    #: Why its encrypted decision or steps can't be read here; "" when they can.
     decrypt_error: str = ""
-    #: The name under which its product is counted.
+    #: The name of its product in metrics.
     counted_as: str = ""
-    #: When the processor said "not yet" for the first time in this cycle; 0 when it did not.
+    #: When the processor first snoozed the request in this cycle; 0 when it did not.
     snoozed_since: float = 0.0
 
 
 class ClaimDenied(Enum):
-    """Why a claim was not given; each is normal and ends the job quietly.
+    """Why a claim was denied; each reason is normal and ends the job.
 
     The value is what `claim.lua` answers; `str` gives it in words, for people.
 
@@ -175,17 +176,17 @@ class ClaimDenied(Enum):
         'not due'
     """
 
-    #: The ledger does not know the request (it was flushed); the next poll finds it again.
+    #: The ledger does not know the request (Redis was flushed); the next poll registers it again.
     UNKNOWN = "unknown"
-    #: Another worker holds it under a lease, or died and no sweep has seen it yet.
+    #: Another worker has a lease, or died and no sweep has rescued the request yet.
     BUSY = "busy"
-    #: It waits for its time.
+    #: The request is not due yet.
     NOT_DUE = "not_due"
-    #: The cycle has ended, or waits for a person.
+    #: The cycle has ended, or is parked.
     ENDED = "ended"
     #: The account's circuit breaker is open (429, a refused key, Connect down).
     BREAKER_OPEN = "breaker_open"
-    #: All slots of its concurrency limit are taken; it waits in the slot queue.
+    #: The automation's concurrency limit is reached; the request is in the slot queue.
     CONCURRENCY_LIMIT = "concurrency_limit"
     #: An operator paused its processor; `resume` makes the request due.
     OPERATOR_PAUSE = "paused"
@@ -196,52 +197,52 @@ class ClaimDenied(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DueBatch:
-    """What one sweep of the ledger found due."""
+    """The requests that one sweep found due."""
 
     #: Publish a message for each.
     publish: list[RequestKey] = field(default_factory=list)
-    #: Their lease ended without a word: the worker died. They are in `publish` or `parked` too.
+    #: The lease expired: the worker died. They are in `publish` or `parked` too.
     expired: list[RequestKey] = field(default_factory=list)
-    #: Used up their attempts by dying.
+    #: No attempt is left after the worker died.
     parked: list[RequestKey] = field(default_factory=list)
-    #: How many records were due, those included whose message is taken to be in its queue still.
+    #: How many records were due, including those whose message is assumed to be in its queue.
     looked_at: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerState:
-    """The account's shared pause: while closed, no worker calls Connect."""
+    """The account's circuit breaker: while it is open, no worker calls Connect."""
 
-    #: Seconds (Redis time) until which it is closed; 0 when it is open, and in the past while
-    #: failures are counted.
+    #: Until when it is open, in seconds of Redis' clock; 0 when it is closed, and in the past when
+    #: it is half-open.
     open_until: float = 0.0
     reason: str = ""
-    #: Failed probes in a row; 0 when it is open or was closed by a 429.
+    #: Failures in a row; 0 when it is closed, or a 429 tripped it.
     failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitResult:
-    """Whether, and when, one more call to Connect may be sent."""
+    """Whether and when another call to Connect may be sent."""
 
-    #: Seconds until the account's pause ends; 0 when there is none.
+    #: Seconds until the breaker is half-open; 0 when it is not open.
     breaker_seconds: float = 0.0
     reason: str = ""
-    #: Seconds until the call's turn in the shared rate; 0 without a rate.
+    #: Seconds until the rate limit allows the call; 0 without a rate limit.
     wait_seconds: float = 0.0
 
 
-#: The name of the pause that holds everything back; others are named by a kind or a product.
+#: The name of the pause of everything; other pauses have the name of a kind or a product.
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Since when, and why, a person holds processors back."""
+    """An operator's pause of processors."""
 
     since: float
     reason: str = ""
-    #: How many requests wait for its end, as far as a worker has tried them.
+    #: How many requests wait for its end, of those that a worker has tried to claim.
     held: int = 0
 
 
@@ -288,13 +289,13 @@ class StateChange:
 
     at: float
     state: State
-    #: The worker that claimed it then, host and process id; "" when nobody did.
+    #: The worker that claimed it then, host and process id; "" when none did.
     worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """All that the ledger holds of one request; times are seconds of the Redis clock."""
+    """All that the ledger stores of one request; times are seconds of Redis' clock."""
 
     ref: RequestKey
     state: State
@@ -303,32 +304,33 @@ class RequestRecord:
     attempt: int
     product: str = ""
     owner: str = ""
-    #: Leased: when the lease ends. Waiting states: when it is, or was, due. Else 0.
+    #: When the lease ends, or when it is or was due; 0 in a state without either.
     due: float = 0.0
     decision: JSON = None
     steps: dict[str, JSON] = field(default_factory=dict)
-    #: When each of the processor's own was done.
+    #: When each of the processor's own steps was done.
     step_times: dict[str, float] = field(default_factory=dict)
-    #: How it ended (`approved`, `failed`, …) once settled.
+    #: How it ended (`approved`, `failed`, …), once completed.
     outcome: str = ""
     error: str = ""
     #: When this cycle began.
     first_seen: float = 0.0
     #: The last change of state.
     changed: float = 0.0
-    #: Names of the cycles before this one, where Connect tells them; the last 20.
+    #: Names of the cycles before this one, if Connect names them; the last 20.
     earlier: tuple[str, ...] = ()
     #: This cycle's last changes of state, oldest first; the last 24.
     history: tuple[StateChange, ...] = ()
-    #: When the processor said "not yet" for the first time in this cycle; 0 when it did not.
+    #: When the processor first snoozed the request in this cycle; 0 when it did not.
     snoozed_since: float = 0.0
-    #: The pause for whose end it waits; "" for none.
+    #: The operator's pause that it waits for; "" for none.
     paused_by: str = ""
-    #: Why its decision, steps or error can't be read here: they are encrypted. "" when they can.
+    #: Why its encrypted decision, steps or error can't be read here; "" when they can.
     decrypt_error: str = ""
 
 
-# How many requests of an automation may be inside its processor at once, over all workers.
+# Concurrency limits: how many requests of an automation may be in its processor at once, over all
+# workers.
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,13 +349,13 @@ NO_LIMITS: Limits = MappingProxyType({})
 
 
 def limit_for(limits: Limits, product: str) -> Limit | None:
-    """Return the limit of a product's requests, if they have one."""
+    """Return the limit of a product's requests; None without one."""
     return limits[product] if product in limits else limits.get("")
 
 
-# Where messages about an automation's requests wait: in which queue, behind which others.
+# Routes: the queue and the priority of messages about an automation's requests.
 
-#: Redis has so many; 0 is taken first.
+#: Redis has ten; 0 comes first.
 PRIORITIES: Final = range(10)
 
 
@@ -368,7 +370,7 @@ class Route:
 
 OWN_QUEUE: Final = Route()
 
-#: Routes by kind and product; "" stands for all other products of the kind. A kind is there when
+#: Routes by kind and product; "" stands for all other products of the kind. A kind is included if
 #: one of its automations has a route, and then with each product that an automation names.
 Routes = Mapping[tuple[RequestKind, str], Route]
 
@@ -382,15 +384,15 @@ def route_for(routes: Routes, kind: RequestKind, product: str) -> Route:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of whose requests messages wait that no worker has taken yet."""
+    """Which requests may have a message in a queue that no worker has taken yet."""
 
-    #: The kinds, products that have an entry of their own aside.
+    #: The kinds, except products with their own entry.
     kinds: Collection[RequestKind] = ()
-    #: By kind and product, where the queue is not that of the kind's other products.
+    #: By kind and product, if the product has its own queue.
     products: Mapping[tuple[RequestKind, str], bool] = field(default_factory=dict)
 
     def holds(self, kind: RequestKind, product: str) -> bool:
-        """Whether messages about such a request may wait."""
+        """Whether a queue may hold messages about such a request."""
         return self.products.get((kind, product), kind in self.kinds)
 
     def __bool__(self) -> bool:

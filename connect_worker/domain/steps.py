@@ -1,4 +1,4 @@
-"""A processor's own steps: how the journal of a cycle names them, and what it takes of them."""
+"""A processor's own steps: their names in the journal of a cycle, and the results it accepts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Final
 from connect_worker.domain.states import JSON
 from connect_worker.exceptions import InvalidStep
 
-#: Before the number and the name of a processor's step; the engine's own entries have none.
+#: The prefix of a processor's step in the journal; the engine's own entries have none.
 OWN: Final = "step:"
-#: A result is kept with each request, in Redis' memory: an id has room, a catalog has not.
+#: The largest result, in characters of JSON: Redis keeps it in memory with each request.
 LARGEST: Final = 64 * 1024
 LONGEST_NAME: Final = 100
-#: A longer password is found inside of other texts; a shorter one would be found by chance.
+#: A password of so many characters is found inside other texts too, not only as a whole text.
 WORD: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedStep:
-    """One step of the processor's that is journaled."""
+    """One journaled step of the processor."""
 
     #: From 1, in the order in which they were done.
     number: int
@@ -37,12 +37,12 @@ def entry_name(number: int, name: str) -> str:
 
 
 def shown_name(entry: str) -> str:
-    """Return the processor's own name for an entry; of the engine's entries the name as it is."""
+    """Return the processor's name of a step; other entries keep their name."""
     return entry.split(":", 2)[2] if is_own(entry) else entry
 
 
 def is_own(entry: str) -> bool:
-    """Whether an entry of the journal is a step of the processor's."""
+    """Whether an entry of the journal is a step of the processor."""
     return entry.startswith(OWN)
 
 
@@ -57,7 +57,7 @@ def own_steps(journal: Mapping[str, JSON]) -> list[CompletedStep]:
 
 
 def step_key(cycle_key: str, name: str) -> str:
-    """Return the idempotency key of a cycle's step: the same over every retry, crash and rescue.
+    """Return the idempotency key of a cycle's step: it survives retries, crashes and rescues.
 
     32 hexadecimal characters: a hash of the cycle's key and the step's name.
     """
@@ -65,34 +65,38 @@ def step_key(cycle_key: str, name: str) -> str:
 
 
 def require_name(name: object) -> None:
-    """Return if a step may be called so.
+    """Return if this is a valid name of a step.
 
     Raises:
-        InvalidStep: It is no text, has none or too many characters, or some that can't be shown.
+        InvalidStep: It is no text, is empty or too long, or has unprintable characters.
     """
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
         raise InvalidStep(
-            f"a step's name is a text of 1 to {LONGEST_NAME} printable characters, not "
+            f"a step's name must be a text of 1 to {LONGEST_NAME} printable characters, not "
             f"{str(name)[:LONGEST_NAME]!r}"
         )
 
 
 def as_json(name: str, result: object) -> JSON:
-    """Return a step's result as a rerun will have it: tuples have become lists.
+    """Return a step's result as a later run gets it: tuples become lists.
 
     Raises:
         InvalidStep: It is no JSON, or too large.
     """
-    if why := _fault(result, "its result"):
+    try:
+        why = _fault(result, "its result")
+    except RecursionError:
+        why = "its result has too many levels"
+    if why:
         raise InvalidStep(
-            f"step {name!r} can't be journaled: {why}; have it return texts, numbers, true or "
-            "false, None, and lists and dicts of them"
+            f"step {name!r} can't be journaled: {why}; return texts, numbers, booleans, None, or "
+            "lists and dicts of them"
         )
     text = json.dumps(result)
     if len(text) > LARGEST:
         raise InvalidStep(
             f"step {name!r} can't be journaled: its result has {len(text)} characters as JSON, "
-            f"{LARGEST} at most are kept; have it return an id"
+            f"more than {LARGEST}; return an id"
         )
     return json.loads(text)
 
@@ -103,7 +107,7 @@ def _fault(value: object, where: str) -> str:
         case None | bool() | str() | int():
             return ""
         case float():
-            return "" if math.isfinite(value) else f"{where} is {value}, which JSON has not"
+            return "" if math.isfinite(value) else f"{where} is {value}, which is no JSON"
         case list() | tuple():
             faults = (_fault(item, f"item {at} of {where}") for at, item in enumerate(value))
             return next(filter(None, faults), "")
@@ -116,17 +120,17 @@ def _fault(value: object, where: str) -> str:
 def _fault_of_dict(value: dict[object, object], where: str) -> str:
     for key, item in value.items():
         if not isinstance(key, str):
-            return f"{where} has a key that is a {type(key).__name__}, and JSON's are texts"
+            return f"{where} has a key that is a {type(key).__name__}, not a text"
         if why := _fault(item, f"{key[:40]!r} of {where}"):
             return why
     return ""
 
 
 def require_no_password(name: str, result: JSON, passwords: Iterable[str]) -> None:
-    """Return if a result holds no value of a password parameter.
+    """Return if a result contains no value of a password parameter.
 
     Raises:
-        InvalidStep: It does, as a text of its own or inside a longer one.
+        InvalidStep: It contains one, as a whole text or inside a longer one.
     """
     secrets = {password for password in passwords if password}
     inside = tuple(password for password in secrets if len(password) >= WORD)
@@ -134,7 +138,7 @@ def require_no_password(name: str, result: JSON, passwords: Iterable[str]) -> No
         if text in secrets or any(password in text for password in inside):
             raise InvalidStep(
                 f"step {name!r} can't be journaled: its result holds the value of a password "
-                "parameter, and the ledger keeps no passwords; have it return the rest"
+                "parameter, and the ledger must not store passwords; return a result without it"
             )
 
 

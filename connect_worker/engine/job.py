@@ -9,7 +9,7 @@ from enum import StrEnum
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.outcomes import Outcome, from_json, to_json
 from connect_worker.domain.retry import NO_ERROR_RULES, Cause
-from connect_worker.domain.secrets import given_passwords, values_in, without_passwords
+from connect_worker.domain.secrets import passwords_set_by, values_in, without_passwords
 from connect_worker.domain.states import JSON, Claim, ClaimDenied, RequestKey
 from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import RequestRecords
@@ -191,7 +191,7 @@ class Job:
         Raises:
             LeaseLost: Another worker may own the request now; nothing is stored.
         """
-        register_scoped_secrets(given_passwords(outcome, self.document))
+        register_scoped_secrets(passwords_set_by(outcome, self.document))
         seen = str((self.document or {}).get("updated") or "")
         decision = Decision(outcome, seen, status_of(self.document), self.claim.fence)
         self.ensure_held()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.outcomes import Outcome
@@ -21,9 +21,15 @@ from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publishe
 from connect_worker.engine.rate_limiter import BreakerCache
 from connect_worker.exceptions import LedgerUnavailable, NotFound, Retryable
 from connect_worker.logger import LogEvent, logger
+from connect_worker.settings.model import DEFAULTS
 
 #: The kinds whose objects users of Connect can delete; all other requests stay for ever.
 _DELETABLE = (RequestKind.USAGE_FILE, RequestKind.USAGE)
+_POLICY: Final = RetryPolicy(
+    max_attempts=DEFAULTS.max_attempts,
+    base_seconds=DEFAULTS.retry_base_seconds,
+    max_seconds=DEFAULTS.retry_max_seconds,
+)
 
 
 class Processor(Protocol):
@@ -86,14 +92,14 @@ class Runtime:
     account: str
     #: The name of this process in the ledger: host and process id.
     worker: str
-    #: What this process knows of the circuit breaker; the rate limiter of `connect` has the same.
+    #: What this process knows of the account's breaker; the rate limiter has the same object.
     breaker_cache: BreakerCache = field(default_factory=BreakerCache)
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-    lease_seconds: float = 60.0
-    skip_seconds: float = 300.0
-    retention_seconds: float = 7 * 86_400.0
-    #: Whether an approval is also announced in the request's conversation.
-    post_activation_message: bool = True
+    policy: RetryPolicy = _POLICY
+    lease_seconds: float = DEFAULTS.lease_seconds
+    skip_seconds: float = DEFAULTS.skip_seconds
+    retention_seconds: float = DEFAULTS.keep_days * 86_400.0
+    #: Whether to post a message to the request's conversation after an approval.
+    post_activation_message: bool = DEFAULTS.say_activated
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
     #: The products that the settings or the automations name.

@@ -246,7 +246,7 @@ class MemoryLedger(MemoryAccount):
     @atomic
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
         """End the cycle as `completed`."""
-        if record := self._release(claim, f"complete:{outcome}"):
+        if record := self._release(claim, f"end:{outcome}"):
             record.error = ""
             self._end(claim.ref, record, State.COMPLETED, outcome, keep_seconds)
             self._add_metrics()
@@ -276,7 +276,7 @@ class MemoryLedger(MemoryAccount):
         held = self._record_held_by(claim)
         if state is State.DECIDED and held and held.decision is None:
             raise ValueError(f"{claim.ref} has no decision: it can't be rescheduled as decided")
-        if record := self._release(claim, f"reschedule:{state}"):
+        if record := self._release(claim, f"delay:{state}"):
             if record.attempt_counted and not attempt_used:
                 record.attempt = max(0, record.attempt - 1)
             if state is not State.DECIDED:

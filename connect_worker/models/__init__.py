@@ -1,15 +1,14 @@
-"""What Connect says: each of its objects as a typed model, declared once.
+"""Connect's objects as typed models, each declared once.
 
-A model is made of a JSON document (`deserialize`, `deserialize_json`) or by keyword, read and
-changed by attribute, and gives its document back as `json`: equal to the one that came, but for
-what has been changed.
+A model is made from a JSON document (`deserialize`, `deserialize_json`) or from keyword arguments.
+Its attributes are read and changed; `json` is its document: as it came, with the changes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connect_worker._deprecated import earlier
+from connect_worker._deprecated import deprecated_names
 from connect_worker.models.accounts import (
     Agreement,
     AgreementStats,
@@ -25,6 +24,7 @@ from connect_worker.models.common import (
     ActivationTemplateResponse,
     ActivationTileResponse,
     Company,
+    Constraints,
     Contact,
     ContactInfo,
     Country,
@@ -35,19 +35,19 @@ from connect_worker.models.common import (
     HubInstance,
     HubStats,
     Marketplace,
+    Param,
     Period,
     PhoneNumber,
     ServerErrorResponse,
     Template,
     User,
+    ValueChoice,
 )
 from connect_worker.models.products import (
-    Constraints,
     CustomerUiSettings,
     Document,
     DownloadLink,
     Item,
-    Param,
     Product,
     ProductCategory,
     ProductConfiguration,
@@ -56,7 +56,6 @@ from connect_worker.models.products import (
     ProductStats,
     ProductStatsInfo,
     Renewal,
-    ValueChoice,
 )
 from connect_worker.models.requests import (
     Asset,
@@ -88,7 +87,7 @@ if not TYPE_CHECKING:
         "SkipRequest",
         "SubmitUsageFile",
     )
-    __getattr__ = earlier(__name__, {name: f"exceptions.{name}" for name in _DECISIONS})
+    __getattr__ = deprecated_names(__name__, {name: f"exceptions.{name}" for name in _DECISIONS})
 
 __all__ = [
     "Activation",

@@ -1,12 +1,12 @@
-"""What a field of a document may hold, how it reads, and how it is written again.
+"""The field types of models: which values fit, how they read, and how they are written.
 
-Each kind is a marshmallow field, so that the Schema of a model is made of them, and it answers
-three questions more: does a raw value fit (`accepts`), what does the attribute give for it
-(`read`), and what goes back into the document (`write`). Connect is not strict, so these are not:
+Each type is a marshmallow field, and a model's Schema consists of them. In addition it says whether
+a raw value fits (`accepts`), the attribute's value for it (`read`), and what goes back into the
+document (`write`). Connect is not strict, so these types are not strict either:
 
-- null is fine everywhere, and so is a blank text where something else than text is documented:
+- null is accepted everywhere, and a blank text where the documentation has another type than text:
   both read as None;
-- ids and other texts may arrive as numbers, and numbers as texts;
+- ids and other texts may come as numbers, and numbers as texts;
 - a quantity may be ``"unlimited"``, which reads as -1.
 """
 
@@ -51,7 +51,7 @@ class JSONObject:
 
 
 def to_json(value: Any) -> Any:
-    """Give a copy of an attribute's value as a JSON document.
+    """Return a copy of an attribute's value as a JSON document.
 
     What JSON has no form for (a Decimal, a UUID) becomes its text.
     """
@@ -79,9 +79,9 @@ def _unusual(value: Any) -> Any:
 
 
 class ModelField(fields.Field[Any]):
-    """Base of all kinds."""
+    """Base of all field types."""
 
-    #: The classes whose values fit without a further look.
+    #: The classes whose values fit without another check.
     plain: ClassVar[frozenset[type]] = frozenset()
     #: What an error says was expected.
     expected: ClassVar[str] = ""
@@ -90,15 +90,15 @@ class ModelField(fields.Field[Any]):
         super().__init__(allow_none=True, **options)
 
     def accepts(self, value: Any) -> bool:
-        """Say whether a raw value, not None, fits."""
+        """Whether a raw value, not None, fits."""
         return isinstance(value, tuple(self.plain))
 
     def read(self, value: Any) -> Any:
-        """Give what the attribute reads for a raw value that fits and isn't None."""
+        """Return the attribute's value for a raw value that fits and is not None."""
         return value
 
     def write(self, value: Any, raw: Any) -> Any:
-        """Give the document's form of an attribute that was read from `raw`, and maybe changed."""
+        """Return the document's form of an attribute that was read from `raw`."""
         unchanged = None if raw is None else self.read(raw)
         if value.__class__ is unchanged.__class__ and value == unchanged:
             return to_json(raw)
@@ -127,7 +127,7 @@ class Text(ModelField):
         return isinstance(value, str | int | float) and not isinstance(value, bool)
 
     def read(self, value: Any) -> str:
-        """Give the text."""
+        """Return the text."""
         return value if isinstance(value, str) else str(value)
 
 
@@ -142,7 +142,7 @@ class Boolean(ModelField):
         return isinstance(value, bool) or value == ""
 
     def read(self, value: Any) -> bool | None:
-        """Give the boolean."""
+        """Return the boolean."""
         return None if value == "" else value
 
 
@@ -161,7 +161,7 @@ class Quantity(ModelField):
         return isinstance(value, int) and not isinstance(value, bool)
 
     def read(self, value: Any) -> int | float | None:
-        """Give the number."""
+        """Return the number."""
         if value.__class__ is str:
             if value.isdecimal():
                 return int(value)
@@ -194,7 +194,7 @@ class DateTime(ModelField):
             return False
 
     def read(self, value: str) -> datetime | None:
-        """Give the moment."""
+        """Return the moment."""
         return datetime.fromisoformat(value) if value else None
 
 
@@ -219,7 +219,7 @@ class Object(ModelField):
         return isinstance(value, dict) or value == ""
 
     def read(self, value: Any) -> dict[str, Any] | None:
-        """Give the dict."""
+        """Return the dict."""
         return None if value == "" else value
 
 
@@ -253,13 +253,13 @@ class Nested(fields.Nested, ModelField):
         return self._schema_of(self.model)
 
     def read(self, value: Any) -> Any:
-        """Give the object's model; its own fields are read when they are asked for."""
+        """Return the object's model; its own fields are read when they are asked for."""
         if isinstance(value, dict):
             return self.model._from_raw(value)
         return self.model._from_raw({self.bare: value}) if value and self.bare else None
 
     def write(self, value: Any, raw: Any) -> Any:
-        """Give the object's document, or the bare text it was if nothing changed."""
+        """Return the object's document, or the bare text it was if nothing changed."""
         written = to_json(value)
         if isinstance(raw, str) and written == to_json(self.read(raw)):
             return raw
@@ -284,12 +284,12 @@ class ListOf(fields.List[Any], ModelField):
         self.of = inner
 
     def read(self, value: Any) -> list[Any] | None:
-        """Give a list of what the elements read."""
+        """Return a list of what the elements read."""
         read = self.of.read
         return [read(item) for item in value] if isinstance(value, list) else None
 
     def write(self, value: Any, raw: Any) -> Any:
-        """Give the list's document; as it came if nothing changed."""
+        """Return the list's document; as it came if nothing changed."""
         written = to_json(value)
         if written == raw or (raw is not None and written == to_json(self.read(raw))):
             return to_json(raw)

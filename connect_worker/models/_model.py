@@ -3,13 +3,13 @@
 A model is declared once, as a class of annotated attributes::
 
     class Renewal(BaseModel):
-        from_: datetime = spelled("from")
-        period_delta: int = absent
+        from_: datetime = alias("from")
+        delta: int = field
 
-An instance keeps the JSON document as it came. An attribute is read from it when it is first asked
-for, and what differs from the document (a read object or list, or a value that code has set) lies
-in the instance's `__dict__`, over the document. So loading costs next to nothing, what nobody
-touched is written exactly as it came, and what somebody changed is written as changed.
+An instance keeps the JSON document as it came. An attribute is read from it on first access. A
+value that differs from the document (an object or list that was read, or a value that code has set)
+is kept in the instance's `__dict__`, which takes precedence. So loading costs next to nothing, an
+unchanged field is written exactly as it came, and a changed field as changed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSpec:
-    """What a declaration says beside the attribute's name and type.
+    """What a declaration says in addition to the attribute's name and type.
 
     Attributes:
         keys: The keys of the document that the attribute may stand under, the one to write first;
@@ -128,7 +128,7 @@ class Attribute:
         return model.__dict__.setdefault(self.name, value)
 
     def write(self, owner: type[Document], value: Any, raw: Any) -> Any:
-        """Give the document's form of a value that lies over `raw`."""
+        """Return the document's form of a value that lies over `raw`."""
         return (self._kind or self._find_kind(owner)).write(value, raw)
 
     def _find_kind(self, owner: type[Document]) -> ModelField:
@@ -136,7 +136,7 @@ class Attribute:
         return self._kind
 
     def key_in(self, raw: Mapping[str, Any]) -> str:
-        """Give the key that the attribute stands under in a document."""
+        """Return the key that the attribute stands under in a document."""
         return next((key for key in self.keys if key in raw), self.key)
 
 
@@ -181,7 +181,7 @@ class Document(JSONObject):
         model._raw = raw
         return model
 
-    if not TYPE_CHECKING:  # A type checker that saw this would let misspelt attributes pass.
+    if not TYPE_CHECKING:  # A type checker that saw this would let misspelled attributes pass.
 
         def __getattr__(self, name: str) -> Any:
             # Names with an underscore are asked for by copy and pickle, before there is a document.
@@ -255,7 +255,7 @@ class ModelSchema(Schema):
         return self._model._from_raw(original)
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Give the document of a model, or of several; a model knows how it is written."""
+        """Return the document of a model, or of several; a model knows how it is written."""
         return [model.json for model in obj] if (self.many if many is None else many) else obj.json
 
 
@@ -265,7 +265,7 @@ _lock: Final = threading.RLock()
 
 
 def schema_of(model: type[Document]) -> ModelSchema:
-    """Give the model's Schema: made on first use, the same one for all threads ever after."""
+    """Return the model's Schema: made on first use, the same one for all threads ever after."""
     found = _schemas.get(model)
     if found is None:
         with _lock:
@@ -274,7 +274,7 @@ def schema_of(model: type[Document]) -> ModelSchema:
 
 
 def fields_of(model: type[Document]) -> Mapping[str, ModelField]:
-    """Give the kind of each attribute, by name; and of each other spelling, by key."""
+    """Return the kind of each attribute, by name; and of each other spelling, by key."""
     return {
         name: kind for name, kind in schema_of(model).fields.items() if isinstance(kind, ModelField)
     }
@@ -298,7 +298,7 @@ def _build(model: type[Document]) -> ModelSchema:
 
 
 def _kind(hint: Any, *, bare: str | None = None, **options: Any) -> ModelField:
-    """Give the kind that an annotation means."""
+    """Return the kind that an annotation means."""
     if get_origin(hint) is list:
         return ListOf(_kind(get_args(hint)[0], bare=bare), **options)
     if get_origin(hint) is dict:

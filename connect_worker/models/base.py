@@ -1,8 +1,13 @@
-"""The quick check of documents, compiled from the kinds of a model's Schema.
+"""The base class of all models, and the quick check of documents that are loaded into one.
 
-Running a Schema over every document would cost ten times more than all the rest of loading. So a
-document meets this check first, which says only yes or no; a no is put to the Schema, which is the
-reference and says what is wrong. A property test proves that the two never differ.
+An attribute is declared with the type that the 2019 SDK's documentation gives, and ``| None`` where
+that says that there may be nothing. Connect leaves fields out nevertheless, above all of objects
+that are only references. A field that is not in the document reads None, whatever its type: with
+that declared, each ``request.asset.product.id`` would need three checks.
+
+Running a model's marshmallow Schema over each document would cost ten times as much as the rest of
+loading. So a check that is compiled from the Schema runs first, and says only yes or no. After a no
+the Schema runs; it is the reference and says what is wrong. A property test proves that both agree.
 """
 
 from __future__ import annotations
@@ -37,20 +42,20 @@ _lock: Final = threading.RLock()
 
 
 def fits(model: type[Document], document: Any) -> bool:
-    """Say whether the model's Schema would load a document, which is a dict."""
+    """Whether the model's Schema would load a document, which is a dict."""
     return (_checks.get(model) or _compiled(model))(document)
 
 
 def require_fit(model: type[Document], document: Any, place: str = "") -> None:
-    """Raise what the Schema says about a document, if it refuses it.
+    """Return if a document fits the model.
 
     Args:
-        model: The model to make of it.
+        model: The model to load it into.
         document: Any JSON.
-        place: Where it stands in what is being loaded, such as ``[3]``.
+        place: Its place in what is loaded, such as ``[3]``.
 
     Raises:
-        InvalidDocument: The document doesn't fit; the error names the places.
+        InvalidDocument: It does not fit; the error names the places.
     """
     if not isinstance(document, dict):
         raise InvalidDocument(model.__name__, {place: refusal("an object", document)})
@@ -125,25 +130,15 @@ def _list_check(rule: Rule) -> Check:
     return check
 
 
-# The base class of all models.
-#
-# About the types: an attribute is declared as what the 2019 SDK's documentation says Connect
-# sends;
-# ``| None`` stands where it says that there may be nothing. Connect leaves fields out
-# nevertheless,
-# above all of objects that are only referred to, and a field that is not in the document reads
-# None
-# whatever its type. To declare that, each ``request.asset.product.id`` would need three checks.
-
 __all__ = ["BaseModel", "alias", "field", "synonym"]
 
 
 class BaseModel(Document):
     """Base of all models.
 
-    All arguments are injected as attributes, and so are the fields of a loaded document, those
-    that the model does not declare included (a type checker only knows the declared ones; reach
-    the others by `getattr`).
+    All arguments become attributes, and so do the fields of a loaded document, including those that
+    the model does not declare. A type checker knows only the declared ones; read the others with
+    `getattr`.
 
     Examples:
         >>> model = BaseModel.deserialize_json({"id": "PR-1", "odd": [1, 2]})
@@ -181,7 +176,7 @@ class BaseModel(Document):
     def deserialize_json(cls, json_data: dict[str, Any] | list[Any]) -> Self | list[Self]:
         """Make a model of a JSON object, or a list of models of a list of objects.
 
-        The models keep the data, and read it when they are asked: leave it alone afterwards.
+        The models keep the data and read it on access: do not change it afterwards.
 
         Raises:
             TypeError: The data does not fit; the error (`InvalidDocument`) names model and field.
@@ -195,7 +190,7 @@ class BaseModel(Document):
 
     @classmethod
     def marshmallow_schema(cls) -> ModelSchema:
-        """Give the model's marshmallow Schema, which is made once, of the class's declarations."""
+        """Return the model's marshmallow Schema; it is made once, from the declarations."""
         return schema_of(cls)
 
     def __repr__(self) -> str:
@@ -207,7 +202,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def first_with(models: Iterable[M] | None, **wanted: object) -> M | None:
-    """Give the first model whose attributes have these values, or None; an absent list is empty."""
+    """Return the first model whose attributes have these values, or None."""
     for model in models or ():
         if all(getattr(model, name) == value for name, value in wanted.items()):
             return model

@@ -1,4 +1,4 @@
-"""What documents of all kinds refer to: companies and people, events, marketplaces, templates."""
+"""What documents of all kinds contain: people, events, marketplaces, parameters, templates."""
 
 from __future__ import annotations
 
@@ -264,6 +264,86 @@ class Marketplace(BaseModel):
     sourcing: bool = field
     #: Continent: AF, NA, OC, AS, EU or SA.
     zone: str = field
+
+
+# Parameters.
+
+
+class ValueChoice(BaseModel):
+    """One of the values that a parameter can take.
+
+    Examples:
+        >>> purchase().asset.get_param_by_id("plan").value_choices[0].label
+        'Basic'
+    """
+
+    #: What people see.
+    label: str = field
+    value: str = field
+
+
+class Constraints(BaseModel):
+    """The constraints on a parameter.
+
+    Examples:
+        >>> purchase().asset.get_param_by_id("email").constraints.required
+        True
+    """
+
+    #: The values to choose from; Connect sends objects, or the values alone.
+    choices: list[ValueChoice] = alias(bare="value")
+    hidden: bool = field
+    required: bool = field
+    unique: bool = field
+
+    # Added by the API since the 2019 SDK.
+    max_length: int | None = field
+    min_length: int | None = field
+    readonly: bool = field
+    #: Whether it takes part in the reconciliation of usage.
+    reconciliation: bool = field
+
+
+# The values that a parameter can take; they are declared beside its other constraints.
+
+__all__ = ["ValueChoice"]
+
+# Parameters.
+
+
+class Param(BaseModel):
+    """A parameter of a product, an item, an asset or a configuration.
+
+    Examples:
+        >>> param = Param(id="purchase_id", value="TEN-1")
+        >>> param.json
+        {'id': 'purchase_id', 'value': 'TEN-1'}
+    """
+
+    constraints: Constraints | None = field
+    description: str = field
+    events: Events | None = field
+    marketplace: Marketplace | None = field
+    name: str = field
+    #: ``ordering``, ``fulfillment`` or ``configuration``.
+    phase: str | None = field
+    #: What it belongs to, such as ``asset``, ``tier1`` or ``item``.
+    scope: str | None = field
+    title: str | None = field
+    #: Such as ``text``, ``password`` or ``dropdown``.
+    type: str = field
+    value: str | None = field
+    value_choice: list[str] | None = field
+    #: The values to choose from; Connect sends objects, or the values alone.
+    value_choices: list[ValueChoice] | None = alias(bare="value")
+    #: What is wrong with the value, for the person who has to correct it.
+    value_error: str | None = field
+
+    # Added by the API since the 2019 SDK.
+    #: Whether it takes part in the reconciliation of usage.
+    reconciliation: bool | None = field
+    #: The value of parameters that are no text, such as addresses and objects.
+    structured_value: dict[str, Any] | None = field
 
 
 # Templates.

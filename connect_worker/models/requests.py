@@ -15,10 +15,11 @@ from connect_worker.models.common import (
     Events,
     Hub,
     Marketplace,
+    Param,
     Template,
     User,
 )
-from connect_worker.models.products import Item, Param, Product
+from connect_worker.models.products import Item, Product
 
 # The parameters of the configuration phase.
 
@@ -37,7 +38,7 @@ class Configuration(BaseModel):
     params: list[Param] = field
 
     def get_param_by_id(self, param_id: str) -> Param | None:
-        """Give the parameter with this id, or None."""
+        """Return the parameter with this id, or None."""
         return first_with(self.params, id=param_id)
 
 
@@ -118,7 +119,7 @@ class TierConfig(BaseModel):
         return cls.deserialize_json(found) if found else None
 
     def get_param_by_id(self, id_: str) -> Param | None:
-        """Give the parameter with this id, or None."""
+        """Return the parameter with this id, or None."""
         return first_with(self.params, id=id_)
 
 
@@ -169,7 +170,7 @@ class TierConfigRequest(BaseModel):
     previous_approved_request: BaseModel | None = field
 
     def get_param_by_id(self, id_: str) -> Param | None:
-        """Give the parameter with this id, or None."""
+        """Return the parameter with this id, or None."""
         return first_with(self.params, id=id_)
 
 
@@ -274,19 +275,19 @@ class Asset(BaseModel):
     template: Template | None = field
 
     def get_param_by_id(self, param_id: str) -> Param | None:
-        """Give the parameter with this id, or None."""
+        """Return the parameter with this id, or None."""
         return first_with(self.params, id=param_id)
 
     def get_item_by_id(self, item_id: str) -> Item | None:
-        """Give the item with this id, or None."""
+        """Return the item with this id, or None."""
         return first_with(self.items, id=item_id)
 
     def get_item_by_mpn(self, mpn: str) -> Item | None:
-        """Give the item with this manufacturer's part number, or None."""
+        """Return the item with this manufacturer's part number, or None."""
         return first_with(self.items, mpn=mpn)
 
     def get_item_by_global_id(self, global_id: str) -> Item | None:
-        """Give the item with this global id, or None."""
+        """Return the item with this global id, or None."""
         return first_with(self.items, global_id=global_id)
 
     def get_requests(self, config: Config | None = None) -> list[Fulfillment]:
@@ -358,7 +359,7 @@ class Fulfillment(BaseModel):
         return self._items_where(lambda before, now: bool(before) and not now)
 
     def needs_migration(self, migration_key: str = "migration_info") -> bool:
-        """Say whether the request carries data of a legacy product for the migration service.
+        """Whether the request carries data of a legacy product for the migration service.
 
         A processor skips such a request: that service takes care of it.
 

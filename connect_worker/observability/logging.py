@@ -1,7 +1,7 @@
-"""How a log line is written: as text for a person's terminal, as JSON for everything else.
+"""How a log line is written: as text on a terminal, as JSON everywhere else.
 
-What starts a process (Celery, the command line, a script) gives its handlers `prepare_handler`;
-then each event is one line with the facts that `bind_log` holds at that moment, and no secret.
+The start of a process (Celery, the command line, a script) passes its handlers to
+`prepare_handler`. Then each event is one line, with the log context of that moment and no secret.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from connect_worker.logger import LogEvent, bound_facts, pairs
+from connect_worker.logger import LogEvent, log_context, pairs
 from connect_worker.observability.masking import mask_secrets
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
-#: What every record has; anything else on one is an `extra` of the line's author. `data` is
-#: Celery's: what its message says, once more.
+#: Of a nested value so many levels are written. Python's own limit would end the call that logs.
+MAX_DEPTH: Final = 20
+
+#: The attributes of every record; any other is an `extra` of the call that logs. Celery's `data`
+#: repeats its message.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "facts", "data"}
 
 _CONTROLS: Final = {
@@ -29,28 +32,33 @@ _CONTROLS: Final = {
 
 
 class ContextFilter(logging.Filter):
-    """Lays the bound facts on each record, as the mapping `record.facts`; drops none."""
+    """Adds the log context to each record, as the mapping `record.facts`; drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the facts and let the record pass."""
         # A record may meet several handlers, and a queue handler's other end runs in a thread
         # where nothing is bound: the first filter that sees it is the right one.
         if not hasattr(record, "facts"):
-            record.facts = dict(bound_facts())
+            record.facts = dict(log_context())
         return True
 
 
 class RedactingFilter(logging.Filter):
-    """Masks secrets in each record's message; drops none."""
+    """Masks secrets in each record's message; drops no record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask the message and let the record pass."""
         if isinstance(record.msg, LogEvent):
-            # It stays one, so that a formatter still finds its parts.
+            # It stays a LogEvent, so that a formatter still finds its parts.
             facts = {name: _masked(value) for name, value in record.msg.facts.items()}
             record.msg = LogEvent(mask_secrets(record.msg.name), **facts)
             return True
-        text = record.getMessage()
+        # What an argument of any depth or type raises must not reach the code that logs.
+        try:
+            text = record.getMessage()
+        except Exception as exc:  # noqa: BLE001 - an argument's `__str__` may be the user's
+            text = f"{record.msg} (its arguments do not fit: {type(exc).__name__})"
+            record.msg, record.args = text, None
         masked = mask_secrets(text)
         if masked != text:
             record.msg, record.args = masked, None
@@ -58,7 +66,7 @@ class RedactingFilter(logging.Filter):
 
 
 class KeyValueFormatter(logging.Formatter):
-    """Writes ``time level logger message key=value …``, with the bound facts at the end.
+    """Writes ``time level logger message key=value …``, with the log context at the end.
 
     A traceback follows on lines of its own; line breaks in a message do not break the line. Secrets
     are masked once more, since a traceback is text only here.
@@ -68,25 +76,25 @@ class KeyValueFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Give the line without a traceback, the facts behind it."""
-        said = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
-        facts = {key: value for key, value in _facts(record).items() if key not in said}
+        """Return the line without a traceback, the facts at its end."""
+        own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
+        facts = {key: _masked(value) for key, value in _facts(record).items() if key not in own}
         return " ".join([super().formatMessage(record).translate(_CONTROLS), *pairs(facts)])
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the whole entry, traceback included, without secrets."""
+        """Return the whole entry, traceback included, without secrets."""
         return mask_secrets(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
     """Writes one JSON object a line: `time`, `level`, `logger`, `event`, the facts, `exception`.
 
-    Facts are fields beside the others: those bound, those of the event, and what the line's author
-    gave as `extra`. Times are UTC.
+    Facts become fields too: the log context, the facts of the event, and the `extra` of the call
+    that logs. Times are UTC.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line, traceback included, without secrets."""
+        """Return the line, traceback included, without secrets."""
         event = record.msg.name if isinstance(record.msg, LogEvent) else record.getMessage()
         own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
         line: dict[str, object] = {
@@ -97,7 +105,7 @@ class JsonFormatter(logging.Formatter):
         }
         extra = {name: value for name, value in vars(record).items() if name not in _OWN}
         for name, value in {**_facts(record), **extra, **own}.items():
-            # The four above are what a log's readers sort by: a fact of that name stands beside.
+            # Readers of a log sort by the four above: a fact of the same name gets an underscore.
             line[f"{name}_" if name in line else name] = value
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -128,16 +136,20 @@ def _facts(record: logging.LogRecord) -> Mapping[str, object]:
     return facts
 
 
-def _masked(value: Any) -> Any:
-    """Give a value as JSON has it, each text without secrets."""
+def _masked(value: Any, depth: int = 0) -> Any:
+    """Return a value in its JSON form, with secrets masked, cut below `MAX_DEPTH` levels."""
     match value:
         case bool() | int() | None:
             return value
         case float() if math.isfinite(value):
             return value
+        case dict() | list() | tuple() if depth == MAX_DEPTH:
+            return "…"
         case dict():
-            return {mask_secrets(str(name)): _masked(item) for name, item in value.items()}
+            return {
+                mask_secrets(str(name)): _masked(item, depth + 1) for name, item in value.items()
+            }
         case list() | tuple():
-            return [_masked(item) for item in value]
+            return [_masked(item, depth + 1) for item in value]
         case _:
             return mask_secrets(str(value))

@@ -1,10 +1,9 @@
 """What users subclass and call: the automations of the four kinds, the directory, the templates."""
 
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.directory import Directory
+from connect_worker.resources.directory import Directory, TemplateResource
 from connect_worker.resources.fulfillment import FulfillmentAutomation
 from connect_worker.resources.local_runner import LocalRunner
-from connect_worker.resources.template import TemplateResource
 from connect_worker.resources.tier_config import TierConfigAutomation
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
 

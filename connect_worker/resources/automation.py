@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import copy
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,6 +33,9 @@ from connect_worker.exceptions import InvalidDecision, Message, RegistrationErro
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
 from connect_worker.rql import Filters, to_query
+
+#: Modules loaded from a path get this before their name, so that they hide no other module.
+FILE_PREFIX: Final = "connect_processors_"
 
 _module: ContextVar[str] = ContextVar("module", default="")
 
@@ -340,3 +344,11 @@ class Automation(Generic[M]):
     @property
     def _facts(self) -> KindFacts:
         return KINDS[self.kind]
+
+
+def name_of(automation: type[Automation[Any]]) -> str:
+    """Return the automation's dotted name, or its class and file when it was loaded from one."""
+    module = automation.__module__
+    if module.startswith(FILE_PREFIX):
+        return f"{automation.__qualname__} in {sys.modules[module].__file__}"
+    return f"{module}.{automation.__qualname__}"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from connect_worker.domain.states import RequestKind
 from connect_worker.models.base import BaseModel
-from connect_worker.models.products import Param
+from connect_worker.models.common import Param
 from connect_worker.models.requests import Fulfillment, TierConfig
 from connect_worker.resources.automation import Automation
 

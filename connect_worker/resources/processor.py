@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import threading
@@ -34,7 +35,7 @@ from connect_worker.exceptions import (
     RetryRequest,
 )
 from connect_worker.logger import LogEvent, logger
-from connect_worker.resources.automation import PARK, Automation
+from connect_worker.resources.automation import PARK, Automation, name_of
 from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
@@ -293,3 +294,31 @@ class AutomationProcessor:
         if request_id:
             query = f"{to_term('id', request_id)}&{query}"
         return iter(connect.get_all(KINDS[self.kind].path, query))
+
+
+def processor_of(automation: type[Automation[Any]], config: Config) -> AutomationProcessor:
+    """Return the processor that makes an automation of this class, for an account.
+
+    Raises:
+        RegistrationError: An attribute has an impossible value, or the constructor needs an
+            argument other than `config`.
+    """
+    takes_config = "config" in inspect.signature(automation).parameters
+    rules_of(automation, name_of(automation))
+    _require_constructor(automation, {"config"} if takes_config else set())
+
+    def make() -> Automation[Any]:
+        return automation(config=config) if takes_config else automation()
+
+    return AutomationProcessor(automation.kind, make, config)
+
+
+def _require_constructor(automation: type[Automation[Any]], arguments: set[str]) -> None:
+    """Refuse a constructor at the start that would fail at the first request."""
+    try:
+        inspect.signature(automation).bind(**dict.fromkeys(arguments))
+    except TypeError as exc:
+        raise RegistrationError(
+            f"{name_of(automation)} can't be made: its constructor may take `config` and nothing "
+            f"else that has no default ({exc})"
+        ) from exc

@@ -149,8 +149,8 @@ class Collection(Generic[R]):
             if wanted and wanted[0] == "id":
                 return [self._by_id[i] for i in wanted[1] if i in self._by_id], list(terms)
             if wanted and wanted[0] in self._lookups:
-                found = self._lookups[wanted[0]]
-                return [r for value in wanted[1] for r in found.get(value, [])], list(terms)
+                index = self._lookups[wanted[0]]
+                return [r for value in wanted[1] for r in index.get(value, [])], list(terms)
         statuses, rest = _narrow("status", list(terms))
         products, rest = _narrow(self._product_field, rest)
         return self._from_buckets(statuses, products), rest

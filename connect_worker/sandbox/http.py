@@ -188,11 +188,11 @@ class Router:
         path = path.rstrip("/")
         allowed = []
         for pattern, prefix, route in self._compiled[path.count("/")]:
-            found = pattern.fullmatch(path)
-            if found and route.method == method:
-                args = {name: unquote(value) for name, value in found.groupdict().items()}
+            parts = pattern.fullmatch(path)
+            if parts and route.method == method:
+                args = {name: unquote(value) for name, value in parts.groupdict().items()}
                 return Match(prefix, route, args)
-            if found:
+            if parts:
                 allowed.append(route.method)
         if allowed:
             raise ApiError(405, "HTTP_405", f"{path} takes {', '.join(allowed)}, not {method}.")

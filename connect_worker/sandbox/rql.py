@@ -2,8 +2,8 @@
 
 `lib-rql`, the vendor's own parser, reads the RQL. Connect also takes the plain ``field=value`` and
 Django-like ``field__in=a,b`` parameters of its first years, and either kind may stand in one
-query. They are no RQL: `_read_plain` turns them into filters, as the vendor's web framework does
-before it calls the same parser.
+query. They are no RQL: `_Reader.read_plain` turns them into filters, as the vendor's web framework
+does before it calls the same parser.
 """
 
 import re
@@ -340,8 +340,8 @@ def satisfies(term: Term, resolve: Resolve) -> bool:
         case Comparison():
             return _compare(term, resolve(term.field))
         case Membership():
-            found = any(_equal(value, w) for value in resolve(term.field) for w in term.values)
-            return found != term.negated
+            is_in = any(_equal(value, w) for value in resolve(term.field) for w in term.values)
+            return is_in != term.negated
         case And():
             return all(satisfies(part, resolve) for part in term.terms)
         case Or():
@@ -428,10 +428,10 @@ def is_like(text: str, pattern: str, *, ignore_case: bool = False) -> bool:
     if position > end or not (text.startswith(first) and text.endswith(last)):
         return False
     for part in middle:
-        found = text.find(part, position, end)
-        if found < 0:
+        start = text.find(part, position, end)
+        if start < 0:
             return False
-        position = found + len(part)
+        position = start + len(part)
     return True
 
 

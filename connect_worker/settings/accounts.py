@@ -1,9 +1,9 @@
-"""Several accounts in one deployment: what each has of its own, and what its queues are called.
+"""Several accounts in one deployment: the settings of each, and the names of its queues.
 
-`CONNECT_ACCOUNTS=eu,us` names them. Of a setting that accounts may differ in, `CONNECT_EU_…` is the
-account's own value and `CONNECT_…` that of all who have none; never so of the key, the file that
-holds one, and the products. Everywhere else the name "" stands for the only account of a deployment
-that names none: there nothing is called otherwise than without this module.
+`CONNECT_ACCOUNTS=eu,us` names the accounts. `CONNECT_EU_…` is a setting of the account `eu`, and
+`CONNECT_…` holds for the accounts that have no value of their own. The key, the file that contains
+it, the products and the webhook secret are never shared. The account name "" means the only account
+of a deployment without `CONNECT_ACCOUNTS`; there, queue, task and key names do not change.
 """
 
 from __future__ import annotations
@@ -15,20 +15,14 @@ from environs import Env
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.environment import PREFIX, is_blank
-from connect_worker.settings.model import NEVER_SHARED, Settings, read_values, reading
-
-#: What is one for the whole deployment.
-SHARED = (
-    *("REDIS_URL", "BROKER_URL", "HEARTBEAT_FILE", "LOG_FORMAT", "ENCRYPTION_KEY", "FLOWER_AUTH"),
-    *("CONSOLE_PASSWORD", "CONSOLE_URL", "FLOWER_URL", "WEBHOOK_URL"),
-)
+from connect_worker.settings.model import NEVER_SHARED, SHARED, Settings, read_values, reading
 
 
 @dataclass(frozen=True, slots=True)
 class AccountSettings(Settings):
     """The settings of one account among several."""
 
-    #: As `CONNECT_ACCOUNTS` has it, in small letters.
+    #: As in `CONNECT_ACCOUNTS`, in lower case.
     name: str = ""
 
     def variable(self, setting: str) -> str:
@@ -45,7 +39,7 @@ def settings_of(account: str, *, dotenv: str | None = ".env") -> Settings:
     """Read the settings of one account; those of the whole deployment for "".
 
     Raises:
-        SettingsError: Naming every malformed variable, or there is no such account.
+        SettingsError: Names every malformed variable; or there is no such account.
     """
     if not account:
         return Settings.from_env(dotenv=dotenv)
@@ -55,17 +49,18 @@ def settings_of(account: str, *, dotenv: str | None = ".env") -> Settings:
     if account not in values["accounts"]:
         known = ", ".join(values["accounts"]) or "none"
         raise SettingsError(
-            f"there is no account {account!r} in CONNECT_ACCOUNTS, which has {known}",
+            f"Unknown account {account!r}. CONNECT_ACCOUNTS has: {known}.",
             setting="CONNECT_ACCOUNTS",
         )
     return AccountSettings(**values, name=account)
 
 
 def require_distinct(settings: Iterable[Settings]) -> None:
-    """Return if no two of them are the same account.
+    """Return if all settings are of different accounts.
 
     Raises:
-        SettingsError: Two are: each request would be looked for twice, at two paces.
+        SettingsError: Two are of the same account. Each request would be polled twice, and the rate
+            limit would be counted twice.
     """
     named: dict[str, Settings] = {}
     for setting in settings:
@@ -73,39 +68,40 @@ def require_distinct(settings: Iterable[Settings]) -> None:
         if other is not setting:
             key = setting.variable("API_KEY")
             raise SettingsError(
-                f"{other.variable('API_KEY')} and {key} are of one account: name it once",
+                f"{other.variable('API_KEY')} and {key} belong to the same account: "
+                "list it once in CONNECT_ACCOUNTS",
                 setting=key,
             )
 
 
 def at(name: str, account: str) -> str:
-    """Return what a queue, a task or a schedule is called for an account: `fulfillment@eu`."""
+    """Return the name of an account's queue, task or schedule: `fulfillment@eu`."""
     return f"{name}@{account}" if account else name
 
 
 def account_at(name: str) -> str:
-    """Return the account in such a name; "" for the only one."""
+    """Return the account in such a name; "" for the only account."""
     return name.partition("@")[2]
 
 
 def _own_variables(env: Env, account: str) -> Callable[[str], str]:
-    """Return what names the variable of a setting: the account's own, or that of all."""
+    """Return a function from a setting to its variable: the account's own, or the common one."""
     prefix = f"{account.upper()}_"
     for name in SHARED:
         if not is_blank(env, prefix + name):
             raise SettingsError(
-                f"settings refused: {PREFIX}{prefix}{name} is heeded by nobody: it is one for all "
-                f"accounts, {PREFIX}{name}",
+                f"settings refused: {PREFIX}{prefix}{name} has no effect: this setting is "
+                f"deployment-wide. Set {PREFIX}{name}.",
                 setting=f"{PREFIX}{prefix}{name}",
             )
     unshared = {*NEVER_SHARED}
     if not is_blank(env, f"{prefix}CONFIG_FILE"):
-        # The account's own file says it, and must not be overruled by what holds for others.
+        # The account's own file has the URL, and the common URL must not override it.
         unshared.add("API_URL")
 
     def own(name: str) -> str:
         is_own = name in unshared or not is_blank(env, prefix + name)
-        # An account's own interval for all kinds comes before another's for one kind.
+        # The account's interval for all kinds overrides the common interval of one kind.
         by_interval = name.startswith("POLL_") and not is_blank(env, f"{prefix}POLL_SECONDS")
         return prefix + name if is_own or by_interval else name
 

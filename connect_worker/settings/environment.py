@@ -1,6 +1,6 @@
-"""Reading single variables of the environment, and the secrets that files hold for them.
+"""Reads single variables of the environment, and secrets from files.
 
-A blank value counts as none, and no message shows a value that may hold a secret.
+A blank variable counts as missing. No error message shows a value that may contain a secret.
 """
 
 from __future__ import annotations
@@ -18,59 +18,95 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.observability.masking import register_secret
 
 PREFIX: Final = "CONNECT_"
-#: A number that has a default, or one that may be left out.
+#: A number with a default, or one that may be missing.
 N = TypeVar("N", float, float | None)
 
-#: So that no two have one variable, `EU` and `_API_KEY` beside `EU_` and `API_KEY`.
+#: No two accounts have the same variable: `EU` and `_API_KEY` would be `EU_` and `API_KEY`.
 _ACCOUNT = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
-#: What a queue may be called: kombu and Redis take more, a command line and an ACL do not.
+#: The name of a queue. kombu and Redis allow more characters, a command line and an ACL do not.
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
 
 
-def text(env: Env, name: str, *, validate: Regexp | OneOf | None = None) -> str:
-    """Return a text; "" when there is none."""
+def text(env: Env, name: str, default: str = "", *, validate: Regexp | OneOf | None = None) -> str:
+    """Return a text, or the default."""
     if is_blank(env, name):
-        return ""
+        return default
     value: str = env.str(name, "", validate=validate)
     return (value or "").strip()
 
 
-def secret(env: Env, name: str, *, validate: Regexp | None = None) -> str:
-    """Return a secret, given as `NAME` or as the file that `NAME_FILE` names; "" without both.
+def secret(
+    env: Env, name: str, default: str = "", *, validate: Regexp | None = None, mask: bool = False
+) -> str:
+    """Return a secret: the value of `NAME`, or what is in the file that `NAME_FILE` names.
 
-    Docker and Kubernetes mount secrets as files; a line break at a file's end is no part of it.
+    Docker and Kubernetes mount secrets as files. Blanks and line breaks around the value are
+    removed.
+
+    Args:
+        env: The environment.
+        name: The variable, without its prefix.
+        default: The value if neither variable is set.
+        validate: What the value must be like.
+        mask: Whether to mask the value in all texts from now on.
 
     Raises:
-        SettingsError: Both are given, or the file can't be read or holds nothing usable.
+        SettingsError: Both variables are set, or the file can't be read or has no usable value.
     """
-    variable = f"{PREFIX}{name}"
     file = text(env, f"{name}_FILE")
     if not file:
-        return text(env, name, validate=validate)
-    if not is_blank(env, name):
-        raise _refused(f"{variable}_FILE", f"{variable} is given too: leave one of them out")
+        value = text(env, name, default, validate=validate)
+    elif is_blank(env, name):
+        value = _secret_in(file, f"{PREFIX}{name}_FILE", validate)
+    else:
+        variable = f"{PREFIX}{name}"
+        raise _refused(f"{variable}_FILE", f"{variable} is set too: remove one of the two")
+    if mask:
+        register_secret(value)
+    return value
+
+
+def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     try:
         value = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        said = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
-        raise _refused(f"{variable}_FILE", f"{file} can't be read: {said}") from None
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
+        raise _refused(variable, f"{file} can't be read: {reason}") from None
     if not value:
-        raise _refused(f"{variable}_FILE", f"{file} is empty")
+        raise _refused(variable, f"{file} is empty")
     try:
         if validate is not None:
             validate(value)
     except ValidationError as exc:
-        said = f"what is in {file} {' '.join(map(str, exc.messages))}"
-        raise _refused(f"{variable}_FILE", said) from None
+        reason = f"the value in {file} {' '.join(map(str, exc.messages))}"
+        raise _refused(variable, reason) from None
     return value
 
 
-def hide_passwords(variable: str, url: str) -> None:
-    """Have the passwords in a URL hidden from now on; several URLs have semicolons between.
+def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
+    """Return the URL of a server, a secret, and mask its password from now on.
 
     Raises:
-        SettingsError: It can't be read, or its password is where programs show it.
+        SettingsError: As `secret` and `mask_passwords` raise it.
+    """
+    value = secret(env, name, default, validate=validate)
+    mask_passwords(f"{PREFIX}{name}", value)
+    return value
+
+
+def login(env: Env, name: str, default: str = "") -> str:
+    """Return a secret of the form `user:password`, and mask the password from now on."""
+    value = secret(env, name, default)
+    register_secret(value.partition(":")[2])
+    return value
+
+
+def mask_passwords(variable: str, url: str) -> None:
+    """Mask the passwords in a URL from now on; semicolons separate several URLs.
+
+    Raises:
+        SettingsError: The URL is malformed, or its password is where programs show it.
     """
     for item in url.split(";"):
         try:
@@ -79,29 +115,29 @@ def hide_passwords(variable: str, url: str) -> None:
             _ = parts.port
         except ValueError:
             raise _refused(
-                variable, "is no URL: write special characters of a password as %2F and the like"
+                variable, "is no URL: quote special characters of a password, such as %2F for /"
             ) from None
         if "password" in parse_qs(parts.query):
             raise _refused(variable, "has its password in the query: put it before the @")
         register_secret(parts.password or "", unquote(parts.password or ""))
 
 
-def encryption_keys(listed: str) -> tuple[str, ...]:
-    """Return the keys that are listed with commas between, and have them hidden from now on.
+def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the listed keys of a secret, separated by commas, and mask them from now on.
 
     Raises:
-        SettingsError: One of them is no key of Fernet's.
+        SettingsError: One of them is no Fernet key.
     """
-    keys = tuple(part.strip() for part in listed.split(",") if part.strip())
+    keys = tuple(part.strip() for part in secret(env, name).split(",") if part.strip())
     register_secret(*keys)
-    for place, key in enumerate(keys, 1):
+    for position, key in enumerate(keys, 1):
         if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(
-                "CONNECT_ENCRYPTION_KEY",
-                f"key {place} of {len(keys)} is none: it must be 32 random bytes in URL-safe "
+                f"{PREFIX}{name}",
+                f"key {position} of {len(keys)} is no Fernet key: use 32 random bytes in URL-safe "
                 "Base64, such as `openssl rand -base64 32` prints",
             )
-    return keys
+    return keys or default
 
 
 def number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTHING) -> N:
@@ -120,56 +156,56 @@ def whole(env: Env, name: str, default: int, *, validate: Range) -> int:
     return value
 
 
-def switch(env: Env, name: str, *, default: bool) -> bool:
-    """Return yes or no."""
+def switch(env: Env, name: str, default: bool) -> bool:
+    """Return a boolean."""
     if is_blank(env, name):
         return default
     value: bool = env.bool(name, default)
     return value
 
 
-def names(env: Env, name: str) -> tuple[str, ...]:
-    """Return what is listed with commas between."""
+def names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the listed names, separated by commas."""
     if is_blank(env, name):
-        return ()
+        return default
     listed: list[str] = env.list(name, [])
     return tuple(part.strip() for part in listed if part.strip())
 
 
-def queue_names(env: Env, name: str) -> tuple[str, ...]:
+def queue_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the listed names of queues, each once.
 
     Raises:
-        SettingsError: One of them can't be the name of a queue.
+        SettingsError: A queue can't have one of these names.
     """
-    found = names(env, name)
-    for item in found:
+    listed = names(env, name, default)
+    for item in listed:
         if not QUEUE_NAME.fullmatch(item) or item == "control":
             raise _refused(
                 f"{PREFIX}{name}",
-                f"{item[:40]!r} is no name of a queue: up to 64 letters, digits, '-', '_' and '.', "
-                "and not `control`",
+                f"{item[:40]!r} is no name of a queue: use up to 64 letters, digits, '-', '_' and "
+                "'.', and not `control`",
             )
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(listed))
 
 
-def account_names(env: Env, name: str) -> tuple[str, ...]:
-    """Return the listed names of accounts, in small letters.
+def account_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the listed names of accounts, in lower case.
 
     Raises:
-        SettingsError: One of them can't be a part of a variable's name, or is there twice.
+        SettingsError: A name can't be part of a variable's name, or is listed twice.
     """
-    found = tuple(item.lower() for item in names(env, name))
-    for item in found:
+    listed = tuple(item.lower() for item in names(env, name, default))
+    for item in listed:
         if not _ACCOUNT.fullmatch(item):
             raise _refused(
                 f"{PREFIX}{name}",
-                f"{item[:40]!r} is no name of an account: up to 30 letters, digits and single "
+                f"{item[:40]!r} is no name of an account: use up to 30 letters, digits and single "
                 "underscores, beginning with a letter",
             )
-    if len(set(found)) < len(found):
-        raise _refused(f"{PREFIX}{name}", "it has a name twice")
-    return found
+    if len(set(listed)) < len(listed):
+        raise _refused(f"{PREFIX}{name}", "it lists a name twice")
+    return listed
 
 
 def is_loopback(address: str) -> bool:
@@ -181,7 +217,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_blank(env: Env, name: str) -> bool:
-    """Whether it is not there, or empty: one that a compose file or a shell script left unset."""
+    """Whether a variable is missing or blank, as a compose file or a script leaves an unset one."""
     value: str | None = env.str(name, "")
     return not (value or "").strip()
 

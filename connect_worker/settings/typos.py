@@ -1,4 +1,4 @@
-"""Variables of the environment that look like a setting and are none."""
+"""Finds variables of the environment that look like a misspelled setting."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from connect_worker.settings.docs import descriptions
 from connect_worker.settings.environment import PREFIX
 from connect_worker.settings.model import Settings
 
-#: From 0 to 1: a letter or two of a name may differ; a vendor's own `CONNECT_…` is left alone.
+#: From 0 to 1. One or two letters may differ; a vendor's own `CONNECT_…` must not be reported.
 _ALIKE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Misspelt:
-    """A variable that nobody reads, and the one that is probably meant."""
+class Typo:
+    """A variable that is not read, and the one that is probably meant."""
 
     name: str
     meant: str
 
     def __str__(self) -> str:
-        return f"{self.name} is no setting: is {self.meant} meant?"
+        return f"{self.name} is no setting. Did you mean {self.meant}?"
 
 
-def misspelt(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -> Iterator[Misspelt]:
-    """Find such variables.
+def find_typos(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -> Iterator[Typo]:
+    """Find variables whose name is nearly that of a setting.
 
     Args:
-        environment: All variables, after `.env` was read.
-        accounts: The names of several accounts, which have variables of their own.
+        environment: All variables, those of `.env` included.
+        accounts: The names of several accounts; each has variables of its own.
     """
     settings = [
         variable for description in descriptions(Settings) for variable in description.variables
@@ -42,4 +42,4 @@ def misspelt(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -> 
         if not name.startswith(PREFIX) or setting in known or not environment[name].strip():
             continue
         for meant in get_close_matches(setting, known, n=1, cutoff=_ALIKE):
-            yield Misspelt(name, f"{PREFIX}{meant}")
+            yield Typo(name, f"{PREFIX}{meant}")

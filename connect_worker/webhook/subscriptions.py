@@ -12,7 +12,7 @@ from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import SettingsError
-from connect_worker.resources.discovery import load_registry
+from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.webhook.handler import place_of

@@ -20,10 +20,10 @@ from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
-from connect_worker.resources.discovery import load_registry
+from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
-from connect_worker.settings.typos import misspelt
+from connect_worker.settings.typos import find_typos
 from tasks.celery_support.process_killer import PoolProcessKiller
 from tasks.celery_support.publisher import CeleryPublisher
 
@@ -52,7 +52,7 @@ def account_names() -> tuple[str, ...]:
 
 def warn_of_typos() -> None:
     """Log each variable that looks like a setting and is none."""
-    for item in misspelt(os.environ, account_names()):
+    for item in find_typos(os.environ, account_names()):
         logger.warning(str(item))
 
 
@@ -93,7 +93,9 @@ def _runtime(account: str) -> Runtime:
         config,
         timeout_seconds=chosen.timeout_seconds,
         page_size=chosen.page_size,
-        turnstile=RateLimiter(ledger, breaker_cache, calls_per_second=chosen.max_calls_per_second),
+        before_call=RateLimiter(
+            ledger, breaker_cache, calls_per_second=chosen.max_calls_per_second
+        ),
         observe=metrics,
     )
     registry = load_registry(chosen.processors, config)

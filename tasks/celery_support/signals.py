@@ -29,7 +29,7 @@ from kombu.transport.redis import Channel
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
-from connect_worker.logger import LogEvent, bound_facts, logger
+from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import prepare_handler
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
@@ -52,7 +52,7 @@ class TaskContextFilter(logging.Filter):
             # The id of a job is the request's id and a random part; the id of a poll is random.
             request = str(data["id"]).rpartition(".")[0]
             context = {"request": request} if request else {}
-            record.facts = {**bound_facts(), **context, "task": data["name"]}
+            record.facts = {**log_context(), **context, "task": data["name"]}
         return True
 
 

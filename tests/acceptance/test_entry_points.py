@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import requests
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from tests.support.stack import ROOT, Stack, running_stack
@@ -139,12 +140,15 @@ def test_beat_and_flower_start_beside_a_vendors_tasks(folder: Path, redis_url: s
         assert beat.stop() == 0
     finally:
         beat.kill()
-    flower = [str(BIN / "connect-worker"), "flower", f"--port={free_port()}"]
+    port = free_port()
+    flower = [str(BIN / "connect-worker"), "flower", f"--port={port}"]
     running = Running(flower, folder, redis_url)
     try:
         running.until("Visit me at http://127.0.0.1")
         assert "process.fulfillment" in running.log
-        assert running.stop(signal.SIGINT) == 0
+        # Flower ends well on a signal once its loop runs, which is when it answers.
+        assert requests.get(f"http://127.0.0.1:{port}/healthcheck", timeout=30).ok
+        assert running.stop() == 0
     finally:
         running.kill()
 

@@ -10,10 +10,9 @@ import pytest
 from environs import Env
 
 from connect_worker.settings import model
-from connect_worker.settings.accounts import SHARED
 from connect_worker.settings.docs import Description, descriptions, doc
 from connect_worker.settings.environment import PREFIX
-from connect_worker.settings.model import NEVER_SHARED, Settings
+from connect_worker.settings.model import NEVER_SHARED, SHARED, Settings
 from tasks.celery_support.flower import COLUMNS
 from tools.site import tables
 
@@ -103,5 +102,5 @@ def test_a_field_without_a_description_is_refused() -> None:
     class Silent:
         anything: str = ""
 
-    with pytest.raises(TypeError, match="anything is not described"):
+    with pytest.raises(TypeError, match="anything has no description"):
         list(descriptions(Silent))

@@ -26,7 +26,7 @@ from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
 from connect_worker.domain.states import RequestKind, State, idempotency_key
 from connect_worker.exceptions import SubmitUsageFile
-from connect_worker.logger import bound_facts
+from connect_worker.logger import log_context
 from connect_worker.models import ActivationTileResponse, UsageFile, UsageRecord
 from connect_worker.observability.logging import ContextFilter
 from connect_worker.resources import FulfillmentAutomation
@@ -88,7 +88,7 @@ def test_a_hundred_threads_with_one_automation_have_each_their_own_request(
         self.logger.info("going on %s", request.id)
         all_are_inside.wait()
         account = Config.get_instance() is self.config
-        facts = (self.current, own.asset.params[0].value_error, bound_facts()["request"], account)
+        facts = (self.current, own.asset.params[0].value_error, log_context()["request"], account)
         seen[request.id] = (*facts, self.idempotency_key, self.attempt)
         return ActivationTileResponse(f"# {self.current}")
 

@@ -61,7 +61,7 @@ class EngineHarness:
                 config.api_key,
                 timeout_seconds=2,
                 page_size=7,
-                turnstile=RateLimiter(ledger, pause),
+                before_call=RateLimiter(ledger, pause),
             ),
             publisher=self,
             registry=Registry([Registration(self.kind, None, automation.__name__, made)]),
@@ -69,7 +69,7 @@ class EngineHarness:
             account="test",
             worker="worker-1",
             breaker_cache=pause,
-            policy=RetryPolicy(max_attempts=MAX_ATTEMPTS),
+            policy=RetryPolicy(max_attempts=MAX_ATTEMPTS, base_seconds=5, max_seconds=900),
             skip_seconds=SKIP_SECONDS,
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.logger import LogEvent, bind_log, bound_facts, logger
+from connect_worker.logger import LogEvent, bind_log, log_context, logger
 from connect_worker.observability.logging import ContextFilter, prepare_handler
 from connect_worker.observability.masking import mask_secrets
 
@@ -84,17 +84,17 @@ def test_a_line_carries_the_bound_facts(lines: Lines) -> None:
 def test_facts_end_with_their_block_even_if_it_fails() -> None:
     with pytest.raises(KeyError), bind_log(request="PR-1"):
         raise KeyError
-    assert dict(bound_facts()) == {}
+    assert dict(log_context()) == {}
 
 
 def test_facts_belong_to_their_thread() -> None:
     def work(number: int) -> object:
         with bind_log(request=number):
-            return bound_facts()["request"]
+            return log_context()["request"]
 
     with bind_log(request="outer"), ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(20))) == list(range(20))
-        assert bound_facts()["request"] == "outer"
+        assert log_context()["request"] == "outer"
 
 
 def test_a_record_keeps_the_facts_of_where_it_was_made() -> None:

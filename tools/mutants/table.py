@@ -150,9 +150,9 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/api/transport.py",
-                "NO_RETRIES.behind(turnstile, asks_silence_again=asks_silence_again)",
-                "_PoliteRetry(total=3, allowed_methods=None).behind("
-                "turnstile, asks_silence_again=True)",
+                "NO_RETRIES.with_gate(before_call, repeats_timeouts=repeats_timeouts)",
+                "_GatedRetry(total=3, allowed_methods=None).with_gate("
+                "before_call, repeats_timeouts=True)",
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
@@ -184,8 +184,8 @@ MUTANTS = (
         (
             Edit(
                 "tasks/celery_support/fair_share.py",
-                "        return free > kept and (under_way",
-                "        return free > 0 or (under_way",
+                "        return free > kept and (running",
+                "        return free > 0 or (running",
             ),
         ),
         (

@@ -3,7 +3,7 @@
 -- Returns 'ok', 'done' or 'lost'.
 
 local ref, owner, outcome = ARGV[2], ARGV[4], ARGV[5]
-local call = 'complete:' .. outcome
+local call = 'end:' .. outcome
 local record = read(key_of(ref))
 local verdict = check_claim(record, tonumber(ARGV[3]), owner, call)
 if verdict == 'ok' then

@@ -125,8 +125,8 @@ def get_asset(state: SandboxState, request: Request) -> Response:
 def list_asset_requests(state: SandboxState, request: Request) -> Response:
     """The requests about one asset."""
     asset = state.assets.get(request.args["id"])
-    found = [record.body() for record in state.requests.find("asset.id", asset.id)]
-    return page_of_documents(found, request, _REQUEST_FIELDS)
+    bodies = [record.body() for record in state.requests.find("asset.id", asset.id)]
+    return page_of_documents(bodies, request, _REQUEST_FIELDS)
 
 
 def _startable(state: SandboxState, request: Request, action: str) -> FulfillmentRequest:

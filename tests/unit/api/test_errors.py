@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -12,6 +14,7 @@ from connect_worker.exceptions import (
     ApiError,
     BadRequest,
     Forbidden,
+    InvalidResponse,
     NotFound,
     Permanent,
     RateLimited,
@@ -102,6 +105,46 @@ def test_a_page_instead_of_an_error_is_cut() -> None:
     assert len(str(error)) < 2500
 
 
+NUMBER = b"9" * 5_000
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("body", [NUMBER, b'{"errors": [%s]}' % NUMBER, DEEP])
+@pytest.mark.parametrize("status", [400, 503])
+def test_json_that_python_cannot_read_is_reported_as_text(status: int, body: bytes) -> None:
+    error = refusal(Reply(status, body))
+    assert type(error) is BY_STATUS[status]
+    assert error.errors == [body[:500].decode()]
+
+
+@pytest.mark.parametrize("body", [NUMBER, DEEP])
+def test_a_success_that_python_cannot_read_is_an_invalid_response(body: bytes) -> None:
+    with serving(Reply(200, body)) as server, pytest.raises(InvalidResponse):
+        server.client().get("requests/PR-1")
+
+
+@pytest.mark.parametrize("depth", [21, 500, 900])
+@pytest.mark.parametrize(
+    "document", [{"errors": ["x"], "params": "deep"}, {"errors": ["deep"]}, {"detail": "deep"}]
+)
+def test_deep_facts_of_an_error_are_cut(depth: int, document: dict[str, Any]) -> None:
+    text = json.dumps(document).replace('"deep"', '{"a":' * depth + "1" + "}" * depth)
+    error = refusal(Reply(400, text.encode()))
+    assert type(error) is BadRequest
+    assert len(error.errors) == 1
+    assert pickle.loads(pickle.dumps(error)).params == error.params
+    assert len(repr(error.params)) < 1_000
+
+
+def test_of_many_errors_the_first_ones_are_reported() -> None:
+    document = error_document(*(f"error {n}" for n in range(50_000)))
+    document["params"] = {f"name {n}": ["x"] * 500 for n in range(5_000)}
+    error = refusal(Reply(400, document))
+    assert error.errors == [*(f"error {n}" for n in range(20)), "… (49980 more)"]
+    assert list(error.params) == [f"name {n}" for n in range(100)]
+    assert error.params["name 0"] == ["x"] * 100
+
+
 # ---- the pause that a 429 asks for
 
 
@@ -116,6 +159,8 @@ def test_a_page_instead_of_an_error_is_cut() -> None:
         ("31536000", 86_400.0),
         ("9" * 400, 86_400.0),
         *((text, None) for text in ("", "soon", "-5", "nan", "inf", "1e9", "Mon, 99 Foo")),
+        ("Mon, 01 Jan 2020 00:00:00 +9999999999999999999", None),
+        ("Mon, 01 Jan 2020 00:00:00 +" + "9" * 5_000, 0.0),
     ],
 )
 def test_retry_after_is_a_number_of_seconds(text: str, seconds: float | None) -> None:

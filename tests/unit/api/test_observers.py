@@ -40,8 +40,8 @@ def test_a_call_without_an_answer_is_reported() -> None:
 def test_a_call_that_the_rate_limiter_refuses_is_not_reported() -> None:
     reported: list[tuple[str, str, float]] = []
     with serving(Reply()) as server:
-        turnstile = Counting(most=0)
-        client = server.client(turnstile=turnstile, observe=lambda *call: reported.append(call))
+        limiter = Counting(most=0)
+        client = server.client(before_call=limiter, observe=lambda *call: reported.append(call))
         with pytest.raises(Closed):
             client.get("requests/PR-1")
     assert reported == []

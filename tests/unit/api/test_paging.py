@@ -187,3 +187,13 @@ def test_an_error_on_a_later_page_is_raised() -> None:
             next(rows)
         with pytest.raises(RateLimited):
             next(rows)
+
+
+@pytest.mark.parametrize("digits", [13, 5_000])
+def test_a_count_that_no_collection_has_is_an_invalid_response(digits: int) -> None:
+    header = {"Content-Range": "items 0-0/" + "9" * digits}
+    with (
+        serving(Reply(body=[{"id": "PR-1"}], headers=header)) as server,
+        pytest.raises(InvalidResponse),
+    ):
+        list(server.client().get_all("requests"))

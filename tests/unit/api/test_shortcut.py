@@ -1,8 +1,11 @@
-"""The shortcut sends what `requests` would send, and leaves to it what is not ordinary."""
+"""The fast path sends what `requests` would send, and leaves to it what is not ordinary."""
 
 from __future__ import annotations
 
+import functools
 import string
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
@@ -38,7 +41,7 @@ def test_what_has_to_be_rewritten_is_not_ordinary(path: str) -> None:
     assert to_target(f"{BASE}/{path}", None) is None
 
 
-CALLS = {
+CALLS: dict[str, Callable[[Client], Any]] = {
     "get": lambda client: client.get("requests/PR-1", {"a": "b c"}),
     "post": lambda client: client.post("requests/PR-1/approve/", {"tile": "é"}, key="abc"),
     "post without a body": lambda client: client.post("usage/files/UF-1/close", key="abc"),
@@ -53,8 +56,8 @@ def test_the_server_sees_the_same_call_either_way(name: str) -> None:
         client = server.client()
         CALLS[name](client)
         with client._pool.session() as lent:
-            assert lent._shortcut
-            lent._shortcut = None
+            assert lent._fast_path
+            lent._fast_path = None
         CALLS[name](client)
     straight, around = (comparable(call) for call in server.calls)
     assert straight == around
@@ -72,3 +75,51 @@ def test_a_get_is_redirected_and_the_key_stays_here() -> None:
             found = Client(here.url.replace("127.0.0.1", "localhost"), KEY).get("requests/PR-1")
     assert found == {"id": "PR-2"}
     assert "Authorization" not in there.calls[0].headers
+
+
+def wrapped(sent: list[str], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count the calls as an instrumentation does: in a function that calls the original."""
+
+    @functools.wraps(original)
+    def count(*args: Any, **options: Any) -> Any:
+        sent.append("call")
+        return original(*args, **options)
+
+    return count
+
+
+def replaced(sent: list[str], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count the calls as the mocking libraries do: in a function of their own."""
+
+    def count(*args: Any, **options: Any) -> Any:
+        sent.append("call")
+        return original(*args, **options)
+
+    return count
+
+
+@pytest.mark.parametrize("replace", [wrapped, replaced])
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [
+        (requests.Session, "send"),
+        (requests.Session, "get_adapter"),
+        (requests.adapters.HTTPAdapter, "send"),
+    ],
+)
+def test_whatever_watches_requests_sees_each_call(
+    owner: type,
+    method: str,
+    replace: Callable[[list[str], Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    with serving(Reply(body={"id": "PR-1"})) as server:
+        client = server.client()
+        client.get("requests/PR-1")
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, replace(sent, getattr(owner, method)))
+            for call in CALLS.values():
+                call(client)
+        client.get("requests/PR-1")
+    assert len(sent) == len(CALLS) == len(server.calls) - 2

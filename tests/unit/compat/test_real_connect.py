@@ -11,12 +11,12 @@ from .interpreter import evaluate, python, write_real_sdk
 INSTALL = """
     import json
     from connect_worker import compat
-    from connect_worker.exceptions import AliasRefused
+    from connect_worker.exceptions import CompatInstallError
     {before}
     try:
         compat.install()
         text = ""
-    except AliasRefused as error:
+    except CompatInstallError as error:
         text = str(error)
     {after}
     print(json.dumps([text, compat.is_installed(), {value}]))
@@ -26,7 +26,7 @@ LOAD = """
     from connect_worker.config import Config
     from connect_worker.exceptions import RegistrationError
     from connect_worker.domain.states import RequestKind
-    from connect_worker.resources.discovery import load_registry
+    from connect_worker.resources.registry import load_registry
     try:
         registry = load_registry({names!r}, Config.local("https://a.example", "key"))
         result = [name for names in registry.coverage.values() for name in names]
@@ -74,7 +74,7 @@ def test_the_real_sdk_is_named_with_its_place_and_the_remedy(sdk: Path, tmp_path
         path=(sdk,),
     )
     assert text == (
-        "`connect` can't be made a name of connect_worker, for there is a real one: "
+        "`connect` can't become a name of connect_worker, because there is a real one: "
         f"connect-sdk 20.3, in {sdk / 'connect'}; pip uninstall connect-sdk, or import from "
         "connect_worker (connect_worker.models and so on) instead of connect"
     )
@@ -202,5 +202,7 @@ def test_one_beside_a_later_module_is_not_hidden_by_the_alias(tmp_path: Path) ->
     write(tmp_path / "other" / "resellers.py", kind="TierConfigAutomation", name="Resellers")
     (tmp_path / "other" / "connect.py").write_text("")
     text = str(load("orders", "other/resellers.py", cwd=tmp_path))
-    assert "other/resellers.py can't be imported: AliasRefused: `connect` can't be made" in text
+    assert (
+        "other/resellers.py can't be imported: CompatInstallError: `connect` can't be made" in text
+    )
     assert f"{tmp_path / 'other' / 'connect.py'}; move it away" in text

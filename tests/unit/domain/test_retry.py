@@ -42,6 +42,7 @@ from connect_worker.exceptions import (
 )
 
 SECONDS = st.floats(0.01, 10_000)
+POLICY = RetryPolicy(max_attempts=8, base_seconds=5, max_seconds=900)
 
 
 class Fixed(Random):
@@ -60,7 +61,7 @@ class Fixed(Random):
 def test_a_wait_is_between_half_and_the_whole_of_its_ceiling(
     failures: int, base: float, most: float, rng: Random
 ) -> None:
-    policy = RetryPolicy(base_seconds=base, max_seconds=most)
+    policy = RetryPolicy(max_attempts=8, base_seconds=base, max_seconds=most)
     ceiling = min(most, base * 2.0 ** min(max(failures, 1) - 1, 32))
     assert ceiling / 2 <= policy.delay(failures, rng) <= ceiling <= most
 
@@ -68,7 +69,7 @@ def test_a_wait_is_between_half_and_the_whole_of_its_ceiling(
 @given(SECONDS, SECONDS)
 @hypothesis_settings(max_examples=50)
 def test_waits_grow_until_the_longest(base: float, most: float) -> None:
-    policy = RetryPolicy(base_seconds=base, max_seconds=most)
+    policy = RetryPolicy(max_attempts=8, base_seconds=base, max_seconds=most)
     for dice in (Fixed(0.0), Fixed(0.999)):
         waits = [policy.delay(failures, dice) for failures in range(1, 60)]
         assert waits == sorted(waits)
@@ -78,14 +79,14 @@ def test_waits_grow_until_the_longest(base: float, most: float) -> None:
 
 
 def test_the_wait_doubles() -> None:
-    policy = RetryPolicy(base_seconds=5, max_seconds=900)
+    policy = RetryPolicy(max_attempts=8, base_seconds=5, max_seconds=900)
     waits = [policy.delay(failures, Fixed(1.0)) for failures in range(1, 11)]
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
     assert [policy.pause(failures) for failures in (1, 2, 7, 8)] == [5, 10, 300, 300]
 
 
 def test_requests_that_failed_together_do_not_come_back_together() -> None:
-    waits = {round(RetryPolicy().delay(3), 3) for _ in range(50)}
+    waits = {round(POLICY.delay(3), 3) for _ in range(50)}
     assert len(waits) > 30
 
 
@@ -162,7 +163,7 @@ def test_a_pause_that_was_met_is_distinguished_from_any_other_error() -> None:
 
 
 def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once() -> None:
-    waits = [RetryPolicy().after_pause(10.0, Random(seed)) for seed in range(50)]
+    waits = [POLICY.after_pause(10.0, Random(seed)) for seed in range(50)]
     assert all(10.0 <= wait <= 10.0 + SPREAD_SECONDS for wait in waits)
     assert len({round(wait, 1) for wait in waits}) > 10
 

@@ -33,6 +33,8 @@ def logging_to(stream: Any, log_format: str = "json") -> Iterator[logging.Logger
         yield log
     finally:
         log.removeHandler(handler)
+        # pytest adds its own handlers to a logger that does not propagate, at the next test.
+        log.propagate = True
 
 
 def documents(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -137,3 +139,37 @@ def test_no_part_of_a_line_shows_a_secret(log_format: str, stream: io.StringIO) 
     assert SECRET not in stream.getvalue()
     assert "wörd" not in stream.getvalue()
     assert "w\\u00f6rd" not in stream.getvalue()
+
+
+def nested(depth: int) -> Any:
+    value: Any = "a secret " + SECRET
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize("depth", [30, 450, 5_000])
+def test_a_value_of_any_depth_can_be_logged(
+    stream: io.StringIO, log_format: str, depth: int
+) -> None:
+    value = nested(depth)
+    with logging_to(stream, log_format) as log, secret_scope():
+        register_scoped_secrets([SECRET])
+        log.info("extra", extra={"document": value})
+        log.info(LogEvent("event", document=value))
+        log.info("argument %s", value)
+        with bind_log(document=value):
+            log.info("bound")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 4
+    for line, name in zip(lines, ("extra", "event", "argument", "bound"), strict=True):
+        assert name in line
+        assert SECRET not in line
+
+
+def test_a_message_whose_arguments_do_not_fit_is_still_a_line(stream: io.StringIO) -> None:
+    with logging_to(stream) as log:
+        log.info("%d requests of %s", SECRET)
+    (line,) = documents(stream)
+    assert line["event"] == "%d requests of %s (its arguments do not fit: TypeError)"

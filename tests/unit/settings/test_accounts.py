@@ -64,7 +64,9 @@ def test_a_name_that_is_there_twice_is_refused() -> None:
 
 
 def test_an_account_that_is_not_named_is_none() -> None:
-    assert "'asia' in CONNECT_ACCOUNTS, which has eu, us" in str(refused("asia", ACCOUNTS="eu,us"))
+    assert "Unknown account 'asia'. CONNECT_ACCOUNTS has: eu, us." in str(
+        refused("asia", ACCOUNTS="eu,us")
+    )
 
 
 FALLS_BACK: dict[str, tuple[str, str, str]] = {
@@ -107,7 +109,7 @@ def test_an_accounts_own_interval_comes_before_that_of_a_kind_for_all() -> None:
 @pytest.mark.parametrize("name", ["API_KEY", "API_KEY_FILE", "CONFIG_FILE", "PRODUCTS"])
 def test_what_is_an_accounts_own_only_is_refused_without_its_name(name: str) -> None:
     error = refused(ACCOUNTS="eu,us", **{name: SECRET})
-    assert f"CONNECT_{name} is nobody's beside CONNECT_ACCOUNTS" in str(error)
+    assert f"CONNECT_{name} is not used when CONNECT_ACCOUNTS is set" in str(error)
     assert f"CONNECT_<ACCOUNT>_{name}" in str(error)
     assert SECRET not in repr(error)
 
@@ -115,7 +117,7 @@ def test_what_is_an_accounts_own_only_is_refused_without_its_name(name: str) -> 
 @pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL", "HEARTBEAT_FILE", "LOG_FORMAT"])
 def test_what_is_one_for_all_is_refused_with_a_name(name: str) -> None:
     error = refused("eu", ACCOUNTS="eu,us", **{f"EU_{name}": "x"})
-    assert f"CONNECT_EU_{name} is heeded by nobody" in str(error)
+    assert f"CONNECT_EU_{name} has no effect: this setting is deployment-wide" in str(error)
 
 
 def test_keys_products_and_files_are_the_accounts_own(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_two_names_of_one_account_are_refused() -> None:
         ACCOUNTS="eu,us,x", API_URL=EU, EU_API_KEY="SU-1:a", US_API_KEY="SU-2:a", X_API_KEY="SU-1:b"
     )
     require_distinct(settings_of(name) for name in ("eu", "us"))
-    with pytest.raises(SettingsError, match="CONNECT_EU_API_KEY and CONNECT_X_API_KEY are of one"):
+    with pytest.raises(SettingsError, match="CONNECT_EU_API_KEY and CONNECT_X_API_KEY belong to"):
         require_distinct(settings_of(name) for name in ("eu", "us", "x"))
 
 

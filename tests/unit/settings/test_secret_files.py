@@ -60,7 +60,7 @@ def test_a_secret_given_both_ways_is_refused(
     file = tmp_path / "secret"
     file.write_text(VALUES[name])
     said = refused(monkeypatch, **{name: VALUES[name], f"{name}_FILE": str(file)})
-    assert said == f"settings refused: {name}_FILE: {name} is given too: leave one of them out"
+    assert said == f"settings refused: {name}_FILE: {name} is set too: remove one of the two"
 
 
 @each_secret

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connect_worker.settings.typos import misspelt
+from connect_worker.settings.typos import find_typos
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from connect_worker.settings.typos import misspelt
     ],
 )
 def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
-    (found,) = misspelt({name: "x"}, ("eu",))
-    assert str(found) == f"{name} is no setting: is {meant} meant?"
+    (found,) = find_typos({name: "x"}, ("eu",))
+    assert str(found) == f"{name} is no setting. Did you mean {meant}?"
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
     ],
 )
 def test_a_setting_and_what_is_something_else_are_left_alone(name: str) -> None:
-    assert list(misspelt({name: "x"}, ("eu",))) == []
+    assert list(find_typos({name: "x"}, ("eu",))) == []
 
 
 def test_a_blank_one_is_none() -> None:
-    assert list(misspelt({"CONNECT_PROCESOR": " "})) == []
+    assert list(find_typos({"CONNECT_PROCESOR": " "})) == []
