@@ -7,12 +7,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.browser import running_chromium
-from tests.support.two_accounts import Estate, running_estate
+from tests.support.two_accounts import AccountsStack, running_accounts_stack
 
 
 @pytest.fixture
-def estate(tmp_path: Path) -> Iterator[Estate]:
-    with running_estate(tmp_path) as estate:
+def estate(tmp_path: Path) -> Iterator[AccountsStack]:
+    with running_accounts_stack(tmp_path) as estate:
         yield estate
 
 

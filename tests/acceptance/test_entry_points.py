@@ -19,7 +19,7 @@ from tests.support.stack import ROOT, Stack, running_stack
 
 from .test_worker_start import ACCOUNT
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 BIN = Path(sys.executable).parent
 COMMANDS = {

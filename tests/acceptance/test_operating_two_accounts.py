@@ -7,13 +7,15 @@ import pytest
 from connect_worker.cli.context import Exit
 from connect_worker.domain.states import RequestKind
 from tests.support.account_checks import assert_each_decided_once, until_done
-from tests.support.two_accounts import Estate
+from tests.support.two_accounts import AccountsStack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 
 @pytest.mark.long
-def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(estate: Estate) -> None:
+def test_each_account_is_polled_seen_repaired_and_measured_by_its_name(
+    estate: AccountsStack,
+) -> None:
     estate.environment["CONNECT_POLL_SECONDS"] = "3600"
     eu, us = estate.open("eu", orders=4), estate.open("us", orders=4)
     us.control("POST", "faults", {"action": "status", "status": 400, "path": "/approve"})

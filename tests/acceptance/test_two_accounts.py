@@ -11,7 +11,7 @@ import redis
 
 from connect_worker.domain.states import RequestKey, RequestKind
 from tests.support.account_checks import assert_each_decided_once, keys, until_done
-from tests.support.two_accounts import PROCESSORS, Estate, running_estate
+from tests.support.two_accounts import PROCESSORS, AccountsStack, running_accounts_stack
 
 pytestmark = pytest.mark.acceptance
 
@@ -27,7 +27,7 @@ ORDERS = 30
     ],
 )
 def test_equal_ids_are_each_decided_once_in_their_own_account(
-    estate: Estate, pool: str, concurrency: int
+    estate: AccountsStack, pool: str, concurrency: int
 ) -> None:
     eu, us = estate.open("eu", orders=ORDERS), estate.open("us", orders=ORDERS)
     assert set(eu.requests()) == set(us.requests())
@@ -61,7 +61,7 @@ def test_each_account_has_its_products_processors_and_pace(tmp_path: Path) -> No
         "CONNECT_US_PROCESSORS": str(PROCESSORS.with_name("other.py")),
         "CONNECT_US_MAX_CALLS_PER_SECOND": f"{rate:g}",
     }
-    with running_estate(tmp_path, **settings) as estate:
+    with running_accounts_stack(tmp_path, **settings) as estate:
         eu, us = estate.open("eu", orders=12), estate.open("us", orders=12)
         products = {entry["product"] for entry in eu.requests().values()}
         assert len(products) > 1
@@ -88,7 +88,7 @@ def test_each_account_has_its_products_processors_and_pace(tmp_path: Path) -> No
 
 
 @pytest.mark.long
-def test_workers_of_one_account_need_nothing_of_the_other(estate: Estate) -> None:
+def test_workers_of_one_account_need_nothing_of_the_other(estate: AccountsStack) -> None:
     """A worker with `-Q` has no key of the other account, whose messages wait for its own."""
     eu, us = estate.open("eu", orders=5), estate.open("us", orders=5)
     estate.beat()

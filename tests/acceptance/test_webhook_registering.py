@@ -70,7 +70,7 @@ def test_each_product_gets_its_webhook_once(office: WebhookStack) -> None:
     assert hooks(office) == before
 
 
-def test_what_is_wrong_is_mended_and_others_are_left_alone(office: WebhookStack) -> None:
+def test_what_is_wrong_is_repaired_and_others_are_left_alone(office: WebhookStack) -> None:
     first, second, _ = products(office)
     theirs = api(office, "POST", "notifications/webhooks", {**ELSEWHERE, "product_id": first})
     office.command("register")

@@ -16,7 +16,7 @@ Records = Mapping[RequestKey, RequestRecord | None]
 UNDECIDING = {"rerun", "retry", "snoozed"}
 
 
-class Promises:
+class Invariants:
     """One history's past: whose fence, which keys, how many ends."""
 
     def __init__(self, account: str) -> None:
@@ -65,7 +65,7 @@ class Promises:
             assert new.decision is None, "a decision changed within its cycle"
             assert call in UNDECIDING, "a decision was dropped"
         if old.state is State.COMPLETED:
-            assert new.state is State.COMPLETED, "a settled cycle ran again"
+            assert new.state is State.COMPLETED, "a completed cycle ran again"
         elif old.state is State.DISCARDED and new.state is not old.state:
             assert call == "rerun", "a discarded cycle ran again"
             self.ends[ref] -= 1

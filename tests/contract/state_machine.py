@@ -23,7 +23,7 @@ from connect_worker.ledger.memory import MemoryLedger
 from tests.support.fake_clock import SteppedRedis
 from tests.support.ledger_factories import OTHER, PR, TCR, Clock
 
-from .invariants import Promises, Records, is_current
+from .invariants import Invariants, Records, is_current
 
 REFS = (PR, OTHER, TCR)
 Call = Callable[[Ledger], Any]
@@ -45,7 +45,7 @@ class Ledgers(RuleBasedStateMachine):
             self.ledgers.append(self.stepped.renew())
         #: The one that is judged; where there are two, the other must agree with it.
         self.ledger = self.ledgers[-1]
-        self.promises = Promises("account")
+        self.promises = Invariants("account")
         self.reply_gets_lost = False
         self.steps_back = 0
         self.seconds_back = 0.0

@@ -1,4 +1,4 @@
-"""Contract of notices: noted once, kept until somebody has looked, never lost meanwhile."""
+"""Contract of change hints: added once, kept until a worker has refreshed, never lost."""
 
 from __future__ import annotations
 
@@ -162,6 +162,6 @@ def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
 
 
 @pytest.mark.parametrize("text", ["", "fulfillment:", "orders", "fulfillment:TCR-1", "usage:PR-1"])
-def test_what_is_no_notice_is_not_read(text: str) -> None:
+def test_what_is_no_hint_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match="is no change hint"):
         ChangeHint.parse(text)

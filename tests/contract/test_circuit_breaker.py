@@ -1,4 +1,4 @@
-"""Contract of the account's pause, and of the named locks."""
+"""Contract of the account's circuit breaker, and of the named locks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.ledger_factories import (
     OTHER,
     PR,
     TCR,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
-    woken,
+    take_due,
 )
 
 Elapse = Callable[[float], None]
@@ -35,7 +35,7 @@ def ask(ledger: Ledger, ref: RequestKey = PR, *, owner: str = "w1") -> Claim | C
     return ledger.claim(ref, owner=owner, lease_seconds=LONG)
 
 
-def test_the_gate_is_open_at_first(ledger: Ledger) -> None:
+def test_the_breaker_is_closed_at_first(ledger: Ledger) -> None:
     assert ledger.breaker() == BreakerState()
 
 
@@ -57,134 +57,134 @@ def test_a_pause_can_be_lengthened(ledger: Ledger) -> None:
 
 
 def test_a_closed_gate_refuses_every_claim_and_moves_it_to_the_gates_end(ledger: Ledger) -> None:
-    see(ledger, requeue_seconds=0)
+    register(ledger, requeue_seconds=0)
     gate = ledger.trip_breaker(seconds=60, reason="429", failed=False)
     assert ask(ledger) is ClaimDenied.BREAKER_OPEN
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.attempt, entry.fence) == (State.QUEUED, 0, 0)
     assert gate.open_until <= entry.due <= gate.open_until + 2
-    assert woken(ledger) == []
+    assert take_due(ledger) == []
 
 
 def test_paused_requests_do_not_all_come_back_in_the_same_moment(ledger: Ledger) -> None:
     refs = [RequestKey(RequestKind.USAGE, f"LST-{number}") for number in range(50)]
-    see(ledger, *refs)
+    register(ledger, *refs)
     ledger.trip_breaker(seconds=60, reason="429", failed=False)
     assert {ask(ledger, ref) for ref in refs} == {ClaimDenied.BREAKER_OPEN}
-    assert len({look(ledger, ref).due for ref in refs}) > 30
+    assert len({record_of(ledger, ref).due for ref in refs}) > 30
 
 
 def test_paused_requests_are_woken_after_the_gates_end(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger, requeue_seconds=0)
+    register(ledger, requeue_seconds=0)
     gate = ledger.trip_breaker(seconds=0.02, reason="429", failed=False)
     assert ask(ledger) is ClaimDenied.BREAKER_OPEN
-    elapse(look(ledger).due - gate.open_until + 0.03)
-    assert woken(ledger) == [PR]
-    assert take(ledger).fence == 1
+    elapse(record_of(ledger).due - gate.open_until + 0.03)
+    assert take_due(ledger) == [PR]
+    assert claim_of(ledger).fence == 1
 
 
 def test_a_worker_keeps_its_claim_while_the_gate_is_closed(ledger: Ledger) -> None:
     claim = posting(ledger)
     ledger.trip_breaker(seconds=60, reason="429", failed=False)
     assert ledger.renew_lease(claim)
-    assert take(ledger).fence == claim.fence
+    assert claim_of(ledger).fence == claim.fence
     ledger.reschedule(claim, State.DECIDED, delay_seconds=60)
 
 
 def test_after_a_429_the_gate_opens_by_itself_for_all(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.02, reason="429", failed=False)
     elapse(0.03)
     assert ledger.breaker() == BreakerState()
-    assert not take(ledger, PR).is_half_open_probe
-    assert not take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert not claim_of(ledger, PR).is_half_open_probe
+    assert not claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
 def test_after_a_failure_one_claim_probes_and_the_others_wait(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, PR, OTHER, TCR)
+    register(ledger, PR, OTHER, TCR)
     ledger.trip_breaker(seconds=0.02, reason="401", failed=True)
     elapse(0.03)
-    assert take(ledger, PR).is_half_open_probe
+    assert claim_of(ledger, PR).is_half_open_probe
     assert ask(ledger, OTHER, owner="w2") is ClaimDenied.BREAKER_OPEN
     assert ask(ledger, TCR, owner="w3") is ClaimDenied.BREAKER_OPEN
-    assert ledger.now() < look(ledger, OTHER).due <= ledger.now() + 2.5
+    assert ledger.now() < record_of(ledger, OTHER).due <= ledger.now() + 2.5
     gate = ledger.breaker()
     assert (gate.reason, gate.failures) == ("401", 1)
     assert 0 < gate.open_until <= ledger.now()
 
 
 def test_the_probe_that_asks_again_is_still_the_probe(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger)
+    register(ledger)
     ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    assert take(ledger) == take(ledger)
-    assert take(ledger).is_half_open_probe
+    assert claim_of(ledger) == claim_of(ledger)
+    assert claim_of(ledger).is_half_open_probe
 
 
 def test_the_probe_that_asks_again_keeps_the_others_waiting(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.01, reason="503", failed=True)
     elapse(0.02)
-    take(ledger, PR, lease_seconds=0.2)
-    take(ledger, PR)
+    claim_of(ledger, PR, lease_seconds=0.2)
+    claim_of(ledger, PR)
     elapse(0.21)
     assert ledger.claim(OTHER, owner="w2", lease_seconds=LONG) is ClaimDenied.BREAKER_OPEN
 
 
-def test_opening_the_gate_lets_all_pass_and_forgets_the_failures(
+def test_resetting_the_breaker_lets_all_pass_and_forgets_the_failures(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    assert take(ledger, PR).is_half_open_probe
+    assert claim_of(ledger, PR).is_half_open_probe
     ledger.reset_breaker()
     ledger.reset_breaker()
     assert ledger.breaker() == BreakerState()
-    assert not take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert not claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
-def test_a_probe_that_fails_closes_the_gate_again_and_counts(
+def test_a_probe_that_fails_trips_the_breaker_again_and_counts(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.01, reason="503", failed=True)
     elapse(0.02)
-    take(ledger, PR)
+    claim_of(ledger, PR)
     assert ledger.trip_breaker(seconds=0.01, reason="503", failed=True).failures == 2
     elapse(0.02)
-    assert take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
 def test_failures_can_be_counted_without_a_pause(ledger: Ledger) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     counted = [ledger.trip_breaker(seconds=0, reason="500", failed=True).failures for _ in "ab"]
     assert counted == [1, 2]
     assert ledger.breaker().open_until <= ledger.now()
-    assert take(ledger, PR).is_half_open_probe
-    assert take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert claim_of(ledger, PR).is_half_open_probe
+    assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
 def test_a_pause_after_counted_failures_opens_with_one_probe(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0, reason="500", failed=True)
     assert ledger.trip_breaker(seconds=0.01, reason="500", failed=False).failures == 1
     elapse(0.02)
-    assert take(ledger, PR).is_half_open_probe
+    assert claim_of(ledger, PR).is_half_open_probe
     assert ask(ledger, OTHER, owner="w2") is ClaimDenied.BREAKER_OPEN
 
 
-def test_the_gate_can_be_opened_with_its_failures_kept(ledger: Ledger) -> None:
-    see(ledger, PR, OTHER)
+def test_the_breaker_can_be_reset_with_its_failures_kept(ledger: Ledger) -> None:
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=60, reason="500", failed=True)
     ledger.reset_breaker(forget=False)
     assert (ledger.breaker().failures, ledger.breaker().open_until) == (1, 0.0)
-    assert take(ledger, PR).is_half_open_probe
-    assert take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert claim_of(ledger, PR).is_half_open_probe
+    assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
     assert ledger.trip_breaker(seconds=60, reason="500", failed=True).failures == 2
 
 
@@ -213,19 +213,19 @@ def test_a_pause_that_connect_asked_for_is_over_in_its_time(ledger: Ledger, elap
 def test_after_a_pause_that_connect_asked_for_nobody_probes_alone(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0, reason="500", failed=True)
     ledger.trip_breaker(seconds=0.01, reason="429", failed=False, asked=True)
     elapse(0.02)
-    assert take(ledger, PR).is_half_open_probe
-    assert take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert claim_of(ledger, PR).is_half_open_probe
+    assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
-def test_opening_an_open_gate_leaves_it_as_it_is(ledger: Ledger) -> None:
+def test_resetting_a_closed_breaker_leaves_it_as_it_is(ledger: Ledger) -> None:
     ledger.reset_breaker(forget=False)
     assert ledger.breaker() == BreakerState()
-    see(ledger)
-    assert not take(ledger).is_half_open_probe
+    register(ledger)
+    assert not claim_of(ledger).is_half_open_probe
 
 
 def test_many_workers_that_fail_on_one_outage_count_once(ledger: Ledger) -> None:
@@ -241,39 +241,39 @@ def test_a_failure_while_a_429_lasts_counts(ledger: Ledger) -> None:
 
 
 def test_a_probe_whose_lease_ends_is_followed_by_another(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    assert take(ledger, PR, lease_seconds=0.02).is_half_open_probe
+    assert claim_of(ledger, PR, lease_seconds=0.02).is_half_open_probe
     elapse(0.03)
-    assert take(ledger, OTHER, owner="w2").is_half_open_probe
+    assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
 def test_a_probe_that_is_given_up_is_followed_by_another(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    ledger.reschedule(take(ledger, PR), State.RETRY, delay_seconds=0)
-    assert take(ledger, OTHER, owner="w2").is_half_open_probe
+    ledger.reschedule(claim_of(ledger, PR), State.RETRY, delay_seconds=0)
+    assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
 
 
 def test_a_heartbeat_of_the_probe_keeps_the_others_waiting(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger, PR, OTHER)
+    register(ledger, PR, OTHER)
     ledger.trip_breaker(seconds=0.01, reason="401", failed=True)
     elapse(0.02)
-    probe = take(ledger, PR, lease_seconds=0.5)
+    probe = claim_of(ledger, PR, lease_seconds=0.5)
     for _ in range(3):
         elapse(0.25)
         assert ledger.renew_lease(probe)
     assert ask(ledger, OTHER, owner="w2") is ClaimDenied.BREAKER_OPEN
 
 
-def test_a_request_that_is_not_due_is_not_moved_by_the_gate(ledger: Ledger) -> None:
+def test_a_request_that_is_not_due_is_not_moved_by_the_breaker(ledger: Ledger) -> None:
     ledger.reschedule(running(ledger), State.RETRY, delay_seconds=500)
-    due = look(ledger).due
+    due = record_of(ledger).due
     ledger.trip_breaker(seconds=60, reason="429", failed=False)
     assert ask(ledger, owner="w2") is ClaimDenied.NOT_DUE
-    assert look(ledger).due == due
+    assert record_of(ledger).due == due
 
 
 def test_a_lock_has_one_holder(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Contract of `claim` and `extend`: who may work, and for how long."""
+"""Contract of `claim` and `renew_lease`: who may work, and for how long."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.support.ledger_factories import (
     LONG,
     PR,
     TCR,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
-    woken,
+    take_due,
 )
 
 Elapse = Callable[[float], None]
 
 
 def test_a_claim_carries_all_that_the_job_needs(ledger: Ledger) -> None:
-    see(ledger, TCR, cycle="2024-01-01", product="PRD-1")
+    register(ledger, TCR, cycle="2024-01-01", product="PRD-1")
     claim = ledger.claim(TCR, owner="w1", lease_seconds=60)
-    assert claim == take(ledger, TCR, owner="w1", lease_seconds=60)
+    assert claim == claim_of(ledger, TCR, owner="w1", lease_seconds=60)
     assert (claim.ref, claim.cycle, claim.fence) == (TCR, "2024-01-01", 1)
     assert (claim.owner, claim.attempt, claim.lease_seconds) == ("w1", 1, 60)
     assert (claim.product, claim.decision, claim.steps) == ("PRD-1", None, {})
@@ -37,7 +37,7 @@ def test_a_claim_carries_all_that_the_job_needs(ledger: Ledger) -> None:
 
 def test_a_claimed_request_is_running_under_its_lease(ledger: Ledger) -> None:
     running(ledger, lease_seconds=60)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.owner) == (State.RUNNING, "w1")
     assert entry.due == pytest.approx(ledger.now() + 60, abs=5)
 
@@ -58,8 +58,8 @@ def test_an_ended_lease_is_not_claimable_before_a_sweep_saw_it(
     elapse(0.02)
     assert ledger.claim(PR, owner="w2", lease_seconds=1) is ClaimDenied.BUSY
     assert ledger.claim(PR, owner="w1", lease_seconds=1) is ClaimDenied.BUSY
-    assert woken(ledger) == [PR]
-    assert take(ledger, owner="w2").attempt == 2
+    assert take_due(ledger) == [PR]
+    assert claim_of(ledger, owner="w2").attempt == 2
 
 
 @pytest.mark.parametrize("state", [State.RETRY, State.SNOOZED])
@@ -69,14 +69,14 @@ def test_a_request_put_back_is_refused_until_it_is_due(
     ledger.reschedule(running(ledger), state, delay_seconds=0.05)
     assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
     elapse(0.06)
-    assert take(ledger, owner="w2").fence == 2
+    assert claim_of(ledger, owner="w2").fence == 2
 
 
 def test_a_decision_put_back_is_refused_until_it_is_due(ledger: Ledger, elapse: Elapse) -> None:
     ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0.05)
     assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
     elapse(0.06)
-    assert take(ledger, owner="w2").decision == APPROVE
+    assert claim_of(ledger, owner="w2").decision == APPROVE
 
 
 def test_parked_and_ended_requests_are_refused(ledger: Ledger) -> None:
@@ -87,9 +87,9 @@ def test_parked_and_ended_requests_are_refused(ledger: Ledger) -> None:
 
 
 def test_every_run_of_the_processor_counts_an_attempt_and_a_fence(ledger: Ledger) -> None:
-    see(ledger)
+    register(ledger)
     for number in (1, 2, 3):
-        claim = take(ledger, owner=f"w{number}")
+        claim = claim_of(ledger, owner=f"w{number}")
         assert (claim.attempt, claim.fence) == (number, number)
         ledger.reschedule(claim, State.RETRY, delay_seconds=0)
 
@@ -98,18 +98,18 @@ def test_posting_a_stored_decision_counts_no_attempt(ledger: Ledger) -> None:
     first = posting(ledger)
     ledger.record_step(first, "approve", {"status": 200})
     ledger.reschedule(first, State.DECIDED, delay_seconds=0)
-    second = take(ledger, owner="w2")
+    second = claim_of(ledger, owner="w2")
     assert (second.attempt, second.fence) == (1, 2)
     assert (second.decision, second.steps) == (APPROVE, {"approve": {"status": 200}})
-    assert look(ledger).state is State.POSTING
+    assert record_of(ledger).state is State.POSTING
 
 
 def test_a_claim_asked_for_again_has_its_lease_from_then_on(ledger: Ledger, elapse: Elapse) -> None:
     running(ledger, lease_seconds=10)
     elapse(0.02)
-    take(ledger, lease_seconds=20)
-    assert look(ledger).due == pytest.approx(ledger.now() + 20, abs=5)
-    assert look(ledger).fence == 1
+    claim_of(ledger, lease_seconds=20)
+    assert record_of(ledger).due == pytest.approx(ledger.now() + 20, abs=5)
+    assert record_of(ledger).fence == 1
 
 
 def test_a_heartbeat_renews_the_lease(ledger: Ledger, elapse: Elapse) -> None:
@@ -117,7 +117,7 @@ def test_a_heartbeat_renews_the_lease(ledger: Ledger, elapse: Elapse) -> None:
     for _ in range(3):
         elapse(0.25)
         assert ledger.renew_lease(claim)
-    assert woken(ledger) == []
+    assert take_due(ledger) == []
     ledger.decide(claim, APPROVE)
 
 
@@ -132,9 +132,9 @@ def test_a_heartbeat_is_refused_when_a_sweep_took_the_request_away(
 ) -> None:
     claim = running(ledger, lease_seconds=0.01)
     elapse(0.02)
-    woken(ledger)
+    take_due(ledger)
     assert not ledger.renew_lease(claim)
-    take(ledger, owner="w2")
+    claim_of(ledger, owner="w2")
     assert not ledger.renew_lease(claim)
 
 
@@ -147,7 +147,7 @@ def test_a_heartbeat_of_a_claim_given_up_is_refused(ledger: Ledger) -> None:
 def test_every_write_of_a_claim_without_a_lease_is_refused(ledger: Ledger, elapse: Elapse) -> None:
     claim = running(ledger, lease_seconds=0.01)
     elapse(0.02)
-    before = look(ledger)
+    before = record_of(ledger)
     writes: list[Callable[[], None]] = [
         lambda: ledger.decide(claim, APPROVE),
         lambda: ledger.record_step(claim, "approve", {}),
@@ -160,13 +160,13 @@ def test_every_write_of_a_claim_without_a_lease_is_refused(ledger: Ledger, elaps
     for write in writes:
         with pytest.raises(LeaseLost, match="PR-5852-1608-0000"):
             write()
-    assert look(ledger) == before
+    assert record_of(ledger) == before
 
 
 def test_an_older_fence_is_refused_even_for_the_same_owner(ledger: Ledger) -> None:
     old = running(ledger)
     ledger.reschedule(old, State.RETRY, delay_seconds=0)
-    new = take(ledger, owner=old.owner)
+    new = claim_of(ledger, owner=old.owner)
     with pytest.raises(LeaseLost):
         ledger.decide(old, APPROVE)
     ledger.decide(new, APPROVE)

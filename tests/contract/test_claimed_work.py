@@ -16,11 +16,11 @@ from tests.support.ledger_factories import (
     OTHER,
     PR,
     TCR,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
 )
 
 Elapse = Callable[[float], None]
@@ -29,27 +29,27 @@ Elapse = Callable[[float], None]
 def test_a_decision_is_stored_before_anything_is_posted(ledger: Ledger) -> None:
     claim = running(ledger)
     ledger.decide(claim, APPROVE)
-    assert (look(ledger).state, look(ledger).decision) == (State.POSTING, APPROVE)
+    assert (record_of(ledger).state, record_of(ledger).decision) == (State.POSTING, APPROVE)
 
 
 def test_the_same_decision_may_be_stored_twice_whatever_its_keys_order(ledger: Ledger) -> None:
     claim = running(ledger)
     ledger.decide(claim, {"a": 1, "b": [2, {"d": 3, "c": 4}]})
     ledger.decide(claim, {"b": [2, {"c": 4, "d": 3}], "a": 1})
-    assert look(ledger).decision == {"a": 1, "b": [2, {"c": 4, "d": 3}]}
+    assert record_of(ledger).decision == {"a": 1, "b": [2, {"c": 4, "d": 3}]}
 
 
 def test_a_second_different_decision_is_refused(ledger: Ledger) -> None:
     claim = posting(ledger)
     with pytest.raises(LeaseLost, match="another decision"):
         ledger.decide(claim, {"type": "fail"})
-    assert look(ledger).decision == APPROVE
+    assert record_of(ledger).decision == APPROVE
 
 
 def test_null_is_no_decision(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="null"):
         ledger.decide(running(ledger), None)
-    assert look(ledger).state is State.RUNNING
+    assert record_of(ledger).state is State.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_any_json_document_comes_back_as_it_was_stored(ledger: Ledger, document:
     ledger.decide(claim, document)
     ledger.record_step(claim, "step", document)
     ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
-    again = take(ledger, owner="w2")
+    again = claim_of(ledger, owner="w2")
     # As text: True == 1 == 1.0 in Python, and they are three things in JSON.
     for stored in (again.decision, again.steps["step"]):
         assert json.dumps(stored, sort_keys=True) == json.dumps(document, sort_keys=True)
@@ -80,7 +80,7 @@ def test_a_stored_decision_does_not_change_with_the_callers_object(ledger: Ledge
     decision = {"params": ["a"]}
     ledger.decide(claim, decision)
     decision["params"].append("b")
-    assert look(ledger).decision == {"params": ["a"]}
+    assert record_of(ledger).decision == {"params": ["a"]}
 
 
 def test_a_steps_first_result_stays(ledger: Ledger) -> None:
@@ -88,16 +88,16 @@ def test_a_steps_first_result_stays(ledger: Ledger) -> None:
     ledger.record_step(claim, "create", {"id": "UF-1"})
     ledger.record_step(claim, "create", {"id": "UF-2"})
     ledger.record_step(claim, "s", None)
-    assert look(ledger).steps == {"create": {"id": "UF-1"}, "s": None}
+    assert record_of(ledger).steps == {"create": {"id": "UF-1"}, "s": None}
 
 
 def test_a_processors_step_is_noted_with_its_time(ledger: Ledger) -> None:
     claim = running(ledger)
     ledger.record_step(claim, "create", 1)
     ledger.record_step(claim, "step:1:tenant", 1)
-    before = look(ledger).step_times["step:1:tenant"]
+    before = record_of(ledger).step_times["step:1:tenant"]
     ledger.record_step(claim, "step:1:tenant", 2)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert entry.step_times == {"step:1:tenant": before}
     assert entry.first_seen <= before <= ledger.now()
 
@@ -106,26 +106,26 @@ def test_the_first_not_yet_of_a_cycle_is_remembered_until_a_person_reruns_it(
     ledger: Ledger, elapse: Callable[[float], None]
 ) -> None:
     claim = running(ledger)
-    assert claim.snoozed_since == look(ledger).snoozed_since == 0
+    assert claim.snoozed_since == record_of(ledger).snoozed_since == 0
     ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False, not_yet=True)
-    first = look(ledger).snoozed_since
+    first = record_of(ledger).snoozed_since
     assert claim.ref == PR
     assert 0 < first <= ledger.now()
     elapse(0.005)
     for name in ("w2", "w3"):
-        claim = take(ledger, owner=name)
+        claim = claim_of(ledger, owner=name)
         assert (claim.snoozed_since, claim.attempt) == (first, 1)
         ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False, not_yet=True)
-    ledger.park(take(ledger, owner="w4"), "GaveUp")
-    assert look(ledger).snoozed_since == first
+    ledger.park(claim_of(ledger, owner="w4"), "GaveUp")
+    assert record_of(ledger).snoozed_since == first
     ledger.rerun(PR)
-    assert look(ledger).snoozed_since == 0
+    assert record_of(ledger).snoozed_since == 0
 
 
 def test_settling_ends_the_cycle_with_its_outcome(ledger: Ledger) -> None:
     claim = posting(ledger)
     ledger.complete(claim, "approved", keep_seconds=LONG)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.outcome, entry.owner, entry.due) == (
         State.COMPLETED, "approved", "", 0.0,
     )  # fmt: skip
@@ -133,11 +133,11 @@ def test_settling_ends_the_cycle_with_its_outcome(ledger: Ledger) -> None:
     assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
-def test_a_settled_record_is_forgotten_when_its_time_is_over(
+def test_a_completed_record_is_forgotten_when_its_time_is_over(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     ledger.complete(posting(ledger), "approved", keep_seconds=0.05)
-    assert look(ledger).state is State.COMPLETED
+    assert record_of(ledger).state is State.COMPLETED
     elapse(0.06)
     assert ledger.get_record(PR) is None
     assert ledger.counts()[RequestKind.FULFILLMENT][State.COMPLETED] == 1
@@ -145,22 +145,22 @@ def test_a_settled_record_is_forgotten_when_its_time_is_over(
 
 def test_an_error_of_an_earlier_attempt_is_not_shown_once_settled(ledger: Ledger) -> None:
     ledger.reschedule(running(ledger), State.RETRY, delay_seconds=0, error="reset")
-    claim = take(ledger, owner="w2")
-    assert look(ledger).error == "reset"
+    claim = claim_of(ledger, owner="w2")
+    assert record_of(ledger).error == "reset"
     ledger.complete(claim, "approved", keep_seconds=LONG)
-    assert look(ledger).error == ""
+    assert record_of(ledger).error == ""
 
 
 def test_superseding_ends_the_cycle_with_connects_status(ledger: Ledger) -> None:
     ledger.supersede(posting(ledger), "failed", keep_seconds=LONG)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.outcome) == (State.SUPERSEDED, "failed")
     assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"failed": 1}
 
 
 def test_a_retry_is_due_after_its_delay_and_shows_its_error(ledger: Ledger) -> None:
     ledger.reschedule(running(ledger), State.RETRY, delay_seconds=30, error="reset by peer")
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.error, entry.attempt) == (State.RETRY, "reset by peer", 1)
     assert entry.due == pytest.approx(ledger.now() + 30, abs=5)
     assert entry.owner == ""
@@ -173,38 +173,38 @@ def test_retry_and_waiting_drop_the_decision_and_keep_the_steps(
     claim = posting(ledger)
     ledger.record_step(claim, "params", {"status": 200})
     ledger.reschedule(claim, state, delay_seconds=0)
-    again = take(ledger, owner="w2")
+    again = claim_of(ledger, owner="w2")
     assert (again.decision, again.steps) == (None, {"params": {"status": 200}})
     ledger.decide(again, {"type": "fail"})
 
 
 def test_not_yet_gives_the_attempt_back(ledger: Ledger) -> None:
-    see(ledger)
+    register(ledger)
     for number in (1, 2, 3):
-        claim = take(ledger, owner=f"w{number}")
+        claim = claim_of(ledger, owner=f"w{number}")
         assert claim.attempt == 1
         ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False)
-        assert look(ledger).attempt == 0
+        assert record_of(ledger).attempt == 0
 
 
 def test_a_claim_of_a_stored_decision_has_no_attempt_to_give_back(ledger: Ledger) -> None:
     ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0)
     for number in (2, 3):
-        claim = take(ledger, owner=f"w{number}")
+        claim = claim_of(ledger, owner=f"w{number}")
         ledger.reschedule(claim, State.DECIDED, delay_seconds=0, attempt_used=False)
-    assert look(ledger).attempt == 1
+    assert record_of(ledger).attempt == 1
 
 
 def test_the_claim_that_decided_can_give_its_attempt_back(ledger: Ledger) -> None:
     ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0, attempt_used=False)
-    assert look(ledger).attempt == 0
+    assert record_of(ledger).attempt == 0
 
 
 def test_only_a_decision_can_be_put_back_as_decided(ledger: Ledger) -> None:
     claim = running(ledger)
     with pytest.raises(ValueError, match="no decision"):
         ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
-    assert look(ledger).state is State.RUNNING
+    assert record_of(ledger).state is State.RUNNING
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.PARKED, State.COMPLETED, State.RUNNING])
@@ -215,7 +215,7 @@ def test_a_claim_is_put_back_to_waiting_states_only(ledger: Ledger, state: State
 
 def test_parking_keeps_the_decision_and_the_error(ledger: Ledger) -> None:
     ledger.park(posting(ledger), "400 VAL_001")
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.error, entry.decision) == (State.PARKED, "400 VAL_001", APPROVE)
     assert (entry.owner, entry.due) == ("", 0.0)
     assert ledger.parked(RequestKind.FULFILLMENT) == [PR]
@@ -223,8 +223,8 @@ def test_parking_keeps_the_decision_and_the_error(ledger: Ledger) -> None:
 
 def test_a_long_error_is_clipped_and_a_strange_one_is_stored(ledger: Ledger) -> None:
     ledger.park(running(ledger), "\ud800" + "x" * 10_000)
-    assert look(ledger).error.startswith("\\ud800xxx")
-    assert len(look(ledger).error) < 1000
+    assert record_of(ledger).error.startswith("\\ud800xxx")
+    assert len(record_of(ledger).error) < 1000
 
 
 def test_parked_requests_come_oldest_first_and_by_kind(ledger: Ledger, elapse: Elapse) -> None:
@@ -254,10 +254,10 @@ def test_an_ending_called_twice_changes_nothing_more(
 ) -> None:
     claim = posting(ledger)
     ENDINGS[ending](ledger, claim)
-    once = look(ledger), ledger.counts(), ledger.outcomes()
+    once = record_of(ledger), ledger.counts(), ledger.outcomes()
     elapse(0.002)
     ENDINGS[ending](ledger, claim)
-    assert (look(ledger), ledger.counts(), ledger.outcomes()) == once
+    assert (record_of(ledger), ledger.counts(), ledger.outcomes()) == once
 
 
 @pytest.mark.parametrize("first", ENDINGS)
@@ -267,10 +267,10 @@ def test_a_claim_ends_in_one_way_only(ledger: Ledger, first: str, second: str) -
         return
     claim = posting(ledger)
     ENDINGS[first](ledger, claim)
-    before = look(ledger)
+    before = record_of(ledger)
     with pytest.raises(LeaseLost):
         ENDINGS[second](ledger, claim)
-    assert look(ledger) == before
+    assert record_of(ledger) == before
 
 
 def test_settling_twice_with_two_outcomes_is_refused(ledger: Ledger) -> None:
@@ -286,15 +286,15 @@ def test_a_repeated_ending_is_answered_when_the_next_cycle_has_begun(
     claim = posting(ledger)
     ledger.complete(claim, "approved", keep_seconds=LONG)
     elapse(0.002)
-    see(ledger)
+    register(ledger)
     ledger.complete(claim, "approved", keep_seconds=LONG)
-    assert (look(ledger).state, look(ledger).cycle) == (State.QUEUED, "2")
+    assert (record_of(ledger).state, record_of(ledger).cycle) == (State.QUEUED, "2")
     assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
 
 
 def test_counts_and_outcomes_name_every_kind(ledger: Ledger) -> None:
-    see(ledger, PR, OTHER, TCR, RequestKey(RequestKind.USAGE, "LST-1"))
-    ledger.complete(take(ledger), "approved", keep_seconds=LONG)
+    register(ledger, PR, OTHER, TCR, RequestKey(RequestKind.USAGE, "LST-1"))
+    ledger.complete(claim_of(ledger), "approved", keep_seconds=LONG)
     counts = ledger.counts()
     assert {kind: sum(states.values()) for kind, states in counts.items()} == {
         RequestKind.FULFILLMENT: 2,

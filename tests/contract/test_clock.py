@@ -10,7 +10,16 @@ import redis
 from connect_worker.domain.states import ClaimDenied, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger.redis import RedisLedger
-from tests.support.ledger_factories import LONG, OTHER, PR, look, running, see, take, woken
+from tests.support.ledger_factories import (
+    LONG,
+    OTHER,
+    PR,
+    claim_of,
+    record_of,
+    register,
+    running,
+    take_due,
+)
 
 
 @pytest.fixture
@@ -38,18 +47,18 @@ def test_a_lease_ends_by_the_servers_time(ledger: Ledger) -> None:
     claim = running(ledger, lease_seconds=0.01)
     await_clock(ledger, 0.02)
     assert not ledger.renew_lease(claim)
-    assert woken(ledger) == [PR]
-    assert take(ledger, owner="w2").attempt == 2
+    assert take_due(ledger) == [PR]
+    assert claim_of(ledger, owner="w2").attempt == 2
 
 
 def test_a_delay_is_over_by_the_servers_time(ledger: Ledger) -> None:
     before = ledger.now()
     ledger.reschedule(running(ledger), State.RETRY, delay_seconds=LONG)
-    assert before + LONG <= look(ledger).due <= ledger.now() + LONG
+    assert before + LONG <= record_of(ledger).due <= ledger.now() + LONG
     assert ledger.claim(PR, owner="w2", lease_seconds=LONG) is ClaimDenied.NOT_DUE
     ledger.reschedule(running(ledger, OTHER), State.RETRY, delay_seconds=0.01)
     await_clock(ledger, 0.02)
-    assert take(ledger, OTHER, owner="w2").attempt == 2
+    assert claim_of(ledger, OTHER, owner="w2").attempt == 2
 
 
 def test_a_turn_is_over_by_the_servers_time(ledger: Ledger) -> None:
@@ -65,5 +74,5 @@ def test_a_turn_is_over_by_the_servers_time(ledger: Ledger) -> None:
 
 def test_a_sighting_is_dated_by_the_servers_time(ledger: Ledger) -> None:
     before = ledger.now()
-    see(ledger)
-    assert before <= look(ledger).first_seen <= ledger.now()
+    register(ledger)
+    assert before <= record_of(ledger).first_seen <= ledger.now()

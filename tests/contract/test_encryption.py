@@ -10,7 +10,15 @@ from connect_worker.domain.states import Claim, State
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.codec import ENCRYPTED_PREFIX, HIDDEN
 from connect_worker.ledger.redis import RedisLedger
-from tests.support.ledger_factories import LONG, PR, assert_consistent, look, posting, running, take
+from tests.support.ledger_factories import (
+    LONG,
+    PR,
+    assert_consistent,
+    claim_of,
+    posting,
+    record_of,
+    running,
+)
 
 CANARY = "canary of the customer's"
 DECISION = {"type": "fail", "reason": f"{CANARY}: é ☃"}
@@ -54,11 +62,11 @@ def test_nothing_that_was_written_is_readable_in_redis(
 
 def test_it_is_read_with_the_key(sealed: RedisLedger) -> None:
     decided(sealed)
-    entry = look(sealed)
+    entry = record_of(sealed)
     assert (entry.decision, entry.steps) == (DECISION, {"tenant": {"answer": CANARY}})
     assert (entry.error, entry.decrypt_error) == (f"Timeout: {CANARY}", "")
     assert sealed.get_records([entry.ref]) == [entry]
-    claim = take(sealed)
+    claim = claim_of(sealed)
     assert (claim.decision, claim.steps, claim.decrypt_error) == (entry.decision, entry.steps, "")
 
 
@@ -66,8 +74,8 @@ def test_what_was_stored_without_a_key_stays_readable(
     client: redis.Redis, account: str, sealed: RedisLedger
 ) -> None:
     decided(with_keys(client, account))
-    assert look(sealed).decision == DECISION
-    assert take(sealed).steps == {"tenant": {"answer": CANARY}}
+    assert record_of(sealed).decision == DECISION
+    assert claim_of(sealed).steps == {"tenant": {"answer": CANARY}}
 
 
 @pytest.mark.parametrize("keys", [(), (OTHER_KEY,)])
@@ -77,16 +85,16 @@ def test_without_its_key_a_claim_says_so_and_the_record_stays(
     decided(sealed)
     before = stored(client, account)
     poor = with_keys(client, account, *keys)
-    claim = take(poor)
+    claim = claim_of(poor)
     assert "CONNECT_ENCRYPTION_KEY" in claim.decrypt_error
     assert (claim.decision, claim.steps) == (HIDDEN, {"tenant": HIDDEN})
-    entry = look(poor)
+    entry = record_of(poor)
     assert (entry.decision, entry.error) == (HIDDEN, HIDDEN)
     assert entry.decrypt_error == claim.decrypt_error
     poor.reschedule(claim, State.DECIDED, delay_seconds=0, error="no key", attempt_used=False)
     after = stored(client, account)
     assert (after["d"], after["j:tenant"]) == (before["d"], before["j:tenant"])
-    assert take(sealed).decision == DECISION
+    assert claim_of(sealed).decision == DECISION
 
 
 def test_of_several_keys_the_first_encrypts_and_each_decrypts(
@@ -94,25 +102,25 @@ def test_of_several_keys_the_first_encrypts_and_each_decrypts(
 ) -> None:
     decided(sealed)
     both = with_keys(client, account, OTHER_KEY, KEY)
-    assert take(both).decision == DECISION
+    assert claim_of(both).decision == DECISION
     new = with_keys(client, account, OTHER_KEY)
-    both.record_step(take(both), "mailbox", "box")
-    assert look(new).steps["mailbox"] == "box"
-    assert look(new).steps["tenant"] == HIDDEN
+    both.record_step(claim_of(both), "mailbox", "box")
+    assert record_of(new).steps["mailbox"] == "box"
+    assert record_of(new).steps["tenant"] == HIDDEN
 
 
-def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_cycle_decided_anew(
+def test_when_the_key_is_lost_the_field_can_be_deleted_and_the_cycle_decided_again(
     sealed: RedisLedger, client: redis.Redis, account: str
 ) -> None:
     decided(sealed)
     for field in ("d", "j:tenant"):
         client.hdel(f"connect-worker:{{{account}}}:request:{PR}", field)
     other = with_keys(client, account, OTHER_KEY)
-    claim = take(other)
+    claim = claim_of(other)
     assert (claim.decision, claim.steps) == (None, {})
     assert_consistent(client, account)
     other.decide(claim, DECISION)
-    assert look(other).state is State.POSTING
+    assert record_of(other).state is State.POSTING
 
 
 def test_an_equal_decision_is_taken_twice_and_another_one_refused(sealed: RedisLedger) -> None:
@@ -132,7 +140,7 @@ def test_what_a_sweep_writes_needs_no_key(
     assert claim.attempt == 1
     while not sealed.take_due(limit=10, requeue_seconds=LONG, max_attempts=1).parked:
         pass
-    assert "died in attempt 1 of 1" in look(with_keys(client, account)).error
+    assert "died in attempt 1 of 1" in record_of(with_keys(client, account)).error
 
 
 def test_a_person_may_repost_what_only_workers_can_read(
@@ -141,4 +149,4 @@ def test_a_person_may_repost_what_only_workers_can_read(
     sealed.park(posting(sealed), CANARY)
     poor = with_keys(client, account)
     assert poor.repost(PR)
-    assert take(sealed).decision is not None
+    assert claim_of(sealed).decision is not None

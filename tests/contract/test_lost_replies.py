@@ -25,11 +25,11 @@ from tests.support.ledger_factories import (
     OTHER,
     PR,
     assert_consistent,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
 )
 from tests.support.lossy_relay import LossyRelay, lossy_relay
 
@@ -61,18 +61,18 @@ def parked(ledger: RedisLedger) -> Claim:
 
 
 def queued(ledger: RedisLedger) -> None:
-    see(ledger)
+    register(ledger)
 
 
 def held(ledger: RedisLedger) -> None:
-    see(ledger)
+    register(ledger)
     ledger.pause("all")
     ledger.claim(PR, owner="w1", lease_seconds=LONG)
 
 
 def crowded(ledger: RedisLedger) -> None:
     """One is inside, and `PR` comes too late."""
-    see(ledger, OTHER, PR)
+    register(ledger, OTHER, PR)
     ledger.claim(OTHER, owner="other", lease_seconds=LONG, limits=LIMITS)
 
 
@@ -89,7 +89,7 @@ def put_back(state: State) -> Act:
 
 # fmt: off
 CALLS: dict[str, tuple[Prepare, Act, object]] = {
-    "claim": (queued, lambda ledger, _: take(ledger).attempt, 1),
+    "claim": (queued, lambda ledger, _: claim_of(ledger).attempt, 1),
     "claim of a slot": (queued, lambda ledger, _: take_slot(ledger), "one"),
     "claim without a slot": (crowded, lambda ledger, _: take_slot(ledger), "concurrency_limit"),
     "renew_lease": (running, lambda ledger, claim: ledger.renew_lease(claim), True),
@@ -141,14 +141,14 @@ def test_a_call_whose_reply_is_lost_has_its_effect_once(
 
 
 def facts(ledger: RedisLedger) -> object:
-    entry = look(ledger)
+    entry = record_of(ledger)
     return (
         (entry.state, entry.cycle, entry.fence, entry.attempt, entry.decision, entry.steps),
         (entry.error, entry.outcome, ledger.counts(), ledger.outcomes(), ledger.breaker().failures),
     )
 
 
-def test_a_sighting_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
+def test_a_registration_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     seen_at = far_ledger.now()
@@ -161,15 +161,15 @@ def test_a_sighting_whose_reply_is_lost_begins_one_cycle_that_a_sweep_publishes(
 def test_a_sweep_whose_reply_is_lost_finds_the_same_again_later(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
-    see(far_ledger, requeue_seconds=0)
+    register(far_ledger, requeue_seconds=0)
     relay.lose = 1
     assert far_ledger.take_due(limit=9, requeue_seconds=0.001, max_attempts=9).publish in ([], [PR])
     assert relay.lost == 1
     while not far_ledger.take_due(limit=9, requeue_seconds=0.001, max_attempts=9).publish:
-        assert look(far_ledger).state is State.QUEUED
+        assert record_of(far_ledger).state is State.QUEUED
 
 
-def test_a_turn_whose_reply_is_lost_is_wasted_and_no_more(
+def test_an_acquired_call_whose_reply_is_lost_is_wasted_and_no_more(
     relay: LossyRelay, far_ledger: RedisLedger
 ) -> None:
     relay.lose = 1
@@ -190,5 +190,5 @@ def test_who_was_let_out_of_line_by_a_lost_reply_is_woken_by_a_sweep(
     assert far_ledger.take_from_slot_queue("one", requeue_seconds=0.001) == []
     assert relay.lost == 1
     while not far_ledger.take_due(limit=9, requeue_seconds=9, max_attempts=9).publish:
-        assert look(far_ledger).state is State.QUEUED
+        assert record_of(far_ledger).state is State.QUEUED
     assert take_slot(far_ledger) == "one"

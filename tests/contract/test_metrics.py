@@ -21,8 +21,8 @@ from tests.support.ledger_factories import (
     TCR,
     Clock,
     assert_consistent,
-    see,
-    take,
+    claim_of,
+    register,
 )
 from tests.support.ledger_factories import OTHER as OTHER_REF
 
@@ -50,9 +50,9 @@ def counting(
 
 
 def test_states_are_counted_by_product(counting: Counting) -> None:
-    see(counting, PR, OTHER_REF, product=ONE)
-    see(counting, TCR, product=TWO)
-    take(counting)
+    register(counting, PR, OTHER_REF, product=ONE)
+    register(counting, TCR, product=TWO)
+    claim_of(counting)
     assert counting.counts_by_product() == {
         (RequestKind.FULFILLMENT, ONE): {State.QUEUED: 1, State.RUNNING: 1},
         (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},
@@ -62,8 +62,8 @@ def test_states_are_counted_by_product(counting: Counting) -> None:
 
 def test_outcomes_are_counted_by_product(counting: Counting) -> None:
     for product, ref in ((ONE, PR), (TWO, OTHER_REF)):
-        see(counting, ref, product=product)
-        claim = take(counting, ref)
+        register(counting, ref, product=product)
+        claim = claim_of(counting, ref)
         counting.decide(claim, APPROVE)
         counting.complete(claim, "approved", keep_seconds=LONG)
     assert counting.outcomes_by_product() == {
@@ -77,9 +77,9 @@ def test_outcomes_are_counted_by_product(counting: Counting) -> None:
 def test_a_request_that_changes_its_product_is_counted_under_one(
     counting: Counting, client: redis.Redis, account: str, clock: Clock
 ) -> None:
-    see(counting, TCR, product=ONE, cycle="a")
+    register(counting, TCR, product=ONE, cycle="a")
     clock.step(1)
-    see(counting, TCR, product=TWO, cycle="b", seen_at=counting.now() + 1)
+    register(counting, TCR, product=TWO, cycle="b", seen_at=counting.now() + 1)
     assert counting.counts_by_product() == {
         (RequestKind.TIER_CONFIG, ONE): {State.SUPERSEDED: 1},
         (RequestKind.TIER_CONFIG, TWO): {State.QUEUED: 1},
@@ -89,9 +89,9 @@ def test_a_request_that_changes_its_product_is_counted_under_one(
 
 
 def test_attempts_and_retries_are_counted_by_cause(counting: Counting) -> None:
-    see(counting, product=ONE)
+    register(counting, product=ONE)
     for cause in ("processor", "processor", "Connect down", ""):
-        claim = take(counting)
+        claim = claim_of(counting)
         counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
         counting.reschedule(claim, State.RETRY, delay_seconds=0, cause=cause)
     counts = counting.metrics()
@@ -102,8 +102,8 @@ def test_attempts_and_retries_are_counted_by_cause(counting: Counting) -> None:
 
 
 def test_a_dead_worker_is_the_cause_of_a_retry(counting: Counting, clock: Clock) -> None:
-    see(counting, product=ONE)
-    take(counting, lease_seconds=0.001)
+    register(counting, product=ONE)
+    claim_of(counting, lease_seconds=0.001)
     clock.step(1)
     while not counting.take_due(limit=9, requeue_seconds=LONG, max_attempts=8).expired:
         pass
@@ -114,12 +114,12 @@ def test_a_dead_worker_is_the_cause_of_a_retry(counting: Counting, clock: Clock)
 def test_the_end_of_a_claim_takes_along_what_the_process_counted(
     counting: Counting, meter: CallMetrics, end: str
 ) -> None:
-    see(counting, product=ONE)
+    register(counting, product=ONE)
     with metric_labels(RequestKind.FULFILLMENT, ONE):
         meter("POST", "", 0.3)
         meter("GET", "", 9)
         meter("PUT", "429", 0.1)
-    claim = take(counting)
+    claim = claim_of(counting)
     ends: dict[str, Callable[[], None]] = {
         "settle": lambda: counting.complete(claim, "approved", keep_seconds=LONG),
         "supersede": lambda: counting.supersede(claim, "failed", keep_seconds=LONG),
@@ -146,18 +146,18 @@ def test_a_poll_takes_it_along_too(counting: Counting, meter: CallMetrics) -> No
     assert counting.metrics() == {Metric("errors", "usage", "no answer", ""): 1}
 
 
-def test_what_a_lost_claim_could_not_tell_is_told_by_the_next(
+def test_what_a_lost_claim_could_not_tell_is_reported_by_the_next(
     counting: Counting, meter: CallMetrics, clock: Clock
 ) -> None:
-    see(counting, product=ONE)
-    lost = take(counting, lease_seconds=0.001)
+    register(counting, product=ONE)
+    lost = claim_of(counting, lease_seconds=0.001)
     clock.step(1)
     while not counting.take_due(limit=9, requeue_seconds=0, max_attempts=8).expired:
         pass
     meter("POST", "", 100)
     with pytest.raises(LeaseLost):
         counting.park(lost, "too late")
-    counting.park(take(counting, owner="w2"), "in time")
+    counting.park(claim_of(counting, owner="w2"), "in time")
     assert counting.metrics()[Metric("posts", "", "more", "")] == 1
 
 
@@ -167,7 +167,7 @@ def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Countin
     ]
     sightings = [PendingRequest(ref, None, f"PRD-{ref.id}") for ref in refs]
     counting.register(sightings, seen_at=counting.now(), requeue_seconds=LONG)
-    claim = take(counting, refs[-1])
+    claim = claim_of(counting, refs[-1])
     counting.complete(claim, "approved", keep_seconds=LONG)
     census = counting.counts_by_product()
     assert len(census) == MAX_PRODUCTS + 1
@@ -176,17 +176,17 @@ def test_no_more_products_are_counted_by_name_than_two_hundred(counting: Countin
     assert (RequestKind.FULFILLMENT, OTHER) in counting.oldest_by_product()
 
 
-def test_the_oldest_is_told_by_product(counting: Counting, clock: Clock) -> None:
-    see(counting, PR, product=ONE)
+def test_the_oldest_is_reported_by_product(counting: Counting, clock: Clock) -> None:
+    register(counting, PR, product=ONE)
     clock.step(10)
-    see(counting, OTHER_REF, product=ONE)
-    see(counting, TCR, product=TWO)
+    register(counting, OTHER_REF, product=ONE)
+    register(counting, TCR, product=TWO)
     oldest = counting.oldest_by_product()
     assert oldest.keys() == {(RequestKind.FULFILLMENT, ONE), (RequestKind.TIER_CONFIG, TWO)}
     assert oldest[RequestKind.FULFILLMENT, ONE] == counting.oldest()[RequestKind.FULFILLMENT]
-    take(counting)
+    claim_of(counting)
     assert counting.oldest_by_product() == oldest
-    counting.park(take(counting), "broken")
+    counting.park(claim_of(counting), "broken")
     assert (
         oldest[RequestKind.FULFILLMENT, ONE]
         <= counting.oldest_by_product()[RequestKind.FULFILLMENT, ONE]

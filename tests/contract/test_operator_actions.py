@@ -1,4 +1,4 @@
-"""Contract of what a person may say about a parked request: rerun, repost, discard."""
+"""Contract of what an operator may do with a parked request: rerun, repost, discard."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support.ledger_factories import (
     APPROVE,
     LONG,
     PR,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
-    woken,
+    take_due,
 )
 
 Elapse = Callable[[float], None]
@@ -33,15 +33,15 @@ def parked_with_a_decision(ledger: Ledger) -> None:
 def test_rerun_starts_the_same_cycle_over_and_keeps_its_steps(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     assert ledger.rerun(PR)
-    assert look(ledger).state is State.QUEUED
+    assert record_of(ledger).state is State.QUEUED
     assert ledger.parked(RequestKind.FULFILLMENT) == []
-    claim = take(ledger, owner="w2")
+    claim = claim_of(ledger, owner="w2")
     assert (claim.cycle, claim.attempt, claim.fence) == ("1", 1, 2)
     assert (claim.decision, claim.steps) == (None, {"params": {"status": 200}})
 
 
 @pytest.mark.parametrize(("forget_steps", "kept"), [(False, 2), (True, 1)])
-def test_rerun_forgets_the_processors_steps_only_when_it_is_told_to(
+def test_rerun_forgets_the_processors_steps_only_when_it_is_asked_to(
     ledger: Ledger, forget_steps: bool, kept: int
 ) -> None:
     claim = running(ledger)
@@ -49,7 +49,7 @@ def test_rerun_forgets_the_processors_steps_only_when_it_is_told_to(
     ledger.record_step(claim, "step:1:tenant", 2)
     ledger.park(claim, "InvalidStep")
     assert ledger.rerun(PR, forget_steps=forget_steps)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (len(entry.steps), len(entry.step_times)) == (kept, kept - 1)
     assert "params" in entry.steps
 
@@ -57,15 +57,15 @@ def test_rerun_forgets_the_processors_steps_only_when_it_is_told_to(
 def test_a_rerun_request_is_published_by_the_next_sweep(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     ledger.rerun(PR)
-    assert woken(ledger) == [PR]
+    assert take_due(ledger) == [PR]
 
 
 def test_repost_posts_the_kept_decision(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     assert ledger.repost(PR)
-    assert look(ledger).state is State.DECIDED
-    assert woken(ledger) == [PR]
-    claim = take(ledger, owner="w2")
+    assert record_of(ledger).state is State.DECIDED
+    assert take_due(ledger) == [PR]
+    claim = claim_of(ledger, owner="w2")
     assert (claim.decision, claim.attempt) == (APPROVE, 1)
     assert ledger.parked(RequestKind.FULFILLMENT) == []
 
@@ -73,13 +73,13 @@ def test_repost_posts_the_kept_decision(ledger: Ledger) -> None:
 def test_without_a_decision_there_is_nothing_to_repost(ledger: Ledger) -> None:
     ledger.park(running(ledger), "broken")
     assert not ledger.repost(PR)
-    assert look(ledger).state is State.PARKED
+    assert record_of(ledger).state is State.PARKED
 
 
 def test_discard_ends_the_cycle_without_an_outcome(ledger: Ledger) -> None:
     parked_with_a_decision(ledger)
     assert ledger.discard(PR, keep_seconds=LONG)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.outcome, entry.error) == (State.DISCARDED, "", "400 VAL_001")
     assert ledger.parked(RequestKind.FULFILLMENT) == []
     assert ledger.outcomes()[RequestKind.FULFILLMENT] == {}
@@ -99,7 +99,7 @@ def test_a_discarded_request_can_be_rerun_after_all(ledger: Ledger, elapse: Elap
     ledger.discard(PR, keep_seconds=1)
     assert ledger.rerun(PR)
     elapse(1.1)
-    assert take(ledger, owner="w2").cycle == "1"
+    assert claim_of(ledger, owner="w2").cycle == "1"
     assert ledger.counts()[RequestKind.FULFILLMENT][State.DISCARDED] == 0
 
 
@@ -111,17 +111,17 @@ def test_a_person_changes_parked_requests_only(ledger: Ledger, act: str) -> None
         return ledger.rerun(PR) if act == "rerun" else ledger.repost(PR)
 
     assert not change()
-    see(ledger)
+    register(ledger)
     assert not change()
-    claim = take(ledger)
+    claim = claim_of(ledger)
     assert not change()
     ledger.decide(claim, APPROVE)
     assert not change()
     ledger.reschedule(claim, State.DECIDED, delay_seconds=0)
     assert not change()
-    ledger.complete(take(ledger, owner="w2"), "approved", keep_seconds=LONG)
+    ledger.complete(claim_of(ledger, owner="w2"), "approved", keep_seconds=LONG)
     assert not change()
-    assert look(ledger).state is State.COMPLETED
+    assert record_of(ledger).state is State.COMPLETED
 
 
 def test_the_worker_that_parked_can_not_write_to_the_rerun(ledger: Ledger) -> None:

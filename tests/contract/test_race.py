@@ -7,7 +7,7 @@ from collections import Counter
 
 from connect_worker.domain.states import Claim, RequestKey, RequestKind
 from connect_worker.ledger.redis import RedisLedger, connect
-from tests.support.ledger_factories import LONG, see
+from tests.support.ledger_factories import LONG, register
 
 REFS = [RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(200)]
 
@@ -22,7 +22,7 @@ def claim_all(url: str, account: str, name: str) -> list[tuple[str, int]]:
 def test_four_processes_claim_200_requests_and_each_is_given_once(
     redis_url: str, redis_ledger: RedisLedger, account: str
 ) -> None:
-    see(redis_ledger, *REFS)
+    register(redis_ledger, *REFS)
     jobs = [(redis_url, account, f"process-{number}") for number in range(4)]
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         given = [claim for claims in pool.starmap(claim_all, jobs, chunksize=1) for claim in claims]
@@ -31,7 +31,7 @@ def test_four_processes_claim_200_requests_and_each_is_given_once(
 
 def sight_all(url: str, account: str, name: str) -> list[str]:
     with connect(url) as client:
-        return [ref.id for ref in see(RedisLedger(client, account=account), *REFS)]
+        return [ref.id for ref in register(RedisLedger(client, account=account), *REFS)]
 
 
 def test_two_polls_at_once_begin_each_cycle_once(redis_url: str, account: str) -> None:

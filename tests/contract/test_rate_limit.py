@@ -1,4 +1,4 @@
-"""Contract of `take_turn`: may one more call to Connect be sent, and when?"""
+"""Contract of `acquire_call`: may one more call to Connect be sent, and when?"""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_clock_that_was_set_back_does_not_stop_all_calls(
 def test_so_does_redis(
     redis_ledger: RedisLedger, client: redis.Redis, account: str, clock: Clock
 ) -> None:
-    """The next free turn a day ahead is what a clock that was set back by a day leaves behind."""
+    """A clock that was set back by a day leaves a next free moment that is a day ahead."""
     key = f"connect-worker:{{{account}}}:rate_limit"
     client.set(key, round((clock.time + 86_400) * 1_000_000))
     assert redis_ledger.acquire_call(calls_per_second=0.2) == RateLimitResult()
@@ -124,7 +124,7 @@ def test_a_rate_that_is_not_used_leaves_no_key(
 
 
 class Taken(NamedTuple):
-    """When a turn is, by the server's clock: between the two, as far as its caller can tell."""
+    """When a call may go, by the server's clock: between the two, as far as its caller can see."""
 
     earliest: float
     latest: float

@@ -27,12 +27,12 @@ from tests.support.ledger_factories import (
     PR,
     TCR,
     Clock,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
-    woken,
+    take_due,
 )
 
 Elapse = Callable[[float], None]
@@ -40,12 +40,12 @@ LIVE = [state for state in State if state not in FINAL_STATES]
 
 
 def one_of_each(ledger: Ledger) -> list[RequestKey]:
-    """A settled, a parked, a running and a queued one."""
+    """A completed, a parked, a running and a queued one."""
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(3)]
     ledger.complete(posting(ledger, refs[0]), "approved", keep_seconds=LONG)
     ledger.park(running(ledger, refs[1]), "broken")
     running(ledger, refs[2])
-    see(ledger, TCR, cycle="a")
+    register(ledger, TCR, cycle="a")
     return [*refs, TCR]
 
 
@@ -57,7 +57,7 @@ def test_without_a_filter_every_record_is_given(ledger: Ledger) -> None:
     refs = one_of_each(ledger)
     found = list(ledger.iter_records())
     assert ids(found) == sorted(ref.id for ref in refs)
-    assert all(entry == look(ledger, entry.ref) for entry in found)
+    assert all(entry == record_of(ledger, entry.ref) for entry in found)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_records_are_filtered_by_kind_and_the_beginning_of_the_id(
 
 def test_a_prefix_is_a_text_and_no_pattern(ledger: Ledger) -> None:
     odd = RequestKey(RequestKind.FULFILLMENT, "PR-[1]*?\\")
-    see(ledger, odd, PR)
+    register(ledger, odd, PR)
     assert ids(list(ledger.iter_records(prefix="PR-[1]*?\\"))) == [odd.id]
     assert list(ledger.iter_records(prefix="PR-?")) == []
     assert list(ledger.iter_records(prefix="*")) == []
@@ -104,7 +104,7 @@ def test_a_forgotten_record_is_not_given(ledger: Ledger, elapse: Elapse) -> None
 
 def test_more_records_than_a_page_are_given_once_each(redis_ledger: RedisLedger) -> None:
     refs = [RequestKey(RequestKind.USAGE_FILE, f"UF-{number:05}") for number in range(2500)]
-    see(redis_ledger, *refs)
+    register(redis_ledger, *refs)
     expected = [ref.id for ref in refs]
     assert ids(list(redis_ledger.iter_records())) == expected
     assert ids(list(redis_ledger.iter_records(states=LIVE))) == expected
@@ -112,21 +112,21 @@ def test_more_records_than_a_page_are_given_once_each(redis_ledger: RedisLedger)
 
 def test_records_of_another_account_are_not_given(client: redis.Redis, account: str) -> None:
     item, two = (RedisLedger(client, account=account + suffix) for suffix in ("a*", "ab"))
-    see(two)
+    register(two)
     assert list(item.iter_records()) == []
     assert [entry.ref for entry in two.iter_records()] == [PR]
 
 
 def test_a_record_tells_the_way_of_its_cycle(ledger: Ledger, elapse: Elapse) -> None:
     began = ledger.now()
-    see(ledger)
+    register(ledger)
     elapse(0.01)
-    claim = take(ledger, owner="host:17:0123456789ab")
+    claim = claim_of(ledger, owner="host:17:0123456789ab")
     ledger.reschedule(claim, State.RETRY, delay_seconds=0)
-    claim = take(ledger, owner="other:18:0123456789ab")
+    claim = claim_of(ledger, owner="other:18:0123456789ab")
     ledger.decide(claim, {"type": "approve"})
     ledger.complete(claim, "approved", keep_seconds=LONG)
-    history = look(ledger).history
+    history = record_of(ledger).history
     assert [(moment.state, moment.worker) for moment in history] == [
         (State.QUEUED, ""),
         (State.RUNNING, "host:17"),
@@ -139,23 +139,23 @@ def test_a_record_tells_the_way_of_its_cycle(ledger: Ledger, elapse: Elapse) -> 
     assert times == sorted(times)
     assert times[0] == pytest.approx(began, abs=1)
     assert times[1] >= times[0] + 0.01
-    assert times[-1] == look(ledger).changed
+    assert times[-1] == record_of(ledger).changed
 
 
-def test_who_takes_up_a_stored_decision_is_told(ledger: Ledger) -> None:
+def test_who_takes_up_a_stored_decision_is_reported(ledger: Ledger) -> None:
     ledger.reschedule(posting(ledger), State.DECIDED, delay_seconds=0)
-    take(ledger, owner="other:18:0123456789ab")
-    last = look(ledger).history[-1]
+    claim_of(ledger, owner="other:18:0123456789ab")
+    last = record_of(ledger).history[-1]
     assert (last.state, last.worker) == (State.POSTING, "other:18")
 
 
 def test_a_new_cycle_has_a_past_of_its_own_and_the_names_of_the_earlier_ones(
     ledger: Ledger, elapse: Elapse
 ) -> None:
-    see(ledger, TCR, cycle="a")
+    register(ledger, TCR, cycle="a")
     elapse(0.01)
-    see(ledger, TCR, cycle="b")
-    entry = look(ledger, TCR)
+    register(ledger, TCR, cycle="b")
+    entry = record_of(ledger, TCR)
     assert entry.earlier == ("a",)
     assert [(moment.state, moment.at) for moment in entry.history] == [
         (State.QUEUED, entry.first_seen)
@@ -163,10 +163,10 @@ def test_a_new_cycle_has_a_past_of_its_own_and_the_names_of_the_earlier_ones(
 
 
 def test_of_a_long_past_the_last_moments_are_remembered(ledger: Ledger) -> None:
-    see(ledger)
+    register(ledger)
     for _ in range(20):
-        ledger.reschedule(take(ledger), State.SNOOZED, delay_seconds=0, attempt_used=False)
-    history = look(ledger).history
+        ledger.reschedule(claim_of(ledger), State.SNOOZED, delay_seconds=0, attempt_used=False)
+    history = record_of(ledger).history
     assert len(history) == 24
     assert {moment.state for moment in history} == {State.RUNNING, State.SNOOZED}
     assert history[-1].state is State.SNOOZED
@@ -175,8 +175,8 @@ def test_of_a_long_past_the_last_moments_are_remembered(ledger: Ledger) -> None:
 def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
-    see(redis_ledger)
-    claim = take(redis_ledger, owner="0123456789ab:4711:0123456789ab")
+    register(redis_ledger)
+    claim = claim_of(redis_ledger, owner="0123456789ab:4711:0123456789ab")
     redis_ledger.decide(claim, {"type": "approve"})
     redis_ledger.complete(claim, "approved", keep_seconds=LONG)
     assert client.hstrlen(f"connect-worker:{{{account}}}:request:{PR}", "y") < 100
@@ -184,30 +184,30 @@ def test_the_past_of_an_ordinary_request_takes_less_than_a_hundred_bytes(
 
 def test_the_oldest_is_the_cycle_that_waits_longest(ledger: Ledger, elapse: Elapse) -> None:
     assert ledger.oldest() == dict.fromkeys(RequestKind)
-    see(ledger)
+    register(ledger)
     elapse(0.01)
-    see(ledger, OTHER)
-    see(ledger, TCR, cycle="a")
-    first, second = look(ledger).first_seen, look(ledger, OTHER).first_seen
+    register(ledger, OTHER)
+    register(ledger, TCR, cycle="a")
+    first, second = record_of(ledger).first_seen, record_of(ledger, OTHER).first_seen
     assert ledger.oldest()[RequestKind.FULFILLMENT] == first < second
-    ledger.park(take(ledger), "broken")
+    ledger.park(claim_of(ledger), "broken")
     assert ledger.oldest()[RequestKind.FULFILLMENT] == second
     ledger.rerun(PR)
     assert ledger.oldest()[RequestKind.FULFILLMENT] == first
-    ledger.supersede(take(ledger, owner="w2"), "failed", keep_seconds=LONG)
+    ledger.supersede(claim_of(ledger, owner="w2"), "failed", keep_seconds=LONG)
     assert ledger.oldest()[RequestKind.FULFILLMENT] == second
-    assert ledger.oldest()[RequestKind.TIER_CONFIG] == look(ledger, TCR).first_seen
+    assert ledger.oldest()[RequestKind.TIER_CONFIG] == record_of(ledger, TCR).first_seen
 
 
 def test_a_reposted_decision_waits_again(ledger: Ledger) -> None:
     ledger.park(posting(ledger), "400")
     assert ledger.oldest()[RequestKind.FULFILLMENT] is None
     ledger.repost(PR)
-    assert ledger.oldest()[RequestKind.FULFILLMENT] == look(ledger).first_seen
-    assert woken(ledger) == [PR]
+    assert ledger.oldest()[RequestKind.FULFILLMENT] == record_of(ledger).first_seen
+    assert take_due(ledger) == [PR]
 
 
-def test_todays_outcomes_begin_anew_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
+def test_todays_outcomes_begin_again_at_midnight(memory_ledger: MemoryLedger, clock: Clock) -> None:
     ledger = memory_ledger
     ledger.complete(posting(ledger), "approved", keep_seconds=LONG)
     assert ledger.outcomes_today()[RequestKind.FULFILLMENT] == {"approved": 1}
@@ -241,17 +241,17 @@ def test_parked_ones_of_all_kinds_are_listed_as_they_were_parked(
 def test_several_records_are_read_in_the_order_that_was_asked_for(ledger: Ledger) -> None:
     refs = one_of_each(ledger)
     asked = [refs[2], RequestKey(RequestKind.USAGE, "LST-0"), refs[0]]
-    assert ledger.get_records(asked) == [look(ledger, refs[2]), look(ledger, refs[0])]
+    assert ledger.get_records(asked) == [record_of(ledger, refs[2]), record_of(ledger, refs[0])]
     assert ledger.get_records([]) == []
 
 
-def test_what_was_settled_is_counted_by_how_long_it_took(ledger: Ledger, elapse: Elapse) -> None:
+def test_what_was_completed_is_counted_by_how_long_it_took(ledger: Ledger, elapse: Elapse) -> None:
     claim = posting(ledger)
     elapse(0.015)
     ledger.complete(claim, "approved", keep_seconds=LONG)
     # A repeated call counts once.
     ledger.complete(claim, "approved", keep_seconds=LONG)
-    took = look(ledger).changed - look(ledger).first_seen
+    took = record_of(ledger).changed - record_of(ledger).first_seen
     ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
     earlier, last = ledger.completed_by_hour(2)
     assert {item.total for item in earlier.settled.values()} == {0}
@@ -269,11 +269,11 @@ def test_both_ledgers_have_the_same_bounds(
     clock, began = Clock(), milliseconds_of(Clock().time)
     memory = MemoryLedger(clock=clock)
     for item in (memory, stepped(client, account, began)):
-        see(item)
+        register(item)
     clock.step(milliseconds / 1000)
     found = []
     for item in (memory, stepped(client, account, began + milliseconds)):
-        claim = take(item)
+        claim = claim_of(item)
         item.decide(claim, {"type": "approve"})
         item.complete(claim, "approved", keep_seconds=LONG)
         found.append(item.completed_by_hour(1))

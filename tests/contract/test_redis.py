@@ -22,13 +22,13 @@ from tests.support.ledger_factories import (
     PR,
     TCR,
     assert_consistent,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
+    take_due,
     tell,
-    woken,
 )
 from tests.support.redis_server import running_server
 
@@ -52,7 +52,7 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     ledger = redis_ledger
     ledger.park(running(ledger, OTHER), "broken")
     ledger.complete(posting(ledger), "approved", keep_seconds=LONG)
-    see(ledger, TCR, product="PRD-000-000-000")
+    register(ledger, TCR, product="PRD-000-000-000")
     ledger.trip_breaker(seconds=9, reason="429", failed=False)
     ledger.lock("sweep", owner="a", seconds=LONG)
     ledger.record_poll(RequestKind.USAGE, PollReport())
@@ -68,11 +68,11 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
 
 def test_accounts_do_not_see_each_other(client: redis.Redis, account: str) -> None:
     item, two = (RedisLedger(client, account=account + suffix) for suffix in "ab")
-    see(item)
+    register(item)
     item.trip_breaker(seconds=60, reason="429", failed=False)
     assert two.get_record(PR) is None
-    assert see(two) == [PR]
-    assert take(two).fence == 1
+    assert register(two) == [PR]
+    assert claim_of(two).fence == 1
 
 
 @pytest.mark.parametrize("account", ["", "a}b", "{a"])
@@ -104,8 +104,8 @@ def record_bytes(client: redis.Redis) -> int:
 def test_the_record_of_a_request_takes_no_more_memory_than_documented(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
-    see(redis_ledger, product="PRD-000-000-000")
-    claim = take(redis_ledger, owner="celery@worker-7:0123456789abcdef")
+    register(redis_ledger, product="PRD-000-000-000")
+    claim = claim_of(redis_ledger, owner="celery@worker-7:0123456789abcdef")
     decision = {
         "type": "approve", "template_id": "TL-000-000-000",
         "params": [{"id": "tenant_id", "value": "0123456789abcdef"}],
@@ -125,8 +125,8 @@ def test_counts_due_and_parked_agree_with_the_records(
 ) -> None:
     ledger = redis_ledger
     refs = [RequestKey(RequestKind.USAGE_FILE, f"UF-2018-11-{number}") for number in range(8)]
-    see(ledger, *refs, requeue_seconds=0)
-    claims = [take(ledger, ref, owner=ref.id) for ref in refs[:7]]
+    register(ledger, *refs, requeue_seconds=0)
+    claims = [claim_of(ledger, ref, owner=ref.id) for ref in refs[:7]]
     ledger.decide(claims[1], "accept")
     ledger.reschedule(claims[2], State.RETRY, delay_seconds=0)
     ledger.park(claims[3], "broken")
@@ -134,7 +134,7 @@ def test_counts_due_and_parked_agree_with_the_records(
     ledger.park(claims[5], "broken")
     ledger.discard(refs[5], keep_seconds=LONG)
     ledger.supersede(claims[6], "accepted", keep_seconds=LONG)
-    woken(ledger)
+    take_due(ledger)
     assert_consistent(client, account)
     found = {
         state: count for state, count in ledger.counts()[RequestKind.USAGE_FILE].items() if count
@@ -148,25 +148,25 @@ def test_counts_due_and_parked_agree_with_the_records(
 def test_a_record_deleted_by_hand_is_dropped_by_the_sweep(
     redis_ledger: RedisLedger, client: redis.Redis, account: str
 ) -> None:
-    see(redis_ledger, requeue_seconds=0)
+    register(redis_ledger, requeue_seconds=0)
     client.delete(f"connect-worker:{{{account}}}:request:{PR}")
-    assert woken(redis_ledger) == []
+    assert take_due(redis_ledger) == []
     assert client.zcard(f"connect-worker:{{{account}}}:due") == 0
     assert redis_ledger.oldest()[PR.kind] is None
 
 
 def test_a_server_that_forgot_the_scripts_is_given_them_again(own_client: redis.Redis) -> None:
     ledger = RedisLedger(own_client, account="a")
-    see(ledger)
+    register(ledger)
     own_client.script_flush()
-    assert take(ledger).fence == 1
+    assert claim_of(ledger).fence == 1
 
 
 def test_threads_share_a_ledger_and_each_claim_is_given_once(redis_ledger: RedisLedger) -> None:
     refs = [
         RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(40)
     ]
-    see(redis_ledger, *refs)
+    register(redis_ledger, *refs)
     given: list[Claim] = []
 
     def work(name: str) -> None:
@@ -213,29 +213,29 @@ def connect_patiently(client: redis.Redis) -> redis.Redis:
 
 def test_a_full_redis_is_said_so_and_nothing_is_written(own_client: redis.Redis) -> None:
     ledger = RedisLedger(own_client, account="a")
-    see(ledger)
-    before = look(ledger)
+    register(ledger)
+    before = record_of(ledger)
     own_client.config_set("maxmemory-policy", "noeviction")
     own_client.config_set("maxmemory", "1")
     with pytest.raises(LedgerUnavailable, match=r"full.*maxmemory"):
-        take(ledger)
+        claim_of(ledger)
     with pytest.raises(LedgerUnavailable):
-        see(ledger, OTHER)
+        register(ledger, OTHER)
     own_client.config_set("maxmemory", "0")
-    assert look(ledger) == before
+    assert record_of(ledger) == before
     assert_consistent(own_client, "a")
 
 
 def test_a_read_only_replica_is_said_so(own_client: redis.Redis) -> None:
     tell(own_client, "REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(LedgerUnavailable, match=r"replica.*primary"):
-        see(RedisLedger(own_client, account="a"))
+        register(RedisLedger(own_client, account="a"))
 
 
 def test_a_forbidden_command_is_said_so(own_client: redis.Redis) -> None:
     tell(own_client, "ACL", "SETUSER", "default", "-eval", "-evalsha")
     with pytest.raises(LedgerUnavailable, match="allow it scripts"):
-        see(RedisLedger(own_client, account="a"))
+        register(RedisLedger(own_client, account="a"))
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,10 @@ def test_every_error_of_redis_has_a_remedy(error: redis_errors.RedisError, words
 
 def test_names_can_not_leave_their_key(redis_ledger: RedisLedger, client: redis.Redis) -> None:
     odd = RequestKey(RequestKind.FULFILLMENT, "PR 1:{x}\n*é")
-    see(redis_ledger, odd)
-    claim = take(redis_ledger, odd)
+    register(redis_ledger, odd)
+    claim = claim_of(redis_ledger, odd)
     redis_ledger.record_step(claim, "s", "a")
-    assert look(redis_ledger, odd).steps == {"s": "a"}
+    assert record_of(redis_ledger, odd).steps == {"s": "a"}
     redis_ledger.park(claim, "broken")
     assert redis_ledger.parked(RequestKind.FULFILLMENT) == [odd]
 

@@ -1,4 +1,4 @@
-"""Contract of limits: who may be inside a processor, who waits in line, and who comes next."""
+"""Contract of limits: who may be inside a processor, who is in the slot queue, who comes next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.ledger.redis import RedisLedger
-from tests.support.ledger_factories import APPROVE, LONG, Clock, assert_consistent, look, see, woken
+from tests.support.ledger_factories import (
+    APPROVE,
+    LONG,
+    Clock,
+    assert_consistent,
+    record_of,
+    register,
+    take_due,
+)
 
 Elapse = Callable[[float], None]
 
@@ -33,7 +41,7 @@ def ref(number: int) -> RequestKey:
 
 @pytest.fixture
 def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[RequestKey]]:
-    """Sight so many requests of a product, one after the other."""
+    """Register so many requests of a product, one after the other."""
     arrived: list[RequestKey] = []
 
     def make(count: int = 1, product: str = "PRD-1") -> list[RequestKey]:
@@ -42,7 +50,7 @@ def arrive(ledger: Ledger, elapse: Elapse) -> Callable[..., list[RequestKey]]:
             elapse(0.002)
             refs.append(ref(len(arrived)))
             arrived.append(refs[-1])
-            see(ledger, refs[-1], product=product)
+            register(ledger, refs[-1], product=product)
         return refs
 
     return make
@@ -79,9 +87,9 @@ def test_a_refusal_costs_no_attempt_and_no_fence(ledger: Ledger, arrive: Arrive)
     *first, late = arrive(3)
     for item in first:
         inside(ledger, item)
-    before = look(ledger, late)
+    before = record_of(ledger, late)
     assert ask(ledger, late) is ClaimDenied.CONCURRENCY_LIMIT
-    assert look(ledger, late) == before
+    assert record_of(ledger, late) == before
     assert (before.state, before.attempt, before.fence) == (State.QUEUED, 0, 0)
 
 
@@ -203,7 +211,7 @@ def test_a_message_that_was_lost_is_sent_again_by_a_sweep(
     ledger.park(claim, "broken")
     assert ledger.take_from_slot_queue(requeue_seconds=0.02) == [third]
     elapse(0.03)
-    assert woken(ledger) == [third]
+    assert take_due(ledger) == [third]
 
 
 def test_a_dead_workers_slot_is_free_when_its_lease_ends(
@@ -216,7 +224,7 @@ def test_a_dead_workers_slot_is_free_when_its_lease_ends(
     elapse(0.51)
     assert released(ledger) == [third]
     inside(ledger, third)
-    assert woken(ledger) == [first]
+    assert take_due(ledger) == [first]
     assert ask(ledger, first) is ClaimDenied.CONCURRENCY_LIMIT
 
 
@@ -257,11 +265,13 @@ def test_a_new_cycle_does_not_inherit_the_place_in_line(
     ledger: Ledger, elapse: Elapse, arrive: Arrive
 ) -> None:
     tcrs = [RequestKey(RequestKind.TIER_CONFIG, f"TCR-{number}") for number in range(4)]
-    see(ledger, *tcrs, cycle="a", product="PRD-1")
+    register(ledger, *tcrs, cycle="a", product="PRD-1")
     first, *_, third, fourth = (ask(ledger, tcr) for tcr in tcrs)
     assert third is fourth is ClaimDenied.CONCURRENCY_LIMIT
     elapse(0.002)
-    assert see(ledger, tcrs[2], cycle="b", product="PRD-1", seen_at=ledger.now() + 1) == [tcrs[2]]
+    assert register(ledger, tcrs[2], cycle="b", product="PRD-1", seen_at=ledger.now() + 1) == [
+        tcrs[2]
+    ]
     assert isinstance(first, Claim)
     ledger.park(first, "broken")
     assert released(ledger) == [tcrs[3]], "and leaves none behind that takes up room"
@@ -307,7 +317,7 @@ def test_who_finds_no_room_is_no_probe(ledger: Ledger, arrive: Arrive, elapse: E
 def test_messages_to_those_in_line_become_ever_rarer(memory_ledger: Ledger, clock: Clock) -> None:
     """Ten thousand in line must not fill the queue at each sweep."""
     refs = [ref(number) for number in range(3)]
-    see(memory_ledger, *refs, product="PRD-1", requeue_seconds=60)
+    register(memory_ledger, *refs, product="PRD-1", requeue_seconds=60)
     claims = [ask(memory_ledger, item) for item in refs]
     sent = []
     for minute in range(1, 61):
@@ -327,7 +337,7 @@ def test_slots_and_lines_agree_with_the_records(
 ) -> None:
     ledger = redis_ledger
     refs = [ref(number) for number in range(9)]
-    see(ledger, *refs, product="PRD-1")
+    register(ledger, *refs, product="PRD-1")
     claims = [ask(ledger, item) for item in refs]
     assert_consistent(client, account)
     prefix = f"connect-worker:{{{account}}}:"

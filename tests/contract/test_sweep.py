@@ -1,4 +1,4 @@
-"""Contract of `wake` and `leave`: nothing that was lost on the way stays lost."""
+"""Contract of `take_due` and `mark_decided_elsewhere`: what was lost on the way comes back."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.ledger_factories import (
     PR,
     TCR,
     Clock,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
 )
 
 Elapse = Callable[[float], None]
@@ -37,9 +37,9 @@ def sweep(ledger: Ledger, *, requeue_seconds: float = LONG, max_attempts: int = 
     return ledger.take_due(limit=1000, requeue_seconds=requeue_seconds, max_attempts=max_attempts)
 
 
-def test_nothing_due_wakes_nothing(ledger: Ledger) -> None:
+def test_nothing_due_takes_nothing(ledger: Ledger) -> None:
     running(ledger)
-    see(ledger, OTHER)
+    register(ledger, OTHER)
     assert sweep(ledger) == DueBatch()
 
 
@@ -48,7 +48,7 @@ def test_a_retry_is_published_when_it_is_due(ledger: Ledger, elapse: Elapse) -> 
     assert sweep(ledger) == DueBatch()
     elapse(0.06)
     assert sweep(ledger) == DueBatch(publish=[PR])
-    assert look(ledger).state is State.RETRY
+    assert record_of(ledger).state is State.RETRY
 
 
 def test_a_published_request_is_left_alone_for_a_while(ledger: Ledger, elapse: Elapse) -> None:
@@ -62,13 +62,13 @@ def test_a_published_request_is_left_alone_for_a_while(ledger: Ledger, elapse: E
 def test_a_published_request_can_be_claimed(ledger: Ledger) -> None:
     ledger.reschedule(running(ledger), State.SNOOZED, delay_seconds=0)
     assert sweep(ledger).publish == [PR]
-    assert take(ledger, owner="w2").attempt == 2
+    assert claim_of(ledger, owner="w2").attempt == 2
 
 
 def test_a_message_that_nobody_answers_is_replaced_each_time(
     memory_ledger: MemoryLedger, clock: Clock
 ) -> None:
-    see(memory_ledger, requeue_seconds=10)
+    register(memory_ledger, requeue_seconds=10)
     times = []
     for second in range(1, 60):
         clock.step(1)
@@ -81,7 +81,7 @@ def test_a_lost_message_is_replaced_as_soon_as_the_queue_is_empty(
     memory_ledger: MemoryLedger, clock: Clock
 ) -> None:
     """However long the backlog was: a worker that died may have taken the message along."""
-    see(memory_ledger, requeue_seconds=10)
+    register(memory_ledger, requeue_seconds=10)
     for _ in range(30):
         clock.step(10)
         found = memory_ledger.take_due(
@@ -98,10 +98,10 @@ def test_a_worker_that_died_is_noticed_and_its_request_published(
     running(ledger, lease_seconds=0.01)
     elapse(0.02)
     assert sweep(ledger) == DueBatch(publish=[PR], expired=[PR])
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.attempt, entry.owner) == (State.RETRY, 1, "")
     assert "died" in entry.error
-    assert take(ledger, owner="w2").attempt == 2
+    assert claim_of(ledger, owner="w2").attempt == 2
 
 
 def test_a_worker_that_died_at_its_last_attempt_leaves_a_parked_request(
@@ -110,8 +110,8 @@ def test_a_worker_that_died_at_its_last_attempt_leaves_a_parked_request(
     running(ledger, lease_seconds=0.01)
     elapse(0.02)
     assert sweep(ledger, max_attempts=1) == DueBatch(expired=[PR], parked=[PR])
-    assert look(ledger).state is State.PARKED
-    assert "attempt 1 of 1" in look(ledger).error
+    assert record_of(ledger).state is State.PARKED
+    assert "attempt 1 of 1" in record_of(ledger).error
     assert ledger.parked(RequestKind.FULFILLMENT) == [PR]
     assert sweep(ledger, max_attempts=1) == DueBatch()
 
@@ -123,8 +123,8 @@ def test_a_worker_that_died_while_posting_leaves_a_decision_to_be_posted(
     ledger.record_step(claim, "params", {"status": 200})
     elapse(0.31)
     assert sweep(ledger, max_attempts=1) == DueBatch(publish=[PR], expired=[PR])
-    assert look(ledger).state is State.DECIDED
-    again = take(ledger, owner="w2")
+    assert record_of(ledger).state is State.DECIDED
+    again = claim_of(ledger, owner="w2")
     assert (again.decision, again.steps, again.attempt) == (APPROVE, {"params": {"status": 200}}, 1)
 
 
@@ -140,7 +140,7 @@ def test_a_sweep_takes_no_more_than_its_limit_and_the_longest_due_first(
     ledger: Ledger, elapse: Elapse
 ) -> None:
     for ref in (OTHER, TCR, PR):
-        see(ledger, ref, requeue_seconds=0)
+        register(ledger, ref, requeue_seconds=0)
         elapse(0.002)
     assert ledger.take_due(limit=2, requeue_seconds=LONG, max_attempts=8).publish == [OTHER, TCR]
     assert ledger.take_due(limit=2, requeue_seconds=LONG, max_attempts=8).publish == [PR]
@@ -148,14 +148,14 @@ def test_a_sweep_takes_no_more_than_its_limit_and_the_longest_due_first(
 
 def test_a_sweep_takes_more_than_one_batch(ledger: Ledger) -> None:
     refs = [RequestKey(RequestKind.USAGE, f"LST-{number}") for number in range(1203)]
-    see(ledger, *refs, requeue_seconds=0)
+    register(ledger, *refs, requeue_seconds=0)
     found = ledger.take_due(limit=1100, requeue_seconds=LONG, max_attempts=8).publish
     assert len(set(found)) == 1100
     assert len(sweep(ledger).publish) == 103
 
 
 def test_a_sweep_says_how_many_records_were_due(ledger: Ledger) -> None:
-    see(ledger, PR, OTHER, TCR, requeue_seconds=0)
+    register(ledger, PR, OTHER, TCR, requeue_seconds=0)
     found = ledger.take_due(
         limit=2, requeue_seconds=LONG, max_attempts=8, backlogged=Backlog([PR.kind])
     )
@@ -168,7 +168,7 @@ def test_a_sweep_says_how_many_records_were_due(ledger: Ledger) -> None:
 def test_the_message_of_a_backlogged_kind_is_taken_to_be_in_its_queue_63_times(
     ledger: Ledger,
 ) -> None:
-    see(ledger, PR, TCR, requeue_seconds=0)
+    register(ledger, PR, TCR, requeue_seconds=0)
     found = [
         ledger.take_due(
             limit=9, requeue_seconds=0, max_attempts=8, backlogged=Backlog([PR.kind])
@@ -176,7 +176,7 @@ def test_the_message_of_a_backlogged_kind_is_taken_to_be_in_its_queue_63_times(
         for _ in range(128)
     ]
     assert all(TCR in refs for refs in found)
-    assert [look for look, refs in enumerate(found, 1) if PR in refs] == [64, 128]
+    assert [record_of for record_of, refs in enumerate(found, 1) if PR in refs] == [64, 128]
 
 
 def test_a_product_with_a_queue_of_its_own_is_backlogged_by_itself(ledger: Ledger) -> None:
@@ -184,8 +184,8 @@ def test_a_product_with_a_queue_of_its_own_is_backlogged_by_itself(ledger: Ledge
         RequestKey(RequestKind.FULFILLMENT, f"PR-000-000-00{n}") for n in range(3)
     )
     for ref, product in ((waits, "PRD-1"), (free, "PRD-1-2"), (others, "PRD-3")):
-        see(ledger, ref, product=product, requeue_seconds=0)
-    see(ledger, TCR, product="PRD-1", requeue_seconds=0)
+        register(ledger, ref, product=product, requeue_seconds=0)
+    register(ledger, TCR, product="PRD-1", requeue_seconds=0)
 
     def published(backlog: Backlog) -> set[RequestKey]:
         woken = ledger.take_due(limit=9, requeue_seconds=0, max_attempts=8, backlogged=backlog)
@@ -199,9 +199,9 @@ def test_a_product_with_a_queue_of_its_own_is_backlogged_by_itself(ledger: Ledge
     assert published(Backlog()) == {waits, free, others, TCR}
 
 
-def test_the_products_of_requests_are_told_in_their_order(ledger: Ledger) -> None:
-    see(ledger, PR, product="PRD-1")
-    see(ledger, OTHER, product="PRD-2")
+def test_the_products_of_requests_are_reported_in_their_order(ledger: Ledger) -> None:
+    register(ledger, PR, product="PRD-1")
+    register(ledger, OTHER, product="PRD-2")
     assert ledger.products([OTHER, TCR, PR]) == ["PRD-2", "", "PRD-1"]
     assert ledger.products([]) == []
 
@@ -214,22 +214,22 @@ def test_the_first_message_of_a_backlogged_kind_is_published(
     elapse(0.02)
     woken = ledger.take_due(limit=9, requeue_seconds=0, max_attempts=8, backlogged=kinds)
     assert woken == DueBatch(publish=[PR], expired=[claim.ref])
-    ledger.reschedule(take(ledger, owner="w2"), State.SNOOZED, delay_seconds=0)
+    ledger.reschedule(claim_of(ledger, owner="w2"), State.SNOOZED, delay_seconds=0)
     assert ledger.take_due(
         limit=9, requeue_seconds=0, max_attempts=8, backlogged=kinds
     ) == DueBatch(publish=[PR])
 
 
-def test_parked_and_ended_requests_are_never_woken(ledger: Ledger) -> None:
+def test_parked_and_ended_requests_are_never_due(ledger: Ledger) -> None:
     ledger.park(running(ledger), "broken")
     ledger.complete(running(ledger, OTHER), "approved", keep_seconds=LONG)
     assert sweep(ledger) == DueBatch()
 
 
 def test_a_request_seen_with_another_status_is_superseded(ledger: Ledger) -> None:
-    see(ledger)
+    register(ledger)
     assert ledger.mark_decided_elsewhere(PR, "approved", seen_at=ledger.now(), keep_seconds=LONG)
-    entry = look(ledger)
+    entry = record_of(ledger)
     assert (entry.state, entry.outcome, entry.due) == (State.SUPERSEDED, "approved", 0.0)
     assert ledger.claim(PR, owner="w1", lease_seconds=1) is ClaimDenied.ENDED
     assert ledger.outcomes()[RequestKind.FULFILLMENT] == {"approved": 1}
@@ -249,11 +249,11 @@ def test_a_parked_request_that_somebody_dealt_with_leaves(ledger: Ledger) -> Non
 
 
 def test_a_cycle_that_was_left_can_begin_again(ledger: Ledger, elapse: Elapse) -> None:
-    see(ledger)
+    register(ledger)
     ledger.mark_decided_elsewhere(PR, "inquiring", seen_at=ledger.now(), keep_seconds=LONG)
     elapse(0.002)
-    assert see(ledger) == [PR]
-    assert look(ledger).cycle == "2"
+    assert register(ledger) == [PR]
+    assert record_of(ledger).cycle == "2"
 
 
 def test_an_unknown_request_can_not_leave(ledger: Ledger) -> None:
@@ -278,7 +278,7 @@ def test_a_decision_on_its_way_is_not_left(ledger: Ledger) -> None:
     assert not ledger.mark_decided_elsewhere(
         PR, "approved", seen_at=ledger.now() + 1, keep_seconds=LONG
     )
-    assert look(ledger).state is State.DECIDED
+    assert record_of(ledger).state is State.DECIDED
 
 
 def test_an_ended_cycle_is_not_left_again(ledger: Ledger) -> None:
@@ -286,7 +286,7 @@ def test_an_ended_cycle_is_not_left_again(ledger: Ledger) -> None:
     assert not ledger.mark_decided_elsewhere(
         PR, "failed", seen_at=ledger.now() + 1, keep_seconds=LONG
     )
-    assert look(ledger).outcome == "approved"
+    assert record_of(ledger).outcome == "approved"
 
 
 def test_a_record_that_changed_after_it_was_seen_is_not_left(
@@ -294,6 +294,6 @@ def test_a_record_that_changed_after_it_was_seen_is_not_left(
 ) -> None:
     seen_at = ledger.now()
     elapse(0.002)
-    see(ledger)
+    register(ledger)
     assert not ledger.mark_decided_elsewhere(PR, "draft", seen_at=seen_at, keep_seconds=LONG)
-    assert look(ledger).state is State.QUEUED
+    assert record_of(ledger).state is State.QUEUED

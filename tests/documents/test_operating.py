@@ -25,7 +25,7 @@ def commands_in(page: str) -> set[str]:
     return {words[1] for words in typed if words[0] == "connect-worker"}
 
 
-def test_every_command_and_exit_code_is_told() -> None:
+def test_every_command_and_exit_code_is_reported() -> None:
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     documented = commands_in("docs/operating.md") | {"completion"}
     assert documented == set(main.commands) - {"demo", "sandbox"} - OF_WRITERS - OF_CELERY

@@ -141,7 +141,7 @@ def test_a_whole_site_has_no_faults(tmp_path: Path) -> None:
         ("style.css", '@import "https://e.org/s.css";', "style.css fetches https://e.org/s.css"),
     ],
 )
-def test_a_fault_is_told_by_page(tmp_path: Path, name: str, text: str, said: str) -> None:
+def test_a_fault_is_reported_by_page(tmp_path: Path, name: str, text: str, said: str) -> None:
     assert [line for line in find_problems(site(tmp_path, **{name: text})) if said in line]
 
 
@@ -160,7 +160,7 @@ def test_the_reference_has_what_users_import() -> None:
     assert all(hasattr(exceptions, name) for name in errors)
 
 
-def test_a_public_name_without_its_place_is_told(tmp_path: Path) -> None:
+def test_a_public_name_without_its_place_is_reported(tmp_path: Path) -> None:
     (tmp_path / "api").mkdir()
     for module in reference.MODULES:
         ids = [f'<h2 id="{module}.{name}">' for name in reference.members(module)]

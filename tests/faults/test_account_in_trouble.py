@@ -10,7 +10,7 @@ import pytest
 
 from connect_worker.domain.states import RequestKind, State
 from tests.support.account_checks import assert_each_decided_once, until_done
-from tests.support.two_accounts import Account, Estate, running_estate
+from tests.support.two_accounts import Account, AccountsStack, running_accounts_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
@@ -28,18 +28,18 @@ ROUNDS = 3
 POOLS = ["threads", "prefork", "gevent"]
 
 
-def seconds_to_decide(estate: Estate, account: Account, orders: int = ORDERS) -> float:
+def seconds_to_decide(estate: AccountsStack, account: Account, orders: int = ORDERS) -> float:
     """How long it takes until so many new orders are decided."""
     account.add(orders)
     return estate.seconds_until(lambda: not account.waiting(), "they are decided")
 
 
-def latency(estate: Estate, account: Account) -> float:
+def latency(estate: AccountsStack, account: Account) -> float:
     """How long one order takes, alone on its way: the median of some."""
     return statistics.median(seconds_to_decide(estate, account, 1) for _ in range(5))
 
 
-def both_polled(estate: Estate, *accounts: Account) -> None:
+def both_polled(estate: AccountsStack, *accounts: Account) -> None:
     estate.until_soon(lambda: all(account.calls() for account in accounts), "both are polled")
 
 
@@ -47,7 +47,7 @@ def both_polled(estate: Estate, *accounts: Account) -> None:
 @pytest.mark.parametrize("pool", POOLS)
 def test_an_account_whose_calls_hang_slows_no_other(tmp_path: Path, pool: str) -> None:
     """Its jobs wait for Connect all the while, and a hundred more wait for a process."""
-    with running_estate(tmp_path, CONNECT_EU_TIMEOUT_SECONDS="600") as estate:
+    with running_accounts_stack(tmp_path, CONNECT_EU_TIMEOUT_SECONDS="600") as estate:
         eu, us = estate.open("eu"), estate.open("us", latency_ms=LATENCY_MS)
         estate.worker("one", "--pool", pool, "-c", str(SLOTS))
         estate.beat()
@@ -82,7 +82,7 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
     tmp_path: Path,
 ) -> None:
     """The other one had nothing to do till then; and in the end all is decided once."""
-    with running_estate(tmp_path, CONNECT_EU_TIMEOUT_SECONDS=f"{HANG_SECONDS}") as estate:
+    with running_accounts_stack(tmp_path, CONNECT_EU_TIMEOUT_SECONDS=f"{HANG_SECONDS}") as estate:
         eu, us = estate.open("eu", latency_ms=20), estate.open("us", latency_ms=20)
         estate.worker("one", "--pool", "threads", "-c", str(SLOTS))
         estate.beat()
@@ -113,7 +113,7 @@ def test_one_that_begins_to_hang_in_its_busiest_moment_leaves_a_process_to_the_o
     ids=lambda rule: str(rule.get("status", rule["action"])),
 )
 def test_an_account_that_is_refused_or_down_pauses_alone(
-    estate: Estate, rule: dict[str, Any]
+    estate: AccountsStack, rule: dict[str, Any]
 ) -> None:
     eu, us = estate.open("eu", orders=30), estate.open("us", orders=30)
     eu.misbehave(path="^/public/", **rule)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.account_checks import assert_each_decided_once, until_done
 from tests.support.redis_process import running_server
-from tests.support.two_accounts import Estate
+from tests.support.two_accounts import AccountsStack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: str) -> None:
     with running_server(tmp_path) as server:
-        estate = Estate(tmp_path, server.url, CONNECT_LEASE_SECONDS="4")
+        estate = AccountsStack(tmp_path, server.url, CONNECT_LEASE_SECONDS="4")
         try:
             accounts = [estate.open(name, orders=40, latency_ms=40) for name in ("eu", "us")]
             estate.worker("one", "--pool", pool, "-c", "4")
@@ -39,8 +39,8 @@ def test_a_worker_of_two_accounts_outlives_a_killed_redis(tmp_path: Path, pool: 
 
 @pytest.mark.long
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
-def test_a_worker_of_two_accounts_that_is_told_to_stop_ends_its_jobs(
-    estate: Estate, pool: str
+def test_a_worker_of_two_accounts_that_is_asked_to_stop_ends_its_jobs(
+    estate: AccountsStack, pool: str
 ) -> None:
     accounts = [estate.open(name, orders=40, latency_ms=40) for name in ("eu", "us")]
     estate.worker("one", "--pool", pool, "-c", "4")

@@ -46,7 +46,7 @@ def pending(stack: FaultStack) -> set[str]:
 
 
 @pytest.mark.long
-def test_what_no_worker_takes_waits_and_is_told_of_and_is_done_as_soon_as_one_does(
+def test_what_no_worker_takes_waits_and_is_reported_and_is_done_as_soon_as_one_does(
     stack: FaultStack,
 ) -> None:
     slow, _ = parts(stack)

@@ -56,7 +56,7 @@ def let_a_second_worker_resolve_another(stack: FaultStack) -> None:
 
 
 @pytest.mark.parametrize("seconds", JOB_SECONDS)
-def test_a_worker_told_to_stop_finishes_its_job_and_claims_no_other(
+def test_a_worker_asked_to_stop_finishes_its_job_and_claims_no_other(
     stack: FaultStack, seconds: float
 ) -> None:
     """Row 6."""

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from connect_worker.domain.states import RequestKind
-from tests.support.engine_harness import Workplace, automation
+from tests.support.engine_harness import EngineHarness, automation
 from tests.support.sandbox_server import Client
 
-Open = Callable[..., Workplace]
+Open = Callable[..., EngineHarness]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def open_for(sandbox: Client) -> Open:
         process: Callable[[Any, Any], Any],
         kind: RequestKind = RequestKind.FULFILLMENT,
         **attributes: Any,
-    ) -> Workplace:
-        return Workplace(sandbox, automation(process, kind, **attributes))
+    ) -> EngineHarness:
+        return EngineHarness(sandbox, automation(process, kind, **attributes))
 
     return make

@@ -13,12 +13,12 @@ from connect_worker.engine.job import JobStatus
 from connect_worker.exceptions import FailRequest, InvalidStep, RetryRequest, SkipRequest
 from connect_worker.models import ActivationTileResponse
 from connect_worker.resources import FulfillmentAutomation
-from tests.support.engine_harness import Workplace
+from tests.support.engine_harness import EngineHarness
 
 from .conftest import Open
 
 
-def purchase(opened: Workplace) -> RequestKey:
+def purchase(opened: EngineHarness) -> RequestKey:
     return opened.only(opened.sandbox.with_scenario("purchase"))
 
 

@@ -16,7 +16,7 @@ from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
-from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
+from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 
 from .conftest import Open
 
@@ -25,27 +25,27 @@ def approve(self: Any, request: Any) -> Any:
     return ActivationTileResponse("x")
 
 
-def opened(open_for: Open, process: Callable[[Any, Any], Any] = approve) -> Workplace:
+def opened(open_for: Open, process: Callable[[Any, Any], Any] = approve) -> EngineHarness:
     """A workplace whose automation lets one request in at a time."""
-    workplace = open_for(process)
-    [entry] = workplace.engine.registry.registrations
+    harness = open_for(process)
+    [entry] = harness.engine.registry.registrations
     registry = Registry([replace(entry, max_concurrency=1)])
-    workplace.engine = replace(workplace.engine, registry=registry)
-    return workplace
+    harness.engine = replace(harness.engine, registry=registry)
+    return harness
 
 
-def purchases(workplace: Workplace, count: int) -> list[RequestKey]:
+def purchases(harness: EngineHarness, count: int) -> list[RequestKey]:
     """Poll, and forget the messages; the first of the purchases."""
-    workplace.poll()
-    workplace.messages.clear()
-    sandbox, kind = workplace.sandbox, workplace.kind
+    harness.poll()
+    harness.messages.clear()
+    sandbox, kind = harness.sandbox, harness.kind
     return [RequestKey(kind, sandbox.with_scenario("purchase", n)) for n in range(count)]
 
 
-def get_inside(workplace: Workplace, ref: RequestKey) -> Claim:
+def get_inside(harness: EngineHarness, ref: RequestKey) -> Claim:
     """A claim of another worker that is inside its processor."""
-    limits = workplace.engine.registry.limits(ref.kind)
-    claim = workplace.engine.ledger.claim(ref, owner="other", lease_seconds=60, limits=limits)
+    limits = harness.engine.registry.limits(ref.kind)
+    claim = harness.engine.ledger.claim(ref, owner="other", lease_seconds=60, limits=limits)
     assert isinstance(claim, Claim)
     return claim
 
@@ -56,24 +56,24 @@ def test_who_finds_no_slot_is_called_when_there_is_one(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         inside.append(request.id)
         if request.id == first.id:
-            assert workplace.handle(second).text == "nothing to do: concurrency limit"
-            assert not workplace.messages
+            assert harness.handle(second).text == "nothing to do: concurrency limit"
+            assert not harness.messages
         return ActivationTileResponse("x")
 
-    workplace = opened(open_for, process)
-    first, second = purchases(workplace, 2)
-    assert workplace.handle(first).text == "approved"
-    assert list(workplace.messages) == [second], "called without a sweep"
-    assert workplace.handle(second).text == "approved"
+    harness = opened(open_for, process)
+    first, second = purchases(harness, 2)
+    assert harness.handle(first).text == "approved"
+    assert list(harness.messages) == [second], "called without a sweep"
+    assert harness.handle(second).text == "approved"
     assert inside == [first.id, second.id]
-    assert workplace.entry(second).attempt == 1
+    assert harness.entry(second).attempt == 1
 
 
 class Noting:
     """A publisher that notes what is posted of a request when messages are sent."""
 
-    def __init__(self, workplace: Workplace, ref: RequestKey) -> None:
-        self.workplace = workplace
+    def __init__(self, harness: EngineHarness, ref: RequestKey) -> None:
+        self.workplace = harness
         self.ref = ref
         self.posted: list[list[str]] = []
 
@@ -91,67 +91,67 @@ class Noting:
 
 def test_the_next_is_called_before_the_decision_is_posted(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
-        workplace.handle(second)
+        harness.handle(second)
         return ActivationTileResponse("x")
 
-    workplace = opened(open_for, process)
-    first, second = purchases(workplace, 2)
-    publisher = Noting(workplace, first)
-    workplace.engine = replace(workplace.engine, publisher=publisher)
-    assert workplace.handle(first).text == "approved"
-    assert list(workplace.messages) == [second]
+    harness = opened(open_for, process)
+    first, second = purchases(harness, 2)
+    publisher = Noting(harness, first)
+    harness.engine = replace(harness.engine, publisher=publisher)
+    assert harness.handle(first).text == "approved"
+    assert list(harness.messages) == [second]
     assert publisher.posted == [[]]
 
 
 def test_a_decision_that_waits_for_its_post_holds_no_slot(open_for: Open) -> None:
-    workplace = opened(open_for)
-    first, second = purchases(workplace, 2)
-    with workplace.fault("status", status=502, method="POST", path="approve"):
-        workplace.handle(first)
-    assert workplace.entry(first).state is State.DECIDED
-    assert workplace.handle(second).text == "approved"
+    harness = opened(open_for)
+    first, second = purchases(harness, 2)
+    with harness.fault("status", status=502, method="POST", path="approve"):
+        harness.handle(first)
+    assert harness.entry(first).state is State.DECIDED
+    assert harness.handle(second).text == "approved"
 
 
 @pytest.mark.parametrize("error", [OSError("away"), SkipRequest("later")])
 def test_a_run_that_decides_nothing_hands_its_slot_on(open_for: Open, error: Exception) -> None:
     def process(self: Any, request: Any) -> Any:
         if request.id == first.id:
-            workplace.handle(second)
+            harness.handle(second)
             raise error
         return ActivationTileResponse("x")
 
-    workplace = opened(open_for, process)
-    first, second = purchases(workplace, 2)
-    workplace.handle(first)
-    assert list(workplace.messages) == [second]
-    assert workplace.handle(second).text == "approved"
+    harness = opened(open_for, process)
+    first, second = purchases(harness, 2)
+    harness.handle(first)
+    assert list(harness.messages) == [second]
+    assert harness.handle(second).text == "approved"
 
 
 def test_a_request_that_is_parked_hands_its_slot_on(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         if request.id == first.id:
-            workplace.handle(second)
+            harness.handle(second)
             return "nonsense"
         return ActivationTileResponse("x")
 
-    workplace = opened(open_for, process)
-    first, second = purchases(workplace, 2)
-    assert workplace.handle(first).text.startswith("parked")
-    assert list(workplace.messages) == [second]
+    harness = opened(open_for, process)
+    first, second = purchases(harness, 2)
+    assert harness.handle(first).text.startswith("parked")
+    assert list(harness.messages) == [second]
 
 
 def test_a_slot_that_nobody_handed_on_is_found_by_the_next_sweep(open_for: Open) -> None:
-    workplace = opened(open_for)
-    first, second, third = purchases(workplace, 3)
-    get_inside(workplace, first)
+    harness = opened(open_for)
+    first, second, third = purchases(harness, 3)
+    get_inside(harness, first)
     for late in (second, third):
-        assert workplace.handle(late).text == "nothing to do: concurrency limit"
-    sweep(workplace.engine)
-    assert not workplace.messages, "its worker lives, as far as anybody knows"
-    workplace.clock.step(61)
-    sweep(workplace.engine)
-    assert set(workplace.messages) >= {first, second}
-    assert workplace.handle(second).text == "approved"
+        assert harness.handle(late).text == "nothing to do: concurrency limit"
+    sweep(harness.engine)
+    assert not harness.messages, "its worker lives, as far as anybody knows"
+    harness.clock.step(61)
+    sweep(harness.engine)
+    assert set(harness.messages) >= {first, second}
+    assert harness.handle(second).text == "approved"
 
 
 class ForgetfulOfLines(MemoryLedger):
@@ -162,21 +162,21 @@ class ForgetfulOfLines(MemoryLedger):
 
 
 def test_a_ledger_that_is_away_when_a_slot_is_free_undoes_nothing(open_for: Open) -> None:
-    workplace = opened(open_for)
-    ledger = ForgetfulOfLines(clock=workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, leases=LeaseKeeper(ledger))
-    first, _ = purchases(workplace, 2)
-    assert workplace.handle(first).text == "approved"
+    harness = opened(open_for)
+    ledger = ForgetfulOfLines(clock=harness.clock)
+    harness.engine = replace(harness.engine, ledger=ledger, leases=LeaseKeeper(ledger))
+    first, _ = purchases(harness, 2)
+    assert harness.handle(first).text == "approved"
 
 
 def test_waiting_in_line_never_parks(open_for: Open) -> None:
-    workplace = opened(open_for)
-    first, second = purchases(workplace, 2)
-    claim = get_inside(workplace, first)
+    harness = opened(open_for)
+    first, second = purchases(harness, 2)
+    claim = get_inside(harness, first)
     for _ in range(3 * MAX_ATTEMPTS):
-        assert workplace.handle(second).text == "nothing to do: concurrency limit"
-        workplace.clock.step(20)
-        workplace.engine.ledger.renew_lease(claim)
-        sweep(workplace.engine)
-    entry = workplace.entry(second)
+        assert harness.handle(second).text == "nothing to do: concurrency limit"
+        harness.clock.step(20)
+        harness.engine.ledger.renew_lease(claim)
+        sweep(harness.engine)
+    entry = harness.entry(second)
     assert (entry.state, entry.attempt) == (State.QUEUED, 0)

@@ -12,8 +12,8 @@ from connect_worker.engine.error_handling import MAX_POSTS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTileResponse, Param
-from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
-from tests.support.ledger_factories import take
+from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
+from tests.support.ledger_factories import claim_of
 
 from .conftest import Open
 
@@ -33,7 +33,7 @@ def approving(keys: Keys) -> Callable[[Any, Any], ActivationTileResponse]:
     return process
 
 
-def waiting(opened: Workplace) -> list[RequestKey]:
+def waiting(opened: EngineHarness) -> list[RequestKey]:
     opened.poll()
     refs = list(opened.messages)
     opened.messages.clear()
@@ -41,7 +41,7 @@ def waiting(opened: Workplace) -> list[RequestKey]:
 
 
 def go_on(
-    opened: Workplace, refs: list[RequestKey], *, every: float, until: Callable[[], bool]
+    opened: EngineHarness, refs: list[RequestKey], *, every: float, until: Callable[[], bool]
 ) -> float:
     """Sweep, and handle those of these that it wakes; how long the account paused meanwhile."""
     paused = 0.0
@@ -212,7 +212,7 @@ def test_long_waiting_before_the_decision_is_no_try_of_it(open_for: Open) -> Non
     ref = waiting(opened)[0]
     ledger = opened.engine.ledger
     for _ in range(MAX_POSTS + 5):
-        claim = take(ledger, ref)
+        claim = claim_of(ledger, ref)
         ledger.reschedule(claim, State.SNOOZED, delay_seconds=0, attempt_used=False)
     with opened.fault("status", status=500, method="POST", path="/approve", times=1):
         opened.handle(ref)
@@ -221,7 +221,7 @@ def test_long_waiting_before_the_decision_is_no_try_of_it(open_for: Open) -> Non
     assert opened.accepted(ref) == ["approve"]
 
 
-def test_an_inquiry_that_is_made_anew_sends_its_own_parameters(open_for: Open) -> None:
+def test_an_inquiry_that_is_made_again_sends_its_own_parameters(open_for: Open) -> None:
     values = ["old"]
 
     def process(self: Any, request: Any) -> None:

@@ -15,7 +15,7 @@ from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, 
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
 from connect_worker.operations.request_details import timeline
-from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
+from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.ledger_factories import Clock
 
 from .conftest import Open
@@ -61,19 +61,19 @@ def making(vendor: Vendor, names: list[str]) -> Callable[[Any, Any], Any]:
     return process
 
 
-def purchase(workplace: Workplace) -> RequestKey:
-    return workplace.only(workplace.sandbox.with_scenario("purchase"))
+def purchase(harness: EngineHarness) -> RequestKey:
+    return harness.only(harness.sandbox.with_scenario("purchase"))
 
 
 def test_a_rerun_goes_on_at_the_first_step_without_a_result(open_for: Open, vendor: Vendor) -> None:
-    workplace = open_for(making(vendor, NAMES))
-    ref = purchase(workplace)
+    harness = open_for(making(vendor, NAMES))
+    ref = purchase(harness)
     vendor.fails_at = "mailbox"
-    assert workplace.handle(ref).retry_seconds is not None
+    assert harness.handle(ref).retry_seconds is not None
     assert vendor.names == ["tenant", "domain"]
-    assert workplace.later(ref, LATER_SECONDS).text == "approved"
+    assert harness.later(ref, LATER_SECONDS).text == "approved"
     assert vendor.names == NAMES
-    [outcome] = workplace.seen(ref)["accepted"]
+    [outcome] = harness.seen(ref)["accepted"]
     assert "tenant-1, domain-2, mailbox-3" in str(outcome)
 
 
@@ -94,13 +94,13 @@ def test_each_step_has_a_key_of_its_own_the_same_in_each_run(
             raise OSError("away")
         return str(self.idempotency_key)
 
-    workplace = open_for(process, create_mailbox=create_mailbox)
-    ref = purchase(workplace)
-    workplace.handle(ref)
-    workplace.later(ref, LATER_SECONDS)
+    harness = open_for(process, create_mailbox=create_mailbox)
+    ref = purchase(harness)
+    harness.handle(ref)
+    harness.later(ref, LATER_SECONDS)
     [(_, tenant_key)] = vendor.calls
     assert keys[0] == keys[1]
-    entry = workplace.entry(ref)
+    entry = harness.entry(ref)
     assert len({tenant_key, keys[0], entry.steps["step:2:mailbox"]}) == 3
 
 
@@ -114,13 +114,13 @@ def test_the_next_cycle_begins_without_results(open_for: Open, vendor: Vendor) -
             raise InquireRequest("Which one?")
         return ActivationTileResponse("x")
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert workplace.handle(ref).text == "inquired"
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert harness.handle(ref).text == "inquired"
     answer = {"params": {"email": "someone@example.com"}}
-    workplace.sandbox.control("POST", f"requests/{ref.id}/answer", answer)
-    workplace.only(ref.id)
-    assert workplace.handle(ref).text == "approved"
+    harness.sandbox.control("POST", f"requests/{ref.id}/answer", answer)
+    harness.only(ref.id)
+    assert harness.handle(ref).text == "approved"
     assert vendor.names == ["tenant", "tenant"]
     assert len(set(vendor.calls)) == 2
 
@@ -129,7 +129,7 @@ def test_the_next_cycle_begins_without_results(open_for: Open, vendor: Vendor) -
     ("result", "message"),
     [(object(), "no JSON"), ({"a": {1}}, "'a' of its result is a set"), (float("inf"), "inf")],
 )
-def test_a_result_that_is_no_json_parks_and_a_mended_processor_goes_on(
+def test_a_result_that_is_no_json_parks_and_a_repaired_processor_goes_on(
     open_for: Open, vendor: Vendor, result: object, message: str
 ) -> None:
     results: list[object] = [result, "T-1"]
@@ -139,21 +139,21 @@ def test_a_result_that_is_no_json_parks_and_a_mended_processor_goes_on(
         tenant = self.step("tenant", lambda: results.pop(0))
         return ActivationTileResponse(tenant)
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert message in workplace.handle(ref).text
-    entry = workplace.entry(ref)
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert message in harness.handle(ref).text
+    entry = harness.entry(ref)
     assert (entry.state, set(entry.steps)) == (State.PARKED, {"step:1:domain"})
-    assert workplace.engine.ledger.rerun(ref)
-    assert workplace.handle(ref).text == "approved"
+    assert harness.engine.ledger.rerun(ref)
+    assert harness.handle(ref).text == "approved"
     assert vendor.names == ["domain"]
 
 
 def test_two_steps_with_one_name_park_with_a_sentence(open_for: Open, vendor: Vendor) -> None:
-    workplace = open_for(making(vendor, ["tenant", "tenant"]))
-    ref = purchase(workplace)
-    assert "two steps are named 'tenant'" in workplace.handle(ref).text
-    assert workplace.entry(ref).state is State.PARKED
+    harness = open_for(making(vendor, ["tenant", "tenant"]))
+    ref = purchase(harness)
+    assert "two steps are named 'tenant'" in harness.handle(ref).text
+    assert harness.entry(ref).state is State.PARKED
     assert vendor.names == ["tenant"]
 
 
@@ -164,45 +164,45 @@ def test_a_changed_order_parks_and_nothing_is_run_until_a_person_says_how(
     open_for: Open, vendor: Vendor, changed: list[str]
 ) -> None:
     names = list(NAMES)
-    workplace = open_for(making(vendor, names))
-    ref = purchase(workplace)
+    harness = open_for(making(vendor, names))
+    ref = purchase(harness)
     vendor.fails_at = "mailbox"
-    workplace.handle(ref)
+    harness.handle(ref)
     names[:] = changed
-    text = workplace.later(ref, LATER_SECONDS).text
+    text = harness.later(ref, LATER_SECONDS).text
     assert "Done are 'tenant', 'domain'." in text
-    assert f"connect-worker rerun --forget-steps {ref.id}" in workplace.entry(ref).error
-    assert (workplace.entry(ref).state, vendor.names) == (State.PARKED, ["tenant", "domain"])
+    assert f"connect-worker rerun --forget-steps {ref.id}" in harness.entry(ref).error
+    assert (harness.entry(ref).state, vendor.names) == (State.PARKED, ["tenant", "domain"])
 
     # Back to the old order: nothing is run twice.
     names[:] = NAMES
-    workplace.engine.ledger.rerun(ref)
-    assert workplace.handle(ref).text == "approved"
+    harness.engine.ledger.rerun(ref)
+    assert harness.handle(ref).text == "approved"
     assert vendor.names == NAMES
 
 
 def test_forgotten_steps_run_again_under_the_same_keys(open_for: Open, vendor: Vendor) -> None:
     names = list(NAMES)
-    workplace = open_for(making(vendor, names))
-    ref = purchase(workplace)
+    harness = open_for(making(vendor, names))
+    ref = purchase(harness)
     vendor.fails_at = "mailbox"
-    workplace.handle(ref)
+    harness.handle(ref)
     names.reverse()
-    assert "parked" in workplace.later(ref, LATER_SECONDS).text
-    workplace.engine.ledger.rerun(ref, forget_steps=True)
-    assert workplace.handle(ref).text == "approved"
+    assert "parked" in harness.later(ref, LATER_SECONDS).text
+    harness.engine.ledger.rerun(ref, forget_steps=True)
+    assert harness.handle(ref).text == "approved"
     assert vendor.names == ["tenant", "domain", "mailbox", "domain", "tenant"]
     assert len(set(vendor.calls)) == 3
 
 
 def test_steps_may_be_added_behind_those_that_are_done(open_for: Open, vendor: Vendor) -> None:
     names = NAMES[:2]
-    workplace = open_for(making(vendor, names))
-    ref = purchase(workplace)
+    harness = open_for(making(vendor, names))
+    ref = purchase(harness)
     vendor.fails_at = "domain"
-    workplace.handle(ref)
+    harness.handle(ref)
     names[:] = ["tenant", "new", "domain"]
-    assert workplace.later(ref, LATER_SECONDS).text == "approved"
+    assert harness.later(ref, LATER_SECONDS).text == "approved"
     assert vendor.names == names
 
 
@@ -215,10 +215,10 @@ def test_an_error_of_the_journals_can_not_be_caught_away(open_for: Open, vendor:
                 continue
         raise FailRequest("no")
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert workplace.handle(ref).text.startswith("parked: InvalidStep")
-    assert (vendor.names, workplace.accepted(ref)) == (["tenant"], [])
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert harness.handle(ref).text.startswith("parked: InvalidStep")
+    assert (vendor.names, harness.accepted(ref)) == (["tenant"], [])
 
 
 def test_a_step_that_failed_may_be_tried_again_and_no_other_one_begin(
@@ -237,16 +237,16 @@ def test_a_step_that_failed_may_be_tried_again_and_no_other_one_begin(
         return ActivationTileResponse("x")
 
     then = "tenant"
-    workplace = open_for(process)
-    ref = purchase(workplace)
+    harness = open_for(process)
+    ref = purchase(harness)
     # Tried again at once it is done; the loop's second round asks for it a second time.
-    assert "two steps are named 'tenant'" in workplace.handle(ref).text
+    assert "two steps are named 'tenant'" in harness.handle(ref).text
     assert vendor.names == ["tenant"]
 
     vendor.calls.clear()
     then = "mailbox"
-    other = workplace.only(workplace.sandbox.with_scenario("purchase", 1))
-    assert "'mailbox' begins after 'tenant' has failed" in workplace.handle(other).text
+    other = harness.only(harness.sandbox.with_scenario("purchase", 1))
+    assert "'mailbox' begins after 'tenant' has failed" in harness.handle(other).text
     assert vendor.names == []
 
 
@@ -254,9 +254,9 @@ def test_a_step_inside_of_another_is_refused(open_for: Open) -> None:
     def process(self: Any, request: Any) -> Any:
         return self.step("outer", lambda: self.step("inner", lambda: 1))
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert "'inner' begins while 'outer' is running" in workplace.handle(ref).text
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert "'inner' begins while 'outer' is running" in harness.handle(ref).text
 
 
 def test_a_step_beside_another_is_refused(open_for: Open) -> None:
@@ -278,9 +278,9 @@ def test_a_step_beside_another_is_refused(open_for: Open) -> None:
         self.step("first", first)
         return ActivationTileResponse("x")
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert workplace.handle(ref).text.startswith("parked: InvalidStep")
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert harness.handle(ref).text.startswith("parked: InvalidStep")
     assert len(caught) == 1
 
 
@@ -290,9 +290,9 @@ def test_a_key_that_is_asked_for_too_early_is_refused_with_the_remedy(
     def process(self: Any, request: Any) -> Any:
         return self.step("tenant", vendor.create, "tenant", key=self.step_key)
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert "hand over a function" in workplace.handle(ref).text
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert "hand over a function" in harness.handle(ref).text
     assert vendor.calls == []
 
 
@@ -303,10 +303,10 @@ def test_a_result_with_the_customers_password_is_not_stored(open_for: Open) -> N
         self.step("tenant", lambda: {"id": "T-1", "login": "ada:correct horse"})
         return ActivationTileResponse("x")
 
-    workplace = open_for(process)
-    ref = purchase(workplace)
-    assert "value of a password parameter" in workplace.handle(ref).text
-    assert workplace.entry(ref).steps == {}
+    harness = open_for(process)
+    ref = purchase(harness)
+    assert "value of a password parameter" in harness.handle(ref).text
+    assert harness.entry(ref).steps == {}
 
 
 class Replaced(MemoryLedger):
@@ -326,13 +326,13 @@ class Replaced(MemoryLedger):
 def test_a_step_of_a_worker_that_lost_its_lease_is_not_journaled(
     open_for: Open, vendor: Vendor
 ) -> None:
-    workplace = open_for(making(vendor, NAMES))
-    ledger = Replaced(workplace.clock)
-    workplace.engine = replace(workplace.engine, ledger=ledger, leases=LeaseKeeper(ledger))
-    ref = purchase(workplace)
+    harness = open_for(making(vendor, NAMES))
+    ledger = Replaced(harness.clock)
+    harness.engine = replace(harness.engine, ledger=ledger, leases=LeaseKeeper(ledger))
+    ref = purchase(harness)
 
-    assert workplace.handle(ref).text.startswith("stopped: ")
-    entry = workplace.entry(ref)
+    assert harness.handle(ref).text.startswith("stopped: ")
+    entry = harness.entry(ref)
     assert (entry.steps, entry.owner, entry.state) == ({}, "other", State.RUNNING)
 
 
@@ -346,17 +346,17 @@ class Away(MemoryLedger):
 def test_a_step_that_could_not_be_journaled_runs_again_under_its_key(
     open_for: Open, vendor: Vendor
 ) -> None:
-    workplace = open_for(making(vendor, NAMES))
-    away = Away(clock=workplace.clock)
-    whole = workplace.engine
-    workplace.engine = replace(whole, ledger=away, leases=LeaseKeeper(away))
-    ref = purchase(workplace)
+    harness = open_for(making(vendor, NAMES))
+    away = Away(clock=harness.clock)
+    whole = harness.engine
+    harness.engine = replace(whole, ledger=away, leases=LeaseKeeper(away))
+    ref = purchase(harness)
     with pytest.raises(LedgerUnavailable):
-        workplace.handle(ref)
+        harness.handle(ref)
     assert away.get_record(ref).steps == {}  # type: ignore[union-attr]
-    workplace.engine = whole
-    purchase(workplace)
-    assert workplace.handle(ref).text == "approved"
+    harness.engine = whole
+    purchase(harness)
+    assert harness.handle(ref).text == "approved"
     assert vendor.names == ["tenant", *NAMES]
     assert len(set(vendor.calls)) == 3
 
@@ -371,19 +371,19 @@ def test_every_kind_of_automation_has_steps(open_for: Open, kind: RequestKind) -
         done.append(self.step("first", lambda: len(runs)))
         raise OSError("away")
 
-    workplace = open_for(process, kind)
-    workplace.poll()
-    ref = workplace.messages.popleft()
-    workplace.handle(ref)
-    workplace.later(ref, LATER_SECONDS)
+    harness = open_for(process, kind)
+    harness.poll()
+    ref = harness.messages.popleft()
+    harness.handle(ref)
+    harness.later(ref, LATER_SECONDS)
     assert done == [1, 1]
     assert len(runs) == 2 < MAX_ATTEMPTS
 
 
 def test_the_timeline_has_the_steps_between_the_states(open_for: Open, vendor: Vendor) -> None:
-    workplace = open_for(making(vendor, NAMES))
-    ref = purchase(workplace)
-    workplace.handle(ref)
-    shown = [line.step or line.state.value for line in timeline(workplace.entry(ref))]
+    harness = open_for(making(vendor, NAMES))
+    ref = purchase(harness)
+    harness.handle(ref)
+    shown = [line.step or line.state.value for line in timeline(harness.entry(ref))]
     assert shown[:6] == ["queued", "running", *NAMES, "posting"]
     assert shown[-1] == "completed"

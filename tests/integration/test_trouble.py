@@ -20,7 +20,7 @@ from connect_worker.engine.job import Decision
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
-from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
+from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.sandbox_server import Client
 
 from .conftest import Open
@@ -45,11 +45,11 @@ def counted() -> Counted:
 
 
 @pytest.fixture
-def opened(open_for: Open, counted: Counted) -> Workplace:
+def opened(open_for: Open, counted: Counted) -> EngineHarness:
     return open_for(lambda self, request: counted(self, request))
 
 
-def purchase(opened: Workplace) -> RequestKey:
+def purchase(opened: EngineHarness) -> RequestKey:
     return opened.only(opened.sandbox.with_scenario("purchase"))
 
 
@@ -147,7 +147,7 @@ def test_a_call_of_the_processors_own_that_is_refused_since_a_person_decided_par
 
 
 def test_a_request_that_is_not_pending_any_more_is_not_processed(
-    opened: Workplace, counted: Counted
+    opened: EngineHarness, counted: Counted
 ) -> None:
     ref = purchase(opened)
     opened.sandbox.control("POST", f"requests/{ref.id}/decide", {"status": "inquiring"})
@@ -180,7 +180,7 @@ def test_changing_parameters_does_not_change_the_key(open_for: Open) -> None:
 
 @pytest.mark.parametrize("action", ["reset_after", "hang"])
 def test_an_approval_whose_reply_is_lost_is_settled_by_looking(
-    opened: Workplace, counted: Counted, action: str
+    opened: EngineHarness, counted: Counted, action: str
 ) -> None:
     ref = purchase(opened)
     with opened.fault(action, method="POST", path="approve"):
@@ -200,7 +200,7 @@ def test_an_approval_whose_reply_is_lost_is_settled_by_looking(
     ],
 )
 def test_an_approval_that_did_not_arrive_is_posted_later_without_another_run(
-    opened: Workplace, counted: Counted, fault: dict[str, Any]
+    opened: EngineHarness, counted: Counted, fault: dict[str, Any]
 ) -> None:
     ref = purchase(opened)
     with opened.fault(**fault, method="POST", path="approve"):
@@ -212,7 +212,7 @@ def test_an_approval_that_did_not_arrive_is_posted_later_without_another_run(
     assert len(counted.keys) == 1, "the processor ran once; only the post was repeated"
 
 
-def test_a_message_whose_reply_is_lost_is_said_once(opened: Workplace) -> None:
+def test_a_message_whose_reply_is_lost_is_said_once(opened: EngineHarness) -> None:
     ref = purchase(opened)
     with opened.fault("reset_after", method="POST", path="messages"):
         opened.handle(ref)
@@ -222,7 +222,7 @@ def test_a_message_whose_reply_is_lost_is_said_once(opened: Workplace) -> None:
     assert opened.accepted(ref) == ["approve"]
 
 
-def test_a_message_that_is_refused_does_not_undo_the_approval(opened: Workplace) -> None:
+def test_a_message_that_is_refused_does_not_undo_the_approval(opened: EngineHarness) -> None:
     ref = purchase(opened)
     with opened.fault("status", status=400, method="POST", path="messages"):
         assert opened.handle(ref).text == "approved"
@@ -255,7 +255,7 @@ def test_one_malformed_request_is_parked_with_the_reason(open_for: Open) -> None
 # ---- the worker
 
 
-def abandoned(opened: Workplace, ref: RequestKey) -> Claim:
+def abandoned(opened: EngineHarness, ref: RequestKey) -> Claim:
     """A claim whose worker died."""
     claim = opened.engine.ledger.claim(ref, owner="dead", lease_seconds=60)
     assert isinstance(claim, Claim)
@@ -263,7 +263,7 @@ def abandoned(opened: Workplace, ref: RequestKey) -> Claim:
 
 
 def test_a_worker_that_dies_in_the_processor_is_replaced(
-    opened: Workplace, counted: Counted
+    opened: EngineHarness, counted: Counted
 ) -> None:
     ref = purchase(opened)
     abandoned(opened, ref)
@@ -273,7 +273,7 @@ def test_a_worker_that_dies_in_the_processor_is_replaced(
 
 
 def test_a_worker_that_dies_with_a_decision_has_it_posted_by_another(
-    opened: Workplace, counted: Counted
+    opened: EngineHarness, counted: Counted
 ) -> None:
     ref = purchase(opened)
     claim = abandoned(opened, ref)
@@ -285,7 +285,7 @@ def test_a_worker_that_dies_with_a_decision_has_it_posted_by_another(
     assert outcome["body"] == {"activation_tile": "from the dead"}
 
 
-def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: Workplace) -> None:
+def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: EngineHarness) -> None:
     ref = purchase(opened)
     claim = abandoned(opened, ref)
     decision = Decision(Approve(tile="x"), waited_as="pending")
@@ -298,7 +298,7 @@ def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: Workplace)
     assert len(opened.said(ref)) == 1
 
 
-def test_a_worker_that_dies_at_every_attempt_parks_the_request(opened: Workplace) -> None:
+def test_a_worker_that_dies_at_every_attempt_parks_the_request(opened: EngineHarness) -> None:
     ref = purchase(opened)
     for _ in range(MAX_ATTEMPTS - 1):
         abandoned(opened, ref)
@@ -330,7 +330,9 @@ def test_a_stale_worker_posts_nothing(open_for: Open) -> None:
 # ---- the account
 
 
-def test_a_429_pauses_everybody_and_costs_no_attempt(opened: Workplace, counted: Counted) -> None:
+def test_a_429_pauses_everybody_and_costs_no_attempt(
+    opened: EngineHarness, counted: Counted
+) -> None:
     ref = purchase(opened)
     other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=429, retry_after=30, method="GET", path=ref.id):
@@ -359,13 +361,13 @@ def test_a_429_inside_the_processor_is_no_failure_of_it(open_for: Open) -> None:
     assert opened.later(ref, 30).text == "approved"
 
 
-def paused_by_another(opened: Workplace, seconds: float) -> None:
+def paused_by_another(opened: EngineHarness, seconds: float) -> None:
     """Another worker met a 429, long enough ago for this process to ask the ledger again."""
     opened.engine.ledger.trip_breaker(seconds=seconds, reason=PAUSE_ASKED_FOR, failed=False)
     opened.clock.step(FRESH_SECONDS)
 
 
-def calls(opened: Workplace) -> Any:
+def calls(opened: EngineHarness) -> Any:
     return opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
 
 
@@ -415,7 +417,7 @@ def test_a_decision_that_meets_a_pause_is_kept_and_posted_behind_it(open_for: Op
 
 
 def test_a_poll_under_way_stops_at_the_pause_of_another_worker(
-    opened: Workplace, open_for: Open
+    opened: EngineHarness, open_for: Open
 ) -> None:
     def filters(self: Any) -> Any:
         paused_by_another(asking, 30)
@@ -430,7 +432,7 @@ def test_a_poll_under_way_stops_at_the_pause_of_another_worker(
 
 
 def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
-    opened: Workplace, counted: Counted
+    opened: EngineHarness, counted: Counted
 ) -> None:
     ref = purchase(opened)
     other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
@@ -448,7 +450,7 @@ def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
 
 
 def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
-    opened: Workplace, counted: Counted
+    opened: EngineHarness, counted: Counted
 ) -> None:
     opened.poll()
     refs = [
@@ -469,7 +471,7 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
 
 
 def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
-    opened: Workplace,
+    opened: EngineHarness,
 ) -> None:
     opened.poll()
     refs = [
@@ -493,7 +495,7 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
     assert opened.engine.ledger.breaker().failures == 0
 
 
-def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: Workplace) -> None:
+def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: EngineHarness) -> None:
     with opened.fault("status", status=500, times=None):
         for _ in range(STRIKES_BEFORE_PAUSE):
             opened.poll()
@@ -503,7 +505,7 @@ def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: Workp
     assert opened.engine.ledger.breaker().failures == 0
 
 
-def test_a_single_failing_request_does_not_pause_the_account(opened: Workplace) -> None:
+def test_a_single_failing_request_does_not_pause_the_account(opened: EngineHarness) -> None:
     ref = purchase(opened)
     other = RequestKey(ref.kind, opened.sandbox.with_scenario("purchase", 1))
     with opened.fault("status", status=500, times=None, method="POST", path=f"{ref.id}/approve"):
@@ -515,7 +517,7 @@ def test_a_single_failing_request_does_not_pause_the_account(opened: Workplace) 
 # ---- the poll
 
 
-def test_a_poll_reads_all_pages_and_enqueues_each_request_once(opened: Workplace) -> None:
+def test_a_poll_reads_all_pages_and_enqueues_each_request_once(opened: EngineHarness) -> None:
     polled = opened.poll()
     waiting = opened.sandbox.control("GET", "report?summary=1")["totals"]["fulfillment"]["count"]
     assert polled.seen == polled.new == waiting == len(set(opened.messages))
@@ -523,7 +525,7 @@ def test_a_poll_reads_all_pages_and_enqueues_each_request_once(opened: Workplace
     assert len(opened.messages) == waiting
 
 
-def test_a_poll_that_cannot_reach_connect_says_so(opened: Workplace) -> None:
+def test_a_poll_that_cannot_reach_connect_says_so(opened: EngineHarness) -> None:
     with opened.fault("status", status=401, times=None):
         assert "401" in opened.poll().detail
     opened.clock.step(LONG)
@@ -560,7 +562,7 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
     assert sorted(reported) == sorted(ref.id.partition("@")[2] for ref in (late, *of_listing))
 
 
-def test_a_decision_that_cannot_be_read_is_parked(opened: Workplace) -> None:
+def test_a_decision_that_cannot_be_read_is_parked(opened: EngineHarness) -> None:
     ref = purchase(opened)
     claim = abandoned(opened, ref)
     opened.engine.ledger.decide(claim, {"decision": {"outcome": "of a later version"}})
@@ -569,7 +571,7 @@ def test_a_decision_that_cannot_be_read_is_parked(opened: Workplace) -> None:
 
 
 def test_filters_that_connect_refuses_do_not_keep_another_automation_from_its_requests(
-    opened: Workplace, open_for: Open
+    opened: EngineHarness, open_for: Open
 ) -> None:
     wrong = open_for(
         lambda self, request: None, filters=lambda self: {"status": "pending", "no.such": "field"}

@@ -9,7 +9,7 @@ import pytest
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.models import Contract, Product, UsageFile, UsageListing, UsageRecord
-from tests.support.engine_harness import Workplace
+from tests.support.engine_harness import EngineHarness
 
 from .conftest import Open
 
@@ -64,17 +64,17 @@ class Reports:
 def start(open_for: Open) -> Any:
     """Open a workplace that submits these reports, and find a listing to report on."""
 
-    def opened(reports: Reports) -> tuple[Workplace, RequestKey]:
-        workplace = open_for(lambda self, request: reports(self, request), RequestKind.USAGE)
-        workplace.poll()
-        ref = workplace.messages[0]
-        workplace.messages.clear()
-        return workplace, ref
+    def opened(reports: Reports) -> tuple[EngineHarness, RequestKey]:
+        harness = open_for(lambda self, request: reports(self, request), RequestKind.USAGE)
+        harness.poll()
+        ref = harness.messages[0]
+        harness.messages.clear()
+        return harness, ref
 
     return opened
 
 
-def files(opened: Workplace, ref: RequestKey) -> list[tuple[str, int, int]]:
+def files(opened: EngineHarness, ref: RequestKey) -> list[tuple[str, int, int]]:
     """Status, uploads and valid records of each file that Connect has of the listing."""
     found: Iterable[Any] = opened.sandbox.entry(ref.request_id)["usage_files"]
     return [(file["status"], file["uploads"], file["records_valid"]) for file in found]

@@ -31,7 +31,7 @@ from connect_worker.models import ActivationTileResponse, UsageFile, UsageRecord
 from connect_worker.observability.logging import ContextFilter
 from connect_worker.resources import FulfillmentAutomation
 from connect_worker.resources.automation import Automation
-from tests.support.engine_harness import Workplace, automation
+from tests.support.engine_harness import EngineHarness, automation
 from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 
 REPOSITORY = Path(__file__).parents[2]
@@ -44,9 +44,9 @@ def sandbox() -> Iterator[Client]:
         yield client
 
 
-def workplace(sandbox: Client, mine: type[Automation[Any]]) -> Workplace:
+def harness(sandbox: Client, mine: type[Automation[Any]]) -> EngineHarness:
     """A workplace whose calls are as patient as a worker's: a hundred at once take their time."""
-    opened = Workplace(sandbox, mine)
+    opened = EngineHarness(sandbox, mine)
     config = Config.local(f"{sandbox.root}/public/v1", API_KEY)
     client = ConnectClient(config.api_url, config.api_key)
     opened.engine = replace(opened.engine, connect=client)
@@ -92,7 +92,7 @@ def test_a_hundred_threads_with_one_automation_have_each_their_own_request(
         seen[request.id] = (*facts, self.idempotency_key, self.attempt)
         return ActivationTileResponse(f"# {self.current}")
 
-    opened = workplace(sandbox, automation(process, __init__=begin))
+    opened = harness(sandbox, automation(process, __init__=begin))
     opened.poll()
     refs = [opened.messages.popleft() for _ in range(THREADS)]
     kept, log = Kept(), logging.getLogger("connect_worker")
@@ -206,7 +206,7 @@ def test_a_job_changes_no_class(
 ) -> None:
     sandbox.control("POST", "requests", {"kind": kind.value, "scenario": scenario})
     mine = automation(process, kind)
-    opened = workplace(sandbox, mine)
+    opened = harness(sandbox, mine)
     opened.poll()
     ref = opened.messages[-1]
     classes = own_classes()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
 
-from .two_accounts import Account, Estate
+from .two_accounts import Account, AccountsStack
 
 
-def until_done(estate: Estate, *accounts: Account) -> None:
+def until_done(estate: AccountsStack, *accounts: Account) -> None:
     """Wait until nothing waits in these accounts, and the ledger has the end of each request."""
     for account in accounts:
         settled = len(account.requests())

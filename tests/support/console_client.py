@@ -38,18 +38,18 @@ class Served:
     def log(self) -> str:
         return self._log.read_text()
 
-    def visitor(self) -> Visitor:
+    def visitor(self) -> ConsoleClient:
         """Somebody who has not signed in."""
-        return Visitor(self.url)
+        return ConsoleClient(self.url)
 
-    def operator(self, who: str = "anna") -> Visitor:
+    def operator(self, who: str = "anna") -> ConsoleClient:
         """Somebody who has."""
         visitor = self.visitor()
         visitor.sign_in(who)
         return visitor
 
 
-class Visitor:
+class ConsoleClient:
     """Follows links, and sends the forms that it has been given."""
 
     def __init__(self, url: str) -> None:

@@ -21,7 +21,7 @@ def evil(place: str) -> str:
     return f"\"'><script>canary('{place}')</script><img src=x onerror=canary('{place}')>"
 
 
-class Scene:
+class ConsoleData:
     """Fills one account's ledger, at any time of the past."""
 
     def __init__(self, client: redis.Redis, account: str) -> None:
@@ -56,7 +56,7 @@ class Scene:
         return claim
 
     def settle(self, ref: RequestKey, *, at: float, took: float, product: str = "") -> None:
-        """Have a request settled after so many seconds."""
+        """Have a request completed after so many seconds."""
         self.begin(ref, at=at - took, product=product, cycle=_cycle(ref))
         claim = self.claim(ref, at=at - took / 2)
         self.at(at)

@@ -42,7 +42,7 @@ SKIP_SECONDS = 300.0
 MAX_ATTEMPTS = 3
 
 
-class Workplace:
+class EngineHarness:
     """One account, one automation, one worker."""
 
     def __init__(self, sandbox: Client, automation: type[Automation[Any]]) -> None:

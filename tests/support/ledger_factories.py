@@ -43,7 +43,7 @@ class Clock:
             tell(self.time)
 
 
-def see(
+def register(
     ledger: Ledger,
     *refs: RequestKey,
     cycle: str | None = None,
@@ -51,7 +51,7 @@ def see(
     seen_at: float | None = None,
     requeue_seconds: float = LONG,
 ) -> list[RequestKey]:
-    """Sight requests (`PR` when none is named) as a poll that asked just now."""
+    """Register requests (`PR` when none is named) as a poll that asked just now."""
     return ledger.register(
         [PendingRequest(ref, cycle, product) for ref in refs or (PR,)],
         seen_at=ledger.now() if seen_at is None else seen_at,
@@ -59,7 +59,7 @@ def see(
     )
 
 
-def take(
+def claim_of(
     ledger: Ledger, ref: RequestKey = PR, *, owner: str = "w1", lease_seconds: float = LONG
 ) -> Claim:
     """Claim a request that must be claimable."""
@@ -69,26 +69,26 @@ def take(
 
 
 def running(ledger: Ledger, ref: RequestKey = PR, *, lease_seconds: float = LONG) -> Claim:
-    """Sight a request and claim it."""
-    see(ledger, ref)
-    return take(ledger, ref, lease_seconds=lease_seconds)
+    """Register a request and claim it."""
+    register(ledger, ref)
+    return claim_of(ledger, ref, lease_seconds=lease_seconds)
 
 
 def posting(ledger: Ledger, ref: RequestKey = PR, *, lease_seconds: float = LONG) -> Claim:
-    """Sight, claim, decide."""
+    """Register, claim, decide."""
     claim = running(ledger, ref, lease_seconds=lease_seconds)
     ledger.decide(claim, APPROVE)
     return claim
 
 
-def look(ledger: Ledger, ref: RequestKey = PR) -> RequestRecord:
+def record_of(ledger: Ledger, ref: RequestKey = PR) -> RequestRecord:
     """Return a record that must exist."""
     entry = ledger.get_record(ref)
     assert entry is not None
     return entry
 
 
-def woken(ledger: Ledger, *, max_attempts: int = 8) -> list[RequestKey]:
+def take_due(ledger: Ledger, *, max_attempts: int = 8) -> list[RequestKey]:
     """Return what a sweep publishes now."""
     found = ledger.take_due(limit=1000, requeue_seconds=LONG, max_attempts=max_attempts)
     return found.publish

@@ -65,7 +65,7 @@ class Account:
         return [call for call in found if "/vendor/" not in call["route"]]
 
 
-class Estate(Stack):
+class AccountsStack(Stack):
     """Several accounts, and the processes that serve them."""
 
     def __init__(self, directory: Path, redis_url: str, **settings: str) -> None:
@@ -116,10 +116,10 @@ class Estate(Stack):
 
 
 @contextmanager
-def running_estate(directory: Path, **settings: str) -> Iterator[Estate]:
+def running_accounts_stack(directory: Path, **settings: str) -> Iterator[AccountsStack]:
     """A Redis of its own, and no other process yet."""
     with embedded_redis() as redis_url:
-        estate = Estate(directory, redis_url, **settings)
+        estate = AccountsStack(directory, redis_url, **settings)
         try:
             yield estate
         finally:

@@ -225,7 +225,7 @@ MUTANTS = (
                 "    list(",
             ),
         ),
-        (UNTOLD + "test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing",),
+        (UNTOLD + "test_a_receiver_killed_before_it_has_notified_a_worker_loses_nothing",),
         waits=True,
     ),
     Mutant(

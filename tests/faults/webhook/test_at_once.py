@@ -35,7 +35,7 @@ def test_an_order_is_posted_although_no_poll_is_made(working: WebhookStack) -> N
 
 
 @pytest.mark.long
-def test_an_answered_inquiry_is_told_too(working: WebhookStack) -> None:
+def test_an_answered_inquiry_is_reported_too(working: WebhookStack) -> None:
     before = working.ledger().polls()
     request_id = working.order(scenario="missing-email")
     working.until_soon(lambda: working.status(request_id) == "inquiring", "it is inquired")
@@ -48,7 +48,7 @@ def test_an_answered_inquiry_is_told_too(working: WebhookStack) -> None:
 
 
 @pytest.mark.long
-def test_its_own_decisions_are_told_and_wake_nobody(working: WebhookStack) -> None:
+def test_its_own_decisions_are_reported_and_wake_nobody(working: WebhookStack) -> None:
     request_id = working.order(scenario="purchase")
     working.until_approved(request_id)
     working.until_soon(

@@ -158,7 +158,7 @@ def send_until_closed(stream: socket.socket, *, megabytes: int) -> int:
     return megabytes
 
 
-def test_a_flood_of_garbage_is_refused_and_told_in_sums(receiver: WebhookStack) -> None:
+def test_a_flood_of_garbage_is_refused_and_reported_in_sums(receiver: WebhookStack) -> None:
     """Two thousand, over kept and new connections; the log has a few lines a second."""
     before = len(receiver.whole_log("receiver").splitlines())
     began = time.monotonic()

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults]
 
 
 @pytest.mark.long
-def test_while_redis_is_away_connect_is_told_to_come_again(tmp_path: Path) -> None:
+def test_while_redis_is_away_connect_is_asked_to_come_again(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
     with running_server(folder) as redis:
@@ -53,7 +53,9 @@ def deaf_broker() -> Iterator[str]:
         yield f"redis://{HOST}:{server.getsockname()[1]}/0"
 
 
-def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: WebhookStack) -> None:
+def test_a_receiver_killed_before_it_has_notified_a_worker_loses_nothing(
+    stack: WebhookStack,
+) -> None:
     stack.seed(fulfillment=0)
     with deaf_broker() as url:
         stack.environment["CONNECT_BROKER_URL"] = url
@@ -80,7 +82,7 @@ def test_a_receiver_killed_before_it_has_told_a_worker_loses_nothing(stack: Webh
 
 
 @pytest.mark.long
-def test_a_receiver_that_is_told_to_stop_sends_what_is_noted_and_ends(stack: WebhookStack) -> None:
+def test_a_receiver_that_is_asked_to_stop_sends_what_is_noted_and_ends(stack: WebhookStack) -> None:
     stack.seed(fulfillment=0)
     stack.receive()
     for number in range(20):

@@ -90,7 +90,9 @@ def test_an_exception_says_whether_to_try_again(status: int) -> None:
         ({}, []),
     ],
 )
-def test_a_body_that_is_no_error_document_is_told_as_it_is(body: Any, errors: list[str]) -> None:
+def test_a_body_that_is_no_error_document_is_reported_as_it_is(
+    body: Any, errors: list[str]
+) -> None:
     error = refusal(Reply(400, body))
     assert type(error) is BadRequest
     assert error.errors == errors
@@ -109,7 +111,7 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 
 @pytest.mark.parametrize("body", [NUMBER, b'{"errors": [%s]}' % NUMBER, DEEP])
 @pytest.mark.parametrize("status", [400, 503])
-def test_json_that_python_cannot_read_is_told_as_text(status: int, body: bytes) -> None:
+def test_json_that_python_cannot_read_is_reported_as_text(status: int, body: bytes) -> None:
     error = refusal(Reply(status, body))
     assert type(error) is BY_STATUS[status]
     assert error.errors == [body[:500].decode()]
@@ -134,7 +136,7 @@ def test_deep_facts_of_an_error_are_cut(depth: int, document: dict[str, Any]) ->
     assert len(repr(error.params)) < 1_000
 
 
-def test_of_many_errors_the_first_ones_are_told() -> None:
+def test_of_many_errors_the_first_ones_are_reported() -> None:
     document = error_document(*(f"error {n}" for n in range(50_000)))
     document["params"] = {f"name {n}": ["x"] * 500 for n in range(5_000)}
     error = refusal(Reply(400, document))

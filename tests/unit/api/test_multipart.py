@@ -41,7 +41,7 @@ def parsed(body: MultipartFile) -> Message:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"\r\n--\r\n", bytes(range(256)) * 1000])
-def test_the_file_is_the_one_part_and_the_length_is_told(content: bytes) -> None:
+def test_the_file_is_the_one_part_and_the_length_is_reported(content: bytes) -> None:
     body = body_of(content)
     whole = b"".join(body)
     assert len(whole) == len(body)

@@ -10,7 +10,7 @@ from tests.support.scripted_server import Reply, serving
 from .test_rate_limits import Closed, Counting
 
 
-def test_an_answered_call_is_told_with_its_duration() -> None:
+def test_an_answered_call_is_reported_with_its_duration() -> None:
     reported: list[tuple[str, str, float]] = []
     with serving(Reply(body={})) as server:
         client = server.client(observe=lambda *call: reported.append(call))
@@ -21,14 +21,14 @@ def test_an_answered_call_is_told_with_its_duration() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500])
-def test_a_refusal_is_told_by_its_status(status: int) -> None:
+def test_a_refusal_is_reported_by_its_status(status: int) -> None:
     reported: list[tuple[str, str, float]] = []
     with serving(Reply(status=status, body={})) as server, pytest.raises(ApiError):
         server.client(observe=lambda *call: reported.append(call)).put("requests/PR-1", {})
     assert [problem for _, problem, _ in reported] == [str(status)]
 
 
-def test_a_call_without_an_answer_is_told() -> None:
+def test_a_call_without_an_answer_is_reported() -> None:
     reported: list[tuple[str, str, float]] = []
     with serving(Reply()) as server:
         client = server.client(observe=lambda *call: reported.append(call))
@@ -37,7 +37,7 @@ def test_a_call_without_an_answer_is_told() -> None:
     assert [problem for _, problem, _ in reported] == ["no answer"]
 
 
-def test_a_call_that_the_rate_limiter_refuses_is_not_told() -> None:
+def test_a_call_that_the_rate_limiter_refuses_is_not_reported() -> None:
     reported: list[tuple[str, str, float]] = []
     with serving(Reply()) as server:
         limiter = Counting(most=0)

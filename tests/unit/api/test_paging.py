@@ -137,7 +137,7 @@ def test_an_endpoint_without_paging_is_read_once() -> None:
         assert len(server.calls) <= 4
 
 
-def test_rows_without_an_id_are_told_apart_by_their_content() -> None:
+def test_rows_without_an_id_are_distinguished_by_their_content() -> None:
     rows = [{"parameter": {"id": f"p{number}"}, "id": None} for number in range(30)]
     collection = Collection(0)
     collection.rows = list(rows)

@@ -20,7 +20,7 @@ from tests.support.redis_server import running_server
 from . import metrics_exporter as exporting
 
 
-class Office:
+class OperatorShell:
     """An operator's shell before a real ledger of an account of its own; nothing else runs."""
 
     def __init__(self, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +67,9 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def office(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
+def office(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OperatorShell:
     monkeypatch.chdir(tmp_path)
-    return Office(redis_url, monkeypatch)
+    return OperatorShell(redis_url, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -12,16 +12,18 @@ from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import PollReport, RequestKind, State
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings.accounts import settings_of
-from tests.support.ledger_factories import OTHER, PR, look, running, see
+from tests.support.ledger_factories import OTHER, PR, record_of, register, running
 
-from .conftest import Office
+from .conftest import OperatorShell
 from .metrics_exporter import Samples
 
 
 class Branches:
     """An operator's shell before the ledgers of two accounts."""
 
-    def __init__(self, office: Office, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    def __init__(
+        self, office: OperatorShell, monkeypatch: pytest.MonkeyPatch, redis_url: str
+    ) -> None:
         self.office = office
         self.run, self.json, self.said = office.run, office.json, office.said
         monkeypatch.delenv("CONNECT_API_KEY")
@@ -38,12 +40,12 @@ class Branches:
 
 
 @pytest.fixture
-def branches(office: Office, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Branches:
+def branches(office: OperatorShell, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Branches:
     return Branches(office, monkeypatch, redis_url)
 
 
 def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches: Branches) -> None:
-    see(branches.eu, PR)
+    register(branches.eu, PR)
     branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     boards = branches.json("status", "--no-workers")["accounts"]
     assert list(boards) == ["eu", "us"]
@@ -79,7 +81,7 @@ def test_an_account_that_there_is_not_is_refused_with_those_that_there_are(
     assert "Unknown account 'asia'. Choose one of: eu, us." in result.stderr
 
 
-def test_without_names_there_is_no_account_to_choose(office: Office) -> None:
+def test_without_names_there_is_no_account_to_choose(office: OperatorShell) -> None:
     result = office.run("list", "--account", "eu")
     assert result.exit_code == Exit.USAGE
     assert "CONNECT_ACCOUNTS is not set" in result.stderr
@@ -95,17 +97,17 @@ def test_an_account_without_its_key_is_named(
     assert branches.run("status", "--no-workers", "-a", "eu").exit_code == Exit.DONE
 
 
-def test_lists_are_told_by_account(branches: Branches) -> None:
-    see(branches.eu, PR)
-    see(branches.us, PR)
-    see(branches.us, OTHER)
+def test_lists_are_reported_by_account(branches: Branches) -> None:
+    register(branches.eu, PR)
+    register(branches.us, PR)
+    register(branches.us, OTHER)
     lists = branches.json("list")["accounts"]
     assert {name: item["total"] for name, item in lists.items()} == {"eu": 1, "us": 2}
     assert branches.json("list", "-a", "us")["total"] == 2
 
 
 def test_a_request_is_looked_for_in_all_accounts(branches: Branches) -> None:
-    see(branches.us, OTHER)
+    register(branches.us, OTHER)
     assert list(branches.json("show", OTHER.id)["accounts"]) == ["us"]
     assert "Account us" in branches.said("show", OTHER.id)
     absent = branches.run("show", "PR-0")
@@ -114,7 +116,7 @@ def test_a_request_is_looked_for_in_all_accounts(branches: Branches) -> None:
 
 
 @pytest.mark.parametrize("words", [("show",), ("rerun", "--yes"), ("discard", "--yes")])
-def test_a_request_that_two_accounts_have_must_be_told_apart(
+def test_a_request_that_two_accounts_have_must_be_distinguished(
     branches: Branches, words: tuple[str, ...]
 ) -> None:
     for ledger in (branches.eu, branches.us):
@@ -122,9 +124,9 @@ def test_a_request_that_two_accounts_have_must_be_told_apart(
     result = branches.run(*words, PR.id)
     assert result.exit_code == Exit.USAGE
     assert f"{PR.id} is in eu and us: name one with --account" in result.stderr
-    assert look(branches.eu, PR).state is look(branches.us, PR).state is State.PARKED
+    assert record_of(branches.eu, PR).state is record_of(branches.us, PR).state is State.PARKED
     assert branches.run(*words, PR.id, "-a", "us").exit_code == Exit.DONE
-    assert look(branches.eu, PR).state is State.PARKED
+    assert record_of(branches.eu, PR).state is State.PARKED
 
 
 def test_what_is_done_is_done_where_the_requests_are(branches: Branches) -> None:
@@ -135,7 +137,7 @@ def test_what_is_done_is_done_where_the_requests_are(branches: Branches) -> None
         "eu": [PR.id],
         "us": [OTHER.id],
     }
-    assert look(branches.eu, PR).state is look(branches.us, OTHER).state is State.QUEUED
+    assert record_of(branches.eu, PR).state is record_of(branches.us, OTHER).state is State.QUEUED
     unknown = branches.json("rerun", "PR-0", OTHER.id, "--yes", code=Exit.NOT_DONE)["accounts"]
     assert unknown["eu"]["not_found"] == ["PR-0"]
 
@@ -144,7 +146,7 @@ def test_all_of_an_account_are_not_all_of_the_other(branches: Branches) -> None:
     for ledger in (branches.eu, branches.us):
         ledger.park(running(ledger, PR), "broken")
     assert branches.json("discard", "--all", "--yes", "-a", "eu")["done"] == [PR.id]
-    assert look(branches.us, PR).state is State.PARKED
+    assert record_of(branches.us, PR).state is State.PARKED
     document = branches.json("rerun", "--all", "--yes")["accounts"]
     assert (document["eu"]["done"], document["us"]["done"]) == ([], [PR.id])
 
@@ -178,9 +180,9 @@ def test_doctor_tells_of_each_account_and_once_of_what_they_share(
 
 
 def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> None:
-    see(branches.eu, PR)
+    register(branches.eu, PR)
     for ref in (PR, OTHER):
-        see(branches.us, ref)
+        register(branches.us, ref)
     branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     with embedded_redis() as broker_url:
         branches.office.set(CONNECT_BROKER_URL=broker_url)

@@ -16,7 +16,7 @@ from tests.support.redis_server import running_server
 from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 from tests.support.stack import ROOT
 
-from .conftest import Office
+from .conftest import OperatorShell
 
 PURCHASES = str(ROOT / "examples" / "purchases.py")
 
@@ -28,7 +28,7 @@ def sandbox() -> Iterator[Client]:
 
 
 @pytest.fixture
-def deployed(office: Office, sandbox: Client) -> Office:
+def deployed(office: OperatorShell, sandbox: Client) -> OperatorShell:
     """An office whose settings lead to the sandbox."""
     office.set(
         CONNECT_API_URL=f"{sandbox.root}/public/v1",
@@ -38,7 +38,7 @@ def deployed(office: Office, sandbox: Client) -> Office:
     return office
 
 
-def examine(office: Office) -> dict[str, list[dict[str, str]]]:
+def examine(office: OperatorShell) -> dict[str, list[dict[str, str]]]:
     """The findings by part; without workers it always fails."""
     document: Any = office.json("doctor", code=Exit.NEEDS_ATTENTION)
     assert document["ok"] is False
@@ -49,7 +49,7 @@ def examine(office: Office) -> dict[str, list[dict[str, str]]]:
     return parts
 
 
-def test_what_is_well_is_named(deployed: Office) -> None:
+def test_what_is_well_is_named(deployed: OperatorShell) -> None:
     parts = examine(deployed)
     assert parts["Connect"][0]["text"] == "reachable, and the key is accepted"
     assert parts["processors"][0]["text"].startswith("fulfillment: Purchases in ")
@@ -59,7 +59,7 @@ def test_what_is_well_is_named(deployed: Office) -> None:
     assert "Redis " in parts["Redis"][0]["text"]
 
 
-def test_a_missing_setting_ends_what_needs_it(office: Office) -> None:
+def test_a_missing_setting_ends_what_needs_it(office: OperatorShell) -> None:
     office.set(CONNECT_API_URL="", CONNECT_PROCESSORS=PURCHASES)
     parts = examine(office)
     assert set(parts) == {"versions", "settings"}
@@ -67,8 +67,8 @@ def test_a_missing_setting_ends_what_needs_it(office: Office) -> None:
 
 
 @pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py", "celeryconfig.py"])
-def test_a_module_that_hides_the_workers_is_told(
-    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_a_module_that_hides_the_workers_is_reported(
+    office: OperatorShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "folder" not in examine(office)
@@ -79,20 +79,20 @@ def test_a_module_that_hides_the_workers_is_told(
     assert found["text"].startswith(f"{name} in this folder hides")
 
 
-def test_a_clone_hides_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_hides_nothing(office: OperatorShell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert "folder" not in examine(office)
 
 
-def test_a_misspelt_setting_is_told(office: Office) -> None:
+def test_a_misspelt_setting_is_reported(office: OperatorShell) -> None:
     office.set(CONNECT_MAX_ATTEMPT="3")
     finding, _ = examine(office)["settings"]
     assert (finding["level"], finding["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
     assert "CONNECT_MAX_ATTEMPTS" in finding["remedy"]
 
 
-def test_processors_that_can_not_be_loaded_are_told_and_the_rest_is_looked_at(
-    deployed: Office, tmp_path: Path
+def test_processors_that_can_not_be_loaded_are_reported_and_the_rest_is_looked_at(
+    deployed: OperatorShell, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.py").write_text("import a_module_that_is_not_there\n")
     deployed.set(CONNECT_PROCESSORS=str(tmp_path / "broken.py"))
@@ -101,14 +101,18 @@ def test_processors_that_can_not_be_loaded_are_told_and_the_rest_is_looked_at(
     assert parts["Connect"][0]["level"] == "ok"
 
 
-def test_what_a_module_prints_is_no_part_of_the_answer(deployed: Office, tmp_path: Path) -> None:
+def test_what_a_module_prints_is_no_part_of_the_answer(
+    deployed: OperatorShell, tmp_path: Path
+) -> None:
     text = Path(PURCHASES).read_text()
     (tmp_path / "loud.py").write_text(f"print('hello')\n{text.replace('from __future__', '#')}")
     deployed.set(CONNECT_PROCESSORS=str(tmp_path / "loud.py"))
     assert examine(deployed)["processors"][0]["level"] == "ok"
 
 
-def test_a_refused_key_and_no_answer_are_told_apart(deployed: Office, office: Office) -> None:
+def test_a_refused_key_and_no_answer_are_distinguished(
+    deployed: OperatorShell, office: OperatorShell
+) -> None:
     deployed.set(CONNECT_API_KEY="SU-999-999-999:wrong")
     refused = examine(deployed)["Connect"][0]
     assert (refused["level"], refused["remedy"]) == ("fail", "set CONNECT_API_KEY to a valid one")
@@ -117,14 +121,14 @@ def test_a_refused_key_and_no_answer_are_told_apart(deployed: Office, office: Of
     assert "no answer" in examine(office)["Connect"][0]["text"]
 
 
-def test_an_unknown_product_is_a_warning(deployed: Office) -> None:
+def test_an_unknown_product_is_a_warning(deployed: OperatorShell) -> None:
     deployed.set(CONNECT_PRODUCTS="PRD-999-999-999")
     found = examine(deployed)["Connect"][-1]
     assert found["level"] == "warn"
     assert "PRD-999-999-999" in found["text"]
 
 
-def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
+def test_a_redis_that_forgets_is_reported(deployed: OperatorShell) -> None:
     with running_server() as url, connect(url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         deployed.set(CONNECT_REDIS_URL=url)
@@ -133,24 +137,24 @@ def test_a_redis_that_forgets_is_told(deployed: Office) -> None:
     assert levels["Redis keeps nothing on disk, a restart forgets decisions"] == "warn"
 
 
-def test_a_redis_that_is_away_is_told(deployed: Office, tmp_path: Path) -> None:
+def test_a_redis_that_is_away_is_reported(deployed: OperatorShell, tmp_path: Path) -> None:
     deployed.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
     assert "can't be reached" in examine(deployed)["Redis"][0]["text"]
 
 
-def test_beat_is_known_by_the_polls(office: Office) -> None:
+def test_beat_is_known_by_the_polls(office: OperatorShell) -> None:
     assert examine(office)["beat"][0]["level"] == "fail"
     for kind in RequestKind:
         office.ledger.record_poll(kind, PollReport())
     assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
 
 
-def test_a_paused_account_is_told(office: Office) -> None:
+def test_a_paused_account_is_reported(office: OperatorShell) -> None:
     office.ledger.trip_breaker(seconds=60, reason="503", failed=True)
     assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
 
 
-def test_for_people_each_finding_has_a_line(deployed: Office) -> None:
+def test_for_people_each_finding_has_a_line(deployed: OperatorShell) -> None:
     for width in (80, 120):
         result = deployed.run("doctor", width=width)
         assert result.exit_code == Exit.NEEDS_ATTENTION

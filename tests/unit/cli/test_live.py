@@ -16,7 +16,7 @@ from connect_worker.cli import main
 from connect_worker.cli.context import Exit
 from tests.support.ledger_factories import running
 
-from .conftest import Office
+from .conftest import OperatorShell
 
 
 def read_until(terminal: int, word: str) -> str:
@@ -28,7 +28,7 @@ def read_until(terminal: int, word: str) -> str:
     return said
 
 
-def test_watch_draws_what_changes_until_ctrl_c(office: Office) -> None:
+def test_watch_draws_what_changes_until_ctrl_c(office: OperatorShell) -> None:
     terminal, far = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "connect_worker", "status", "--watch", "--no-workers"],
@@ -53,13 +53,13 @@ def test_watch_draws_what_changes_until_ctrl_c(office: Office) -> None:
 
 
 @pytest.mark.parametrize("words", [["--watch"], ["--watch", "--json"], ["--watch", "--check"]])
-def test_watch_is_for_a_terminal(office: Office, words: list[str]) -> None:
+def test_watch_is_for_a_terminal(office: OperatorShell, words: list[str]) -> None:
     result = office.run("status", *words)
     assert result.exit_code == Exit.USAGE
     assert "--watch is for a terminal" in result.stderr
 
 
-def test_poll_without_a_broker_says_so(office: Office) -> None:
+def test_poll_without_a_broker_says_so(office: OperatorShell) -> None:
     office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
     done = office.run_alone("poll", "fulfillment", "--json")
     assert done.returncode == Exit.NO_ANSWER

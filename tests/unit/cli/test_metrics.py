@@ -14,7 +14,7 @@ from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from .metrics_exporter import ACCOUNT, PRODUCT, ROOT, environment, of, scrape, serving
 
 
-def test_the_ledger_is_told(served: str) -> None:
+def test_the_ledger_is_reported(served: str) -> None:
     samples = scrape(served)
     kind = {"account": ACCOUNT, "kind": "fulfillment"}
     product = {**kind, "product": PRODUCT}
@@ -32,7 +32,7 @@ def test_the_ledger_is_told(served: str) -> None:
     assert of(samples, "breaker_failures", account=ACCOUNT) == 1
 
 
-def test_attempts_retries_posts_and_errors_are_told_by_product(served: str) -> None:
+def test_attempts_retries_posts_and_errors_are_reported_by_product(served: str) -> None:
     samples = scrape(served)
     product = {"account": ACCOUNT, "kind": "fulfillment", "product": PRODUCT}
     assert of(samples, "attempts_total", **product) == 3
@@ -48,21 +48,21 @@ def test_attempts_retries_posts_and_errors_are_told_by_product(served: str) -> N
     assert of(samples, "post_seconds_sum", **product) == pytest.approx(60.35)
 
 
-def test_a_poll_that_broke_off_is_told_and_one_without_a_processor_is_not(served: str) -> None:
+def test_a_poll_that_broke_off_is_reported_and_one_without_a_processor_is_not(served: str) -> None:
     samples = scrape(served)
     assert of(samples, "poll_complete", account=ACCOUNT, kind="tier-config") == 0
     kinds = {dict(labels)["kind"] for name, labels in samples if name.endswith("poll_complete")}
     assert kinds == {"fulfillment", "tier-config"}
 
 
-def test_the_broker_is_told(served: str) -> None:
+def test_the_broker_is_reported(served: str) -> None:
     samples = scrape(served)
     assert of(samples, "broker_up") == 1
     assert of(samples, "queue_messages", queue="fulfillment") == 1
     assert of(samples, "queue_messages", queue="control") == 0
 
 
-def test_nothing_is_told_of_the_exporter_itself_or_of_the_key(served: str) -> None:
+def test_nothing_is_reported_of_the_exporter_itself_or_of_the_key(served: str) -> None:
     text = requests.get(served, timeout=30).text
     assert {name.partition("_worker_")[0] for name, _ in scrape(served)} == {"connect"}
     assert "not-asked-for" not in text
@@ -79,7 +79,7 @@ def test_what_is_away_is_said_so(away: str) -> None:
     assert of(samples, "broker_up") == (away != "broker")
 
 
-def test_an_account_that_can_not_be_told_is_a_message() -> None:
+def test_an_account_that_can_not_be_reported_is_a_message() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "connect_worker", "metrics", "--once"],
         cwd=ROOT,

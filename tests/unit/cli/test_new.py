@@ -106,7 +106,7 @@ def test_no_place_is_left_unfilled(project: Path) -> None:
     assert not list(project.rglob("*.tmpl"))
 
 
-def test_it_depends_on_the_folder_it_was_told_of(tmp_path: Path) -> None:
+def test_it_depends_on_the_folder_it_was_given(tmp_path: Path) -> None:
     named = made(tmp_path / "named", "--connect-worker", str(tmp_path))
     assert f"connect-worker @ {tmp_path.as_uri()}\n" in (named / "requirements.txt").read_text()
     testing = (named / "requirements-dev.txt").read_text()

@@ -8,13 +8,13 @@ import pytest
 
 from connect_worker.cli.context import Exit
 from connect_worker.domain.states import ClaimDenied, PollReport, RequestKind
-from tests.support.ledger_factories import LONG, PR, look, see, woken
+from tests.support.ledger_factories import LONG, PR, record_of, register, take_due
 
-from .conftest import Office
+from .conftest import OperatorShell
 
 
-def test_a_pause_is_in_force_until_it_is_resumed(office: Office) -> None:
-    see(office.ledger, product="PRD-1")
+def test_a_pause_is_in_force_until_it_is_resumed(office: OperatorShell) -> None:
+    register(office.ledger, product="PRD-1")
     said = office.said("pause", "PRD-1", "usage", "--reason", "the vendor is down")
     since = r"(?:from now on|for \d+ s)"
     for line, name in zip(said.splitlines(), ("PRD-1", "usage"), strict=True):
@@ -22,12 +22,12 @@ def test_a_pause_is_in_force_until_it_is_resumed(office: Office) -> None:
     claim = office.ledger.claim(PR, owner="w", lease_seconds=LONG)
     assert claim is ClaimDenied.OPERATOR_PAUSE
     assert office.json("resume", "PRD-1")["resumed"] == {"PRD-1": 1}
-    assert look(office.ledger).paused_by == ""
-    assert woken(office.ledger) == [PR]
+    assert record_of(office.ledger).paused_by == ""
+    assert take_due(office.ledger) == [PR]
     assert set(office.ledger.pauses()) == {"usage"}
 
 
-def test_resume_says_what_is_still_paused_and_what_never_was(office: Office) -> None:
+def test_resume_says_what_is_still_paused_and_what_never_was(office: OperatorShell) -> None:
     office.said("pause", "all")
     result = office.run("resume", "all", "fulfillment")
     assert result.exit_code == Exit.NOT_DONE
@@ -38,10 +38,10 @@ def test_resume_says_what_is_still_paused_and_what_never_was(office: Office) -> 
     assert "Still paused: usage" in office.run("resume", "all").stdout
 
 
-def test_the_board_and_the_story_tell_of_a_pause(office: Office) -> None:
+def test_the_board_and_the_story_tell_of_a_pause(office: OperatorShell) -> None:
     for kind in RequestKind:
         office.ledger.record_poll(kind, PollReport())
-    see(office.ledger)
+    register(office.ledger)
     office.said("pause", "fulfillment", "--reason", "a new version")
     office.ledger.claim(PR, owner="w", lease_seconds=LONG)
     board = office.json("status", "--no-workers")
@@ -54,7 +54,7 @@ def test_the_board_and_the_story_tell_of_a_pause(office: Office) -> None:
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_a_name_with_a_slip_in_it_is_refused(office: Office, command: str) -> None:
+def test_a_name_with_a_slip_in_it_is_refused(office: OperatorShell, command: str) -> None:
     result = office.run(command, "fullfilment")
     assert result.exit_code == Exit.USAGE
     assert "Unknown name 'fullfilment'. Choose one of: all, fulfillment" in " ".join(
@@ -65,5 +65,5 @@ def test_a_name_with_a_slip_in_it_is_refused(office: Office, command: str) -> No
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_help_has_an_example(office: Office, command: str) -> None:
+def test_help_has_an_example(office: OperatorShell, command: str) -> None:
     assert f"connect-worker {command}" in office.said(command, "--help").partition("Example")[2]

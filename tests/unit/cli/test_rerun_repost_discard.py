@@ -12,28 +12,30 @@ from tests.support.ledger_factories import (
     OTHER,
     PR,
     TCR,
-    look,
+    claim_of,
     posting,
+    record_of,
+    register,
     running,
-    see,
-    take,
-    woken,
+    take_due,
 )
 
-from .conftest import Office
+from .conftest import OperatorShell
 
 
-def parked(office: Office, *refs: RequestKey, error: str = "broken", decided: bool = False) -> None:
+def parked(
+    office: OperatorShell, *refs: RequestKey, error: str = "broken", decided: bool = False
+) -> None:
     for ref in refs:
         claim = (posting if decided else running)(office.ledger, ref)
         office.ledger.park(claim, error)
 
 
-def states(office: Office, *refs: RequestKey) -> list[State]:
-    return [look(office.ledger, ref).state for ref in refs]
+def states(office: OperatorShell, *refs: RequestKey) -> list[State]:
+    return [record_of(office.ledger, ref).state for ref in refs]
 
 
-def test_a_person_is_shown_whom_it_concerns_and_asked(office: Office) -> None:
+def test_a_person_is_shown_whom_it_concerns_and_asked(office: OperatorShell) -> None:
     parked(office, PR)
     refused = office.run("rerun", PR.id, typed="n\n")
     assert refused.exit_code == 1
@@ -44,18 +46,18 @@ def test_a_person_is_shown_whom_it_concerns_and_asked(office: Office) -> None:
     assert agreed.exit_code == Exit.DONE
     assert "1 request queued" in agreed.stdout
     assert states(office, PR) == [State.QUEUED]
-    assert woken(office.ledger) == [PR]
+    assert take_due(office.ledger) == [PR]
 
 
-def test_without_an_answer_nothing_is_done(office: Office) -> None:
+def test_without_an_answer_nothing_is_done(office: OperatorShell) -> None:
     parked(office, PR)
     assert office.run("discard", "--all", "--json").exit_code == 1
     assert states(office, PR) == [State.PARKED]
 
 
-def test_each_of_several_is_answered_for(office: Office) -> None:
+def test_each_of_several_is_answered_for(office: OperatorShell) -> None:
     parked(office, PR)
-    see(office.ledger, OTHER)
+    register(office.ledger, OTHER)
     result = office.json("rerun", PR.id, OTHER.id, "PR-0", "--yes", code=Exit.NOT_DONE)
     assert result == {
         "action": "rerun",
@@ -70,7 +72,7 @@ def test_each_of_several_is_answered_for(office: Office) -> None:
     )
 
 
-def test_all_of_a_kind_with_an_error(office: Office) -> None:
+def test_all_of_a_kind_with_an_error(office: OperatorShell) -> None:
     other_kind, other_error = TCR, RequestKey(RequestKind.FULFILLMENT, "PR-9")
     parked(office, PR, OTHER, other_kind, error="VendorDown: no answer")
     parked(office, other_error, error="KeyError: 'email'")
@@ -81,23 +83,23 @@ def test_all_of_a_kind_with_an_error(office: Office) -> None:
     assert set(office.json("rerun", "--all", "--yes")["done"]) == {TCR.id, other_error.id}
 
 
-def test_a_discarded_one_is_rerun_only_by_its_name(office: Office) -> None:
+def test_a_discarded_one_is_rerun_only_by_its_name(office: OperatorShell) -> None:
     parked(office, PR)
     office.ledger.discard(PR, keep_seconds=LONG)
     assert office.json("rerun", "--all", "--yes")["done"] == []
     assert office.json("rerun", PR.id, "--yes")["done"] == [PR.id]
 
 
-def test_repost_takes_those_with_a_decision(office: Office) -> None:
+def test_repost_takes_those_with_a_decision(office: OperatorShell) -> None:
     parked(office, PR, decided=True)
     parked(office, OTHER)
     result = office.json("repost", "--all", "--yes", code=Exit.NOT_DONE)
     assert result["done"] == [PR.id]
     assert result["refused"] == [{"id": OTHER.id, "why": "no decision is stored: rerun it"}]
-    assert take(office.ledger, PR, owner="w2").decision == APPROVE
+    assert claim_of(office.ledger, PR, owner="w2").decision == APPROVE
 
 
-def test_discard_keeps_the_record_for_as_long_as_the_settings_say(office: Office) -> None:
+def test_discard_keeps_the_record_for_as_long_as_the_settings_say(office: OperatorShell) -> None:
     parked(office, PR, OTHER)
     office.set(CONNECT_KEEP_DAYS="0.0000001")
     assert office.json("discard", PR.id, "--yes")["done"] == [PR.id]
@@ -111,7 +113,7 @@ def test_discard_keeps_the_record_for_as_long_as_the_settings_say(office: Office
 
 
 @pytest.mark.parametrize("words", [[], ["PR-1", "--all"], ["PR-1", "--kind", "usage"]])
-def test_it_is_either_names_or_a_filter(office: Office, words: list[str]) -> None:
+def test_it_is_either_names_or_a_filter(office: OperatorShell, words: list[str]) -> None:
     result = office.run("rerun", *words)
     assert result.exit_code == Exit.USAGE
     assert "Name requests, or choose them" in result.stderr
@@ -119,5 +121,5 @@ def test_it_is_either_names_or_a_filter(office: Office, words: list[str]) -> Non
 
 
 @pytest.mark.parametrize("command", ["rerun", "repost", "discard"])
-def test_help_has_an_example(office: Office, command: str) -> None:
+def test_help_has_an_example(office: OperatorShell, command: str) -> None:
     assert f"connect-worker {command}" in office.said(command, "--help").partition("Example")[2]

@@ -17,9 +17,18 @@ from connect_worker.domain.states import (
     RequestKind,
     State,
 )
-from tests.support.ledger_factories import LONG, OTHER, PR, TCR, posting, running, see, take
+from tests.support.ledger_factories import (
+    LONG,
+    OTHER,
+    PR,
+    TCR,
+    claim_of,
+    posting,
+    register,
+    running,
+)
 
-from .conftest import Office
+from .conftest import OperatorShell
 
 DECISION = {
     "decision": {
@@ -32,7 +41,7 @@ DECISION = {
 }
 
 
-def at_work(office: Office) -> None:
+def at_work(office: OperatorShell) -> None:
     """One of each kind of trouble, and what goes well."""
     ledger = office.ledger
     ledger.complete(
@@ -46,12 +55,12 @@ def at_work(office: Office) -> None:
     tick(office)
     running(ledger, OTHER)
     tick(office)
-    see(ledger, TCR, cycle="a", product="PRD-000-000-001")
+    register(ledger, TCR, cycle="a", product="PRD-000-000-001")
     for kind in RequestKind:
         ledger.record_poll(kind, PollReport(seconds=0.5, seen=3, new=1))
 
 
-def tick(office: Office) -> None:
+def tick(office: OperatorShell) -> None:
     """Wait for the ledger's next millisecond: what comes now is younger."""
     since = office.ledger.now()
     while office.ledger.now() == since:
@@ -61,7 +70,7 @@ def tick(office: Office) -> None:
 # ---- status
 
 
-def test_status_counts_each_kind(office: Office) -> None:
+def test_status_counts_each_kind(office: OperatorShell) -> None:
     at_work(office)
     board = office.json("status", "--no-workers")
     row = board["kinds"]["fulfillment"]
@@ -75,7 +84,7 @@ def test_status_counts_each_kind(office: Office) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int) -> None:
+def test_status_fits_the_terminal_and_says_what_to_do(office: OperatorShell, width: int) -> None:
     at_work(office)
     said = office.said("status", "--no-workers", width=width)
     row = next(line for line in said.splitlines() if line.startswith("fulfillment"))
@@ -84,7 +93,7 @@ def test_status_fits_the_terminal_and_says_what_to_do(office: Office, width: int
     assert "connect-worker list --state parked --kind fulfillment" in " ".join(said.split())
 
 
-def test_status_checks(office: Office) -> None:
+def test_status_checks(office: OperatorShell) -> None:
     for kind in RequestKind:
         office.ledger.record_poll(kind, PollReport())
     assert office.run("status", "--no-workers", "--check").exit_code == Exit.DONE
@@ -94,7 +103,7 @@ def test_status_checks(office: Office) -> None:
     assert office.run("status", "--no-workers").exit_code == Exit.DONE
 
 
-def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
+def test_a_kind_that_was_never_polled_needs_attention(office: OperatorShell) -> None:
     office.ledger.record_poll(RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR))
     problems = office.json("status", "--no-workers")["problems"]
     assert [problem.split()[0] for problem in problems] == [
@@ -105,14 +114,16 @@ def test_a_kind_that_was_never_polled_needs_attention(office: Office) -> None:
     assert all("beat" in problem for problem in problems)
 
 
-def test_a_poll_that_broke_off_is_told(office: Office) -> None:
+def test_a_poll_that_broke_off_is_reported(office: OperatorShell) -> None:
     report = PollReport(problem=PollProblem.FAILED, detail="Forbidden: [403]")
     office.ledger.record_poll(RequestKind.USAGE, report)
     problems = office.json("status", "--no-workers")["problems"]
     assert "The last poll of usage failed: Forbidden: [403]" in problems
 
 
-def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: Office) -> None:
+def test_the_breaker_and_a_pause_that_connect_asked_for_are_distinguished(
+    office: OperatorShell,
+) -> None:
     assert "circuit breaker closed" in office.said("status", "--no-workers")
     office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
     said = " ".join(office.said("status", "--no-workers").split())
@@ -124,7 +135,7 @@ def test_the_breaker_and_a_pause_that_connect_asked_for_are_told_apart(office: O
     assert "after 1 failure (503)" in " ".join(office.said("status", "--no-workers").split())
 
 
-def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) -> None:
+def test_status_without_a_broker_shows_the_ledger_and_says_so(office: OperatorShell) -> None:
     at_work(office)
     office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
     board = json.loads(office.run_alone("status", "--json").stdout)
@@ -136,11 +147,11 @@ def test_status_without_a_broker_shows_the_ledger_and_says_so(office: Office) ->
 # ---- list
 
 
-def listed(office: Office, *words: str) -> list[str]:
+def listed(office: OperatorShell, *words: str) -> list[str]:
     return [item["id"] for item in office.json("list", *words)["requests"]]
 
 
-def test_list_shows_what_is_open_longest_wait_first(office: Office) -> None:
+def test_list_shows_what_is_open_longest_wait_first(office: OperatorShell) -> None:
     at_work(office)
     assert listed(office) == [PR.id, OTHER.id, TCR.id]
 
@@ -162,12 +173,12 @@ def test_list_shows_what_is_open_longest_wait_first(office: Office) -> None:
         (["--kind", "usage"], []),
     ],
 )
-def test_list_filters(office: Office, words: list[str], expected: list[str]) -> None:
+def test_list_filters(office: OperatorShell, words: list[str], expected: list[str]) -> None:
     at_work(office)
     assert listed(office, *words) == expected
 
 
-def test_list_says_that_there_are_more(office: Office) -> None:
+def test_list_says_that_there_are_more(office: OperatorShell) -> None:
     at_work(office)
     assert office.json("list", "--limit", "1")["total"] == 3
     assert office.json("list", "--limit", "0") == {"total": 3, "requests": []}
@@ -176,7 +187,7 @@ def test_list_says_that_there_are_more(office: Office) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_row_names_the_state_and_the_reason(office: Office, width: int) -> None:
+def test_a_row_names_the_state_and_the_reason(office: OperatorShell, width: int) -> None:
     at_work(office)
     said = office.said("list", width=width)
     row = next(line for line in said.splitlines() if line.startswith(PR.id))
@@ -187,12 +198,12 @@ def test_a_row_names_the_state_and_the_reason(office: Office, width: int) -> Non
 # ---- show
 
 
-def test_show_tells_the_whole_story(office: Office) -> None:
+def test_show_tells_the_whole_story(office: OperatorShell) -> None:
     ledger = office.ledger
     ledger.register([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
-    claim = take(ledger, owner="host:17:0123456789ab")
+    claim = claim_of(ledger, owner="host:17:0123456789ab")
     ledger.reschedule(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
-    claim = take(ledger, owner="other:18:0123456789ab")
+    claim = claim_of(ledger, owner="other:18:0123456789ab")
     ledger.record_step(claim, "step:1:create-tenant", {"login": "a canary"})
     ledger.decide(claim, DECISION)
     ledger.record_step(claim, "store the parameters", {"status": 200})
@@ -226,7 +237,7 @@ def test_show_tells_the_whole_story(office: Office) -> None:
             assert word in said
 
 
-def test_values_of_parameters_are_not_shown(office: Office) -> None:
+def test_values_of_parameters_are_not_shown(office: OperatorShell) -> None:
     at_work(office)
     for words in (["show", PR.id], ["show", PR.id, "--json"], ["list", "--json"], ["list"]):
         result = office.run(*words)
@@ -235,7 +246,7 @@ def test_values_of_parameters_are_not_shown(office: Office) -> None:
     assert "too short" in office.run("show", PR.id, "--json").output
 
 
-def test_what_others_wrote_can_not_steer_the_terminal(office: Office) -> None:
+def test_what_others_wrote_can_not_steer_the_terminal(office: OperatorShell) -> None:
     office.ledger.park(running(office.ledger), "\x1b[2J[bold]gone[/]\nApiKey SU-1:secret")
     for words in (["show", PR.id], ["list"], ["list", "--json"]):
         said = office.run(*words, width=200).output
@@ -244,15 +255,15 @@ def test_what_others_wrote_can_not_steer_the_terminal(office: Office) -> None:
         assert "secret" not in said
 
 
-def test_an_unknown_request_is_said_so(office: Office) -> None:
+def test_an_unknown_request_is_said_so(office: OperatorShell) -> None:
     result = office.run("show", "PR-0")
     assert result.exit_code == Exit.NOT_DONE
     assert "the ledger has no request PR-0" in result.stderr
 
 
-def test_a_listing_is_found_by_its_id_alone(office: Office) -> None:
+def test_a_listing_is_found_by_its_id_alone(office: OperatorShell) -> None:
     refs = [RequestKey(RequestKind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
-    see(office.ledger, *refs)
+    register(office.ledger, *refs)
     story = office.json("show", "LST-1")
     assert (story["id"], story["other_periods"]) == ("LST-1@2026-11", ["LST-1@2026-10"])
     assert office.json("show", "LST-1@2026-10")["id"] == "LST-1@2026-10"
@@ -263,7 +274,7 @@ def test_a_listing_is_found_by_its_id_alone(office: Office) -> None:
 
 @pytest.mark.parametrize("command", [["status"], ["list"], ["show", "PR-1"]])
 def test_without_a_ledger_the_remedy_is_one_sentence(
-    office: Office, tmp_path: Path, command: list[str]
+    office: OperatorShell, tmp_path: Path, command: list[str]
 ) -> None:
     office.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
     result = office.run(*command)
@@ -272,7 +283,7 @@ def test_without_a_ledger_the_remedy_is_one_sentence(
     assert result.stdout == ""
 
 
-def test_without_settings_the_remedy_is_one_sentence(office: Office) -> None:
+def test_without_settings_the_remedy_is_one_sentence(office: OperatorShell) -> None:
     office.set(CONNECT_API_KEY="")
     result = office.run("list")
     assert result.exit_code == Exit.NO_LEDGER
@@ -280,7 +291,7 @@ def test_without_settings_the_remedy_is_one_sentence(office: Office) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "list", "show"])
-def test_help_has_an_example(office: Office, command: str) -> None:
+def test_help_has_an_example(office: OperatorShell, command: str) -> None:
     said = office.said(command, "--help")
     assert f"connect-worker {command}" in said.partition("Example")[2]
     assert "--json" in said

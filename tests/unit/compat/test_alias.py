@@ -142,7 +142,7 @@ def test_every_form_of_import_leads_there(tmp_path: Path) -> None:
     assert evaluate(code, cwd=tmp_path) == expected
 
 
-def test_names_of_the_first_releases_are_known_and_told_to_be_old(tmp_path: Path) -> None:
+def test_names_of_the_first_releases_are_known_and_reported_as_old(tmp_path: Path) -> None:
     code = """
     import json, warnings
     from connect_worker import compat, exceptions

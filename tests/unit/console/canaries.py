@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from connect_worker.domain.states import PollProblem, PollReport, RequestKey, RequestKind
-from tests.support.console_data import LONG, Scene, evil
+from tests.support.console_data import LONG, ConsoleData, evil
 
 PARKED = RequestKey(RequestKind.FULFILLMENT, f"PR-{evil('id')}")
 SUPERSEDED = RequestKey(RequestKind.TIER_CONFIG, "TCR-1")
@@ -17,7 +17,7 @@ LIST = ("id", "product", "error")
 STORY = ("id", "product", "error", "worker", "reason", "field", "step")
 
 
-def plant(scene: Scene) -> None:
+def plant(scene: ConsoleData) -> None:
     """Leave canaries in a ledger."""
     scene.begin(PARKED, at=scene.now - 60, product=evil("product"))
     claim = scene.claim(PARKED, at=scene.now - 50, worker=evil("worker"))

@@ -8,8 +8,8 @@ from playwright.sync_api import Browser
 
 from connect_worker.ledger.redis import connect
 from tests.support.browser import running_chromium
-from tests.support.console_client import ACCOUNT, PASSWORD, Served, Visitor, serving
-from tests.support.console_data import Scene
+from tests.support.console_client import ACCOUNT, PASSWORD, ConsoleClient, Served, serving
+from tests.support.console_data import ConsoleData
 from tests.support.redis_server import running_server
 
 
@@ -26,10 +26,10 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def scene(client: redis.Redis) -> Scene:
+def scene(client: redis.Redis) -> ConsoleData:
     """An empty ledger; the consoles below show it."""
     client.flushall()
-    return Scene(client, ACCOUNT)
+    return ConsoleData(client, ACCOUNT)
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +48,12 @@ def read_only(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-def operator(served: Served, scene: Scene) -> Visitor:
+def operator(served: Served, scene: ConsoleData) -> ConsoleClient:
     return served.operator()
 
 
 @pytest.fixture
-def visitor(read_only: Served, scene: Scene) -> Visitor:
+def visitor(read_only: Served, scene: ConsoleData) -> ConsoleClient:
     return read_only.visitor()
 
 

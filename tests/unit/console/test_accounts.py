@@ -10,7 +10,7 @@ import redis
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from tests.support.console_client import PASSWORD, Served, serving
-from tests.support.console_data import Scene, evil
+from tests.support.console_data import ConsoleData, evil
 
 from .test_injection import Markup
 
@@ -36,9 +36,9 @@ def several(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_each_account_has_its_pages_and_its_requests(
-    several: Served, scene: Scene, client: redis.Redis
+    several: Served, scene: ConsoleData, client: redis.Redis
 ) -> None:
-    north, south = Scene(client, "north"), Scene(client, "south")
+    north, south = ConsoleData(client, "north"), ConsoleData(client, "south")
     for account in (north, south):
         account.park(PR, "broken", at=account.now - 60, product=str(id(account)))
     operator = several.operator()
@@ -60,7 +60,7 @@ def test_each_account_has_its_pages_and_its_requests(
     assert [set(account.ledger.pauses()) for account in (north, south)] == [set(), {"usage"}]
 
 
-def test_an_account_that_there_is_not_is_told(several: Served) -> None:
+def test_an_account_that_there_is_not_is_reported(several: Served) -> None:
     answer = several.operator().get("/?account=west")
     assert answer.status_code == 404
     assert "There is no such account" in answer.text

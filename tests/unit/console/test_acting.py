@@ -6,21 +6,23 @@ import json
 from typing import Any
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
-from tests.support.console_client import Served, Visitor, text_of
-from tests.support.console_data import Scene
+from tests.support.console_client import ConsoleClient, Served, text_of
+from tests.support.console_data import ConsoleData
 
 PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
 OTHER = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0002")
 UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
 
 
-def state(scene: Scene, ref: RequestKey = PR) -> State:
+def state(scene: ConsoleData, ref: RequestKey = PR) -> State:
     entry = scene.ledger.get_record(ref)
     assert entry is not None
     return entry.state
 
 
-def park(scene: Scene, *refs: RequestKey, error: str = "broken", decision: object = None) -> None:
+def park(
+    scene: ConsoleData, *refs: RequestKey, error: str = "broken", decision: object = None
+) -> None:
     for ref in refs:
         scene.park(ref, error, at=scene.now - 60, decision=decision)
 
@@ -30,8 +32,8 @@ def audited(served: Served, event: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
-def test_a_person_is_asked_before_and_told_after(
-    operator: Visitor, served: Served, scene: Scene
+def test_a_person_is_asked_before_and_informed_after(
+    operator: ConsoleClient, served: Served, scene: ConsoleData
 ) -> None:
     park(scene, PR)
     question = operator.ask("rerun", PR)
@@ -56,7 +58,7 @@ def test_a_person_is_asked_before_and_told_after(
     assert "1 request queued" in operator.page(answer.url)
 
 
-def test_what_was_agreed_to_is_done_once(operator: Visitor, scene: Scene) -> None:
+def test_what_was_agreed_to_is_done_once(operator: ConsoleClient, scene: ConsoleData) -> None:
     park(scene, PR)
     question = operator.ask("discard", PR)
     operator.agree(question)
@@ -66,7 +68,7 @@ def test_what_was_agreed_to_is_done_once(operator: Visitor, scene: Scene) -> Non
     assert "choose again" in again.text
 
 
-def test_a_stored_decision_is_posted_again(operator: Visitor, scene: Scene) -> None:
+def test_a_stored_decision_is_posted_again(operator: ConsoleClient, scene: ConsoleData) -> None:
     park(scene, PR, decision={"type": "approve"})
     park(scene, OTHER)
     question = operator.ask("repost", PR, OTHER)
@@ -76,7 +78,9 @@ def test_a_stored_decision_is_posted_again(operator: Visitor, scene: Scene) -> N
     assert (state(scene), state(scene, OTHER)) == (State.DECIDED, State.PARKED)
 
 
-def test_a_discarded_request_is_taken_back_on_its_own_page(operator: Visitor, scene: Scene) -> None:
+def test_a_discarded_request_is_taken_back_on_its_own_page(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
     park(scene, PR)
     operator.agree(operator.ask("discard", PR))
     page = operator.page(f"/request?id={PR.id}")
@@ -86,7 +90,9 @@ def test_a_discarded_request_is_taken_back_on_its_own_page(operator: Visitor, sc
     assert state(scene) is State.QUEUED
 
 
-def test_all_that_match_are_done_over_all_pages(operator: Visitor, scene: Scene) -> None:
+def test_all_that_match_are_done_over_all_pages(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number:03}") for number in range(70)]
     park(scene, *refs, error="VendorDown: no answer")
     park(scene, PR, error="KeyError")
@@ -102,8 +108,8 @@ def test_all_that_match_are_done_over_all_pages(operator: Visitor, scene: Scene)
     assert {state(scene, ref) for ref in (PR, UF, OTHER)} == {State.PARKED}
 
 
-def test_what_changed_since_the_question_is_told(
-    operator: Visitor, served: Served, scene: Scene
+def test_what_changed_since_the_question_is_reported(
+    operator: ConsoleClient, served: Served, scene: ConsoleData
 ) -> None:
     park(scene, PR, OTHER)
     question = operator.ask("discard", PR, OTHER)
@@ -114,7 +120,7 @@ def test_what_changed_since_the_question_is_told(
     assert audited(served, "console.discard")[-2]["refused"] == "it is now queued"
 
 
-def test_nothing_chosen_changes_nothing(operator: Visitor, scene: Scene) -> None:
+def test_nothing_chosen_changes_nothing(operator: ConsoleClient, scene: ConsoleData) -> None:
     park(scene, PR)
     assert "No request was selected." in operator.ask("rerun")
     gone = operator.ask("rerun", RequestKey(RequestKind.FULFILLMENT, "PR-0"))
@@ -129,7 +135,7 @@ def test_nothing_chosen_changes_nothing(operator: Visitor, scene: Scene) -> None
     assert state(scene) is State.PARKED
 
 
-def test_a_plan_is_of_the_session_that_was_asked(served: Served, scene: Scene) -> None:
+def test_a_plan_is_of_the_session_that_was_asked(served: Served, scene: ConsoleData) -> None:
     park(scene, PR)
     anna, boris = served.operator("anna"), served.operator("boris")
     question = anna.ask("rerun", PR)
@@ -139,7 +145,7 @@ def test_a_plan_is_of_the_session_that_was_asked(served: Served, scene: Scene) -
     assert anna.agree(question).status_code == 200
 
 
-def test_a_list_leads_back_to_itself(operator: Visitor, scene: Scene) -> None:
+def test_a_list_leads_back_to_itself(operator: ConsoleClient, scene: ConsoleData) -> None:
     park(scene, PR)
     question = operator.ask("rerun", PR, back="/requests?kind=fulfillment&page=2")
     assert 'href="/requests?kind=fulfillment&amp;page=2"' in question
@@ -147,7 +153,9 @@ def test_a_list_leads_back_to_itself(operator: Visitor, scene: Scene) -> None:
     assert "elsewhere" not in elsewhere
 
 
-def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scene: Scene) -> None:
+def test_a_pause_holds_until_it_is_ended(
+    operator: ConsoleClient, served: Served, scene: ConsoleData
+) -> None:
     operator.page("/")
     answer = operator.post("/pause", {"name": "usage", "reason": "<down> until 9"})
     assert answer.history[0].status_code == 303
@@ -165,7 +173,9 @@ def test_a_pause_holds_until_it_is_ended(operator: Visitor, served: Served, scen
     assert audited(served, "console.resume")[-1]["name"] == "usage"
 
 
-def test_a_product_can_be_paused_and_what_is_none_can_not(operator: Visitor, scene: Scene) -> None:
+def test_a_product_can_be_paused_and_what_is_none_can_not(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
     operator.page("/")
     for name in ("", "usages", "prd-1", "*"):
         answer = operator.post("/pause", {"name": name})
@@ -177,7 +187,9 @@ def test_a_product_can_be_paused_and_what_is_none_can_not(operator: Visitor, sce
     assert operator.post("/resume", {"name": "usage"}).status_code == 200
 
 
-def test_of_a_reason_without_an_end_the_beginning_is_kept(operator: Visitor, scene: Scene) -> None:
+def test_of_a_reason_without_an_end_the_beginning_is_kept(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
     operator.page("/")
     operator.post("/pause", {"name": "all", "reason": "x" * 5000})
     assert scene.ledger.pauses()["all"].reason == "x" * 200

@@ -14,7 +14,7 @@ from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from tests.support.browser import Window, needs_chromium
 from tests.support.console_client import PASSWORD, Served, serving
-from tests.support.console_data import Scene, evil
+from tests.support.console_data import ConsoleData, evil
 
 from .canaries import pages, plant
 
@@ -25,7 +25,7 @@ OTHER = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0002")
 
 
 @pytest.fixture
-def window(browser: Browser, served: Served, scene: Scene) -> Iterator[Window]:
+def window(browser: Browser, served: Served, scene: ConsoleData) -> Iterator[Window]:
     with browser.new_context() as context:
         window = Window(context, served.url)
         window.sign_in()
@@ -43,7 +43,7 @@ def test_a_canary_sings_where_nothing_holds_it(browser: Browser, served: Served)
 
 
 @pytest.mark.slow
-def test_no_canary_sings_on_any_page(window: Window, scene: Scene) -> None:
+def test_no_canary_sings_on_any_page(window: Window, scene: ConsoleData) -> None:
     plant(scene)
     for path in pages():
         window.go(path)
@@ -66,7 +66,9 @@ def test_a_script_that_got_into_a_page_would_not_run(window: Window) -> None:
 
 
 @pytest.mark.slow
-def test_the_list_keeps_what_was_chosen_while_it_changes(window: Window, scene: Scene) -> None:
+def test_the_list_keeps_what_was_chosen_while_it_changes(
+    window: Window, scene: ConsoleData
+) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
     page = window.page
     window.go("/requests")
@@ -86,7 +88,9 @@ def test_the_list_keeps_what_was_chosen_while_it_changes(window: Window, scene: 
     expect(page.get_by_text("No requests are parked.")).to_be_visible()
 
 
-def test_without_scripts_all_of_it_works(browser: Browser, served: Served, scene: Scene) -> None:
+def test_without_scripts_all_of_it_works(
+    browser: Browser, served: Served, scene: ConsoleData
+) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
@@ -107,7 +111,7 @@ def test_without_scripts_all_of_it_works(browser: Browser, served: Served, scene
     assert entry.state is State.QUEUED
 
 
-def test_another_sites_form_changes_nothing(window: Window, scene: Scene) -> None:
+def test_another_sites_form_changes_nothing(window: Window, scene: ConsoleData) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
     fields = f'<input name="action" value="rerun"><input name="request" value="{PR}">'
     form = f'<form method="post" action="{window.url}/confirm">{fields}<button>Win!</button></form>'
@@ -156,7 +160,7 @@ def test_the_token_is_no_secret_of_the_address(window: Window) -> None:
     assert requests.get(window.url, timeout=30).url.endswith("/login?next=%2F")
 
 
-def test_what_is_paused_on_the_board_goes_on_from_there(window: Window, scene: Scene) -> None:
+def test_what_is_paused_on_the_board_goes_on_from_there(window: Window, scene: ConsoleData) -> None:
     window.go("/")
     page = window.page
     page.get_by_label("What to pause").fill("usages")

@@ -14,8 +14,8 @@ import requests
 from connect_worker.cli.context import Exit
 from connect_worker.console.security import MAX_WRONG_PER_ADDRESS
 from connect_worker.domain.states import State
-from tests.support.console_client import PASSWORD, ROOT, Served, Visitor, environment, serving
-from tests.support.console_data import Scene
+from tests.support.console_client import PASSWORD, ROOT, ConsoleClient, Served, environment, serving
+from tests.support.console_data import ConsoleData
 
 from .test_acting import PR, audited, park, state
 
@@ -33,7 +33,7 @@ POLICY = [
 @pytest.mark.parametrize(
     "path", ["/", "/requests", "/request?id=0", "/nowhere", "/static/console.js"]
 )
-def test_every_answer_tells_the_browser_to_be_careful(visitor: Visitor, path: str) -> None:
+def test_every_answer_tells_the_browser_to_be_careful(visitor: ConsoleClient, path: str) -> None:
     headers = visitor.get(path).headers
     assert set(POLICY) <= set(headers["Content-Security-Policy"].split("; "))
     assert headers["X-Frame-Options"] == "DENY"
@@ -44,7 +44,9 @@ def test_every_answer_tells_the_browser_to_be_careful(visitor: Visitor, path: st
         assert headers["Cache-Control"] == "no-store"
 
 
-def test_no_page_has_a_script_or_style_of_its_own(operator: Visitor, scene: Scene) -> None:
+def test_no_page_has_a_script_or_style_of_its_own(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
     park(scene, PR)
     for path in ("/", "/requests", f"/request?id={PR.id}", "/nowhere"):
         page = operator.get(path).text
@@ -54,7 +56,7 @@ def test_no_page_has_a_script_or_style_of_its_own(operator: Visitor, scene: Scen
         assert set(re.findall(r'(?:src|href)="(https?:[^"]+)"', page)) == set()
 
 
-def test_without_a_password_nothing_is_changed(visitor: Visitor, scene: Scene) -> None:
+def test_without_a_password_nothing_is_changed(visitor: ConsoleClient, scene: ConsoleData) -> None:
     park(scene, PR)
     for path in ("/", "/requests", f"/request?id={PR.id}"):
         assert "<button name=" not in visitor.page(path)
@@ -67,7 +69,7 @@ def test_without_a_password_nothing_is_changed(visitor: Visitor, scene: Scene) -
     assert scene.ledger.pauses() == {}
 
 
-def test_with_a_password_nobody_looks_without_it(served: Served, scene: Scene) -> None:
+def test_with_a_password_nobody_looks_without_it(served: Served, scene: ConsoleData) -> None:
     park(scene, PR)
     stranger = served.visitor()
     for path in ("/", "/requests", f"/request?id={PR.id}", "/result?token=x"):
@@ -117,7 +119,7 @@ def test_behind_https_the_cookies_are_for_https_alone(redis_url: str, tmp_path: 
 
 
 def test_a_session_that_was_ended_is_ended_for_its_cookie(
-    operator: Visitor, served: Served
+    operator: ConsoleClient, served: Served
 ) -> None:
     cookies = operator.session.cookies.copy()
     operator.page("/")
@@ -148,7 +150,7 @@ def test_a_cookie_that_somebody_made_is_none(served: Served) -> None:
     ],
 )
 def test_another_site_changes_nothing(
-    operator: Visitor, scene: Scene, headers: dict[str, str]
+    operator: ConsoleClient, scene: ConsoleData, headers: dict[str, str]
 ) -> None:
     park(scene, PR)
     operator.page("/requests")
@@ -162,7 +164,7 @@ def test_another_site_changes_nothing(
     assert operator.post("/confirm", fields, headers=own).status_code == 200
 
 
-def test_without_the_token_nothing_is_changed(operator: Visitor, scene: Scene) -> None:
+def test_without_the_token_nothing_is_changed(operator: ConsoleClient, scene: ConsoleData) -> None:
     park(scene, PR)
     question = operator.ask("rerun", PR)
     (plan,) = re.findall(r'name="token" value="([^"]+)"', question)
@@ -170,7 +172,7 @@ def test_without_the_token_nothing_is_changed(operator: Visitor, scene: Scene) -
         answer = operator.session.post(f"{operator.url}execute", data=fields, timeout=30)
         assert answer.status_code == 403
     stranger_token = re.findall(
-        r'name="_xsrf" value="([^"]+)"', Visitor(operator.url).get("/login").text
+        r'name="_xsrf" value="([^"]+)"', ConsoleClient(operator.url).get("/login").text
     )
     fields = {"token": plan, "_xsrf": stranger_token[0]}
     assert (
@@ -193,7 +195,7 @@ def test_without_the_token_nothing_is_changed(operator: Visitor, scene: Scene) -
     ],
 )
 def test_a_name_that_is_not_the_consoles_is_refused(
-    visitor: Visitor, host: str, expected: int
+    visitor: ConsoleClient, host: str, expected: int
 ) -> None:
     answer = visitor.get("/requests", headers={"Host": host})
     # Without any name Tornado itself refuses.
@@ -233,7 +235,7 @@ def test_signing_in_leads_nowhere_else(served: Served, target: str) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
 
 
-def test_a_form_that_is_too_large_is_refused(operator: Visitor) -> None:
+def test_a_form_that_is_too_large_is_refused(operator: ConsoleClient) -> None:
     operator.page("/requests")
     # Often its connection is closed in the middle of what it says.
     with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):

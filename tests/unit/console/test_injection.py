@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.support.console_client import Served, Visitor
-from tests.support.console_data import Scene, evil
+from tests.support.console_client import ConsoleClient, Served
+from tests.support.console_data import ConsoleData, evil
 
 from .canaries import PARKED, pages, plant
 
@@ -44,7 +44,7 @@ def test_a_canary_is_found_where_it_is_not_escaped() -> None:
 
 @pytest.mark.parametrize("path", pages())
 def test_what_others_wrote_is_shown_and_does_nothing(
-    operator: Visitor, scene: Scene, path: str
+    operator: ConsoleClient, scene: ConsoleData, path: str
 ) -> None:
     plant(scene)
     markup = Markup(operator.get(path).text)
@@ -54,7 +54,9 @@ def test_what_others_wrote_is_shown_and_does_nothing(
     assert Markup(part.text).odd == []
 
 
-def test_the_question_and_the_answer_show_it_as_text(operator: Visitor, scene: Scene) -> None:
+def test_the_question_and_the_answer_show_it_as_text(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
     plant(scene)
     question = operator.ask("rerun", PARKED)
     answer = operator.agree(question).text
@@ -65,7 +67,7 @@ def test_the_question_and_the_answer_show_it_as_text(operator: Visitor, scene: S
         assert all(map(markup.shows, places))
 
 
-def test_a_name_is_a_text_too_and_its_log_line_one_line(served: Served, scene: Scene) -> None:
+def test_a_name_is_a_text_too_and_its_log_line_one_line(served: Served, scene: ConsoleData) -> None:
     visitor = served.visitor()
     visitor.sign_in(who="<script>canary('who')</script>\n\x1b[2J{}")
     page = visitor.page("/")

@@ -10,8 +10,8 @@ import redis
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import PollReport, RequestKey, RequestKind, State
-from tests.support.console_client import Visitor, serving, text_of
-from tests.support.console_data import HOUR, Scene
+from tests.support.console_client import ConsoleClient, serving, text_of
+from tests.support.console_data import HOUR, ConsoleData
 
 PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
 UF = RequestKey(RequestKind.USAGE_FILE, "UF-2018-11-9878764342")
@@ -29,14 +29,14 @@ def ids(page: str) -> list[str]:
     return re.findall(r'<th scope="row"><a href="[^"]+">([^<]+)</a>', page)
 
 
-def park_many(scene: Scene, number: int) -> list[str]:
+def park_many(scene: ConsoleData, number: int) -> list[str]:
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{item:05}") for item in range(number)]
     for place, ref in enumerate(refs):
         scene.park(ref, "broken", at=scene.now - 1000 + place)
     return [ref.id for ref in refs]
 
 
-def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) -> None:
+def test_the_board_has_the_numbers_of_each_kind(visitor: ConsoleClient, scene: ConsoleData) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
     scene.begin(RequestKey(RequestKind.FULFILLMENT, "PR-1"), at=scene.now - 300)
     scene.settle(UF, at=scene.now, took=3)
@@ -61,7 +61,9 @@ def test_the_board_has_the_numbers_of_each_kind(visitor: Visitor, scene: Scene) 
     assert re.search(r"Paused usage, (from now on|for \d+ s) \(until 9\)", text)
 
 
-def test_the_last_day_is_plotted_and_is_a_table_too(visitor: Visitor, scene: Scene) -> None:
+def test_the_last_day_is_plotted_and_is_a_table_too(
+    visitor: ConsoleClient, scene: ConsoleData
+) -> None:
     this_hour = scene.now // HOUR * HOUR
     for number, took in enumerate([1.0, 1.0, 1.0, 50.0]):
         ref = RequestKey(RequestKind.FULFILLMENT, f"PR-{number}")
@@ -76,7 +78,9 @@ def test_the_last_day_is_plotted_and_is_a_table_too(visitor: Visitor, scene: Sce
     assert [text_of(row) for row in rows] == ["4 833 ms 52 s", "1 150 ms 195 ms"]
 
 
-def test_a_number_leads_to_the_requests_that_it_counts(visitor: Visitor, scene: Scene) -> None:
+def test_a_number_leads_to_the_requests_that_it_counts(
+    visitor: ConsoleClient, scene: ConsoleData
+) -> None:
     scene.begin(PR, at=scene.now - 90, product="PRD-000-000-001")
     scene.claim(PR, at=scene.now - 60)
     (href,) = re.findall(r'<a href="(/requests\?state=running[^"]*)"', visitor.page("/"))
@@ -85,7 +89,9 @@ def test_a_number_leads_to_the_requests_that_it_counts(visitor: Visitor, scene: 
     assert "running fulfillment PRD-000-000-001 90 s 1" in text_of(page)
 
 
-def test_parked_requests_are_listed_with_their_reasons(visitor: Visitor, scene: Scene) -> None:
+def test_parked_requests_are_listed_with_their_reasons(
+    visitor: ConsoleClient, scene: ConsoleData
+) -> None:
     scene.park(PR, "VendorDown: no answer", at=scene.now - 7200, product="PRD-000-000-001")
     scene.park(UF, "BadSheet: row 17", at=scene.now - 60)
     page = visitor.page("/requests")
@@ -113,7 +119,7 @@ def test_parked_requests_are_listed_with_their_reasons(visitor: Visitor, scene: 
     ],
 )
 def test_a_list_is_filtered_by_its_address(
-    visitor: Visitor, scene: Scene, query: str, expected: list[str]
+    visitor: ConsoleClient, scene: ConsoleData, query: str, expected: list[str]
 ) -> None:
     scene.park(PR, "VendorDown: no answer", at=scene.now - 60, product="PRD-1")
     scene.park(UF, "BadSheet: row 17", at=scene.now - 30)
@@ -121,13 +127,13 @@ def test_a_list_is_filtered_by_its_address(
 
 
 @pytest.mark.parametrize("query", ["state=settled", "state=pending", "kind=nothing"])
-def test_a_filter_that_there_is_not_is_refused(visitor: Visitor, query: str) -> None:
+def test_a_filter_that_there_is_not_is_refused(visitor: ConsoleClient, query: str) -> None:
     answer = visitor.get(f"/requests?{query}")
     assert answer.status_code == 400
     assert "There is no such state or kind" in answer.text
 
 
-def test_a_long_list_has_pages(visitor: Visitor, scene: Scene) -> None:
+def test_a_long_list_has_pages(visitor: ConsoleClient, scene: ConsoleData) -> None:
     names = park_many(scene, 120)
     first = visitor.page("/requests?kind=fulfillment")
     assert ids(first) == names[:50]
@@ -143,7 +149,7 @@ def test_a_long_list_has_pages(visitor: Visitor, scene: Scene) -> None:
 
 
 def test_a_page_of_ten_thousand_reads_only_its_own(
-    visitor: Visitor, scene: Scene, client: redis.Redis
+    visitor: ConsoleClient, scene: ConsoleData, client: redis.Redis
 ) -> None:
     refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{item:05}") for item in range(10_000)]
     scene.park(refs[0], "broken", at=scene.now - 60)
@@ -164,7 +170,7 @@ def test_a_page_of_ten_thousand_reads_only_its_own(
     assert found.elapsed.total_seconds() < 10
 
 
-def test_a_request_has_its_story(visitor: Visitor, scene: Scene) -> None:
+def test_a_request_has_its_story(visitor: ConsoleClient, scene: ConsoleData) -> None:
     decision = {"decision": {"type": "approve", "params": [{"id": "key", "value": "s3cr3t"}]}}
     scene.park(PR, "[400] no", at=scene.now - 60, product="PRD-1", decision=decision)
     page = visitor.page(f"/request?id={PR.id}")
@@ -180,7 +186,7 @@ def test_a_request_has_its_story(visitor: Visitor, scene: Scene) -> None:
 
 
 def test_of_a_listing_the_latest_period_is_shown_and_the_others_are_named(
-    visitor: Visitor, scene: Scene
+    visitor: ConsoleClient, scene: ConsoleData
 ) -> None:
     for month in ("10", "11"):
         ref = RequestKey(RequestKind.USAGE, f"LST-066-644-910@2026-{month}")
@@ -191,7 +197,7 @@ def test_of_a_listing_the_latest_period_is_shown_and_the_others_are_named(
 
 
 @pytest.mark.parametrize("name", ["PR-0", ""])
-def test_a_request_that_there_is_not_is_told(visitor: Visitor, name: str) -> None:
+def test_a_request_that_there_is_not_is_reported(visitor: ConsoleClient, name: str) -> None:
     answer = visitor.get(f"/request?id={name}")
     assert answer.status_code == 404
     assert f"No request {name}" in text_of(answer.text)
@@ -199,7 +205,7 @@ def test_a_request_that_there_is_not_is_told(visitor: Visitor, name: str) -> Non
 
 @pytest.mark.parametrize("path", ["/", "/requests", f"/request?id={PR.id}"])
 def test_what_is_polled_is_a_small_part_of_the_page(
-    visitor: Visitor, scene: Scene, path: str
+    visitor: ConsoleClient, scene: ConsoleData, path: str
 ) -> None:
     scene.park(PR, "broken", at=scene.now - 60)
     part = visitor.live(path)
@@ -225,12 +231,12 @@ def test_a_ledger_that_is_away_is_said_so_and_comes_back(tmp_path: Path) -> None
         assert "console.ledger_unavailable" in served.log()
 
 
-def test_the_health_of_the_console_is_its_own(visitor: Visitor) -> None:
+def test_the_health_of_the_console_is_its_own(visitor: ConsoleClient) -> None:
     # A probe names the pod by its address.
     answer = visitor.get("/healthcheck", headers={"Host": "10.0.0.7:8765"})
     assert (answer.status_code, answer.text) == (200, "OK")
 
 
-def test_the_state_of_a_request_is_the_ledgers(visitor: Visitor, scene: Scene) -> None:
+def test_the_state_of_a_request_is_the_ledgers(visitor: ConsoleClient, scene: ConsoleData) -> None:
     scene.settle(PR, at=scene.now, took=1)
     assert f"{PR.id} {State.COMPLETED}" in text_of(visitor.page(f"/request?id={PR.id}"))

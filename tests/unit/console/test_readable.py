@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from connect_worker.domain.states import RequestKey, RequestKind
 from tests.support.browser import Window, needs_chromium
 from tests.support.console_client import Served
-from tests.support.console_data import Scene
+from tests.support.console_data import ConsoleData
 
 pytestmark = needs_chromium
 
@@ -58,7 +58,11 @@ FAINT = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_is_readable(
-    browser: Browser, served: Served, scene: Scene, scheme: Literal["light", "dark"], width: int
+    browser: Browser,
+    served: Served,
+    scene: ConsoleData,
+    scheme: Literal["light", "dark"],
+    width: int,
 ) -> None:
     """Nothing is wider than the screen, texts stand out, all fields and buttons have names."""
     scene.day({RequestKind.FULFILLMENT: 3})

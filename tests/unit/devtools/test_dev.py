@@ -129,7 +129,7 @@ def test_an_account_of_the_environment_is_used_when_asked_for(desk: Desk, sandbo
         (["mine.py", "--own-account"], "CONNECT_API_URL"),
     ],
 )
-def test_what_cannot_work_is_told_at_once(desk: Desk, options: list[str], says: str) -> None:
+def test_what_cannot_work_is_reported_at_once(desk: Desk, options: list[str], says: str) -> None:
     desk.write(PROCESSOR.format("x", "x"))
     desk.dev(*options)
     assert desk.process is not None

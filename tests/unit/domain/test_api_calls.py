@@ -224,7 +224,7 @@ def test_every_action_on_a_usage_file_has_its_status() -> None:
     assert set(FILE_ACTIONS) == {"submit", "accept", "reject", "close", "delete"}
 
 
-def test_an_approval_need_not_be_told() -> None:
+def test_an_approval_need_not_be_reported() -> None:
     [step] = build_api_calls(PR, Approve(template_id="TL-1"), say_activated=False).steps
     assert step.name == "approve"
     assert len(build_api_calls(PR, Inquire("Email?"), say_activated=False).steps) == 2

@@ -161,7 +161,7 @@ def test_a_usage_file_is_on_another_cycle_in_another_status() -> None:
 
 
 @pytest.mark.parametrize("events", [None, {}, {"uploaded": {"at": 5}}, {"uploaded": "x"}])
-def test_a_usage_file_without_events_is_told_by_its_status(events: Any) -> None:
+def test_a_usage_file_without_events_is_reported_by_its_status(events: Any) -> None:
     assert cycle_of(RequestKind.USAGE_FILE, {"status": "ready", "events": events}) == "ready@"
 
 

@@ -152,7 +152,7 @@ def test_a_file_error_is_the_trouble_of_its_cause(kind: type[Exception]) -> None
     assert classify_account_error(caused(kind("x"), cause)) == classify_account_error(cause)
 
 
-def test_a_pause_that_was_met_is_told_from_any_other_error() -> None:
+def test_a_pause_that_was_met_is_distinguished_from_any_other_error() -> None:
     met = AccountPaused("429", retry_after_seconds=3)
     assert as_account_paused(met) is met
     assert as_account_paused(caused(FileCreationError("x"), met)) is met

@@ -59,7 +59,7 @@ def test_two_for_the_same_are_refused_and_both_named(
         Registry([first, second])
 
 
-def test_what_is_covered_is_told_for_every_kind() -> None:
+def test_what_is_covered_is_reported_for_every_kind() -> None:
     entries = [entry("a", "PRD-2"), entry("b", "PRD-1"), entry("c", kind=RequestKind.USAGE)]
     registry = Registry(entries)
     assert registry.coverage == {
@@ -78,7 +78,7 @@ def test_without_a_limit_anywhere_a_kind_has_none() -> None:
     assert registry.limits(RequestKind.FULFILLMENT) == {}
 
 
-def test_the_limits_of_a_kind_are_told_by_product() -> None:
+def test_the_limits_of_a_kind_are_reported_by_product() -> None:
     special = replace(entry("special", "PRD-1", "PRD-2"), max_concurrency=2)
     others = replace(entry("usage", kind=RequestKind.USAGE), max_concurrency=1)
     registry = Registry([entry("general"), special, others])

@@ -77,7 +77,7 @@ def test_a_name_survives_the_journal(name: str) -> None:
     assert own_steps({entry_name(12, name): [1]}) == [CompletedStep(12, name, [1])]
 
 
-def test_the_processors_steps_are_told_from_the_engines_and_in_their_order() -> None:
+def test_the_processors_steps_are_distinguished_from_the_engines_and_in_their_order() -> None:
     journal = {"message-1a": 1, **{entry_name(n, f"s{n}"): n for n in (10, 2, 1)}, "approve": 2}
     assert [step.name for step in own_steps(journal)] == ["s1", "s2", "s10"]
     assert shown_name("approve") == "approve"

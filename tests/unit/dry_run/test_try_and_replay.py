@@ -138,7 +138,7 @@ def test_the_worker_would_decide_the_same(account: Sandbox) -> None:
     assert accepted["idempotency_key"] == tried["calls"][0]["idempotency_key"]
 
 
-def test_an_error_is_told_and_ends_with_1(account: Sandbox) -> None:
+def test_an_error_is_reported_and_ends_with_1(account: Sandbox) -> None:
     name = account.add(purchase(params={"plan": "break"}))
     shown = said("try", ORDERS, name, code=1).stdout
     assert "RuntimeError: the vendor's system is down" in shown
@@ -166,7 +166,7 @@ def test_an_error_is_told_and_ends_with_1(account: Sandbox) -> None:
         ([ORDERS], 2, "Give either the id of a request or --file"),
     ],
 )
-def test_what_cannot_be_tried_is_told(
+def test_what_cannot_be_tried_is_reported(
     account: Sandbox, words: list[str], code: int, says: str
 ) -> None:
     assert says in said("try", *words, code=code).stderr

@@ -170,7 +170,7 @@ def paced(ledger: CountingLedger, pause: BreakerCache, sleeper: Sleeper) -> Rate
     return RateLimiter(ledger, pause, calls_per_second=10, sleep=sleeper)
 
 
-def test_each_call_waits_for_its_turn_and_asks_once(
+def test_each_call_waits_for_the_rate_limiter_and_asks_once(
     paced: RateLimiter, ledger: CountingLedger, sleeper: Sleeper
 ) -> None:
     for _ in range(4):
@@ -179,7 +179,7 @@ def test_each_call_waits_for_its_turn_and_asks_once(
     assert ledger.asked == 4
 
 
-def test_a_pause_takes_no_turn(
+def test_a_pause_acquires_no_call(
     paced: RateLimiter, ledger: CountingLedger, sleeper: Sleeper
 ) -> None:
     ledger.trip_breaker(seconds=5, reason="429", failed=False)

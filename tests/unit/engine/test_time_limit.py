@@ -40,7 +40,7 @@ def test_a_run_that_ends_in_time_is_left_alone() -> None:
     assert reaper.calls[:2] == ["arm 3600", "disarm"]
 
 
-def test_a_run_that_takes_longer_is_told_so_when_it_ends() -> None:
+def test_a_run_that_takes_longer_is_reported_when_it_ends() -> None:
     over: SimpleQueue[float] = SimpleQueue()
     deadline = Deadline(lambda seconds, place: over.put(seconds), NullProcessKiller())
     deadline.start(0.01)

@@ -129,7 +129,7 @@ def test_one_key_makes_one_tenant(sandbox: Client) -> None:
     assert create_tenant(request_id="PR-1", email="a@b.c", key="k2") not in same
 
 
-def test_without_the_vendors_address_it_is_told_what_to_set(
+def test_without_the_vendors_address_it_is_shown_what_to_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("VENDOR_URL", raising=False)

@@ -229,7 +229,7 @@ def refused(*names: str) -> str:
     return str(raised.value)
 
 
-def test_without_a_name_it_is_told_what_to_set() -> None:
+def test_without_a_name_it_is_shown_what_to_set() -> None:
     assert "CONNECT_PROCESSORS is not set" in refused()
 
 

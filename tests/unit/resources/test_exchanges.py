@@ -302,7 +302,7 @@ def test_templates_are_named_and_rendered(sandbox: Client, proxy: Proxy, vendor:
     assert request in rendered.tile
 
 
-def test_a_template_that_is_not_there_is_told(sandbox: Client, config: Config) -> None:
+def test_a_template_that_is_not_there_is_reported(sandbox: Client, config: Config) -> None:
     with pytest.raises(NotFound):
         TemplateResource(config).render("TL-0", sandbox.with_scenario("purchase"))
 

@@ -179,7 +179,7 @@ def test_what_failed_is_processed_by_the_next_run_with_the_same_key(
     assert keys == [expected, expected]
 
 
-def test_a_missing_method_is_told_to_the_caller(sandbox: Client, config: Config) -> None:
+def test_a_missing_method_is_reported_to_the_caller(sandbox: Client, config: Config) -> None:
     class Mine(FulfillmentAutomation):
         pass
 
@@ -190,7 +190,9 @@ def test_a_missing_method_is_told_to_the_caller(sandbox: Client, config: Config)
     assert set(statuses(sandbox)) == {"pending"}
 
 
-def test_a_method_that_is_not_finished_is_told_to_the_caller(make: Make, sandbox: Client) -> None:
+def test_a_method_that_is_not_finished_is_reported_to_the_caller(
+    make: Make, sandbox: Client
+) -> None:
     error = NotImplementedError("changes come later")
 
     def process(self: Any, request: Any) -> Any:
@@ -269,7 +271,7 @@ def test_a_key_that_is_refused_midway_ends_the_run(
     assert f"({status})" in caplog.text
 
 
-def test_a_key_that_is_refused_at_once_is_told_to_the_caller(sandbox: Client) -> None:
+def test_a_key_that_is_refused_at_once_is_reported_to_the_caller(sandbox: Client) -> None:
     wrong = Config.local(f"{sandbox.root}/public/v1", "SU-9:wrong")
     mine = type("Mine", (FulfillmentAutomation,), {"process_request": approve})(wrong)
     with pytest.raises(Exception, match="401"):

@@ -113,7 +113,7 @@ def test_an_error_of_the_job_is_not_taken_for_one_of_the_file(error: Exception) 
     assert raised.value is error
 
 
-def test_records_that_cannot_be_right_are_told_before_anything_is_sent() -> None:
+def test_records_that_cannot_be_right_are_reported_before_anything_is_sent() -> None:
     with serving(DRAFT, READY) as server, pytest.raises(InvalidUsage, match="record 2") as raised:
         automation(server).submit_usage(UsageFile(name="Usage"), [record(), record(quantity=None)])
     assert server.calls == []
@@ -153,7 +153,7 @@ def test_a_template_is_fetched_from_its_link_without_the_key() -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}, {"template_link": None}, {"template_link": ""}, []])
-def test_a_product_without_a_template_is_told(body: Any) -> None:
+def test_a_product_without_a_template_is_reported(body: Any) -> None:
     with pytest.raises(FileRetrievalError, match="PRD-1 has no usage template"):
         fetch(Reply(body=body))
 

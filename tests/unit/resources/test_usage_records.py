@@ -116,7 +116,7 @@ def test_an_empty_record_lacks_every_standard_field() -> None:
     assert problems([UsageRecord()]) == [f"record 1: {name} is missing" for name in STANDARD]
 
 
-def test_what_is_no_record_is_told() -> None:
+def test_what_is_no_record_is_reported() -> None:
     given: list[Any] = [record(), dict(CELLS)]
     assert problems(given) == ["record 2: it is not a UsageRecord but a dict"]
     first: list[Any] = [dict(CELLS)]

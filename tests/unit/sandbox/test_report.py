@@ -39,7 +39,7 @@ def test_without_a_key_every_call_has_an_effect(client: Client) -> None:
     assert len(tenants) == 2
 
 
-def test_an_accepted_outcome_is_told_with_its_key_and_body(client: Client) -> None:
+def test_an_accepted_outcome_is_reported_with_its_key_and_body(client: Client) -> None:
     order = client.with_scenario("absurd-quantity")
     client.call(
         "POST",
@@ -74,7 +74,7 @@ def test_the_summary_counts_by_kind_route_and_status(client: Client) -> None:
     assert summary["calls"]["by_status"] == {"200": 1, "400": 1, "404": 1}
 
 
-def test_the_latest_calls_are_told_with_time_route_and_status(client: Client) -> None:
+def test_the_latest_calls_are_reported_with_time_route_and_status(client: Client) -> None:
     order = client.with_scenario("purchase")
     client.get(f"requests/{order}")
     client.call("GET", "requests/PR-0")

@@ -79,7 +79,7 @@ def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
         workbook([RECORD], header=(*HEADER, "color")),
     ],
 )
-def test_an_unreadable_file_is_told_apart_from_bad_records(content: bytes) -> None:
+def test_an_unreadable_file_is_distinguished_from_bad_records(content: bytes) -> None:
     with pytest.raises(usage.UnreadableSpreadsheetError):
         usage.check_spreadsheet(content, Product(0), ASSETS)
 

@@ -145,7 +145,7 @@ def test_keys_products_and_files_are_the_accounts_own(tmp_path: Path) -> None:
         ({"EU_API_KEY_FILE": "none"}, "CONNECT_EU_API_KEY_FILE: "),
     ],
 )
-def test_what_is_wrong_is_told_by_the_accounts_own_variable(
+def test_what_is_wrong_is_reported_by_the_accounts_own_variable(
     values: dict[str, str], said: str
 ) -> None:
     error = refused("eu", ACCOUNTS="eu,us", **values)

@@ -18,7 +18,7 @@ from connect_worker.settings.typos import find_typos
         ("CONNECT_EU_API_KEYS", "CONNECT_EU_API_KEY"),
     ],
 )
-def test_what_is_nearly_a_setting_is_told(name: str, meant: str) -> None:
+def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
     (found,) = find_typos({name: "x"}, ("eu",))
     assert str(found) == f"{name} is no setting. Did you mean {meant}?"
 

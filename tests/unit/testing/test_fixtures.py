@@ -86,7 +86,7 @@ def test_faults_end_with_their_block(sandbox: Sandbox) -> None:
     assert automation.client.get(f"requests/{name}")["status"] == "pending"
 
 
-def test_what_the_sandbox_does_not_take_is_told(sandbox: Sandbox) -> None:
+def test_what_the_sandbox_does_not_take_is_reported(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match="there is no such product"):
         sandbox.add(purchase(product="PRD-000-000-000"))
     with pytest.raises(AssertionError, match=r"is pending and not approved after 0\.1 s"):

@@ -63,7 +63,7 @@ def test_an_inquiry_stores_its_params_first() -> None:
     assert done.steps == {}
 
 
-def test_the_processors_steps_are_told() -> None:
+def test_the_processors_steps_are_reported() -> None:
     done = run(Stepwise, purchase(params={"plan": "small"}))
     assert list(done.steps) == ["tenant", "mailbox"]
     tenant = done.steps["tenant"]
@@ -77,7 +77,7 @@ def test_a_run_goes_on_behind_given_steps() -> None:
     assert done.outcome == Approve(tile="T-1 with box@T-1")
 
 
-def test_steps_in_another_order_are_told_as_a_worker_tells() -> None:
+def test_steps_in_another_order_are_reported_as_a_worker_does() -> None:
     done = run(Stepwise, purchase(params={"plan": "small"}), steps={"mailbox": {"address": "b"}})
     assert done.state.value == "parked"
     with pytest.raises(InvalidStep, match="step 1 of this cycle was 'mailbox', and now"):
@@ -111,7 +111,7 @@ def test_nothing_decided_posts_nothing() -> None:
     assert (done.outcome, done.state, done.calls) == (NoDecision(), State.SNOOZED, ())
 
 
-def test_an_error_is_told_and_raised_by_whoever_asks_for_the_outcome() -> None:
+def test_an_error_is_reported_and_raised_when_the_outcome_is_read() -> None:
     done = order("break")
     assert (done.state, done.calls) == (State.RETRY, ())
     assert done.result == "RuntimeError: the vendor's system is down"

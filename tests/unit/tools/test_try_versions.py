@@ -23,7 +23,7 @@ The conflict is caused by:
     The user requested kombu==5.6.2
     celery[redis] 5.7.0 depends on kombu>=5.7.0
 
-ERROR: ResolutionImpossible: for help cycle a page
+ERROR: ResolutionImpossible: for help visit a page
 """
 
 

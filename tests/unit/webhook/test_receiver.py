@@ -129,14 +129,14 @@ def test_a_listing_is_named_without_its_period() -> None:
 
 
 @pytest.mark.parametrize("kind", RequestKind)
-def test_a_notice_is_read_as_it_was_written(kind: RequestKind) -> None:
+def test_a_hint_is_read_as_it_was_written(kind: RequestKind) -> None:
     assert ChangeHint.parse(str(ChangeHint(kind))) == ChangeHint(kind)
     assert ChangeHint(RequestKind.FULFILLMENT, PR).whole == ChangeHint(RequestKind.FULFILLMENT)
     assert ChangeHint.parse(f"fulfillment:{PR}") == ChangeHint(RequestKind.FULFILLMENT, PR)
     assert kind in OBJECT_CLASSES
 
 
-def test_a_flood_is_told_in_sums() -> None:
+def test_a_flood_is_reported_in_sums() -> None:
     now = [0.0]
     throttle = LogThrottle(clock=lambda: now[0])
     told = [throttle.allow() for _ in range(500)]
