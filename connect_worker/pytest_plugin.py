@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from connect_worker.ledger import RedisLedger
+    from connect_worker.ledger.redis import RedisLedger
     from connect_worker.testing.sandbox import Sandbox
     from connect_worker.testing.worker import Workers
 

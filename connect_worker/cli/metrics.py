@@ -82,7 +82,7 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
     """
     from prometheus_client import CollectorRegistry
 
-    from connect_worker.ledger import RedisLedger
+    from connect_worker.ledger.redis import RedisLedger
     from connect_worker.operations.exporter import CombinedExporter, Exporter
 
     exporters: list[Exporter] = []

@@ -9,7 +9,8 @@ import redis
 from cryptography.fernet import Fernet
 
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import MemoryLedger, RedisLedger, connect
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.ledger.redis import RedisLedger, connect
 from tests.support.ledger_factories import Clock
 from tests.support.redis_server import running_server
 

@@ -19,7 +19,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 from tests.support.fake_clock import SteppedRedis
 from tests.support.ledger_factories import OTHER, PR, TCR, Clock
 

@@ -11,8 +11,8 @@ import redis
 from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.codec import MAX_HINTS
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.ledger_factories import LONG
 
 Elapse = Callable[[float], None]

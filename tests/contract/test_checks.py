@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.ledger import Finding, check_redis, connect
-from connect_worker.ledger.checks import check_version
+from connect_worker.ledger.checks import Finding, check_redis, check_version
+from connect_worker.ledger.redis import connect
 from tests.support.ledger_factories import tell
 from tests.support.redis_server import running_server
 

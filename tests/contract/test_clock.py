@@ -9,7 +9,7 @@ import redis
 
 from connect_worker.domain.states import ClaimDenied, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.ledger_factories import LONG, OTHER, PR, look, running, see, take, woken
 
 

@@ -8,8 +8,8 @@ from cryptography.fernet import Fernet
 
 from connect_worker.domain.states import Claim, State
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.codec import ENCRYPTED_PREFIX, HIDDEN
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.ledger_factories import LONG, PR, assert_consistent, look, posting, running, take
 
 CANARY = "canary of the customer's"

@@ -17,7 +17,7 @@ from connect_worker.domain.states import (
     RequestKind,
     State,
 )
-from connect_worker.ledger import RedisLedger, connect
+from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, source
 from tests.support.ledger_factories import (
     APPROVE,

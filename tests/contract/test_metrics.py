@@ -11,7 +11,8 @@ from connect_worker.domain.metrics import MAX_PRODUCTS, OTHER, Metric
 from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
 from connect_worker.engine.metrics import CallMetrics, metric_labels
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger import MemoryLedger, RedisLedger
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.ledger.redis import RedisLedger
 from connect_worker.ledger.redis_account import MAX_OLDEST_CHECKED
 from tests.support.ledger_factories import (
     APPROVE,

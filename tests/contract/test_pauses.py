@@ -9,7 +9,8 @@ import redis
 
 from connect_worker.domain.states import Claim, ClaimDenied, Limit, Limits, RequestKey, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import MemoryLedger, RedisLedger
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.ledger_factories import (
     APPROVE,
     LONG,

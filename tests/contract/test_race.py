@@ -6,7 +6,7 @@ import multiprocessing
 from collections import Counter
 
 from connect_worker.domain.states import Claim, RequestKey, RequestKind
-from connect_worker.ledger import RedisLedger, connect
+from connect_worker.ledger.redis import RedisLedger, connect
 from tests.support.ledger_factories import LONG, see
 
 REFS = [RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-{number:04d}") for number in range(200)]

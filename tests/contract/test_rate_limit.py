@@ -11,7 +11,8 @@ import redis
 
 from connect_worker.domain.states import RateLimitResult
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import MemoryLedger, RedisLedger, connect
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.ledger.redis import RedisLedger, connect
 from tests.support.ledger_factories import Clock
 
 Elapse = Callable[[float], None]

@@ -18,8 +18,9 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import MemoryLedger, RedisLedger
 from connect_worker.ledger.codec import milliseconds as milliseconds_of
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.ledger_factories import (
     LONG,
     OTHER,

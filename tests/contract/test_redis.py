@@ -14,7 +14,7 @@ from redis import exceptions as redis_errors
 
 from connect_worker.domain.states import Claim, PollReport, RequestKey, RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.ledger import RedisLedger, connect
+from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.ledger.scripts import NAMES, remedy, source
 from tests.support.ledger_factories import (
     LONG,

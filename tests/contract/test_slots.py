@@ -17,7 +17,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.ledger_factories import APPROVE, LONG, Clock, assert_consistent, look, see, woken
 
 Elapse = Callable[[float], None]

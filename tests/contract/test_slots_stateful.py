@@ -37,7 +37,8 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger import MemoryLedger, RedisLedger, connect
+from connect_worker.ledger.memory import MemoryLedger
+from connect_worker.ledger.redis import RedisLedger, connect
 from tests.support.ledger_factories import APPROVE, LONG, Clock, assert_consistent
 
 LIMITS: Limits = {"PRD-1": Limit("two", 2), "PRD-2": None, "": Limit("one", 1)}

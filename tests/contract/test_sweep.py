@@ -15,7 +15,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Ledger
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 from tests.support.ledger_factories import (
     APPROVE,
     LONG,

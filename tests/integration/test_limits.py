@@ -14,7 +14,7 @@ from connect_worker.domain.states import NO_BACKLOG, Backlog, Claim, RequestKey,
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
 from tests.support.engine_harness import MAX_ATTEMPTS, Workplace
 

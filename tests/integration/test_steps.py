@@ -12,7 +12,7 @@ import pytest
 from connect_worker.domain.states import JSON, Claim, RequestKey, RequestKind, State
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, LedgerUnavailable
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
 from connect_worker.operations.request_details import timeline
 from tests.support.engine_harness import MAX_ATTEMPTS, Workplace

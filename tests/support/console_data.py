@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import redis
 
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
-from connect_worker.ledger import RedisLedger
 from connect_worker.ledger.codec import milliseconds
+from connect_worker.ledger.redis import RedisLedger
 from tests.support.fake_clock import CLOCK, CLOCK_KEY
 
 HOUR = 3600.0

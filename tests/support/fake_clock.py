@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from connect_worker.domain.states import RequestKey, State
-from connect_worker.ledger import RedisLedger, connect
 from connect_worker.ledger.codec import milliseconds
+from connect_worker.ledger.redis import RedisLedger, connect
 
 from .ledger_factories import assert_consistent
 from .lossy_relay import LossyRelay, lossy_relay

@@ -80,4 +80,4 @@ def test_the_import_alone_loads_nothing_else() -> None:
 def test_the_names_load_nothing_of_workers_and_commands() -> None:
     loaded = loaded_after("from connect_worker import *")
     assert "connect_worker.resources" in loaded
-    assert not loaded & {"celery", "click", "kombu", "openpyxl", "rich", "tasks"}
+    assert not loaded & {"celery", "click", "kombu", "openpyxl", "redis", "rich", "tasks"}

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from connect_worker.cli import main
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings.model import Settings
 from tests.support.redis_server import running_server
 

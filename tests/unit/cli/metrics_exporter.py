@@ -26,7 +26,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.metrics import CallMetrics, metric_labels
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings.model import account_name
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from connect_worker.cli.context import Exit
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import PollReport, RequestKind, State
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 from connect_worker.settings.accounts import settings_of
 from tests.support.ledger_factories import OTHER, PR, look, running, see
 

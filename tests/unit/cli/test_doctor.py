@@ -11,7 +11,7 @@ import pytest
 from connect_worker.cli.context import Exit
 from connect_worker.cli.doctor import failed
 from connect_worker.domain.states import PollReport, RequestKind
-from connect_worker.ledger import connect
+from connect_worker.ledger.redis import connect
 from tests.support.redis_server import running_server
 from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 from tests.support.stack import ROOT

@@ -6,7 +6,7 @@ import pytest
 import redis
 from playwright.sync_api import Browser
 
-from connect_worker.ledger import connect
+from connect_worker.ledger.redis import connect
 from tests.support.browser import running_chromium
 from tests.support.console_client import ACCOUNT, PASSWORD, Served, Visitor, serving
 from tests.support.console_data import Scene

@@ -19,7 +19,7 @@ PROGRAM = f"""
 import os, sys
 from connect_worker.console.pages import Account, Deployment
 from connect_worker.console.application import serve
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 
 accounts = {{name: Account(RedisLedger.from_url(os.environ["CONNECT_REDIS_URL"], account=name[:5]))
            for name in ("north", "south & co", {evil("name")!r})}}

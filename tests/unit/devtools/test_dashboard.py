@@ -9,7 +9,7 @@ from rich.console import Console
 from connect_worker.devtools.dashboard import Dashboard, Throughput
 from connect_worker.devtools.verdict import DemoProgress
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.operations.status import KindCounts, count_by_kind
 
 AT_WORK = DemoProgress(

@@ -10,7 +10,7 @@ import pytest
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 
 LEASE_SECONDS = 2.0
 

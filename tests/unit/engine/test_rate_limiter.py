@@ -15,7 +15,7 @@ from connect_worker.engine.rate_limiter import (
     calls_under_lease,
 )
 from connect_worker.exceptions import AccountPaused, LeaseLost, LedgerUnavailable
-from connect_worker.ledger import MemoryLedger
+from connect_worker.ledger.memory import MemoryLedger
 from tests.support.ledger_factories import Clock, running
 
 

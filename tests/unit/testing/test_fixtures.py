@@ -6,7 +6,7 @@ import pytest
 
 from connect_worker.domain.outcomes import to_json
 from connect_worker.exceptions import ServerFault
-from connect_worker.ledger import RedisLedger
+from connect_worker.ledger.redis import RedisLedger
 from connect_worker.testing import (
     Approve,
     RequestKey,
