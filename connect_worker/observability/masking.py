@@ -78,7 +78,7 @@ def register_secret(*values: str) -> None:
 
 @contextmanager
 def secret_scope() -> Iterator[None]:
-    """Hide what `register_scoped_secrets` is told inside the with-block, until its end."""
+    """Hide the values that `register_scoped_secrets` gets inside the with-block, until its end."""
     values: list[str] = []
     token = _here.set(values)
     try:
@@ -159,7 +159,7 @@ def _masked(text: str, needles: _Needles, *, has_shapes: bool, is_whole: bool) -
 
 
 def _without(text: str, spans: Iterable[tuple[int, int]], *, keep: int) -> str:
-    """Replace the spans, and cut the text behind so many of its own characters."""
+    """Replace the spans, and cut the text after `keep` characters of its own."""
     parts: list[str] = []
     at = 0
     for start, end in sorted(spans):

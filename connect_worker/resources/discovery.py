@@ -102,7 +102,7 @@ def _from_path(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if str(path.parent) not in sys.path:
-        # A script may import its neighbours; at the end of the path they hide no other module.
+        # A script may import modules of its folder; at the end of the path these hide no others.
         sys.path.append(str(path.parent))
     _alias_connect()
     spec = importlib.util.spec_from_file_location(name, path)

@@ -139,8 +139,8 @@ def test_a_hint_is_read_as_it_was_written(kind: RequestKind) -> None:
 def test_a_flood_is_reported_in_sums() -> None:
     now = [0.0]
     throttle = LogThrottle(clock=lambda: now[0])
-    told = [throttle.allow() for _ in range(500)]
-    assert told == [0] * MAX_LINES_PER_SECOND + [None] * (500 - MAX_LINES_PER_SECOND)
+    allowed = [throttle.allow() for _ in range(500)]
+    assert allowed == [0] * MAX_LINES_PER_SECOND + [None] * (500 - MAX_LINES_PER_SECOND)
     now[0] = 1.0
     assert throttle.allow() == 500 - MAX_LINES_PER_SECOND
     assert throttle.allow() == 0
