@@ -46,7 +46,7 @@ test-mutants: .venv/.dev  ## Switch promises off one at a time: the fault suite 
 test-versions: .venv/.dev  ## Run the fault suite with other versions of Celery, kombu and redis-py
 	$(BIN)/python -m tools.try_versions $(ARGS)
 
-bench: .venv/.bench  ## Measure the worker beside its peers (ARGS=quick: in three minutes)
+bench: .venv/.bench  ## Measure the worker against its peers (ARGS=quick: in three minutes)
 	$(BIN)/python -m bench $(ARGS)
 
 docs: .venv/.docs  ## Build the documentation's site in build/site, and check all of it

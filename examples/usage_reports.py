@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from connect_worker.models import Contract, Product, UsageFile, UsageListing, UsageRecord
 from connect_worker.resources import Directory, UsageAutomation
 
-#: The example reports at most so many assets.
+#: The example reports no more assets than this.
 MOST_ASSETS = 25
 
 

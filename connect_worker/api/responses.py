@@ -26,9 +26,9 @@ JSON = Any
 #: The longest pause that is accepted from a `Retry-After`, in seconds.
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
 
-#: Of the texts of an error the first ones are kept; proxies and gateways answer anything.
+#: How many texts of an error are kept: proxies and gateways may answer anything.
 MAX_ERRORS: Final = 20
-#: Of each list or object in an error's params so many items are kept, down to so many levels.
+#: How many items of each list or object in an error's params are kept, and how many levels.
 MAX_ITEMS: Final = 100
 MAX_DEPTH: Final = 20
 _CUT: Final = "…"
@@ -47,7 +47,7 @@ def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
 
 
 def require_success(response: requests.Response, *, method: str, path: str) -> None:
-    """Return if the answer is a 2xx; a redirection that was not followed is none."""
+    """Return if the answer is a 2xx; a redirection that was not followed is an error."""
     if not 200 <= response.status_code < 300:
         raise to_error(response, method=method, path=path)
 

@@ -368,7 +368,7 @@ class SessionPool:
         try:
             yield session
         finally:
-            # Into the deque it came from: a child that was forked meanwhile has another by now.
+            # Into the deque it came from: a child process forked in between has its own deque.
             idle.append(session)
 
     def close(self) -> None:

@@ -56,8 +56,7 @@ def console(*, address: str, port: int, account: str) -> None:
         raise CommandError(str(error), Exit.NO_LEDGER) from None
     if not settings.console_password and not is_loopback(address):
         raise click.UsageError(
-            f"Everybody who can reach {address} could read the console: "
-            "set CONNECT_CONSOLE_PASSWORD."
+            f"Anyone who can reach {address} could read the console: set CONNECT_CONSOLE_PASSWORD."
         )
     deployment = Deployment(
         accounts,

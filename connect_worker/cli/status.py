@@ -171,7 +171,7 @@ def _with_heading(
 
 
 def _watch(contexts: Sequence[CommandContext], *, ask: bool) -> Exit:
-    """Redraw the status until Ctrl-C; a thread asks the workers meanwhile."""
+    """Redraw the status until Ctrl-C; a thread asks the workers in the background."""
     answers: list[Workers] = []
     stop = threading.Event()
     if ask:

@@ -104,7 +104,7 @@ class NoCounterpart(MetaPathFinder):
         self,
         fullname: str,
         path: Sequence[str] | None = None,  # noqa: ARG002 - Python passes it by position
-        target: ModuleType | None = None,  # noqa: ARG002 - likewise
+        target: ModuleType | None = None,  # noqa: ARG002 - Python passes it too
     ) -> ModuleSpec | None:
         """Leave all other names to the finders behind it.
 

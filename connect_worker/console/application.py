@@ -97,7 +97,7 @@ def make_application(deployment: Deployment, *, port: int, threads: Executor) ->
         template_path=str(_FOLDER / "templates"),
         static_path=str(_FOLDER / "static"),
         static_handler_class=Asset,
-        # New in each process: after a restart everybody signs in again.
+        # New in each process: after a restart all users sign in again.
         cookie_secret=secrets.token_hex(32),
         xsrf_cookies=True,
         xsrf_cookie_name=f"connect-console-{port}-xsrf",

@@ -102,7 +102,7 @@ def read_page(ledger: Ledger, query: Query) -> RequestPage:
         if query.newest_first:
             keys.reverse()
         begin, query = _slice(query, len(keys))
-        # A request that was rerun meanwhile is shown, though it is no longer parked.
+        # A request that was rerun since then is shown, although it is no longer parked.
         records = ledger.get_records(keys[begin : begin + PAGE_SIZE])
         return RequestPage(query, records, len(keys), ledger.now())
     limit = query.page * PAGE_SIZE

@@ -1,6 +1,6 @@
 """Who may use the console: origin checks, the password, sessions, and what a session may confirm.
 
-Sessions are in memory: after a restart everybody signs in again.
+Sessions are in memory: after a restart all users sign in again.
 """
 
 from __future__ import annotations

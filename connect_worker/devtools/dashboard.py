@@ -65,7 +65,7 @@ class Throughput:
         return self._completed / seconds if seconds > 0 else 0.0
 
 
-#: From so many columns on, the table has a column for completed requests and one for outcomes.
+#: A terminal this wide gets two more columns: completed requests, and outcomes.
 WIDE = 100
 
 _OUTCOME_STYLES: Mapping[str, str] = {

@@ -47,7 +47,7 @@ from connect_worker.operations.status import count_by_kind
 from connect_worker.settings.model import Settings
 
 REFRESH_SECONDS = 0.25
-#: So many readings in a row must find nothing left to do.
+#: How many readings in a row must find nothing left to do before the demo ends.
 IDLE_READINGS = 2
 #: For an answer of the sandbox.
 TIMEOUT_SECONDS = 10.0
@@ -95,7 +95,7 @@ def run(
         find_redis: Returns the program of the Redis server.
 
     Raises:
-        ClickException: A process did not start, or ended by itself.
+        ClickException: A process did not start, or ended unexpectedly.
     """
     _require_free_ports(options)
     with _directory(log_dir) as directory:

@@ -141,7 +141,7 @@ def _version(program: Path) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-# TCP ports of this machine.
+# ---- TCP ports of this machine
 
 
 def is_free(port: int) -> bool:

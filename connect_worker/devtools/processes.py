@@ -32,7 +32,7 @@ START_SECONDS = 60.0
 
 
 class ProcessError(RuntimeError):
-    """A process did not start in time, or ended by itself; the message shows the end of its log."""
+    """A process did not start in time, or ended unexpectedly; the message has its log's end."""
 
 
 def until(
@@ -160,7 +160,7 @@ class Child:
         """Return the error of a process that ended although nothing stopped it."""
         status = self.status or 0
         manner = f"signal {-status}" if status < 0 else f"exit status {status}"
-        return self.error(f"ended by itself ({manner})")
+        return self.error(f"ended unexpectedly ({manner})")
 
 
 class Processes:

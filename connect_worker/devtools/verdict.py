@@ -164,7 +164,7 @@ def _accepted(entries: list[JSON], kind: str) -> Mapping[str, int]:
     return +counts
 
 
-# How the demo ends: a sentence for people, and an exit status for programs.
+# ---- how the demo ends: a sentence for people, and an exit status for programs
 
 _SHOWN_PROBLEMS = 20
 
@@ -174,13 +174,13 @@ class DemoStop:
     """A signal ended the demo."""
 
     signal: int
-    #: Whether it came before the demo had ended by itself, as it was to.
+    #: Whether it came before the demo, run with `--exit-when-done`, was done.
     is_early: bool
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The demo ended by itself, and the sandbox reported what happened."""
+    """The demo was done, and the sandbox reported what happened."""
 
     verdict: Verdict
     worked_seconds: float

@@ -158,10 +158,10 @@ def _event_at(document: JSON, name: str) -> str | None:
     return (at or None) if isinstance(at, str) else None
 
 
-# Change hints: a notification of Connect says that something changed. A hint is a wake-up call and
-# nothing else: the worker that follows it asks Connect what there is.
+# ---- change hints: Connect notified that something changed. A hint is only a wake-up call: the
+# worker that refreshes it asks Connect for the current state.
 
-#: A URL that ends in an id may have so many characters.
+#: The longest URL that is searched for an id at its end.
 _MAX_URL_CHARACTERS: Final = 1000
 
 #: The objects of each kind in Connect's notifications (OpenAPI 37.0, `ns.Webhook`).

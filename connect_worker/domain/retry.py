@@ -70,7 +70,7 @@ LEAST_PAUSE_SECONDS = 1.0
 #: The breaker's reason after a 429, which is no failure.
 PAUSE_ASKED_FOR = "Connect asked for a pause (429)"
 
-#: Requests that an open breaker stopped are spread over so many seconds after its end.
+#: Requests that an open breaker stopped become due within this time after it closes.
 SPREAD_SECONDS = 2.0
 
 #: The longest time between two half-open probes.
@@ -99,7 +99,7 @@ class RetryPolicy:
         return paused_seconds + SPREAD_SECONDS * (rng.random() if rng else random.random())
 
     def pause(self, failures: int) -> float:
-        """Return how long the breaker stays open after so many failures."""
+        """Return how long the breaker stays open after this number of failures."""
         return float(
             min(LONGEST_PAUSE_SECONDS, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 16))
         )

@@ -329,8 +329,8 @@ class RequestRecord:
     decrypt_error: str = ""
 
 
-# Concurrency limits: how many requests of an automation may be in its processor at once, over all
-# workers.
+# ---- concurrency limits: how many requests of an automation may be in its processor at once, over
+# all workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +353,7 @@ def limit_for(limits: Limits, product: str) -> Limit | None:
     return limits[product] if product in limits else limits.get("")
 
 
-# Routes: the queue and the priority of messages about an automation's requests.
+# ---- routes: the queue and the priority of messages about an automation's requests
 
 #: Redis has ten; 0 comes first.
 PRIORITIES: Final = range(10)

@@ -17,7 +17,7 @@ OWN: Final = "step:"
 #: The largest result, in characters of JSON: Redis keeps it in memory with each request.
 LARGEST: Final = 64 * 1024
 LONGEST_NAME: Final = 100
-#: A password of so many characters is found inside other texts too, not only as a whole text.
+#: A password of at least this length is also found inside longer texts.
 WORD: Final = 8
 
 

@@ -71,9 +71,9 @@ def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:
             if _tile_in(document) not in ("", tile):
                 return "was approved with another text"
         case Fail(reason):
-            said = document.get("reason")
-            if said and said != reason:
-                return f"was failed for {said!r}, now for {reason!r}"
+            former_reason = document.get("reason")
+            if former_reason and former_reason != reason:
+                return f"was failed for {former_reason!r}, now for {reason!r}"
     return ""
 
 

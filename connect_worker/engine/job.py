@@ -35,7 +35,7 @@ class JobStatus(StrEnum):
     RETRY = "retry"
     #: An operator has to look at the request.
     PARKED = "parked"
-    #: Connect shows what somebody else decided, and the cycle has ended.
+    #: Connect shows a decision of another user, and the cycle has ended.
     SUPERSEDED = "superseded"
     #: Another worker may own the request now; this job wrote nothing more.
     LEASE_LOST = "lease lost"
@@ -66,8 +66,8 @@ class Decision:
     #: The request's `updated` when it was decided, by Connect's clock: separates messages of this
     #: cycle from those of an earlier one. "" when the document has none.
     seen: str = ""
-    #: The status of the request when it was decided: while Connect still shows it, nobody else
-    #: has decided.
+    #: The status of the request when it was decided: while Connect still shows it, no one
+    #: else has decided.
     waited_as: str = ""
     #: The fence of the claim that decided: each later claim is a try to post. 0 when not known.
     fence: int = 0

@@ -134,7 +134,7 @@ def _fetch(runtime: Runtime, job: Job) -> JSON:
 def _is_pending(processor: Processor | None, job: Job) -> bool:
     """Whether the request is still pending in this cycle; the next poll registers a later one.
 
-    Without a processor, nobody knows which statuses are pending; only a deleted request is not.
+    Without a processor, pending statuses are unknown; only a deleted request is surely not pending.
     """
     if status_of(job.document) == "deleted":
         return False
@@ -147,7 +147,7 @@ def _is_pending(processor: Processor | None, job: Job) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Superseded:
-    """Somebody else decided the request while the processor ran."""
+    """Another user decided the request while the processor ran."""
 
     status: str
 
@@ -167,7 +167,7 @@ def _process(runtime: Runtime, job: Job, processor: Processor) -> Outcome | _Sup
         if outcome is not None:
             return outcome
         if isinstance(error, (BadRequest, NotFound)):
-            # Connect refused a call of the processor itself: perhaps it was decided meanwhile.
+            # Connect refused a call of the processor's code: perhaps another user decided.
             status = status_of(_fetch(runtime, job))
             if not _is_pending(processor, job):
                 logger.warning(LogEvent("job.superseded", status=status, decision="none"))
@@ -192,7 +192,7 @@ def _end_cycle(runtime: Runtime, job: Job, posted: PostResult) -> JobResult:
 def _supersede(
     runtime: Runtime, job: Job, status: str, prefix: str = JobStatus.SUPERSEDED
 ) -> JobResult:
-    """End the cycle: Connect shows a status that somebody else decided."""
+    """End the cycle: Connect shows the status of another decision."""
     keep = keep_seconds(runtime, job.ref, status)
     runtime.ledger.supersede(job.claim, status, keep_seconds=keep)
     return job.result(JobStatus.SUPERSEDED, f"{prefix}: Connect shows {status}")

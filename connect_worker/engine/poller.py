@@ -289,7 +289,7 @@ def _publish_new(
 
 
 def _check_parked(runtime: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:
-    """End the cycles of parked requests that somebody has decided in Connect meanwhile."""
+    """End the cycles of parked requests that a user has decided in Connect."""
     for ref in unlisted:
         try:
             status = status_of(runtime.fetch(ref))

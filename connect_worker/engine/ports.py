@@ -199,9 +199,9 @@ class RecordReader(Protocol):
     ) -> Iterator[RequestRecord]:
         """Yield the records of a kind, in some states, whose ids begin so; all without a filter.
 
-        Read in pages, in no order. A record that is there throughout is given once; one that comes,
-        goes or changes its state meanwhile, perhaps. Records of ended cycles are there for
-        `keep_seconds`; unless `states` leaves them out, the whole store is scanned.
+        Read in pages, in no order. A record that exists during the whole scan is yielded once; one
+        that is added, removed or changed during the scan may be missing. Records of ended cycles
+        stay for `keep_seconds`; unless `states` leaves them out, the whole store is scanned.
         """
 
     def products(self, refs: Sequence[RequestKey]) -> list[str]:
@@ -256,9 +256,9 @@ class CircuitBreaker(Protocol):
         """Open the breaker for all workers, at least for `seconds`; never shortens its time.
 
         `failed` counts one more failure in a row (for the caller's backoff), unless the breaker is
-        open for failures already; a 429 is none. With 0 seconds the breaker does not open, only the
-        failure is counted. A pause that Connect itself `asked` for lasts until its end, even if the
-        breaker is reset meanwhile.
+        open for failures already; a 429 is not a failure. With 0 seconds the breaker does not open, only the
+        failure is counted. A pause that Connect itself `asked` for lasts until its end, even if an
+        operator resets the breaker.
         """
 
     def reset_breaker(self, *, forget: bool = True) -> None:
@@ -309,7 +309,7 @@ class ChangeHints(Protocol):
         """
 
     def defer_hint(self, hint: ChangeHint, *, seconds: float) -> None:
-        """Have `stale_hints` return it after so many seconds; an acknowledged one stays away."""
+        """Have `stale_hints` return the hint after `seconds`, unless it was acknowledged."""
 
     def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return hints that no worker has acknowledged for `requeue_seconds`, oldest first.
@@ -349,7 +349,7 @@ class Counters(LedgerClock, Protocol):
         """Return the outcomes since midnight, UTC, by the ledger's clock."""
 
     def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
-        """Return what was completed in so many hours, 48 at most; the last hour still goes on.
+        """Return the completions of the last `hours`, 48 at most; the last hour is not over yet.
 
         Oldest first; every hour and every kind is there. How long a cycle took is counted from its
         registration to its end.
@@ -399,7 +399,7 @@ class ProcessKiller(Protocol):
     """Kills the process of a run that exceeds its time limit, where it has its own process."""
 
     def arm(self, seconds: float) -> None:
-        """Kill it some time after so many seconds, even if it lets none of its threads run."""
+        """Kill it shortly after `seconds`, even if it lets none of its threads run."""
 
     def disarm(self) -> None:
         """Cancel the last `arm`."""

@@ -43,7 +43,7 @@ class PostRefused(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class PostResult:
-    """All steps of a decision are posted, or somebody else has decided the request."""
+    """All steps of a decision are posted, or another user has decided the request."""
 
     calls: ApiCalls
     #: The status that Connect shows instead of the decision's; "" when the decision stands.

@@ -2,7 +2,7 @@
 
 A claim is denied while the circuit breaker is open, but a job that has its claim continues to call.
 So each call of this process asks here first: a poll, a post, the user's code. Where the account has
-a rate, the call waits here, and the job's lease is renewed meanwhile.
+a rate, the call waits here, while the job's lease is renewed.
 
 The client calls `RateLimiter` without knowing the job. So `calls_under_lease` puts the job's lease
 into a context variable, and a call that has waited for the rate checks it before it is sent: this
@@ -24,7 +24,7 @@ from connect_worker.engine.ports import CircuitBreaker
 from connect_worker.exceptions import AccountPaused
 
 #: How long an answer of the ledger about the circuit breaker counts as true. This process notices a
-#: breaker that another worker has tripped so much later, and asks the ledger at most so often.
+#: breaker that another worker tripped with this delay at most, and asks the ledger no more often.
 FRESH_SECONDS: Final = 0.2
 
 Clock = Callable[[], float]
@@ -34,7 +34,7 @@ _lease: ContextVar[Lease | None] = ContextVar("lease", default=None)
 
 @contextmanager
 def calls_under_lease(lease: Lease) -> Iterator[None]:
-    """Stop a call of this block that waits for the rate when the job's lease is lost meanwhile."""
+    """Stop a call of this block that waits for the rate when the job loses its lease."""
     token = _lease.set(lease)
     try:
         yield
@@ -44,7 +44,7 @@ def calls_under_lease(lease: Lease) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the ledger said; times are the process's steady clock."""
+    """An answer of the ledger; times are the process's steady clock."""
 
     asked_at: float
     paused_until: float
@@ -54,8 +54,8 @@ class _Answer:
 class BreakerCache:
     """What this process knows of the circuit breaker; its jobs and its rate limiter share it.
 
-    Of two answers of the ledger the one that was asked for later counts, in whatever order they
-    arrive: a claim that was given just before another thread met a 429 does not hide the 429.
+    The answer to the later question counts, in whatever order answers arrive: a claim that was
+    granted just before another thread met a 429 does not hide the 429.
 
     Args:
         clock: Steady seconds; a test may step it.
@@ -97,7 +97,7 @@ class RateLimiter:
         ledger: Has the circuit breaker and the rate of all workers.
         cache: What this process knows of the circuit breaker.
         calls_per_second: The rate that all workers of the account share; None for no rate.
-        sleep: Waits so many seconds.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(

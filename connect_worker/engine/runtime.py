@@ -63,7 +63,7 @@ class Processor(Protocol):
 
 
 class RequestUnavailable(Retryable):
-    """Connect, or a gateway before it, answers 404 for a request that nobody can delete."""
+    """Connect, or a gateway before it, answers 404 for a request that can't be deleted."""
 
 
 class NullProcessKiller:

@@ -100,7 +100,7 @@ def exceed_time_limit(runtime: Runtime, job: Job, seconds: float, place: str) ->
     """Reschedule the request, or park it after its last attempt, and kill this process.
 
     In a pool of processes, the process is the run's own, and the pool starts another one. In a pool
-    of threads, which nobody can kill, the run goes on and can write nothing more: no step, no
+    of threads, which can't be killed, the run goes on and can write nothing more: no step, no
     decision, no change through the automation.
     """
     # First, and without the ledger: whatever the ledger answers, this run writes nothing more.
@@ -127,7 +127,7 @@ def exceed_time_limit(runtime: Runtime, job: Job, seconds: float, place: str) ->
         # Another worker owns the request already.
         pass
     except LedgerUnavailable as unavailable:
-        # Nobody renews the lease any more: it ends, and the next sweep reschedules the request.
+        # The lease is no longer renewed: it ends, and the next sweep reschedules the request.
         logger.warning(LogEvent("job.reschedule_failed", error=unavailable))
     finally:
         runtime.process_killer.end()

@@ -57,9 +57,9 @@ MAX_SPREAD_MS: Final = 2000
 MAX_PROBE_WAIT_MS: Final = 2000
 #: Of a request whose message may still be in its queue, each 64th check sends another message.
 MAX_CHECKS_PER_MESSAGE: Final = 64
-#: No more calls than these wait for the rate limit: a longer wait tells of a clock set back.
+#: No more calls than these wait for the rate limit: a longer queue means a clock set back.
 MAX_WAITING_CALLS: Final = 10_000
-#: So many change hints are kept for single requests; beyond that, only for kinds.
+#: How many change hints are kept for single requests; beyond that, only for kinds.
 MAX_HINTS: Final = 1000
 
 #: The constants of the Lua scripts, by their names there.
@@ -332,7 +332,7 @@ class FernetCipher:
     """With keys: the first one encrypts, each of them decrypts; plain values are read as they are.
 
     Raises:
-        SettingsError: A key is none, or the package is not installed.
+        SettingsError: A key is invalid, or the package is not installed.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:

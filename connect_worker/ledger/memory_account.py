@@ -297,7 +297,7 @@ class MemoryAccount:
         now = round(self._clock() * 1_000_000)
         place = max(self._next_call, now)
         if place - now > interval * MAX_WAITING_CALLS:
-            # Never so many calls wait: the clock was set back.
+            # More calls than can wait: the clock was set back.
             place = now
         self._next_call = place + interval
         return RateLimitResult(wait_seconds=(place - now) / 1_000_000)

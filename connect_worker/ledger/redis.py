@@ -60,7 +60,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
     connection: after a failover the name leads to the new primary.
 
     Raises:
-        ValueError: The URL is none that Redis clients know.
+        ValueError: The URL is not a Redis URL.
     """
     return redis.Redis.from_url(
         url,
@@ -309,7 +309,7 @@ class RedisLedger(RedisAccount):
                 records = self._scripts.hashes(f"request:{name}" for name in batch)
                 for name, fields in zip(batch, records, strict=True):
                     ref = RequestKey.parse(name)
-                    # A record of a cycle that ended meanwhile may have expired.
+                    # The record of a cycle that ended during the scan may have expired.
                     if not fields or (states and fields["s"] not in states):
                         continue
                     if kind in (None, ref.kind) and ref.id.startswith(prefix):

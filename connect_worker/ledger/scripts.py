@@ -15,7 +15,7 @@ from redis import exceptions as redis_errors
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.codec import SHARED_CONSTANTS
 
-# What a Redis error means for the people who run the worker.
+# ---- errors: what an error of Redis means for the operator, and the remedy
 
 _FULL = "Redis is full and nothing was written: raise maxmemory, or free memory"
 _REPLICA = "this Redis is a read-only replica: point the Redis URL at the primary"
@@ -26,7 +26,7 @@ _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"
 _OTHER = "Redis refused the command: check that it is 6.2 or later, and its log"
 
-# The subclass comes before its base.
+# A subclass comes before its base.
 _BY_CLASS: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (redis_errors.OutOfMemoryError, _FULL),
     (redis_errors.ReadOnlyError, _REPLICA),

@@ -223,7 +223,7 @@ class Document(JSONObject):
         return attribute.write(type(self), value, raw) if attribute else to_json(value)
 
 
-# From a model's declaration to its marshmallow Schema, of which there is one per model.
+# ---- the marshmallow Schema of a model, made from its declaration; one per model
 
 _SCALARS: Final[Mapping[Any, type[ModelField]]] = {
     str: Text,

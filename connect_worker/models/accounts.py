@@ -63,9 +63,6 @@ class Agreement(BaseModel):
     version_created: datetime = field
 
 
-# Contracts.
-
-
 class Contract(BaseModel):
     """A contract between two accounts.
 
@@ -94,9 +91,6 @@ class Contract(BaseModel):
     #: The agreement's version.
     version: int = field
     version_created: datetime = field
-
-
-# The accounts of a supply chain.
 
 
 class TierAccount(BaseModel):

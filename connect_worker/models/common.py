@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from connect_worker.models.base import BaseModel, alias, field, synonym
 
-# Companies.
-
 
 class Company(BaseModel):
     """A company on the platform: a vendor, a provider, or the owner of something.
@@ -22,9 +20,6 @@ class Company(BaseModel):
 
     #: Name.
     name: str = field
-
-
-# Users.
 
 
 class User(BaseModel):
@@ -39,9 +34,6 @@ class User(BaseModel):
     email: str = field
     #: Name.
     name: str = field
-
-
-# Countries.
 
 
 class Country(BaseModel):
@@ -110,9 +102,6 @@ class ContactInfo(BaseModel):
     state: str = field
 
 
-# What happened to an object, when, and by whom.
-
-
 class Event(BaseModel):
     """The moment and the cause of an event.
 
@@ -152,9 +141,6 @@ class Events(BaseModel):
     deleted: Event = field
 
 
-# Periods of time.
-
-
 class Period(BaseModel):
     """From when to when something counts; not in the 2019 SDK.
 
@@ -178,11 +164,8 @@ class Period(BaseModel):
     period_to: datetime = synonym("to")
 
 
-# Hubs: the commerce systems that are connected to the platform.
-
-
 class HubInstance(BaseModel):
-    """An instance of a hub.
+    """An instance of a hub, which is a commerce system that is connected to the platform.
 
     Examples:
         >>> HubInstance.deserialize_json({"id": "7", "type": "OA"}).type
@@ -237,9 +220,6 @@ class ExtIdHub(BaseModel):
     hub: Hub = field
 
 
-# Marketplaces.
-
-
 class Marketplace(BaseModel):
     """Where products are offered: regions, and the hubs that provision what is ordered there.
 
@@ -264,9 +244,6 @@ class Marketplace(BaseModel):
     sourcing: bool = field
     #: Continent: AF, NA, OC, AS, EU or SA.
     zone: str = field
-
-
-# Parameters.
 
 
 class ValueChoice(BaseModel):
@@ -304,13 +281,6 @@ class Constraints(BaseModel):
     reconciliation: bool = field
 
 
-# The values that a parameter can take; they are declared beside its other constraints.
-
-__all__ = ["ValueChoice"]
-
-# Parameters.
-
-
 class Param(BaseModel):
     """A parameter of a product, an item, an asset or a configuration.
 
@@ -344,9 +314,6 @@ class Param(BaseModel):
     reconciliation: bool | None = field
     #: The value of parameters that are no text, such as addresses and objects.
     structured_value: dict[str, Any] | None = field
-
-
-# Templates.
 
 
 class Template(BaseModel):
@@ -434,11 +401,8 @@ class ActivationTileResponse:
             return text
 
 
-# What Connect says when it refuses something.
-
-
 class ServerErrorResponse(BaseModel):
-    """The body of an answer that is no success.
+    """The body of an answer in which Connect refuses something.
 
     Examples:
         >>> refusal = {"error_code": "VAL_001", "errors": ["Wrong status."]}

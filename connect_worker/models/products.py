@@ -11,8 +11,6 @@ from connect_worker.models.base import BaseModel, alias, field, first_with
 from connect_worker.models.common import Company, Constraints, Events, Marketplace, Param, Template
 from connect_worker.rql import Filters, to_query
 
-# Renewals of items.
-
 
 class Renewal(BaseModel):
     """For how long an item is renewed.
@@ -32,11 +30,8 @@ class Renewal(BaseModel):
     period_uom: str = field
 
 
-# Items of a product or an asset.
-
-
 class Item(BaseModel):
-    """An item that can be bought, and how much of it is.
+    """An item of a product that can be bought, or of an asset that was bought.
 
     Examples:
         >>> request = change(items={"TEAM-USERS": {"old_quantity": "5", "quantity": "8"}})

@@ -21,8 +21,6 @@ from connect_worker.models.common import (
 )
 from connect_worker.models.products import Item, Product
 
-# The parameters of the configuration phase.
-
 
 class Configuration(BaseModel):
     """The parameters that product, marketplace or item were configured with.
@@ -40,9 +38,6 @@ class Configuration(BaseModel):
     def get_param_by_id(self, param_id: str) -> Param | None:
         """Return the parameter with this id, or None."""
         return first_with(self.params, id=param_id)
-
-
-# Connections between a product and a hub.
 
 
 class Connection(BaseModel):
@@ -65,11 +60,8 @@ class Connection(BaseModel):
     status: str | None = field
 
 
-# Tier configurations: what a vendor knows about a reseller.
-
-
 class TierConfig(BaseModel):
-    """The setup of one account for one product.
+    """The setup of one account, such as a reseller, for one product.
 
     Examples:
         >>> config = tier_setup().configuration
@@ -123,9 +115,6 @@ class TierConfig(BaseModel):
         return first_with(self.params, id=id_)
 
 
-# Tier config requests: a reseller is to be set up, or its setup to be changed.
-
-
 class TierConfigRequest(BaseModel):
     """What has been asked for a tier configuration, and how far it is.
 
@@ -172,9 +161,6 @@ class TierConfigRequest(BaseModel):
     def get_param_by_id(self, id_: str) -> Param | None:
         """Return the parameter with this id, or None."""
         return first_with(self.params, id=id_)
-
-
-# Conversations about requests and other objects.
 
 
 class ConversationMessage(BaseModel):
@@ -233,9 +219,6 @@ class Conversation(BaseModel):
         """
         row = client_for(config).post(f"conversations/{self.id}/messages", {"text": message})
         return ConversationMessage.deserialize_json(row)
-
-
-# Assets: what has been bought.
 
 
 class Asset(BaseModel):

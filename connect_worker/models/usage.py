@@ -65,11 +65,8 @@ class UsageFile(BaseModel):
     usage_file_uri: str = field
 
 
-# Listings: products that are on sale, and whose usage is reported.
-
-
 class UsageListing(BaseModel):
-    """A product on a marketplace, under a contract.
+    """A product on sale on a marketplace, under a contract; its usage is reported for each listing.
 
     Examples:
         >>> usage_listing().contract.id
@@ -92,11 +89,8 @@ class UsageListing(BaseModel):
     updated: str | None = field
 
 
-# The lines of a usage report.
-
-
 class UsageRecord(BaseModel):
-    """How much of one item one asset used in a period.
+    """One line of a usage report: how much of one item one asset used in a period.
 
     Examples:
         >>> UsageRecord(record_id="1", item_search_value="SKUA", quantity=7.5).quantity

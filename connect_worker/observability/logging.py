@@ -19,7 +19,7 @@ from connect_worker.observability.masking import mask_secrets
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
-#: Of a nested value so many levels are written. Python's own limit would end the call that logs.
+#: How many levels of a nested value are written: Python's limit would end the call that logs.
 MAX_DEPTH: Final = 20
 
 #: The attributes of every record; any other is an `extra` of the call that logs. Celery's `data`

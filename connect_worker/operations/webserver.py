@@ -21,7 +21,7 @@ THREADS: Final = 8
 class AppState:
     """What the handlers of one server share."""
 
-    #: Runs what waits for a ledger, so that the server answers other requests meanwhile.
+    #: Runs what waits for a ledger, so that the server keeps answering other requests.
     threads: Executor
 
 

@@ -243,7 +243,7 @@ def _cell(letter: str, number: int, value: Cell) -> str:
 
 Reader = Callable[[Any], Cell]
 
-#: After so many problems the table stops reading.
+#: How many problems are collected before the table stops reading.
 MOST_PROBLEMS: Final = 10
 #: A sheet's rows, without the header (Excel's limit).
 MOST_RECORDS: Final = 1_048_575
@@ -286,7 +286,7 @@ class UsageTable:
         """Yield the cells of each valid record, in the order of `columns`.
 
         Raises:
-            InvalidUsage: At the end, or after so many problems, when there are any.
+            InvalidUsage: Records are invalid; raised at the end, or after `MOST_PROBLEMS` of them.
         """
         problems: list[str] = []
         for number, record in enumerate(self._records, start=1):

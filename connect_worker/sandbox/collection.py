@@ -234,8 +234,8 @@ def _by_document_value(field: str) -> Callable[[Json], tuple[int, Any]]:
     return lambda document: sort_key(values_at(document, field)[0])
 
 
-# The fields by which each collection may be filtered and ordered: the query parameters of the API
-# description (version 37.0), as far as the objects here have them. `__` may stand for `.`.
+# ---- the fields by which each collection may be filtered and ordered: the query parameters of the
+# API description (version 37.0), as far as the objects here have them. `__` may stand for `.`.
 
 
 def _under(prefix: str, *names: str) -> tuple[str, ...]:

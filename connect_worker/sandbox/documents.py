@@ -52,7 +52,7 @@ def _walk(node: Any, steps: list[str]) -> Iterator[Any]:
         yield from _walk(node.get(steps[0]), steps[1:])
 
 
-# Times as Connect writes them.
+# ---- times as Connect writes them
 
 Clock = Callable[[], datetime]
 
@@ -111,7 +111,7 @@ class SeededRandom:
         return self._next() % 100 < percent
 
 
-# Identifiers in Connect's formats, made from running numbers without a collision: a number is
+# ---- identifiers in Connect's formats, made from running numbers without a collision: a number is
 # multiplied by a constant that shares no factor with ten, so different numbers differ in digits.
 
 _SPREAD = 387_420_489  # 3**18

@@ -235,7 +235,7 @@ class _Reader:
                 raise _bad_query(f"{node.data} is no filter, or stands inside another one")
 
 
-# The tree of lib-rql: a node has a name (`data`) and `children`, a leaf is a text.
+# ---- the tree of lib-rql: a node has a name (`data`) and `children`, a leaf is a text
 
 _IGNORED_COMPARISONS = frozenset((word, "eq") for word in _IGNORED)
 
@@ -328,7 +328,7 @@ def _bad_query(message: str) -> BadRequestError:
     return BadRequestError(f"Bad filter query: {message}.", code="RQL_001")
 
 
-# Applies a filter to an object.
+# ---- applying a filter to an object
 
 #: Returns every value under a dotted field name; several when there is a list on the path.
 Resolve = Callable[[str], list[Any]]

@@ -237,7 +237,7 @@ class Settings:
         "",
         partial(secret, validate=_LONG_ENOUGH, mask=True),
         "password of the web console (`connect-worker console`), at least 8 characters. "
-        "Everybody who knows it may change requests there",
+        "Anyone who knows it may change requests there",
         scope=Scope.DEPLOYMENT,
         is_secret=True,
         unset="none: read-only",

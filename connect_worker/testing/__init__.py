@@ -1,7 +1,7 @@
 """The test kit for authors of processors: builders of requests, and runs without network.
 
-`docs/testing.md` shows a whole test file. pytest finds the fixtures by itself. A name is imported
-when it is first used: a test that only builds requests loads no engine.
+`docs/testing.md` shows a whole test file. pytest finds the fixtures automatically. A
+name is imported when it is first used: a test that only builds requests loads no engine.
 """
 
 from __future__ import annotations

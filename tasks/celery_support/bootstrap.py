@@ -51,7 +51,7 @@ def account_names() -> tuple[str, ...]:
 
 
 def warn_of_typos() -> None:
-    """Log each variable that looks like a setting and is none."""
+    """Log each variable that looks like a setting but is not one."""
     for item in find_typos(os.environ, account_names()):
         logger.warning(str(item))
 

@@ -6,10 +6,10 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
   With `broker_channel_error_retry` it connects again at once, dozens of times a second, with a
   traceback each, and leaves the sockets of each connection open: `WorkerConsumer.connect` and
   `on_connection_error_after_connected`; tests/faults/redis/test_redis_refuses.py.
-- Events are dropped when the buffer is flushed: those that another thread adds meanwhile (celery
-  issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower would
-  show some jobs as RECEIVED forever: `LosslessDispatcher`; tests/unit/tasks/test_task_events.py
-  fails as soon as Celery needs no replacement.
+- Events are dropped when the buffer is flushed: those that another thread adds during the flush
+  (celery issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower
+  would show some jobs as RECEIVED forever: `LosslessDispatcher`;
+  tests/unit/tasks/test_task_events.py fails as soon as Celery needs no replacement.
 - Events are sent at nearly every turn of the loop, a quarter of a worker's time under load:
   `on_send_event_buffered`; bench/ measures it.
 - Without prefetching a worker whose threads are all busy looks for messages once a second, because
@@ -94,7 +94,7 @@ class LosslessDispatcher(EventDispatcher):
                     self._publish(event, self.producer, routing_key)
             if groups:
                 for group, buffer in self._group_buffer.items():
-                    # Other threads may append meanwhile: their events come behind the copied ones.
+                    # Other threads may append now: their events come behind the copied ones.
                     events = list(buffer)
                     self._publish(events, self.producer, f"{group}.multi")
                     del buffer[: len(events)]
@@ -109,8 +109,8 @@ class LosslessEvents(Events):
 class AccountConsumers:
     """A consumer for each account, with the interface of the one that Celery expects.
 
-    Each has a channel of its own, and waits for messages by itself. One channel has one wait for
-    all queues, which can't leave out the queues of one account for a while.
+    Each account has its own channel, with its own wait for messages. A single channel has one wait
+    for all queues, which can't leave out the queues of one account for a while.
 
     Args:
         worker: Celery's consumer, connected to Redis.

@@ -153,9 +153,9 @@ def unsafe_reason(chosen: Any) -> str:
         return ""
     remedy = "give it a user and a password, FLOWER_BASIC_AUTH=user:password"
     if not (chosen.unix_socket or is_loopback(chosen.address)):
-        return f"everybody who reaches {chosen.address or 'any address'} could use it: {remedy}"
+        return f"anyone who reaches {chosen.address or 'any address'} could use it: {remedy}"
     if not chosen.read_only:
-        return f"everybody on this machine could stop workers and send work: {remedy}"
+        return f"anyone on this machine could stop workers and send work: {remedy}"
     return ""
 
 

@@ -1,9 +1,9 @@
-"""Wake-up messages: one small message a request, many of them in one round trip to the broker.
+"""Wake-up messages: one small message per request, many messages in one round trip to the broker.
 
-Answers two gaps of Celery 5.6: `apply_async` sends one message in a round trip, and each is twice
-as large as it must be. tests/unit/tasks/test_celery_gaps.py compares the sizes, tests/integration
-counts a poll's round trips. `queue_lengths` answers one of kombu 5.7: a restarted RabbitMQ breaks
-the connections of a pool, and its client does not connect again by itself;
+Answers two gaps of Celery 5.6: `apply_async` sends one message per round trip, and each message is
+twice as large as necessary. tests/unit/tasks/test_celery_gaps.py compares the sizes,
+tests/integration counts a poll's round trips. `queue_lengths` answers a gap of kombu 5.7: a
+restarted RabbitMQ breaks the connections of a pool, and its client does not reconnect;
 tests/faults/test_rabbitmq.py.
 """
 
@@ -89,7 +89,7 @@ class CeleryPublisher:
             # In one pipeline: a round trip for each would take the larger part of a poll's time.
             with (
                 app.producer_pool.acquire(block=True) as producer,
-                producer.batch(BATCH),  # type: ignore[attr-defined]  # likewise
+                producer.batch(BATCH),  # type: ignore[attr-defined]  # as above
             ):
                 for task, argument, queue, options in waiting:
                     message = _message(task, argument)

@@ -111,7 +111,9 @@ def test_names_the_process_that_ended_and_shows_its_log(start: Start, tmp_path: 
     output = demo.finish()
 
     assert demo.process.returncode == 1
-    assert f"Error: The beat ended by itself (signal 9); the end of its log, {tmp_path}" in output
+    assert (
+        f"Error: The beat ended unexpectedly (signal 9); the end of its log, {tmp_path}" in output
+    )
     assert demo.alive() == {}
 
 

@@ -97,7 +97,7 @@ def elsewhere(tmp_path: Path) -> Path:
 def run_flower(
     stack: FaultStack, *arguments: str, directory: Path, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Start a Flower that is expected to end by itself."""
+    """Start a Flower that is expected to exit."""
     path = os.pathsep.join([str(ROOT), stack.environment["PYTHONPATH"]])
     return subprocess.run(
         [sys.executable, "-m", "celery", "-A", "tasks", "flower", *arguments],
@@ -173,13 +173,13 @@ def long(*values: object) -> object:
 @pytest.mark.parametrize(
     ("variables", "arguments", "file", "why"),
     [
-        ({"FLOWER_ADDRESS": "0.0.0.0"}, (), "", "everybody who reaches 0.0.0.0"),
-        long({}, ("--address=192.0.2.1",), "", "everybody who reaches 192.0.2.1"),
-        long({}, ("--address=",), "", "everybody who reaches any address"),
-        long({}, (), "address = '::'", "everybody who reaches ::"),
-        ({"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": ""}, (), "", "everybody who reaches"),
-        ({"FLOWER_READ_ONLY": "false"}, (), "", "everybody on this machine"),
-        long({}, ("--read_only=false",), "", "everybody on this machine"),
+        ({"FLOWER_ADDRESS": "0.0.0.0"}, (), "", "anyone who reaches 0.0.0.0"),
+        long({}, ("--address=192.0.2.1",), "", "anyone who reaches 192.0.2.1"),
+        long({}, ("--address=",), "", "anyone who reaches any address"),
+        long({}, (), "address = '::'", "anyone who reaches ::"),
+        ({"FLOWER_ADDRESS": "0.0.0.0", "FLOWER_BASIC_AUTH": ""}, (), "", "anyone who reaches"),
+        ({"FLOWER_READ_ONLY": "false"}, (), "", "anyone on this machine"),
+        long({}, ("--read_only=false",), "", "anyone on this machine"),
         long({"FLOWER_BASIC_AUTH": "operator:"}, (), "", "user:password"),
         ({"FLOWER_BASIC_AUTH": "secret"}, (), "", "user:password"),
         ({"CONNECT_FLOWER_AUTH": "operator:pässword"}, (), "", "in ASCII"),

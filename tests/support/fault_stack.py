@@ -125,7 +125,7 @@ class FaultStack(Stack):
     def stop(self) -> None:
         """End all processes; what a test has to say of an orderly end, it says itself."""
         for name in list(self.processes):
-            # One that ended by itself has shown it already.
+            # A process that ended unexpectedly has shown it already.
             with suppress(ProcessLookupError):
                 self.kill(name)
 

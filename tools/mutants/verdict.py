@@ -14,7 +14,7 @@ PASSED, FAILED = 0, 1
 
 #: An assertion error. `[run] = runs` counts as an assertion too.
 ASSERTION = re.compile(r"assert|AssertionError|ValueError: (not enough|too many) values to unpack")
-#: The suite's messages for a process that ended by itself, and for a wait that timed out.
+#: The suite's messages for a process that ended unexpectedly, and for a wait that timed out.
 PROCESS_ENDED = re.compile(r"AssertionError: \S+ ended:")
 TIMED_OUT = re.compile(r"AssertionError: not within ")
 

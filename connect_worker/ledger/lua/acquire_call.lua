@@ -17,7 +17,7 @@ if interval == 0 then
 end
 local place = math.max(number(redis.call('GET', KEYS[6])), exact)
 if place - exact > interval * MAX_WAITING_CALLS then
-  -- Never so many calls wait: the clock was set back.
+  -- More calls than can wait: the clock was set back.
   place = exact
 end
 local free = place + interval

@@ -12,7 +12,7 @@ if before and before ~= call then
   return { 'replayed', name }
 end
 redis.call('SET', KEYS[6], call, 'PX', ARGV[5])
--- To refresh so many requests one by one would cost more than one poll of the kind.
+-- Beyond MAX_HINTS, one poll of the kind costs less than refreshing requests one by one.
 if redis.call('HEXISTS', hints, name) == 0 and redis.call('ZCARD', hints_due) >= MAX_HINTS then
   name = kind
 end

@@ -122,7 +122,7 @@ def test_a_process_that_ends_while_it_starts_is_an_error_with_its_log(tmp_path: 
             processes.until_ready(child, lambda: False)
 
     assert str(raised.value) == (
-        f"The server ended by itself (exit status 3); the end of its log, {child.log}:\nno port"
+        f"The server ended unexpectedly (exit status 3); the end of its log, {child.log}:\nno port"
     )
 
 
@@ -141,5 +141,5 @@ def test_only_processes_of_the_role_that_may_end_are_returned(tmp_path: Path) ->
         assert processes.require_running(may_end="worker") == [worker]
         beat = processes.start("beat", [sys.executable, "-c", ""], environment={})
         beat.process.wait()
-        with pytest.raises(ProcessError, match="The beat ended by itself"):
+        with pytest.raises(ProcessError, match="The beat ended unexpectedly"):
             processes.require_running(may_end="worker")
