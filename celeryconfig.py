@@ -54,8 +54,8 @@ CONTROL_QUEUE = "control"
 #: Each account has its own queues, so that it does not wait behind another's backlog.
 task_queues = [
     Queue(at(name, account))
-    for account, chosen in settings_by_account.items()
-    for name in (CONTROL_QUEUE, *(kind.value for kind in RequestKind), *chosen.queues)
+    for account, account_settings in settings_by_account.items()
+    for name in (CONTROL_QUEUE, *(kind.value for kind in RequestKind), *account_settings.queues)
 ]
 task_default_queue = task_queues[0].name
 task_create_missing_queues = False
@@ -69,11 +69,11 @@ worker_redirect_stdouts = False
 # Polls are due every few seconds: a schedule file would remember only what the next poll finds.
 beat_scheduler = "tasks.celery_support.beat:BeatScheduler"
 beat_schedule = {}
-for account, chosen in settings_by_account.items():
+for account, account_settings in settings_by_account.items():
     # An entry of the account without a name needs no queue: it is the default one.
     options = {"options": {"queue": at(CONTROL_QUEUE, account)}} if account else {}
-    for kind, seconds in chosen.poll_seconds.items():
+    for kind, seconds in account_settings.poll_seconds.items():
         entry = {"task": at("poll", account), "schedule": seconds, "args": [kind], **options}
         beat_schedule[at(f"poll {kind}", account)] = entry
-    entry = {"task": at("sweep", account), "schedule": chosen.sweep_seconds, **options}
+    entry = {"task": at("sweep", account), "schedule": account_settings.sweep_seconds, **options}
     beat_schedule[at("sweep", account)] = entry

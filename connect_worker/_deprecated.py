@@ -20,8 +20,8 @@ def deprecated_names(module: str, names: Mapping[str, str]) -> Callable[[str], A
         if not (now := names.get(name)):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, attribute = now.rpartition(".")
-        found = getattr(importlib.import_module(f"connect_worker.{home}"), attribute)
+        value = getattr(importlib.import_module(f"connect_worker.{home}"), attribute)
         warnings.warn(f"{name} is connect_worker.{now} now", DeprecationWarning, stacklevel=2)
-        return found
+        return value
 
     return find

@@ -33,7 +33,7 @@ succeed. (P) marks a `Permanent` error: another attempt would fail too, and a pe
      ├─ ConnectionFailed       R    no answer at all
      ├─ AccountPaused          R    nothing was sent: the account's circuit breaker is open
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
-     ├─ InvalidDecision        P    the processor returned or raised something that is no decision
+     ├─ InvalidDecision        P    what the processor returned or raised is not a decision
      ├─ RetryDeadlineExceeded  P    it was "not yet" for longer than the processor waits
      ├─ InvalidStep            P    a durable step can't be run or journaled
      ├─ InvalidDocument        P    a document does not fit its model; a TypeError too
@@ -544,7 +544,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def api_error_class(status: int) -> type[ApiError]:
-    """Give the class for an HTTP status that is no success.
+    """Give the class for an HTTP status that is not a success.
 
     Examples:
         >>> [api_error_class(status).__name__ for status in (404, 422, 503)]
@@ -614,7 +614,7 @@ def _cut(body: str) -> str:
 
 
 class InvalidDecision(Permanent):
-    """The processor returned or raised something that is no decision for this kind of request.
+    """The processor returned or raised something that is not a decision for this kind of request.
 
     Examples:
         >>> class Orders(FulfillmentAutomation):

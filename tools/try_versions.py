@@ -92,8 +92,8 @@ def requirements(lock: str, versions: Mapping[str, str]) -> str:
     unknown = versions.keys() - names.keys()
     if unknown:
         raise ValueError(f"the lock has no {', '.join(sorted(unknown))}")
-    chosen = {name: f"{EXTRAS.get(name, name)}=={version}" for name, version in versions.items()}
-    return "\n".join({**names, **chosen}.values()) + "\n"
+    pins = {name: f"{EXTRAS.get(name, name)}=={version}" for name, version in versions.items()}
+    return "\n".join({**names, **pins}.values()) + "\n"
 
 
 def environment(versions: Mapping[str, str]) -> Path:

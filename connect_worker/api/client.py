@@ -164,7 +164,7 @@ class Client:
         self._pool = pool or SessionPool(
             key, url=self.url, before_call=before_call, timeout_seconds=timeout_seconds
         )
-        # Downloads are no calls to Connect: they have no rate limit.
+        # Downloads are not calls to Connect: they have no rate limit.
         self._plain = pool or SessionPool()
 
     def __repr__(self) -> str:

@@ -48,14 +48,14 @@ def no_limit() -> None:
     """Let every call pass."""
 
 
-class _GatedRetry(Retry):
+class _RateLimitedRetry(Retry):
     """Waits between attempts as urllib3 does, then calls `before_call` for the next attempt."""
 
     before_call: BeforeCall = staticmethod(no_limit)
     repeats_timeouts: bool = True
 
-    def with_gate(self, before_call: BeforeCall, *, repeats_timeouts: bool) -> Self:
-        """Return the same rules with this gate."""
+    def copy_with(self, before_call: BeforeCall, *, repeats_timeouts: bool) -> Self:
+        """Return the same rules, with these two changed."""
         made = self.new()
         made.before_call, made.repeats_timeouts = before_call, repeats_timeouts
         return made
@@ -90,7 +90,7 @@ SILENCE_SECONDS = 10.0
 
 #: A GET is sent four times at most: again at once, and 0.6 and 1.2 s later. A 429 is not retried
 #: here: the whole account has to stop, and only the caller can arrange that.
-GET_RETRIES = _GatedRetry(
+GET_RETRIES = _RateLimitedRetry(
     total=3,
     backoff_factor=0.3,
     status_forcelist=(500, 502, 503, 504),
@@ -100,7 +100,7 @@ GET_RETRIES = _GatedRetry(
 )
 
 #: A change is sent once. Only a connection that was never made is tried again.
-NO_RETRIES = _GatedRetry(
+NO_RETRIES = _RateLimitedRetry(
     total=1,
     connect=1,
     read=0,
@@ -119,8 +119,8 @@ class GatedAdapter(HTTPAdapter):
     def __init__(self, before_call: BeforeCall, *, repeats_timeouts: bool) -> None:
         super().__init__(pool_connections=2, pool_maxsize=2)
         self.before_call = before_call
-        self._get_retries = GET_RETRIES.with_gate(before_call, repeats_timeouts=repeats_timeouts)
-        self._no_retries = NO_RETRIES.with_gate(before_call, repeats_timeouts=repeats_timeouts)
+        self._get_retries = GET_RETRIES.copy_with(before_call, repeats_timeouts=repeats_timeouts)
+        self._no_retries = NO_RETRIES.copy_with(before_call, repeats_timeouts=repeats_timeouts)
 
     def retries_for(self, method: str | None) -> Retry:
         """Return how often a call may be sent."""
@@ -146,7 +146,7 @@ class FastPath:
 
     Args:
         session: Provides the headers that all calls have.
-        adapter: Has the gate and the retries.
+        adapter: Has the retries and `before_call`.
         pool: The adapter's connections to Connect, an `urllib3` pool.
     """
 
@@ -184,7 +184,7 @@ class FastPath:
     ) -> requests.Response | None:
         """Send a call; return its answer with the whole body read.
 
-        Returns None, without sending anything or passing the gate, for a call that is not ordinary.
+        Returns None, without sending anything or asking the rate limiter, for other calls.
 
         Raises:
             requests.RequestException: There was no answer. The class is the one that `requests`

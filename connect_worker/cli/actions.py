@@ -73,8 +73,8 @@ def _command(action: Action, short: str, text: str, *examples: str) -> click.Com
             records = _find_all(context, request_ids, result)
         else:
             records = list(request_filter.search(context.ledger))
-        chosen = RERUN_ALL_STEPS if forget_steps else action
-        return _apply(context, chosen, records, result, is_confirmed=yes)
+        applied_action = RERUN_ALL_STEPS if forget_steps else action
+        return _apply(context, applied_action, records, result, is_confirmed=yes)
 
     return command
 
@@ -95,9 +95,9 @@ def _find_all(
 ) -> list[RequestRecord]:
     records: dict[RequestKey, RequestRecord] = {}
     for request_id in request_ids:
-        found = find_by_id(context.ledger, request_id)
-        records |= {record.ref: record for record in found}
-        if not found:
+        matches = find_by_id(context.ledger, request_id)
+        records |= {record.ref: record for record in matches}
+        if not matches:
             result.not_found.append(request_id)
     return list(records.values())
 

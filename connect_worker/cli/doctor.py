@@ -166,8 +166,8 @@ class Checkup:
         except SettingsError:
             accounts = ()
         for item in find_typos(os.environ, accounts):
-            remedy = f"call it {item.meant}, if that is meant"
-            yield Finding("settings", Level.WARN, f"{item.name} is no setting", remedy)
+            remedy = f"rename it to {item.suggestion}, if you meant that setting"
+            yield Finding("settings", Level.WARN, f"{item.name} is not a setting", remedy)
 
     def check_processors(self) -> Iterator[Finding]:
         """Load the automations, and name the kinds and products that they cover."""
@@ -418,7 +418,7 @@ def doctor(*, as_json: bool, account: str) -> None:
     """Check the settings, the processors, Connect, Redis, workers and beat.
 
     Run it with the workers' environment. It changes nothing, and sends a few GETs to Connect.
-    Exits with 1 when a check fails; a warning is no failure.
+    Exits with 1 when a check fails; a warning is not a failure.
     """
     console = Console()
     findings, headed = [], ""

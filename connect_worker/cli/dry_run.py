@@ -97,7 +97,7 @@ def try_command(
         raise click.UsageError(f"--record: cannot write a file into {record_file.parent}.")
     document = _read_request(file) if file else None
     kind = kind_of(str(document.get("id")) if document else str(request_id))
-    chosen = find_automation(automation, kind)
+    automation_class = find_automation(automation, kind)
     is_online = file is None or _has_account()
     if is_online:
         config = config_of(account)
@@ -109,15 +109,15 @@ def try_command(
         document = _fetch(config, kind, str(request_id))
     recording = RecordingTransport(reads)
     with nullcontext() if verbose else no_logging():
-        run = dry_run(chosen, document, config=config, reads=recording)
+        run = dry_run(automation_class, document, config=config, reads=recording)
     if record_file:
         Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
     if as_json:
-        write_json(run_document(chosen.__name__, document, run))
+        write_json(run_document(automation_class.__name__, document, run))
     else:
         from rich.console import Console
 
-        Console().print(render_run(chosen.__name__, document, run, is_online=is_online))
+        Console().print(render_run(automation_class.__name__, document, run, is_online=is_online))
     if verbose and run.error is not None:
         click.echo("".join(traceback.format_exception(run.error)), err=True)
     has_failed = run.error is not None and not isinstance(run.error, RetryRequest)
@@ -154,14 +154,16 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     from connect_worker.dry_run.history import DECIDED_STATUSES, latest
     from connect_worker.resources.automation import product_list
 
-    chosen = [item for item in find_all_automations(automation) if item.kind in DECIDED_STATUSES]
-    if not chosen:
+    automation_classes = [
+        item for item in find_all_automations(automation) if item.kind in DECIDED_STATUSES
+    ]
+    if not automation_classes:
         raise CommandError(
             "usage listings are never decided: name an automation of another kind", Exit.USAGE
         )
     config = config_of(account)
     rows: list[dict[str, JSON]] = []
-    for item in chosen:
+    for item in automation_classes:
         products = product_list(item.products) or config.products
         try:
             with no_logging():

@@ -85,8 +85,10 @@ def counterparts() -> dict[str, str]:
     """Return each module name of `connect`, and the name of our module for it."""
     below = {name: name for name in _PUBLIC}
     for package in _PACKAGES:
-        found = iter_modules(importlib.import_module(f"{OURS}.{package}").__path__)
-        names = [f"{package}.{module.name}" for module in found if not module.name.startswith("_")]
+        modules = iter_modules(importlib.import_module(f"{OURS}.{package}").__path__)
+        names = [
+            f"{package}.{module.name}" for module in modules if not module.name.startswith("_")
+        ]
         below.update(zip(names, names, strict=True))
     below.update(_RENAMED)
     return {THEIRS: OURS} | {f"{THEIRS}.{name}": f"{OURS}.{ours}" for name, ours in below.items()}

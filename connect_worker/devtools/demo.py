@@ -273,11 +273,11 @@ def _require_free_ports(options: DemoOptions) -> None:
 
 
 @contextmanager
-def _directory(chosen: Path | None) -> Iterator[Path]:
+def _directory(log_dir: Path | None) -> Iterator[Path]:
     """Yield the folder for the logs; a temporary folder that stays empty is removed."""
-    if chosen is not None:
-        chosen.mkdir(parents=True, exist_ok=True)
-        yield chosen.resolve()
+    if log_dir is not None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        yield log_dir.resolve()
         return
     directory = Path(tempfile.mkdtemp(prefix="connect-worker-demo-"))
     try:

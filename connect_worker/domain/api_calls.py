@@ -174,5 +174,5 @@ def _digest(value: JSON) -> str:
 def _path(ref: RequestKey) -> str:
     name = ref.request_id
     if not name or "/" in name or "?" in name:
-        raise Permanent(f"{name!r} is no request id.")
+        raise Permanent(f"{name!r} is not a request id.")
     return f"{KINDS[ref.kind].path}/{name}"

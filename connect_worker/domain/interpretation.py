@@ -2,7 +2,7 @@
 
 As with the 2019 SDK, a processor decides by what it returns (a template or tile response) or by
 what it raises (`InquireRequest`, `FailRequest`, `SkipRequest`, a usage file's action). Any other
-exception is no decision: it is passed on, and the caller retries or parks the request.
+exception is not a decision: it is passed on, and the caller retries or parks the request.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def interpret(kind: RequestKind, process: Callable[[], object]) -> Outcome:
     """Run the processor and return its decision.
 
     Raises:
-        InvalidDecision: The result or the exception is no decision for this kind.
+        InvalidDecision: The result or the exception is not a decision for this kind.
         RuntimeError: The processor called `sys.exit`, which would end the whole process.
     """
     try:

@@ -195,11 +195,11 @@ class ChangeHint:
         """Read what `str` has written.
 
         Raises:
-            ValueError: The text is no hint.
+            ValueError: The text is not a hint.
         """
         kind, _, request_id = text.partition(":")
         if not is_hint(text):
-            raise ValueError(f"{text[:80]!r} is no change hint")
+            raise ValueError(f"{text[:80]!r} is not a change hint")
         return cls(RequestKind(kind), request_id)
 
 

@@ -59,7 +59,7 @@ class ErrorRules:
 NO_ERROR_RULES: Final = ErrorRules()
 
 #: Failures of Connect in a row (5xx, no connection) that trip the account's circuit breaker.
-STRIKES_BEFORE_PAUSE = 5
+FAILURES_BEFORE_TRIP = 5
 
 #: How long a 429 that names no time opens the breaker.
 RATE_LIMIT_SECONDS = 10.0
@@ -67,7 +67,7 @@ RATE_LIMIT_SECONDS = 10.0
 #: The shortest time for a 429 that names one.
 LEAST_PAUSE_SECONDS = 1.0
 
-#: The breaker's reason after a 429, which is no failure.
+#: The breaker's reason after a 429, which is not a failure.
 PAUSE_ASKED_FOR = "Connect asked for a pause (429)"
 
 #: Requests that an open breaker stopped become due within this time after it closes.
@@ -113,7 +113,7 @@ class AccountError:
     #: How long Connect asked to wait, in seconds; None if it did not.
     asked_seconds: float | None = None
     #: Failures in a row that trip the breaker; 0 trips it at once and counts no failure (429).
-    strikes: int = 1
+    failures_to_trip: int = 1
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -130,7 +130,7 @@ def classify_account_error(error: BaseException) -> AccountError | None:
         case RateLimited():
             seconds = met.retry_after_seconds
             asked = RATE_LIMIT_SECONDS if seconds is None else max(LEAST_PAUSE_SECONDS, seconds)
-            return AccountError(PAUSE_ASKED_FOR, asked, strikes=0)
+            return AccountError(PAUSE_ASKED_FOR, asked, failures_to_trip=0)
         case Unauthorized():
             return AccountError("Connect refused the API key (401): check CONNECT_API_KEY")
         case Forbidden():
@@ -138,7 +138,9 @@ def classify_account_error(error: BaseException) -> AccountError | None:
                 "the API key may not do this (403): check the service user's permissions in Connect"
             )
         case ServerFault() | ConnectionFailed():
-            return AccountError(f"Connect does not work: {met}", strikes=STRIKES_BEFORE_PAUSE)
+            return AccountError(
+                f"Connect does not work: {met}", failures_to_trip=FAILURES_BEFORE_TRIP
+            )
         case _:
             return None
 

@@ -88,8 +88,8 @@ class Registry(Generic[T]):
 
     def find(self, kind: RequestKind, product: str) -> T | None:
         """Return the automation for a request; one that names the product takes precedence."""
-        found = self._by_product.get((kind, product)) or self._by_product.get((kind, None))
-        return found.automation if found else None
+        registration = self._by_product.get((kind, product)) or self._by_product.get((kind, None))
+        return registration.automation if registration else None
 
     def limits(self, kind: RequestKind) -> Limits:
         """Return the concurrency limits of a kind's requests."""

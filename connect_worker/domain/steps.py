@@ -48,12 +48,12 @@ def is_own(entry: str) -> bool:
 
 def own_steps(journal: Mapping[str, JSON]) -> list[CompletedStep]:
     """Return the processor's steps of a journal, in the order in which they were done."""
-    found = []
+    steps = []
     for entry, result in journal.items():
         if is_own(entry):
             _, number, name = entry.split(":", 2)
-            found.append(CompletedStep(int(number), name, result))
-    return sorted(found, key=lambda done: done.number)
+            steps.append(CompletedStep(int(number), name, result))
+    return sorted(steps, key=lambda done: done.number)
 
 
 def step_key(cycle_key: str, name: str) -> str:
@@ -68,7 +68,7 @@ def require_name(name: object) -> None:
     """Return if this is a valid name of a step.
 
     Raises:
-        InvalidStep: It is no text, is empty or too long, or has unprintable characters.
+        InvalidStep: It is not a text, is empty or too long, or has unprintable characters.
     """
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
         raise InvalidStep(

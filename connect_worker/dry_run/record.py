@@ -56,7 +56,7 @@ class Record:
         """Read the file that `connect-worker try --record` wrote.
 
         Raises:
-            ValueError: The file is no record.
+            ValueError: The file is not a record.
             OSError: It can't be read.
         """
         document = json.loads(Path(path).read_text(encoding="utf-8"))

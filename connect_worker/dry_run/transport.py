@@ -149,7 +149,7 @@ class LiveTransport:
     def __call__(self, sent: Request) -> Response:
         """Return the account's answer."""
         if not sent.is_read:
-            raise AssertionError(f"{sent.method} {sent.path} is no read")
+            raise AssertionError(f"{sent.method} {sent.path} is not a read")
         is_download = "://" in sent.path
         url = sent.path if is_download else f"{self._url}/{sent.path}"
         pool = self._plain if is_download else self._pool
@@ -267,12 +267,12 @@ class CapturingTransport:
 
 def documents_of(kind: RequestKind, document: JSON) -> dict[str, JSON]:
     """Return the documents in a request, by path: itself, its asset, its configuration."""
-    found = {f"{KINDS[kind].path}/{document.get('id')}": document}
+    documents = {f"{KINDS[kind].path}/{document.get('id')}": document}
     for name, path in (("asset", "assets"), ("configuration", "tier/configs")):
         part = document.get(name)
         if isinstance(part, dict) and part.get("id"):
-            found[f"{path}/{part['id']}"] = part
-    return found
+            documents[f"{path}/{part['id']}"] = part
+    return documents
 
 
 def _page(document: JSON) -> Response:

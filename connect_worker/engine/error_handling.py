@@ -192,7 +192,7 @@ def record_account_error(runtime: Runtime, error: AccountError) -> float:
         _trip_breaker(runtime, error.asked_seconds, error.reason, asked=True)
         return max(error.asked_seconds, 0.1)
     breaker = runtime.ledger.trip_breaker(seconds=0, reason=error.reason, failed=True)
-    over = breaker.failures - error.strikes + 1
+    over = breaker.failures - error.failures_to_trip + 1
     if over < 1:
         return 0.0
     seconds = runtime.policy.pause(over)

@@ -83,7 +83,7 @@ class Decision:
 
     @classmethod
     def load(cls, document: JSON) -> Decision:
-        """Read a stored document; ValueError when it is no decision."""
+        """Read a stored document; ValueError when it is not a decision."""
         return cls(
             from_json(document.get("decision")),
             str(document.get("seen") or ""),

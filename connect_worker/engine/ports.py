@@ -256,9 +256,9 @@ class CircuitBreaker(Protocol):
         """Open the breaker for all workers, at least for `seconds`; never shortens its time.
 
         `failed` counts one more failure in a row (for the caller's backoff), unless the breaker is
-        open for failures already; a 429 is not a failure. With 0 seconds the breaker does not open, only the
-        failure is counted. A pause that Connect itself `asked` for lasts until its end, even if an
-        operator resets the breaker.
+        open for failures already; a 429 is not a failure. With 0 seconds the breaker does not open,
+        and only the failure is counted. A pause that Connect itself `asked` for lasts until its
+        end, even if an operator resets the breaker.
         """
 
     def reset_breaker(self, *, forget: bool = True) -> None:

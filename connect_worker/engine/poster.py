@@ -148,7 +148,7 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
 
 
 def _post_message(posting: _Posting, step: MessagePost) -> JSON:
-    """Post a message to the request's conversation; a request without one is no error.
+    """Post a message to the request's conversation; a request without one is not an error.
 
     The decision itself is posted by now. A message that Connect refuses is logged, and the cycle
     ends all the same.
@@ -157,15 +157,15 @@ def _post_message(posting: _Posting, step: MessagePost) -> JSON:
     try:
         conversation = _conversation(posting, step)
         if conversation is None or _is_posted(posting, conversation, step):
-            return {"said": conversation}
+            return {"conversation": conversation}
         job.ensure_held()
         connect.send(
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )
     except (BadRequest, Forbidden, NotFound) as error:
         logger.warning(LogEvent("conversation.message_rejected", error=error))
-        return {"said": None}
-    return {"said": conversation}
+        return {"conversation": None}
+    return {"conversation": conversation}
 
 
 def _conversation(posting: _Posting, step: MessagePost) -> str | None:

@@ -58,7 +58,7 @@ class Processor(Protocol):
         """Process one request and return the outcome; nothing of it is stored or posted yet.
 
         Raises:
-            Exception: Whatever the user's code raises that is no outcome.
+            Exception: Whatever the user's code raises that is not an outcome.
         """
 
 

@@ -193,11 +193,11 @@ class Document(JSONObject):
         name = self._aliases.get(name, name)
         had = self.__dict__.pop(name, self) is not self
         keys = self._attributes[name].keys if name in self._attributes else (name,)
-        found = [key for key in keys if key in self._raw]
-        if not had and not found:
+        stored = [key for key in keys if key in self._raw]
+        if not had and not stored:
             raise AttributeError(f"{type(self).__name__} has no {name!r} to delete")
         # The document may be shared with a shallow copy of this model.
-        self._raw = {key: value for key, value in self._raw.items() if key not in found}
+        self._raw = {key: value for key, value in self._raw.items() if key not in stored}
 
     @property
     def json(self) -> dict[str, Any]:
@@ -266,11 +266,11 @@ _lock: Final = threading.RLock()
 
 def schema_of(model: type[Document]) -> ModelSchema:
     """Return the model's Schema: made on first use, the same one for all threads ever after."""
-    found = _schemas.get(model)
-    if found is None:
+    schema = _schemas.get(model)
+    if schema is None:
         with _lock:
-            found = _schemas.get(model) or _schemas.setdefault(model, _build(model))
-    return found
+            schema = _schemas.get(model) or _schemas.setdefault(model, _build(model))
+    return schema
 
 
 def fields_of(model: type[Document]) -> Mapping[str, ModelField]:

@@ -312,7 +312,7 @@ class Param(BaseModel):
     # Added by the API since the 2019 SDK.
     #: Whether it takes part in the reconciliation of usage.
     reconciliation: bool | None = field
-    #: The value of parameters that are no text, such as addresses and objects.
+    #: The value of parameters that are not text, such as addresses and objects.
     structured_value: dict[str, Any] | None = field
 
 

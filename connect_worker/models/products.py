@@ -170,8 +170,8 @@ class ProductConfigurationParameter(BaseModel):
     """The value of a configuration parameter, for a product, marketplace or item.
 
     Examples:
-        >>> found = {"value": "eu-west", "parameter": {"id": "region"}}
-        >>> ProductConfigurationParameter.deserialize_json(found).parameter.id
+        >>> document = {"value": "eu-west", "parameter": {"id": "region"}}
+        >>> ProductConfigurationParameter.deserialize_json(document).parameter.id
         'region'
     """
 

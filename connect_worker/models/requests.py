@@ -107,8 +107,8 @@ class TierConfig(BaseModel):
             "configuration.account.id": account_id,
         }
         rows = client_for(config).get("tier/config-requests", params)
-        found = rows[0].get("configuration") if rows else None
-        return cls.deserialize_json(found) if found else None
+        configuration = rows[0].get("configuration") if rows else None
+        return cls.deserialize_json(configuration) if configuration else None
 
     def get_param_by_id(self, id_: str) -> Param | None:
         """Return the parameter with this id, or None."""

@@ -181,8 +181,8 @@ def _values_in(text: str, needles: _Needles) -> Iterator[tuple[int, int]]:
         return
     for reading in readings(text):
         for needle, is_beginning in needles.levels[reading.level]:
-            for found in _places(reading.text, needle):
-                start, end = reading.origin(*found)
+            for place in _places(reading.text, needle):
+                start, end = reading.origin(*place)
                 # `\\\\%41` is a value, and the `A` that it stands for is none.
                 if end - start < SHORTEST:
                     continue
@@ -212,9 +212,9 @@ def _shapes_in(text: str) -> Iterator[tuple[int, int]]:
     folded = fold(text)
     for word, pattern in _SHAPES:
         if word in folded:
-            for found in pattern.finditer(text):
-                if found[1]:
-                    yield found.span(1)
+            for match in pattern.finditer(text):
+                if match[1]:
+                    yield match.span(1)
 
 
 _known: Final = _Known()

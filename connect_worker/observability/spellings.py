@@ -82,13 +82,13 @@ def forms(value: str) -> tuple[str, ...]:
         >>> forms("A%20b")
         ('a%20b', 'a b', 'a b', 'a b', 'a b')
     """
-    found = {reading.level: reading.text for reading in readings(value)}
-    if len(found) == 1:
-        return (found[0],) * LEVELS
-    written = found[0]
-    unquoted = found.get(1, written)
-    unescaped = found.get(2, unquoted)
-    return written, unquoted, unescaped, found.get(3, unescaped), found.get(4, unescaped)
+    by_level = {reading.level: reading.text for reading in readings(value)}
+    if len(by_level) == 1:
+        return (by_level[0],) * LEVELS
+    written = by_level[0]
+    unquoted = by_level.get(1, written)
+    unescaped = by_level.get(2, unquoted)
+    return written, unquoted, unescaped, by_level.get(3, unescaped), by_level.get(4, unescaped)
 
 
 def fold(text: str) -> str:
@@ -164,9 +164,9 @@ def _undo(text: str, escapes: _Escapes) -> _Stage | None:
     starts: list[int] = []
     sources: list[int] = []
     length = source = 0
-    for found in escapes.pattern.finditer(text):
-        begin = found.start()
-        pieces = escapes.characters(found)
+    for match in escapes.pattern.finditer(text):
+        begin = match.start()
+        pieces = escapes.characters(match)
         if begin > source:
             pieces = [(text[source:begin], begin - source), *pieces]
         for characters, size in pieces:
@@ -185,12 +185,12 @@ def _undo(text: str, escapes: _Escapes) -> _Stage | None:
     )
 
 
-def _of_percent(found: re.Match[str]) -> list[tuple[str, int]]:
-    if len(found[0]) == len("%20"):
+def _of_percent(match: re.Match[str]) -> list[tuple[str, int]]:
+    if len(match[0]) == len("%20"):
         # The usual case. UTF-8 needs several for what is not ASCII.
-        code = int(found[0][1:], 16)
-        return [(chr(code if code < 0x80 else _STRAY + code), len(found[0]))]
-    tokens = list(_PERCENT_TOKEN.finditer(found[0]))
+        code = int(match[0][1:], 16)
+        return [(chr(code if code < 0x80 else _STRAY + code), len(match[0]))]
+    tokens = list(_PERCENT_TOKEN.finditer(match[0]))
     encoded = bytes(int(token[1], 16) for token in tokens)
     characters = []
     at = 0
@@ -202,12 +202,12 @@ def _of_percent(found: re.Match[str]) -> list[tuple[str, int]]:
     return characters
 
 
-def _of_entity(found: re.Match[str]) -> list[tuple[str, int]]:
-    return [(html.unescape(f"&{found[1]}"), len(found[0]))]
+def _of_entity(match: re.Match[str]) -> list[tuple[str, int]]:
+    return [(html.unescape(f"&{match[1]}"), len(match[0]))]
 
 
-def _of_escape(found: re.Match[str]) -> list[tuple[str, int]]:
-    high, low, short, long, byte, other = found.groups()
+def _of_escape(match: re.Match[str]) -> list[tuple[str, int]]:
+    high, low, short, long, byte, other = match.groups()
     if other is not None:
         character = _CONTROLS.get(other, other)
     elif high:
@@ -216,11 +216,11 @@ def _of_escape(found: re.Match[str]) -> list[tuple[str, int]]:
         code = short or long or byte
         number = int(code, 16)
         character = chr(number) if number <= sys.maxunicode else code
-    return [(character, len(found[0]))]
+    return [(character, len(match[0]))]
 
 
-def _of_backslashes(found: re.Match[str]) -> list[tuple[str, int]]:
-    return [(found[1], len(found[0]))]
+def _of_backslashes(match: re.Match[str]) -> list[tuple[str, int]]:
+    return [(match[1], len(match[0]))]
 
 
 _NESTED: Final = (

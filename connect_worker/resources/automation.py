@@ -245,12 +245,12 @@ class Automation(Generic[M]):
             status: One status or several; by default the one in which requests wait for the vendor.
             **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
         """
-        chosen: dict[str, Any] = {"status": status or self._facts.waiting_status}
+        filters: dict[str, Any] = {"status": status or self._facts.waiting_status}
         products = self.product_ids
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:
-            chosen[self._facts.product_field] = products
-        return {**chosen, **kwargs}
+            filters[self._facts.product_field] = products
+        return {**filters, **kwargs}
 
     def list(self) -> builtins.list[M]:
         """Return all requests that match the filters, every page."""
@@ -292,7 +292,7 @@ class Automation(Generic[M]):
             return self._local_runner.dispatch(self, request)
         outcome = interpret(self.kind, lambda: self.process_request(request))
         if self._steps and self._steps.refused:
-            # The processor caught the error. What it decides without all its steps is no decision.
+            # The processor caught the error. Without all its steps, its decision does not count.
             raise self._steps.refused
         if self._outcome not in (None, outcome):
             raise InvalidDecision(

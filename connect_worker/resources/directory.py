@@ -73,9 +73,9 @@ class Directory:
             return filters if filters.asks_for(field) else copy.copy(filters).in_(field, products)
         if filters is not None and not isinstance(filters, Mapping):
             return filters
-        given = dict(filters or {})
-        names = {name.replace("__", ".").removesuffix(".in") for name in given}
-        return given if field in names else {**given, field: products}
+        by_field = dict(filters or {})
+        names = {name.replace("__", ".").removesuffix(".in") for name in by_field}
+        return by_field if field in names else {**by_field, field: products}
 
     def _list(self, model: type[M], path: str, filters: Filters) -> list[M]:
         rows = client_for(self.config).get_all(path, to_query(filters))
@@ -87,10 +87,10 @@ class Directory:
             return None
         try:
             answer = client_for(self.config).get(f"{path}/{quote(pk, safe='')}")
-            found: M = model.deserialize_json(answer)
+            instance: M = model.deserialize_json(answer)
         except NotFound:
             return None
-        return found
+        return instance
 
 
 class TemplateResource:

@@ -171,8 +171,8 @@ class UsageAutomation(Automation[UsageListing]):
         body.setdefault("external_id", f"{job.key}-{self._submitted}")
 
         def find_or_create() -> JSON:
-            found = self._find(body)
-            return found or self.client.post("usage/files/", body, key=job.key)
+            existing = self._find(body)
+            return existing or self.client.post("usage/files/", body, key=job.key)
 
         return job.step(self._step("create"), find_or_create)
 

@@ -115,7 +115,7 @@ def amount(value: Any) -> Cell:
 
 
 def quantity(value: Any) -> Cell:
-    """Read how much was used; it may not be below zero: "unlimited" (-1) is no quantity."""
+    """Read how much was used; it may not be below zero: "unlimited" (-1) is not a quantity."""
     if value is None or value == "":
         raise ValueError("is missing")
     used = number(value)
@@ -236,7 +236,7 @@ def _cell(letter: str, number: int, value: Cell) -> str:
     if not isinstance(value, str):
         return f'<c r="{letter}{number}"><v>{value!r}</v></c>'
     if _SPECIAL.search(value):
-        value = _SPECIAL.sub(lambda found: _ESCAPES[found[0]], value)
+        value = _SPECIAL.sub(lambda match: _ESCAPES[match[0]], value)
     text = f'<is><t xml:space="preserve">{value}</t></is>'
     return f'<c r="{letter}{number}" t="inlineStr">{text}</c>'
 

@@ -135,9 +135,9 @@ class Collection(Generic[R]):
     def select(self, query: Query) -> Page[R]:
         """The page of records that a query asks for; newest first unless it orders otherwise."""
         candidates, rest = self._candidates(query.where.terms)
-        chosen = [r for r in candidates if all(satisfies(t, r.values) for t in rest)]
-        self._sort(chosen, query.ordering)
-        return Page(chosen[query.offset : query.offset + query.limit], query.offset, len(chosen))
+        matches = [r for r in candidates if all(satisfies(t, r.values) for t in rest)]
+        self._sort(matches, query.ordering)
+        return Page(matches[query.offset : query.offset + query.limit], query.offset, len(matches))
 
     def _bucket(self, record: R) -> dict[int, R]:
         return self._buckets.setdefault((record.status, record.product_id), {})
@@ -218,11 +218,11 @@ def page_of(
 def page_of_documents(documents: list[Json], request: Request, names: FieldNames) -> Response:
     """Do the same for a few documents that are in no collection."""
     query = rql.parse(request.query, names)
-    chosen = [d for d in documents if satisfies(query.where, _resolver(d))]
+    matches = [d for d in documents if satisfies(query.where, _resolver(d))]
     for field, descending in reversed(query.ordering):
-        chosen.sort(key=_by_document_value(field), reverse=descending)
-    shown = chosen[query.offset : query.offset + query.limit]
-    page: Page[Any] = Page(shown, query.offset, len(chosen))
+        matches.sort(key=_by_document_value(field), reverse=descending)
+    shown = matches[query.offset : query.offset + query.limit]
+    page: Page[Any] = Page(shown, query.offset, len(matches))
     return Response(content=shown, headers={"Content-Range": page.content_range()})
 
 

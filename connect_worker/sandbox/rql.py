@@ -232,7 +232,7 @@ class _Reader:
             case "not_op":
                 return Not(self._term(node.children[0]))
             case _:
-                raise _bad_query(f"{node.data} is no filter, or stands inside another one")
+                raise _bad_query(f"{node.data} is not a filter, or stands inside another one")
 
 
 # ---- the tree of lib-rql: a node has a name (`data`) and `children`, a leaf is a text
@@ -309,7 +309,7 @@ def _signed(node: Any) -> str:
 def _text(node: Any) -> str:
     while hasattr(node, "children"):
         if node.data == "tuple":
-            raise _bad_query("a tuple, t(...), is no value here")
+            raise _bad_query("a tuple, t(...), is not a value here")
         node = node.children[0]
     return str(node)
 

@@ -303,7 +303,7 @@ def _item_faults(record: dict[str, Any], product: Product) -> Iterator[str]:
     if criteria not in _ITEM_CRITERIA:
         yield f"item_search_criteria '{criteria}' is not one of {', '.join(_ITEM_CRITERIA)}"
     elif value not in _item_names(product, criteria):
-        yield f"item_search_value '{value}' is no item of {product.id}"
+        yield f"item_search_value '{value}' is not an item of {product.id}"
 
 
 def _item_names(product: Product, criteria: str) -> set[str]:
@@ -319,14 +319,14 @@ def _asset_faults(record: dict[str, Any], assets: Container[str]) -> Iterator[st
     elif not value:
         yield "asset_search_value is empty"
     elif criteria == "asset.id" and value not in assets:
-        yield f"asset_search_value '{value}' is no known asset"
+        yield f"asset_search_value '{value}' is not a known asset"
 
 
 def _amount_faults(record: dict[str, Any]) -> Iterator[str]:
     try:
         quantity = float(record["quantity"])
     except (TypeError, ValueError):
-        yield f"quantity '{_text(record['quantity'])}' is no number"
+        yield f"quantity '{_text(record['quantity'])}' is not a number"
         return
     if quantity < 0:
         yield f"quantity {quantity:g} is below zero"
@@ -337,7 +337,7 @@ def _time_faults(record: dict[str, Any]) -> Iterator[str]:
     for name in ("start_time_utc", "end_time_utc"):
         moments[name] = _moment(record[name])
         if moments[name] is None:
-            yield f"{name} '{_text(record[name])}' is no time (YYYY-MM-DD HH:MM:SS)"
+            yield f"{name} '{_text(record[name])}' is not a time (YYYY-MM-DD HH:MM:SS)"
     start, end = moments.values()
     if start and end and start > end:
         yield "start_time_utc is after end_time_utc"

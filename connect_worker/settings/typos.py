@@ -16,13 +16,13 @@ _ALIKE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Typo:
-    """A variable that is not read, and the one that is probably meant."""
+    """A variable that is not read, and the setting that the user probably meant."""
 
     name: str
-    meant: str
+    suggestion: str
 
     def __str__(self) -> str:
-        return f"{self.name} is no setting. Did you mean {self.meant}?"
+        return f"{self.name} is not a setting. Did you mean {self.suggestion}?"
 
 
 def find_typos(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -> Iterator[Typo]:
@@ -41,5 +41,5 @@ def find_typos(environment: Mapping[str, str], accounts: tuple[str, ...] = ()) -
         setting = name.removeprefix(PREFIX)
         if not name.startswith(PREFIX) or setting in known or not environment[name].strip():
             continue
-        for meant in get_close_matches(setting, known, n=1, cutoff=_ALIKE):
-            yield Typo(name, f"{PREFIX}{meant}")
+        for suggestion in get_close_matches(setting, known, n=1, cutoff=_ALIKE):
+            yield Typo(name, f"{PREFIX}{suggestion}")

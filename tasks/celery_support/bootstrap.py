@@ -81,44 +81,49 @@ def _settings(account: str) -> Settings:
 
 @cache
 def _runtime(account: str) -> Runtime:
-    chosen = settings(account)
-    config = chosen.config()
+    account_settings = settings(account)
+    config = account_settings.config()
     metrics = CallMetrics()
     ledger = RedisLedger.from_url(
-        chosen.redis_url, account=chosen.account, keys=chosen.encryption_key, metric_buffer=metrics
+        account_settings.redis_url,
+        account=account_settings.account,
+        keys=account_settings.encryption_key,
+        metric_buffer=metrics,
     )
     breaker_cache = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,
-        timeout_seconds=chosen.timeout_seconds,
-        page_size=chosen.page_size,
+        timeout_seconds=account_settings.timeout_seconds,
+        page_size=account_settings.page_size,
         before_call=RateLimiter(
-            ledger, breaker_cache, calls_per_second=chosen.max_calls_per_second
+            ledger, breaker_cache, calls_per_second=account_settings.max_calls_per_second
         ),
         observe=metrics,
     )
-    registry = load_registry(chosen.processors, config)
-    registry.require_queues(chosen.queues)
+    registry = load_registry(account_settings.processors, config)
+    registry.require_queues(account_settings.queues)
     return Runtime(
         ledger=ledger,
         connect=client,
         publisher=CeleryPublisher(account, routes=registry.routes, products=ledger.products),
         registry=registry,
         leases=LeaseKeeper(ledger),
-        account=chosen.account,
+        account=account_settings.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         breaker_cache=breaker_cache,
         policy=RetryPolicy(
-            max_attempts=chosen.max_attempts,
-            base_seconds=chosen.retry_base_seconds,
-            max_seconds=chosen.retry_max_seconds,
+            max_attempts=account_settings.max_attempts,
+            base_seconds=account_settings.retry_base_seconds,
+            max_seconds=account_settings.retry_max_seconds,
         ),
-        lease_seconds=chosen.lease_seconds,
-        skip_seconds=chosen.skip_seconds,
-        post_activation_message=chosen.say_activated,
-        retention_seconds=chosen.keep_days * 86_400,
-        poll_seconds={RequestKind(kind): seconds for kind, seconds in chosen.poll_seconds.items()},
+        lease_seconds=account_settings.lease_seconds,
+        skip_seconds=account_settings.skip_seconds,
+        post_activation_message=account_settings.say_activated,
+        retention_seconds=account_settings.keep_days * 86_400,
+        poll_seconds={
+            RequestKind(kind): seconds for kind, seconds in account_settings.poll_seconds.items()
+        },
         process_killer=PoolProcessKiller(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

@@ -140,21 +140,21 @@ def refuse_unsafe_options(**_: Any) -> None:
         raise SystemExit(f"connect-worker: Flower does not start: {reason}")
 
 
-def unsafe_reason(chosen: Any) -> str:
+def unsafe_reason(options: Any) -> str:
     """Return why Flower must not start with these options; "" when it may."""
-    for item in chosen.basic_auth:
+    for item in options.basic_auth:
         user, _, password = item.partition(":")
         if not (user and password and item.isascii()):
             return (
                 "its password must be given as user:password, in ASCII "
                 "(FLOWER_BASIC_AUTH, CONNECT_FLOWER_AUTH)"
             )
-    if chosen.basic_auth or chosen.auth:
+    if options.basic_auth or options.auth:
         return ""
     remedy = "give it a user and a password, FLOWER_BASIC_AUTH=user:password"
-    if not (chosen.unix_socket or is_loopback(chosen.address)):
-        return f"anyone who reaches {chosen.address or 'any address'} could use it: {remedy}"
-    if not chosen.read_only:
+    if not (options.unix_socket or is_loopback(options.address)):
+        return f"anyone who reaches {options.address or 'any address'} could use it: {remedy}"
+    if not options.read_only:
         return f"anyone on this machine could stop workers and send work: {remedy}"
     return ""
 

@@ -163,5 +163,5 @@ def test_a_call_that_is_repeated_for_a_lost_reply_is_no_replay(
 
 @pytest.mark.parametrize("text", ["", "fulfillment:", "orders", "fulfillment:TCR-1", "usage:PR-1"])
 def test_what_is_no_hint_is_not_read(text: str) -> None:
-    with pytest.raises(ValueError, match="is no change hint"):
+    with pytest.raises(ValueError, match="is not a change hint"):
         ChangeHint.parse(text)

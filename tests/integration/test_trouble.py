@@ -9,10 +9,10 @@ import pytest
 
 from connect_worker.domain.outcomes import Approve
 from connect_worker.domain.retry import (
+    FAILURES_BEFORE_TRIP,
     LONGEST_PAUSE_SECONDS,
     PAUSE_ASKED_FOR,
     SPREAD_SECONDS,
-    STRIKES_BEFORE_PAUSE,
 )
 from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
@@ -459,7 +459,7 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
     ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         handled = [opened.handle(ref).text for ref in refs]
-    assert handled.count("nothing to do: breaker open") == len(refs) - STRIKES_BEFORE_PAUSE
+    assert handled.count("nothing to do: breaker open") == len(refs) - FAILURES_BEFORE_TRIP
     for _ in range(20):
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.messages.clear()
@@ -483,9 +483,9 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
             opened.handle(ref)
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.poll()
-        assert opened.engine.ledger.breaker().failures == STRIKES_BEFORE_PAUSE
+        assert opened.engine.ledger.breaker().failures == FAILURES_BEFORE_TRIP
         opened.later(refs[0], LONGEST_PAUSE_SECONDS)
-        assert opened.engine.ledger.breaker().failures == STRIKES_BEFORE_PAUSE + 1
+        assert opened.engine.ledger.breaker().failures == FAILURES_BEFORE_TRIP + 1
     for _ in range(20):
         opened.clock.step(LONGEST_PAUSE_SECONDS)
         opened.messages.clear()
@@ -497,9 +497,9 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
 
 def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: EngineHarness) -> None:
     with opened.fault("status", status=500, times=None):
-        for _ in range(STRIKES_BEFORE_PAUSE):
+        for _ in range(FAILURES_BEFORE_TRIP):
             opened.poll()
-    assert opened.engine.ledger.breaker().failures == STRIKES_BEFORE_PAUSE
+    assert opened.engine.ledger.breaker().failures == FAILURES_BEFORE_TRIP
     opened.clock.step(LONGEST_PAUSE_SECONDS)
     assert not opened.poll().problem
     assert opened.engine.ledger.breaker().failures == 0

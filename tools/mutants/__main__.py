@@ -37,18 +37,18 @@ def main(arguments: Sequence[str] | None = None, *, mutants: Sequence[Mutant] = 
     parser.add_argument("words", nargs="*", help="only the mutants that have one of these words")
     parser.add_argument("--jobs", default="3", help="how many tests run at once")
     options = parser.parse_args(arguments)
-    chosen = [m for m in mutants if not options.words or any(w in m.name for w in options.words)]
+    selected = [m for m in mutants if not options.words or any(w in m.name for w in options.words)]
     try:
-        check_edits(chosen)
+        check_edits(selected)
     except EditError as error:
         sys.stderr.write(f"tools/mutants/table.py is out of date: {error}\n")
         return 2
-    tests = tuple(dict.fromkeys(test for mutant in chosen for test in mutant.tests))
+    tests = tuple(dict.fromkeys(test for mutant in selected for test in mutant.tests))
     table = Table("mutant", "tests", "failed", "verdict", "seconds")
     # Tests that fail on the unchanged tree would catch every mutant.
     is_good = _row(table, Mutant(CONTROL, (), tests), options.jobs, wanted=Verdict.PASSED)
     if is_good:
-        caught = [_row(table, m, options.jobs, wanted=Verdict.FAILED) for m in chosen]
+        caught = [_row(table, m, options.jobs, wanted=Verdict.FAILED) for m in selected]
         is_good = all(caught)
     Console(width=140).print(table)
     return 0 if is_good else 1

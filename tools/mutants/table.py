@@ -150,8 +150,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/api/transport.py",
-                "NO_RETRIES.with_gate(before_call, repeats_timeouts=repeats_timeouts)",
-                "_GatedRetry(total=3, allowed_methods=None).with_gate("
+                "NO_RETRIES.copy_with(before_call, repeats_timeouts=repeats_timeouts)",
+                "_RateLimitedRetry(total=3, allowed_methods=None).copy_with("
                 "before_call, repeats_timeouts=True)",
             ),
         ),

@@ -148,7 +148,9 @@ def _show_template(state: SandboxState, record: FulfillmentRequest, template_id:
     if template is None or template.product_id != record.product.id:
         raise BadRequestError(f"{record.product.id} has no template {template_id}.", code="VAL_002")
     if (template.scope, template.type) != ("asset", "fulfillment"):
-        raise BadRequestError(f"{template_id} is no template for approved assets.", code="VAL_002")
+        raise BadRequestError(
+            f"{template_id} is not a template for approved assets.", code="VAL_002"
+        )
     record.shown["template"] = {"id": template.id, "name": template.name}
     record.shown["activation_key"] = template.render(record.id)
 
@@ -256,7 +258,7 @@ def _tier_template(state: SandboxState, request: Request, record: TierConfigRequ
         )
     if (template.scope, template.type) != ("tier1", "fulfillment"):
         raise BadRequestError(
-            f"{template.id} is no template for approved resellers.", code="VAL_002"
+            f"{template.id} is not a template for approved resellers.", code="VAL_002"
         )
     return {"id": template.id, "representation": template.render(record.id)}
 

@@ -87,7 +87,7 @@ def test_a_clone_hides_nothing(office: OperatorShell, monkeypatch: pytest.Monkey
 def test_a_misspelt_setting_is_reported(office: OperatorShell) -> None:
     office.set(CONNECT_MAX_ATTEMPT="3")
     finding, _ = examine(office)["settings"]
-    assert (finding["level"], finding["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is no setting")
+    assert (finding["level"], finding["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is not a setting")
     assert "CONNECT_MAX_ATTEMPTS" in finding["remedy"]
 
 

@@ -11,12 +11,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from connect_worker.domain.retry import (
+    FAILURES_BEFORE_TRIP,
     LEAST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     PAUSE_ASKED_FOR,
     RATE_LIMIT_SECONDS,
     SPREAD_SECONDS,
-    STRIKES_BEFORE_PAUSE,
     AccountError,
     RetryPolicy,
     as_account_paused,
@@ -107,14 +107,14 @@ def test_a_429_is_a_pause_as_long_as_connect_asks_and_no_failure(
     named: float | None, asked: float
 ) -> None:
     error = refused(RateLimited, 429, retry_after_seconds=named)
-    assert classify_account_error(error) == AccountError(PAUSE_ASKED_FOR, asked, strikes=0)
+    assert classify_account_error(error) == AccountError(PAUSE_ASKED_FOR, asked, failures_to_trip=0)
 
 
 @pytest.mark.parametrize(("kind", "status"), [(Unauthorized, 401), (Forbidden, 403)])
 def test_a_refused_key_is_the_accounts_trouble_at_once(kind: type[ApiError], status: int) -> None:
     trouble = classify_account_error(refused(kind, status))
     assert trouble is not None
-    assert (trouble.strikes, trouble.asked_seconds) == (1, None)
+    assert (trouble.failures_to_trip, trouble.asked_seconds) == (1, None)
     assert str(status) in trouble.reason
 
 
@@ -122,7 +122,7 @@ def test_a_refused_key_is_the_accounts_trouble_at_once(kind: type[ApiError], sta
 def test_connect_being_away_is_trouble_after_some_strikes(error: Exception) -> None:
     trouble = classify_account_error(error)
     assert trouble is not None
-    assert trouble.strikes == STRIKES_BEFORE_PAUSE
+    assert trouble.failures_to_trip == FAILURES_BEFORE_TRIP
 
 
 @pytest.mark.parametrize(

@@ -32,17 +32,17 @@ def test_good_records_are_counted() -> None:
     [
         ({"record_id": None}, "record_id is empty"),
         ({"item_search_criteria": "item.color"}, "item_search_criteria"),
-        ({"item_search_value": "NOPE"}, "is no item"),
-        ({"quantity": "many"}, "is no number"),
+        ({"item_search_value": "NOPE"}, "is not an item"),
+        ({"quantity": "many"}, "is not a number"),
         ({"quantity": -1}, "below zero"),
-        ({"quantity": None}, "is no number"),
-        ({"start_time_utc": "yesterday"}, "is no time"),
+        ({"quantity": None}, "is not a number"),
+        ({"start_time_utc": "yesterday"}, "is not a time"),
         ({"start_time_utc": "2026-11-03"}, "after end_time_utc"),
         ({"asset_search_criteria": "by name"}, "asset_search_criteria"),
         ({"asset_search_value": ""}, "asset_search_value is empty"),
         (
             {"asset_search_criteria": "asset.id", "asset_search_value": "AS-0"},
-            "is no known asset",
+            "is not a known asset",
         ),
     ],
 )

@@ -20,7 +20,7 @@ from connect_worker.settings.typos import find_typos
 )
 def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
     (found,) = find_typos({name: "x"}, ("eu",))
-    assert str(found) == f"{name} is no setting. Did you mean {meant}?"
+    assert str(found) == f"{name} is not a setting. Did you mean {meant}?"
 
 
 @pytest.mark.parametrize(
