@@ -52,7 +52,7 @@ __all__ = [
     "UsageFileAutomation",
 ]
 
-#: Imported when they are asked for: `connect_worker.compat` makes this package the SDK's `connect`,
+#: Imported on first access: `connect_worker.compat` makes this package the SDK's `connect`,
 #: whose import brought these modules along.
 _SUBMODULES = ("config", "exceptions", "logger", "models", "resources")
 

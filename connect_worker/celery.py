@@ -1,7 +1,7 @@
 """The way to the Celery application: `celery -A connect_worker worker`.
 
 Celery looks for an `app` in the module `celery` of the package that `-A` names. The application is
-in `tasks`, and is loaded when it is asked for: users of the processors' classes never import
+in `tasks`, and is loaded on first access: users of the processors' classes never import
 Celery.
 
 Celery puts the working directory before everything else, so that a vendor's own `tasks.py` there

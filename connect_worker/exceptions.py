@@ -34,7 +34,7 @@ succeed. (P) marks a `Permanent` error: another attempt would fail too, and a pe
      ├─ AccountPaused          R    nothing was sent: the account's circuit breaker is open
      ├─ InvalidResponse        R    a success whose body is not the JSON expected
      ├─ InvalidDecision        P    what the processor returned or raised is not a decision
-     ├─ RetryDeadlineExceeded  P    it was "not yet" for longer than the processor waits
+     ├─ RetryDeadlineExceeded  P    the request was snoozed for longer than `give_up_after`
      ├─ InvalidStep            P    a durable step can't be run or journaled
      ├─ InvalidDocument        P    a document does not fit its model; a TypeError too
      ├─ SettingsError          P    a setting is missing or malformed

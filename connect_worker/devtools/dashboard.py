@@ -308,7 +308,7 @@ class _Tail:
 
 
 class MergedLog:
-    """Shows the logs of several processes as one, each line behind the name of its process.
+    """Shows the logs of several processes as one, each line prefixed with the name of its process.
 
     Args:
         console: Where to show them.

@@ -1,9 +1,9 @@
 """Polls and refreshes: read what is pending in Connect, register it, publish what is new.
 
 A poll reads the whole pending list of a kind. A refresh follows a change hint: it asks for one
-request, or polls the kind. What a notification said is not believed: a request that is not pending,
-or is another product's, is not in the answer, and nothing happens. To register a request twice
-begins nothing twice.
+request, or polls the kind. The content of a notification is not trusted: Connect's answer does not
+contain a request that is not pending or belongs to another product, so nothing happens. Registering
+a request twice has no effect.
 """
 
 from __future__ import annotations

@@ -155,12 +155,12 @@ class RequestRecords(LedgerClock, Protocol):
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
     ) -> DueBatch:
-        """Find what is due: what to publish, whose worker died, what is parked for that.
+        """Find the requests that are due, that lost their worker, or that were parked for that.
 
-        A lease of a `running` request that has ended makes it `retry` (or `parked` at
-        `max_attempts`), of a `posting` one `decided`; both are published at once. A published
-        record is checked, and published again, each `requeue_seconds` until a worker answers the
-        message; one in a slot queue ever more rarely, up to once an hour.
+        When the lease of a `running` request has expired, the request becomes `retry` (or `parked`
+        at `max_attempts`); a `posting` request becomes `decided`. Both are published at once.
+        A published record is checked, and published again, every `requeue_seconds` until a worker
+        answers the message; in a slot queue the interval grows, up to an hour.
         For a kind or product in `backlogged` an unanswered message is assumed to be in the queue
         still, and only each 64th check publishes another one. So a message that a dead worker took
         along is replaced as soon as the queue is empty.
@@ -287,7 +287,7 @@ class Locks(Protocol):
 
 
 class ChangeHints(Protocol):
-    """What notifications said, until a worker has asked Connect."""
+    """The change hints of notifications, kept until a worker has asked Connect."""
 
     def add_hint(
         self, hint: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float

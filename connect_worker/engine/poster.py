@@ -150,8 +150,8 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
 def _post_message(posting: _Posting, step: MessagePost) -> JSON:
     """Post a message to the request's conversation; a request without one is not an error.
 
-    The decision itself is posted by now. A message that Connect refuses is logged, and the cycle
-    ends all the same.
+    The decision itself is already posted. If Connect refuses the message, that is logged, and the
+    cycle still ends.
     """
     connect, job = posting.runtime.connect, posting.job
     try:

@@ -25,7 +25,7 @@ class SweepResult:
 
 
 def sweep(runtime: Runtime) -> SweepResult:
-    """Publish what is due, reschedule what a dead worker held, park what killed too many workers.
+    """Publish due requests, reschedule those of dead workers, park those that killed too many.
 
     Also publish as many requests of each slot queue as there are free slots, and the change hints
     that no worker has acknowledged.

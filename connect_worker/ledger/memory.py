@@ -306,7 +306,7 @@ class MemoryLedger(MemoryAccount):
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
     ) -> DueBatch:
-        """Find what is due: what to publish, whose worker died, what is parked for that."""
+        """Find the requests that are due, that lost their worker, or that were parked for that."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
         due = sorted(
             (record.check_at, str(ref), ref)

@@ -183,7 +183,7 @@ def _values_in(text: str, needles: _Needles) -> Iterator[tuple[int, int]]:
         for needle, is_beginning in needles.levels[reading.level]:
             for place in _places(reading.text, needle):
                 start, end = reading.origin(*place)
-                # `\\\\%41` is a value, and the `A` that it stands for is none.
+                # `\\\\%41` is a value, but the `A` that it encodes is not.
                 if end - start < SHORTEST:
                     continue
                 if is_beginning:

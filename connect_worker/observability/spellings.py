@@ -125,7 +125,7 @@ class _Escapes:
     #: The character without which a text has none of them.
     mark: str
     pattern: re.Pattern[str]
-    #: Gives the characters of a match, each with the length of what stands for it.
+    #: Gives the characters of a match, each with the length of its encoded form.
     characters: Callable[[re.Match[str]], list[tuple[str, int]]]
 
 

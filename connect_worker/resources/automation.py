@@ -155,7 +155,7 @@ class Automation(Generic[M]):
 
     @property
     def product_ids(self) -> builtins.list[str]:
-        """The products that are asked for: this automation's, else the account's; empty for all."""
+        """The products to poll: this automation's, else the account's; empty for all."""
         return product_list(self.products) or builtins.list(self.config.products)
 
     @property

@@ -111,7 +111,7 @@ class TemplateResource:
         self.config = config or Config.get_instance()
 
     def get(self, pk: str) -> ActivationTemplateResponse:
-        """Return the approval with a template; as in the 2019 SDK, Connect is not asked for it.
+        """Return the approval with a template; as in the 2019 SDK, no call to Connect is made.
 
         Args:
             pk: The template's id, `TL-…`.

@@ -28,7 +28,7 @@ class BeatScheduler(Scheduler):
     have found."""
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Send what is due. While the broker is away it is not sent, and is due again later."""
+        """Send an entry that is due. While the broker is unreachable, it stays due for later."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:

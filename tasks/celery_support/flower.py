@@ -37,7 +37,7 @@ MENU_END = "</ul>"
 
 
 def link_console() -> None:
-    """Add the link where Flower is installed: each `celery` command has loaded it by now."""
+    """Add the link if Flower is installed: the `celery` command has then loaded it already."""
     if "flower.urls" not in sys.modules:
         return
     try:
@@ -91,7 +91,7 @@ def _without_quotes(text: object) -> object:
 
 
 def set_defaults() -> None:
-    """Set the defaults where Flower is installed: each `celery` command has loaded it by now.
+    """Set the defaults if Flower is installed: the `celery` command has then loaded it already.
 
     Raises:
         SystemExit: The environment is malformed.

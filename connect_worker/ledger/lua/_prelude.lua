@@ -194,7 +194,7 @@ end
 -- Every change of state passes here, so that the counts and the sorted sets (due, parked, unfinished, slots,
 -- slot queues, requests of a pause) can't drift from the records. `check_at` is when `take_due` must check
 -- it; nil for the states in which nothing is due. `counted_as` is the name under which its product was
--- counted, where the record has another one by now; the name that it has is returned.
+-- counted, if the record has a different one now; the record's current name is returned.
 local function move(ref, from, to, check_at, counted_as)
   local kind, key = kind_of(ref), key_of(ref)
   local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p', 'm')

@@ -58,7 +58,7 @@ end
 
 local to = record.d and 'posting' or 'running'
 
--- The operator's pause that applies to the processor. A stored decision is posted all the same.
+-- The operator's pause that applies to the processor. A stored decision is posted despite a pause.
 local function pause_of()
   local kind, product = kind_of(ref), redis.call('HGET', key, 'p') or ''
   local names = { ALL, kind, product }

@@ -10,7 +10,7 @@ local backlogged = ARGV[5]
 local publish, expired, newly_parked = {}, {}, {}
 
 -- Whether an unanswered message may wait in its queue: another one would be superfluous then. A very
--- long backlog may hide that one was lost, so now and then another is sent all the same.
+-- long backlog may hide that a message was lost, so another one is still sent now and then.
 local function may_wait_in_queue(ref, key, unanswered)
   if unanswered % MAX_CHECKS_PER_MESSAGE == 0 then
     return false

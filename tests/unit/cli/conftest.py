@@ -67,7 +67,9 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def office(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> OperatorShell:
+def operator_shell(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> OperatorShell:
     monkeypatch.chdir(tmp_path)
     return OperatorShell(redis_url, monkeypatch)
 

@@ -22,12 +22,16 @@ class Branches:
     """An operator's shell before the ledgers of two accounts."""
 
     def __init__(
-        self, office: OperatorShell, monkeypatch: pytest.MonkeyPatch, redis_url: str
+        self, operator_shell: OperatorShell, monkeypatch: pytest.MonkeyPatch, redis_url: str
     ) -> None:
-        self.office = office
-        self.run, self.json, self.said = office.run, office.json, office.said
+        self.operator_shell = operator_shell
+        self.run, self.json, self.said = (
+            operator_shell.run,
+            operator_shell.json,
+            operator_shell.said,
+        )
         monkeypatch.delenv("CONNECT_API_KEY")
-        office.set(
+        operator_shell.set(
             CONNECT_ACCOUNTS="eu,us",
             CONNECT_API_URL=f"http://127.0.0.1:{free_port()}/public/v1",
             CONNECT_EU_API_KEY=f"SU-{uuid4().hex[:12]}:key",
@@ -40,8 +44,10 @@ class Branches:
 
 
 @pytest.fixture
-def branches(office: OperatorShell, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Branches:
-    return Branches(office, monkeypatch, redis_url)
+def branches(
+    operator_shell: OperatorShell, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> Branches:
+    return Branches(operator_shell, monkeypatch, redis_url)
 
 
 def test_status_tells_of_each_account_and_of_one_as_where_there_is_one(branches: Branches) -> None:
@@ -81,8 +87,8 @@ def test_an_account_that_there_is_not_is_refused_with_those_that_there_are(
     assert "Unknown account 'asia'. Choose one of: eu, us." in result.stderr
 
 
-def test_without_names_there_is_no_account_to_choose(office: OperatorShell) -> None:
-    result = office.run("list", "--account", "eu")
+def test_without_names_there_is_no_account_to_choose(operator_shell: OperatorShell) -> None:
+    result = operator_shell.run("list", "--account", "eu")
     assert result.exit_code == Exit.USAGE
     assert "CONNECT_ACCOUNTS is not set" in result.stderr
 
@@ -185,9 +191,9 @@ def test_metrics_are_labelled_with_the_accounts_names(branches: Branches) -> Non
         register(branches.us, ref)
     branches.us.trip_breaker(seconds=60, reason="Connect is down", failed=True)
     with embedded_redis() as broker_url:
-        branches.office.set(CONNECT_BROKER_URL=broker_url)
-        done = branches.office.run_alone("metrics", "--once")
-        item = branches.office.run_alone("metrics", "--once", "--account", "eu").stdout
+        branches.operator_shell.set(CONNECT_BROKER_URL=broker_url)
+        done = branches.operator_shell.run_alone("metrics", "--once")
+        item = branches.operator_shell.run_alone("metrics", "--once", "--account", "eu").stdout
     assert (done.returncode, done.stderr) == (0, "")
     families = list(text_string_to_metric_families(done.stdout))
     assert len({family.name for family in families}) == len(families)

@@ -28,19 +28,19 @@ def sandbox() -> Iterator[Client]:
 
 
 @pytest.fixture
-def deployed(office: OperatorShell, sandbox: Client) -> OperatorShell:
-    """An office whose settings lead to the sandbox."""
-    office.set(
+def deployed(operator_shell: OperatorShell, sandbox: Client) -> OperatorShell:
+    """An operator_shell whose settings lead to the sandbox."""
+    operator_shell.set(
         CONNECT_API_URL=f"{sandbox.root}/public/v1",
         CONNECT_API_KEY=API_KEY,
         CONNECT_PROCESSORS=PURCHASES,
     )
-    return office
+    return operator_shell
 
 
-def examine(office: OperatorShell) -> dict[str, list[dict[str, str]]]:
+def examine(operator_shell: OperatorShell) -> dict[str, list[dict[str, str]]]:
     """The findings by part; without workers it always fails."""
-    document: Any = office.json("doctor", code=Exit.NEEDS_ATTENTION)
+    document: Any = operator_shell.json("doctor", code=Exit.NEEDS_ATTENTION)
     assert document["ok"] is False
     parts: dict[str, list[dict[str, str]]] = {}
     for finding in document["findings"]:
@@ -59,34 +59,36 @@ def test_what_is_well_is_named(deployed: OperatorShell) -> None:
     assert "Redis " in parts["Redis"][0]["text"]
 
 
-def test_a_missing_setting_ends_what_needs_it(office: OperatorShell) -> None:
-    office.set(CONNECT_API_URL="", CONNECT_PROCESSORS=PURCHASES)
-    parts = examine(office)
+def test_a_missing_setting_ends_what_needs_it(operator_shell: OperatorShell) -> None:
+    operator_shell.set(CONNECT_API_URL="", CONNECT_PROCESSORS=PURCHASES)
+    parts = examine(operator_shell)
     assert set(parts) == {"versions", "settings"}
     assert "CONNECT_API_URL not set" in parts["settings"][0]["text"]
 
 
 @pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py", "celeryconfig.py"])
 def test_a_module_that_hides_the_workers_is_reported(
-    office: OperatorShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    operator_shell: OperatorShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "folder" not in examine(office)
+    assert "folder" not in examine(operator_shell)
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).touch()
-    (found,) = examine(office)["folder"]
+    (found,) = examine(operator_shell)["folder"]
     assert found["level"] == "warn"
     assert found["text"].startswith(f"{name} in this folder hides")
 
 
-def test_a_clone_hides_nothing(office: OperatorShell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_hides_nothing(
+    operator_shell: OperatorShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT)
-    assert "folder" not in examine(office)
+    assert "folder" not in examine(operator_shell)
 
 
-def test_a_misspelt_setting_is_reported(office: OperatorShell) -> None:
-    office.set(CONNECT_MAX_ATTEMPT="3")
-    finding, _ = examine(office)["settings"]
+def test_a_misspelt_setting_is_reported(operator_shell: OperatorShell) -> None:
+    operator_shell.set(CONNECT_MAX_ATTEMPT="3")
+    finding, _ = examine(operator_shell)["settings"]
     assert (finding["level"], finding["text"]) == ("warn", "CONNECT_MAX_ATTEMPT is not a setting")
     assert "CONNECT_MAX_ATTEMPTS" in finding["remedy"]
 
@@ -111,14 +113,14 @@ def test_what_a_module_prints_is_no_part_of_the_answer(
 
 
 def test_a_refused_key_and_no_answer_are_distinguished(
-    deployed: OperatorShell, office: OperatorShell
+    deployed: OperatorShell, operator_shell: OperatorShell
 ) -> None:
     deployed.set(CONNECT_API_KEY="SU-999-999-999:wrong")
     refused = examine(deployed)["Connect"][0]
     assert (refused["level"], refused["remedy"]) == ("fail", "set CONNECT_API_KEY to a valid one")
     assert "wrong" not in str(refused)
-    office.set(CONNECT_API_URL="http://127.0.0.1:9/public/v1")
-    assert "no answer" in examine(office)["Connect"][0]["text"]
+    operator_shell.set(CONNECT_API_URL="http://127.0.0.1:9/public/v1")
+    assert "no answer" in examine(operator_shell)["Connect"][0]["text"]
 
 
 def test_an_unknown_product_is_a_warning(deployed: OperatorShell) -> None:
@@ -142,16 +144,16 @@ def test_a_redis_that_is_away_is_reported(deployed: OperatorShell, tmp_path: Pat
     assert "can't be reached" in examine(deployed)["Redis"][0]["text"]
 
 
-def test_beat_is_known_by_the_polls(office: OperatorShell) -> None:
-    assert examine(office)["beat"][0]["level"] == "fail"
+def test_beat_is_known_by_the_polls(operator_shell: OperatorShell) -> None:
+    assert examine(operator_shell)["beat"][0]["level"] == "fail"
     for kind in RequestKind:
-        office.ledger.record_poll(kind, PollReport())
-    assert [found["level"] for found in examine(office)["beat"]] == ["ok"]
+        operator_shell.ledger.record_poll(kind, PollReport())
+    assert [found["level"] for found in examine(operator_shell)["beat"]] == ["ok"]
 
 
-def test_a_paused_account_is_reported(office: OperatorShell) -> None:
-    office.ledger.trip_breaker(seconds=60, reason="503", failed=True)
-    assert "after 1 failure (503)" in examine(office)["account"][0]["text"]
+def test_a_paused_account_is_reported(operator_shell: OperatorShell) -> None:
+    operator_shell.ledger.trip_breaker(seconds=60, reason="503", failed=True)
+    assert "after 1 failure (503)" in examine(operator_shell)["account"][0]["text"]
 
 
 def test_for_people_each_finding_has_a_line(deployed: OperatorShell) -> None:

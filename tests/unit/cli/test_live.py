@@ -28,7 +28,7 @@ def read_until(terminal: int, word: str) -> str:
     return said
 
 
-def test_watch_draws_what_changes_until_ctrl_c(office: OperatorShell) -> None:
+def test_watch_draws_what_changes_until_ctrl_c(operator_shell: OperatorShell) -> None:
     terminal, far = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "connect_worker", "status", "--watch", "--no-workers"],
@@ -42,7 +42,7 @@ def test_watch_draws_what_changes_until_ctrl_c(office: OperatorShell) -> None:
         first = read_until(terminal, "Ctrl-C ends this.")
         assert "fulfillment" in first
         assert "parked" not in first
-        office.ledger.park(running(office.ledger), "broken")
+        operator_shell.ledger.park(running(operator_shell.ledger), "broken")
         read_until(terminal, "1 fulfillment request is parked")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == Exit.DONE
@@ -53,15 +53,15 @@ def test_watch_draws_what_changes_until_ctrl_c(office: OperatorShell) -> None:
 
 
 @pytest.mark.parametrize("words", [["--watch"], ["--watch", "--json"], ["--watch", "--check"]])
-def test_watch_is_for_a_terminal(office: OperatorShell, words: list[str]) -> None:
-    result = office.run("status", *words)
+def test_watch_is_for_a_terminal(operator_shell: OperatorShell, words: list[str]) -> None:
+    result = operator_shell.run("status", *words)
     assert result.exit_code == Exit.USAGE
     assert "--watch is for a terminal" in result.stderr
 
 
-def test_poll_without_a_broker_says_so(office: OperatorShell) -> None:
-    office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
-    done = office.run_alone("poll", "fulfillment", "--json")
+def test_poll_without_a_broker_says_so(operator_shell: OperatorShell) -> None:
+    operator_shell.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
+    done = operator_shell.run_alone("poll", "fulfillment", "--json")
     assert done.returncode == Exit.NO_ANSWER
     assert done.stderr.startswith("Error: The broker can't be reached: check CONNECT_BROKER_URL")
     assert "Traceback" not in done.stderr

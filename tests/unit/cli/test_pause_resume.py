@@ -13,57 +13,60 @@ from tests.support.ledger_factories import LONG, PR, record_of, register, take_d
 from .conftest import OperatorShell
 
 
-def test_a_pause_is_in_force_until_it_is_resumed(office: OperatorShell) -> None:
-    register(office.ledger, product="PRD-1")
-    said = office.said("pause", "PRD-1", "usage", "--reason", "the vendor is down")
+def test_a_pause_is_in_force_until_it_is_resumed(operator_shell: OperatorShell) -> None:
+    register(operator_shell.ledger, product="PRD-1")
+    said = operator_shell.said("pause", "PRD-1", "usage", "--reason", "the vendor is down")
     since = r"(?:from now on|for \d+ s)"
     for line, name in zip(said.splitlines(), ("PRD-1", "usage"), strict=True):
         assert re.fullmatch(rf"Paused: {name}, {since} \(the vendor is down\)", line)
-    claim = office.ledger.claim(PR, owner="w", lease_seconds=LONG)
+    claim = operator_shell.ledger.claim(PR, owner="w", lease_seconds=LONG)
     assert claim is ClaimDenied.OPERATOR_PAUSE
-    assert office.json("resume", "PRD-1")["resumed"] == {"PRD-1": 1}
-    assert record_of(office.ledger).paused_by == ""
-    assert take_due(office.ledger) == [PR]
-    assert set(office.ledger.pauses()) == {"usage"}
+    assert operator_shell.json("resume", "PRD-1")["resumed"] == {"PRD-1": 1}
+    assert record_of(operator_shell.ledger).paused_by == ""
+    assert take_due(operator_shell.ledger) == [PR]
+    assert set(operator_shell.ledger.pauses()) == {"usage"}
 
 
-def test_resume_says_what_is_still_paused_and_what_never_was(office: OperatorShell) -> None:
-    office.said("pause", "all")
-    result = office.run("resume", "all", "fulfillment")
+def test_resume_says_what_is_still_paused_and_what_never_was(operator_shell: OperatorShell) -> None:
+    operator_shell.said("pause", "all")
+    result = operator_shell.run("resume", "all", "fulfillment")
     assert result.exit_code == Exit.NOT_DONE
     assert "Resumed: all; the next sweep sends 0 requests to the workers" in result.stdout
     assert "fulfillment was not paused" in result.stdout
-    office.said("pause", "usage")
-    assert office.json("resume", "all", code=Exit.NOT_DONE)["not_paused"] == ["all"]
-    assert "Still paused: usage" in office.run("resume", "all").stdout
+    operator_shell.said("pause", "usage")
+    assert operator_shell.json("resume", "all", code=Exit.NOT_DONE)["not_paused"] == ["all"]
+    assert "Still paused: usage" in operator_shell.run("resume", "all").stdout
 
 
-def test_the_board_and_the_story_tell_of_a_pause(office: OperatorShell) -> None:
+def test_the_board_and_the_story_tell_of_a_pause(operator_shell: OperatorShell) -> None:
     for kind in RequestKind:
-        office.ledger.record_poll(kind, PollReport())
-    register(office.ledger)
-    office.said("pause", "fulfillment", "--reason", "a new version")
-    office.ledger.claim(PR, owner="w", lease_seconds=LONG)
-    board = office.json("status", "--no-workers")
+        operator_shell.ledger.record_poll(kind, PollReport())
+    register(operator_shell.ledger)
+    operator_shell.said("pause", "fulfillment", "--reason", "a new version")
+    operator_shell.ledger.claim(PR, owner="w", lease_seconds=LONG)
+    board = operator_shell.json("status", "--no-workers")
     assert board["paused"]["fulfillment"]["reason"] == "a new version"
     assert board["paused"]["fulfillment"]["requests"] == 1
     assert board["problems"] == []
-    assert "(a new version), 1 request waiting" in office.said("status", "--no-workers")
-    assert office.json("show", PR.id)["paused_by"] == "fulfillment"
-    assert "until `connect-worker resume fulfillment`" in office.said("show", PR.id)
+    assert "(a new version), 1 request waiting" in operator_shell.said("status", "--no-workers")
+    assert operator_shell.json("show", PR.id)["paused_by"] == "fulfillment"
+    assert "until `connect-worker resume fulfillment`" in operator_shell.said("show", PR.id)
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_a_name_with_a_slip_in_it_is_refused(office: OperatorShell, command: str) -> None:
-    result = office.run(command, "fullfilment")
+def test_a_name_with_a_slip_in_it_is_refused(operator_shell: OperatorShell, command: str) -> None:
+    result = operator_shell.run(command, "fullfilment")
     assert result.exit_code == Exit.USAGE
     assert "Unknown name 'fullfilment'. Choose one of: all, fulfillment" in " ".join(
         result.stderr.split()
     )
-    assert office.run(command).exit_code == Exit.USAGE
-    assert office.ledger.pauses() == {}
+    assert operator_shell.run(command).exit_code == Exit.USAGE
+    assert operator_shell.ledger.pauses() == {}
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_help_has_an_example(office: OperatorShell, command: str) -> None:
-    assert f"connect-worker {command}" in office.said(command, "--help").partition("Example")[2]
+def test_help_has_an_example(operator_shell: OperatorShell, command: str) -> None:
+    assert (
+        f"connect-worker {command}"
+        in operator_shell.said(command, "--help").partition("Example")[2]
+    )

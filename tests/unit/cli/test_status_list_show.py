@@ -41,38 +41,38 @@ DECISION = {
 }
 
 
-def at_work(office: OperatorShell) -> None:
+def at_work(operator_shell: OperatorShell) -> None:
     """One of each kind of trouble, and what goes well."""
-    ledger = office.ledger
+    ledger = operator_shell.ledger
     ledger.complete(
         posting(ledger, RequestKey(RequestKind.FULFILLMENT, "PR-9")), "approved", keep_seconds=LONG
     )
-    tick(office)
+    tick(operator_shell)
     claim = running(ledger, PR)
     ledger.decide(claim, DECISION)
     ledger.record_step(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: Connect refused to inquire: [400] VAL_001")
-    tick(office)
+    tick(operator_shell)
     running(ledger, OTHER)
-    tick(office)
+    tick(operator_shell)
     register(ledger, TCR, cycle="a", product="PRD-000-000-001")
     for kind in RequestKind:
         ledger.record_poll(kind, PollReport(seconds=0.5, seen=3, new=1))
 
 
-def tick(office: OperatorShell) -> None:
+def tick(operator_shell: OperatorShell) -> None:
     """Wait for the ledger's next millisecond: what comes now is younger."""
-    since = office.ledger.now()
-    while office.ledger.now() == since:
+    since = operator_shell.ledger.now()
+    while operator_shell.ledger.now() == since:
         pass
 
 
 # ---- status
 
 
-def test_status_counts_each_kind(office: OperatorShell) -> None:
-    at_work(office)
-    board = office.json("status", "--no-workers")
+def test_status_counts_each_kind(operator_shell: OperatorShell) -> None:
+    at_work(operator_shell)
+    board = operator_shell.json("status", "--no-workers")
     row = board["kinds"]["fulfillment"]
     assert (row["queued"], row["running"], row["parked"]) == (0, 1, 1)
     assert (row["completed"], row["ended_today"]) == (1, 1)
@@ -84,28 +84,32 @@ def test_status_counts_each_kind(office: OperatorShell) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_status_fits_the_terminal_and_says_what_to_do(office: OperatorShell, width: int) -> None:
-    at_work(office)
-    said = office.said("status", "--no-workers", width=width)
+def test_status_fits_the_terminal_and_says_what_to_do(
+    operator_shell: OperatorShell, width: int
+) -> None:
+    at_work(operator_shell)
+    said = operator_shell.said("status", "--no-workers", width=width)
     row = next(line for line in said.splitlines() if line.startswith("fulfillment"))
     assert row.split()[1:8] == ["·", "1", "·", "·", "·", "·", "1"]
     assert ("approved 1" in row) == (width == 120)
     assert "connect-worker list --state parked --kind fulfillment" in " ".join(said.split())
 
 
-def test_status_checks(office: OperatorShell) -> None:
+def test_status_checks(operator_shell: OperatorShell) -> None:
     for kind in RequestKind:
-        office.ledger.record_poll(kind, PollReport())
-    assert office.run("status", "--no-workers", "--check").exit_code == Exit.DONE
-    assert "All is well." in office.said("status", "--no-workers")
-    office.ledger.park(running(office.ledger), "broken")
-    assert office.run("status", "--no-workers", "--check").exit_code == Exit.NEEDS_ATTENTION
-    assert office.run("status", "--no-workers").exit_code == Exit.DONE
+        operator_shell.ledger.record_poll(kind, PollReport())
+    assert operator_shell.run("status", "--no-workers", "--check").exit_code == Exit.DONE
+    assert "All is well." in operator_shell.said("status", "--no-workers")
+    operator_shell.ledger.park(running(operator_shell.ledger), "broken")
+    assert operator_shell.run("status", "--no-workers", "--check").exit_code == Exit.NEEDS_ATTENTION
+    assert operator_shell.run("status", "--no-workers").exit_code == Exit.DONE
 
 
-def test_a_kind_that_was_never_polled_needs_attention(office: OperatorShell) -> None:
-    office.ledger.record_poll(RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR))
-    problems = office.json("status", "--no-workers")["problems"]
+def test_a_kind_that_was_never_polled_needs_attention(operator_shell: OperatorShell) -> None:
+    operator_shell.ledger.record_poll(
+        RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR)
+    )
+    problems = operator_shell.json("status", "--no-workers")["problems"]
     assert [problem.split()[0] for problem in problems] == [
         "fulfillment",
         "tier-config",
@@ -114,31 +118,37 @@ def test_a_kind_that_was_never_polled_needs_attention(office: OperatorShell) -> 
     assert all("beat" in problem for problem in problems)
 
 
-def test_a_poll_that_broke_off_is_reported(office: OperatorShell) -> None:
+def test_a_poll_that_broke_off_is_reported(operator_shell: OperatorShell) -> None:
     report = PollReport(problem=PollProblem.FAILED, detail="Forbidden: [403]")
-    office.ledger.record_poll(RequestKind.USAGE, report)
-    problems = office.json("status", "--no-workers")["problems"]
+    operator_shell.ledger.record_poll(RequestKind.USAGE, report)
+    problems = operator_shell.json("status", "--no-workers")["problems"]
     assert "The last poll of usage failed: Forbidden: [403]" in problems
 
 
 def test_the_breaker_and_a_pause_that_connect_asked_for_are_distinguished(
-    office: OperatorShell,
+    operator_shell: OperatorShell,
 ) -> None:
-    assert "circuit breaker closed" in office.said("status", "--no-workers")
-    office.ledger.trip_breaker(seconds=100, reason="Connect asked for it", failed=False, asked=True)
-    said = " ".join(office.said("status", "--no-workers").split())
+    assert "circuit breaker closed" in operator_shell.said("status", "--no-workers")
+    operator_shell.ledger.trip_breaker(
+        seconds=100, reason="Connect asked for it", failed=False, asked=True
+    )
+    said = " ".join(operator_shell.said("status", "--no-workers").split())
     assert re.search(r"circuit breaker open until [-\d]+ [:\d]+, for \d+ s \(Connect asked", said)
-    office.ledger.trip_breaker(seconds=0, reason="503", failed=True)
-    office.ledger.trip_breaker(seconds=200, reason="503", failed=False)
-    account = office.json("status", "--no-workers")["account"]
+    operator_shell.ledger.trip_breaker(seconds=0, reason="503", failed=True)
+    operator_shell.ledger.trip_breaker(seconds=200, reason="503", failed=False)
+    account = operator_shell.json("status", "--no-workers")["account"]
     assert (account["breaker"], account["failures"], account["reason"]) == ("open", 1, "503")
-    assert "after 1 failure (503)" in " ".join(office.said("status", "--no-workers").split())
+    assert "after 1 failure (503)" in " ".join(
+        operator_shell.said("status", "--no-workers").split()
+    )
 
 
-def test_status_without_a_broker_shows_the_ledger_and_says_so(office: OperatorShell) -> None:
-    at_work(office)
-    office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
-    board = json.loads(office.run_alone("status", "--json").stdout)
+def test_status_without_a_broker_shows_the_ledger_and_says_so(
+    operator_shell: OperatorShell,
+) -> None:
+    at_work(operator_shell)
+    operator_shell.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
+    board = json.loads(operator_shell.run_alone("status", "--json").stdout)
     assert board["workers"] == []
     assert board["problems"][0].startswith("The broker can't be reached: check CONNECT_BROKER_URL")
     assert board["kinds"]["fulfillment"]["parked"] == 1
@@ -147,13 +157,13 @@ def test_status_without_a_broker_shows_the_ledger_and_says_so(office: OperatorSh
 # ---- list
 
 
-def listed(office: OperatorShell, *words: str) -> list[str]:
-    return [item["id"] for item in office.json("list", *words)["requests"]]
+def listed(operator_shell: OperatorShell, *words: str) -> list[str]:
+    return [item["id"] for item in operator_shell.json("list", *words)["requests"]]
 
 
-def test_list_shows_what_is_open_longest_wait_first(office: OperatorShell) -> None:
-    at_work(office)
-    assert listed(office) == [PR.id, OTHER.id, TCR.id]
+def test_list_shows_what_is_open_longest_wait_first(operator_shell: OperatorShell) -> None:
+    at_work(operator_shell)
+    assert listed(operator_shell) == [PR.id, OTHER.id, TCR.id]
 
 
 @pytest.mark.parametrize(
@@ -173,23 +183,23 @@ def test_list_shows_what_is_open_longest_wait_first(office: OperatorShell) -> No
         (["--kind", "usage"], []),
     ],
 )
-def test_list_filters(office: OperatorShell, words: list[str], expected: list[str]) -> None:
-    at_work(office)
-    assert listed(office, *words) == expected
+def test_list_filters(operator_shell: OperatorShell, words: list[str], expected: list[str]) -> None:
+    at_work(operator_shell)
+    assert listed(operator_shell, *words) == expected
 
 
-def test_list_says_that_there_are_more(office: OperatorShell) -> None:
-    at_work(office)
-    assert office.json("list", "--limit", "1")["total"] == 3
-    assert office.json("list", "--limit", "0") == {"total": 3, "requests": []}
-    assert "1 of 3: --limit 3 shows all." in office.said("list", "--limit", "1")
-    assert office.said("list", "--kind", "usage") == "No such requests.\n"
+def test_list_says_that_there_are_more(operator_shell: OperatorShell) -> None:
+    at_work(operator_shell)
+    assert operator_shell.json("list", "--limit", "1")["total"] == 3
+    assert operator_shell.json("list", "--limit", "0") == {"total": 3, "requests": []}
+    assert "1 of 3: --limit 3 shows all." in operator_shell.said("list", "--limit", "1")
+    assert operator_shell.said("list", "--kind", "usage") == "No such requests.\n"
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_row_names_the_state_and_the_reason(office: OperatorShell, width: int) -> None:
-    at_work(office)
-    said = office.said("list", width=width)
+def test_a_row_names_the_state_and_the_reason(operator_shell: OperatorShell, width: int) -> None:
+    at_work(operator_shell)
+    said = operator_shell.said("list", width=width)
     row = next(line for line in said.splitlines() if line.startswith(PR.id))
     assert row.split()[1] == "parked"
     assert "PostRefused: Connect" in row
@@ -198,8 +208,8 @@ def test_a_row_names_the_state_and_the_reason(office: OperatorShell, width: int)
 # ---- show
 
 
-def test_show_tells_the_whole_story(office: OperatorShell) -> None:
-    ledger = office.ledger
+def test_show_tells_the_whole_story(operator_shell: OperatorShell) -> None:
+    ledger = operator_shell.ledger
     ledger.register([PendingRequest(PR, None, "PRD-1")], seen_at=ledger.now(), requeue_seconds=LONG)
     claim = claim_of(ledger, owner="host:17:0123456789ab")
     ledger.reschedule(claim, State.RETRY, delay_seconds=0, error="VendorDown: no answer")
@@ -209,7 +219,7 @@ def test_show_tells_the_whole_story(office: OperatorShell) -> None:
     ledger.record_step(claim, "store the parameters", {"status": 200})
     ledger.park(claim, "PostRefused: no")
 
-    story = office.json("show", PR.id)
+    story = operator_shell.json("show", PR.id)
     assert (story["state"], story["cycle"], story["attempt"]) == ("parked", "1", 2)
     assert (story["product"], story["worker"], story["error"]) == (
         "PRD-1",
@@ -225,7 +235,7 @@ def test_show_tells_the_whole_story(office: OperatorShell) -> None:
     assert story["timeline"][1]["worker"] == "host:17"
 
     for width in (80, 120):
-        said = office.said("show", PR.id, width=width)
+        said = operator_shell.said("show", PR.id, width=width)
         for word in (
             "PRD-1",
             "other:18 (the last one)",
@@ -237,36 +247,38 @@ def test_show_tells_the_whole_story(office: OperatorShell) -> None:
             assert word in said
 
 
-def test_values_of_parameters_are_not_shown(office: OperatorShell) -> None:
-    at_work(office)
+def test_values_of_parameters_are_not_shown(operator_shell: OperatorShell) -> None:
+    at_work(operator_shell)
     for words in (["show", PR.id], ["show", PR.id, "--json"], ["list", "--json"], ["list"]):
-        result = office.run(*words)
+        result = operator_shell.run(*words)
         assert result.exit_code == 0
         assert "CANARY" not in result.output
-    assert "too short" in office.run("show", PR.id, "--json").output
+    assert "too short" in operator_shell.run("show", PR.id, "--json").output
 
 
-def test_what_others_wrote_can_not_steer_the_terminal(office: OperatorShell) -> None:
-    office.ledger.park(running(office.ledger), "\x1b[2J[bold]gone[/]\nApiKey SU-1:secret")
+def test_what_others_wrote_can_not_steer_the_terminal(operator_shell: OperatorShell) -> None:
+    operator_shell.ledger.park(
+        running(operator_shell.ledger), "\x1b[2J[bold]gone[/]\nApiKey SU-1:secret"
+    )
     for words in (["show", PR.id], ["list"], ["list", "--json"]):
-        said = office.run(*words, width=200).output
+        said = operator_shell.run(*words, width=200).output
         assert "\x1b[2J" not in said
         assert "[bold]gone[/]" in said
         assert "secret" not in said
 
 
-def test_an_unknown_request_is_said_so(office: OperatorShell) -> None:
-    result = office.run("show", "PR-0")
+def test_an_unknown_request_is_said_so(operator_shell: OperatorShell) -> None:
+    result = operator_shell.run("show", "PR-0")
     assert result.exit_code == Exit.NOT_DONE
     assert "the ledger has no request PR-0" in result.stderr
 
 
-def test_a_listing_is_found_by_its_id_alone(office: OperatorShell) -> None:
+def test_a_listing_is_found_by_its_id_alone(operator_shell: OperatorShell) -> None:
     refs = [RequestKey(RequestKind.USAGE, f"LST-1@2026-{month}") for month in ("10", "11")]
-    register(office.ledger, *refs)
-    story = office.json("show", "LST-1")
+    register(operator_shell.ledger, *refs)
+    story = operator_shell.json("show", "LST-1")
     assert (story["id"], story["other_periods"]) == ("LST-1@2026-11", ["LST-1@2026-10"])
-    assert office.json("show", "LST-1@2026-10")["id"] == "LST-1@2026-10"
+    assert operator_shell.json("show", "LST-1@2026-10")["id"] == "LST-1@2026-10"
 
 
 # ---- what all have in common
@@ -274,24 +286,24 @@ def test_a_listing_is_found_by_its_id_alone(office: OperatorShell) -> None:
 
 @pytest.mark.parametrize("command", [["status"], ["list"], ["show", "PR-1"]])
 def test_without_a_ledger_the_remedy_is_one_sentence(
-    office: OperatorShell, tmp_path: Path, command: list[str]
+    operator_shell: OperatorShell, tmp_path: Path, command: list[str]
 ) -> None:
-    office.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
-    result = office.run(*command)
+    operator_shell.set(CONNECT_REDIS_URL=f"unix://{tmp_path}/none")
+    result = operator_shell.run(*command)
     assert result.exit_code == Exit.NO_LEDGER
     assert result.stderr.startswith("Error: Redis can't be reached")
     assert result.stdout == ""
 
 
-def test_without_settings_the_remedy_is_one_sentence(office: OperatorShell) -> None:
-    office.set(CONNECT_API_KEY="")
-    result = office.run("list")
+def test_without_settings_the_remedy_is_one_sentence(operator_shell: OperatorShell) -> None:
+    operator_shell.set(CONNECT_API_KEY="")
+    result = operator_shell.run("list")
     assert result.exit_code == Exit.NO_LEDGER
     assert result.stderr.startswith("Error: CONNECT_API_KEY not set")
 
 
 @pytest.mark.parametrize("command", ["status", "list", "show"])
-def test_help_has_an_example(office: OperatorShell, command: str) -> None:
-    said = office.said(command, "--help")
+def test_help_has_an_example(operator_shell: OperatorShell, command: str) -> None:
+    said = operator_shell.said(command, "--help")
     assert f"connect-worker {command}" in said.partition("Example")[2]
     assert "--json" in said

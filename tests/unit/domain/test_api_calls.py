@@ -211,7 +211,7 @@ def test_other_words_of_a_skip_are_another_step() -> None:
 
 @pytest.mark.parametrize("request_id", ["", "PR-1/approve", "PR-1?x=1"])
 def test_an_id_that_would_make_another_path_is_refused(request_id: str) -> None:
-    with pytest.raises(Permanent, match="no request id"):
+    with pytest.raises(Permanent, match="is not a request id"):
         build_api_calls(RequestKey(RequestKind.FULFILLMENT, request_id), Fail("x"))
 
 
