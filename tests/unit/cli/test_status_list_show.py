@@ -135,6 +135,25 @@ def test_the_breaker_and_a_pause_that_connect_asked_for_are_distinguished(
     assert "after 1 failure (503)" in " ".join(office.said("status", "--no-workers").split())
 
 
+def test_failures_that_do_not_open_the_breaker_yet_are_counted_in_the_status(
+    office: OperatorShell,
+) -> None:
+    office.ledger.trip_breaker(seconds=0, reason="503", failed=True)
+    said = " ".join(office.said("status", "--no-workers").split())
+    assert "circuit breaker closed, 1 failure counted (503)" in said
+    account = office.json("status", "--no-workers")["account"]
+    assert (account["breaker"], account["failures"], account["open_until"]) == ("closed", 1, None)
+
+
+def test_the_breaker_is_half_open_after_its_time(office: OperatorShell) -> None:
+    breaker = office.ledger.trip_breaker(seconds=0.005, reason="503", failed=True)
+    while office.ledger.now() < breaker.open_until:
+        pass
+    assert office.json("status", "--no-workers")["account"]["breaker"] == "half-open"
+    said = " ".join(office.said("status", "--no-workers").split())
+    assert "circuit breaker half-open after 1 failure (503)" in said
+
+
 def test_status_without_a_broker_shows_the_ledger_and_says_so(office: OperatorShell) -> None:
     at_work(office)
     office.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
