@@ -205,7 +205,7 @@ def test_one_beside_a_later_module_is_not_hidden_by_the_alias(tmp_path: Path) ->
     (tmp_path / "other" / "connect.py").write_text("")
     text = str(load("orders", "other/resellers.py", cwd=tmp_path))
     assert (
-        "other/resellers.py can't be imported: CompatInstallError: `connect` can't become a name of connect_worker"
-        in text
+        "other/resellers.py can't be imported: CompatInstallError: `connect` can't become a name "
+        "of connect_worker" in text
     )
     assert f"{tmp_path / 'other' / 'connect.py'}; move it away" in text
