@@ -107,8 +107,7 @@ clean:  ## Remove what the other targets made
 	$(INSTALL) --require-hashes -r requirements/docs.txt
 	@touch $@
 
-# An editable installation has a copy of celeryconfig.py.
-.venv/.dev: requirements/dev.txt pyproject.toml celeryconfig.py | .venv/bin/python
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
 	$(INSTALL) --require-hashes -r requirements/dev.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.demo

@@ -159,7 +159,8 @@ def is_forbidden(error: BaseException) -> bool:
 class Cause(StrEnum):
     """Why a request is retried, for metrics. The sweep adds workers that died."""
 
-    PAUSED = "paused"
+    #: The circuit breaker was open.
+    BREAKER_OPEN = "breaker open"
     RATE_LIMITED = "rate limited"
     #: 401 and 403.
     KEY_REFUSED = "key refused"
@@ -176,7 +177,7 @@ def cause_of(error: BaseException) -> Cause:
     """Return the cause that an error is counted as."""
     match root_cause(error):
         case AccountPaused():
-            return Cause.PAUSED
+            return Cause.BREAKER_OPEN
         case RateLimited():
             return Cause.RATE_LIMITED
         case Unauthorized() | Forbidden():

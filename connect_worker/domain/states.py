@@ -213,12 +213,14 @@ class DueBatch:
 class BreakerState:
     """The account's circuit breaker: while it is open, no worker calls Connect."""
 
-    #: Until when it is open, in seconds of Redis' clock; 0 when it is closed, and in the past when
-    #: it is half-open.
+    #: Until when it is open, in seconds of Redis' clock; 0 or in the past when it is closed or
+    #: half-open.
     open_until: float = 0.0
     reason: str = ""
-    #: Failures in a row; 0 when it is closed, or a 429 tripped it.
+    #: Failures in a row, counted also below the number that opens it; 0 when only a 429 tripped it.
     failures: int = 0
+    #: Failures opened it: after `open_until` it is half-open, and one claim at a time passes.
+    needs_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,10 @@ class Breaker:
         if self.open_until <= now and not self.failures:
             return BreakerState()
         return BreakerState(
-            open_until=self.open_until / 1000, reason=self.reason, failures=self.failures
+            open_until=self.open_until / 1000,
+            reason=self.reason,
+            failures=self.failures,
+            needs_probe=self.needs_probe,
         )
 
 

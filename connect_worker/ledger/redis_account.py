@@ -240,8 +240,13 @@ def call_id() -> str:
     return uuid4().hex[:16]
 
 
-def _decode_breaker(reply: tuple[int, int, int, str]) -> BreakerState:
-    now, open_until, failures, reason = reply
+def _decode_breaker(reply: tuple[int, int, int, str, int]) -> BreakerState:
+    now, open_until, failures, reason, needs_probe = reply
     if open_until <= now and failures == 0:
         return BreakerState()
-    return BreakerState(open_until=open_until / 1000, reason=reason, failures=failures)
+    return BreakerState(
+        open_until=open_until / 1000,
+        reason=reason,
+        failures=failures,
+        needs_probe=needs_probe == 1,
+    )

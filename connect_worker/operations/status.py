@@ -82,11 +82,11 @@ def count_by_kind(ledger: Counters) -> dict[RequestKind, KindCounts]:
 class BreakerPosition(StrEnum):
     """The three positions of a circuit breaker."""
 
-    #: Workers call Connect.
+    #: Workers call Connect. A few failures may be counted already.
     CLOSED = "closed"
     #: No worker calls Connect.
     OPEN = "open"
-    #: Calls failed lately, and a call may find out whether Connect works again.
+    #: Its time is over: one job at a time finds out whether Connect works again.
     HALF_OPEN = "half-open"
 
 
@@ -94,7 +94,7 @@ def breaker_position(breaker: BreakerState, now: float) -> BreakerPosition:
     """Return the position of an account's circuit breaker at a time of the ledger's clock."""
     if breaker.open_until > now:
         return BreakerPosition.OPEN
-    return BreakerPosition.HALF_OPEN if breaker.failures else BreakerPosition.CLOSED
+    return BreakerPosition.HALF_OPEN if breaker.needs_probe else BreakerPosition.CLOSED
 
 
 #: A poll is late after this many intervals, and after this many seconds at the earliest.
@@ -202,7 +202,11 @@ class StatusReport:
         """Return the position of the circuit breaker with its reason, for people."""
         match self.breaker_position:
             case BreakerPosition.CLOSED:
-                return "circuit breaker closed"
+                if not self.breaker.failures:
+                    return "circuit breaker closed"
+                counted = format_count(self.breaker.failures, "failure")
+                reason = sanitize(self.breaker.reason)
+                return f"circuit breaker closed, {counted} counted ({reason})"
             case BreakerPosition.OPEN:
                 until = self.breaker.open_until
                 left = format_duration(until - self.at)

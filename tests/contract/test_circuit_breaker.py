@@ -163,8 +163,31 @@ def test_failures_can_be_counted_without_a_pause(ledger: Ledger) -> None:
     counted = [ledger.trip_breaker(seconds=0, reason="500", failed=True).failures for _ in "ab"]
     assert counted == [1, 2]
     assert ledger.breaker().open_until <= ledger.now()
+    assert not ledger.breaker().needs_probe
     assert claim_of(ledger, PR).is_half_open_probe
     assert claim_of(ledger, OTHER, owner="w2").is_half_open_probe
+
+
+def test_the_state_says_whether_the_next_claim_is_a_probe(ledger: Ledger, elapse: Elapse) -> None:
+    register(ledger, PR)
+    assert not ledger.trip_breaker(seconds=0, reason="500", failed=True).needs_probe
+    tripped = ledger.trip_breaker(seconds=0.01, reason="500", failed=True)
+    assert tripped.needs_probe
+    elapse(0.02)
+    assert ledger.breaker() == tripped
+    claim_of(ledger, PR)
+    assert ledger.breaker() == tripped, "the probe has not answered yet"
+    ledger.reset_breaker(forget=False)
+    assert (ledger.breaker().failures, ledger.breaker().needs_probe) == (2, False)
+    ledger.trip_breaker(seconds=60, reason="500", failed=True)
+    ledger.reset_breaker()
+    assert ledger.breaker() == BreakerState()
+
+
+def test_a_pause_that_connect_asked_for_needs_no_probe(ledger: Ledger) -> None:
+    ledger.trip_breaker(seconds=0, reason="500", failed=True)
+    assert not ledger.trip_breaker(seconds=60, reason="429", failed=False, asked=True).needs_probe
+    assert ledger.trip_breaker(seconds=90, reason="500", failed=True).needs_probe
 
 
 def test_a_pause_after_counted_failures_opens_with_one_probe(

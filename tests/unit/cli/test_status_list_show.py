@@ -143,6 +143,25 @@ def test_the_breaker_and_a_pause_that_connect_asked_for_are_distinguished(
     )
 
 
+def test_failures_that_do_not_open_the_breaker_yet_are_counted_in_the_status(
+    operator_shell: OperatorShell,
+) -> None:
+    operator_shell.ledger.trip_breaker(seconds=0, reason="503", failed=True)
+    said = " ".join(operator_shell.said("status", "--no-workers").split())
+    assert "circuit breaker closed, 1 failure counted (503)" in said
+    account = operator_shell.json("status", "--no-workers")["account"]
+    assert (account["breaker"], account["failures"], account["open_until"]) == ("closed", 1, None)
+
+
+def test_the_breaker_is_half_open_after_its_time(operator_shell: OperatorShell) -> None:
+    breaker = operator_shell.ledger.trip_breaker(seconds=0.005, reason="503", failed=True)
+    while operator_shell.ledger.now() < breaker.open_until:
+        pass
+    assert operator_shell.json("status", "--no-workers")["account"]["breaker"] == "half-open"
+    said = " ".join(operator_shell.said("status", "--no-workers").split())
+    assert "circuit breaker half-open after 1 failure (503)" in said
+
+
 def test_status_without_a_broker_shows_the_ledger_and_says_so(
     operator_shell: OperatorShell,
 ) -> None:

@@ -171,7 +171,7 @@ def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once(
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (AccountPaused("busy", retry_after_seconds=1), "paused"),
+        (AccountPaused("busy", retry_after_seconds=1), "breaker open"),
         (RateLimited(status=429), "rate limited"),
         (Unauthorized(status=401), "key refused"),
         (Forbidden(status=403), "key refused"),
