@@ -341,7 +341,7 @@ def test_a_429_pauses_everybody_and_costs_no_attempt(
     assert 30 <= seconds <= 30 + SPREAD_SECONDS
     before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
     assert opened.handle(other).text == "nothing to do: breaker open"
-    assert opened.poll().detail.startswith("paused")
+    assert opened.poll().detail.startswith("breaker open")
     assert opened.sandbox.control("GET", "report?summary=1")["calls"]["total"] == before
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, 40).text == "approved"
