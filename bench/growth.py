@@ -155,7 +155,7 @@ def _register(engine: Any, refs: Sequence[Any]) -> None:
 def _complete(engine: Any, ref: Any) -> None:
     """Claim, decide and complete a request, in the ledger only."""
     claim = engine.ledger.claim(ref, owner=f"bench:{ref.id}", lease_seconds=60)
-    decision = {"decision": {"type": "approve"}, "seen": "", "waited_as": "pending"}
+    decision = {"decision": {"type": "approve"}, "seen": "", "pending_status": "pending"}
     engine.ledger.decide(claim, decision)
     engine.ledger.record_step(claim, "approve", {"posted": "approved"})
     engine.ledger.complete(claim, "approved", keep_seconds=60)

@@ -26,8 +26,8 @@ def process(kind: RequestKind, request_id: str, account: str = "") -> str:
     """Run one request; return in words how the job ended.
 
     Raises:
-        Retry: The ledger enqueues the request again later. Celery itself sends nothing: the
-            exception makes Flower show RETRY with the reason.
+        Retry: The sweep publishes the request again when it is due. Celery itself sends nothing:
+            the exception makes Flower show RETRY with the reason.
     """
     with bind_account(account):
         result = run_job(runtime(account), RequestKey(kind, request_id))

@@ -146,7 +146,7 @@ def _confirm(context: CommandContext, action: Action, records: list[RequestRecor
 rerun = _command(
     RERUN,
     "Run the processor again for parked requests.",
-    "Run the processor again for requests that are parked or discarded.\n\n"
+    "Run the processor again for requests that are parked (discarded ones only by id).\n\n"
     "The cycle and the idempotency key stay the same. Attempts are counted from 1, a stored "
     "decision is dropped, and completed steps are not repeated.",
     "connect-worker rerun PR-5852-1608-0000",

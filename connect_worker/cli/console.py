@@ -34,8 +34,8 @@ def console(*, address: str, port: int, account: str) -> None:
     """Serve a web page that shows what `status`, `list` and `show` print.
 
     With CONNECT_CONSOLE_PASSWORD people sign in, and may rerun, repost, discard and pause; without
-    it the console is read-only. It reads the ledger only, calls neither Connect nor the broker, and
-    needs of CONNECT_API_KEY only the part before the colon.
+    it the console is read-only. It reads the ledger only, and calls neither Connect nor the
+    broker. Only the id in CONNECT_API_KEY (before the colon) is needed.
     """
     # Tornado takes a moment to load, which `--help` does not need.
     from connect_worker.console.application import serve

@@ -60,9 +60,8 @@ def dev(
     restarts. If the file is broken, the log shows the error, and the next change restarts the
     worker again.
 
-    The ledger is in an embedded Redis, which is empty at the start. This is so with --own-account,
-    too: then dev processes every pending request of the account, in addition to any other worker of
-    the account.
+    The ledger is in an embedded Redis. Even with --own-account the ledger starts empty: dev
+    processes every pending request again, besides any other worker.
     """
     # `--help` does not need these imports, which take a moment.
     from rich.console import Console

@@ -56,7 +56,8 @@ if TYPE_CHECKING:
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read the request from a JSON file; without an account, reads find an empty account.",
+    help="Read the request from a JSON file; without CONNECT_API_KEY, the processor reads from a "
+    "sandbox that has no other request.",
 )
 @click.option(
     "--record",
@@ -344,7 +345,13 @@ def render_run(automation: str, request: JSON, run: DryRun, *, is_online: bool) 
             *_calls(run.calls),
         ]
         if not is_online:
-            parts += [Text(), Text("No account is set: reads found an empty account.", "dim")]
+            parts += [
+                Text(),
+                Text(
+                    "No account is set: the processor read from a sandbox without other requests.",
+                    "dim",
+                ),
+            ]
     return Group(*parts)
 
 

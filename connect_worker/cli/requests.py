@@ -62,7 +62,7 @@ def list_requests(
 
     Without --state: all requests whose cycle has not ended. `active` means not ended and not
     parked; `ended` means completed, superseded or discarded. The ledger keeps ended requests for
-    CONNECT_KEEP_DAYS.
+    CONNECT_KEEP_DAYS; inquired requests for 400 days, usage listings for 62.
     """
     states = frozenset().union(*(states_named(word) for word in words or _DEFAULT_WORDS))
     request_filter = RequestFilter(
@@ -130,7 +130,8 @@ def show(context: CommandContext, *, request_id: str) -> None:
     if not records:
         raise CommandError(
             f"the ledger has no request {request_id}: no poll has registered it, or its cycle "
-            f"ended more than {context.settings.keep_days:g} days ago (CONNECT_KEEP_DAYS)",
+            f"ended at least {context.settings.keep_days:g} days ago (CONNECT_KEEP_DAYS) and its "
+            "record is deleted",
             Exit.NOT_DONE,
         )
     now = context.ledger.now()

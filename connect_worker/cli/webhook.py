@@ -54,7 +54,7 @@ _url_option = click.option(
 def webhook(context: click.Context, *, address: str, port: int) -> None:
     """Receive Connect's notifications, so that a request is processed at once.
 
-    Without a command it serves. Polls continue, and find what no notification reported.
+    `webhook` alone means `webhook serve`. Polls continue, and find what no notification reported.
     """
     if context.invoked_subcommand is None:
         context.invoke(serve, address=address, port=port, account="")

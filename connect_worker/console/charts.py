@@ -67,7 +67,7 @@ class LastDay:
 
 def last_day(kind: RequestKind, hours: Sequence[HourlyCompletions]) -> LastDay:
     """Return the charts of one kind; the last hour is the current one."""
-    durations = [hour.settled[kind] for hour in hours]
+    durations = [hour.completed[kind] for hour in hours]
     names = [_hour_name(hour.began) for hour in hours]
     whole_day = Durations.sum(durations)
     return LastDay(

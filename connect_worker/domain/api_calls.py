@@ -53,14 +53,14 @@ class MessagePost:
     text: str
 
 
-Step = StatusChange | MessagePost
+ApiCall = StatusChange | MessagePost
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCalls:
     """The steps of an outcome, and the end of the cycle when all are done."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ApiCall, ...] = ()
     #: The result for operators and metrics: `approved`, `skipped`, …
     result: str = ""
     #: Whether the cycle continues, and the processor runs again later (a skip).
@@ -159,7 +159,7 @@ def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusCha
     return StatusChange(action, "POST", f"{_path(ref)}/{action}{slash}", body, becomes)
 
 
-def _message(ref: RequestKey, name: str, text: str) -> tuple[Step, ...]:
+def _message(ref: RequestKey, name: str, text: str) -> tuple[ApiCall, ...]:
     """One step per text: the same text is posted once per cycle, another text is posted too."""
     if not text or not KINDS[ref.kind].has_conversation:
         return ()

@@ -16,8 +16,7 @@ from connect_worker.domain.states import JSON, RequestKey, RequestKind
 
 _ID = r"-[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
-#: The names of requests: all that a message may contain. A listing's has its period, which a
-#: subclass may choose.
+#: Ledger names of requests, the only texts a message may carry; a listing's includes its period.
 _PATTERNS: Final[Mapping[RequestKind, re.Pattern[str]]] = {
     RequestKind.FULFILLMENT: re.compile(rf"PR{_ID}"),
     RequestKind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
@@ -53,7 +52,7 @@ class KindFacts:
     #: The collection's path; one request is at `path/{id}`.
     path: str
     #: The status in which requests wait for the vendor, unless a processor's filters override it.
-    waiting_status: str
+    pending_status: str
     #: The RQL field that holds the product's id.
     product_field: str
     #: The same, as the path in the document.
@@ -70,7 +69,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.FULFILLMENT,
             path="requests",
-            waiting_status="pending",
+            pending_status="pending",
             product_field="asset.product.id",
             product_path=("asset", "product", "id"),
             created_field="created",
@@ -79,7 +78,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.TIER_CONFIG,
             path="tier/config-requests",
-            waiting_status="pending",
+            pending_status="pending",
             product_field="configuration.product.id",
             product_path=("configuration", "product", "id"),
             created_field="created",
@@ -87,7 +86,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.USAGE_FILE,
             path="usage/files",
-            waiting_status="ready",
+            pending_status="ready",
             product_field="product.id",
             product_path=("product", "id"),
             created_field="created.at",
@@ -95,7 +94,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
         KindFacts(
             RequestKind.USAGE,
             path="listings",
-            waiting_status="listed",
+            pending_status="listed",
             product_field="product.id",
             product_path=("product", "id"),
             created_field="created",

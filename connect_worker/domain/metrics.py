@@ -17,7 +17,7 @@ ATTEMPTS: Final = "attempts"
 RETRIES: Final = "retries"
 #: The cause of a retry without an error.
 WORKER_DIED: Final = "worker died"
-#: Calls that changed something in Connect; `what` is the least bucket that holds their duration.
+#: Calls that changed something in Connect; `what` is the smallest bucket bound ≥ the duration.
 POSTS: Final = "posts"
 #: The sum of their durations in milliseconds; `what` is "".
 POST_MS: Final = "post_ms"
@@ -152,4 +152,4 @@ class HourlyCompletions:
 
     #: The start of the hour, in seconds since the epoch.
     began: float
-    settled: Mapping[RequestKind, Durations]
+    completed: Mapping[RequestKind, Durations]

@@ -22,7 +22,7 @@ from connect_worker.exceptions import (
 )
 
 #: How long a request may be snoozed, unless its automation sets another time.
-PATIENCE_SECONDS: Final = 86_400.0
+DEFAULT_GIVE_UP_AFTER_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class ErrorRules:
     give_up_on: tuple[type[Exception], ...] = ()
     #: The outcome when no attempt is left; None parks the request.
     when_exhausted: Outcome | None = None
-    #: How long a request may be snoozed, from the cycle's first time; None for no limit.
-    give_up_after: float | None = PATIENCE_SECONDS
+    #: How long a request may be snoozed, from the cycle's first snooze; None for no limit.
+    give_up_after: float | None = DEFAULT_GIVE_UP_AFTER_SECONDS
     #: How long one run of `process_request` may take; None for no limit.
     time_limit: float | None = None
 
     def gives_up_on(self, error: BaseException) -> bool | None:
         """Whether the error is declared permanent; None if it is not declared.
 
-        The declared class nearest to the error's own decides. For an undeclared error about a usage
-        file, its cause decides.
+        The most specific declared class wins; an undeclared usage-file error is judged by its
+        cause.
         """
         for kind in type(error).__mro__:
             if kind in self.give_up_on:
@@ -59,22 +59,22 @@ class ErrorRules:
 NO_ERROR_RULES: Final = ErrorRules()
 
 #: Failures of Connect in a row (5xx, no connection) that trip the account's circuit breaker.
-FAILURES_BEFORE_TRIP = 5
+FAILURE_THRESHOLD = 5
 
-#: How long a 429 that names no time opens the breaker.
+#: Breaker time after a 429 without `Retry-After`.
 RATE_LIMIT_SECONDS = 10.0
 
-#: The shortest time for a 429 that names one.
-LEAST_PAUSE_SECONDS = 1.0
+#: Least breaker time after a 429 with one.
+MIN_BREAKER_SECONDS = 1.0
 
 #: The breaker's reason after a 429, which is not a failure.
-PAUSE_ASKED_FOR = "Connect asked for a pause (429)"
+RATE_LIMITED_REASON = "Connect asked for a pause (429)"
 
 #: Requests that an open breaker stopped become due within this time after it closes.
 SPREAD_SECONDS = 2.0
 
 #: The longest time between two half-open probes.
-LONGEST_PAUSE_SECONDS = 300.0
+MAX_BREAKER_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ class RetryPolicy:
         spread = rng.random() if rng else random.random()
         return ceiling * (0.5 + 0.5 * spread)
 
-    def after_pause(self, paused_seconds: float, rng: random.Random | None = None) -> float:
+    def after_breaker(self, open_seconds: float, rng: random.Random | None = None) -> float:
         """Return the delay of a request that an open breaker stopped, plus a spread."""
-        return paused_seconds + SPREAD_SECONDS * (rng.random() if rng else random.random())
+        return open_seconds + SPREAD_SECONDS * (rng.random() if rng else random.random())
 
-    def pause(self, failures: int) -> float:
+    def breaker_seconds(self, failures: int) -> float:
         """Return how long the breaker stays open after this number of failures."""
         return float(
-            min(LONGEST_PAUSE_SECONDS, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 16))
+            min(MAX_BREAKER_SECONDS, self.base_seconds * 2.0 ** min(max(failures, 1) - 1, 16))
         )
 
 
@@ -113,7 +113,7 @@ class AccountError:
     #: How long Connect asked to wait, in seconds; None if it did not.
     asked_seconds: float | None = None
     #: Failures in a row that trip the breaker; 0 trips it at once and counts no failure (429).
-    failures_to_trip: int = 1
+    failure_threshold: int = 1
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -129,8 +129,8 @@ def classify_account_error(error: BaseException) -> AccountError | None:
     match met := root_cause(error):
         case RateLimited():
             seconds = met.retry_after_seconds
-            asked = RATE_LIMIT_SECONDS if seconds is None else max(LEAST_PAUSE_SECONDS, seconds)
-            return AccountError(PAUSE_ASKED_FOR, asked, failures_to_trip=0)
+            asked = RATE_LIMIT_SECONDS if seconds is None else max(MIN_BREAKER_SECONDS, seconds)
+            return AccountError(RATE_LIMITED_REASON, asked, failure_threshold=0)
         case Unauthorized():
             return AccountError("Connect refused the API key (401): check CONNECT_API_KEY")
         case Forbidden():
@@ -139,7 +139,7 @@ def classify_account_error(error: BaseException) -> AccountError | None:
             )
         case ServerFault() | ConnectionFailed():
             return AccountError(
-                f"Connect does not work: {met}", failures_to_trip=FAILURES_BEFORE_TRIP
+                f"Connect does not work: {met}", failure_threshold=FAILURE_THRESHOLD
             )
         case _:
             return None

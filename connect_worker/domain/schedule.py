@@ -33,7 +33,7 @@ def last_time(schedule: Crontab, now: float) -> float | None:
     minute, hour, *days_of = (getattr(schedule, name) for name in FIELDS)
     moment = datetime.fromtimestamp(now, UTC)
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    # The times of a day, of which today those are left out that are to come.
+    # The times of a day; for today only those that have passed.
     minutes = sorted(60 * item + other for item in hour for other in minute)
     today = [item for item in minutes if item <= 60 * moment.hour + moment.minute]
     for days in range(MOST_DAYS):

@@ -2,11 +2,20 @@
 
 A *cycle* is one stay of a request in `pending`. A cycle goes through these states::
 
-    queued ──> running ──> decided ──> posting ──> completed
-      ^           │            ^           │
-      │           ├─> retry    └───────────┤ reply lost, API down, 429
-      │           ├─> snoozed              ├─> superseded
-      └───────────┴─> parked <─────────────┘
+    queued ──┐
+    retry ───┼─ claim ─> running ─ decide ─> posting ──> completed
+    snoozed ─┘              │                │     ^
+                            │                │     └─ claim ─ decided
+                            │                │
+                            │                ├─> decided   (not posted, or the worker died)
+                            ├─> retry        │             (an error, or the worker died)
+                            ├─> snoozed      ├─> snoozed   ("not yet", or a skip)
+                            ├─> parked       ├─> parked    (no further attempt)
+                            └─> superseded   └─> superseded (somebody else decided)
+
+    parked ──> queued (rerun), decided (repost), discarded (discard)
+    discarded ──> queued (rerun)
+    parked ──> superseded (a poll finds it decided in Connect)
 
 A request that is `queued`, in `retry`, `snoozed` or `decided` stays in the ledger until it is due.
 One worker owns a `running` or `posting` request, under a lease and a fence. `completed`,
@@ -161,7 +170,7 @@ class Claim:
     #: Why its encrypted decision or steps can't be read here; "" when they can.
     decrypt_error: str = ""
     #: The name of its product in metrics.
-    counted_as: str = ""
+    metric_product: str = ""
     #: When the processor first snoozed the request in this cycle; 0 when it did not.
     snoozed_since: float = 0.0
 
@@ -201,7 +210,8 @@ class DueBatch:
 
     #: Publish a message for each.
     publish: list[RequestKey] = field(default_factory=list)
-    #: The lease expired: the worker died. They are in `publish` or `parked` too.
+    #: The lease expired: the worker died. Each is also in `publish` (runs again) or `parked` (no
+    #: attempt left).
     expired: list[RequestKey] = field(default_factory=list)
     #: No attempt is left after the worker died.
     parked: list[RequestKey] = field(default_factory=list)
@@ -372,8 +382,8 @@ class Route:
 
 OWN_QUEUE: Final = Route()
 
-#: Routes by kind and product; "" stands for all other products of the kind. A kind is included if
-#: one of its automations has a route, and then with each product that an automation names.
+#: Routes by kind and product; "" stands for all other products of the kind. Only kinds where an
+#: automation has a route; for those, every named product has an entry.
 Routes = Mapping[tuple[RequestKind, str], Route]
 
 NO_ROUTES: Final[Routes] = MappingProxyType({})

@@ -51,7 +51,7 @@ def as_pending(kind: RequestKind, document: Mapping[str, JSON]) -> dict[str, Any
     """Return a decided request as if it were pending; what the vendor stored in it stays."""
     decided = ("reason", "template", "activation_key")
     kept = {name: value for name, value in document.items() if name not in decided}
-    return {**kept, "status": KINDS[kind].waiting_status}
+    return {**kept, "status": KINDS[kind].pending_status}
 
 
 def difference(document: Mapping[str, JSON], outcome: Outcome | None) -> str:

@@ -114,7 +114,7 @@ def _handle(runtime: Runtime, job: Job, error: Exception) -> JobResult:
     paused = as_account_paused(error)
     if paused is not None:
         # The circuit breaker was open, and nothing was sent: the request waits for its end.
-        seconds = runtime.policy.after_pause(paused.retry_after_seconds)
+        seconds = runtime.policy.after_breaker(paused.retry_after_seconds)
         return _reschedule(runtime, job, error, seconds, attempt_used=False)
     account_error = classify_account_error(error)
     if account_error is not None:
@@ -122,7 +122,7 @@ def _handle(runtime: Runtime, job: Job, error: Exception) -> JobResult:
         is_own = _is_request_error(job, error)
         if seconds > 0 and not (is_own and _is_exhausted(runtime, job)):
             # After the breaker's end, and spread: else the failing request is the next probe too.
-            seconds = runtime.policy.after_pause(seconds)
+            seconds = runtime.policy.after_breaker(seconds)
             if is_own:
                 seconds = max(seconds, runtime.policy.delay(_failures(job)))
             is_used = is_own and not job.is_decided
@@ -192,12 +192,11 @@ def record_account_error(runtime: Runtime, error: AccountError) -> float:
         _trip_breaker(runtime, error.asked_seconds, error.reason, asked=True)
         return max(error.asked_seconds, 0.1)
     breaker = runtime.ledger.trip_breaker(seconds=0, reason=error.reason, failed=True)
-    over = breaker.failures - error.failures_to_trip + 1
+    over = breaker.failures - error.failure_threshold + 1
     if over < 1:
         return 0.0
-    seconds = runtime.policy.pause(over)
+    seconds = runtime.policy.breaker_seconds(over)
     _trip_breaker(runtime, seconds, error.reason)
-    logger.error(LogEvent("breaker.opened", seconds=round(seconds, 1), reason=error.reason))
     return seconds
 
 
@@ -207,6 +206,8 @@ def _trip_breaker(runtime: Runtime, seconds: float, reason: str, *, asked: bool 
     runtime.breaker_cache.learn(
         asked_at=runtime.breaker_cache.clock(), paused_seconds=seconds, reason=reason
     )
+    log = logger.warning if asked else logger.error
+    log(LogEvent("breaker.opened", seconds=round(seconds, 1), reason=reason))
 
 
 def _reschedule(

@@ -68,7 +68,7 @@ class Decision:
     seen: str = ""
     #: The status of the request when it was decided: while Connect still shows it, no one
     #: else has decided.
-    waited_as: str = ""
+    pending_status: str = ""
     #: The fence of the claim that decided: each later claim is a try to post. 0 when not known.
     fence: int = 0
 
@@ -77,7 +77,7 @@ class Decision:
         return {
             "decision": to_json(self.outcome),
             "seen": self.seen,
-            "waited_as": self.waited_as,
+            "pending_status": self.pending_status,
             "fence": self.fence,
         }
 
@@ -87,7 +87,7 @@ class Decision:
         return cls(
             from_json(document.get("decision")),
             str(document.get("seen") or ""),
-            str(document.get("waited_as") or ""),
+            str(document.get("pending_status") or ""),
             int(document.get("fence") or 0),
         )
 

@@ -31,12 +31,11 @@ from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 
-#: How long the ledger keeps the record of a request that may become pending again: the record
-#: holds the number of its cycles.
-LONG_SECONDS: Final = 400 * 86_400.0
+#: Inquired requests: the record holds the cycle number that the next cycle continues.
+KEEP_INQUIRED_SECONDS: Final = 400 * 86_400.0
 
-#: And that of a usage report: longer than any period that is polled again.
-REPORT_SECONDS: Final = 62 * 86_400.0
+#: Usage reports: longer than any period that is polled again.
+KEEP_REPORT_SECONDS: Final = 62 * 86_400.0
 
 
 def run_job(runtime: Runtime, ref: RequestKey) -> JobResult:
@@ -47,7 +46,7 @@ def run_job(runtime: Runtime, ref: RequestKey) -> JobResult:
 
     Raises:
         LedgerUnavailable: The ledger does not answer or refuses to write. Nothing is lost: when the
-            lease has ended, another job does again what this one had not stored yet.
+            lease has ended, another job repeats whatever this one had not stored.
     """
     claim = _claim(runtime, ref)
     if isinstance(claim, ClaimDenied):
@@ -90,7 +89,7 @@ def _claim(runtime: Runtime, ref: RequestKey) -> Claim | ClaimDenied:
         limits=runtime.registry.limits(ref.kind),
     )
     if isinstance(claim, Claim):
-        # An open circuit breaker denies every claim: a short job need not ask for it again.
+        # A granted claim shows that the breaker lets calls pass: no need to ask the ledger again.
         runtime.breaker_cache.learn(asked_at=asked_at)
     return claim
 
@@ -107,7 +106,7 @@ def job_scope(runtime: Runtime, claim: Claim) -> Iterator[Job]:
             request=claim.ref.id, product=claim.product, cycle=claim.cycle, attempt=claim.attempt
         ),
         secret_scope(),
-        metric_labels(claim.ref.kind, claim.counted_as),
+        metric_labels(claim.ref.kind, claim.metric_product),
         runtime.leases.keep_alive(claim) as lease,
         calls_under_lease(lease),
     ):
@@ -134,7 +133,7 @@ def _fetch(runtime: Runtime, job: Job) -> JSON:
 def _is_pending(processor: Processor | None, job: Job) -> bool:
     """Whether the request is still pending in this cycle; the next poll registers a later one.
 
-    Without a processor, pending statuses are unknown; only a deleted request is surely not pending.
+    Without a processor any status counts as pending, except `deleted`.
     """
     if status_of(job.document) == "deleted":
         return False
@@ -170,7 +169,6 @@ def _process(runtime: Runtime, job: Job, processor: Processor) -> Outcome | _Sup
             # Connect refused a call of the processor's code: perhaps another user decided.
             status = status_of(_fetch(runtime, job))
             if not _is_pending(processor, job):
-                logger.warning(LogEvent("job.superseded", status=status, decision="none"))
                 return _Superseded(status)
         raise
 
@@ -179,8 +177,7 @@ def _end_cycle(runtime: Runtime, job: Job, posted: PostResult) -> JobResult:
     """Complete the cycle, or end it as superseded, or snooze it after a skip."""
     text = posted.calls.result
     if posted.superseded_by:
-        logger.warning(LogEvent("job.superseded", status=posted.superseded_by, decision=text))
-        return _supersede(runtime, job, posted.superseded_by)
+        return _supersede(runtime, job, posted.superseded_by, decision=text)
     if posted.calls.stays_pending:
         return _snooze(runtime, job, text)
     keep = keep_seconds(runtime, job.ref, posted.calls.resulting_status)
@@ -190,9 +187,15 @@ def _end_cycle(runtime: Runtime, job: Job, posted: PostResult) -> JobResult:
 
 
 def _supersede(
-    runtime: Runtime, job: Job, status: str, prefix: str = JobStatus.SUPERSEDED
+    runtime: Runtime,
+    job: Job,
+    status: str,
+    prefix: str = JobStatus.SUPERSEDED,
+    *,
+    decision: str = "none",
 ) -> JobResult:
     """End the cycle: Connect shows the status of another decision."""
+    logger.warning(LogEvent("job.superseded", status=status, decision=decision))
     keep = keep_seconds(runtime, job.ref, status)
     runtime.ledger.supersede(job.claim, status, keep_seconds=keep)
     return job.result(JobStatus.SUPERSEDED, f"{prefix}: Connect shows {status}")
@@ -213,5 +216,5 @@ def _snooze(runtime: Runtime, job: Job, why: str) -> JobResult:
 def keep_seconds(runtime: Runtime, ref: RequestKey, status: str) -> float:
     """Return how long to keep the record of a request that Connect shows in this status."""
     if status == "inquiring":
-        return LONG_SECONDS
-    return REPORT_SECONDS if ref.kind is RequestKind.USAGE else runtime.retention_seconds
+        return KEEP_INQUIRED_SECONDS
+    return KEEP_REPORT_SECONDS if ref.kind is RequestKind.USAGE else runtime.retention_seconds

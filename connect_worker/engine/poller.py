@@ -55,7 +55,7 @@ class PollResult:
     detail: str = ""
 
     def __str__(self) -> str:
-        return self.detail or f"{self.seen} waiting, {self.new} new"
+        return self.detail or f"{self.seen} pending, {self.new} new"
 
 
 @dataclass(slots=True)
@@ -147,13 +147,13 @@ def _read_connect(
     """
     breaker, seen_at = runtime.ledger.breaker(), runtime.ledger.now()
     if breaker.open_until > seen_at:
-        return _paused(breaker.reason)
+        return _breaker_open(breaker.reason)
     try:
         with metric_labels(kind):
             return read(seen_at)
     except Message as error:
         if paused := as_account_paused(error):
-            return _paused(paused.reason)
+            return _breaker_open(paused.reason)
         account_error = classify_account_error(error)
         if account_error is None:
             raise
@@ -161,8 +161,8 @@ def _read_connect(
         return PollResult(problem=PollProblem.FAILED, detail=describe(error))
 
 
-def _paused(reason: str) -> PollResult:
-    return PollResult(problem=PollProblem.BREAKER_OPEN, detail=f"paused: {reason}")
+def _breaker_open(reason: str) -> PollResult:
+    return PollResult(problem=PollProblem.BREAKER_OPEN, detail=f"breaker open: {reason}")
 
 
 def _record(runtime: Runtime, kind: RequestKind, began: float, result: PollResult) -> PollResult:

@@ -1,4 +1,6 @@
-"""Posting a decision: one call after the other, each journaled, none made twice.
+"""Posting a decision: one call after the other, none made twice.
+
+A call is journaled unless Connect shows for ever that it was accepted, or it is the last one.
 
 A decision that this job has made is posted at once: Connect itself refuses a status change that is
 not possible. A decision from the ledger (an earlier worker died, or a reply was lost) is compared
@@ -12,10 +14,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from connect_worker.domain.api_calls import (
+    ApiCall,
     ApiCalls,
     MessagePost,
     StatusChange,
-    Step,
     build_api_calls,
 )
 from connect_worker.domain.kinds import status_of
@@ -97,7 +99,7 @@ def post_decision(
     return PostResult(calls)
 
 
-def _is_visible(step: Step) -> bool:
+def _is_visible(step: ApiCall) -> bool:
     """Whether Connect shows for ever that the step was posted: then it needs no journal entry.
 
     The last step needs none either, because completing the cycle says the same.
@@ -105,7 +107,7 @@ def _is_visible(step: Step) -> bool:
     return isinstance(step, StatusChange) and step.is_verifiable
 
 
-def _post(posting: _Posting, step: Step) -> JSON:
+def _post(posting: _Posting, step: ApiCall) -> JSON:
     """Make sure that one step is posted; return its result for the journal."""
     posting.job.is_posting = True
     match step:
@@ -142,7 +144,7 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
     status = status_of(document)
     if status == posting.calls.resulting_status:
         return True
-    if status != posting.decision.waited_as:
+    if status != posting.decision.pending_status:
         raise _SupersededError(status)
     return False
 

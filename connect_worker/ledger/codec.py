@@ -180,7 +180,7 @@ def decode_claim(
         is_half_open_probe=is_half_open_probe,
         limit=fields.get("l", ""),
         decrypt_error=decrypt_error,
-        counted_as=OTHER if "m" in fields else fields.get("p", ""),
+        metric_product=OTHER if "m" in fields else fields.get("p", ""),
         snoozed_since=int(fields.get("z", 0)) / 1000,
     )
 

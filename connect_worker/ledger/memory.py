@@ -166,7 +166,7 @@ class MemoryLedger(MemoryAccount):
             ref,
             lease_seconds,
             is_half_open_probe=self._breaker.failures > 0,
-            counted_as=self._label_of(record.product),
+            metric_product=self._label_of(record.product),
         )
 
     def _is_full(self, limit: Limit) -> bool:

@@ -117,7 +117,12 @@ class Record:
         return not self.state.is_final and self.state is not State.PARKED
 
     def to_claim(
-        self, ref: RequestKey, lease_seconds: float, *, is_half_open_probe: bool, counted_as: str
+        self,
+        ref: RequestKey,
+        lease_seconds: float,
+        *,
+        is_half_open_probe: bool,
+        metric_product: str,
     ) -> Claim:
         """Return the claim that holds it."""
         return Claim(
@@ -132,7 +137,7 @@ class Record:
             steps=self._steps(),
             is_half_open_probe=is_half_open_probe,
             limit=self.limit,
-            counted_as=counted_as,
+            metric_product=metric_product,
             snoozed_since=self.snoozed_since / 1000,
         )
 

@@ -24,7 +24,7 @@ from connect_worker.config import Config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts
 from connect_worker.domain.outcomes import Outcome, Report
-from connect_worker.domain.retry import PATIENCE_SECONDS
+from connect_worker.domain.retry import DEFAULT_GIVE_UP_AFTER_SECONDS
 from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
 from connect_worker.engine.job import Job
@@ -129,7 +129,7 @@ class Automation(Generic[M]):
     when_exhausted: ClassVar[Literal["park"] | Message] = PARK
     #: How many seconds after a cycle's first `RetryRequest` another one is still accepted; None for
     #: no limit.
-    give_up_after: ClassVar[float | None] = PATIENCE_SECONDS
+    give_up_after: ClassVar[float | None] = DEFAULT_GIVE_UP_AFTER_SECONDS
     #: The queue in which messages about its requests wait, one that `CONNECT_QUEUES` names; None
     #: for the kind's own. `celery -A tasks worker -Q slow` takes this one alone.
     queue: ClassVar[str | None] = None
@@ -245,7 +245,7 @@ class Automation(Generic[M]):
             status: One status or several; by default the one in which requests wait for the vendor.
             **kwargs: More filters, by field: `asset.id`, `asset__id` or `asset.id__in`.
         """
-        filters: dict[str, Any] = {"status": status or self._facts.waiting_status}
+        filters: dict[str, Any] = {"status": status or self._facts.pending_status}
         products = self.product_ids
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:

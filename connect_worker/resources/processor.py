@@ -283,7 +283,7 @@ class AutomationProcessor:
     def _statuses(self) -> frozenset[str]:
         with use_config(self._config):
             statuses = statuses_of(to_query(self.automation.filters()))
-        return statuses or frozenset({KINDS[self.kind].waiting_status})
+        return statuses or frozenset({KINDS[self.kind].pending_status})
 
     def _rows(
         self, automation: Automation[Any], connect: Connect, request_id: str

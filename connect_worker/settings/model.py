@@ -197,7 +197,8 @@ class Settings:
     keep_days: float = setting(
         7.0,
         number,
-        "how long the record of an ended request is kept",
+        "how long the record of an ended request is kept. Inquired requests are kept for 400 days, "
+        "usage listings for 62",
     )
     heartbeat_file: str = setting(
         "",

@@ -254,11 +254,11 @@ def test_what_was_completed_is_counted_by_how_long_it_took(ledger: Ledger, elaps
     took = record_of(ledger).changed - record_of(ledger).first_seen
     ledger.supersede(running(ledger, OTHER), "failed", keep_seconds=LONG)
     earlier, last = ledger.completed_by_hour(2)
-    assert {item.total for item in earlier.settled.values()} == {0}
-    assert {kind: item.total for kind, item in last.settled.items()} == {
+    assert {item.total for item in earlier.completed.values()} == {0}
+    assert {kind: item.total for kind, item in last.completed.items()} == {
         kind: int(kind is RequestKind.FULFILLMENT) for kind in RequestKind
     }
-    assert last.settled[RequestKind.FULFILLMENT].counts == {bound_of(round(took * 1000)): 1}
+    assert last.completed[RequestKind.FULFILLMENT].counts == {bound_of(round(took * 1000)): 1}
     assert 0 <= ledger.now() - last.began < 3600
 
 
@@ -278,7 +278,7 @@ def test_both_ledgers_have_the_same_bounds(
         item.complete(claim, "approved", keep_seconds=LONG)
         found.append(item.completed_by_hour(1))
     assert found[0] == found[1]
-    assert found[0][0].settled[RequestKind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
+    assert found[0][0].completed[RequestKind.FULFILLMENT].counts == {bound_of(milliseconds): 1}
 
 
 def stepped(client: redis.Redis, account: str, now: int) -> RedisLedger:

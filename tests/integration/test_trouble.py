@@ -9,9 +9,9 @@ import pytest
 
 from connect_worker.domain.outcomes import Approve
 from connect_worker.domain.retry import (
-    FAILURES_BEFORE_TRIP,
-    LONGEST_PAUSE_SECONDS,
-    PAUSE_ASKED_FOR,
+    FAILURE_THRESHOLD,
+    MAX_BREAKER_SECONDS,
+    RATE_LIMITED_REASON,
     SPREAD_SECONDS,
 )
 from connect_worker.domain.routing import Registry
@@ -277,7 +277,7 @@ def test_a_worker_that_dies_with_a_decision_has_it_posted_by_another(
 ) -> None:
     ref = purchase(opened)
     claim = abandoned(opened, ref)
-    decision = Decision(Approve(tile="from the dead"), waited_as="pending")
+    decision = Decision(Approve(tile="from the dead"), pending_status="pending")
     opened.engine.ledger.decide(claim, decision.dump())
     assert opened.later(ref, 61).text == "approved"
     assert counted.keys == [], "the decision is made: the processor does not run"
@@ -288,7 +288,7 @@ def test_a_worker_that_dies_with_a_decision_has_it_posted_by_another(
 def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: EngineHarness) -> None:
     ref = purchase(opened)
     claim = abandoned(opened, ref)
-    decision = Decision(Approve(tile="x"), waited_as="pending")
+    decision = Decision(Approve(tile="x"), pending_status="pending")
     opened.engine.ledger.decide(claim, decision.dump())
     opened.engine.connect.send(
         "POST", f"requests/{ref.id}/approve/", {"activation_tile": "x"}, key="k"
@@ -341,7 +341,7 @@ def test_a_429_pauses_everybody_and_costs_no_attempt(
     assert 30 <= seconds <= 30 + SPREAD_SECONDS
     before = opened.sandbox.control("GET", "report?summary=1")["calls"]["total"]
     assert opened.handle(other).text == "nothing to do: breaker open"
-    assert opened.poll().detail.startswith("paused")
+    assert opened.poll().detail.startswith("breaker open")
     assert opened.sandbox.control("GET", "report?summary=1")["calls"]["total"] == before
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, 40).text == "approved"
@@ -363,7 +363,7 @@ def test_a_429_inside_the_processor_is_no_failure_of_it(open_for: Open) -> None:
 
 def paused_by_another(opened: EngineHarness, seconds: float) -> None:
     """Another worker met a 429, long enough ago for this process to ask the ledger again."""
-    opened.engine.ledger.trip_breaker(seconds=seconds, reason=PAUSE_ASKED_FOR, failed=False)
+    opened.engine.ledger.trip_breaker(seconds=seconds, reason=RATE_LIMITED_REASON, failed=False)
     opened.clock.step(FRESH_SECONDS)
 
 
@@ -425,7 +425,7 @@ def test_a_poll_under_way_stops_at_the_pause_of_another_worker(
 
     asking = open_for(lambda self, request: None, filters=filters)
     before = calls(asking)
-    assert asking.poll().detail == f"paused: {PAUSE_ASKED_FOR}"
+    assert asking.poll().detail == f"breaker open: {RATE_LIMITED_REASON}"
     assert calls(asking) == before
     asking.clock.step(60)
     assert asking.engine.ledger.breaker().failures == 0
@@ -441,7 +441,7 @@ def test_a_refused_key_pauses_the_account_until_a_probe_succeeds(
         gate = opened.engine.ledger.breaker()
         assert "401" in gate.reason
         assert opened.handle(other).text == "nothing to do: breaker open"
-        opened.later(ref, LONGEST_PAUSE_SECONDS)
+        opened.later(ref, MAX_BREAKER_SECONDS)
         assert opened.handle(other).text == "nothing to do: breaker open"
     assert opened.entry(ref).attempt == 0
     assert opened.later(ref, LONG).text == "approved"
@@ -459,9 +459,9 @@ def test_an_api_that_fails_for_all_pauses_the_account_and_reruns_no_processor(
     ]
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         handled = [opened.handle(ref).text for ref in refs]
-    assert handled.count("nothing to do: breaker open") == len(refs) - FAILURES_BEFORE_TRIP
+    assert handled.count("nothing to do: breaker open") == len(refs) - FAILURE_THRESHOLD
     for _ in range(20):
-        opened.clock.step(LONGEST_PAUSE_SECONDS)
+        opened.clock.step(MAX_BREAKER_SECONDS)
         opened.messages.clear()
         sweep(opened.engine)
         for ref in [ref for ref in opened.messages if ref in refs]:
@@ -481,13 +481,13 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
     with opened.fault("status", status=500, times=None, method="POST", path="approve"):
         for ref in refs:
             opened.handle(ref)
-        opened.clock.step(LONGEST_PAUSE_SECONDS)
+        opened.clock.step(MAX_BREAKER_SECONDS)
         opened.poll()
-        assert opened.engine.ledger.breaker().failures == FAILURES_BEFORE_TRIP
-        opened.later(refs[0], LONGEST_PAUSE_SECONDS)
-        assert opened.engine.ledger.breaker().failures == FAILURES_BEFORE_TRIP + 1
+        assert opened.engine.ledger.breaker().failures == FAILURE_THRESHOLD
+        opened.later(refs[0], MAX_BREAKER_SECONDS)
+        assert opened.engine.ledger.breaker().failures == FAILURE_THRESHOLD + 1
     for _ in range(20):
-        opened.clock.step(LONGEST_PAUSE_SECONDS)
+        opened.clock.step(MAX_BREAKER_SECONDS)
         opened.messages.clear()
         sweep(opened.engine)
         for ref in [ref for ref in opened.messages if ref in refs]:
@@ -497,10 +497,10 @@ def test_a_poll_that_succeeds_does_not_forget_the_failures_of_posts_that_wait(
 
 def test_a_poll_that_succeeds_forgets_failures_where_no_post_waits(opened: EngineHarness) -> None:
     with opened.fault("status", status=500, times=None):
-        for _ in range(FAILURES_BEFORE_TRIP):
+        for _ in range(FAILURE_THRESHOLD):
             opened.poll()
-    assert opened.engine.ledger.breaker().failures == FAILURES_BEFORE_TRIP
-    opened.clock.step(LONGEST_PAUSE_SECONDS)
+    assert opened.engine.ledger.breaker().failures == FAILURE_THRESHOLD
+    opened.clock.step(MAX_BREAKER_SECONDS)
     assert not opened.poll().problem
     assert opened.engine.ledger.breaker().failures == 0
 

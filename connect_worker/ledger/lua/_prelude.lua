@@ -193,14 +193,14 @@ end
 
 -- Every change of state passes here, so that the counts and the sorted sets (due, parked, unfinished, slots,
 -- slot queues, requests of a pause) can't drift from the records. `check_at` is when `take_due` must check
--- it; nil for the states in which nothing is due. `counted_as` is the name under which its product was
+-- it; nil for the states in which nothing is due. `metric_product` is the name under which its product was
 -- counted, if the record has a different one now; the record's current name is returned.
-local function move(ref, from, to, check_at, counted_as)
+local function move(ref, from, to, check_at, metric_product)
   local kind, key = kind_of(ref), key_of(ref)
   local f = redis.call('HMGET', key, 'b', 'y', 'o', 'l', 'n', 'p', 'm')
   local label = label_of({ f[6], f[7] })
   if from and not FINAL[from] then
-    count(kind, from, counted_as or label, -1)
+    count(kind, from, metric_product or label, -1)
   end
   count(kind, to, label, 1)
   leave_queues(ref, f[4], f[5])

@@ -58,7 +58,7 @@ local function begin(ref, key, state, last_cycle, name, product)
   local cycle = name ~= '' and name or text(number(string.match(last_cycle or '', '^%d+$')) + 1)
   local fields = { 's', 'queued', 'v', cycle, 'b', text(now), 't', text(now), 'r', text(now),
                    'w', '1' }
-  local counted_as
+  local metric_product
   local function keep(field, value)
     if value and value ~= '' then
       fields[#fields + 1] = field
@@ -71,19 +71,19 @@ local function begin(ref, key, state, last_cycle, name, product)
     keep('f', old[1])
     keep('o', old[2])
     keep('x', old[3])
-    counted_as = label_of({ old[4], old[6] })
+    metric_product = label_of({ old[4], old[6] })
     product = product ~= '' and product or old[4] or ''
     keep('h', name ~= '' and append_name(old[5], last_cycle) or old[5])
     leave_queues(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
     redis.call('DEL', key)
     if not FINAL[state] then
-      count(kind_of(ref), 'superseded', counted_as, 1)
+      count(kind_of(ref), 'superseded', metric_product, 1)
     end
   end
   keep('p', product)
   keep('m', not is_named(product) and '1')
   redis.call('HSET', key, unpack(fields))
-  move(ref, state, 'queued', now + requeue, counted_as)
+  move(ref, state, 'queued', now + requeue, metric_product)
 end
 
 local begun = {}

@@ -37,7 +37,7 @@ DECISION = {
         "params": [{"id": "admin_password", "value": "CANARY-1", "value_error": "too short"}],
     },
     "seen": "2026-11-25T04:37:01+00:00",
-    "waited_as": "pending",
+    "pending_status": "pending",
 }
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from connect_worker.domain.api_calls import (
     FILE_ACTIONS,
+    ApiCall,
     MessagePost,
     StatusChange,
-    Step,
     build_api_calls,
 )
 from connect_worker.domain.outcomes import (
@@ -37,7 +37,7 @@ PARAMS: list[dict[str, Any]] = [{"id": "email", "value_error": "Which?"}]
 Short = tuple[Any, ...]
 
 
-def short(step: Step) -> Short:
+def short(step: ApiCall) -> Short:
     if isinstance(step, MessagePost):
         return ("say", step.instance_id, step.text)
     return (step.method, step.path, step.body, step.resulting_status)

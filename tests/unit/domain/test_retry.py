@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from connect_worker.domain.retry import (
-    FAILURES_BEFORE_TRIP,
-    LEAST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
-    PAUSE_ASKED_FOR,
+    FAILURE_THRESHOLD,
+    MAX_BREAKER_SECONDS,
+    MIN_BREAKER_SECONDS,
     RATE_LIMIT_SECONDS,
+    RATE_LIMITED_REASON,
     SPREAD_SECONDS,
     AccountError,
     RetryPolicy,
@@ -73,16 +73,16 @@ def test_waits_grow_until_the_longest(base: float, most: float) -> None:
     for dice in (Fixed(0.0), Fixed(0.999)):
         waits = [policy.delay(failures, dice) for failures in range(1, 60)]
         assert waits == sorted(waits)
-    pauses = [policy.pause(failures) for failures in range(1, 60)]
+    pauses = [policy.breaker_seconds(failures) for failures in range(1, 60)]
     assert pauses == sorted(pauses)
-    assert max(pauses) <= LONGEST_PAUSE_SECONDS
+    assert max(pauses) <= MAX_BREAKER_SECONDS
 
 
 def test_the_wait_doubles() -> None:
     policy = RetryPolicy(max_attempts=8, base_seconds=5, max_seconds=900)
     waits = [policy.delay(failures, Fixed(1.0)) for failures in range(1, 11)]
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
-    assert [policy.pause(failures) for failures in (1, 2, 7, 8)] == [5, 10, 300, 300]
+    assert [policy.breaker_seconds(failures) for failures in (1, 2, 7, 8)] == [5, 10, 300, 300]
 
 
 def test_requests_that_failed_together_do_not_come_back_together() -> None:
@@ -101,28 +101,30 @@ def caused(error: Exception, cause: Exception) -> Exception:
 
 @pytest.mark.parametrize(
     ("named", "asked"),
-    [(None, RATE_LIMIT_SECONDS), (7.0, 7.0), (0.0, LEAST_PAUSE_SECONDS), (600.0, 600.0)],
+    [(None, RATE_LIMIT_SECONDS), (7.0, 7.0), (0.0, MIN_BREAKER_SECONDS), (600.0, 600.0)],
 )
 def test_a_429_is_a_pause_as_long_as_connect_asks_and_no_failure(
     named: float | None, asked: float
 ) -> None:
     error = refused(RateLimited, 429, retry_after_seconds=named)
-    assert classify_account_error(error) == AccountError(PAUSE_ASKED_FOR, asked, failures_to_trip=0)
+    assert classify_account_error(error) == AccountError(
+        RATE_LIMITED_REASON, asked, failure_threshold=0
+    )
 
 
 @pytest.mark.parametrize(("kind", "status"), [(Unauthorized, 401), (Forbidden, 403)])
 def test_a_refused_key_is_the_accounts_trouble_at_once(kind: type[ApiError], status: int) -> None:
     trouble = classify_account_error(refused(kind, status))
     assert trouble is not None
-    assert (trouble.failures_to_trip, trouble.asked_seconds) == (1, None)
+    assert (trouble.failure_threshold, trouble.asked_seconds) == (1, None)
     assert str(status) in trouble.reason
 
 
 @pytest.mark.parametrize("error", [refused(ServerFault, 503), ConnectionFailed("no answer")])
-def test_connect_being_away_is_trouble_after_some_strikes(error: Exception) -> None:
+def test_connect_being_away_is_trouble_after_some_failures_in_a_row(error: Exception) -> None:
     trouble = classify_account_error(error)
     assert trouble is not None
-    assert trouble.failures_to_trip == FAILURES_BEFORE_TRIP
+    assert trouble.failure_threshold == FAILURE_THRESHOLD
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_pause_that_was_met_is_distinguished_from_any_other_error() -> None:
 
 
 def test_requests_that_met_a_pause_come_back_behind_its_end_and_not_all_at_once() -> None:
-    waits = [POLICY.after_pause(10.0, Random(seed)) for seed in range(50)]
+    waits = [POLICY.after_breaker(10.0, Random(seed)) for seed in range(50)]
     assert all(10.0 <= wait <= 10.0 + SPREAD_SECONDS for wait in waits)
     assert len({round(wait, 1) for wait in waits}) > 10
 

@@ -64,7 +64,7 @@ def test_a_status_and_more_may_be_given(kind: type[Automation[Any]]) -> None:
     assert filters == {"status": "approved", "id__in": "PR-1,PR-2"}
     assert kind(ALL).filters("approved") == {"status": "approved"}
     assert kind(ALL).filters(["a", "b"])["status"] == ["a", "b"]
-    assert kind(ALL).filters(None) == {"status": KINDS[kind.kind].waiting_status}
+    assert kind(ALL).filters(None) == {"status": KINDS[kind.kind].pending_status}
 
 
 @pytest.mark.parametrize(
