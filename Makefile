@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# ARGS is for the command of one target: a test that calls make in another project must not inherit it.
+unexport ARGS
+MAKEOVERRIDES =
 # What `make help` shows first: see the project work, prove a change, check it in seconds, read the pages.
 MAIN := demo test lint docs
 # For `docker build`, such as --network host.
