@@ -122,7 +122,8 @@ def query_of(page: Page) -> Query:
         prefix=page.get_argument("id", ""),
         error=page.get_argument("error", ""),
         newest_first=page.get_argument("order", "") == "newest",
-        page=int(number) if number.isascii() and number.isdigit() and int(number[:9]) > 0 else 1,
+        # Python refuses to read thousands of digits; a page after the last one shows the last one.
+        page=max(1, int(number[:9])) if number.isascii() and number.isdigit() else 1,
     )
 
 

@@ -114,6 +114,7 @@ def test_parked_requests_are_listed_with_their_reasons(
         ("state=active", []),
         ("state=all&order=newest", [UF.id, PR.id]),
         ("page=99999999999999999999", [PR.id, UF.id]),
+        ("page=" + "9" * 5000, [PR.id, UF.id]),
         ("page=-1", [PR.id, UF.id]),
         ("page=²", [PR.id, UF.id]),
     ],
