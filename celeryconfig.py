@@ -7,7 +7,7 @@ messages are acknowledged early, none is prefetched, none carries an ETA, and no
 from kombu import Queue
 
 from connect_worker.domain.states import RequestKind
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import SettingsError, refuse_start
 from connect_worker.settings.accounts import accounts_of, at, settings_of
 from connect_worker.settings.model import Settings
 
@@ -15,7 +15,7 @@ try:
     settings = Settings.from_env()
     settings_by_account = {name: settings_of(name) for name in accounts_of(settings)}
 except SettingsError as error:
-    raise SystemExit(f"connect-worker: {error}") from None
+    refuse_start(error)
 
 broker_url = settings.broker_url
 broker_connection_retry_on_startup = True

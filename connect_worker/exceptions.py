@@ -52,10 +52,11 @@ All of them survive pickling with their attributes. None shows a secret.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets
@@ -686,6 +687,20 @@ class SettingsError(Permanent):
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message, "settings")
         self.setting = setting
+
+
+#: sysexits.h's EX_CONFIG. The units in deploy/systemd do not restart a process that ends with it.
+EXIT_CONFIGURATION: Final = 78
+
+
+def refuse_start(reason: object) -> NoReturn:
+    """End a process that can't work until a person has changed its settings or processors.
+
+    Raises:
+        SystemExit: With `EXIT_CONFIGURATION`, after the reason is on standard error.
+    """
+    sys.stderr.write(f"connect-worker: {reason}\n")
+    raise SystemExit(EXIT_CONFIGURATION)
 
 
 class RegistrationError(Permanent):

@@ -53,7 +53,7 @@ def metrics(*, address: str, port: int, once: bool, account: str) -> None:
         names = select_accounts(Settings.from_env(), account)
         registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     if once:
         click.echo(generate_latest(registry), nl=False)
         return

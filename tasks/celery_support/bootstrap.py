@@ -17,7 +17,7 @@ from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.metrics import CallMetrics
 from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
 from connect_worker.engine.runtime import Runtime
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import SettingsError, refuse_start
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
 from connect_worker.resources.registry import load_registry
@@ -47,7 +47,7 @@ def account_names() -> tuple[str, ...]:
     try:
         return accounts_of(settings())
     except SettingsError as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        refuse_start(error)
 
 
 def warn_of_typos() -> None:

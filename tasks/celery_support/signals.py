@@ -26,7 +26,7 @@ from celery.signals import (
 )
 from kombu.transport.redis import Channel
 
-from connect_worker.exceptions import LedgerUnavailable, Message
+from connect_worker.exceptions import LedgerUnavailable, Message, refuse_start
 from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, log_context, logger
@@ -87,11 +87,11 @@ def check_worker(**_: Any) -> None:
             runtime(account)
         except Message as error:
             prefix = f"account {account}: " if account else ""
-            raise SystemExit(f"connect-worker: {prefix}{error}") from None
+            refuse_start(f"{prefix}{error}")
     try:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        refuse_start(error)
     _check_redis()
     _check_broker()
 

@@ -15,6 +15,7 @@ import requests
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.exceptions import EXIT_CONFIGURATION
 from tests.support.fault_stack import FaultStack
 from tests.support.stack import ROOT
 
@@ -197,7 +198,7 @@ def test_it_refuses_to_start_where_it_would_be_open(
         (elsewhere / "flowerconfig.py").write_text(file)
     port = free_port()
     ended = run_flower(stack, f"--port={port}", *arguments, directory=elsewhere, **variables)
-    assert ended.returncode == 1
+    assert ended.returncode == EXIT_CONFIGURATION
     [line] = [line for line in ended.stderr.splitlines() if line.startswith("connect-worker:")]
     assert "Flower does not start" in line
     assert why in line

@@ -317,7 +317,7 @@ def test_without_a_ledger_the_remedy_is_one_sentence(
 def test_without_settings_the_remedy_is_one_sentence(operator_shell: OperatorShell) -> None:
     operator_shell.set(CONNECT_API_KEY="")
     result = operator_shell.run("list")
-    assert result.exit_code == Exit.NO_LEDGER
+    assert result.exit_code == Exit.CONFIGURATION
     assert result.stderr.startswith("Error: CONNECT_API_KEY not set")
 
 
