@@ -12,11 +12,11 @@ from connect_worker.sandbox.http import (
     Response,
     Route,
 )
+from connect_worker.sandbox.spreadsheet import UnreadableSpreadsheetError
 from connect_worker.sandbox.state import SandboxState
 from connect_worker.sandbox.usage import (
     SPREADSHEET_MEDIA_TYPE,
     Listing,
-    UnreadableSpreadsheetError,
     UsageFile,
     check_spreadsheet,
     spreadsheet_template,
