@@ -68,6 +68,8 @@ worker_redirect_stdouts = False
 
 # Polls are due every few seconds: a schedule file would remember only what the next poll finds.
 beat_scheduler = "tasks.celery_support.beat:BeatScheduler"
+# A probe looks at the age of the file that beat touches at each tick.
+beat_max_loop_interval = 60
 beat_schedule = {}
 for account, account_settings in settings_by_account.items():
     # An entry of the account without a name needs no queue: it is the default one.

@@ -204,7 +204,7 @@ class Settings:
         "",
         text,
         "a file for liveness probes. A worker touches it every two seconds while it is "
-        "connected to its broker",
+        "connected to its broker, beat once a minute at least",
         scope=Scope.DEPLOYMENT,
         unset="none",
     )
