@@ -5,6 +5,7 @@ A blank variable counts as missing. No error message shows a value that may cont
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -71,8 +72,7 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     try:
         value = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
-        raise _refused(variable, f"{file} can't be read: {reason}") from None
+        raise _refused(variable, f"{file} can't be read: {_why_unreadable(file, exc)}") from None
     if not value:
         raise _refused(variable, f"{file} is empty")
     try:
@@ -82,6 +82,23 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
         reason = f"the value in {file} {' '.join(map(str, exc.messages))}"
         raise _refused(variable, reason) from None
     return value
+
+
+def _why_unreadable(file: str, error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    if not isinstance(error, PermissionError):
+        return str(error.strerror)
+    user = os.geteuid()
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return f"a folder above it is closed to this process, which runs as user {user}"
+    return (
+        f"this process runs as user {user} (group {os.getegid()}), and the file belongs to user "
+        f"{found.st_uid} (group {found.st_gid}) with mode {found.st_mode & 0o7777:04o}. Make it "
+        f"readable where it comes from, such as with `chown {user}`"
+    )
 
 
 def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
