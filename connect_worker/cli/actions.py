@@ -29,7 +29,7 @@ from connect_worker.operations.actions import (
 )
 from connect_worker.operations.filters import RequestFilter, find_by_id
 from connect_worker.operations.formatting import format_count, sanitize
-from connect_worker.operations.request_details import pause_documents
+from connect_worker.operations.requests import pause_documents
 
 F = TypeVar("F", bound=Callable[..., object])
 

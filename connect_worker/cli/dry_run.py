@@ -89,7 +89,7 @@ def try_command(
     from connect_worker.config import Config
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
-    from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
+    from connect_worker.dry_run.sandbox import URL, SandboxTransport
     from connect_worker.dry_run.transport import LiveTransport
 
     if (file is None) == (request_id is None):

@@ -12,7 +12,7 @@ from connect_worker.cli.context import CommandContext, CommandError, Exit, ledge
 from connect_worker.cli.options import KIND, example
 from connect_worker.domain.states import PollReport, RequestKind
 from connect_worker.operations.formatting import format_duration, sanitize
-from connect_worker.operations.request_details import poll_document
+from connect_worker.operations.requests import poll_document
 
 CHECK_SECONDS = 0.2
 

@@ -18,7 +18,7 @@ from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.operations.actions import ACTIONS
 from connect_worker.operations.filters import RequestFilter, find_by_id, first_matches, states_named
 from connect_worker.operations.formatting import format_duration, local_time, sanitize
-from connect_worker.operations.request_details import (
+from connect_worker.operations.requests import (
     details_document,
     facts,
     reason,

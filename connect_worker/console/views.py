@@ -16,7 +16,7 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.operations.actions import ACTIONS, PAUSE_NAMES, describe_pause
 from connect_worker.operations.filters import STATE_WORDS, find_by_id
 from connect_worker.operations.formatting import sanitize, utc_time
-from connect_worker.operations.request_details import (
+from connect_worker.operations.requests import (
     facts,
     stored_outcome,
     timeline,

@@ -26,7 +26,7 @@ from connect_worker.operations.formatting import (
     local_time,
     sanitize,
 )
-from connect_worker.operations.request_details import pause_documents, poll_document
+from connect_worker.operations.requests import pause_documents, poll_document
 
 #: The states of a cycle that has not ended, in the order in which they are shown.
 OPEN_STATES: Final = tuple(state for state in State if state not in FINAL_STATES)

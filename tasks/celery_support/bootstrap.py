@@ -24,8 +24,8 @@ from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.typos import find_typos
-from tasks.celery_support.process_killer import PoolProcessKiller
 from tasks.celery_support.publisher import CeleryPublisher
+from tasks.celery_support.time_limit import PoolProcessKiller
 
 
 def settings(account: str = "") -> Settings:

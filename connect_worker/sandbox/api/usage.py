@@ -1,7 +1,6 @@
 """Endpoints of ``listings``, ``usage/files`` and the usage template of a product."""
 
 from connect_worker.sandbox import collection
-from connect_worker.sandbox.catalog import Product
 from connect_worker.sandbox.collection import page_of
 from connect_worker.sandbox.documents import with_microseconds
 from connect_worker.sandbox.http import (
@@ -12,7 +11,8 @@ from connect_worker.sandbox.http import (
     Response,
     Route,
 )
-from connect_worker.sandbox.state import SandboxState
+from connect_worker.sandbox.memory import SandboxState
+from connect_worker.sandbox.products import Product
 from connect_worker.sandbox.usage import (
     SPREADSHEET_MEDIA_TYPE,
     Listing,
