@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.options import example
+from connect_worker.cli.context import example
 
 
 @click.command(

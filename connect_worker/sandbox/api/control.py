@@ -11,10 +11,10 @@ from connect_worker.sandbox.documents import with_microseconds
 from connect_worker.sandbox.http import BadRequestError, Json, Request, Response, Route
 from connect_worker.sandbox.memory import ConnectRequest, SandboxState
 from connect_worker.sandbox.products import PORTAL_USER
+from connect_worker.sandbox.requests import answer_inquiry
 from connect_worker.sandbox.seeding import ADDERS, add_from_document, add_listing
 from connect_worker.sandbox.tier_config import TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
-from connect_worker.sandbox.workflow import answer_inquiry
 
 
 def _full_report(state: SandboxState) -> Json:

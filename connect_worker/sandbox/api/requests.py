@@ -13,9 +13,7 @@ from connect_worker.sandbox.http import (
 )
 from connect_worker.sandbox.memory import SandboxState
 from connect_worker.sandbox.products import PORTAL_USER
-from connect_worker.sandbox.seeding import add_from_document
-from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
-from connect_worker.sandbox.workflow import (
+from connect_worker.sandbox.requests import (
     CHANGEABLE,
     REQUEST_ACTIONS,
     accept,
@@ -26,6 +24,8 @@ from connect_worker.sandbox.workflow import (
     reason_of,
     require_status,
 )
+from connect_worker.sandbox.seeding import add_from_document
+from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
 
 _REQUEST_FIELDS = collection.names_of(collection.REQUESTS)
 _ASSET_FIELDS = collection.names_of(collection.ASSETS)
