@@ -321,17 +321,17 @@ def uses_in(sources: Mapping[str, str]) -> Iterator[Use]:
         constants = _constants(tree)
         # A pattern with a name that only `match` and `fullmatch` are called of is not searched.
         names = {id(node.value): name for node, name in _assignments(tree)}
-        in_regexp = _arguments_of_regexp(tree)
+        by_others = _matched_by_others(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "re":
                 yield Use(path, node.lineno, ast.unparse(node), None)
             function = _function_of_re(node)
             if function == "compile":
                 is_named = id(node) in names and names[id(node)] not in searched[path]
-                is_matched = is_named or id(node) in in_regexp
+                is_matched = is_named or id(node) in by_others
             elif function in SEARCHES | MATCHES:
                 is_matched = function in MATCHES
-            elif id(node) in in_regexp and isinstance(node, ast.Constant | ast.JoinedStr):
+            elif id(node) in by_others and isinstance(node, ast.Constant | ast.JoinedStr):
                 yield Use(path, node.lineno, ast.unparse(node), _text_of(node, constants), 0, False)
                 continue
             else:
@@ -355,12 +355,14 @@ def _function_of_re(node: ast.AST) -> str:
     return ""
 
 
-def _arguments_of_regexp(tree: ast.Module) -> set[int]:
-    """What marshmallow's `Regexp` gets, which matches."""
+def _matched_by_others(tree: ast.Module) -> set[int]:
+    """What marshmallow's `Regexp` and Tornado's `url` get, which match."""
     return {
         id(node.args[0])
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Regexp")
+        if isinstance(node, ast.Call)
+        and node.args
+        and ast.unparse(node.func) in ("Regexp", "validate.Regexp", "url")
     }
 
 
@@ -417,7 +419,7 @@ def _searched_names(trees: Mapping[str, ast.Module]) -> Mapping[str, AbstractSet
             if isinstance(node, ast.ImportFrom) and node.module
             for name in node.names
         }
-        matched = _arguments_of_regexp(tree) | {
+        matched = _matched_by_others(tree) | {
             id(node.value)
             for node in nodes
             if isinstance(node, ast.Attribute) and node.attr in MATCHES

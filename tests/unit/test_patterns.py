@@ -171,6 +171,7 @@ class Reader:
         return self.PART.search(text) or self.WHOLE.match(text)
 CHECKED = Regexp(re.compile("checked"), error="checked re.X")
 PLAIN = validate.Regexp("plain")
+ROUTES = [url(r"/route", Handler)]
 
 def read(text, pattern):
     NAME.fullmatch(text)
@@ -195,6 +196,7 @@ def test_each_pattern_of_a_source_is_found() -> None:
         "'part'": ("part", 0, True),
         "'whole'": ("whole", 0, False),
         "'checked'": ("checked", 0, False),
+        "'/route'": ("/route", 0, False),
         "'plain'": ("plain", 0, False),
         "'put'": ("put", re.S, True),
         "pattern": (None, 0, False),
