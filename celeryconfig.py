@@ -36,7 +36,7 @@ if ON_REDIS:
         "health_check_interval": 10,
         "socket_connect_timeout": 5,
         # A connection that goes silent fails at the next command or health check.
-        "socket_timeout": 10,
+        "socket_timeout": 5,
         **broker.transport_options,
     }
 

@@ -84,6 +84,14 @@ class LosslessDispatcher(EventDispatcher):
     _group_buffer: dict[str, list[Any]]
     _publish: Callable[..., None]
 
+    def send(self, *args: Any, **fields: Any) -> None:
+        """Send an event in one attempt.
+
+        Celery repeats a heartbeat until it is sent. It waits for the broker in the main loop then,
+        where a stop does not reach it. After an error the consumer connects again.
+        """
+        super().send(*args, **{**fields, "retry": False})
+
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""
         with self.mutex:
