@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from openpyxl import Workbook
 
 from connect_worker.sandbox import documents
-from connect_worker.sandbox.catalog import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
 from connect_worker.sandbox.documents import Json, SeededRandom, merge, values_at, whole_seconds
+from connect_worker.sandbox.products import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
 from connect_worker.sandbox.spreadsheet import UnreadableSpreadsheetError, rows_of
 
 

@@ -1,6 +1,6 @@
-"""Beat: short errors while the broker is away, and the first polls at the start.
+"""Beat: short errors while the broker is away, first polls at the start, and a steady clock.
 
-Answers three gaps of Celery 5.6:
+Answers four gaps of Celery 5.6:
 
 - Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
   fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
@@ -10,11 +10,15 @@ Answers three gaps of Celery 5.6:
   tests/acceptance/test_probes.py.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
+- Beat compares times of day. When the clock is set back by an hour, nothing is due for an hour:
+  `SteadyEntry`. tests/faults/test_wrong_clocks.py sets a clock back and forward.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.signals import beat_init
@@ -27,9 +31,36 @@ from tasks.celery_support.bootstrap import account_names, settings, warn_of_typo
 from tasks.celery_support.signals import touch_heartbeat_file
 
 
+class Due(NamedTuple):
+    """What Celery asks of an entry: `celery.schedules.schedstate`."""
+
+    is_due: bool
+    next: float
+
+
+class SteadyEntry(ScheduleEntry):
+    """An entry with a fixed interval, which is due by a clock that nobody sets."""
+
+    # celery-types does not know of the seconds of an interval.
+    schedule: Any
+
+    def default_now(self) -> datetime:
+        """Return the seconds since the machine started, as a time."""
+        return datetime.fromtimestamp(time.monotonic(), UTC)
+
+    def is_due(self) -> Due:
+        """Return whether to send the message now, and the seconds until the next one."""
+        seconds: float = self.schedule.seconds
+        passed = self.default_now() - (self.last_run_at or self.default_now())
+        left = seconds - passed.total_seconds()
+        return Due(True, seconds) if left <= 0 else Due(False, left)
+
+
 class BeatScheduler(Scheduler):
     """Celery's in-memory scheduler. It needs no file: the next poll finds what a missed one would
     have found."""
+
+    Entry = SteadyEntry
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; return the seconds until the next tick."""

@@ -12,7 +12,7 @@ import pytest
 from openpyxl import Workbook
 
 from connect_worker.sandbox import spreadsheet, usage
-from connect_worker.sandbox.catalog import Product
+from connect_worker.sandbox.products import Product
 from tests.support.sandbox_server import Client
 
 from .workbooks import BOMBS, HEADER, RECORD, workbook
@@ -117,7 +117,7 @@ def test_bad_records_make_the_file_invalid_and_a_new_upload_mends_it(client: Cli
 READ_A_BOMB = """
 import json, re, sys
 from connect_worker.sandbox import spreadsheet, usage
-from connect_worker.sandbox.catalog import Product
+from connect_worker.sandbox.products import Product
 
 content = open(sys.argv[1], "rb").read()
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
