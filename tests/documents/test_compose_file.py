@@ -92,6 +92,8 @@ def test_our_services_share_one_image_and_gain_no_capability() -> None:
     assert {SERVICES[name]["image"] for name in OURS} == {"connect-worker"}
     # Several builds of one name would race: Docker's containerd store refuses the second.
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["worker"]
+    # Compose 2 would ask Docker Hub for the image of the others.
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
     assert not any("cap_add" in SERVICES[name] or "user" in SERVICES[name] for name in OURS)
 
 

@@ -104,6 +104,7 @@ def test_its_settings_are_the_composed_services(project: Path) -> None:
 def test_its_containers_are_confined_as_ours(project: Path) -> None:
     services = yaml.safe_load((project / "compose.yaml").read_text())["services"]
     ours = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert {services[name].get("pull_policy") for name in ("worker", "beat", "flower")} == {"never"}
     for name, service in services.items():
         for limit in ("cap_add", "cap_drop", "init", "logging", "mem_limit", "networks"):
             value = str(ours["services"][name].get(limit))
