@@ -215,7 +215,7 @@ def test_a_line_is_bounded_whatever_is_logged(log_format: str, stream: io.String
         (line, other) = documents(stream)
         assert "more characters" in line["text"]
         assert "more characters" in line["names"]
-        assert other["exception"].startswith("ExceptionGroup: xxx")
+        assert other["exception"].startswith("  | ExceptionGroup: xxx")
 
 
 def test_a_traceback_is_a_field_of_its_line(stream: io.StringIO) -> None:
