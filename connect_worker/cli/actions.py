@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.progress import track
 
-from connect_worker.cli.context import CommandContext, Exit, ledger_command
+from connect_worker.cli.context import CommandContext, Exit, TerminalConsole, ledger_command
 from connect_worker.cli.options import example, filter_options
 from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
@@ -113,7 +112,7 @@ def _apply(
     possible = partition(action, records, result)
     if possible and not is_confirmed:
         _confirm(context, action, possible)
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     keep_days = context.settings.keep_days
     for record in track(
         possible,
@@ -134,7 +133,7 @@ def _apply(
 
 def _confirm(context: CommandContext, action: Action, records: list[RequestRecord]) -> None:
     """Show the requests and ask, on standard error: standard output has the JSON only."""
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     now = context.ledger.now()
     console.print(request_table(records[:MAX_SHOWN], now, wide=console.width >= 100))
     if len(records) > MAX_SHOWN:

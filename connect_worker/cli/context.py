@@ -7,7 +7,6 @@ the one that `--account` names. Request ids are searched in all accounts.
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ from enum import IntEnum
 from typing import Any, Concatenate, Final, ParamSpec
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from connect_worker.cli.options import account_option, json_option
 from connect_worker.domain.states import State
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
+from connect_worker.observability.output import dump_json, escape
 from connect_worker.operations.filters import find_by_id
 from connect_worker.operations.formatting import sanitize
 from connect_worker.settings.accounts import accounts_of, settings_of
@@ -70,6 +71,28 @@ class CommandError(click.ClickException):
 
     # click reads the exit code of the instance, and declares it for the class.
     exit_code = property(lambda self: int(self.code))
+
+
+class TerminalConsole(Console):
+    """Where a command prints. What a text says is shown, and never a command to the terminal.
+
+    Brackets are no markup, and a character that does not print is written as its escape.
+
+    Args:
+        stderr: Whether it prints to standard error.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield the parts of what is printed."""
+        for text, style, control in super().render(renderable, options):
+            # A control code, such as one that moves the cursor, is this program's own.
+            shown = text if control else "\n".join(map(escape, text.split("\n")))
+            yield Segment(shown, style, control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +207,7 @@ def _contexts(account: str, *, as_json: bool) -> Iterator[CommandContext]:
     for name in names:
         settings = settings_of(name)
         ledger = open_ledger(settings)
-        yield CommandContext(settings, ledger, Console(), as_json, name, collected_json)
+        yield CommandContext(settings, ledger, TerminalConsole(), as_json, name, collected_json)
 
 
 def open_ledger(settings: Settings, *, timeout_seconds: float = 5.0) -> RedisLedger:
@@ -232,4 +255,4 @@ def _with_arguments(
 
 def write_json(document: Any) -> None:
     """Write one document to standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(dump_json(document, stream=sys.stdout, indent=2))

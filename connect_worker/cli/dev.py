@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from connect_worker.cli.context import TerminalConsole
 from connect_worker.cli.options import example
 
 
@@ -64,8 +65,6 @@ def dev(
     processes every pending request again, besides any other worker.
     """
     # `--help` does not need these imports, which take a moment.
-    from rich.console import Console
-
     from connect_worker.devtools.reload import DevOptions, run
 
     options = DevOptions(
@@ -75,4 +74,4 @@ def dev(
         concurrency=concurrency,
         with_routine=verbose,
     )
-    run(options, watched=[Path.cwd(), *watch], console=Console())
+    run(options, watched=[Path.cwd(), *watch], console=TerminalConsole())
