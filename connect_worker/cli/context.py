@@ -22,7 +22,7 @@ from connect_worker.cli.options import account_option, json_option
 from connect_worker.domain.states import State
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.observability.output import dump_json, escape
+from connect_worker.observability.output import dump_json, escape_lines
 from connect_worker.operations.filters import find_by_id
 from connect_worker.operations.formatting import sanitize
 from connect_worker.settings.accounts import accounts_of, settings_of
@@ -91,8 +91,7 @@ class TerminalConsole(Console):
         """Yield the parts of what is printed."""
         for text, style, control in super().render(renderable, options):
             # A control code, such as one that moves the cursor, is this program's own.
-            shown = text if control else "\n".join(map(escape, text.split("\n")))
-            yield Segment(shown, style, control)
+            yield Segment(text if control else escape_lines(text, indent=""), style, control)
 
 
 @dataclass(frozen=True, slots=True)
