@@ -54,11 +54,6 @@ def without_passwords(outcome: Outcome, document: JSON) -> Outcome:
             return outcome
 
 
-def is_same_text(text: JSON, stored: str, document: JSON) -> bool:
-    """Whether a text is the one that was stored, or the one before its passwords were masked."""
-    return stored in (text, _masked(text, passwords_in(document)))
-
-
 def passwords_set_by(outcome: Outcome, document: JSON) -> Iterator[str]:
     """Yield the values that an outcome itself gives to password parameters."""
     if isinstance(outcome, Inquire):

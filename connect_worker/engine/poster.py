@@ -21,7 +21,6 @@ from connect_worker.domain.api_calls import (
     build_api_calls,
 )
 from connect_worker.domain.kinds import status_of
-from connect_worker.domain.secrets import is_same_text
 from connect_worker.domain.states import JSON
 from connect_worker.engine.job import Decision, Job
 from connect_worker.engine.runtime import Runtime
@@ -181,8 +180,7 @@ def _is_posted(posting: _Posting, conversation: str, step: MessagePost) -> bool:
     """Whether the conversation has the text in this cycle; never of a decision of this job.
 
     Messages from before the decision belong to an earlier cycle. Both times are Connect's. A
-    message's has whole seconds, so the decision's is cut to them. The stored decision may have had
-    a password masked that the message quotes.
+    message's has whole seconds, so the decision's is cut to them.
     """
     if not posting.compare_first:
         return False
@@ -190,7 +188,7 @@ def _is_posted(posting: _Posting, conversation: str, step: MessagePost) -> bool:
     messages = document.get("messages") if isinstance(document, dict) else None
     return any(
         isinstance(message, dict)
-        and is_same_text(message.get("text"), step.text, posting.job.document)
+        and message.get("text") == step.text
         and str(message.get("created") or "")[:19] >= posting.decision.seen[:19]
         for message in messages or ()
     )
