@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,8 +103,8 @@ def try_command(
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
-    if record_file and not os.access(record_file.parent, os.W_OK):
-        raise click.UsageError(f"--record: cannot write a file into {record_file.parent}.")
+    if record_file:
+        _require_writable(record_file)
     document = _read_request(file) if file else None
     kind = kind_of(str(document.get("id")) if document else str(request_id))
     # First the settings: from now on their secrets are masked, also in an error of the module.
@@ -121,6 +122,7 @@ def try_command(
     with log_to_terminal() if verbose else no_logging():
         run = dry_run(automation_class, document, config=config, reads=recording)
     if record_file:
+        _warn_if_shared(record_file)
         Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
     with _passwords_masked(document, run):
         if as_json:
@@ -324,6 +326,19 @@ def _read_request(file: Path) -> dict[str, JSON]:
             f"{file} contains no request: it must be a JSON object with an id", Exit.USAGE
         )
     return document
+
+
+def _require_writable(record_file: Path) -> None:
+    if not os.access(record_file.resolve().parent, os.W_OK):
+        raise click.UsageError(f"--record: cannot write a file into {record_file.parent}.")
+    if record_file.exists() and not record_file.is_file():
+        raise click.UsageError(f"--record: {record_file} is not a file.")
+
+
+def _warn_if_shared(record_file: Path) -> None:
+    if record_file.exists() and stat.S_IMODE(record_file.stat().st_mode) & 0o077:
+        text = "was open to other users of this machine. The new one has mode 0600."
+        click.echo(f"{record_file} {text}", err=True)
 
 
 def _has_account() -> bool:

@@ -31,6 +31,7 @@ from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.output import report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
 from tasks.celery_support.bootstrap import (
@@ -58,11 +59,12 @@ class TaskContextFilter(logging.Filter):
 
 @celeryd_init.connect
 def format_first_lines(**_: Any) -> None:
-    """Format the lines of a worker's checks, which come before Celery sets up its log."""
+    """Format what comes before Celery sets up its log: a worker's checks, and a crash."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     prepare_handler(handler, settings().log_format)
     logging.lastResort = handler
+    report_crashes()
 
 
 @after_setup_logger.connect
