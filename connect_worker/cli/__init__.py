@@ -24,6 +24,7 @@ from connect_worker.cli.status import status
 from connect_worker.cli.webhook import webhook
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.observability.output import accept_any_text, escape_lines, report_crashes
+from connect_worker.settings.model import mask_environment
 
 __all__ = ["main"]
 
@@ -35,6 +36,7 @@ class Commands(click.Group):
         """Parse the arguments and run the command."""
         accept_any_text(sys.stdout, sys.stderr)
         report_crashes()
+        mask_environment()
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -7,7 +7,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ from connect_worker.observability.logging import prepare_handler
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.observability.output import escape_lines, format_traceback
 from connect_worker.operations.formatting import sanitize
-from connect_worker.settings.accounts import accounts_of, settings_of
+from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 
 # Connect's client, the models and the dry run take a moment to load, which `--help` does not need:
@@ -263,14 +263,9 @@ def config_of(account: str) -> Config:
         BadParameter: There is no account of this name.
     """
     try:
-        settings = Settings.from_env()
-        names = select_accounts(settings, account)
+        names = select_accounts(Settings.from_env(), account)
         if len(names) > 1:
             raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
-        for other in accounts_of(settings):
-            # A processor may quote the environment, which has the secrets of all accounts.
-            with suppress(SettingsError):
-                settings_of(other).config()
         return settings_of(names[0]).config()
     except SettingsError as error:
         raise CommandError(str(error), Exit.NO_LEDGER) from error

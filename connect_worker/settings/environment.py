@@ -5,6 +5,7 @@ A blank variable counts as missing. No error message shows a value that may cont
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -96,9 +97,13 @@ def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
 
 
 def login(env: Env, name: str, default: str = "") -> str:
-    """Return a secret of the form `user:password`, and mask the password from now on."""
+    """Return a secret of the form `user:password`, and mask the password from now on.
+
+    Those in Flower's own variable are masked too: a text may quote the whole environment.
+    """
     value = secret(env, name, default)
-    register_secret(value.partition(":")[2])
+    for item in (value, *os.environ.get("FLOWER_BASIC_AUTH", "").split(",")):
+        register_secret(item.partition(":")[2])
     return value
 
 
@@ -120,6 +125,13 @@ def mask_passwords(variable: str, url: str) -> None:
         if "password" in parse_qs(parts.query):
             raise _refused(variable, "has its password in the query: put it before the @")
         register_secret(parts.password or "", unquote(parts.password or ""))
+
+
+def api_key(env: Env, name: str, default: str = "") -> str:
+    """Return a service user's key, and mask its secret part from now on."""
+    value = secret(env, name, default)
+    register_secret(value.partition(":")[2])
+    return value
 
 
 def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:

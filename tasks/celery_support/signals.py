@@ -39,6 +39,7 @@ from tasks.celery_support.bootstrap import (
     bind_account,
     runtime,
     settings,
+    start_refused,
     warn_of_typos,
 )
 
@@ -89,11 +90,11 @@ def check_worker(**_: Any) -> None:
             runtime(account)
         except Message as error:
             prefix = f"account {account}: " if account else ""
-            raise SystemExit(f"connect-worker: {prefix}{error}") from None
+            raise start_refused(f"{prefix}{error}") from None
     try:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        raise start_refused(error) from None
     _check_redis()
     _check_broker()
 
@@ -122,7 +123,7 @@ def _check_redis() -> None:
         return
     for finding in findings:
         if finding.level == "refuse":
-            raise SystemExit(f"connect-worker: {finding.message}")
+            raise start_refused(finding.message)
         logger.warning(finding.message)
 
 
