@@ -146,6 +146,13 @@ def prepare_handler(handler: logging.Handler, log_format: str = "auto") -> None:
     handler.setFormatter(JsonFormatter(stream) if log_format == "json" else KeyValueFormatter())
 
 
+def prepare_last_resort() -> None:
+    """Let a script that sets up no log write its warnings as text, without secrets."""
+    handler = logging.lastResort
+    if handler is not None and handler.formatter is None:
+        prepare_handler(handler, "text")
+
+
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:
     facts: Mapping[str, object] = getattr(record, "facts", _NOTHING)
     return facts
