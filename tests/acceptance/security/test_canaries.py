@@ -73,7 +73,7 @@ def test_no_command_of_an_operator_shows_a_secret(shown: Shown) -> None:
 
 
 def test_no_process_has_a_secret_in_its_command_line(shown: Shown) -> None:
-    # The sandbox stands for Connect, and is told which key is right.
+    # The sandbox stands for Connect, and gets the right key as an option.
     ours = [line for line in shown.processes if "connect_worker.sandbox" not in line]
     assert any("worker@" in line for line in ours)
     assert leaks("\n".join(ours)) == {}
