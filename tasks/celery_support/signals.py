@@ -21,6 +21,7 @@ from celery.signals import (
     after_setup_task_logger,
     celeryd_init,
     heartbeat_sent,
+    import_modules,
     worker_init,
     worker_ready,
 )
@@ -60,11 +61,16 @@ class TaskContextFilter(logging.Filter):
 
 @celeryd_init.connect
 def format_first_lines(**_: Any) -> None:
-    """Format what comes before Celery sets up its log: a worker's checks, and a crash."""
+    """Format the lines of a worker's checks, which come before Celery sets up its log."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     prepare_handler(handler, settings().log_format)
     logging.lastResort = handler
+
+
+@import_modules.connect
+def mask_crashes(**_: Any) -> None:
+    """Show no secret of an error that ends a thread or the process of any of Celery's commands."""
     report_crashes()
 
 

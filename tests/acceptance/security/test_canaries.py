@@ -152,6 +152,17 @@ def password_of(shown: Shown, word: str) -> dict[str, object]:
 
 # ---- what a person does while it runs
 
+#: A module whose thread and whose import fail, with an error that quotes the environment.
+BROKEN = """
+import os, threading
+def fail():
+    raise RuntimeError(f"{dict(os.environ)} \\x1b[2J\\u202e")
+thread = threading.Thread(target=fail, name="a thread")
+thread.start()
+thread.join()
+fail()
+"""
+
 
 def request_file(folder: Path, shown: Shown, word: str) -> Path:
     """The request of a word, as it was when it waited."""
@@ -244,7 +255,7 @@ def test_replay_shows_no_secret(stack: FaultStack, shown: Shown) -> None:
 @pytest.mark.slow
 def test_an_error_of_a_module_shows_no_secret(stack: FaultStack, tmp_path: Path) -> None:
     module = tmp_path / "broken.py"
-    module.write_text("import os\nraise RuntimeError(f'{dict(os.environ)} \\x1b[2J')\n")
+    module.write_text(BROKEN)
     file = tmp_path / "request.json"
     file.write_text('{"id": "PR-1"}')
     commands: list[tuple[str, ...]] = [
@@ -257,6 +268,7 @@ def test_an_error_of_a_module_shows_no_secret(stack: FaultStack, tmp_path: Path)
     ]
     for words in commands:
         said = read(stack, *words, CONNECT_PROCESSORS=str(module))
+        assert "Exception in a thread" in said, words
         assert "RuntimeError" in said, words
         assert leaks(said) == {}, words
         assert not unprintable(said), words
@@ -307,9 +319,7 @@ def test_every_command_prints_in_any_encoding(
 
 @pytest.mark.slow
 def test_a_failed_test_of_a_user_shows_no_secret(stack: FaultStack, tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text(
-        "import os\nraise RuntimeError(f'{dict(os.environ)} \\x1b[2J\\u202e')\n"
-    )
+    (tmp_path / "broken.py").write_text(BROKEN)
     (tmp_path / "test_orders.py").write_text("def test_it(worker): worker('./broken.py')\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"],
