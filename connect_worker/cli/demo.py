@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.context import TerminalConsole
-from connect_worker.cli.options import example
+from connect_worker.cli.context import TerminalConsole, example
 
 _PORT = click.IntRange(0, 65535)
 
@@ -105,8 +104,7 @@ def demo(
     """
     # `--help` does not need these imports, which take a moment.
     from connect_worker.devtools.demo import DemoOptions, run
-    from connect_worker.devtools.environment import SandboxOptions
-    from connect_worker.devtools.stack import resolve_paths
+    from connect_worker.devtools.stack import SandboxOptions, resolve_paths
 
     options = DemoOptions(
         sandbox=SandboxOptions(sandbox_port, requests, seed, latency_ms),

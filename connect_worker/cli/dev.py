@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.context import TerminalConsole
-from connect_worker.cli.options import example
+from connect_worker.cli.context import TerminalConsole, example
 
 
 @click.command(
@@ -65,7 +64,7 @@ def dev(
     processes every pending request again, besides any other worker.
     """
     # `--help` does not need these imports, which take a moment.
-    from connect_worker.devtools.reload import DevOptions, run
+    from connect_worker.devtools.dev import DevOptions, run
 
     options = DevOptions(
         processors,
