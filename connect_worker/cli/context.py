@@ -10,6 +10,7 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -115,6 +116,33 @@ def log_to_standard_error(log_format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     prepare_handler(handler, log_format)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+@contextmanager
+def no_logging() -> Iterator[None]:
+    """Log nothing inside the with-block: the command prints what it finds."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def log_to_terminal() -> Iterator[None]:
+    """Show the log on standard error inside the with-block."""
+    handler = logging.StreamHandler()
+    prepare_handler(handler, "text")
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
 
 
 # ---- the account that a command works on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ from connect_worker.cli.context import (
     account_option,
     example,
     json_option,
+    log_to_terminal,
+    no_logging,
     select_accounts,
     write_json,
 )
@@ -37,7 +38,6 @@ from connect_worker.exceptions import (
     RetryRequest,
     SettingsError,
 )
-from connect_worker.observability.logging import prepare_handler
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.observability.output import escape_lines, format_traceback
 from connect_worker.operations.formatting import sanitize
@@ -133,8 +133,8 @@ def try_command(
             shown = render_run(automation_class.__name__, document, run, is_online=is_online)
             TerminalConsole().print(shown)
         if verbose and (error := run.error):
-            shown_trace = format_traceback(type(error), error, error.__traceback__)
-            click.echo(escape_lines(shown_trace), err=True)
+            trace = format_traceback(type(error), error, error.__traceback__)
+            click.echo(escape_lines(trace), err=True)
     has_failed = run.error is not None and not isinstance(run.error, RetryRequest)
     raise SystemExit(Exit.NEEDS_ATTENTION if has_failed else Exit.DONE)
 
@@ -271,33 +271,6 @@ def config_of(account: str) -> Config:
         return settings_of(names[0]).config()
     except SettingsError as error:
         raise CommandError(str(error), Exit.NO_LEDGER) from error
-
-
-@contextmanager
-def no_logging() -> Iterator[None]:
-    """Log nothing inside the with-block: the command prints what it finds."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-@contextmanager
-def log_to_terminal() -> Iterator[None]:
-    """Show the log on standard error inside the with-block."""
-    handler = logging.StreamHandler()
-    prepare_handler(handler, "text")
-    root = logging.getLogger()
-    before = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(before)
 
 
 @contextmanager
