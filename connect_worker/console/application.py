@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
-from tornado.web import Application, StaticFileHandler, url
+from tornado.web import StaticFileHandler, url
 
 from connect_worker.console.actions import (
     ConfirmHandler,
@@ -26,11 +26,12 @@ from connect_worker.console.views import (
     SignOut,
     StatusPage,
 )
-from connect_worker.operations.webserver import Healthcheck, log_no_access, serve_until_stopped
-
-#: A form of the console has a few kilobytes: the names of a page's requests.
-MAX_BODY_BYTES: Final = 256 * 1024
-IDLE_SECONDS: Final = 60.0
+from connect_worker.operations.webserver import (
+    Healthcheck,
+    LimitedApplication,
+    log_no_access,
+    serve_until_stopped,
+)
 
 _FOLDER: Final = Path(__file__).parent
 
@@ -42,18 +43,10 @@ def serve(deployment: Deployment, *, address: str, port: int, ready: Callable[[i
         OSError: The address or the port is not available.
     """
 
-    def application(bound_port: int, threads: Executor) -> Application:
+    def application(bound_port: int, threads: Executor) -> LimitedApplication:
         return make_application(deployment, port=bound_port, threads=threads)
 
-    serve_until_stopped(
-        application,
-        address=address,
-        port=port,
-        ready=ready,
-        idle_seconds=IDLE_SECONDS,
-        max_body_size=MAX_BODY_BYTES,
-        max_buffer_size=MAX_BODY_BYTES,
-    )
+    serve_until_stopped(application, address=address, port=port, ready=ready)
 
 
 class Asset(StaticFileHandler):
@@ -65,7 +58,7 @@ class Asset(StaticFileHandler):
             self.set_header(name, text)
 
 
-def make_application(deployment: Deployment, *, port: int, threads: Executor) -> Application:
+def make_application(deployment: Deployment, *, port: int, threads: Executor) -> LimitedApplication:
     """Return the console.
 
     The port is part of the cookies' names: browsers share cookies between the ports of a host.
@@ -78,7 +71,7 @@ def make_application(deployment: Deployment, *, port: int, threads: Executor) ->
         cookie=f"connect-console-{port}",
     )
     shared = {"state": state}
-    return Application(
+    return LimitedApplication(
         [
             url(r"/", StatusPage, shared),
             url(r"/requests", RequestListPage, shared),

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import Final
 
-from tornado.web import Application, url
+from tornado.web import url
 
-from connect_worker.operations.webserver import Healthcheck, log_no_access, serve_until_stopped
+from connect_worker.operations.webserver import (
+    Healthcheck,
+    LimitedApplication,
+    log_no_access,
+    serve_until_stopped,
+)
 from connect_worker.webhook.handler import (
     Account,
     AppState,
     BackgroundPublisher,
     NotificationHandler,
 )
-
-IDLE_SECONDS: Final = 30.0
-MAX_HEADER_BYTES: Final = 16 * 1024
-#: How much is read at once; the handler itself checks the length of the body.
-CHUNK_BYTES: Final = 64 * 1024
 
 
 def serve(
@@ -32,7 +31,7 @@ def serve(
     """
     publisher = BackgroundPublisher()
 
-    def application(_port: int, threads: Executor) -> Application:
+    def application(_port: int, threads: Executor) -> LimitedApplication:
         return make_application(accounts, threads=threads, publisher=publisher)
 
     serve_until_stopped(
@@ -40,22 +39,16 @@ def serve(
         address=address,
         port=port,
         ready=ready,
-        idle_seconds=IDLE_SECONDS,
-        # No limit: Tornado would answer a larger body itself, before the handler sees the request.
-        max_body_size=2**62,
-        max_header_size=MAX_HEADER_BYTES,
-        chunk_size=CHUNK_BYTES,
-        max_buffer_size=4 * CHUNK_BYTES,
     )
     publisher.close()
 
 
 def make_application(
     accounts: Mapping[str, Account], *, threads: Executor, publisher: BackgroundPublisher
-) -> Application:
+) -> LimitedApplication:
     """Return the receiver as a Tornado application."""
     state = AppState(threads, accounts, publisher)
-    return Application(
+    return LimitedApplication(
         [
             url(r"/healthcheck", Healthcheck),
             url(r"/.*", NotificationHandler, {"state": state}),

@@ -239,7 +239,7 @@ def test_a_form_that_is_too_large_is_refused(operator: ConsoleClient) -> None:
     operator.page("/requests")
     # Often its connection is closed in the middle of what it says.
     with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
-        assert operator.post("/confirm", {"action": "x" * 3_000_000}).status_code == 400
+        assert operator.post("/confirm", {"action": "x" * 3_000_000}).status_code == 413
     operator.page("/requests")
 
 
