@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from connect_worker.cli.options import (
     cannot_listen,
     example,
     listen_options,
+    log_to_standard_error,
 )
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import settings_of
@@ -46,28 +46,30 @@ def metrics(*, address: str, port: int, once: bool, account: str) -> None:
     One exporter is enough for all accounts and all their workers. It does not call Connect, and
     needs of CONNECT_API_KEY only the part before the colon.
     """
-    # The client takes a moment to load, which `--help` does not need.
-    from prometheus_client import generate_latest, start_http_server
+    # Both take a moment to load, which `--help` does not need.
+    from prometheus_client import generate_latest
+
+    from connect_worker.operations.exporter import serve
 
     try:
-        names = select_accounts(Settings.from_env(), account)
+        settings = Settings.from_env()
+        names = select_accounts(settings, account)
         registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
         raise CommandError(str(error), Exit.NO_LEDGER) from None
     if once:
         click.echo(generate_latest(registry), nl=False)
         return
-    # Before the server's threads start: they inherit the mask, so this thread gets the signals.
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    log_to_standard_error(settings.log_format)
     try:
-        server, thread = start_http_server(port, addr=address, registry=registry)
+        serve(
+            registry,
+            address=address,
+            port=port,
+            ready=lambda bound: announce("metrics", address, bound, "/metrics"),
+        )
     except OSError as error:
         raise cannot_listen(address, port, error) from None
-    announce("metrics", address, server.server_port, "/metrics")
-    signal.sigwait(ends)
-    server.shutdown()
-    thread.join()
 
 
 def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
