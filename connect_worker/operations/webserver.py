@@ -50,7 +50,7 @@ CHUNK_BYTES: Final = 64 * 1024
 #: How many connections are accepted before other work has its turn.
 ACCEPTS_AT_ONCE: Final = 64
 #: How long a server without descriptors accepts nothing.
-ACCEPT_PAUSE_SECONDS: Final = 1.0
+ACCEPT_PAUSE_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
