@@ -437,7 +437,7 @@ def serve_until_stopped(
     Raises:
         OSError: The address or the port is not available.
     """
-    sockets = bind_sockets(port, address)
+    sockets = bind_sockets(port, address, backlog=MAX_CONNECTIONS)
     bound_port: int = sockets[0].getsockname()[1]
     tornado_lines = _TornadoLines()
     for name in ("tornado.general", "tornado.application"):
