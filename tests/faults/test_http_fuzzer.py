@@ -1,0 +1,135 @@
+"""Whatever is sent to a server: no 5xx, no hang, no traceback, and nothing of it left behind.
+
+A failure names the seed and the number of the request; `FUZZ_SEED=… pytest` makes the same again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from connect_worker.devtools.embedded_redis import embedded_redis
+from connect_worker.domain.states import RequestKey, RequestKind
+from connect_worker.ledger.redis import connect
+from tests.support.console_client import ACCOUNT, ConsoleClient
+from tests.support.console_data import ConsoleData
+from tests.support.http_fuzzer import INJECTED, MARKUP, FuzzedRequest, HttpFuzzer, Session
+from tests.support.http_servers import PATIENCE, SERVERS, RunningServer, running_server
+
+pytestmark = [pytest.mark.faults]
+
+#: Some of them sign out.
+SESSIONS = 60
+MOST_GROWTH_MEGABYTES = 64
+#: In `make test`, the same requests each time; in `make test-all`, others each night.
+FEW: Final = {"console": 200, "receiver": 150, "exporter": 50}
+MANY: Final = {"console": 5000, "receiver": 4000, "exporter": 1000}
+#: What has to be among the answers, so that it is not only the doors that are tested.
+EXPECTED: Final = {
+    "console": {200, 302, 303, 400, 403, 404, 413},
+    "receiver": {200, 202, 400, 401, 404, 405, 413},
+    "exporter": {200, 404, 405, 413},
+}
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, RunningServer]]:
+    with embedded_redis() as redis_url:
+        with connect(redis_url) as client:
+            fill(ConsoleData(client, ACCOUNT))
+        with running_server(request.param, redis_url, tmp_path) as server:
+            yield request.param, server
+
+
+def fill(data: ConsoleData) -> None:
+    """Have requests in several states, so that pages and actions have something to show."""
+    for number in range(5):
+        key = RequestKey(RequestKind.FULFILLMENT, f"PR-0000-0000-0000-00{number}")
+        data.park(key, f"error {MARKUP}", at=data.now - 60 * number, product="PRD-000-000-001")
+    data.settle(RequestKey(RequestKind.TIER_CONFIG, "TCR-000-000-000"), at=data.now - 9, took=5)
+
+
+def test_no_request_breaks_a_server(server: tuple[str, RunningServer]) -> None:
+    name, running = server
+    fuzz(name, running, seed=int(os.environ.get("FUZZ_SEED", "1")), number=FEW[name])
+
+
+@pytest.mark.long
+def test_no_request_of_thousands_breaks_a_server(server: tuple[str, RunningServer]) -> None:
+    name, running = server
+    seed = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+    statuses = fuzz(name, running, seed=seed, number=MANY[name])
+    assert statuses.keys() >= EXPECTED[name], statuses
+
+
+def fuzz(name: str, server: RunningServer, *, seed: int, number: int) -> Counter[int]:
+    """Send this many requests; return how many got which status, 0 for none."""
+    print(f"FUZZ_SEED={seed}")
+    fuzzer = HttpFuzzer(name, seed, sign_in(server) if name == "console" else ())
+    statuses: Counter[int] = Counter()
+    memory, descriptors = server.memory_mb(), server.descriptors()
+    for count in range(number):
+        request = fuzzer.request(count)
+        about = f"FUZZ_SEED={seed}, request {count}: {_shorten(request.data)}"
+        answer = exchange(server, request, about)
+        status = status_of(answer)
+        assert status < 500, f"{about}\n{_shorten(answer)}"
+        assert status or not request.is_http, f"no answer: {about}"
+        assert f"\r\n{INJECTED}".encode() not in answer.partition(b"\r\n\r\n")[0], about
+        assert MARKUP.encode() not in answer, about
+        statuses[status] += 1
+    assert server.is_healthy()
+    found = re.findall(r'^.*(?:"level": "(?:ERROR|CRITICAL)"|Traceback).*$', server.log(), re.M)
+    assert not found, f"FUZZ_SEED={seed}: {found[0][:2000]}"
+    assert server.memory_mb() - memory < MOST_GROWTH_MEGABYTES
+    assert server.descriptors() - descriptors < 20
+    return statuses
+
+
+def exchange(server: RunningServer, request: FuzzedRequest, about: str) -> bytes:
+    """Send a request; return all of the answer."""
+    received = bytearray()
+    began = time.monotonic()
+    with server.connect() as stream, suppress(ConnectionError):
+        with suppress(ConnectionError):
+            stream.sendall(request.data)
+            if not request.is_http:
+                # Nobody knows whether it is complete: it is, as no more comes.
+                stream.shutdown(socket.SHUT_WR)
+        try:
+            while chunk := stream.recv(65536):
+                received += chunk
+                assert time.monotonic() - began < PATIENCE, f"no end: {about}"
+        except TimeoutError:
+            pytest.fail(f"no answer in {PATIENCE} s: {about}")
+    return bytes(received)
+
+
+def status_of(answer: bytes) -> int:
+    """The status of the last answer; 0 without one."""
+    found = re.findall(rb"^HTTP/1\.[01] (\d{3})", answer, re.M)
+    return int(found[-1]) if found else 0
+
+
+def sign_in(server: RunningServer) -> list[Session]:
+    sessions = []
+    for number in range(SESSIONS):
+        client = ConsoleClient(f"http://localhost:{server.port}/")
+        client.sign_in(f"operator {number}")
+        cookies = "; ".join(f"{name}={text}" for name, text in client.session.cookies.items())
+        sessions.append(Session(cookies, client._xsrf))
+    return sessions
+
+
+def _shorten(data: bytes) -> str:
+    return repr(data if len(data) < 800 else data[:400] + b" ... " + data[-400:])

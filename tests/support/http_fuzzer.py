@@ -1,0 +1,320 @@
+"""Random HTTP requests, from almost right to raw bytes, each made from one seed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from connect_worker.domain.kinds import OBJECT_CLASSES
+from connect_worker.domain.states import RequestKind
+from connect_worker.operations.actions import ACTIONS
+from connect_worker.operations.filters import STATE_WORDS
+from connect_worker.operations.webserver import MAX_HEADER_BYTES
+from tests.support.console_client import PASSWORD
+from tests.support.webhook_stack import SECRET
+
+METHODS = ("GET", "POST")
+OTHER_METHODS = (
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "PATCH",
+    "TRACE",
+    "CONNECT",
+    "BREW",
+    "get",
+    "É",
+)
+PATHS = {
+    "console": (
+        *("/", "/requests", "/request", "/confirm", "/execute", "/result", "/pause", "/resume"),
+        *("/login", "/logout", "/healthcheck", "/static/console.css", "/static/%2e%2e/pages.py"),
+    ),
+    "receiver": ("/healthcheck", *(f"/{name}" for name in OBJECT_CLASSES.values())),
+    "exporter": ("/metrics", "/", "/healthcheck"),
+}
+#: Parameters of the console's pages and forms.
+NAMES = (
+    *("account", "state", "kind", "page", "product", "id", "error", "order", "part", "next"),
+    *("who", "password", "action", "scope", "request", "token", "name", "reason", "back"),
+)
+#: What a page must not pass on as it is.
+MARKUP = "<script>canary(1)</script>"
+INJECTED = "X-Injected"
+RIGHT = (
+    *("PR-0000-0000-0000-001", "TCR-000-000-000", "fulfillment:PR-1", "PRD-000-000-001", "all"),
+    *("selected", "newest", "live", "1", "anna", "/requests?state=parked", PASSWORD),
+    *(*STATE_WORDS, *RequestKind, *ACTIONS),
+)
+ODD = (
+    *("", " ", "0", "-1", "1e999", "NaN", "null", "true", "१२३", "²", "9" * 40, "9" * 4301),
+    *("\ud800", "a\udfffb", "\x00", "\x1b[2J", "\r\n", "é" * 50, "🦊" * 50, "\u202e", "﷽" * 20),
+    *("../../../etc/passwd", "//elsewhere.example", "/\\elsewhere.example", "file:///etc/passwd"),
+    *("SU-" * 3000, "-" * 5000, "[" * 4000, '{"a":' * 1500, "PR-" + "1" * 3000, "%" * 50, "{{1}}"),
+    *(MARKUP, f"\r\n{INJECTED}: 1", f"a\n{INJECTED}: 1", "'\"><img src=x>", "${jndi:x}", "*)(|"),
+)
+HEADER_NAMES = (
+    *("Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Origin", "Referer", "Range"),
+    *("X-Forwarded-For", "X-Real-Ip", "X-Forwarded-Proto", "If-None-Match", "If-Modified-Since"),
+    *(
+        "Sec-Fetch-Site",
+        "Upgrade",
+        "X-XSRFToken",
+        "Content-Encoding",
+        "Authorization",
+        "X",
+        "User-Agent",
+    ),
+)
+HEADER_VALUES = (
+    *(
+        "*/*",
+        "gzip",
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+    ),
+    *("multipart/form-data; boundary=x", "text/plain; charset=none", "null", "same-origin", "none"),
+    *(
+        "http://localhost",
+        "bytes=0-1",
+        "bytes=9-1,-,5-",
+        "websocket",
+        "Mon, 99 Foo 99999 99:99:99 GMT",
+    ),
+    *(
+        "application/openmetrics-text; version=1.0.0; escaping=x; q=",
+        "text/plain;version=;q=nan,,;",
+    ),
+)
+#: Complete in themselves, and no HTTP.
+FOREIGN = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2,
+    b"GET /\r\n\r\n",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"\r\n" * 200,
+    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 1500 + b"\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+    b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    b"GET http://[ HTTP/1.1\r\nHost: [\r\n\r\n",
+)
+BAD_CHUNKS = (
+    b"5\r\nhello\r\n0\r\n\r\n",
+    b"-1\r\n",
+    b"f" * 30 + b"\r\n",
+    b"5;x=" + b"y" * 99,
+    b"zz\r\n",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a browser that has signed in sends."""
+
+    cookies: str
+    xsrf: str
+
+
+@dataclass(frozen=True, slots=True)
+class FuzzedRequest:
+    data: bytes
+    #: Whether it is HTTP, and its header not too long, so that an answer has to come.
+    is_http: bool
+
+
+class HttpFuzzer:
+    """Makes requests for one server.
+
+    Args:
+        seed: The same seed and number make the same request, but for the time in a token.
+        sessions: Of the console.
+    """
+
+    def __init__(self, server: str, seed: int, sessions: Sequence[Session] = ()) -> None:
+        self._server = server
+        self._seed = seed
+        self._sessions = sessions
+        self._random = random.Random(seed)
+
+    def request(self, number: int) -> FuzzedRequest:
+        """Make the request of this number."""
+        self._random = random.Random(f"{self._seed}:{number}")
+        if self._often(0.02):
+            return FuzzedRequest(self._random.choice(FOREIGN), is_http=False)
+        data = self._request()
+        if self._often(0.15):
+            return FuzzedRequest(self._mutate(data), is_http=False)
+        header, _, _ = data.partition(b"\r\n\r\n")
+        return FuzzedRequest(data, is_http=len(header) < MAX_HEADER_BYTES - 4)
+
+    # ---- parts
+
+    def _often(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def _text(self) -> str:
+        if self._often(0.5):
+            return str(self._random.choice(RIGHT))
+        if self._often(0.9):
+            return self._random.choice(ODD)
+        return "".join(chr(self._random.randrange(0x110000)) for _ in range(20))
+
+    def _quoted(self) -> str:
+        if self._often(0.05):
+            return "".join(self._random.choices("%0aZé&=;+\u00ff", k=12))
+        return quote(self._text().encode("utf-8", "surrogatepass"), safe="")
+
+    def _pairs(self, fixed: Sequence[str] = ()) -> str:
+        names = self._random.choices(NAMES, k=self._random.randrange(8))
+        pairs = [f"{name}={self._quoted()}" for name in names]
+        if self._often(0.02):
+            pairs += ["a=b"] * 30_000
+        return "&".join([*fixed, *pairs])
+
+    def _json(self, depth: int = 0) -> object:
+        kind = self._random.randrange(8 if depth < 4 else 5)
+        values: list[object] = [None, 5, self._text(), 1.5, self._random.choice((10**400, True))]
+        if kind < len(values):
+            return values[kind]
+        keys = ("id", "object_class", "object", "request", "api_url", "data", self._text())
+        picked = self._random.choices(keys, k=3)
+        if kind == 5:
+            return [self._json(depth + 1) for _ in picked]
+        return {key: self._json(depth + 1) for key in picked}
+
+    def _document(self) -> bytes:
+        if self._often(0.1):
+            opening = self._random.choice(("[", '{"a":', '{"id":"\\ud800","a":['))
+            return (opening * self._random.choice((50, 950, 40_000))).encode()
+        if self._often(0.1):
+            return b'{"id": %s}' % (b"9" * self._random.choice((400, 5000)))
+        document = {"id": self._text()} if self._often(0.5) else self._json()
+        text = json.dumps(document, ensure_ascii=self._often(0.5))
+        return text.encode("utf-8", "surrogatepass")
+
+    def _token(self) -> str:
+        """A token of the right secret, most often, and with claims that Connect might not send."""
+        now = int(time.time())
+        claims: dict[str, object] = {"iat": now, "exp": now + 300, "jti": self._text()}
+        for name in self._random.sample(("iat", "exp", "nbf", "jti", "aud", "iss", "sub"), k=3):
+            if self._often(0.3):
+                odd: tuple[object, ...] = (
+                    None,
+                    "x",
+                    [],
+                    {},
+                    -1,
+                    1e308,
+                    10**310,
+                    -(10**310),
+                    float("inf"),
+                    "\ud800",
+                )
+                claims[name] = self._random.choice((*odd, True, self._text(), now))
+        header: dict[str, object] = {"alg": "HS256", "typ": "JWT"}
+        if self._often(0.2):
+            name = self._random.choice(("alg", "typ", "kid", "crit", "b64", "jwk"))
+            header[name] = self._random.choice(("none", "HS512", "RS256", None, [], {}, False, "x"))
+        secret = SECRET if self._often(0.9) else "another"
+        parts = [_base64(json.dumps(part).encode()) for part in (header, claims)]
+        signed = ".".join(parts)
+        signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+        token = f"{signed}.{_base64(signature)}"
+        return token if self._often(0.95) else token[: self._random.randrange(len(token))] + "."
+
+    # ---- requests
+
+    def _request(self) -> bytes:
+        method = self._random.choice(METHODS if self._often(0.9) else OTHER_METHODS)
+        path = self._random.choice(PATHS[self._server])
+        if self._often(0.1):
+            path += self._random.choice(("/", "//", "%00", "%ff", f"/{self._quoted()}", "?", ";x"))
+        if self._server == "receiver" and self._often(0.8):
+            method = "POST"
+        headers = {"Host": "localhost" if self._often(0.95) else self._header_value()}
+        body = b""
+        session: Session | None = None
+        if self._server == "console":
+            session = self._random.choice(self._sessions) if self._often(0.7) else None
+            if session:
+                headers["Cookie"] = session.cookies
+            elif self._often(0.3):
+                headers["Cookie"] = f"{self._header_value()}={self._header_value()}; a=b; ;=;"
+        if method == "POST":
+            body = self._body(headers, session)
+        query = f"?{self._pairs()}" if method != "POST" or self._often(0.3) else ""
+        for name in self._random.choices(HEADER_NAMES, k=self._random.choice((0, 0, 1, 3))):
+            headers.setdefault(name, self._header_value())
+        headers.update(self._length(body, is_sent=method == "POST"))
+        if headers.get("Transfer-Encoding"):
+            body = self._random.choice(BAD_CHUNKS)
+        lines = [f"{method} {path}{query} HTTP/1.1"]
+        lines += [f"{name}: {text}" for name, text in headers.items()]
+        lines += ["Connection: close", "", ""]
+        return "\r\n".join(lines).encode("utf-8") + body
+
+    def _body(self, headers: dict[str, str], session: Session | None) -> bytes:
+        """Make a body, and the headers that go with it."""
+        if self._server == "receiver":
+            headers["Content-Type"] = "application/json"
+            headers["Authorization"] = f"Bearer {self._token()}"
+            return self._document()
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        fixed = [f"_xsrf={quote(session.xsrf)}"] if session and self._often(0.9) else []
+        form = self._pairs(fixed).encode()
+        if self._often(0.1):
+            headers["Content-Type"] = "multipart/form-data; boundary=b"
+            part = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\nx\r\n' % form[:2000]
+            return part * self._random.choice((1, 3, 500)) + b"--b--\r\n"
+        return form
+
+    def _length(self, body: bytes, *, is_sent: bool) -> dict[str, str]:
+        if self._often(0.03):
+            return {"Transfer-Encoding": self._random.choice(("chunked", "gzip", "chunked, gzip"))}
+        if self._often(0.03):
+            # Too large, so that the server does not wait for it, or no number at all.
+            odd = ("1" + "0" * 9, "9" * 5000, "-1", "x", "0x5", "1, 1", "5, 6", "²", "+3", "1_0")
+            return {"Content-Length": self._random.choice(odd)}
+        if self._often(0.05):
+            return {"Content-Length": str(len(body)), "Expect": "100-continue"}
+        return {"Content-Length": str(len(body))} if is_sent or body else {}
+
+    def _header_value(self) -> str:
+        """A value without line breaks, which would be another header."""
+        if self._often(0.6):
+            return self._random.choice(HEADER_VALUES)
+        text = self._text().encode("utf-8", "replace").decode()
+        return "".join(c for c in text if c.isprintable())[:3000].strip()
+
+    def _mutate(self, data: bytes) -> bytes:
+        found = bytearray(data)
+        for _ in range(self._random.choice((1, 2, 8))):
+            at = self._random.randrange(len(found) + 1)
+            length = self._random.choice((1, 4, 40))
+            match self._random.randrange(6):
+                case 0:
+                    found[at : at + length] = self._random.randbytes(length)
+                case 1:
+                    del found[at : at + length]
+                case 2:
+                    found[at:at] = found[at : at + length] * self._random.choice((1, 50))
+                case 3:
+                    found[at:at] = self._random.choice((b"\r\n", b"\n", b"\x00", b" ", b"\r\n\r\n"))
+                case 4:
+                    del found[at:]
+                case _:
+                    found = bytearray(bytes(found).replace(b"\r\n", b"\n", 3))
+        return bytes(found)
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
