@@ -126,11 +126,14 @@ class _TornadoLines(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._throttle = LogThrottle()
+        self._of_clients = LogThrottle()
+        #: Apart, so that what clients send hides no error of the program.
+        self._of_program = LogThrottle()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a line is written."""
-        suppressed = self._throttle.allow()
+        is_error = record.levelno >= logging.ERROR
+        suppressed = (self._of_program if is_error else self._of_clients).allow()
         if suppressed is None:
             return False
         text = record.getMessage()[:MAX_LINE_CHARACTERS]
