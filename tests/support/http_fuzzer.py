@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +18,9 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.operations.actions import ACTIONS
 from connect_worker.operations.filters import STATE_WORDS
 from connect_worker.operations.webserver import MAX_HEADER_BYTES
-from tests.support.console_client import PASSWORD
+from tests.support.console_client import ACCOUNT, PASSWORD
 from tests.support.webhook_stack import SECRET
 
-METHODS = ("GET", "POST")
 OTHER_METHODS = (
     "HEAD",
     "PUT",
@@ -33,27 +33,51 @@ OTHER_METHODS = (
     "get",
     "É",
 )
-PATHS = {
-    "console": (
-        *("/", "/requests", "/request", "/confirm", "/execute", "/result", "/pause", "/resume"),
-        *("/login", "/logout", "/healthcheck", "/static/console.css", "/static/%2e%2e/pages.py"),
-    ),
-    "receiver": ("/healthcheck", *(f"/{name}" for name in OBJECT_CLASSES.values())),
-    "exporter": ("/metrics", "/", "/healthcheck"),
+LIST = ("state", "kind", "page", "product", "id", "error", "order")
+#: The parameters that a path knows, by server.
+PATHS: dict[str, dict[str, tuple[str, ...]]] = {
+    "console": {
+        "/": ("part",),
+        "/requests": (*LIST, "part"),
+        "/request": ("id", "part"),
+        "/confirm": (*LIST, "action", "scope", "request", "back"),
+        "/execute": ("token",),
+        "/result": ("token",),
+        "/pause": ("name", "reason"),
+        "/resume": ("name",),
+        "/login": ("who", "password", "next"),
+        "/logout": (),
+        "/healthcheck": (),
+        "/static/console.css": ("v",),
+        "/static/%2e%2e/pages.py": (),
+    },
+    "receiver": {"/healthcheck": (), **{f"/{name}": () for name in OBJECT_CLASSES.values()}},
+    "exporter": {"/metrics": ("name[]",), "/": (), "/healthcheck": ()},
 }
-#: Parameters of the console's pages and forms.
-NAMES = (
-    *("account", "state", "kind", "page", "product", "id", "error", "order", "part", "next"),
-    *("who", "password", "action", "scope", "request", "token", "name", "reason", "back"),
-)
+FORMS = ("/confirm", "/execute", "/pause", "/resume", "/login", "/logout")
+PRODUCT = "PRD-000-000-001"
+IDS = tuple(f"PR-0000-0000-0000-00{number}" for number in range(5))
+#: Values with which a parameter does something.
+RIGHT: dict[str, tuple[str, ...]] = {
+    "account": (ACCOUNT,),
+    "state": STATE_WORDS,
+    "kind": ("", *RequestKind),
+    "page": ("1", "2"),
+    "product": ("", PRODUCT),
+    "id": ("", *IDS),
+    "error": ("", "error"),
+    "order": ("newest", ""),
+    "part": ("live", ""),
+    "action": tuple(ACTIONS),
+    "scope": ("selected", "all"),
+    "request": tuple(f"fulfillment:{name}" for name in IDS),
+    "back": ("/requests?state=parked",),
+    "name": ("all", "fulfillment", PRODUCT),
+    "password": (PASSWORD,),
+}
 #: What a page must not pass on as it is.
 MARKUP = "<script>canary(1)</script>"
 INJECTED = "X-Injected"
-RIGHT = (
-    *("PR-0000-0000-0000-001", "TCR-000-000-000", "fulfillment:PR-1", "PRD-000-000-001", "all"),
-    *("selected", "newest", "live", "1", "anna", "/requests?state=parked", PASSWORD),
-    *(*STATE_WORDS, *RequestKind, *ACTIONS),
-)
 ODD = (
     *("", " ", "0", "-1", "1e999", "NaN", "null", "true", "१२३", "²", "9" * 40, "9" * 4301),
     *("\ud800", "a\udfffb", "\x00", "\x1b[2J", "\r\n", "é" * 50, "🦊" * 50, "\u202e", "﷽" * 20),
@@ -135,7 +159,8 @@ class HttpFuzzer:
     """Makes requests for one server.
 
     Args:
-        seed: The same seed and number make the same request, but for the time in a token.
+        seed: The same seed and number make the same request, but for the time in a token and what
+            the console has made up.
         sessions: Of the console.
     """
 
@@ -144,10 +169,15 @@ class HttpFuzzer:
         self._seed = seed
         self._sessions = sessions
         self._random = random.Random(seed)
+        self._session: Session | None = None
+        #: What the console has asked whom to confirm, and what has been confirmed.
+        self._questions: list[tuple[Session, str]] = []
+        self._reports: list[tuple[Session, str]] = []
 
     def request(self, number: int) -> FuzzedRequest:
         """Make the request of this number."""
         self._random = random.Random(f"{self._seed}:{number}")
+        self._session = None
         if self._often(0.02):
             return FuzzedRequest(self._random.choice(FOREIGN), is_http=False)
         data = self._request()
@@ -156,29 +186,37 @@ class HttpFuzzer:
         header, _, _ = data.partition(b"\r\n\r\n")
         return FuzzedRequest(data, is_http=len(header) < MAX_HEADER_BYTES - 4)
 
+    def learn(self, answer: bytes) -> None:
+        """Note the question in the answer to the last request, so that a later one confirms it."""
+        if self._session and (found := re.search(rb'name="token" value="([^"]+)"', answer)):
+            self._questions.append((self._session, found[1].decode()))
+
     # ---- parts
 
     def _often(self, share: float) -> bool:
         return self._random.random() < share
 
-    def _text(self) -> str:
-        if self._often(0.5):
-            return str(self._random.choice(RIGHT))
+    def _text(self, name: str = "id") -> str:
+        """A value for a parameter, most often one that it takes."""
+        if self._often(0.7):
+            return self._random.choice(RIGHT.get(name, ("anna", IDS[0])))
         if self._often(0.9):
             return self._random.choice(ODD)
         return "".join(chr(self._random.randrange(0x110000)) for _ in range(20))
 
-    def _quoted(self) -> str:
+    def _quoted(self, name: str = "id") -> str:
         if self._often(0.05):
             return "".join(self._random.choices("%0aZé&=;+\u00ff", k=12))
-        return quote(self._text().encode("utf-8", "surrogatepass"), safe="")
+        return quote(self._text(name).encode("utf-8", "surrogatepass"), safe="")
 
-    def _pairs(self, fixed: Sequence[str] = ()) -> str:
-        names = self._random.choices(NAMES, k=self._random.randrange(8))
-        pairs = [f"{name}={self._quoted()}" for name in names]
+    def _pairs(self, names: Sequence[str]) -> str:
+        some = [name for name in names if self._often(0.7)]
+        if self._often(0.1):
+            some.append(self._random.choice(("account", *RIGHT)))
+        pairs = [f"{name}={self._quoted(name)}" for name in some]
         if self._often(0.02):
             pairs += ["a=b"] * 30_000
-        return "&".join([*fixed, *pairs])
+        return "&".join(pairs)
 
     def _json(self, depth: int = 0) -> object:
         kind = self._random.randrange(8 if depth < 4 else 5)
@@ -206,7 +244,7 @@ class HttpFuzzer:
         now = int(time.time())
         claims: dict[str, object] = {"iat": now, "exp": now + 300, "jti": self._text()}
         for name in self._random.sample(("iat", "exp", "nbf", "jti", "aud", "iss", "sub"), k=3):
-            if self._often(0.3):
+            if self._often(0.1):
                 odd: tuple[object, ...] = (
                     None,
                     "x",
@@ -234,43 +272,59 @@ class HttpFuzzer:
     # ---- requests
 
     def _request(self) -> bytes:
-        method = self._random.choice(METHODS if self._often(0.9) else OTHER_METHODS)
-        path = self._random.choice(PATHS[self._server])
+        path, names = self._random.choice(list(PATHS[self._server].items()))
+        takes_form = path in FORMS or (self._server == "receiver" and not path.startswith("/h"))
+        method = "POST" if takes_form == self._often(0.9) else "GET"
         if self._often(0.1):
-            path += self._random.choice(("/", "//", "%00", "%ff", f"/{self._quoted()}", "?", ";x"))
-        if self._server == "receiver" and self._often(0.8):
-            method = "POST"
+            method = self._random.choice(OTHER_METHODS)
+        if path == "/logout" and self._often(0.8):
+            path = "/login"
+        target = path
+        if self._often(0.1):
+            odd = ("/", "//", "%00", "%ff", f"/{self._quoted()}", "?", ";x")
+            target += self._random.choice(odd)
         headers = {"Host": "localhost" if self._often(0.95) else self._header_value()}
-        body = b""
-        session: Session | None = None
         if self._server == "console":
-            session = self._random.choice(self._sessions) if self._often(0.7) else None
-            if session:
-                headers["Cookie"] = session.cookies
-            elif self._often(0.3):
-                headers["Cookie"] = f"{self._header_value()}={self._header_value()}; a=b; ;=;"
-        if method == "POST":
-            body = self._body(headers, session)
-        query = f"?{self._pairs()}" if method != "POST" or self._often(0.3) else ""
+            self._sign(headers, path)
+        body = self._body(headers, path, names) if method == "POST" else b""
+        query = "" if method == "POST" and self._often(0.7) else f"?{self._pairs(names)}"
+        if path == "/result" and self._reports and self._often(0.5):
+            self._session, token = self._random.choice(self._reports)
+            headers["Cookie"], query = self._session.cookies, f"?token={token}"
         for name in self._random.choices(HEADER_NAMES, k=self._random.choice((0, 0, 1, 3))):
             headers.setdefault(name, self._header_value())
         headers.update(self._length(body, is_sent=method == "POST"))
         if headers.get("Transfer-Encoding"):
             body = self._random.choice(BAD_CHUNKS)
-        lines = [f"{method} {path}{query} HTTP/1.1"]
+        lines = [f"{method} {target}{query} HTTP/1.1"]
         lines += [f"{name}: {text}" for name, text in headers.items()]
         lines += ["Connection: close", "", ""]
         return "\r\n".join(lines).encode("utf-8") + body
 
-    def _body(self, headers: dict[str, str], session: Session | None) -> bytes:
+    def _sign(self, headers: dict[str, str], path: str) -> None:
+        """Choose a session, most often, and send its cookies."""
+        if self._often(0.8):
+            self._session = self._random.choice(self._sessions)
+            if path == "/execute" and self._questions:
+                self._session, _ = self._questions[-1]
+            headers["Cookie"] = self._session.cookies
+        elif self._often(0.3):
+            headers["Cookie"] = f"{self._header_value()}={self._header_value()}; a=b; ;=;"
+
+    def _body(self, headers: dict[str, str], path: str, names: Sequence[str]) -> bytes:
         """Make a body, and the headers that go with it."""
         if self._server == "receiver":
             headers["Content-Type"] = "application/json"
             headers["Authorization"] = f"Bearer {self._token()}"
             return self._document()
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-        fixed = [f"_xsrf={quote(session.xsrf)}"] if session and self._often(0.9) else []
-        form = self._pairs(fixed).encode()
+        pairs = [self._pairs(names)]
+        if self._session and self._often(0.9):
+            pairs.append(f"_xsrf={quote(self._session.xsrf)}")
+        if path == "/execute" and self._questions and self._often(0.7):
+            self._reports.append(self._questions.pop())
+            pairs = [*pairs[1:], f"token={self._reports[-1][1]}"]
+        form = "&".join(pairs).encode()
         if self._often(0.1):
             headers["Content-Type"] = "multipart/form-data; boundary=b"
             part = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\nx\r\n' % form[:2000]
