@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import resource
 import socket
@@ -30,7 +29,6 @@ DESCRIPTORS: Final = 1024
 #: How long a test waits for an answer on a busy machine.
 PATIENCE: Final = 30.0
 PROBE: Final = b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 class RunningServer:
@@ -44,10 +42,17 @@ class RunningServer:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def cpu_seconds(self) -> float:
-        """What the process has used of the processor so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    def busy_seconds(self) -> float:
+        """For how long the event loop has run, or waited for a core on a busy machine."""
+        schedstat = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
+        return (int(schedstat[0]) + int(schedstat[1])) / 1e9
+
+    def busy_share(self, seconds: float) -> float:
+        """Watch the event loop; a loop that spins is busy all the time."""
+        busy, began = self.busy_seconds(), time.monotonic()
+        assert busy > 0, "the kernel does not count it"
+        time.sleep(seconds)
+        return (self.busy_seconds() - busy) / (time.monotonic() - began)
 
     def memory_mb(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
