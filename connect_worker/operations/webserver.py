@@ -41,7 +41,8 @@ log: Final = logging.getLogger("connect_worker.webserver")
 #: How many requests to a server wait for a ledger at the same time.
 THREADS: Final = 8
 MAX_CONNECTIONS: Final = 512
-MAX_HEADER_BYTES: Final = 16 * 1024
+#: Beyond them the connection ends without an answer.
+MAX_HEADER_BYTES: Final = 64 * 1024
 #: A complete request of Connect has about ten kilobytes, as has a form of the console.
 MAX_BODY_BYTES: Final = 256 * 1024
 _MAX_LENGTH_DIGITS: Final = 12

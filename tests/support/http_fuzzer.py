@@ -82,7 +82,16 @@ ODD = (
     *("", " ", "0", "-1", "1e999", "NaN", "null", "true", "१२३", "²", "9" * 40, "9" * 4301),
     *("\ud800", "a\udfffb", "\x00", "\x1b[2J", "\r\n", "é" * 50, "🦊" * 50, "\u202e", "﷽" * 20),
     *("../../../etc/passwd", "//elsewhere.example", "/\\elsewhere.example", "file:///etc/passwd"),
-    *("SU-" * 3000, "-" * 5000, "[" * 4000, '{"a":' * 1500, "PR-" + "1" * 3000, "%" * 50, "{{1}}"),
+    *(
+        "SU-" * 3000,
+        "-" * 5000,
+        "[" * 4000,
+        '{"a":' * 1500,
+        "PR-" + "1" * 3000,
+        "x" * 60_000,
+        "%" * 50,
+        "{{1}}",
+    ),
     *(MARKUP, f"\r\n{INJECTED}: 1", f"a\n{INJECTED}: 1", "'\"><img src=x>", "${jndi:x}", "*)(|"),
 )
 HEADER_NAMES = (
@@ -126,7 +135,7 @@ FOREIGN = (
     b"GET /\r\n\r\n",
     b"*1\r\n$4\r\nPING\r\n",
     b"\r\n" * 200,
-    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 1500 + b"\r\n",
+    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 12_000 + b"\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
     b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
     b"GET http://[ HTTP/1.1\r\nHost: [\r\n\r\n",
