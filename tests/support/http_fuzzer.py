@@ -275,7 +275,7 @@ class HttpFuzzer:
         parts = [_base64(json.dumps(part).encode()) for part in (header, claims)]
         signed = ".".join(parts)
         signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
-        token = f"{signed}.{_base64(signature)}"
+        token = f"{signed}.{_base64(signature)}" + "x" * 60_000 * self._often(0.02)
         return token if self._often(0.95) else token[: self._random.randrange(len(token))] + "."
 
     # ---- requests

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -132,6 +133,12 @@ async def site(**limits: Any) -> AsyncIterator[Site]:
         await server.close_all_connections()
 
 
+def in_loop(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test in a thread: a browser of another test may have a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, test).result()
+
+
 # ---- deadlines
 
 
@@ -140,7 +147,7 @@ def test_a_connection_that_sends_nothing_is_closed() -> None:
         async with site(header_seconds=SHORT) as at:
             assert SHORT / 2 < await (await at.connect()).seconds_until_closed() < PATIENCE / 2
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_header_that_never_ends_is_closed_however_often_a_byte_comes() -> None:
@@ -153,7 +160,7 @@ def test_a_header_that_never_ends_is_closed_however_often_a_byte_comes() -> None
                 await asyncio.sleep(SHORT / 10)
             assert SHORT / 2 < await closed < PATIENCE / 2
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_body_that_never_ends_is_closed_however_often_a_byte_comes() -> None:
@@ -166,7 +173,7 @@ def test_a_body_that_never_ends_is_closed_however_often_a_byte_comes() -> None:
                 await asyncio.sleep(SHORT / 10)
             assert SHORT / 2 < await closed < PATIENCE / 2
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_kept_connection_has_longer_for_its_next_request_than_a_new_one() -> None:
@@ -176,7 +183,7 @@ def test_a_kept_connection_has_longer_for_its_next_request_than_a_new_one() -> N
             assert await client.is_open()
             assert 3 * SHORT < await client.seconds_until_closed() < PATIENCE / 2
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_client_that_does_not_read_its_answer_is_closed() -> None:
@@ -196,7 +203,7 @@ def test_a_client_that_does_not_read_its_answer_is_closed() -> None:
                         received += len(chunk)
             assert received < 50_000_000
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 # ---- how many connections
@@ -211,7 +218,7 @@ def test_the_longest_waiting_connection_of_a_client_makes_room_for_its_next_one(
             assert await second.seconds_until_closed() < PATIENCE
             assert [await client.is_open() for client in (first, third, fourth)] == [True] * 3
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_client_with_too_many_connections_takes_none_from_others() -> None:
@@ -223,7 +230,7 @@ def test_a_client_with_too_many_connections_takes_none_from_others() -> None:
             assert await other.is_open()
             assert not await crowd[0].is_open()
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_many_clients_have_no_more_than_all_connections_and_the_next_one_is_served() -> None:
@@ -234,7 +241,7 @@ def test_many_clients_have_no_more_than_all_connections_and_the_next_one_is_serv
             assert await probe.is_open()
             assert [await client.is_open() for client in crowd] == [False] * 7 + [True] * 3
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_request_that_is_being_answered_is_not_closed_for_a_new_connection() -> None:
@@ -249,7 +256,7 @@ def test_a_request_that_is_being_answered_is_not_closed_for_a_new_connection() -
             assert await (await at.connect("127.0.0.2")).is_open()
             assert [client.reader.at_eof() for client in busy] == [False] * 3
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_half_of_the_descriptors_are_left_to_everything_else() -> None:
@@ -301,7 +308,7 @@ def test_a_body_is_read_only_where_a_handler_takes_it(
             if not is_read and "Length: 0" not in head:
                 assert await client.seconds_until_closed() < PATIENCE / 2
 
-    asyncio.run(run())
+    in_loop(run())
 
 
 def test_a_header_that_is_too_long_closes_the_connection() -> None:
@@ -310,4 +317,4 @@ def test_a_header_that_is_too_long_closes_the_connection() -> None:
             long = b"X: " + b"x" * MAX_HEADER_BYTES
             assert await at.ask(b"GET /healthcheck HTTP/1.1\r\n" + long + b"\r\n\r\n") == ""
 
-    asyncio.run(run())
+    in_loop(run())
