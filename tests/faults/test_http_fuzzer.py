@@ -28,8 +28,8 @@ from tests.support.http_servers import PATIENCE, SERVERS, RunningServer, running
 
 pytestmark = [pytest.mark.faults]
 
-#: Some of them sign out.
-SESSIONS = 60
+#: For how many requests there is a session: some of them sign out.
+REQUESTS_PER_SESSION = 50
 MOST_GROWTH_MEGABYTES = 64
 #: How long a server has for a request that may not be complete.
 SHORT_SECONDS = 0.05
@@ -80,7 +80,8 @@ def test_no_request_of_thousands_breaks_a_server(server: tuple[str, RunningServe
 def fuzz(name: str, server: RunningServer, *, seed: int, number: int) -> Counter[str]:
     """Send this many requests; return how many of each method and path got which status."""
     print(f"FUZZ_SEED={seed}")
-    fuzzer = HttpFuzzer(name, seed, sign_in(server) if name == "console" else ())
+    sessions = sign_in(server, number // REQUESTS_PER_SESSION) if name == "console" else []
+    fuzzer = HttpFuzzer(name, seed, sessions)
     answers: Counter[str] = Counter()
     memory, descriptors = server.memory_mb(), server.descriptors()
     for count in range(number):
@@ -138,9 +139,9 @@ def status_of(answer: bytes) -> int:
     return int(found[-1]) if found else 0
 
 
-def sign_in(server: RunningServer) -> list[Session]:
+def sign_in(server: RunningServer, count: int) -> list[Session]:
     sessions = []
-    for number in range(SESSIONS):
+    for number in range(count):
         client = ConsoleClient(f"http://localhost:{server.port}/")
         client.sign_in(f"operator {number}")
         cookies = "; ".join(f"{name}={text}" for name, text in client.session.cookies.items())
