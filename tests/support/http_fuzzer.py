@@ -16,7 +16,7 @@ from urllib.parse import quote
 from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.domain.states import RequestKind
 from connect_worker.operations.actions import ACTIONS
-from connect_worker.operations.filters import STATE_WORDS
+from connect_worker.operations.requests import STATE_WORDS
 from connect_worker.operations.webserver import MAX_HEADER_BYTES
 from tests.support.console_client import ACCOUNT, PASSWORD
 from tests.support.webhook_stack import SECRET
