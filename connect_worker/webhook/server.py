@@ -17,7 +17,8 @@ from connect_worker.webhook.handler import (
 )
 
 IDLE_SECONDS: Final = 30.0
-MAX_HEADER_BYTES: Final = 16 * 1024
+#: Beyond them the connection ends without an answer; the handler refuses a token long before.
+MAX_HEADER_BYTES: Final = 64 * 1024
 #: How much is read at once; the handler itself checks the length of the body.
 CHUNK_BYTES: Final = 64 * 1024
 
