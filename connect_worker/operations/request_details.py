@@ -18,6 +18,7 @@ from connect_worker.operations.formatting import (
     iso_timestamp,
     local_time,
     sanitize,
+    shorten,
 )
 
 # ---- the timeline of a cycle
@@ -135,7 +136,7 @@ def poll_document(poll: PollReport) -> dict[str, Any]:
 def pause_documents(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
     """Return the operators' pauses, by name."""
     return {
-        name: {
+        shorten(name): {
             "since": iso_timestamp(pause.since),
             "reason": sanitize(pause.reason),
             "requests": pause.held,
@@ -172,7 +173,7 @@ def without_values(document: JSON) -> JSON:
 
 def reason(record: RequestRecord) -> str:
     """Return why the request is in its state: the pause, the outcome, or the last error."""
-    paused = f"paused by an operator ({record.paused_by})" if record.paused_by else ""
+    paused = f"paused by an operator ({shorten(record.paused_by)})" if record.paused_by else ""
     return sanitize(paused or record.outcome or record.error)
 
 
@@ -185,7 +186,7 @@ def facts(
         return f"{format_time(at)}, {format_duration(now - at)} ago"
 
     yield "Kind", record.ref.kind.value
-    yield "Product", sanitize(record.product) or "not named"
+    yield "Product", sanitize(shorten(record.product)) or "not named"
     yield "Cycle", _cycle(record)
     yield "Attempts", str(record.attempt)
     if worker := last_worker(record):
@@ -193,7 +194,7 @@ def facts(
     yield "First seen", time_and_age(record.first_seen)
     yield "Changed", time_and_age(record.changed)
     if record.paused_by:
-        name = sanitize(record.paused_by)
+        name = sanitize(shorten(record.paused_by))
         yield "Paused", f"by an operator, until `connect-worker resume {name}`"
     elif due := _due(record, now):
         yield due

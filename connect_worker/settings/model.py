@@ -28,11 +28,13 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.settings.docs import READING, Scope, doc, setting
 from connect_worker.settings.environment import (
     PREFIX,
+    Network,
     account_names,
     encryption_keys,
     is_blank,
     login,
     names,
+    networks,
     number,
     queue_names,
     secret,
@@ -254,6 +256,15 @@ class Settings:
         "",
         partial(text, validate=_HTTP),
         "Flower's address for users. The console links to it",
+        scope=Scope.DEPLOYMENT,
+        unset="none",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        (),
+        networks,
+        "addresses and networks of the proxies in front of the console, Flower and the receiver "
+        "of notifications, separated by commas. The visitor's address in `X-Forwarded-For` counts "
+        "only when one of them sends it",
         scope=Scope.DEPLOYMENT,
         unset="none",
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
 from tornado.web import Application, url
 
 from connect_worker.operations.webserver import Healthcheck, log_no_access, serve_until_stopped
+from connect_worker.settings.environment import Network
 from connect_worker.webhook.handler import (
     Account,
     AppState,
@@ -24,7 +25,12 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 def serve(
-    accounts: Mapping[str, Account], *, address: str, port: int, ready: Callable[[int], None]
+    accounts: Mapping[str, Account],
+    *,
+    address: str,
+    port: int,
+    ready: Callable[[int], None],
+    trusted_proxies: Sequence[Network] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
 
@@ -34,7 +40,8 @@ def serve(
     publisher = BackgroundPublisher()
 
     def application(_port: int, threads: Executor) -> Application:
-        return make_application(accounts, threads=threads, publisher=publisher)
+        state = AppState(threads, accounts, publisher, trusted_proxies)
+        return make_application(state)
 
     serve_until_stopped(
         application,
@@ -51,11 +58,8 @@ def serve(
     publisher.close()
 
 
-def make_application(
-    accounts: Mapping[str, Account], *, threads: Executor, publisher: BackgroundPublisher
-) -> Application:
+def make_application(state: AppState) -> Application:
     """Return the receiver as a Tornado application."""
-    state = AppState(threads, accounts, publisher)
     return Application(
         [
             url(r"/healthcheck", Healthcheck),

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
+from ipaddress import ip_network
 
 import pytest
 
+from connect_worker._web_access import (
+    MAX_ADDRESSES,
+    MAX_WRONG,
+    MAX_WRONG_AT_ALL,
+    MAX_WRONG_PER_ADDRESS,
+    WINDOW_SECONDS,
+    Throttle,
+    client_address,
+    is_known_host,
+)
 from connect_worker.console.charts import HEIGHT, TOP, WIDTH, last_day
 from connect_worker.console.security import (
+    IDLE_SECONDS,
     MAX_PENDING,
-    MAX_WRONG,
-    MAX_WRONG_PER_ADDRESS,
     SESSION_SECONDS,
-    WINDOW_SECONDS,
     Sessions,
-    Throttle,
-    is_known_host,
     is_own_origin,
     is_password,
+    is_wanted_load,
     keep_newest,
+    local_path,
 )
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
@@ -57,18 +66,97 @@ def test_a_host_is_known_by_the_consoles_address() -> None:
     assert not is_known_host("", "")
 
 
-def test_an_origin_is_the_one_that_was_asked() -> None:
-    def own(origin: str | None, site: str | None = None, url: str = "") -> bool:
-        return is_own_origin(origin, site, "127.0.0.1:8765", url)
+def own(host: str = "127.0.0.1:8765", url: str = "", **headers: str) -> bool:
+    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    return is_own_origin(sent, host, url)
 
-    assert own(None)
-    assert own("http://127.0.0.1:8765", "same-origin")
-    assert own("https://console.example.com", url="https://console.example.com/")
-    assert not own("http://127.0.0.1:8766")
-    assert not own("http://127.0.0.1:8765", "cross-site")
-    assert not own("null")
-    assert not own("")
-    assert not own("http://[")
+
+def test_an_origin_is_the_one_that_was_asked() -> None:
+    assert own()
+    assert own(Origin="http://127.0.0.1:8765", Sec_Fetch_Site="same-origin")
+    assert own(Referer="http://127.0.0.1:8765/requests?state=all")
+    assert own(host="127.0.0.1", Origin="http://127.0.0.1:80")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(
+            {"Origin": origin}
+            for origin in (
+                *("https://127.0.0.1:8765", "http://127.0.0.1:8766", "http://127.0.0.1"),
+                *("https://", "http://", "null", "", "http://[", "http://127.0.0.1:99999"),
+                *("http://a@127.0.0.1:8765", "ftp://127.0.0.1:8765", "//127.0.0.1:8765"),
+                *("127.0.0.1:8765", "http://localhost:8765", "http://127.0.0.1:8765,http://x"),
+            )
+        ),
+        {"Origin": "http://127.0.0.1:8765", "Sec_Fetch_Site": "cross-site"},
+        {"Referer": "https://elsewhere.example/http://127.0.0.1:8765/"},
+        {"Referer": "https://127.0.0.1:8765/requests"},
+        {"Referer": ""},
+        {"Referer": "http://127.0.0.1:8765/", "Origin": "null"},
+    ],
+)
+def test_another_origin_is_none_of_the_consoles(headers: dict[str, str]) -> None:
+    assert not own(**headers)
+
+
+def test_behind_a_proxy_the_origin_is_the_public_address() -> None:
+    url = "https://Console.example.com/"
+    for host in ("console.example.com", "127.0.0.1:8765", "console.example.com:443"):
+        assert own(host, url, Origin="https://console.example.com")
+        assert own(host, url, Origin="https://console.example.com:443")
+        assert own(host, url, Referer="https://console.example.com/requests")
+        for other in ("http://console.example.com", "https://console.example.com:8443"):
+            assert not own(host, url, Origin=other)
+            assert not own(host, url, Referer=f"{other}/")
+    # People on the machine itself, or through a tunnel.
+    assert own("127.0.0.1:9000", url, Origin="http://127.0.0.1:9000")
+    assert not own("127.0.0.1:9000", url, Origin="https://127.0.0.1:9000")
+
+
+def test_a_page_is_loaded_by_the_console_or_by_a_person() -> None:
+    assert is_wanted_load({})
+    assert is_wanted_load({"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"})
+    assert is_wanted_load({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"})
+    assert is_wanted_load({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"})
+    for dest in ("image", "iframe", "empty", "script"):
+        assert not is_wanted_load({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": dest})
+        assert not is_wanted_load({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": dest})
+
+
+def test_a_long_path_leads_home() -> None:
+    assert local_path("/requests?error=" + "x" * 1900) != "/"
+    assert local_path("/requests?error=" + "x" * 2000) == "/"
+
+
+PROXIES = (ip_network("10.0.0.0/24"), ip_network("127.0.0.1/32"), ip_network("fd00::/8"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "expected"),
+    [
+        ("10.0.0.7", "", "10.0.0.7"),
+        ("10.0.0.7", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.7", "198.51.100.1, 10.0.0.8", "198.51.100.1"),
+        ("::ffff:10.0.0.7", "198.51.100.1", "198.51.100.1"),
+        ("fd00::1", "2001:db8::5", "2001:db8::5"),
+        # What stands before the last stranger was written by the stranger.
+        ("10.0.0.7", "127.0.0.1, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.7", "x, 198.51.100.1", "198.51.100.1"),
+        # Nobody else is believed.
+        ("198.51.100.9", "198.51.100.1", "198.51.100.9"),
+        ("10.0.0.7", "unknown", "10.0.0.7"),
+        ("10.0.0.7", "<b>", "10.0.0.7"),
+        ("", "198.51.100.1", ""),
+        ("10.0.0.7", "198.51.100.1," + "10.0.0.8," * 30_000 + "10.0.0.8", "10.0.0.8"),
+    ],
+)
+def test_a_visitors_address_is_what_a_trusted_proxy_says(
+    peer: str, forwarded: str, expected: str
+) -> None:
+    assert client_address(peer, forwarded, PROXIES) == expected
+    assert client_address(peer, forwarded, ()) == peer
 
 
 def test_a_password_is_compared_whole() -> None:
@@ -91,20 +179,72 @@ def test_wrong_passwords_count_for_a_minute() -> None:
     assert throttle.wait_seconds("a") == 0
 
 
-def test_many_addresses_together_wait_too() -> None:
-    throttle = Throttle(clock=Clock())
+def test_many_addresses_together_slow_down_strangers_and_lock_out_nobody() -> None:
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    throttle.record_right("10.1.0.1")
     for number in range(MAX_WRONG):
-        throttle.record_wrong(f"10.0.0.{number}")
+        throttle.record_wrong(f"10.0.0.{number % 12}")
+    assert throttle.wait_seconds("10.1.0.1") == 0
+    assert throttle.wait_seconds("10.0.1.1") == 0
+    throttle.record_wrong("10.0.1.1")
+    # One try a minute is left to a stranger, and five to who signed in before.
     assert throttle.wait_seconds("10.0.1.1") == WINDOW_SECONDS
+    for _ in range(MAX_WRONG_PER_ADDRESS):
+        assert throttle.wait_seconds("10.1.0.1") == 0
+        throttle.record_wrong("10.1.0.1")
+    assert throttle.wait_seconds("10.1.0.1") == WINDOW_SECONDS
+    clock.step(WINDOW_SECONDS)
+    assert throttle.wait_seconds("10.0.1.1") == throttle.wait_seconds("10.1.0.1") == 0
+
+
+def test_a_horde_of_addresses_has_a_limit_and_so_has_the_memory() -> None:
+    throttle = Throttle(clock=Clock())
+    throttle.record_right("10.1.0.1")
+    tried = 0
+    for number in range(20 * MAX_WRONG_AT_ALL):
+        address = f"2001:db8:0:{number:x}::1"
+        if not throttle.wait_seconds(address):
+            throttle.record_wrong(address)
+            tried += 1
+    assert tried == MAX_WRONG_AT_ALL == len(throttle._wrong)
+    assert throttle.wait_seconds("10.1.0.1") == 0
+    for number in range(2 * MAX_ADDRESSES):
+        throttle.record_right(f"10.2.{number >> 8}.{number & 255}")
+    assert len(throttle._known) == MAX_ADDRESSES
+    assert throttle.wait_seconds("10.1.0.1") == WINDOW_SECONDS
+
+
+def test_an_ipv6_network_counts_as_one_address() -> None:
+    throttle = Throttle(clock=Clock())
+    for number in range(MAX_WRONG_PER_ADDRESS):
+        throttle.record_wrong(f"2001:db8::{number:x}")
+    assert throttle.wait_seconds("2001:db8::ffff") == WINDOW_SECONDS
+    assert throttle.wait_seconds("2001:db8:0:1::ffff") == 0
+    for address in ("", "fe80::1%eth0", "::ffff:10.0.0.1"):
+        throttle.record_wrong(address)
 
 
 def test_a_session_ends_by_itself() -> None:
     clock = Clock()
     sessions = Sessions(clock=clock)
     name = sessions.begin("anna")
-    clock.step(SESSION_SECONDS - 1)
+    for _ in range(round(SESSION_SECONDS / IDLE_SECONDS * 2) - 1):
+        clock.step(IDLE_SECONDS / 2)
+        sessions.touch(name)
+    assert sessions.find(name) is not None
+    clock.step(IDLE_SECONDS / 2)
+    assert sessions.find(name) is None
+
+
+def test_a_session_that_nobody_uses_ends_sooner() -> None:
+    clock = Clock()
+    sessions = Sessions(clock=clock)
+    name = sessions.begin("anna")
+    clock.step(IDLE_SECONDS - 1)
     assert sessions.find(name) is not None
     clock.step(1)
+    sessions.touch(name)
     assert sessions.find(name) is None
 
 
