@@ -20,7 +20,12 @@ from connect_worker.settings.environment import Network
 # ---- hosts: is this the name that the browser means?
 
 
-def is_known_host(host: str, *urls: str, has_short_names: bool = False) -> bool:
+#: Names that no other site can have: a Compose file's services have no dot, and nobody can buy a
+#: name that ends with one of these.
+_INTERNAL: Final = ("internal", "local", "localhost", "svc")
+
+
+def is_known_host(host: str, *urls: str, has_internal_names: bool = False) -> bool:
     """Whether a `Host` header names a service that is reached at one of these URLs.
 
     A page of another site may make its own name lead to this address (DNS rebinding), and would
@@ -29,15 +34,15 @@ def is_known_host(host: str, *urls: str, has_short_names: bool = False) -> bool:
     Args:
         host: The header.
         urls: Public addresses of the service; "" is none.
-        has_short_names: Whether a name without a dot is known: no other site has such a name, but
-            the services of a Compose file have.
+        has_internal_names: Whether names are known that mean something in this network only.
     """
     name = _host_name(f"//{host}")
     if not name:
         return False
     if name == "localhost" or _is_ip_address(name):
         return True
-    return name in map(_host_name, urls) or (has_short_names and "." not in name)
+    is_internal = "." not in name or name.rpartition(".")[2] in _INTERNAL
+    return name in map(_host_name, urls) or (has_internal_names and is_internal)
 
 
 def _host_name(url: str) -> str:
@@ -156,38 +161,6 @@ class Throttle:
 
 def _wait(times: list[float], limit: int, now: float) -> float:
     return times[-limit] + WINDOW_SECONDS - now if len(times) >= limit else 0.0
-
-
-# ---- log lines
-
-MAX_LINES_PER_SECOND: Final = 10
-
-
-class LogThrottle:
-    """Limits the log lines of a flood of refused calls, and counts the suppressed ones.
-
-    Args:
-        clock: Seconds that never go back.
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._second = float("-inf")
-        self._written = 0
-        #: Suppressed since the last line that was allowed.
-        self._suppressed = 0
-
-    def allow(self) -> int | None:
-        """Return None to suppress a line, else how many were suppressed before it."""
-        now = self._clock()
-        if now - self._second >= 1:
-            self._second, self._written = now, 0
-        if self._written >= MAX_LINES_PER_SECOND:
-            self._suppressed += 1
-            return None
-        self._written += 1
-        suppressed, self._suppressed = self._suppressed, 0
-        return suppressed
 
 
 # ---- headers

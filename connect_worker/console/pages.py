@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from tornado.web import HTTPError, RequestHandler
 
 from connect_worker._web_access import (
-    LogThrottle,
     Throttle,
     client_address,
     is_https,
@@ -37,6 +36,7 @@ from connect_worker.operations.formatting import (
     utc_time,
 )
 from connect_worker.operations.request_details import reason
+from connect_worker.operations.webserver import LogThrottle
 from connect_worker.settings.environment import Network
 
 T = TypeVar("T")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,41 @@ from tornado.web import Application, RequestHandler
 
 #: How many requests to a server wait for a ledger at the same time.
 THREADS: Final = 8
+
+
+# ---- log lines
+
+MAX_LINES_PER_SECOND: Final = 10
+
+
+class LogThrottle:
+    """Limits the log lines of a flood of refused calls, and counts the suppressed ones.
+
+    Args:
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._second = float("-inf")
+        self._written = 0
+        #: Suppressed since the last line that was allowed.
+        self._suppressed = 0
+
+    def allow(self) -> int | None:
+        """Return None to suppress a line, else how many were suppressed before it."""
+        now = self._clock()
+        if now - self._second >= 1:
+            self._second, self._written = now, 0
+        if self._written >= MAX_LINES_PER_SECOND:
+            self._suppressed += 1
+            return None
+        self._written += 1
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
+
+
+# ---- the process
 
 
 @dataclass

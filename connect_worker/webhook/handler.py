@@ -19,13 +19,14 @@ from typing import Any, Final
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from connect_worker._web_access import LogThrottle, client_address
+from connect_worker._web_access import client_address
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.operations import webserver
+from connect_worker.operations.webserver import LogThrottle
 from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 

@@ -14,12 +14,17 @@ from urllib.parse import quote, urlsplit
 import pytest
 import redis
 import requests
-from requests.adapters import HTTPAdapter
 
 from connect_worker._web_access import MAX_WRONG, MAX_WRONG_PER_ADDRESS
 from connect_worker.console.pages import MAX_SEARCHES, MAX_WAITING_SEARCHES
 from connect_worker.domain.states import RequestKey, RequestKind
-from tests.support.console_client import PASSWORD, ConsoleClient, Served, serving
+from tests.support.console_client import (
+    PASSWORD,
+    ConsoleClient,
+    Served,
+    SourceAddress,
+    serving,
+)
 from tests.support.console_data import ConsoleData
 
 from .test_acting import PR, audited, park
@@ -29,17 +34,6 @@ LONG = "SU-" * 80_000
 LONG_IN_URL = "SU-" * 15_000
 #: Of one answer; a machine under load included.
 SECONDS = 5.0
-
-
-class SourceAddress(HTTPAdapter):
-    """Calls from another address of this machine: 127.0.0.2 is as good as 127.0.0.1."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        super().__init__()
-
-    def init_poolmanager(self, *args: object, **options: object) -> None:
-        super().init_poolmanager(*args, source_address=(self._address, 0), **options)  # type: ignore[arg-type]
 
 
 def visitor_at(served: Served, address: str) -> ConsoleClient:
