@@ -179,7 +179,7 @@ def add_headers(headers: Mapping[str, str], *, url: str) -> type[OutputTransform
 
     Args:
         headers: Security headers by name.
-        url: The public address; with https browsers are told to stay with it.
+        url: The public address; with https, browsers call only https.
     """
     sent = dict(headers)
     if is_https(url):
