@@ -75,10 +75,21 @@ def client_address(peer: str, forwarded_for: str, proxies: Iterable[Network]) ->
     proxies = tuple(proxies)
     address = peer
     for text in reversed(forwarded_for.split(",")[-_MAX_FORWARDED:]):
-        if not _is_member(address, proxies) or not _is_ip_address(text.strip()):
+        caller = _without_port(text.strip())
+        if not _is_member(address, proxies) or not _is_ip_address(caller):
             break
-        address = text.strip()
+        address = caller
     return address
+
+
+def _without_port(text: str) -> str:
+    """Return the address of `192.0.2.7:4711` and `[2001:db8::7]:4711`, as some proxies write it."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    # What follows is the name of a network card, and may be any text.
+    return text.partition("%")[0]
 
 
 def _is_member(address: str, networks: Iterable[Network]) -> bool:

@@ -178,7 +178,9 @@ def guard_handlers(own: Settings) -> None:
     find_handler, ask_password = Flower.find_handler, BaseHandler.get_current_user
 
     def find_known_host(flower: Any, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        if is_known_host(request.host, own.flower_url) or request.path.endswith("/healthcheck"):
+        prefix = (options.url_prefix or "").strip("/")
+        is_probe = request.path == (f"/{prefix}/healthcheck" if prefix else "/healthcheck")
+        if is_probe or is_known_host(request.host, own.flower_url):
             return find_handler(flower, request, **kwargs)
         return flower.get_handler_delegate(request, UnknownHost)
 
@@ -192,9 +194,10 @@ def guard_handlers(own: Settings) -> None:
             raise HTTPError(429, f"Too many wrong passwords: try again in {wait} seconds")
         try:
             user = ask_password(handler)
-        except HTTPError:
+        except (HTTPError, TypeError):
+            # Python compares no text that is not ASCII; Flower would show the traceback.
             throttle.record_wrong(address)
-            raise
+            raise HTTPError(401) from None
         throttle.record_right(address)
         return user
 
