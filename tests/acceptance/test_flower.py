@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
-from tests.support.browser import needs_chromium, running_chromium
+from tests.support.browser import needs_chromium
 from tests.support.console_client import SourceAddress
 from tests.support.fault_stack import FaultStack
 from tests.support.stack import ROOT
@@ -43,12 +43,6 @@ ROWS = {"draw": 1, "start": 0, "length": 100, "search[value]": "", "order[0][col
 def redis_url() -> Iterator[str]:
     with embedded_redis() as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
