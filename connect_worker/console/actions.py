@@ -30,8 +30,8 @@ from connect_worker.operations.actions import (
     partition,
     stored_pause,
 )
-from connect_worker.operations.filters import MAX_ID_CHARACTERS
 from connect_worker.operations.formatting import MAX_NAME_CHARACTERS, sanitize, shorten
+from connect_worker.operations.requests import MAX_ID_CHARACTERS
 
 #: How many requests are selected one by one; a page has fewer.
 MAX_SELECTED: Final = 500

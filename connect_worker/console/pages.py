@@ -35,7 +35,7 @@ from connect_worker.operations.formatting import (
     shorten,
     utc_time,
 )
-from connect_worker.operations.request_details import reason
+from connect_worker.operations.requests import reason
 from connect_worker.operations.webserver import LogThrottle
 from connect_worker.settings.environment import Network
 
