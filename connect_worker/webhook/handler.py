@@ -13,12 +13,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from connect_worker._web_access import client_address
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
@@ -26,6 +27,7 @@ from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.operations import webserver
 from connect_worker.operations.webserver import MAX_BODY_BYTES, LogThrottle
+from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 
 log: Final = logging.getLogger("connect_worker.webhook")
@@ -136,6 +138,8 @@ class AppState(webserver.AppState):
     #: By name; "" for the only account.
     accounts: Mapping[str, Account]
     publisher: BackgroundPublisher
+    #: The proxies whose `X-Forwarded-For` counts.
+    trusted_proxies: Sequence[Network] = ()
     throttle: LogThrottle = field(default_factory=LogThrottle)
     #: How many notifications wait for the ledger.
     waiting: int = 0
@@ -242,7 +246,11 @@ class NotificationHandler(RequestHandler):
             fields = {
                 **self._log_fields,
                 "status": status_code,
-                "peer": self.request.remote_ip,
+                "peer": client_address(
+                    self.request.remote_ip or "",
+                    self.request.headers.get("X-Forwarded-For", ""),
+                    self._state.trusted_proxies,
+                ),
                 **({"suppressed": suppressed} if suppressed else {}),
             }
             log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **fields))

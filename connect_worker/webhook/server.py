@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 
 from tornado.web import url
@@ -13,6 +13,7 @@ from connect_worker.operations.webserver import (
     log_no_access,
     serve_until_stopped,
 )
+from connect_worker.settings.environment import Network
 from connect_worker.webhook.handler import (
     Account,
     AppState,
@@ -22,7 +23,12 @@ from connect_worker.webhook.handler import (
 
 
 def serve(
-    accounts: Mapping[str, Account], *, address: str, port: int, ready: Callable[[int], None]
+    accounts: Mapping[str, Account],
+    *,
+    address: str,
+    port: int,
+    ready: Callable[[int], None],
+    trusted_proxies: Sequence[Network] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
 
@@ -32,7 +38,7 @@ def serve(
     publisher = BackgroundPublisher()
 
     def application(_port: int, threads: Executor) -> LimitedApplication:
-        return make_application(accounts, threads=threads, publisher=publisher)
+        return make_application(AppState(threads, accounts, publisher, trusted_proxies))
 
     serve_until_stopped(
         application,
@@ -43,11 +49,8 @@ def serve(
     publisher.close()
 
 
-def make_application(
-    accounts: Mapping[str, Account], *, threads: Executor, publisher: BackgroundPublisher
-) -> LimitedApplication:
+def make_application(state: AppState) -> LimitedApplication:
     """Return the receiver as a Tornado application."""
-    state = AppState(threads, accounts, publisher)
     return LimitedApplication(
         [
             url(r"/healthcheck", Healthcheck),
