@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -40,9 +41,17 @@ TIMEOUT_SECONDS = 1.0
     address_help="Where to listen; with 0.0.0.0 other machines can read the metrics, "
     "without a password.",
 )
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name by which Prometheus calls the exporter; IP addresses, this machine's name, "
+    "and names without a dot or in .internal, .local and .svc need none.",
+)
 @click.option("--once", is_flag=True, help="Print the metrics and exit.")
 @account_option
-def metrics(*, address: str, port: int, once: bool, account: str) -> None:
+def metrics(*, address: str, port: int, hosts: Sequence[str], once: bool, account: str) -> None:
     """Serve Prometheus metrics; each scrape reads the ledger and the broker.
 
     One exporter is enough for all accounts and all their workers. It does not call Connect, and
@@ -68,6 +77,7 @@ def metrics(*, address: str, port: int, once: bool, account: str) -> None:
             registry,
             address=address,
             port=port,
+            host_names=[*hosts, socket.gethostname()],
             ready=lambda bound: announce("metrics", address, bound, "/metrics"),
         )
     except OSError as error:

@@ -25,8 +25,9 @@ from prometheus_client.core import (
 from prometheus_client.core import Metric as MetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from tornado.web import RequestHandler, url
+from tornado.web import HTTPError, RequestHandler, url
 
+from connect_worker._web_access import is_known_host
 from connect_worker.domain.metrics import (
     ATTEMPTS,
     BUCKETS,
@@ -293,6 +294,8 @@ class AppState(webserver.AppState):
     """What all scrapes share."""
 
     registry: CollectorRegistry
+    #: By which it answers, in addition to addresses and names that are known in this network only.
+    host_names: Sequence[str] = ()
     #: The scrapes that run, by the format of their result.
     running: dict[str, asyncio.Future[bytes]] = field(default_factory=dict)
 
@@ -316,6 +319,16 @@ class MetricsHandler(RequestHandler):
         """Take what all scrapes share."""
         self._state = state
 
+    def prepare(self) -> None:
+        """Refuse names that may be those of a page that a person visits (DNS rebinding).
+
+        Raises:
+            HTTPError: The host is unknown.
+        """
+        urls = [f"//{name}" for name in self._state.host_names]
+        if not is_known_host(self.request.host, *urls, has_internal_names=True):
+            raise HTTPError(421, reason="Unknown host name: start the exporter with --host NAME")
+
     async def get(self) -> None:
         """Read ledger and broker."""
         content_type, metrics = self._state.scrape(self.request.headers.get("Accept", ""))
@@ -324,7 +337,12 @@ class MetricsHandler(RequestHandler):
 
 
 def serve(
-    registry: CollectorRegistry, *, address: str, port: int, ready: Callable[[int], None]
+    registry: CollectorRegistry,
+    *,
+    address: str,
+    port: int,
+    ready: Callable[[int], None],
+    host_names: Sequence[str] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
 
@@ -333,7 +351,7 @@ def serve(
     """
 
     def application(_port: int, threads: Executor) -> webserver.LimitedApplication:
-        shared = {"state": AppState(threads, registry)}
+        shared = {"state": AppState(threads, registry, host_names)}
         return webserver.LimitedApplication(
             [
                 url(r"/(?:metrics)?", MetricsHandler, shared),
