@@ -31,8 +31,14 @@ from connect_worker.operations.actions import (
     describe_pauses,
     is_pause_name,
     partition,
+    stored_pause,
 )
-from connect_worker.operations.formatting import format_count, sanitize
+from connect_worker.operations.formatting import (
+    MAX_NAME_CHARACTERS,
+    format_count,
+    sanitize,
+    shorten,
+)
 from connect_worker.operations.requests import RequestFilter, find_by_id, pause_documents
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -184,8 +190,8 @@ def _pause_names(
     for name in names:
         if not is_pause_name(name):
             raise click.BadParameter(
-                f"Unknown name {name!r}. Choose one of: {', '.join(PAUSE_NAMES)}; "
-                f"or a product ({PRODUCT_PREFIX}…)."
+                f"Unknown name {shorten(name)!r}. Choose one of: {', '.join(PAUSE_NAMES)}; "
+                f"or a product ({PRODUCT_PREFIX}…, at most {MAX_NAME_CHARACTERS} characters)."
             )
     return list(dict.fromkeys(names))
 
@@ -242,16 +248,19 @@ def resume(context: CommandContext, *, names: Sequence[str]) -> Exit:
     `resume all` ends the pause with the name `all`; pauses of kinds and products stay.
     """
     before = context.ledger.pauses()
-    resumed = {name: context.ledger.resume(name) for name in names}
+    # A pause with a longer name, from an earlier version, is named as it is shown.
+    stored = [stored_pause(before, name) for name in names]
+    resumed = {name: context.ledger.resume(name) for name in stored}
     not_paused = [name for name in resumed if name not in before]
     left = context.ledger.pauses()
+    shown = {shorten(name): number for name, number in resumed.items()}
     context.print_result(
-        {"resumed": resumed, "not_paused": not_paused, "paused": pause_documents(left)}
+        {"resumed": shown, "not_paused": not_paused, "paused": pause_documents(left)}
     )
     for name, number in resumed.items():
         if name in before or number:
             due = f"the next sweep sends {format_count(number)} to the workers"
-            context.print_text(f"Resumed: {name}; {due}")
+            context.print_text(f"Resumed: {shorten(name)}; {due}")
         else:
             context.print_text(f"{name} was not paused")
     for line in describe_pauses(left, context.ledger.now()):

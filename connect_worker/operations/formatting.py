@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.observability.output import escape
 
+#: Names of Connect's products have 15 characters.
+MAX_NAME_CHARACTERS = 100
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -48,6 +50,11 @@ def format_count(number: int, noun: str = "request") -> str:
         ('1 request', '2 requests', '3 failures')
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def shorten(text: str) -> str:
+    """Return a name, or the beginning of one that is too long to be real."""
+    return text if len(text) <= MAX_NAME_CHARACTERS else f"{text[: MAX_NAME_CHARACTERS - 1]}…"
 
 
 def sanitize(text: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from enum import Enum, auto
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -150,6 +150,8 @@ def _default(item: Field[Any]) -> str:
 PREFIX: Final = "CONNECT_"
 #: A number with a default, or one that may be missing.
 N = TypeVar("N", float, float | None)
+
+Network = IPv4Network | IPv6Network
 
 #: No two accounts have the same variable: `EU` and `_API_KEY` would be `EU_` and `API_KEY`.
 _ACCOUNT = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
@@ -297,6 +299,24 @@ def queue_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str
                 "'.', and not `control`",
             )
     return tuple(dict.fromkeys(listed))
+
+
+def networks(env: Env, name: str, default: tuple[Network, ...] = ()) -> tuple[Network, ...]:
+    """Return the listed networks; an address is a network with one member.
+
+    Raises:
+        SettingsError: One of them is neither an address nor a network.
+    """
+    listed: list[Network] = []
+    for item in names(env, name):
+        try:
+            listed.append(ip_network(item))
+        except ValueError:
+            raise _refused(
+                f"{PREFIX}{name}",
+                f"{item[:60]!r} is no address and no network: use 10.0.0.7 or 10.0.0.0/24",
+            ) from None
+    return tuple(listed) or default
 
 
 def account_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:

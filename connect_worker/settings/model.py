@@ -29,6 +29,7 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.settings.environment import (
     PREFIX,
     READING,
+    Network,
     Scope,
     account_names,
     api_key,
@@ -37,6 +38,7 @@ from connect_worker.settings.environment import (
     is_blank,
     login,
     names,
+    networks,
     number,
     queue_names,
     secret,
@@ -259,6 +261,15 @@ class Settings:
         "",
         partial(text, validate=_HTTP),
         "Flower's address for users. The console links to it",
+        scope=Scope.DEPLOYMENT,
+        unset="none",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        (),
+        networks,
+        "addresses and networks of the proxies in front of the console, Flower and the receiver "
+        "of notifications, separated by commas. The visitor's address in `X-Forwarded-For` counts "
+        "only when one of them sends it",
         scope=Scope.DEPLOYMENT,
         unset="none",
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import socket
 import subprocess
 import sys
 from contextlib import suppress
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -73,12 +75,34 @@ def test_nothing_is_reported_of_the_exporter_itself_or_of_the_key(served: str) -
     assert "not-asked-for" not in text
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((name, 200) for name in ("10.0.0.7:9808", "localhost", "metrics:9808", "m.prod.svc")),
+        *((name, 421) for name in ("rebound.example", "127.0.0.1.rebound.example", "svc.example")),
+        (socket.gethostname(), 200),
+    ],
+)
+def test_a_name_that_another_site_may_have_is_refused(served: str, host: str, status: int) -> None:
+    for path in ("/metrics", "/"):
+        answer = requests.get(urljoin(served, path), headers={"Host": host}, timeout=10)
+        assert answer.status_code == status
+        assert ("connect_worker_" in answer.text) is (status == 200)
+        assert status == 200 or "--host NAME" in answer.reason
+
+
+def test_a_name_that_is_given_is_known(redis_url: str) -> None:
+    with serving(redis_url, "--host", "metrics.example.com") as url:
+        for host, status in (("metrics.example.com:9808", 200), ("rebound.example", 421)):
+            assert requests.get(url, headers={"Host": host}, timeout=10).status_code == status
+
+
 @pytest.mark.parametrize("away", ["ledger", "broker"])
 def test_what_is_away_is_said_so(away: str) -> None:
     nobody = f"redis://127.0.0.1:{free_port()}/0"
     with embedded_redis() as there:
-        urls = (nobody, there) if away == "ledger" else (there, nobody)
-        with serving(*urls) as url:
+        redis_url, broker_url = (nobody, there) if away == "ledger" else (there, nobody)
+        with serving(redis_url, broker_url=broker_url) as url:
             samples = scrape(url)
     assert of(samples, "ledger_up") == (away != "ledger")
     assert of(samples, "broker_up") == (away != "broker")
