@@ -24,6 +24,7 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
+from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 
@@ -60,38 +61,6 @@ def parse_path(path: str, accounts: Container[str]) -> tuple[str, RequestKind] |
     if last not in _KINDS or account not in accounts:
         return None
     return account, _KINDS[last]
-
-
-# ---- log lines
-
-MAX_LINES_PER_SECOND: Final = 10
-
-
-class LogThrottle:
-    """Limits the log lines of a flood of rejected notifications, and counts the suppressed ones.
-
-    Args:
-        clock: Seconds that never go back.
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._second = float("-inf")
-        self._written = 0
-        #: Suppressed since the last line that was allowed.
-        self._suppressed = 0
-
-    def allow(self) -> int | None:
-        """Return None to suppress a line, else how many were suppressed before it."""
-        now = self._clock()
-        if now - self._second >= 1:
-            self._second, self._written = now, 0
-        if self._written >= MAX_LINES_PER_SECOND:
-            self._suppressed += 1
-            return None
-        self._written += 1
-        suppressed, self._suppressed = self._suppressed, 0
-        return suppressed
 
 
 # ---- messages to the workers

@@ -235,6 +235,10 @@ class WorkerConsumer(Consumer):
     _flush_events: Callable[[], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Both read what other workers send, which raises where it has another shape. They serve
+        # elections, which nothing here holds, and pass on what an operator revoked: the sweep would
+        # send another message for it.
+        kwargs |= {"without_gossip": True, "without_mingle": True}
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
         self._waker = Waker()
