@@ -4,8 +4,6 @@ Everyone who can write to the broker can send anything, and Celery 5.6 and kombu
 on the assumption that one of them has written it: see transports.py, which applies these rules
 before either of them reads anything. The rules name what is accepted, so that a field that Celery
 will read in future is refused until it has a rule.
-
-What the arguments of a task may be is checked by base_task.py.
 """
 
 from __future__ import annotations
@@ -18,7 +16,9 @@ from celery.app.task import Context
 from kombu.utils.json import loads
 
 from tasks.app import app
-from tasks.celery_support.base_task import MessageRejected
+
+#: Where a job's message carries other messages, which Celery sends when its task ends.
+_FOLLOW_UPS: Final = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 #: A message with one id has less than a kilobyte; a command of remote control has hardly more.
 MAX_BYTES: Final = 64 * 1024
@@ -31,8 +31,8 @@ MAX_LEVELS: Final = 8
 #: Of a number. RabbitMQ takes 63 bits, and what counts on from here stays far below.
 MAX_NUMBER: Final = 2**53
 
-#: What a job's header may have under the names that Celery reads. It reads further ones, which
-#: this project leaves empty: `_EMPTY_HEADERS`.
+#: What a job's header may have under the names that Celery reads. This project leaves most of them
+#: at the value that means nothing: None, or another one of `_EMPTY`.
 _LABEL_HEADERS: Final = frozenset({"lang", "task", "id", "root_id", "parent_id", "origin"})
 _REPR_HEADERS: Final = frozenset({"argsrepr", "kwargsrepr"})
 _EMPTY_HEADERS: Final = frozenset(
@@ -40,6 +40,13 @@ _EMPTY_HEADERS: Final = frozenset(
     for name, default in vars(Context).items()
     if not name.startswith("_") and not callable(default)
 ) - {"headers", "ignore_result"}
+_EMPTY: Final[Mapping[str, object]] = {
+    "retries": 0,
+    "replaced_task_nesting": 0,
+    "timelimit": [None, None],
+    "stamps": {},
+    "stamped_headers": [],
+}
 
 _EVENT_TYPES: Final = frozenset(
     [
@@ -65,6 +72,10 @@ _MAX_UTC_OFFSET_HOURS: Final = 26
 _COMMAND_FIELDS: Final = frozenset(
     {"method", "arguments", "destination", "pattern", "matcher", "ticket", "reply_to"}
 )
+
+
+class MessageRejected(Exception):  # noqa: N818 - as the project's other errors are named
+    """A message that no process of this project has sent."""
 
 
 def check_message(
@@ -138,26 +149,32 @@ def _check_task(headers: Mapping[str, Any], body: Any) -> None:
     # Celery's own tasks run what their arguments say.
     if not isinstance(task, str) or task not in app.tasks or task.startswith("celery."):
         raise MessageRejected(f"there is no task {shown(task)}")
-    if not _is_label(headers.get("id")):
+    if not is_label(headers.get("id")):
         raise MessageRejected(f"its id is {shown(headers.get('id'))}")
     for name, value in headers.items():
         if not _is_task_header(name, value):
             raise MessageRejected(f"its header {shown(name)} is {shown(value)}")
     if not (isinstance(body, list) and [type(part) for part in body] == [list, dict, dict]):
         raise MessageRejected("its body is no list of arguments, named arguments and options")
-    if not _is_shallow(body):
-        raise MessageRejected("its arguments are nested too deeply")
+    arguments, named, carried = body
+    if any(carried.values()) or not carried.keys() <= _FOLLOW_UPS:
+        raise MessageRejected(f"{task}: it carries messages to be sent after it")
+    accepts = getattr(app.tasks[task], "validates", None)
+    if named or len(arguments) != (0 if accepts is None else 1):
+        raise MessageRejected(f"{task}: {len(arguments)} arguments and {len(named)} named ones")
+    if accepts is not None and not accepts(arguments[0]):
+        raise MessageRejected(f"{task}: {shown(arguments[0])} is no argument that it accepts")
 
 
 def _is_task_header(name: str, value: object) -> bool:
     if name in _LABEL_HEADERS:
-        return value is None or _is_label(value)
+        return value is None or is_label(value)
     if name in _REPR_HEADERS:
-        return value is None or _is_label(value, MAX_REPR_CHARACTERS)
+        return value is None or is_label(value, MAX_REPR_CHARACTERS)
     if name == "ignore_result":
         return value is None or isinstance(value, bool)
     if name in _EMPTY_HEADERS:
-        return not value or value == [None, None]
+        return value is None or value == _EMPTY.get(name)
     # Any other is of an instrumentation, if Celery would not take it for a part of its own.
     return (name == "headers" or not hasattr(Context, name)) and _is_shallow(value)
 
@@ -182,7 +199,7 @@ def _check_events(_: Mapping[str, Any], body: Any) -> None:
 
 def _is_event_field(name: str, value: object) -> bool:
     if name in _EVENT_LABELS:
-        return _is_label(value) or (value is None and name not in ("hostname", "uuid"))
+        return is_label(value) or (value is None and name not in ("hostname", "uuid"))
     if name == "timestamp":
         return _is_number(value, 0, _MAX_TIMESTAMP)
     if name == "utcoffset":
@@ -190,13 +207,13 @@ def _is_event_field(name: str, value: object) -> bool:
     if name == "clock":
         return _is_clock(value)
     if name in _EVENT_NUMBERS:
-        return value is None or _is_number(value, 0)
+        return _is_number(value, 0) or (value is None and name in ("retries", "runtime"))
     if name in _EVENT_FLAGS:
         return value is None or isinstance(value, bool)
     if name == "loadavg":
         return isinstance(value, list) and len(value) <= 3 and all(map(_is_number, value))
     if name == "signum":
-        return value is None or _is_label(value) or _is_number(value)
+        return value is None or is_label(value) or _is_number(value)
     return value is None or (isinstance(value, str) and _is_unicode(value))
 
 
@@ -228,7 +245,7 @@ def _check_command(headers: Mapping[str, Any], body: Any) -> None:
     reply_to = body.get("reply_to")
     if reply_to and not _is_reply_address(reply_to):
         raise MessageRejected("its answer would go to another place than the one for answers")
-    if not (body.get("ticket") is None or _is_label(body["ticket"])):
+    if not (body.get("ticket") is None or is_label(body["ticket"])):
         raise MessageRejected(f"its ticket is {shown(body['ticket'])}")
 
 
@@ -237,14 +254,14 @@ def _is_reply_address(value: object) -> bool:
         isinstance(value, dict)
         and value.keys() == {"exchange", "routing_key"}
         and value["exchange"] == f"reply.{app.conf.control_exchange}.pidbox"
-        and _is_label(value["routing_key"])
+        and is_label(value["routing_key"])
     )
 
 
 def _check_reply(headers: Mapping[str, Any], body: Any) -> None:
     _check_clock(headers)
     ticket, expires = headers.get("ticket"), headers.get("expires")
-    if not _is_label(ticket) or not (expires is None or _is_number(expires)):
+    if not is_label(ticket) or not (expires is None or _is_number(expires)):
         raise MessageRejected("it answers no command")
     if not isinstance(body, dict) or not _are_labels(body) or not _is_shallow(body):
         raise MessageRejected("it is no answer of a worker")
@@ -259,12 +276,13 @@ def _check_clock(headers: Mapping[str, Any]) -> None:
 # ---- values
 
 
-def _is_label(value: object, longest: int = MAX_LABEL_CHARACTERS) -> bool:
+def is_label(value: object, longest: int = MAX_LABEL_CHARACTERS) -> bool:
+    """Whether a value is a short text that can be shown and sent as it is."""
     return isinstance(value, str) and len(value) <= longest and value.isprintable()
 
 
 def _are_labels(values: object) -> bool:
-    return isinstance(values, list | dict) and all(map(_is_label, values))
+    return isinstance(values, list | dict) and all(map(is_label, values))
 
 
 def _is_unicode(value: str) -> bool:

@@ -32,17 +32,18 @@ from kombu.utils.json import loads
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import LogThrottle
 from tasks.app import app
-from tasks.celery_support.base_task import MessageRejected
 from tasks.celery_support.message_rules import (
     MAX_EVENT_BYTES,
     MAX_NUMBER,
+    MessageRejected,
     check_message,
     is_for_a_task,
+    is_label,
     max_bytes,
     shown,
 )
 
-_throttle: Final = LogThrottle()
+_throttle: Final = LogThrottle(lines=20, seconds=2.0)
 
 
 def log_throttled(event: str, **facts: object) -> None:
@@ -107,7 +108,7 @@ def check_envelope(envelope: Any, queue: str) -> None:
     body, properties = envelope.get("body"), envelope.get("properties")
     if not isinstance(properties, dict) or not isinstance(properties.get("delivery_info"), dict):
         raise MessageRejected("its properties are no object with delivery_info")
-    if not isinstance(tag := properties.get("delivery_tag"), str) or len(tag) > 80:
+    if not is_label(tag := properties.get("delivery_tag")):
         raise MessageRejected(f"its delivery tag is {shown(tag)}")
     encoding = properties.get("body_encoding")
     if not isinstance(body, str) or encoding not in ("base64", "utf-8", None):

@@ -1,0 +1,152 @@
+"""A broker to which anybody writes: no message ends, stops or slows a process of the project."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support import hostile_messages as hostile
+from tests.support.fault_stack import FaultStack
+from tests.support.stack import POOLS, assert_each_resolved_once
+
+pytestmark = [pytest.mark.faults]
+
+REFUSED = "celery.message_rejected"
+MAX_LINE = 700
+MAX_MEGABYTES = 250
+ENTRY = ("fulfillment", "unacked", "unacked_index")
+
+
+class Broker:
+    """What anyone who can write to the broker's Redis can do."""
+
+    def __init__(self, stack: FaultStack) -> None:
+        self.stack = stack
+        self.client = redis.Redis.from_url(stack.redis_url)
+        self.celery = Celery(broker=stack.redis_url, set_as_current=False)
+
+    def push(self, messages: Iterable[bytes], queue: str = "fulfillment") -> int:
+        with self.client.pipeline(transaction=False) as pipe:
+            for message in messages:
+                pipe.lpush(queue, message)
+            return len(pipe.execute())
+
+    def tell(self, messages: Iterable[bytes], channel: str = "/0.celery.pidbox") -> None:
+        for message in messages:
+            self.client.publish(channel, message)
+
+    def keep_unacknowledged(self, entries: Iterable[bytes]) -> None:
+        """As a worker notes messages; they are put back when the time for them is over."""
+        for number, entry in enumerate(entries):
+            self.client.hset("unacked", f"tag-{number}", entry)
+            self.client.zadd("unacked_index", {f"tag-{number}": 0})
+
+    def is_drained(self) -> bool:
+        return not any(map(self.client.exists, ENTRY))
+
+    def answers(self) -> bool:
+        return bool(self.celery.control.ping(timeout=2))
+
+
+@pytest.fixture
+def broker(stack: FaultStack) -> Iterator[Broker]:
+    broker = Broker(stack)
+    yield broker
+    broker.celery.close()
+    broker.client.close()
+
+
+def start_worker(stack: FaultStack, pool: str = "threads", concurrency: int = 2) -> int:
+    worker = stack.worker("one", "--pool", pool, "-c", str(concurrency))
+    stack.until_soon(lambda: " ready." in stack.whole_log("one"), "the worker is ready")
+    return worker.pid
+
+
+def assert_log_is_short(stack: FaultStack, name: str, seconds: float) -> None:
+    lines = stack.whole_log(name).splitlines()
+    refused = [line for line in lines if REFUSED in line]
+    assert refused
+    assert len(refused) <= 10 * (seconds + 4)
+    assert max(map(len, refused)) < MAX_LINE
+    assert "Traceback" not in stack.whole_log(name)
+
+
+def peak_megabytes(pid: int) -> float:
+    [line] = [
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    ]
+    return int(line.split()[1]) / 1024
+
+
+# ---- Redis
+
+
+@pytest.mark.parametrize(
+    ("pool", "concurrency"),
+    [POOLS[1], *(pytest.param(*pool, marks=pytest.mark.slow) for pool in (POOLS[0], *POOLS[2:]))],
+)
+def test_a_worker_refuses_every_malformed_message_and_goes_on(
+    stack: FaultStack, broker: Broker, pool: str, concurrency: int
+) -> None:
+    stack.seed(fulfillment=3)
+    broker.keep_unacknowledged(unacknowledged())
+    pid, began = start_worker(stack, pool, concurrency), time.monotonic()
+    stack.celery("beat", "beat", "-l", "info")
+    broker.tell(hostile.commands())
+    assert broker.push(hostile.jobs()) > 500
+    broker.push(hostile.RAW[1:-1], queue="control")
+    stack.control("POST", "requests", {"kind": "fulfillment", "scenario": "purchase"})
+    stack.until_soon(broker.is_drained, "every message is read and acknowledged")
+    stack.until_done()
+
+    assert stack.processes["one"].poll() is None
+    assert stack.processes["one"].pid == pid
+    assert broker.answers()
+    assert_each_resolved_once(stack.report())
+    assert peak_megabytes(pid) < MAX_MEGABYTES
+    assert not broker.client.exists("connect-worker:x")
+    assert_log_is_short(stack, "one", time.monotonic() - began)
+    assert "Traceback" not in stack.whole_log("beat")
+
+
+def unacknowledged() -> Iterator[bytes]:
+    """Notes of messages that no worker has acknowledged: message, exchange and queue."""
+    yield from hostile.RAW[:-1]
+    good = hostile.envelope()
+    places: list[list[Any]] = [["", "connect-worker:x"], ["x", "y"], [{}, []], [None, None]]
+    for place in places:
+        yield hostile.raw([{**good, "body": "W10="}, *place])
+    yield hostile.raw([5, "", "fulfillment"])
+    yield hostile.raw([hostile.put(good, ("headers", "id"), 5), "", "fulfillment"])
+
+
+@pytest.mark.slow
+def test_no_random_message_ends_a_worker(stack: FaultStack, broker: Broker) -> None:
+    stack.seed()
+    start_worker(stack)
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(hostile.messages(hostile.envelope()), min_size=20, max_size=20),
+        st.lists(hostile.messages(hostile.command()), min_size=5, max_size=5),
+    )
+    def send(jobs: list[bytes], commands: list[bytes]) -> None:
+        if stack.processes["one"].poll() is not None:
+            start_worker(stack)
+        broker.tell(commands)
+        broker.push(jobs)
+        stack.until_soon(broker.is_drained, "every message is read and acknowledged")
+
+    send()
+    assert broker.answers()
+    assert "Traceback" not in stack.whole_log("one")
