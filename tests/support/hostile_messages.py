@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
@@ -88,7 +89,7 @@ def _deep(levels: int) -> Any:
 VALUES: Final[tuple[Any, ...]] = (
     *(None, True, 0, -1, 5, 10**4000, 2**63, 1e308, float("inf"), float("nan")),
     *("", "x", "x" * 100_000, "\ud800", "\x1b[2J\n\0", "9999-12-31T23:59:59+14:00", "rot13"),
-    *cast("tuple[Any, ...]", ([], ["a", "b"], {}, {"a": 1}, [None, None, None], _deep(200))),
+    *([], ["a", "b"], {}, {"a": 1}, [None, None, None], _deep(200)),
     {"__type__": "uuid", "__value__": {"no": 1}},
     {"__type__": {}, "__value__": 1},
     {"__type__": "decimal", "__value__": "1e999999"},
@@ -98,8 +99,9 @@ VALUES: Final[tuple[Any, ...]] = (
 HEADERS: Final[tuple[tuple[str, Any], ...]] = (
     *(("compression", name) for name in ("application/x-gzip", "bzip2", "none", 5)),
     *((name, [{"task": "poll"}]) for name in ("callbacks", "errbacks", "chain", "chord")),
-    *((name, value) for name in ("eta", "expires") for value in ("soon", 5, {}, "9999-12-31")),
-    *(("timelimit", value) for value in ([1], ["a", "b"], [None, 1], "ab")),
+    *((name, value) for name in ("eta", "expires") for value in ("soon", "", "9999-12-31")),
+    *(("eta", 5), ("expires", {}), ("expires", 5)),
+    *(("timelimit", "ab"), ("timelimit", 5), ("timelimit", [None, 1])),
     *((name, 5) for name in ("shadow", "group", "stamped_headers", "stamps", "hostname", "meth")),
     *((name, None) for name in ("update", "get", "clear", "__class__", "__dict__", "_children")),
     *((name, True) for name in ("is_eager", "called_directly", "redelivered", "delivery_info")),
@@ -190,6 +192,31 @@ def commands() -> Iterator[bytes]:
     for queue in ("control", "fulfillment"):
         yield raw(command("cancel_consumer", arguments={"queue": queue}))
 
+
+# ---- RabbitMQ, which keeps the properties of a message as bytes
+
+
+def amqp_properties() -> Iterator[bytes]:
+    """Properties that RabbitMQ passes on, and that are none for a client."""
+    for flags in (0x8000, 0x4000, 0x0400):
+        yield struct.pack(">H", flags) + _short(b"\xff\xfe")
+    deep = b"V"
+    for _ in range(3000):
+        deep = b"F" + _table(deep)
+    for value in (b"T" + b"\xff" * 8, deep, b"D\xff\xff\xff\xff\xff", b"V", b"S\0\0\0\1\xff"):
+        yield struct.pack(">H", 0x2000) + _table(value)
+
+
+def _short(text: bytes) -> bytes:
+    return bytes([len(text)]) + text
+
+
+def _table(value: bytes) -> bytes:
+    field = _short(b"x") + value
+    return struct.pack(">I", len(field)) + field
+
+
+# ---- at random
 
 #: Anything that JSON has.
 anything = st.recursive(
