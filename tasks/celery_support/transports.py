@@ -1,7 +1,7 @@
 """The way from the broker into a process: each message is checked before anything else reads it.
 
-Answers these faults of Celery 5.6, kombu 5.7 and py-amqp 5.4; tests/faults/test_hostile_messages.py
-shows each in plain kombu, and fails as soon as a part of this module can go:
+Answers these faults of Celery 5.6, kombu 5.7 and py-amqp 5.4. tests/unit/tasks/test_celery_gaps.py
+notices when they are gone, tests/faults/test_hostile_messages.py when a check is missing:
 
 - Reading a message of an unexpected shape raises in the loop that takes messages, and the worker
   exits. Where kombu has noted the message as unacknowledged, it puts it back, and the next worker

@@ -12,6 +12,7 @@ from typing import Any
 import amqp
 import pytest
 import redis
+import requests
 from celery import Celery
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -159,6 +160,34 @@ def test_no_random_message_ends_a_worker(stack: FaultStack, broker: Broker) -> N
     send()
     assert broker.answers()
     assert "Traceback" not in stack.whole_log("one")
+
+
+PAGES = ("", "workers", "tasks", "broker", "metrics", "task/PR-2.last", "api/workers")
+
+
+def test_flower_shows_what_good_events_say_between_malformed_ones(
+    stack: FaultStack, broker: Broker
+) -> None:
+    stack.start_flower()
+    flower = stack.processes["flower"]
+
+    def tell(*messages: bytes) -> None:
+        broker.tell(messages, channel="/0.celeryev/worker.heartbeat")
+
+    def shows(job: str) -> bool:
+        tell(hostile.raw(hostile.put(hostile.events(), ("body", 1, "uuid"), job)))
+        return job in stack.flower("tasks")
+
+    stack.until_soon(lambda: shows("PR-1.first"), "Flower takes events")
+    tell(*hostile.RAW[1:-1], *map(hostile.raw, hostile.changed(hostile.events())))
+    stack.until_soon(lambda: shows("PR-2.last"), "Flower goes on")
+    assert flower.poll() is None
+    for page in PAGES:
+        answer = requests.get(f"{stack.flower_url}/{page}", auth=stack.flower_auth, timeout=20)
+        assert answer.ok, page
+    assert REFUSED in stack.whole_log("flower")
+    assert "Traceback" not in stack.whole_log("flower")
+    assert "Failed to capture events" not in stack.whole_log("flower")
 
 
 # ---- RabbitMQ
