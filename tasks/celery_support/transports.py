@@ -7,8 +7,8 @@ notices when they are gone, tests/faults/test_hostile_messages.py when a check i
   exits. Where kombu has noted the message as unacknowledged, it puts it back, and the next worker
   exits too. RabbitMQ does the same.
 - kombu decompresses a body before anybody decides whether to read it.
-- The names of queues and exchanges in a message decide where kombu writes it when it puts it back,
-  so that someone who may write to the broker writes to the ledger.
+- A message names the queue into which kombu puts it back, and a table in Redis the queue of an
+  answer: someone who may write to the broker could name a key of the ledger.
 - py-amqp raises for properties that it can't decode, before it tells which message they are of.
 
 A refused message is acknowledged, so that it does not come back, and logged in a line. Nothing is
@@ -26,6 +26,7 @@ import amqp.method_framing
 import kombu
 from celery.app.amqp import AMQP
 from kombu.clocks import LamportClock
+from kombu.connection import ConnectionPool
 from kombu.transport import pyamqp, redis
 from kombu.utils.json import loads
 
@@ -157,6 +158,13 @@ class _RedisChannel:
             log_rejected("unacked", error)
             return
         super()._do_restore_message(payload, "", routing_key, pipe, leftmost)  # type: ignore[misc]
+
+    def get_table(self, exchange: str) -> list[Any]:
+        """Return an exchange's bindings; for answers of workers only those of queues for them."""
+        table: list[Any] = super().get_table(exchange)  # type: ignore[misc]
+        if not exchange.startswith("reply."):
+            return table
+        return [row for row in table if len(row) == 3 and row[2].endswith(f".{exchange}")]
 
 
 class _RedisTransport:
@@ -290,6 +298,22 @@ _CHECKED: Final[Mapping[Any, Any]] = {
 }
 
 
+class BrokerPool(ConnectionPool):
+    """Connections that send messages, and take the answers of workers."""
+
+    def new(self) -> Any:
+        """Return a connection; kombu makes it of another class than that of this pool's."""
+        connection: Any = super().new()
+        scheme_transport = connection.get_transport_cls
+
+        def get_transport_cls() -> Any:
+            transport = scheme_transport()
+            return _CHECKED.get(transport, transport)
+
+        connection.get_transport_cls = get_transport_cls
+        return connection
+
+
 class BrokerConnection(kombu.Connection):
     """A connection of this application; a processor's own connections stay kombu's."""
 
@@ -297,6 +321,10 @@ class BrokerConnection(kombu.Connection):
         """Return the transport of the URL's scheme, with checks."""
         transport = super().get_transport_cls()
         return _CHECKED.get(transport, transport)
+
+    def Pool(self, limit: int | None = None, **_: Any) -> Any:  # noqa: N802 - kombu's name
+        """Return a pool of such connections."""
+        return BrokerPool(self, limit)
 
 
 class CheckedAMQP(AMQP):

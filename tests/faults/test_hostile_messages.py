@@ -54,6 +54,11 @@ class Broker:
             self.client.hset("unacked", f"tag-{number}", entry)
             self.client.zadd("unacked_index", {f"tag-{number}": 0})
 
+    def bind_answers(self) -> None:
+        """Have the workers' answers written to a key of the ledger."""
+        for member in (b"77aa\x06\x16\x06\x16connect-worker:x", b"77aa", b"\xff"):
+            self.client.sadd("_kombu.binding.reply.celery.pidbox", member)
+
     def is_drained(self) -> bool:
         return not any(map(self.client.exists, ENTRY))
 
@@ -110,6 +115,7 @@ def test_a_worker_refuses_every_malformed_message_and_goes_on(
     stack.seed(fulfillment=3)
     # A busy worker of greenlets never looks at what is unacknowledged.
     broker.keep_unacknowledged(unacknowledged() if pool != "gevent" else [])
+    broker.bind_answers()
     pid, began = start_worker(stack, pool, concurrency), time.monotonic()
     stack.celery("beat", "beat", "-l", "info")
     broker.tell(hostile.commands())

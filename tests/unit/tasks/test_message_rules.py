@@ -18,7 +18,7 @@ from kombu.pidbox import Mailbox
 from tasks import app
 from tasks.celery_support.message_rules import MessageRejected
 from tasks.celery_support.publisher import _message
-from tasks.celery_support.transports import Clock, check_envelope, read_envelope
+from tasks.celery_support.transports import _CHECKED, Clock, check_envelope, read_envelope
 from tests.support import hostile_messages as hostile
 
 JOBS, COMMANDS, EVENTS = "fulfillment", "one@host.celery.pidbox", "celeryev.1f"
@@ -45,6 +45,15 @@ def wrapped(message: Any) -> bytes:
     properties = {**good["properties"], **message.properties}
     own = {"headers": message.headers, "properties": properties, "body": message.body}
     return hostile.raw({**good, **own})
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://", "rediss://", "redis+socket:///x", "sentinel://x", "amqp://", "amqps://"]
+)
+def test_every_connection_of_the_application_checks_its_messages(url: str) -> None:
+    connection = app.amqp.Connection(url)
+    for checked in (connection, connection.clone(), connection.Pool(1).new()):
+        assert checked.get_transport_cls() in _CHECKED.values()
 
 
 # ---- jobs
