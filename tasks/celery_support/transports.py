@@ -92,7 +92,8 @@ def read_envelope(text: str) -> Any:
         return Unreadable(f"its envelope can't be read: {type(error).__name__}")
 
 
-# kombu reads every message with it: from a queue, from a channel, and to put it back.
+# kombu reads every message with it: from a queue, from a channel, and to put it back. A connection
+# that is not this application's can read what takes a message's place as little as the message.
 redis.loads = read_envelope  # type: ignore[attr-defined]  # kombu's own import
 
 
@@ -129,6 +130,10 @@ def check_envelope(envelope: Any, queue: str) -> None:
     )
 
 
+class _ForeignQueueError(Exception):
+    """A message came from a queue that is none of this project's."""
+
+
 class RedisQoS(redis.QoS):
     """Knows which messages are unacknowledged; others may have written to it, too."""
 
@@ -136,6 +141,9 @@ class RedisQoS(redis.QoS):
         """Put a message back that no worker has acknowledged in time; drop what is none."""
         try:
             super().restore_by_tag(tag, client=client, leftmost=leftmost)
+        except _ForeignQueueError:
+            # Of another application at the same Redis, or made up: it is left where it is.
+            return
         except (TypeError, ValueError) as error:
             log_rejected(self.unacked_key, type(error).__name__)
             self._remove_from_indices(tag).execute()  # type: ignore[attr-defined]  # as above
@@ -150,9 +158,9 @@ class _RedisChannel:
         self, payload: Any, _: Any, routing_key: Any, pipe: Any, leftmost: bool = False
     ) -> None:
         """Put a message back, where it is one, and only into a queue of this project."""
+        if routing_key not in [queue.name for queue in app.conf.task_queues]:
+            raise _ForeignQueueError
         try:
-            if routing_key not in [queue.name for queue in app.conf.task_queues]:
-                raise MessageRejected(f"it came from no queue but {shown(routing_key)}")
             check_envelope(payload, routing_key)
         except MessageRejected as error:
             log_rejected("unacked", error)

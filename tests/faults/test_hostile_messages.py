@@ -27,7 +27,6 @@ pytestmark = [pytest.mark.faults]
 REFUSED = "celery.message_rejected"
 MAX_LINE = 700
 MAX_MEGABYTES = 250
-ENTRY = ("fulfillment", "unacked", "unacked_index")
 
 
 class Broker:
@@ -54,13 +53,22 @@ class Broker:
             self.client.hset("unacked", f"tag-{number}", entry)
             self.client.zadd("unacked_index", {f"tag-{number}": 0})
 
+    def keep_for_another_application(self) -> None:
+        """As another application at this Redis notes messages, or someone who knows the ledger."""
+        message = {**hostile.envelope(), "body": "W10="}
+        places: list[list[Any]] = [["", "connect-worker:x"], ["x", "y"], [{}, []], [None, None]]
+        for number, place in enumerate(places):
+            self.client.hset("unacked", f"foreign-{number}", hostile.raw([message, *place]))
+            self.client.zadd("unacked_index", {f"foreign-{number}": 0})
+
     def bind_answers(self) -> None:
         """Have the workers' answers written to a key of the ledger."""
         for member in (b"77aa\x06\x16\x06\x16connect-worker:x", b"77aa", b"\xff"):
             self.client.sadd("_kombu.binding.reply.celery.pidbox", member)
 
     def is_drained(self) -> bool:
-        return not any(map(self.client.exists, ENTRY))
+        notes: Any = self.client.hkeys("unacked")
+        return not self.client.exists("fulfillment") and all(b"foreign" in note for note in notes)
 
     def answers(self) -> bool:
         return bool(self.celery.control.ping(timeout=2))
@@ -115,6 +123,7 @@ def test_a_worker_refuses_every_malformed_message_and_goes_on(
     stack.seed(fulfillment=3)
     # A busy worker of greenlets never looks at what is unacknowledged.
     broker.keep_unacknowledged(unacknowledged() if pool != "gevent" else [])
+    broker.keep_for_another_application()
     broker.bind_answers()
     pid, began = start_worker(stack, pool, concurrency), time.monotonic()
     stack.celery("beat", "beat", "-l", "info")
@@ -131,6 +140,7 @@ def test_a_worker_refuses_every_malformed_message_and_goes_on(
     assert_each_resolved_once(stack.report())
     assert peak_megabytes(pid) < MAX_MEGABYTES
     assert not broker.client.exists("connect-worker:x")
+    assert broker.client.hlen("unacked") == broker.client.zcard("unacked_index") == 4
     assert_log_is_short(stack, "one", time.monotonic() - began)
     assert "Traceback" not in stack.whole_log("beat")
 
@@ -139,9 +149,6 @@ def unacknowledged() -> Iterator[bytes]:
     """Notes of messages that no worker has acknowledged: message, exchange and queue."""
     yield from hostile.RAW[:-1]
     good = hostile.envelope()
-    places: list[list[Any]] = [["", "connect-worker:x"], ["x", "y"], [{}, []], [None, None]]
-    for place in places:
-        yield hostile.raw([{**good, "body": "W10="}, *place])
     yield hostile.raw([5, "", "fulfillment"])
     yield hostile.raw([hostile.put(good, ("headers", "id"), 5), "", "fulfillment"])
 
