@@ -84,6 +84,10 @@ class LosslessDispatcher(EventDispatcher):
     _group_buffer: dict[str, list[Any]]
     _publish: Callable[..., None]
 
+    def send(self, type: str, *args: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's name
+        """Send an event whose texts Flower can show: an error may quote any text of a customer."""
+        return super().send(type, *args, **{name: _shown(fields[name]) for name in fields})
+
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""
         with self.mutex:
@@ -98,6 +102,13 @@ class LosslessDispatcher(EventDispatcher):
                     events = list(buffer)
                     self._publish(events, self.producer, f"{group}.multi")
                     del buffer[: len(events)]
+
+
+def _shown(value: Any) -> Any:
+    """Return a text without halves of surrogate pairs, which no page can show."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="backslashreplace").decode()
 
 
 class LosslessEvents(Events):

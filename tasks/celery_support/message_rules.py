@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from celery.app.task import Context
@@ -130,6 +131,8 @@ def is_for_a_task(queue: str) -> bool:
     return _rule_of(queue)[0] is _check_task
 
 
+# Celery looks a setting up in several mappings, which takes longer than all the rest of a check.
+@lru_cache(maxsize=256)
 def _rule_of(queue: str) -> tuple[Callable[[Mapping[str, Any], Any], None], int]:
     exchange = app.conf.control_exchange
     if queue.startswith(f"{app.conf.event_queue_prefix}."):
