@@ -74,6 +74,10 @@ class Waker:
             self._far.recv(65536)
 
 
+#: In one message: message_rules.py limits how long it may be.
+MAX_EVENTS = 1000
+
+
 class LosslessDispatcher(EventDispatcher):
     """Sends buffered events, and takes out of the buffer only what it has sent."""
 
@@ -98,10 +102,11 @@ class LosslessDispatcher(EventDispatcher):
                     self._publish(event, self.producer, routing_key)
             if groups:
                 for group, buffer in self._group_buffer.items():
-                    # Other threads may append now: their events come behind the copied ones.
-                    events = list(buffer)
-                    self._publish(events, self.producer, f"{group}.multi")
-                    del buffer[: len(events)]
+                    for _ in range(0, len(buffer), MAX_EVENTS):
+                        # Other threads may append now: their events come behind the copied ones.
+                        events = buffer[:MAX_EVENTS]
+                        self._publish(events, self.producer, f"{group}.multi")
+                        del buffer[: len(events)]
 
 
 def _shown(value: Any) -> Any:

@@ -23,7 +23,7 @@ _FOLLOW_UPS: Final = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 #: A message with one id has less than a kilobyte; a command of remote control has hardly more.
 MAX_BYTES: Final = 64 * 1024
-#: Events are sent by the dozen, and by the thousand after an outage of the broker.
+#: consumer.py sends events by the dozen, and by the thousand after an outage of the broker.
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 MAX_LABEL_CHARACTERS: Final = 255
 MAX_REPR_CHARACTERS: Final = 4096
@@ -50,16 +50,11 @@ _EMPTY: Final[Mapping[str, object]] = {
 }
 
 _EVENT_TYPES: Final = frozenset(
-    [
-        *(
-            f"task-{name}"
-            for name in (
-                *("sent", "received", "started", "succeeded"),
-                *("failed", "rejected", "revoked", "retried"),
-            )
-        ),
-        *(f"worker-{name}" for name in ("online", "heartbeat", "offline")),
-    ]
+    {
+        *("task-sent", "task-received", "task-started", "task-succeeded", "task-failed"),
+        *("task-rejected", "task-revoked", "task-retried"),
+        *("worker-online", "worker-heartbeat", "worker-offline"),
+    }
 )
 _EVENT_LABELS: Final = frozenset({"type", "hostname", "uuid", "name", "root_id", "parent_id"})
 _EVENT_NUMBERS: Final = frozenset(
