@@ -9,7 +9,6 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from environs import Env, ValidationError
 from marshmallow.validate import OneOf, Range, Regexp
@@ -84,42 +83,11 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     return value
 
 
-def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
-    """Return the URL of a server, a secret, and mask its password from now on.
-
-    Raises:
-        SettingsError: As `secret` and `mask_passwords` raise it.
-    """
-    value = secret(env, name, default, validate=validate)
-    mask_passwords(f"{PREFIX}{name}", value)
-    return value
-
-
 def login(env: Env, name: str, default: str = "") -> str:
     """Return a secret of the form `user:password`, and mask the password from now on."""
     value = secret(env, name, default)
     register_secret(value.partition(":")[2])
     return value
-
-
-def mask_passwords(variable: str, url: str) -> None:
-    """Mask the passwords in a URL from now on; semicolons separate several URLs.
-
-    Raises:
-        SettingsError: The URL is malformed, or its password is where programs show it.
-    """
-    for item in url.split(";"):
-        try:
-            parts = urlsplit(item)
-            # Read here, for its own error would show what it takes for a port.
-            _ = parts.port
-        except ValueError:
-            raise _refused(
-                variable, "is no URL: quote special characters of a password, such as %2F for /"
-            ) from None
-        if "password" in parse_qs(parts.query):
-            raise _refused(variable, "has its password in the query: put it before the @")
-        register_secret(parts.password or "", unquote(parts.password or ""))
 
 
 def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
   (celery issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower
   would show some jobs as RECEIVED forever: `LosslessDispatcher`;
   tests/unit/tasks/test_task_events.py fails as soon as Celery needs no replacement.
+- A heartbeat is repeated in the main loop until the broker takes it, and a stop does not reach it
+  there: `LosslessDispatcher.send`; tests/faults/redis/test_silent_connections.py.
 - Events are sent at nearly every turn of the loop, a quarter of a worker's time under load:
   `on_send_event_buffered`; bench/ measures it.
 - Without prefetching a worker whose threads are all busy looks for messages once a second, because
@@ -88,9 +90,15 @@ class LosslessDispatcher(EventDispatcher):
     _group_buffer: dict[str, list[Any]]
     _publish: Callable[..., None]
 
-    def send(self, type: str, *args: Any, **fields: Any) -> Any:  # noqa: A002 - Celery's name
-        """Send an event whose texts Flower can show: an error may quote any text of a customer."""
-        return super().send(type, *args, **{name: _shown(fields[name]) for name in fields})
+    def send(self, *args: Any, **fields: Any) -> None:
+        """Send an event in one attempt, with texts that Flower can show.
+
+        Celery repeats a heartbeat until it is sent. It waits for the broker in the main loop then,
+        where a stop does not reach it. After an error the consumer connects again. An error may
+        quote any text of a customer.
+        """
+        texts = {name: _shown(value) for name, value in fields.items()}
+        super().send(*args, **{**texts, "retry": False})
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""
