@@ -79,37 +79,6 @@ def format_log(logger: logging.Logger, **_: Any) -> None:
         prepare_handler(handler, settings().log_format)
 
 
-#: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
-#: are refused, like those that write files or take long (`objgraph`, `memdump`, `memsample`).
-QUESTIONS = frozenset(
-    {
-        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered", "report"),
-        *("reserved", "revoked", "scheduled", "stats"),
-        # The names of before Celery 3.
-        *("dump_active", "dump_conf", "dump_reserved", "dump_revoked", "dump_schedule"),
-        "dump_tasks",
-        # Flower asks for events, which workers send anyway.
-        *("enable_events", "heartbeat"),
-    }
-)
-
-
-@worker_init.connect
-def refuse_commands(**_: Any) -> None:
-    """Answer commands that change a worker with a refusal, unless they are switched on."""
-    if settings().remote_control:
-        return
-    for name in Panel.data.keys() - QUESTIONS:
-        Panel.data[name] = partial(_refuse, name)
-
-
-def _refuse(command: str, _: Any, **__: object) -> dict[str, str]:
-    """Take the place of a command in Celery's table."""
-    why = "CONNECT_REMOTE_CONTROL=true of the workers would allow it"
-    log_throttled("celery.command_rejected", command=command, why=why)
-    return {"error": f"{command} is refused: {why}"}
-
-
 #: kombu's default: after this time Redis delivers a message again that no worker has acknowledged.
 VISIBILITY_SECONDS = Channel.visibility_timeout
 
@@ -130,6 +99,40 @@ def check_worker(**_: Any) -> None:
         raise SystemExit(f"connect-worker: {error}") from None
     _check_redis()
     _check_broker()
+
+
+#: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
+#: are refused, like those that write files or take long (`objgraph`, `memdump`, `memsample`).
+QUESTIONS = frozenset(
+    {
+        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered", "report"),
+        *("reserved", "revoked", "scheduled", "stats"),
+        # The names of before Celery 3.
+        *("dump_active", "dump_conf", "dump_reserved", "dump_revoked", "dump_schedule"),
+        "dump_tasks",
+        # Flower asks for events, which workers send anyway.
+        *("enable_events", "heartbeat"),
+    }
+)
+
+
+@worker_init.connect
+def refuse_commands(**_: Any) -> None:
+    """Answer commands that change a worker with a refusal, unless they are switched on.
+
+    Comes after `check_worker`, which loads the processors: their modules may add commands.
+    """
+    if settings().remote_control:
+        return
+    for name in Panel.data.keys() - QUESTIONS:
+        Panel.data[name] = partial(_refuse, name)
+
+
+def _refuse(command: str, _: Any, **__: object) -> dict[str, str]:
+    """Take the place of a command in Celery's table."""
+    why = "CONNECT_REMOTE_CONTROL=true of the workers would allow it"
+    log_throttled("celery.command_rejected", command=command, why=why)
+    return {"error": f"{command} is refused: {why}"}
 
 
 def served_accounts() -> tuple[str, ...]:
