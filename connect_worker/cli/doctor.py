@@ -20,14 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.api.client import Client
-from connect_worker.cli.broker import remote_control, see_workers
-from connect_worker.cli.context import Exit, select_accounts, write_json
-from connect_worker.cli.options import account_option, example
+from connect_worker.cli.celery import remote_control, see_workers
+from connect_worker.cli.context import Exit, account_option, example, select_accounts, write_json
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import RequestKind
-from connect_worker.engine.runtime import Processor
+from connect_worker.engine.runtime import Processor, Registry
 from connect_worker.exceptions import (
     ConnectionFailed,
     Forbidden,
@@ -47,10 +45,10 @@ from connect_worker.operations.status import (
     StatusReport,
     read_status,
 )
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import at, settings_of
+from connect_worker.settings.environment import find_typos
 from connect_worker.settings.model import Settings
-from connect_worker.settings.typos import find_typos
 from connect_worker.settings.urls import CERTIFICATE_REMEDY, describe_tls
 from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
 
@@ -166,7 +164,7 @@ class Checkup:
             accounts = Settings.from_env().accounts
         except SettingsError:
             accounts = ()
-        for item in find_typos(os.environ, accounts):
+        for item in find_typos(Settings, os.environ, accounts):
             remedy = f"rename it to {item.suggestion}, if you meant that setting"
             yield Finding("settings", Level.WARN, f"{item.name} is not a setting", remedy)
 

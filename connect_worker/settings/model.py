@@ -25,10 +25,12 @@ from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
-from connect_worker.settings.docs import READING, Scope, doc, setting
 from connect_worker.settings.environment import (
     PREFIX,
+    READING,
+    Scope,
     account_names,
+    doc,
     encryption_keys,
     is_blank,
     login,
@@ -36,6 +38,7 @@ from connect_worker.settings.environment import (
     number,
     queue_names,
     secret,
+    setting,
     switch,
     text,
     whole,
