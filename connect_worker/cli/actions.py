@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.progress import track
 
-from connect_worker.cli.context import CommandContext, Exit, example, filter_options, ledger_command
+from connect_worker.cli.context import (
+    CommandContext,
+    Exit,
+    TerminalConsole,
+    example,
+    filter_options,
+    ledger_command,
+)
 from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.operations.actions import (
@@ -111,7 +117,7 @@ def _apply(
     possible = partition(action, records, result)
     if possible and not is_confirmed:
         _confirm(context, action, possible)
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     keep_days = context.settings.keep_days
     for record in track(
         possible,
@@ -132,7 +138,7 @@ def _apply(
 
 def _confirm(context: CommandContext, action: Action, records: list[RequestRecord]) -> None:
     """Show the requests and ask, on standard error: standard output has the JSON only."""
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     now = context.ledger.now()
     console.print(request_table(records[:MAX_SHOWN], now, wide=console.width >= 100))
     if len(records) > MAX_SHOWN:

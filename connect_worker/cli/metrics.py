@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from connect_worker.cli.context import (
     select_accounts,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.observability.output import escape_lines
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 
@@ -57,7 +59,10 @@ def metrics(*, address: str, port: int, once: bool, account: str) -> None:
     except SettingsError as error:
         raise CommandError(str(error), Exit.NO_LEDGER) from None
     if once:
-        click.echo(generate_latest(registry), nl=False)
+        text = generate_latest(registry)
+        # Programs read the format as it is; a product's name must not command a terminal.
+        shown = escape_lines(text.decode(), indent="") if sys.stdout.isatty() else text
+        click.echo(shown, nl=False)
         return
     # Before the server's threads start: they inherit the mask, so this thread gets the signals.
     ends = {signal.SIGINT, signal.SIGTERM}

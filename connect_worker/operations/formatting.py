@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import escape
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _TIME = "%Y-%m-%d %H:%M:%S"
@@ -50,6 +51,5 @@ def format_count(number: int, noun: str = "request") -> str:
 
 
 def sanitize(text: str) -> str:
-    """Return a text on one line, with keys masked and without control characters."""
-    line = " ".join(mask_secrets(text).split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    """Return a text on one line, with keys masked; a character that does not print is escaped."""
+    return escape(" ".join(mask_secrets(text).split()))

@@ -9,6 +9,7 @@ A blank variable counts as missing. No error message shows a value that may cont
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -214,7 +215,18 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
 
 
 def login(env: Env, name: str, default: str = "") -> str:
-    """Return a secret of the form `user:password`, and mask the password from now on."""
+    """Return a secret of the form `user:password`, and mask the password from now on.
+
+    Those in Flower's own variable are masked too: a text may quote the whole environment.
+    """
+    value = secret(env, name, default)
+    for item in (value, *os.environ.get("FLOWER_BASIC_AUTH", "").split(",")):
+        register_secret(item.partition(":")[2])
+    return value
+
+
+def api_key(env: Env, name: str, default: str = "") -> str:
+    """Return a service user's key, and mask its secret part from now on."""
     value = secret(env, name, default)
     register_secret(value.partition(":")[2])
     return value

@@ -29,7 +29,7 @@ from tornado.web import authenticated
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.environment import is_loopback
-from tasks.celery_support.bootstrap import settings
+from tasks.celery_support.bootstrap import settings, start_refused
 
 MENU = "navbar.html"
 #: The end of the menu's list of Flower's own pages.
@@ -105,7 +105,7 @@ def set_defaults() -> None:
     try:
         auth = settings().flower_auth
     except SettingsError as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        raise start_refused(error) from None
     if auth:
         options.basic_auth = [auth]
     _guard_metrics()
@@ -137,7 +137,7 @@ def refuse_unsafe_options(**_: Any) -> None:
     # An empty one comes from a variable that a compose file or a shell script left unset.
     options.basic_auth = [item for item in options.basic_auth if item]
     if reason := unsafe_reason(options):
-        raise SystemExit(f"connect-worker: Flower does not start: {reason}")
+        raise start_refused(f"Flower does not start: {reason}")
 
 
 def unsafe_reason(options: Any) -> str:

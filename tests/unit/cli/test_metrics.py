@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import requests
 
 from connect_worker.cli.context import Exit
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind
+from connect_worker.ledger.redis import RedisLedger
 
 from .metrics_exporter import ACCOUNT, PRODUCT, ROOT, environment, of, scrape, serving
 
@@ -90,3 +95,23 @@ def test_an_account_that_can_not_be_reported_is_a_message() -> None:
     )
     assert ended.returncode == Exit.NO_LEDGER
     assert "CONNECT_API_URL not set" in ended.stderr
+
+
+def test_a_products_name_does_not_command_a_terminal(redis_url: str) -> None:
+    request = RequestKey(RequestKind.FULFILLMENT, "PR-1")
+    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT)
+    pending = PendingRequest(request, "1", "PRD-\x1b[2J\u202e")
+    ledger.register([pending], seen_at=ledger.now(), requeue_seconds=60)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "connect_worker", "metrics", "--once"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(redis_url), stdout=theirs) as process:
+        os.close(theirs)
+        said = b""
+        # Linux ends a terminal whose other side is closed with an error.
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                said += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert rb'product="PRD-\x1b[2J\u202e"' in said
+    assert b"\x1b" not in said
