@@ -60,6 +60,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import escape_lines
 
 if not TYPE_CHECKING:
     __getattr__ = deprecated_names(
@@ -693,14 +694,14 @@ class SettingsError(Permanent):
 EXIT_CONFIGURATION: Final = 78
 
 
-def refuse_start(reason: object) -> NoReturn:
+def refuse_start(reason: object, *, status: int = EXIT_CONFIGURATION) -> NoReturn:
     """End a process that can't work until a person has changed its settings or processors.
 
     Raises:
-        SystemExit: With `EXIT_CONFIGURATION`, after the reason is on standard error.
+        SystemExit: With the status, after the reason is on standard error.
     """
-    sys.stderr.write(f"connect-worker: {reason}\n")
-    raise SystemExit(EXIT_CONFIGURATION)
+    sys.stderr.write(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}\n")
+    raise SystemExit(status)
 
 
 class RegistrationError(Permanent):

@@ -116,8 +116,9 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS|_QUEUES", name)}
     of_each = {"CONNECT_LOG_FORMAT", "CONNECT_HEARTBEAT_FILE"}
     assert connect_variables("beat") == of_the_schedule | of_redis | of_each
-    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
+    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER|TRUSTED)_", name)}
     assert connect_variables("worker") == known - of_the_schedule - of_the_console
+    of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES"}
     assert connect_variables("flower") == of_redis | of_flower
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
@@ -126,7 +127,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
-    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT"}
+    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT", "CONNECT_TRUSTED_PROXIES"}
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others
     assert connect_variables("metrics") == of_redis | account
 
