@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -90,6 +91,20 @@ class Decision:
             str(document.get("pending_status") or ""),
             int(document.get("fence") or 0),
         )
+
+
+def _require_sendable(outcome: Outcome) -> None:
+    """Refuse an outcome that no later attempt to post could send either."""
+    try:
+        json.dumps(to_json(outcome), ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as exc:
+        # Without what stands around it: that may be a password.
+        raise InvalidDecision(
+            f"the decision has the character {exc.object[exc.start]!a}, which UTF-8 can't "
+            "encode: remove it from reasons, messages and parameters"
+        ) from exc
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidDecision(f"the decision can't be written as JSON: {exc}") from exc
 
 
 class Job:
@@ -189,10 +204,12 @@ class Job:
         without them, and Connect keeps the values that it has.
 
         Raises:
+            InvalidDecision: Connect can't be sent the outcome; nothing is stored.
             LeaseLost: Another worker may own the request now; nothing is stored.
         """
+        _require_sendable(outcome)
         register_scoped_secrets(passwords_set_by(outcome, self.document))
-        seen = str((self.document or {}).get("updated") or "")
+        seen = str((self.document or {}).get("updated") or "")[:64]
         decision = Decision(outcome, seen, status_of(self.document), self.claim.fence)
         self.ensure_held()
         stored = replace(decision, outcome=without_passwords(outcome, self.document))
