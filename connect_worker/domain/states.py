@@ -277,6 +277,8 @@ class PollProblem(StrEnum):
     UNDER_WAY = "under way"
     #: The list of at least one processor raised an error; the other lists were read.
     LIST_REJECTED = "list rejected"
+    #: Some rows have no usable id; all others were read.
+    ROWS_REJECTED = "rows rejected"
     #: Connect did not answer, or refused.
     FAILED = "failed"
 

@@ -15,10 +15,17 @@ from connect_worker.domain.retry import (
     SPREAD_SECONDS,
 )
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
-from connect_worker.engine.job import Decision
+from connect_worker.domain.states import (
+    Claim,
+    PollProblem,
+    RequestKey,
+    RequestKind,
+    State,
+)
+from connect_worker.engine.job import Decision, JobStatus
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.sweeper import sweep
+from connect_worker.exceptions import FailRequest, InquireRequest
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
 from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.sandbox_server import Client
@@ -51,6 +58,46 @@ def opened(open_for: Open, counted: Counted) -> EngineHarness:
 
 def purchase(opened: EngineHarness) -> RequestKey:
     return opened.only(opened.sandbox.with_scenario("purchase"))
+
+
+# ---- rows and documents
+
+
+def test_what_a_list_had_before_its_error_is_processed(opened: EngineHarness) -> None:
+    """Also where it is not a whole batch."""
+    name = opened.sandbox.with_scenario("purchase")
+    [processor] = opened.engine.registry.of_kind(opened.kind)
+    rows = processor.list_pending
+
+    def breaks_off(*args: Any, **kwargs: Any) -> Any:
+        yield from rows(*args, **kwargs)
+        raise ValueError("a row that the filter did not expect")
+
+    processor.list_pending = breaks_off  # type: ignore[method-assign]  # as user code may fail
+    assert opened.poll().problem is PollProblem.LIST_REJECTED
+    assert RequestKey(opened.kind, name) in opened.messages
+
+
+UNSENDABLE = ["a lone \udc00", [object()], [float("nan")], [{"id": "email", "value": "\ud800"}]]
+
+
+@pytest.mark.parametrize("told", UNSENDABLE)
+def test_a_decision_that_cannot_be_sent_is_parked_at_once(open_for: Open, told: Any) -> None:
+    def process(self: Any, request: Any) -> Any:
+        if isinstance(told, str):
+            raise FailRequest(told)
+        params: Any = [
+            item if isinstance(item, dict) else {"id": "a", "value": item} for item in told
+        ]
+        raise InquireRequest("Which one?", params=params)
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    result = opened.handle(ref)
+    assert result.status is JobStatus.PARKED
+    assert opened.entry(ref).decision is None
+    assert result.text.startswith("parked: InvalidDecision: the decision ")
+    assert opened.accepted(ref) == []
 
 
 # ---- the processor
