@@ -26,7 +26,7 @@ from connect_worker.cli.options import account_option, example
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.routing import Registry
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.engine.runtime import Processor
 from connect_worker.exceptions import (
     ConnectionFailed,
@@ -40,7 +40,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import RedisLedger, connect
-from connect_worker.operations.formatting import sanitize
+from connect_worker.operations.formatting import format_count, sanitize
 from connect_worker.operations.status import (
     OPEN_STATES,
     BreakerPosition,
@@ -49,6 +49,7 @@ from connect_worker.operations.status import (
 )
 from connect_worker.resources.registry import load_registry
 from connect_worker.settings.accounts import at, settings_of
+from connect_worker.settings.environment import PLAIN_KEY
 from connect_worker.settings.model import Settings
 from connect_worker.settings.typos import find_typos
 from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
@@ -286,7 +287,7 @@ class Checkup:
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
                 report = read_status(ledger, poll_seconds=self._settings.poll_seconds)
-                yield self._check_encryption(ledger)
+                yield from self._check_records(ledger)
         except LedgerUnavailable as error:
             yield failed("Redis", str(error))
             return
@@ -311,23 +312,40 @@ class Checkup:
             level = Level.FAIL if problem.level == "refuse" else Level.WARN
             yield failed("Redis", problem.message, level)
 
-    def _check_encryption(self, ledger: RedisLedger) -> Finding:
-        """Check that this environment's keys can decrypt what open requests have stored."""
+    def _check_records(self, ledger: RedisLedger) -> Iterator[Finding]:
+        """Check that the records of open requests are intact, and can be decrypted here."""
         keys = self._settings.encryption_key if self._settings else ()
-        closed = [entry for entry in ledger.iter_records(states=OPEN_STATES) if entry.decrypt_error]
+        odd = [
+            record
+            for record in ledger.iter_records(states=OPEN_STATES)
+            if record.corrupt or record.decrypt_error
+        ]
+        corrupt = [record for record in odd if record.corrupt]
+        closed = [record for record in odd if record.decrypt_error]
+        if corrupt:
+            yield Finding(
+                "ledger",
+                Level.FAIL,
+                f"of {_names(corrupt)} the record is corrupt: {sanitize(corrupt[0].corrupt)}",
+                "nothing of it is posted; look at each with connect-worker show and in Connect, "
+                "then rerun or discard it",
+            )
         if closed:
-            names = ", ".join(entry.ref.id for entry in closed[:3])
-            return Finding(
+            yield Finding(
                 "encryption",
                 Level.FAIL,
-                f"of {len(closed)} open requests ({names}{', …' if len(closed) > 3 else ''}) "
-                f"something can't be read here: {closed[0].decrypt_error}",
+                f"of {_names(closed)} something can't be read here: {closed[0].decrypt_error}",
                 "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
             )
-        if not keys:
-            return Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
-        count = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
-        return Finding("encryption", Level.OK, f"{count}; all open requests can be read")
+        elif not keys:
+            yield Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
+        elif PLAIN_KEY in keys:
+            text = "CONNECT_ENCRYPTION_KEY has `plain`: who can write to Redis can make decisions"
+            remedy = "run doctor with the keys alone; when no record is corrupt, remove `plain`"
+            yield Finding("encryption", Level.WARN, text, remedy)
+        else:
+            count = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
+            yield Finding("encryption", Level.OK, f"{count}; all open requests can be read")
 
     def _check_workers(self) -> Iterator[Finding]:
         workers = see_workers()
@@ -451,6 +469,13 @@ def _findings(account: str) -> Iterator[tuple[str, Finding]]:
                 yield "" if finding.part in SHARED_PARTS else name, finding
         # The first account with usable settings checks what all have in common.
         is_whole = is_whole and not checkup.has_settings
+
+
+def _names(records: list[RequestRecord]) -> str:
+    """Return how many open requests these are, and the first ones."""
+    names = ", ".join(sanitize(record.ref.id) for record in records[:3])
+    requests = format_count(len(records), "open request")
+    return f"{requests} ({names}{', …' if len(records) > 3 else ''})"
 
 
 def _document(account: str, finding: Finding) -> dict[str, str]:

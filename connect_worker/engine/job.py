@@ -14,7 +14,7 @@ from connect_worker.domain.secrets import passwords_set_by, values_in, without_p
 from connect_worker.domain.states import JSON, Claim, ClaimDenied, RequestKey
 from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import RequestRecords
-from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision
+from connect_worker.exceptions import CorruptRecord, DecryptionKeyMissing, InvalidDecision
 from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
 
@@ -147,14 +147,21 @@ class Job:
         Raises:
             DecryptionKeyMissing: The decision, or the result of a step, is encrypted with a key
                 that this process does not have.
+            CorruptRecord: The decision, or the result of a step, is damaged, or was not stored for
+                this cycle.
             InvalidDecision: This version can't read the stored document.
         """
         if self.claim.decrypt_error:
             raise DecryptionKeyMissing(self.claim.decrypt_error)
+        if self.claim.corrupt:
+            raise CorruptRecord(
+                f"{self.claim.corrupt}: nothing of it was posted. Look at the request in Connect; "
+                "rerun drops what is corrupt, and processes the request again"
+            )
         if self.claim.decision is not None:
             try:
                 self.decision = Decision.load(self.claim.decision)
-            except (AttributeError, ValueError) as exc:
+            except (AttributeError, TypeError, ValueError, OverflowError) as exc:
                 raise InvalidDecision(f"the stored decision can't be read: {exc}") from exc
         return self.decision
 
