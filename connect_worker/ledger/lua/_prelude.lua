@@ -44,6 +44,8 @@
 --   hints_due               zset    the same names, once each; the score is when `stale_hints` returns it
 --   notification:<digest>   string  the call that stored the notification's hint; expires
 --   polls                   hash    <kind> -> when its last poll ended, a blank, and the report
+--   recount                 string  a corrupt record was parked: which state it was in is not known, so
+--                                   the next `take_due` counts all records
 --
 -- Fields of a request. Names are short because they are stored with each request; a default value is
 -- not stored. Times are integer milliseconds of the scripts' clock.
@@ -257,17 +259,7 @@ local function park_corrupt(ref, key, f, fault)
     redis.call('DEL', key)
     f = {}
   end
-  local kind, state = kind_of(ref), STATES[f[1] or ''] and f[1]
-  local names = redis.call('HMGET', key, 'p', 'm', 'l', 'n')
-  local label = label_of(names)
-  leave_queues(ref, names[3], names[4])
-  local is_parked = redis.call('ZSCORE', parked, ref)
-  if state and not FINAL[state] then
-    count(kind, state, label, -1)
-  end
-  if state or not is_parked then
-    count(kind, 'parked', label, 1)
-  end
+  leave_queues(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
   local function kept(at, default)
     return f[at] and f[at] ~= '' and is_whole(f[at]) and f[at] or default
   end
@@ -277,8 +269,9 @@ local function park_corrupt(ref, key, f, fault)
   redis.call('HDEL', key, 'r', 'w', 'c', 'k', 'x')
   redis.call('PERSIST', key)
   redis.call('ZREM', due, ref)
-  redis.call('ZREM', unfinished_of(kind), ref)
+  redis.call('ZREM', unfinished_of(kind_of(ref)), ref)
   redis.call('ZADD', parked, text(now), ref)
+  redis.call('SET', base .. 'recount', '1')
 end
 
 -- Read a record. A corrupt one is parked first, and has `corrupt`.

@@ -65,6 +65,23 @@ local function rescue(ref, key, record)
   end
 end
 
+-- Count the records that have not ended, instead of what was counted.
+local function recount()
+  for _, field in ipairs(redis.call('HKEYS', counts)) do
+    if not FINAL[string.match(field, '^[^:]*:([^:]*):') or ''] then
+      redis.call('HDEL', counts, field)
+    end
+  end
+  for _, zset in ipairs({ due, parked }) do
+    for _, ref in ipairs(redis.call('ZRANGE', zset, 0, -1)) do
+      local f = redis.pcall('HMGET', key_of(ref), 's', 'p', 'm')
+      if not f.err and STATES[f[1] or ''] and not FINAL[f[1]] then
+        count(kind_of(ref), f[1], label_of({ f[2], f[3] }), 1)
+      end
+    end
+  end
+end
+
 local refs = redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limit)
 for _, ref in ipairs(refs) do
   local key = key_of(ref)
@@ -80,5 +97,8 @@ for _, ref in ipairs(refs) do
   else
     redis.call('ZADD', due, text(published(ref, key, record.w)), ref)
   end
+end
+if redis.call('DEL', base .. 'recount') == 1 then
+  recount()
 end
 return { #refs, publish, expired, newly_parked, corrupt }
