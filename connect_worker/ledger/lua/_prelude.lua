@@ -245,10 +245,9 @@ local function fault_of(key, f)
   elseif LEASED[f[1]] and not f[3] then
     return 'its owner is missing'
   end
-  for _, at in ipairs({ 2, 4, 5, 8, 9, 12, 13 }) do
-    if not is_whole(f[at]) then
-      return 'a number in it is none'
-    end
+  if not (is_whole(f[2]) and is_whole(f[4]) and is_whole(f[5]) and is_whole(f[8]) and is_whole(f[9])
+      and is_whole(f[12]) and is_whole(f[13])) then
+    return 'a number in it is none'
   end
 end
 
@@ -277,16 +276,17 @@ end
 -- Read a record. A corrupt one is parked first, and has `corrupt`.
 local function read(ref)
   local key = key_of(ref)
-  local fields = { 's', 'f', 'o', 'r', 'a', 'c', 'd', 't', 'w', 'x', 'v', 'b', 'k' }
-  local f = redis.pcall('HMGET', key, unpack(fields))
+  local f = redis.pcall('HMGET', key, 's', 'f', 'o', 'r', 'a', 'c', 'd', 't', 'w', 'x', 'v', 'b', 'k')
   local fault = fault_of(key, f)
   if fault then
     park_corrupt(ref, key, f, fault)
-    f = redis.call('HMGET', key, unpack(fields))
+    local record = read(ref)
+    record.corrupt = fault
+    return record
   end
   return {
     s = f[1], f = number(f[2]), o = f[3], r = number(f[4]), a = number(f[5]), c = f[6],
-    d = f[7], t = number(f[8]), w = number(f[9]), x = f[10], v = f[11], k = f[13], corrupt = fault,
+    d = f[7], t = number(f[8]), w = number(f[9]), x = f[10], v = f[11], k = f[13],
   }
 end
 
