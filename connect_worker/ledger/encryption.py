@@ -9,6 +9,7 @@ a decision, nor have one posted to another request. See docs/decisions/012.
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -104,9 +105,12 @@ class FernetCipher:
                 "is not encrypted: it was stored before CONNECT_ENCRYPTION_KEY was set, or by no "
                 "worker"
             )
+        token = stored.removeprefix(ENCRYPTED_PREFIX)
         try:
-            content = self._fernet.decrypt(stored.removeprefix(ENCRYPTED_PREFIX))
+            content = self._fernet.decrypt(token)
         except self._invalid_token:
+            if not _is_token(token):
+                raise CorruptRecord("is cut off or damaged") from None
             raise DecryptionKeyMissing(
                 "it is encrypted, and no key in CONNECT_ENCRYPTION_KEY opens it"
             ) from None
@@ -116,6 +120,18 @@ class FernetCipher:
 
     def _digest(self, place: tuple[str, ...]) -> bytes:
         return sha256(json.dumps([self._account, *place]).encode()).digest()[:_PLACE_BYTES]
+
+
+def _is_token(text: str) -> bool:
+    """Whether a text has the form of Fernet's tokens, whatever their key.
+
+    A version, a time and an IV, blocks of 16 bytes, an HMAC: https://github.com/fernet/spec.
+    """
+    try:
+        token = urlsafe_b64decode(text)
+    except ValueError:
+        return False
+    return token[:1] == b"\x80" and len(token) >= 73 and (len(token) - 57) % 16 == 0
 
 
 def cipher_for(keys: Sequence[str], *, account: str) -> Cipher:

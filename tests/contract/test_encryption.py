@@ -100,6 +100,20 @@ def test_a_value_that_is_not_encrypted_is_not_used(
     assert claim_of(sealed).corrupt == ""
 
 
+@pytest.mark.parametrize("left", [0, 1, 40, 100, -1, -2, -7])
+def test_a_value_that_was_cut_off_is_corrupt_and_not_one_of_another_key(
+    sealed: RedisLedger, client: redis.Redis, account: str, left: int
+) -> None:
+    decided(sealed)
+    token = stored(client, account)["d"].removeprefix(ENCRYPTED_PREFIX)
+    client.hset(key_of(account), "d", f"{ENCRYPTED_PREFIX}{token[:left]}")
+    claim = claim_of(sealed)
+    assert (claim.corrupt, claim.decrypt_error) == (
+        "the stored decision is cut off or damaged",
+        "",
+    )
+
+
 COPIED = "was stored for another request, cycle or field, and copied"
 
 

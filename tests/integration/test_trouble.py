@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.job import Decision, JobStatus
+from connect_worker.engine.job_runner import run_job
+from connect_worker.engine.ports import Connect
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import FailRequest, InquireRequest
@@ -98,6 +101,34 @@ def test_a_decision_that_cannot_be_sent_is_parked_at_once(open_for: Open, told: 
     assert opened.entry(ref).decision is None
     assert result.text.startswith("parked: InvalidDecision: the decision ")
     assert opened.accepted(ref) == []
+
+
+class OddConversations:
+    """Connect, but for its answer to which conversation a request has."""
+
+    def __init__(self, connect: Connect, rows: Any) -> None:
+        self._connect, self._rows = connect, rows
+        self.get_all, self.send = connect.get_all, connect.send
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        return self._rows if path == "conversations" else self._connect.get(path, params)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *([{"id": "CO-\udc00"}], [{"id": {"a": 1}}], [{"id": "../requests/PR-1"}], [{"id": ""}]),
+        *([None], [[]], {"id": "CO-1"}, None, 5),
+    ],
+)
+def test_a_conversation_without_a_usable_id_costs_the_message_and_not_the_decision(
+    opened: EngineHarness, rows: Any
+) -> None:
+    ref = purchase(opened)
+    connect = OddConversations(opened.engine.connect, rows)
+    result = run_job(replace(opened.engine, connect=connect), ref)
+    assert (result.status, opened.accepted(ref)) == (JobStatus.COMPLETED, ["approve"])
+    assert opened.said(ref) == []
 
 
 # ---- the processor
