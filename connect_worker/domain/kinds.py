@@ -132,7 +132,7 @@ def _as_name(value: object) -> str:
     return str(value) if is_name else ""
 
 
-def document_fault(kind: RequestKind, document: JSON) -> tuple[str, str] | None:
+def document_fault(ref: RequestKey, document: JSON) -> tuple[str, str] | None:
     """Return what keeps a worker from processing a document, as a path and a text; None if nothing.
 
     Only what the engine itself uses is checked: the processor's model checks the rest.
@@ -141,8 +141,10 @@ def document_fault(kind: RequestKind, document: JSON) -> tuple[str, str] | None:
         return "", f"it is {excerpt(document)}, not an object"
     if _has_too_many_levels(document):
         return "", f"it has more than {MAX_LEVELS} levels"
-    paths = [("status",), KINDS[kind].product_path]
-    paths += [("events", name, "at") for name in _EVENTS.get(kind, ())]
+    if document.get("id") != ref.request_id:
+        return "id", f"{excerpt(document.get('id'))} is not the id that was asked for"
+    paths = [("status",), KINDS[ref.kind].product_path]
+    paths += [("events", name, "at") for name in _EVENTS.get(ref.kind, ())]
     for path in paths:
         value: Any = document
         for name in path:

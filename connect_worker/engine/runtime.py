@@ -135,7 +135,7 @@ class Runtime:
             if ref.kind in _DELETABLE and error.error_code:
                 return {"id": ref.request_id, "status": "deleted"}
             raise RequestUnavailable(f"{ref.request_id} can't be read: {error}") from error
-        if fault := document_fault(ref.kind, document):
+        if fault := document_fault(ref, document):
             raise InvalidDocument(ref.request_id, dict([fault]))
         return document
 

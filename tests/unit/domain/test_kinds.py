@@ -84,19 +84,24 @@ def test_no_document_is_too_odd_to_be_read(document: Any, kind: RequestKind) -> 
     assert isinstance(product_of(kind, document), str)
     assert isinstance(status_of(document), str)
     assert isinstance(cycle_of(kind, document), str | None)
-    assert isinstance(document_fault(kind, document), tuple | None)
+    assert isinstance(document_fault(RequestKey(kind, "PR-1"), document), tuple | None)
 
 
 @pytest.mark.parametrize("kind", RequestKind)
 def test_a_real_payload_has_no_fault(kind: RequestKind) -> None:
-    assert document_fault(kind, payload(FILES[kind])) is None
+    document = payload(FILES[kind])
+    assert document_fault(RequestKey(kind, document["id"]), document) is None
 
 
 def levels(number: int) -> Any:
     document: Any = {}
     for _ in range(number):
         document = {"asset": document}
-    return document | {"status": "pending"}
+    return {**document, **KNOWN}
+
+
+TCR = RequestKey(RequestKind.TIER_CONFIG, "TCR-1")
+KNOWN: dict[str, Any] = {"id": TCR.id, "status": "pending"}
 
 
 @pytest.mark.parametrize(
@@ -105,18 +110,25 @@ def levels(number: int) -> Any:
         (None, "", "it is null, not an object"),
         ([], "", "it is a list, not an object"),
         (5, "", "it is 5, not an object"),
-        ({}, "status", "it is missing"),
-        ({"status": "pending\udc00"}, "status", r"'pending\udc00' can't be used"),
-        ({"status": "p" * 200_000}, "status", f"'{'p' * 40}'… (200000 characters) can't be used"),
-        ({"status": "pending\n"}, "status", r"'pending\n' can't be used"),
-        ({"status": ["pending"]}, "status", "a list can't be used"),
+        ({}, "id", "null is not the id that was asked for"),
+        ({"id": "TCR-2"}, "id", "'TCR-2' is not the id that was asked for"),
+        ({"id": {"a": 1}}, "id", "an object is not the id that was asked for"),
+        ({"id": TCR.id}, "status", "it is missing"),
+        ({**KNOWN, "status": "pending\udc00"}, "status", r"'pending\udc00' can't be used"),
         (
-            {"status": "pending", "configuration": {"product": {"id": {}}}},
+            {**KNOWN, "status": "p" * 200_000},
+            "status",
+            f"'{'p' * 40}'… (200000 characters) can't be used",
+        ),
+        ({**KNOWN, "status": "pending\n"}, "status", r"'pending\n' can't be used"),
+        ({**KNOWN, "status": ["pending"]}, "status", "a list can't be used"),
+        (
+            {**KNOWN, "configuration": {"product": {"id": {}}}},
             "configuration.product.id",
             "an object can't be used",
         ),
         (
-            {"status": "pending", "events": {"pended": {"at": "\0"}}},
+            {**KNOWN, "events": {"pended": {"at": "\0"}}},
             "events.pended.at",
             r"'\x00' can't be used",
         ),
@@ -127,11 +139,11 @@ def levels(number: int) -> Any:
 def test_a_document_that_no_worker_can_process_has_a_fault(
     document: Any, path: str, text: str
 ) -> None:
-    assert document_fault(RequestKind.TIER_CONFIG, document) == (path, text)
+    assert document_fault(TCR, document) == (path, text)
 
 
 def test_as_many_levels_as_documents_may_have_are_no_fault() -> None:
-    assert document_fault(RequestKind.TIER_CONFIG, levels(99)) is None
+    assert document_fault(TCR, levels(99)) is None
 
 
 @pytest.mark.parametrize(
