@@ -262,6 +262,7 @@ MUTANTS = (
             ),
         ),
         (ROWS + "test_rows_and_documents_of_any_shape_stop_no_other_request",),
+        waits=True,
     ),
     Mutant(
         "a finished step runs again",
