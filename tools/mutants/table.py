@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DAMAGED = "tests/faults/test_damaged_ledger.py::"
-ROWS = "tests/faults/test_hostile_rows.py::"
 ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
@@ -251,18 +250,6 @@ MUTANTS = (
             ),
         ),
         (DAMAGED + "test_what_was_written_to_redis_is_parked_and_never_posted",),
-    ),
-    Mutant(
-        "a product of any characters reaches the ledger",
-        (
-            Edit(
-                "connect_worker/domain/kinds.py",
-                "    return _as_name(value)\n",
-                "    return str(value)\n",
-            ),
-        ),
-        (ROWS + "test_rows_and_documents_of_any_shape_stop_no_other_request",),
-        waits=True,
     ),
     Mutant(
         "a finished step runs again",
