@@ -18,8 +18,8 @@ from connect_worker.engine.poller import poll
 from connect_worker.exceptions import FailRequest, InquireRequest, SkipRequest
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
-from connect_worker.resources.local_runner import local_runtime
 from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.resources.runner import local_runtime
 from tests.support.engine_harness import automation
 from tests.support.scripted_server import KEY, Call, Reply, Server, serving
 

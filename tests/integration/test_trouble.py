@@ -15,7 +15,6 @@ from connect_worker.domain.retry import (
     RATE_LIMITED_REASON,
     SPREAD_SECONDS,
 )
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import (
     Claim,
     PollProblem,
@@ -27,6 +26,7 @@ from connect_worker.engine.job import Decision, JobStatus
 from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.ports import Connect
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
+from connect_worker.engine.runtime import Registry
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import FailRequest, InquireRequest
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse

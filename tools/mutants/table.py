@@ -255,7 +255,7 @@ MUTANTS = (
         "a finished step runs again",
         (
             Edit(
-                "connect_worker/engine/steps.py",
+                "connect_worker/engine/job.py",
                 "        if number <= len(self._journal):\n",
                 "        if False:\n",
             ),
