@@ -314,37 +314,27 @@ class Checkup:
     def _check_records(self, ledger: RedisLedger) -> Iterator[Finding]:
         """Check that the records of open requests are intact, and can be decrypted here."""
         keys = self._settings.encryption_key if self._settings else ()
-        odd = [
-            record
-            for record in ledger.iter_records(states=OPEN_STATES)
-            if record.corrupt or record.decrypt_error
-        ]
+        records = ledger.iter_records(states=OPEN_STATES)
+        odd = [record for record in records if record.corrupt or record.decrypt_error]
         corrupt = [record for record in odd if record.corrupt]
         closed = [record for record in odd if record.decrypt_error]
         if corrupt:
-            yield Finding(
-                "ledger",
-                Level.FAIL,
-                f"of {_names(corrupt)} the record is corrupt: {sanitize(corrupt[0].corrupt)}",
-                "nothing of it is posted; look at each with connect-worker show and in Connect, "
-                "then rerun or discard it",
-            )
+            text = f"the record of {_names(corrupt)} is corrupt: {corrupt[0].corrupt}"
+            remedy = "look at it with connect-worker show and in Connect, then rerun or discard it"
+            yield Finding("ledger", Level.FAIL, text, remedy)
         if closed:
-            yield Finding(
-                "encryption",
-                Level.FAIL,
-                f"of {_names(closed)} something can't be read here: {closed[0].decrypt_error}",
-                "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
-            )
-        elif not keys:
-            yield Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
+            text = f"of {_names(closed)} something can't be read here: {closed[0].decrypt_error}"
+            remedy = "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma"
+            yield Finding("encryption", Level.FAIL, text, remedy)
         elif PLAIN_KEY in keys:
             text = "CONNECT_ENCRYPTION_KEY has `plain`: who can write to Redis can make decisions"
             remedy = "run doctor with the keys alone; when no record is corrupt, remove `plain`"
             yield Finding("encryption", Level.WARN, text, remedy)
         else:
-            count = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
-            yield Finding("encryption", Level.OK, f"{count}; all open requests can be read")
+            text = "off: CONNECT_ENCRYPTION_KEY is not set"
+            if keys:
+                text = f"{format_count(len(keys), 'key')}; all open requests can be read"
+            yield Finding("encryption", Level.OK, text)
 
     def _check_workers(self) -> Iterator[Finding]:
         workers = see_workers()
@@ -489,10 +479,8 @@ def _findings(account: str) -> Iterator[tuple[str, Finding]]:
 
 
 def _names(records: list[RequestRecord]) -> str:
-    """Return how many open requests these are, and the first ones."""
-    names = ", ".join(sanitize(record.ref.id) for record in records[:3])
-    requests = format_count(len(records), "open request")
-    return f"{requests} ({names}{', …' if len(records) > 3 else ''})"
+    names = [record.ref.id for record in records[:3]] + ["…"] * (len(records) > 3)
+    return f"{format_count(len(records), 'open request')} ({', '.join(names)})"
 
 
 def _document(account: str, finding: Finding) -> dict[str, str]:

@@ -225,7 +225,7 @@ ODD_FIELDS: list[tuple[str, str | bytes]] = [
     ("e", "fernet:nothing"),
     ("u", "\n"),
     ("b", "9" * 15),
-    ("?", "a field of nobody's"),
+    ("?", "a field without a meaning"),
 ]
 
 

@@ -84,13 +84,13 @@ def test_what_a_list_had_before_its_error_is_processed(opened: EngineHarness) ->
 UNSENDABLE = ["a lone \udc00", [object()], [float("nan")], [{"id": "email", "value": "\ud800"}]]
 
 
-@pytest.mark.parametrize("told", UNSENDABLE)
-def test_a_decision_that_cannot_be_sent_is_parked_at_once(open_for: Open, told: Any) -> None:
+@pytest.mark.parametrize("unsendable", UNSENDABLE)
+def test_a_decision_that_cannot_be_sent_is_parked_at_once(open_for: Open, unsendable: Any) -> None:
     def process(self: Any, request: Any) -> Any:
-        if isinstance(told, str):
-            raise FailRequest(told)
+        if isinstance(unsendable, str):
+            raise FailRequest(unsendable)
         params: Any = [
-            item if isinstance(item, dict) else {"id": "a", "value": item} for item in told
+            item if isinstance(item, dict) else {"id": "a", "value": item} for item in unsendable
         ]
         raise InquireRequest("Which one?", params=params)
 

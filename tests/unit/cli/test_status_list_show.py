@@ -398,7 +398,7 @@ def test_doctor_names_corrupt_records(operator_shell: OperatorShell) -> None:
     document = operator_shell.json("doctor", code=Exit.NEEDS_ATTENTION)
     [found] = [item for item in document["findings"] if item["part"] == "ledger"]
     assert found["level"] == "fail"
-    assert found["text"].startswith(f"of 1 open request ({PR.id}) the record is corrupt: ")
+    assert found["text"].startswith(f"the record of 1 open request ({PR.id}) is corrupt: ")
     assert "rerun or discard" in found["remedy"]
 
 
