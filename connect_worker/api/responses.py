@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from itertools import islice
 from typing import Any, Final
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
+from connect_worker.api.connections import Budget
 from connect_worker.exceptions import (
     ApiError,
     ConnectionFailed,
@@ -71,13 +73,26 @@ def to_error(response: requests.Response, *, method: str, path: str) -> ApiError
 
 
 def to_connection_error(
-    exc: requests.RequestException, *, method: str, path: str
+    exc: requests.RequestException, *, method: str, path: str, budget: Budget
 ) -> ConnectionFailed:
     """Return the exception for a call without an answer, and whether Connect may have got it."""
-    reason = type(exc).__name__
+    reason = _reason(exc)
+    if budget.is_over:
+        reason = f"not within {budget.seconds:g} s, see CONNECT_TIMEOUT_SECONDS: {reason}"
     return ConnectionFailed(
         f"{method} {path}: no answer from Connect ({reason})", sent=not _was_never_sent(exc)
     )
+
+
+def _reason(exc: requests.RequestException) -> str:
+    """Name the error, and what is wrong with an answer that is no HTTP."""
+    found: object = exc
+    while isinstance(found, Exception) and not isinstance(found, HTTPException):
+        found = getattr(found, "reason", None) or next(reversed(found.args), None)
+    if not isinstance(found, HTTPException):
+        return type(exc).__name__
+    # It may quote what came instead of an answer.
+    return f"{type(exc).__name__}: {type(found).__name__}: {mask_secrets(str(found))[:100]!r}"
 
 
 def _was_never_sent(exc: requests.RequestException) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
+from functools import partial
 from io import BytesIO
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlencode
@@ -20,8 +21,9 @@ import requests
 from openpyxl import load_workbook
 from requests.structures import CaseInsensitiveDict
 
-from connect_worker.api.client import TIMEOUT_SECONDS
-from connect_worker.api.transport import CONNECT_TIMEOUT_SECONDS, Session, SessionPool
+from connect_worker.api.client import MAX_ANSWER_BYTES, TIMEOUT_SECONDS
+from connect_worker.api.connections import Budget, Guard
+from connect_worker.api.transport import Session, SessionPool
 from connect_worker.config import Config
 from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
@@ -101,7 +103,7 @@ class TransportPool(SessionPool):
         method: str,
         url: str,
         *,
-        timeout: tuple[float, float],  # noqa: ARG002 - a transport has its own
+        budget: Budget,  # noqa: ARG002 - a transport has its own
         params: Mapping[str, str] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
@@ -136,26 +138,36 @@ class LiveTransport:
 
     Args:
         config: The account's URL and key.
-        timeout_seconds: How long one call may wait for the answer.
+        timeout_seconds: How long one call may take.
+        max_answer_bytes: The largest answer.
+        allow_private_hosts: Whether links may lead to private addresses.
     """
 
-    def __init__(self, config: Config, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        allow_private_hosts: bool = False,
+    ) -> None:
         self._url = config.api_url.rstrip("/")
-        self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
+        self._budget = partial(Budget, seconds=timeout_seconds, max_bytes=max_answer_bytes)
         self._pool = SessionPool(config.api_key, url=self._url)
         # Downloads are on other servers, which must not get the key.
-        self._plain = SessionPool()
+        self._guard = Guard(self._url, allows_private=allow_private_hosts)
+        self._plain = SessionPool(guard=self._guard)
 
     def __call__(self, sent: Request) -> Response:
         """Return the account's answer."""
         if not sent.is_read:
             raise AssertionError(f"{sent.method} {sent.path} is not a read")
         is_download = "://" in sent.path
-        url = sent.path if is_download else f"{self._url}/{sent.path}"
+        url = self._guard.require_allowed(sent.path) if is_download else f"{self._url}/{sent.path}"
         pool = self._plain if is_download else self._pool
         with pool.session() as session:
             response = session.call(
-                sent.method, f"{url}?{sent.query}" if sent.query else url, timeout=self._timeout
+                sent.method, f"{url}?{sent.query}" if sent.query else url, budget=self._budget()
             )
         return Response(response.status_code, response.content, dict(response.headers))
 
