@@ -48,10 +48,9 @@ class Budget:
         self.max_bytes = self._left = max_bytes
         self._ends = monotonic() + seconds
 
-    @property
-    def is_over(self) -> bool:
-        """Whether no time is left."""
-        return monotonic() >= self._ends
+    def is_over(self, *, after_seconds: float = 0.0) -> bool:
+        """Whether no time is left, or will be left after some seconds."""
+        return monotonic() + after_seconds >= self._ends
 
     def remaining(self) -> float:
         """Return the seconds that are left.
@@ -99,22 +98,22 @@ class _Wire(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, budget: Budget) -> None:
         super().__init__()
+        self.budget = budget
         self._sock = sock
-        self._budget = budget
         self._raw = sock.makefile("rb", buffering=0)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return the file that `http.client` reads; it asks for it as it would ask a socket."""
-        return io.BufferedReader(self)
+        return _Buffer(self)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._budget.remaining())
+        self._sock.settimeout(self.budget.remaining())
         count = self._raw.readinto(buffer)
         if count:
-            self._budget.take(count)
+            self.budget.take(count)
         return count
 
     def close(self) -> None:
@@ -122,11 +121,21 @@ class _Wire(io.RawIOBase):
         super().close()
 
 
+class _Buffer(io.BufferedReader):
+    """A buffer that makes no room for more than the budget, whatever length is announced."""
+
+    raw: _Wire
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.raw.budget.max_bytes:
+            raise self.raw.budget.too_large()
+        return super().read(size)
+
+
 class _Answer(http.client.HTTPResponse):
     """An answer of `http.client` that is read within the budget."""
 
     def __init__(self, sock: socket.socket, *args: Any, budget: Budget, **kwargs: Any) -> None:
-        self._budget = budget
         super().__init__(_Wire(sock, budget), *args, **kwargs)  # type: ignore[arg-type]  # see there
 
     def begin(self) -> None:
@@ -135,9 +144,6 @@ class _Answer(http.client.HTTPResponse):
         while 100 < self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first one
             super().begin()
-        if self.length is not None and self.length > self._budget.max_bytes:
-            # Room for all of it would be allocated before the first byte.
-            raise self._budget.too_large()
 
 
 class _Limited:

@@ -77,7 +77,7 @@ def to_connection_error(
 ) -> ConnectionFailed:
     """Return the exception for a call without an answer, and whether Connect may have got it."""
     reason = _reason(exc)
-    if budget.is_over:
+    if budget.is_over():
         reason = f"not within {budget.seconds:g} s, see CONNECT_TIMEOUT_SECONDS: {reason}"
     return ConnectionFailed(
         f"{method} {path}: no answer from Connect ({reason})", sent=not _was_never_sent(exc)

@@ -73,9 +73,10 @@ class _LimitedRetry(Retry):
         self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any
     ) -> Self:
         """Return the rules that are left after a failure, or raise the failure."""
-        if self.adapter.budget.is_over:
+        left = super().increment(method, url, *args, **kwargs)
+        if self.adapter.budget.is_over(after_seconds=left.get_backoff_time()):
             raise kwargs.get("error") or MaxRetryError(kwargs["_pool"], url or "")
-        return super().increment(method, url, *args, **kwargs)
+        return left
 
     def sleep(self, response: BaseHTTPResponse | None = None) -> None:
         """Wait until the next attempt may be sent."""

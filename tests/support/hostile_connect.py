@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 MEBIBYTE = 2**20
+#: Formats of `zlib`; the last one has no checksum.
+GZIP, ZLIB, DEFLATE = 31, 15, -15
 
 #: The bytes of an answer, one block after the other; it may be endless.
 Shape = Callable[["Request"], Iterable[bytes]]
@@ -134,12 +136,17 @@ class Dripping:
             yield bytes([byte])
 
 
-def bomb(mebibytes: int, *, unit: bytes = b" ", begin: bytes = b"", gzipped: bool = True) -> bytes:
-    """Return so many MiB of a unit, compressed to a thousandth."""
-    block = unit * (MEBIBYTE // len(unit))
-    packer = zlib.compressobj(9, wbits=31 if gzipped else 15)
-    parts = [packer.compress(begin), *(packer.compress(block) for _ in range(mebibytes))]
-    return b"".join([*parts, packer.flush()])
+def bomb(mebibytes: int, *, unit: bytes = b" ", begin: bytes = b"", wbits: int = GZIP) -> bytes:
+    """Return so many MiB of a unit, compressed to a thousandth.
+
+    The same block again and again: with more than one, the checksum at the end is wrong.
+    """
+    packer = zlib.compressobj(9, wbits=wbits)
+    head = packer.compress(begin) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = b""
+    if mebibytes:
+        block = packer.compress(unit * (MEBIBYTE // len(unit))) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + block * mebibytes + packer.flush()
 
 
 class Forwarding:
