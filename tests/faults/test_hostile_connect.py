@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import requests
 
 from connect_worker.api import Client, connections
 from connect_worker.exceptions import ConnectionFailed, InvalidResponse, Message, ServerFault
-from tests.support.fault_stack import FaultStack, running_fault_stack
+from tests.support.fault_stack import PURCHASES, REVIEWS, FaultStack, running_fault_stack
 from tests.support.hostile_connect import (
     DEFLATE,
     GZIP,
@@ -409,3 +411,75 @@ def test_over_a_proxy_an_address_inside_is_refused_and_a_name_is_the_proxy_s(
         client.download("http://10.0.0.1/x")
     assert inside.connections == 0
     assert client.download("http://files.invalid/x") == b"secret"
+
+
+# ---- a worker and a beat
+
+LIST = re.compile(r"GET /public/v1/(requests|usage/files)\?")
+ORDERS = re.compile(r"GET /public/v1/requests\?")
+REQUESTS, FILES = 20, 3
+WORKER_TIMEOUT_SECONDS = 2
+#: Of a process: the worker itself, and as many MiB as two answers may have.
+MOST_WORKER_MEGABYTES = 300
+
+
+def hostile_where(pattern: re.Pattern[str], hostile: Shape, well: Shape) -> Shape:
+    """Return the shape that is hostile to some calls, and answers the others well."""
+    return lambda request: (hostile if pattern.match(request.line) else well)(request)
+
+
+@pytest.mark.slow
+def test_a_worker_outlives_a_hostile_connect_and_then_decides_each_request_once(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "CONNECT_PROCESSORS": f"{PURCHASES},{REVIEWS}",
+        "CONNECT_TIMEOUT_SECONDS": str(WORKER_TIMEOUT_SECONDS),
+        "CONNECT_LOG_FORMAT": "json",
+    }
+    with running_fault_stack(tmp_path, **settings) as stack:
+        stack.seed("--usage-files", str(FILES), fulfillment=REQUESTS)
+        well = Forwarding(stack.sandbox_url)
+        lie = always(page([{"id": "PR-1", "status": "approved"}], MANY))
+        with hostile_connect(hostile_where(ORDERS, lie, well)) as server:
+            stack.environment["CONNECT_API_URL"] = server.url
+            stack.work("one", concurrency=2)
+            stack.until_soon(lambda: polls(stack, "list.count_rejected") >= 2, "the count is false")
+            stack.until_soon(lambda: files_waiting(stack) == 0, "the other kind goes on")
+            processes = memory(stack)
+
+            for hostile, error in (
+                (always(answer(bomb(600), IN_GZIP)), "CONNECT_MAX_ANSWER_MEGABYTES"),
+                (Dripping(OK + b"Content-Length: 9999\r\n\r\n", b" " * 9999), "not within 2 s"),
+            ):
+                server.shape = hostile_where(LIST, hostile, well)
+                stack.until_soon(lambda said=error: polls(stack, said) >= 2, error)
+
+            server.shape = well
+            began = time.monotonic()
+            stack.until_done()
+            assert time.monotonic() - began < 40
+            assert_each_resolved_once(stack.report())
+            assert memory(stack).keys() == processes.keys(), "no process has ended"
+            assert max(memory(stack).values()) < MOST_WORKER_MEGABYTES
+
+
+def polls(stack: FaultStack, text: str) -> int:
+    """How many lines of the worker say so."""
+    return sum(text in line for line in stack.whole_log("one").splitlines())
+
+
+def files_waiting(stack: FaultStack) -> int:
+    return int(stack.report(summary=True)["totals"]["usage-file"]["status"].get("ready", 0))
+
+
+def memory(stack: FaultStack) -> dict[int, float]:
+    """The most megabytes that each process of the worker has had."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            process = int(status.parent.name)
+            if os.getpgid(process) == stack.processes["one"].pid:
+                peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+                found[process] = int(peak[1]) / 1024 if peak else 0.0
+    return found
