@@ -362,7 +362,7 @@ class Client:
             if pool is self._plain and pool is not self._pool:
                 self._guard.require_allowed(url)
             response = self._exchange(pool, method, url, budget=budget, **kwargs)
-            if method == "GET" and response.is_redirect:
+            if response.status_code >= 300 and method == "GET" and response.is_redirect:
                 response = self._follow(pool, response, budget=budget, **kwargs)
             if pool is self._pool and has_too_many_values(response.content, budget.max_bytes):
                 if response.ok:

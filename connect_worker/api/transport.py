@@ -241,7 +241,7 @@ class FastPath:
         except HTTPError as exc:
             raise _to_requests_error(exc) from exc
         response = _to_response(answer, url)
-        _set_body(response, answer.data, self._adapter.budget)
+        _set_body(response, answer, answer.data, self._adapter.budget)
         return response
 
 
@@ -292,17 +292,20 @@ def _read_body(response: requests.Response, budget: Budget) -> None:
         raise _to_requests_error(exc) from exc
     finally:
         raw.release_conn()
-    _set_body(response, body, budget)
+    _set_body(response, raw, body, budget)
 
 
-def _set_body(response: requests.Response, body: bytes, budget: Budget) -> None:
+def _set_body(
+    response: requests.Response, answer: BaseHTTPResponse, body: bytes, budget: Budget
+) -> None:
+    if "Content-Encoding" in answer.headers:
+        body = decompress(body, answer.headers["Content-Encoding"], budget)
     # As `requests` keeps a body that it has read.
-    encoding = response.headers.get("Content-Encoding", "")
-    response._content = decompress(body, encoding, budget) if encoding else body
+    response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]  # not in its types
     # Without an encoding `requests` would look for one in the whole body. Python knows some that
     # take much time.
-    charset = _CHARSET.search(response.headers.get("Content-Type", ""))
+    charset = _CHARSET.search(answer.headers.get("Content-Type", ""))
     name = charset[1].lower() if charset else ""
     response.encoding = name if name in _CHARSETS else "utf-8"
 

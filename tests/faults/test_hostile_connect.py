@@ -42,7 +42,7 @@ from tests.support.stack import assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults]
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 0.8
 #: For what a call does after its time, on a machine that others use too.
 GRACE_SECONDS = 2.0
 MAX_BYTES = 4 * MEBIBYTE
@@ -51,7 +51,7 @@ IN_GZIP = "Content-Encoding: gzip"
 IN_DEFLATE = "Content-Encoding: deflate"
 WELL = answer(b'{"id": "PR-1"}', "Content-Type: application/json")
 TOO_LARGE = r"the answer is larger than 4 MiB \(CONNECT_MAX_ANSWER_MEGABYTES\)"
-TOO_SLOW = r"not within 1 s, see CONNECT_TIMEOUT_SECONDS"
+TOO_SLOW = r"not within 0.8 s, see CONNECT_TIMEOUT_SECONDS"
 TOO_MUCH = f"{TOO_LARGE}|{TOO_SLOW}"
 UNUSABLE = "no answer from Connect"
 EMPTY_OBJECTS = b"[" + b"{}," * (MAX_BYTES // 4) + b"{}]"
@@ -125,7 +125,7 @@ SHAPES: dict[str, tuple[Shape, str]] = {
 }
 
 
-@pytest.fixture(params=["fast path", "requests"])
+@pytest.fixture(params=["fast path", pytest.param("requests", marks=pytest.mark.slow)])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two ways of a call: a session that is observed takes the longer one."""
     if request.param == "requests":
@@ -233,7 +233,7 @@ except Message as error:
     ("unit", "mebibytes", "status", "message"),
     [
         (b" ", 600, "200 OK", "larger than 64 MiB"),
-        (b" ", 600, "400 No", "larger than 64 MiB"),
+        pytest.param(b" ", 600, "400 No", "larger than 64 MiB", marks=pytest.mark.slow),
         (b"[],", 60, "200 OK", "too many values"),
     ],
 )
