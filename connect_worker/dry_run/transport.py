@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
-from functools import partial
 from io import BytesIO
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlencode
@@ -21,7 +20,7 @@ import requests
 from openpyxl import load_workbook
 from requests.structures import CaseInsensitiveDict
 
-from connect_worker.api.client import MAX_ANSWER_BYTES, TIMEOUT_SECONDS
+from connect_worker.api.client import FILE_TIMEOUTS
 from connect_worker.api.connections import Budget, Guard
 from connect_worker.api.transport import Session, SessionPool
 from connect_worker.config import Config
@@ -29,6 +28,7 @@ from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.sandbox.documents import merge
+from connect_worker.settings.model import DEFAULTS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +138,15 @@ class LiveTransport:
 
     Args:
         config: The account's URL and key.
-        timeout_seconds: How long one call may take.
-        max_answer_bytes: The largest answer.
-        allow_private_hosts: Whether links may lead to private addresses.
+        settings: The limits of a call.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-        allow_private_hosts: bool = False,
-    ) -> None:
+    def __init__(self, config: Config, settings: Settings = DEFAULTS) -> None:
         self._url = config.api_url.rstrip("/")
-        self._budget = partial(Budget, seconds=timeout_seconds, max_bytes=max_answer_bytes)
+        self._settings = settings
         self._pool = SessionPool(config.api_key, url=self._url)
         # Downloads are on other servers, which must not get the key.
-        self._guard = Guard(self._url, allows_private=allow_private_hosts)
+        self._guard = Guard(self._url, allows_private=settings.allow_private_hosts)
         self._plain = SessionPool(guard=self._guard)
 
     def __call__(self, sent: Request) -> Response:
@@ -165,10 +156,11 @@ class LiveTransport:
         is_download = "://" in sent.path
         url = self._guard.require_allowed(sent.path) if is_download else f"{self._url}/{sent.path}"
         pool = self._plain if is_download else self._pool
+        seconds = self._settings.timeout_seconds * (FILE_TIMEOUTS if is_download else 1)
+        budget = Budget(seconds=seconds, max_bytes=self._settings.max_answer_bytes)
+        url = f"{url}?{sent.query}" if sent.query else url
         with pool.session() as session:
-            response = session.call(
-                sent.method, f"{url}?{sent.query}" if sent.query else url, budget=self._budget()
-            )
+            response = session.call(sent.method, url, budget=budget)
         return Response(response.status_code, response.content, dict(response.headers))
 
 
