@@ -195,6 +195,10 @@ class _Limited:
     def _addresses(self, guard: Guard) -> list[str]:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as exc:
+            raise AnswerRefusedError(
+                f"a link or redirection leads to {self.host[:100]!r}, which can't be a name"
+            ) from exc
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc  # type: ignore[arg-type]
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

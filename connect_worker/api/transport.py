@@ -75,7 +75,7 @@ class _LimitedRetry(Retry):
         """Return the rules that are left after a failure, or raise the failure."""
         left = super().increment(method, url, *args, **kwargs)
         if self.adapter.budget.is_over(after_seconds=left.get_backoff_time()):
-            raise kwargs.get("error") or MaxRetryError(kwargs["_pool"], url or "")
+            raise MaxRetryError(kwargs["_pool"], url or "", kwargs.get("error"))
         return left
 
     def sleep(self, response: BaseHTTPResponse | None = None) -> None:

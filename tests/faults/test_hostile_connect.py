@@ -350,6 +350,45 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", here)
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "",
+        "http://",
+        "http://%",
+        "http://a..test/",
+        f"http://{'a' * 64}.test/",
+        "http://here.test:99999/",
+        "http://[:::::]/",
+        "http://é:x@é.invalid/",
+        "gopher://here.test/",
+        "file:///etc/passwd",
+        "//",
+        "http://here.test\x01/",
+    ],
+)
+def test_an_address_that_is_none_is_one_clear_error(place: str) -> None:
+    moved = always(
+        b"HTTP/1.1 302 Found\r\nLocation: " + place.encode() + b"\r\nContent-Length: 0\r\n\r\n"
+    )
+    with hostile_connect(moved) as server:
+        client = client_of(server)
+        for call in (lambda: client.get("requests/PR-1"), lambda: client.download(place)):
+            with pytest.raises((InvalidResponse, ConnectionFailed)) as raised:
+                call()
+            assert len(str(raised.value)) < 500
+
+
+def test_a_parser_that_sees_another_host_gets_no_key(inside: HostileConnect) -> None:
+    """`urllib.parse` sees the host behind the @, `requests` calls the one before it."""
+    with hostile_connect(always(WELL)) as server:
+        confusing = f"http://127.0.0.2:{inside.port}\\@127.0.0.1:{server.port}/public/v1/x"
+        server.shape = always(answer(b"", f"Location: {confusing}", status="302 Found"))
+        with pytest.raises(InvalidResponse):
+            client_of(server).get("requests/PR-1")
+    assert inside.connections == 0
+
+
 @pytest.mark.usefixtures("names", "way")
 @pytest.mark.parametrize("place", PLACES)
 def test_no_link_and_no_redirection_leads_inside(inside: HostileConnect, place: str) -> None:
