@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
+from urllib3.exceptions import HTTPError, NameResolutionError
 from urllib3.util import parse_url
 
 #: One address of IPv4 within one of IPv6, as networks without IPv4 write it.
@@ -159,9 +159,9 @@ class _Limited:
         super().__init__(*args, **kwargs)
         self._owner = owner
         self._guard = guard
-        self.response_class = self._answer
 
-    def _answer(self, sock: socket.socket, *args: Any, **kwargs: Any) -> _Answer:
+    def response_class(self, sock: socket.socket, *args: Any, **kwargs: Any) -> _Answer:
+        """Return the next answer; `http.client` has a class here."""
         return _Answer(sock, *args, budget=self._owner.budget, **kwargs)
 
     def send(self, data: Any) -> None:
@@ -186,11 +186,11 @@ class _Limited:
                 try:
                     self._owner.budget.remaining()
                     return connect()
-                except (TimeoutError, ConnectTimeoutError, OSError) as exc:
+                except (OSError, HTTPError) as exc:
                     error = exc
         finally:
             self.host = name
-        raise error or ConnectTimeoutError(self, f"{name} has no address")
+        raise error or OSError(f"{name} has no address")
 
     def _addresses(self, guard: Guard) -> list[str]:
         try:

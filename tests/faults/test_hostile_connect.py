@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import requests
 
 from connect_worker.api import Client, connections
 from connect_worker.exceptions import ConnectionFailed, InvalidResponse, Message, ServerFault
+from tests.support.certificates import Authority
 from tests.support.fault_stack import PURCHASES, REVIEWS, FaultStack, running_fault_stack
 from tests.support.hostile_connect import (
     DEFLATE,
@@ -205,6 +207,43 @@ def test_an_upload_to_one_that_reads_nothing_ends() -> None:
         with pytest.raises(ConnectionFailed, match="not within 1 s"):
             client.upload("x", field="file", filename="x.xlsx", content=b"x" * 64 * MEBIBYTE)
         assert time.monotonic() - began < 1 + GRACE_SECONDS
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's certificate for 127.0.0.1, by an authority that clients trust."""
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue())
+    return context
+
+
+def test_the_limits_hold_over_tls(tls: ssl.SSLContext) -> None:
+    with hostile_connect(SHAPES["a byte at a time"][0], tls=tls) as server:
+        client = client_of(server)
+        with pytest.raises(ConnectionFailed, match=TOO_SLOW):
+            client.get("requests/PR-1")
+        server.shape = SHAPES["a body without end"][0]
+        with pytest.raises(InvalidResponse, match=TOO_LARGE):
+            client.get("requests/PR-1")
+        server.shape = always(WELL)
+        assert client.get("requests/PR-1") == {"id": "PR-1"}
+
+
+def test_the_certificate_of_a_link_is_checked_for_its_name_and_not_for_its_address(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _host, *rest, **named: resolve("127.0.0.1", *rest, **named)
+    )
+    monkeypatch.setattr(connections, "is_public", lambda _address: True)
+    client = Client("https://connect.invalid/public/v1", KEY)
+    with hostile_connect(always(WELL), tls=tls) as server:
+        assert client.download(f"{server.root}/x") == b'{"id": "PR-1"}'
+        with pytest.raises(ConnectionFailed, match="SSLError"):
+            client.download(f"https://files.test:{server.port}/x")
 
 
 # ---- memory
@@ -433,6 +472,23 @@ def test_a_name_is_resolved_once_and_that_address_is_called(
         with outside, pytest.raises(ConnectionFailed, match="see CONNECT_TIMEOUT_SECONDS"):
             client_of(server, timeout_seconds=0.1).download(f"http://rebind.test:{inside.port}/x")
     assert inside.connections == 0
+
+
+def test_of_several_addresses_the_first_that_answers_is_called(
+    inside: HostileConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without the check: many networks can't reach the address of IPv6, which comes first."""
+    resolve = socket.getaddrinfo
+
+    def several(host: Any, *args: Any, **kwargs: Any) -> Any:
+        hosts = ["127.0.0.3", "127.0.0.2"] if host == "files.test" else [host]
+        return [found for host in hosts for found in resolve(host, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
+    monkeypatch.setattr(connections, "is_public", lambda _address: True)
+    client = Client("http://connect.invalid/public/v1", KEY)
+    assert client.download(f"http://files.test:{inside.port}/x") == b"secret"
+    assert inside.requests[0].headers["Host"] == f"files.test:{inside.port}"
 
 
 def test_an_https_connect_gives_no_plain_links() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 MEBIBYTE = 2**20
@@ -31,8 +33,11 @@ class Request:
 class HostileConnect:
     """Plays one shape for every call, until a test gives it another one."""
 
-    def __init__(self, shape: Shape, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, shape: Shape, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.shape = shape
+        self._tls = tls
         self.requests: list[Request] = []
         self.connections = 0
         self._listener = socket.create_server((host, 0), backlog=64)
@@ -41,7 +46,7 @@ class HostileConnect:
 
     @property
     def root(self) -> str:
-        return f"http://{self._host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -67,19 +72,24 @@ class HostileConnect:
         self._listener.close()
 
     def _converse(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        with suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            received = connection.makefile("rb")
-            while head := b"".join(iter(received.readline, b"\r\n")):
-                length = _header(head, b"content-length")
-                request = Request(head, received.read(int(length or 0)))
-                self.requests.append(request)
-                for block in self.shape(request):
-                    if self.closing.is_set():
-                        return
-                    connection.sendall(block)
-                if not getattr(self.shape, "keeps_alive", False):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as received:
+                self._answer_all(connection, received)
+
+    def _answer_all(self, connection: socket.socket, received: BinaryIO) -> None:
+        while head := b"".join(iter(received.readline, b"\r\n")):
+            length = _header(head, b"content-length")
+            request = Request(head, received.read(int(length or 0)))
+            self.requests.append(request)
+            for block in self.shape(request):
+                if self.closing.is_set():
                     return
+                connection.sendall(block)
+            if not getattr(self.shape, "keeps_alive", False):
+                return
 
 
 def _header(head: bytes, name: bytes) -> bytes:
@@ -88,8 +98,10 @@ def _header(head: bytes, name: bytes) -> bytes:
 
 
 @contextmanager
-def hostile_connect(shape: Shape, host: str = "127.0.0.1") -> Iterator[HostileConnect]:
-    server = HostileConnect(shape, host)
+def hostile_connect(
+    shape: Shape, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[HostileConnect]:
+    server = HostileConnect(shape, host, tls)
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
