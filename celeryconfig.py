@@ -10,14 +10,18 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import accounts_of, at, settings_of
 from connect_worker.settings.model import Settings
+from connect_worker.settings.urls import celery_broker, refuse_celery_variables
 
 try:
+    refuse_celery_variables()
     settings = Settings.from_env()
     settings_by_account = {name: settings_of(name) for name in accounts_of(settings)}
 except SettingsError as error:
     raise SystemExit(f"connect-worker: {error}") from None
 
-broker_url = settings.broker_url
+broker = celery_broker(settings.broker_url)
+broker_url = broker.url
+broker_use_ssl = broker.use_ssl
 broker_connection_retry_on_startup = True
 # Redis may be away for long; a person would have to restart a worker that gave up.
 broker_connection_max_retries = None
@@ -31,6 +35,9 @@ if ON_REDIS:
         "socket_keepalive": True,
         "health_check_interval": 10,
         "socket_connect_timeout": 5,
+        # A connection that goes silent fails at the next command or health check.
+        "socket_timeout": 5,
+        **broker.transport_options,
     }
 
 # Others may write to the broker: nothing but JSON is read.

@@ -17,8 +17,8 @@ import requests
 from bench.sample import MeasurementError
 from bench.standin import API, API_KEY
 from connect_worker.devtools.embedded_redis import embedded_redis
-from connect_worker.devtools.environment import base_environment, find_root
 from connect_worker.devtools.processes import Child, Processes
+from connect_worker.devtools.stack import base_environment, find_root
 
 #: Longer than any working measurement needs.
 TIMEOUT_SECONDS = 600.0

@@ -6,6 +6,7 @@ import os
 import sys
 
 import click
+from click.shell_completion import get_completion_class
 
 from connect_worker.cli.actions import discard, pause, repost, rerun, resume
 from connect_worker.cli.celery import beat, flower, worker
@@ -16,7 +17,6 @@ from connect_worker.cli.doctor import doctor
 from connect_worker.cli.dry_run import replay, try_command
 from connect_worker.cli.metrics import metrics
 from connect_worker.cli.new import new
-from connect_worker.cli.options import completion
 from connect_worker.cli.poll import poll
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
@@ -47,6 +47,26 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     """Run a local Connect with pending requests (--help shows its options)."""
     # It is a program of its own that shares no code with the rest, so it replaces this process.
     os.execv(sys.executable, [sys.executable, "-m", "connect_worker.sandbox", *arguments])  # noqa: S606
+
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command(
+    short_help="Print the completion script of a shell.",
+    epilog="\b\nExamples:\n"
+    '  eval "$(connect-worker completion bash)"      # in ~/.bashrc; the same for zsh\n'
+    "  connect-worker completion fish | source",
+)
+@click.argument("shell", type=click.Choice(_SHELLS))
+@click.pass_context
+def completion(context: click.Context, *, shell: str) -> None:
+    """Print the script that completes commands, options, kinds and states in a shell."""
+    root = context.find_root().command
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None  # noqa: S101 - click has one for each of _SHELLS
+    script = completion_class(root, {}, "connect-worker", "_CONNECT_WORKER_COMPLETE").source()
+    click.echo(script)
 
 
 # First those that an operator needs in an incident.

@@ -9,8 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from connect_worker.cli.context import CommandContext, Exit, ledger_command
-from connect_worker.cli.options import example, filter_options
+from connect_worker.cli.context import CommandContext, Exit, example, filter_options, ledger_command
 from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.operations.actions import (
@@ -27,9 +26,8 @@ from connect_worker.operations.actions import (
     is_pause_name,
     partition,
 )
-from connect_worker.operations.filters import RequestFilter, find_by_id
 from connect_worker.operations.formatting import format_count, sanitize
-from connect_worker.operations.request_details import pause_documents
+from connect_worker.operations.requests import RequestFilter, find_by_id, pause_documents
 
 F = TypeVar("F", bound=Callable[..., object])
 

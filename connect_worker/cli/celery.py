@@ -1,11 +1,22 @@
-"""``connect-worker worker|beat|flower``: Celery's commands for this project's application."""
+"""``connect-worker worker|beat|flower``: Celery's commands; and the way to the workers.
+
+The other commands reach the workers through the broker, by Celery's remote control. Only those that
+need the broker load the Celery application, when they need it. All others start without the time
+that Celery takes to load.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
+
+from connect_worker.operations.status import Workers
+
+if TYPE_CHECKING:
+    from tasks.celery_support.remote_control import RemoteControl
 
 _HELP = {
     "worker": "Run a worker, a Celery worker with your processors.",
@@ -33,3 +44,21 @@ def _command(name: str) -> click.Command:
 
 
 worker, beat, flower = map(_command, _HELP)
+
+
+def remote_control() -> RemoteControl:
+    """Load the Celery application; return its remote control."""
+    from connect_worker.celery import load_tasks
+
+    load_tasks()
+    from tasks.celery_support.remote_control import RemoteControl
+
+    return RemoteControl()
+
+
+def see_workers(*, seconds: float = 1.0) -> Workers:
+    """Ask which workers are there; what is wrong with the broker is part of the answer."""
+    try:
+        return Workers(tuple(sorted(remote_control().workers(seconds=seconds))))
+    except ConnectionError as error:
+        return Workers(problem=str(error))

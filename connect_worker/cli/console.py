@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import click
 
-from connect_worker.cli.context import CommandError, Exit, open_ledger, select_accounts
-from connect_worker.cli.options import (
+from connect_worker.cli.context import (
+    CommandError,
+    Exit,
     account_option,
     announce,
     cannot_listen,
     example,
     listen_options,
     log_to_standard_error,
+    open_ledger,
+    select_accounts,
 )
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import settings_of

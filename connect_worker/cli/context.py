@@ -1,4 +1,4 @@
-"""What every command of the operator gets: settings, ledger, a way to answer, and exit codes.
+"""What commands share: options, settings, ledger, a way to answer, and exit codes.
 
 With several accounts each has a context of its own. A command works on all accounts in turn, or on
 the one that `--account` names. Request ids are searched in all accounts.
@@ -8,24 +8,115 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import click
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from connect_worker.cli.options import account_option, json_option
-from connect_worker.domain.states import State
+from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.operations.filters import find_by_id
+from connect_worker.observability.logging import prepare_handler
 from connect_worker.operations.formatting import sanitize
+from connect_worker.operations.requests import STATE_WORDS, find_by_id
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+KIND = click.Choice([kind.value for kind in RequestKind])
+STATE = click.Choice(STATE_WORDS)
+
+
+def example(*lines: str) -> str:
+    """Return examples for the end of a command's help."""
+    return "\b\nExample" + ("s" if len(lines) > 1 else "") + ":\n  " + "\n  ".join(lines)
+
+
+def json_option(command: F) -> F:
+    """Give a command the option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def account_option(command: F) -> F:
+    """Give a command the option that chooses one of several accounts."""
+    return click.option(
+        "--account",
+        "-a",
+        default="",
+        metavar="NAME",
+        shell_complete=_complete_account,
+        help="Only this one of several accounts (CONNECT_ACCOUNTS).",
+    )(command)
+
+
+def _complete_account(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[str]:
+    try:
+        names = Settings.from_env().accounts
+    except SettingsError:
+        return []
+    return [name for name in names if name.startswith(begun)]
+
+
+def filter_options(command: F) -> F:
+    """Give a command the options that select requests by what they have in common."""
+    for option in reversed(
+        (
+            click.option("--kind", type=KIND, help="Only requests of this kind."),
+            click.option("--product", default="", metavar="PRD-…", help="Only of this product."),
+            click.option("--error", default="", metavar="TEXT", help="Only with this error text."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+# ---- commands that listen
+
+
+def listen_options(*, port: int, address_help: str = "Where to listen.") -> Callable[[F], F]:
+    """Return what gives a command the options `--address` and `--port`."""
+    address_option = click.option(
+        "--address", default="127.0.0.1", show_default=True, help=address_help
+    )
+    port_option = click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=port,
+        show_default=True,
+        help="0: a free port.",
+    )
+    return lambda command: address_option(port_option(command))
+
+
+def announce(what: str, address: str, port: int, path: str = "/") -> None:
+    """Write on standard error that a server listens, for people and for what started it."""
+    host = f"[{address}]" if ":" in address else address
+    click.echo(f"{what} at http://{host}:{port}{path}", err=True)
+    sys.stderr.flush()
+
+
+def cannot_listen(address: str, port: int, error: OSError) -> click.ClickException:
+    """Return the message for an address or port that is not available."""
+    return click.ClickException(f"Cannot listen on {address}:{port}: {error.strerror}")
+
+
+def log_to_standard_error(log_format: str) -> None:
+    """Write the log of this process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    prepare_handler(handler, log_format)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+# ---- the account that a command works on
 
 #: The colors of the states in a terminal.
 STYLES: Final[Mapping[State, str]] = {

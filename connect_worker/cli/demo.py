@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.options import example
+from connect_worker.cli.context import example
 
 _PORT = click.IntRange(0, 65535)
 
@@ -106,8 +106,7 @@ def demo(
     from rich.console import Console
 
     from connect_worker.devtools.demo import DemoOptions, run
-    from connect_worker.devtools.environment import SandboxOptions
-    from connect_worker.devtools.stack import resolve_paths
+    from connect_worker.devtools.stack import SandboxOptions, resolve_paths
 
     options = DemoOptions(
         sandbox=SandboxOptions(sandbox_port, requests, seed, latency_ms),

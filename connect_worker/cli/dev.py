@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.options import example
+from connect_worker.cli.context import example
 
 
 @click.command(
@@ -66,7 +66,7 @@ def dev(
     # `--help` does not need these imports, which take a moment.
     from rich.console import Console
 
-    from connect_worker.devtools.reload import DevOptions, run
+    from connect_worker.devtools.dev import DevOptions, run
 
     options = DevOptions(
         processors,

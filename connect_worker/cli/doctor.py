@@ -20,14 +20,12 @@ from rich.table import Table
 from rich.text import Text
 
 from connect_worker.api.client import Client
-from connect_worker.cli.broker import remote_control, see_workers
-from connect_worker.cli.context import Exit, select_accounts, write_json
-from connect_worker.cli.options import account_option, example
+from connect_worker.cli.celery import remote_control, see_workers
+from connect_worker.cli.context import Exit, account_option, example, select_accounts, write_json
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import RequestKind
-from connect_worker.engine.runtime import Processor
+from connect_worker.engine.runtime import Processor, Registry
 from connect_worker.exceptions import (
     ConnectionFailed,
     Forbidden,
@@ -47,10 +45,11 @@ from connect_worker.operations.status import (
     StatusReport,
     read_status,
 )
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import at, settings_of
+from connect_worker.settings.environment import find_typos
 from connect_worker.settings.model import Settings
-from connect_worker.settings.typos import find_typos
+from connect_worker.settings.urls import CERTIFICATE_REMEDY, describe_tls
 from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ class Checkup:
             accounts = Settings.from_env().accounts
         except SettingsError:
             accounts = ()
-        for item in find_typos(os.environ, accounts):
+        for item in find_typos(Settings, os.environ, accounts):
             remedy = f"rename it to {item.suggestion}, if you meant that setting"
             yield Finding("settings", Level.WARN, f"{item.name} is not a setting", remedy)
 
@@ -307,6 +306,7 @@ class Checkup:
 
     def _check_redis(self, client: redis.Redis) -> Iterator[Finding]:
         yield Finding("Redis", Level.OK, name_server(client))
+        yield from _tls_of("Redis", self._settings.redis_url if self._settings else "")
         for problem in check_redis(client):
             level = Level.FAIL if problem.level == "refuse" else Level.WARN
             yield failed("Redis", problem.message, level)
@@ -338,6 +338,8 @@ class Checkup:
             yield Finding("workers", Level.FAIL, "none answers", remedy)
         else:
             yield Finding("workers", Level.OK, ", ".join(workers.names))
+        if self._settings and self._settings.has_own_broker and not workers.problem:
+            yield from _tls_of("broker", self._settings.broker_url)
 
     def _check_queues(self) -> Iterator[Finding]:
         """Report each queue that is needed, and that no worker consumes."""
@@ -397,15 +399,31 @@ def _module_here(name: str) -> Path | None:
 
 
 def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
-    """Make a finding of a message that has the problem, a colon, and the remedy."""
-    text, _, remedy = sanitize(message).rpartition(": ")
+    """Make a finding of a message that has the problem, a colon, the remedy, and perhaps details in
+    parentheses."""
+    message, bracket, details = sanitize(message).partition(" (")
+    text, _, remedy = message.rpartition(": ")
+    if text:
+        text += bracket + details
+    else:
+        remedy += bracket + details
     return Finding(part, level, text or remedy, remedy if text else "")
+
+
+def _tls_of(part: str, url: str) -> Iterator[Finding]:
+    """Say what is verified of a server's certificate, if its URL asks for TLS."""
+    is_verified, text = describe_tls(url)
+    if is_verified and text:
+        yield Finding(part, Level.OK, text)
+    elif text:
+        remedy = f"remove the parameter; if the certificate is refused then, {CERTIFICATE_REMEDY}"
+        yield Finding(part, Level.WARN, text, remedy)
 
 
 _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("warn", "yellow"), Level.FAIL: ("FAIL", "red")}
 
 #: Parts that all accounts have in common.
-SHARED_PARTS = ("versions", "Redis", "workers")
+SHARED_PARTS = ("versions", "Redis", "workers", "broker")
 
 
 @click.command(

@@ -16,8 +16,15 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from connect_worker.cli.context import CommandError, Exit, select_accounts, write_json
-from connect_worker.cli.options import account_option, example, json_option
+from connect_worker.cli.context import (
+    CommandError,
+    Exit,
+    account_option,
+    example,
+    json_option,
+    select_accounts,
+    write_json,
+)
 from connect_worker.domain.outcomes import Outcome, to_json
 from connect_worker.domain.secrets import passwords_in
 from connect_worker.domain.states import JSON, RequestKind, State
@@ -89,7 +96,7 @@ def try_command(
     from connect_worker.config import Config
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
-    from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
+    from connect_worker.dry_run.sandbox import URL, SandboxTransport
     from connect_worker.dry_run.transport import LiveTransport
 
     if (file is None) == (request_id is None):
@@ -152,7 +159,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     Exit code 0 when all decisions are the same, 1 when one differs.
     """
     from connect_worker.api.client import client_for
-    from connect_worker.dry_run.history import DECIDED_STATUSES, latest
+    from connect_worker.dry_run.requests import DECIDED_STATUSES, latest
     from connect_worker.resources.automation import product_list
 
     automation_classes = [
@@ -425,7 +432,7 @@ def _json(value: JSON) -> str:
 def _replay_one(
     automation: type[Automation[Any]], request: JSON, config: Config, settings: Settings
 ) -> dict[str, JSON]:
-    from connect_worker.dry_run.history import as_pending, difference
+    from connect_worker.dry_run.requests import as_pending, difference
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport
 

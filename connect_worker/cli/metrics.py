@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connect_worker.cli.broker import remote_control
-from connect_worker.cli.context import CommandError, Exit, select_accounts
-from connect_worker.cli.options import (
+from connect_worker.cli.celery import remote_control
+from connect_worker.cli.context import (
+    CommandError,
+    Exit,
     account_option,
     announce,
     cannot_listen,
     example,
     listen_options,
+    select_accounts,
 )
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import settings_of

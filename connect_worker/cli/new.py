@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 
 import click
 
-from connect_worker.cli.options import example
+from connect_worker.cli.context import example
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 #: Top-level names that the project or its dependencies use already.

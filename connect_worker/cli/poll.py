@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from connect_worker.cli.broker import remote_control
-from connect_worker.cli.context import CommandContext, CommandError, Exit, ledger_command
-from connect_worker.cli.options import KIND, example
+from connect_worker.cli.celery import remote_control
+from connect_worker.cli.context import (
+    KIND,
+    CommandContext,
+    CommandError,
+    Exit,
+    example,
+    ledger_command,
+)
 from connect_worker.domain.states import PollReport, RequestKind
 from connect_worker.operations.formatting import format_duration, sanitize
-from connect_worker.operations.request_details import poll_document
+from connect_worker.operations.requests import poll_document
 
 CHECK_SECONDS = 0.2
 

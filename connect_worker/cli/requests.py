@@ -12,16 +12,27 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.context import STYLES, CommandContext, CommandError, Exit, ledger_command
-from connect_worker.cli.options import STATE, example, filter_options
+from connect_worker.cli.context import (
+    STATE,
+    STYLES,
+    CommandContext,
+    CommandError,
+    Exit,
+    example,
+    filter_options,
+    ledger_command,
+)
 from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.operations.actions import ACTIONS
-from connect_worker.operations.filters import RequestFilter, find_by_id, first_matches, states_named
 from connect_worker.operations.formatting import format_duration, local_time, sanitize
-from connect_worker.operations.request_details import (
+from connect_worker.operations.requests import (
+    RequestFilter,
     details_document,
     facts,
+    find_by_id,
+    first_matches,
     reason,
+    states_named,
     stored_outcome,
     summary_document,
     timeline,

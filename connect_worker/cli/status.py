@@ -14,9 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connect_worker.cli.broker import see_workers
-from connect_worker.cli.context import STYLES, CommandContext, Exit, multi_account_command
-from connect_worker.cli.options import example
+from connect_worker.cli.celery import see_workers
+from connect_worker.cli.context import STYLES, CommandContext, Exit, example, multi_account_command
 from connect_worker.devtools.processes import Interrupted, StopSignals
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable

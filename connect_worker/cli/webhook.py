@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from connect_worker.cli.broker import remote_control
-from connect_worker.cli.context import CommandError, Exit, select_accounts, write_json
-from connect_worker.cli.options import (
+from connect_worker.cli.celery import remote_control
+from connect_worker.cli.context import (
+    CommandError,
+    Exit,
     account_option,
     announce,
     cannot_listen,
@@ -19,6 +20,8 @@ from connect_worker.cli.options import (
     json_option,
     listen_options,
     log_to_standard_error,
+    select_accounts,
+    write_json,
 )
 from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError

@@ -28,7 +28,7 @@ from connect_worker.operations.formatting import (
     sanitize,
     utc_time,
 )
-from connect_worker.operations.request_details import reason
+from connect_worker.operations.requests import reason
 
 T = TypeVar("T")
 

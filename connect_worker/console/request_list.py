@@ -7,7 +7,7 @@ from typing import Final
 
 from connect_worker.domain.states import RequestKind, RequestRecord, State
 from connect_worker.engine.ports import Ledger
-from connect_worker.operations.filters import RequestFilter, first_matches, states_named
+from connect_worker.operations.requests import RequestFilter, first_matches, states_named
 
 PAGE_SIZE: Final = 50
 #: The list shows parked requests unless its address names a state.

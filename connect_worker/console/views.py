@@ -14,10 +14,11 @@ from connect_worker.console.request_list import DEFAULT_STATE, Query, RequestPag
 from connect_worker.console.security import is_password, local_path
 from connect_worker.domain.states import RequestKind
 from connect_worker.operations.actions import ACTIONS, PAUSE_NAMES, describe_pause
-from connect_worker.operations.filters import STATE_WORDS, find_by_id
 from connect_worker.operations.formatting import sanitize, utc_time
-from connect_worker.operations.request_details import (
+from connect_worker.operations.requests import (
+    STATE_WORDS,
     facts,
+    find_by_id,
     stored_outcome,
     timeline,
     without_values,

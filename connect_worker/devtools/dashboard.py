@@ -283,7 +283,7 @@ _LEVEL_STYLES = {" ERROR ": "bold red", " CRITICAL ": "bold red", " WARNING ": "
 #: What a worker logs every second or two while it has no jobs, and of each message.
 _ROUTINE = re.compile(
     r" celery\.worker\.strategy "
-    r"| Task (poll|sweep)\[.* succeeded "
+    r"| Task (poll|sweep)\[[^\[\]]*\] succeeded "
     r"| poll\.completed kind=\S+ seen=\d+ new=0$"
 )
 _ROLE_WIDTH = max(map(len, _ROLE_STYLES))

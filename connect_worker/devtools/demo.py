@@ -16,12 +16,6 @@ from rich.console import Console
 
 from connect_worker.devtools.dashboard import Dashboard, Screen, Throughput
 from connect_worker.devtools.embedded_redis import find_server, is_free
-from connect_worker.devtools.environment import (
-    PROCESSORS,
-    SandboxAddress,
-    SandboxOptions,
-    worker_environment,
-)
 from connect_worker.devtools.processes import (
     Child,
     Interrupted,
@@ -29,7 +23,14 @@ from connect_worker.devtools.processes import (
     Processes,
     StopSignals,
 )
-from connect_worker.devtools.stack import Stack, uncovered_kinds
+from connect_worker.devtools.stack import (
+    PROCESSORS,
+    SandboxAddress,
+    SandboxOptions,
+    Stack,
+    uncovered_kinds,
+    worker_environment,
+)
 from connect_worker.devtools.verdict import (
     DemoEnd,
     DemoProgress,

@@ -1,8 +1,15 @@
-"""The stack: Redis, the sandbox, workers, beat and Flower, for `demo`, `dev` and the test kit."""
+"""The stack: Redis, the sandbox, workers, beat and Flower, for `demo`, `dev` and the test kit.
+
+First the environment variables and the commands of its processes, then the stack that starts them.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -14,19 +21,151 @@ from connect_worker.devtools.embedded_redis import (
     is_free,
     start_server,
 )
-from connect_worker.devtools.environment import (
-    SandboxAddress,
-    SandboxOptions,
-    base_environment,
-    celery_command,
-    find_root,
-    read_address,
-    sandbox_command,
-)
 from connect_worker.devtools.processes import Child, Processes
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources.discovery import find_automations, split_target
+
+#: The package that has the demo's processors, and its modules.
+EXAMPLES = "examples"
+PROCESSORS = tuple(
+    f"{EXAMPLES}.{module}"
+    for module in ("purchases", "resellers", "usage_reports", "usage_reviews")
+)
+
+#: The sandbox's options for the number of requests of each kind.
+_COUNTS = {
+    RequestKind.FULFILLMENT: "--fulfillment",
+    RequestKind.TIER_CONFIG: "--tier-config",
+    RequestKind.USAGE_FILE: "--usage-files",
+    RequestKind.USAGE: "--listings",
+}
+
+#: Variables that the processes do not inherit: settings of a real account, of Celery, of Flower.
+_NOT_INHERITED = ("CONNECT_", "CELERY_", "FLOWER_", "VENDOR_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxAddress:
+    """Where a sandbox listens, and the key of its vendor's account."""
+
+    url: str
+    api_url: str
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """What a sandbox contains when it starts; port 0 takes a free one."""
+
+    port: int = 0
+    #: How many requests are pending, over all kinds.
+    requests: int = 0
+    seed: int = 1
+    latency_ms: float = 0.0
+    #: Kinds that have no requests.
+    without: tuple[RequestKind, ...] = ()
+
+
+def read_address(ready_file: Path) -> SandboxAddress:
+    """Read the file that a sandbox writes as soon as it listens."""
+    document = json.loads(ready_file.read_text())
+    return SandboxAddress(document["url"], document["api_url"], document["api_key"])
+
+
+def find_root() -> Path:
+    """Return the folder that holds `examples/`: the clone, or the wheel's copy of it.
+
+    Raises:
+        ClickException: There is none.
+    """
+    # pyproject.toml puts the copy there.
+    folders = (Path(__file__).parent / "bundled", Path(__file__).parents[2])
+    for folder in folders:
+        if (folder / "examples" / "purchases.py").is_file():
+            return folder
+    raise click.ClickException(
+        f"The processors of the demo are missing: there is no examples/ in {folders[0]} or "
+        f"{folders[1]}. Install connect-worker again."
+    )
+
+
+def base_environment(root: Path, directory: Path, *modules: Path) -> dict[str, str]:
+    """Return the user's environment without the settings of any account.
+
+    The processes run in a directory of their own, so they read neither the `.env` nor the
+    `flowerconfig.py` of the project's folder. PYTHONPATH leads them to the project's modules.
+
+    Args:
+        root: The project's folder.
+        directory: The working directory of the processes.
+        modules: More folders with modules; these are searched first.
+    """
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)
+    }
+    paths = [*map(str, modules), str(root), *filter(None, [kept.get("PYTHONPATH")])]
+    # All servers are on this machine: a proxy can't reach them.
+    hosts = [HOST, *filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy")])]
+    no_proxy = ",".join(hosts)
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        # Flower looks for its configuration file here.
+        "PWD": str(directory),
+    }
+
+
+def worker_environment(
+    base: Mapping[str, str],
+    *,
+    redis_url: str,
+    sandbox: SandboxAddress,
+    processors: Sequence[str] = PROCESSORS,
+) -> dict[str, str]:
+    """Return the environment of beat, workers and Flower for the sandbox's account.
+
+    The intervals are short: a person or a test waits for the result.
+    """
+    return {
+        **base,
+        "CONNECT_API_URL": sandbox.api_url,
+        "CONNECT_API_KEY": sandbox.api_key,
+        "CONNECT_REDIS_URL": redis_url,
+        "CONNECT_PROCESSORS": ",".join(processors),
+        "CONNECT_POLL_SECONDS": "2",
+        "CONNECT_SWEEP_SECONDS": "1",
+        "CONNECT_RETRY_BASE_SECONDS": "1",
+        # After a worker is killed, others take over its requests when its leases expire.
+        "CONNECT_LEASE_SECONDS": "15",
+        # People read these logs: the last lines are shown when something fails.
+        "CONNECT_LOG_FORMAT": "text",
+        "VENDOR_URL": f"{sandbox.url}/vendor",
+        # Flower answers GETs of its API without a password; `--read-only` refuses the rest.
+        "FLOWER_UNAUTHENTICATED_API": "true",
+    }
+
+
+def sandbox_command(options: SandboxOptions, ready_file: Path) -> list[str]:
+    """Return the command that starts the sandbox."""
+    values = {
+        "--port": options.port,
+        "--requests": options.requests,
+        "--seed": options.seed,
+        "--latency-ms": options.latency_ms,
+        "--ready-file": ready_file,
+        **dict.fromkeys((_COUNTS[kind] for kind in options.without), 0),
+    }
+    words = (str(word) for value in values.items() for word in value)
+    return [sys.executable, "-m", "connect_worker.sandbox", *words]
+
+
+def celery_command(*words: str) -> list[str]:
+    """Return a command of the project's Celery application, without Celery's banner."""
+    return [sys.executable, "-m", "celery", "-A", "connect_worker", "--quiet", *words]
+
 
 FLOWER_PORT = 5555
 #: A worker finishes its jobs before it ends.

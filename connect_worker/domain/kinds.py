@@ -1,4 +1,4 @@
-"""How the four kinds of request differ, as data: ids, paths, filters, products, cycles.
+"""How the four kinds of request differ, as data: ids, paths, filters, products, cycles, schedules.
 
 The paths and fields are those of Connect's OpenAPI description (37.0), the default filters those of
 the 2019 SDK's `filters` methods.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from connect_worker.domain.states import JSON, RequestKey, RequestKind
 
@@ -239,3 +241,45 @@ def find_id(kind: RequestKind, document: object) -> str:
         if is_request_id(kind, last):
             return last
     return ""
+
+
+# ---- when usage is reported: Celery's `crontab`, read without Celery
+
+
+#: Longer than from one 29 February to the next, at a turn of a century without one.
+_MOST_DAYS = 8 * 366 + 1
+
+#: The fields of a `crontab` that are read. Each is a set of numbers; Sunday is 0.
+_CRONTAB_FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
+
+
+class Crontab(Protocol):
+    """`celery.schedules.crontab`, as far as its type is known."""
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """Tell how long it is until the next time."""
+
+
+def is_crontab(value: object) -> bool:
+    """Whether a value is a `crontab`."""
+    return all(isinstance(getattr(value, name, None), AbstractSet) for name in _CRONTAB_FIELDS)
+
+
+def last_time(schedule: Crontab, now: float) -> float | None:
+    """Return the last time of the schedule up to `now`, by UTC; both in seconds since the epoch.
+
+    None when there was none within eight years: it is a day like 30 February.
+    """
+    minute, hour, *days_of = (getattr(schedule, name) for name in _CRONTAB_FIELDS)
+    moment = datetime.fromtimestamp(now, UTC)
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    # The times of a day; for today only those that have passed.
+    minutes = sorted(60 * item + other for item in hour for other in minute)
+    today = [item for item in minutes if item <= 60 * moment.hour + moment.minute]
+    for days in range(_MOST_DAYS):
+        day = midnight - timedelta(days=days)
+        facts = day.isoweekday() % 7, day.day, day.month
+        times = minutes if days else today
+        if times and all(fact in numbers for fact, numbers in zip(facts, days_of, strict=True)):
+            return (day + timedelta(minutes=times[-1])).timestamp()
+    return None

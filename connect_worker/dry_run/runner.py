@@ -25,8 +25,8 @@ from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.ports import Connect
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.local_runner import local_runtime
 from connect_worker.resources.processor import AutomationProcessor, processor_of
+from connect_worker.resources.runner import local_runtime
 from connect_worker.settings.model import account_name
 
 

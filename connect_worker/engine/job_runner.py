@@ -20,11 +20,11 @@ from connect_worker.domain.states import (
     State,
     idempotency_key,
 )
-from connect_worker.engine.error_handling import exhausted_outcome, handle_error
 from connect_worker.engine.job import Job, JobResult, JobStatus
 from connect_worker.engine.metrics import metric_labels
 from connect_worker.engine.poster import PostResult, post_decision
 from connect_worker.engine.rate_limiter import calls_under_lease
+from connect_worker.engine.retry import exhausted_outcome, handle_error
 from connect_worker.engine.runtime import Processor, Runtime
 from connect_worker.engine.time_limit import time_limit
 from connect_worker.exceptions import BadRequest, NotFound

@@ -28,9 +28,9 @@ from connect_worker.domain.states import (
     RequestKind,
     State,
 )
-from connect_worker.engine.error_handling import describe, record_account_error
 from connect_worker.engine.job_runner import keep_seconds
 from connect_worker.engine.metrics import metric_labels
+from connect_worker.engine.retry import describe, record_account_error
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import LedgerUnavailable, Message, NotFound
 from connect_worker.logger import LogEvent, logger

@@ -14,6 +14,7 @@ from redis import exceptions as redis_errors
 
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.codec import SHARED_CONSTANTS
+from connect_worker.settings.urls import CERTIFICATE_REMEDY
 
 # ---- errors: what an error of Redis means for the operator, and the remedy
 
@@ -64,6 +65,8 @@ def translate_redis_errors() -> Iterator[None]:
 
 def remedy(error: redis_errors.RedisError) -> str:
     """Say in one sentence what is wrong and what to do."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"Redis's certificate is not trusted: {CERTIFICATE_REMEDY}"
     for error_class, sentence in _BY_CLASS:
         if isinstance(error, error_class):
             return sentence

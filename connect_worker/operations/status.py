@@ -18,7 +18,6 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Counters, Ledger
-from connect_worker.operations.filters import ACTIVE_STATES
 from connect_worker.operations.formatting import (
     format_count,
     format_duration,
@@ -26,7 +25,7 @@ from connect_worker.operations.formatting import (
     local_time,
     sanitize,
 )
-from connect_worker.operations.request_details import pause_documents, poll_document
+from connect_worker.operations.requests import ACTIVE_STATES, pause_documents, poll_document
 
 #: The states of a cycle that has not ended, in the order in which they are shown.
 OPEN_STATES: Final = tuple(state for state in State if state not in FINAL_STATES)

@@ -3,7 +3,7 @@
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory, TemplateResource
 from connect_worker.resources.fulfillment import FulfillmentAutomation
-from connect_worker.resources.local_runner import LocalRunner
+from connect_worker.resources.runner import LocalRunner
 from connect_worker.resources.tier_config import TierConfigAutomation
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
 

@@ -27,8 +27,7 @@ from connect_worker.domain.outcomes import Outcome, Report
 from connect_worker.domain.retry import DEFAULT_GIVE_UP_AFTER_SECONDS
 from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
-from connect_worker.engine.job import Job
-from connect_worker.engine.steps import Steps
+from connect_worker.engine.job import Job, Steps
 from connect_worker.exceptions import InvalidDecision, Message, RegistrationError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel

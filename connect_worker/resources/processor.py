@@ -1,4 +1,4 @@
-"""An automation as the engine's processor, and the checks of its class attributes at the start."""
+"""An automation as the engine's processor: checked at the start, and registered with all others."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, cast
 
 from connect_worker.config import Config, use_config
 from connect_worker.domain.interpretation import interpret
-from connect_worker.domain.kinds import KINDS, cycle_of, is_nameable, product_of, status_of
+from connect_worker.domain.kinds import (
+    KINDS,
+    Crontab,
+    cycle_of,
+    is_crontab,
+    is_nameable,
+    last_time,
+    product_of,
+    status_of,
+)
 from connect_worker.domain.outcomes import NoDecision, Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
-from connect_worker.domain.schedule import Crontab, is_crontab, last_time
 from connect_worker.domain.states import (
     JSON,
     PRIORITIES,
@@ -26,6 +34,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
+from connect_worker.engine.runtime import Processor, Registration, Registry
 from connect_worker.exceptions import (
     InvalidDecision,
     LeaseLost,
@@ -35,7 +44,8 @@ from connect_worker.exceptions import (
     RetryRequest,
 )
 from connect_worker.logger import LogEvent, logger
-from connect_worker.resources.automation import PARK, Automation, name_of
+from connect_worker.resources.automation import PARK, Automation, name_of, product_list
+from connect_worker.resources.discovery import find_automations
 from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
@@ -322,3 +332,64 @@ def _require_constructor(automation: type[Automation[Any]], arguments: set[str])
             f"{name_of(automation)} can't be made: its constructor may take `config` and nothing "
             f"else that has no default ({exc})"
         ) from exc
+
+
+# ---- the registry of a worker
+
+
+def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
+    """Import the modules and register every automation in them.
+
+    Args:
+        names: Dotted module names, or paths that end in `.py`; with `:Name` at the end, one class.
+        config: The account that the automations work for.
+
+    Raises:
+        RegistrationError: A module can't be imported, two automations claim the same kind and
+            product, an attribute has an impossible value, or there is no automation; the message
+            names it.
+    """
+    if not names:
+        raise RegistrationError(
+            "CONNECT_PROCESSORS is not set: name the modules with your automations, such as "
+            "CONNECT_PROCESSORS=my_vendor.processors or CONNECT_PROCESSORS=./processors.py"
+        )
+    automations = list(_leaves(find_automations(names)))
+    if not automations:
+        raise RegistrationError(
+            f"CONNECT_PROCESSORS: no automation in {', '.join(names)}: define a subclass of "
+            "FulfillmentAutomation, TierConfigAutomation, UsageAutomation or UsageFileAutomation "
+            "with a process_request method"
+        )
+    return Registry(_registration(automation, config) for automation in automations)
+
+
+def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[Any]]]:
+    """Drop classes that are only the bases of others."""
+    for candidate in classes:
+        if not any(other is not candidate and issubclass(other, candidate) for other in classes):
+            yield candidate
+
+
+def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:
+    name, products = name_of(automation), frozenset(product_list(automation.products))
+    return Registration(
+        automation.kind,
+        products or None,
+        name,
+        processor_of(automation, config),
+        max_concurrency=_max_concurrency(automation),
+        route=route_of(automation, name),
+    )
+
+
+def _max_concurrency(automation: type[Automation[Any]]) -> int | None:
+    most: object = automation.max_concurrency
+    if most is None:
+        return None
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise RegistrationError(
+            f"{name_of(automation)} has max_concurrency = {most!r}: give a whole number above 0, "
+            "or None for no limit"
+        )
+    return most

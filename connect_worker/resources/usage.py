@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, ClassVar
 
-from connect_worker.domain.schedule import Crontab, last_time
+from connect_worker.domain.kinds import Crontab, last_time
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import (
     FileCreationError,

@@ -7,8 +7,8 @@ import click
 
 from connect_worker.sandbox import rql, server
 from connect_worker.sandbox.http import API
+from connect_worker.sandbox.memory import DEFAULT_API_KEY, Options, spread_over
 from connect_worker.sandbox.server import Sandbox
-from connect_worker.sandbox.state import DEFAULT_API_KEY, Options, spread_over
 
 _COUNT = click.IntRange(min=0)
 

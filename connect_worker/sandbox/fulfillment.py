@@ -9,16 +9,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from connect_worker.sandbox import documents
-from connect_worker.sandbox.catalog import (
-    CUSTOMER_USER,
-    ITEMS,
-    PORTAL_USER,
-    PROVIDER,
-    VENDOR,
-    Item,
-    Product,
-    tier_account,
-)
 from connect_worker.sandbox.documents import (
     Json,
     SeededRandom,
@@ -27,6 +17,16 @@ from connect_worker.sandbox.documents import (
     values_at,
     whole_seconds,
     with_microseconds,
+)
+from connect_worker.sandbox.products import (
+    CUSTOMER_USER,
+    ITEMS,
+    PORTAL_USER,
+    PROVIDER,
+    VENDOR,
+    Item,
+    Product,
+    tier_account,
 )
 
 #: Above this quantity the documentation's example refuses a purchase.

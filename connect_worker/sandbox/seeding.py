@@ -19,14 +19,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from connect_worker.sandbox.catalog import Product, build_catalog
 from connect_worker.sandbox.documents import Clock, SeededRandom
 from connect_worker.sandbox.fulfillment import Asset, Conversation, FulfillmentRequest
 from connect_worker.sandbox.http import BadRequestError, Json
-from connect_worker.sandbox.state import CallLater, ConnectRequest, Options, SandboxState
+from connect_worker.sandbox.memory import CallLater, ConnectRequest, Options, SandboxState
+from connect_worker.sandbox.products import Product, build_catalog
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest, opening_events
 from connect_worker.sandbox.usage import Listing, UsageFile
-from connect_worker.sandbox.webhooks import Post
+from connect_worker.sandbox.webhook import Post
 
 SEEDED_DAYS = 5
 

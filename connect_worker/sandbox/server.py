@@ -16,9 +16,9 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from connect_worker.sandbox.api import dispatch, error_response, record_call, router
 from connect_worker.sandbox.documents import Clock, utc_now
 from connect_worker.sandbox.faults import Fault
-from connect_worker.sandbox.handlers import dispatch, error_response, record_call, router
 from connect_worker.sandbox.http import (
     API,
     CONTROL,
@@ -29,9 +29,9 @@ from connect_worker.sandbox.http import (
     UnauthorizedError,
     Upload,
 )
+from connect_worker.sandbox.memory import Options, SandboxState
 from connect_worker.sandbox.seeding import build_state
-from connect_worker.sandbox.state import Options, SandboxState
-from connect_worker.sandbox.webhooks import Sender
+from connect_worker.sandbox.webhook import Sender
 
 _WEB_PAGE = (
     b"<!doctype html><html><head><title>Maintenance</title></head><body>Back soon</body></html>"

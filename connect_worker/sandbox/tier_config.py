@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from connect_worker.sandbox import documents
-from connect_worker.sandbox.catalog import CUSTOMER_USER, PORTAL_USER, Product, tier_account
 from connect_worker.sandbox.documents import (
     Json,
     SeededRandom,
@@ -14,6 +13,7 @@ from connect_worker.sandbox.documents import (
     values_at,
     whole_seconds,
 )
+from connect_worker.sandbox.products import CUSTOMER_USER, PORTAL_USER, Product, tier_account
 
 
 @dataclass(slots=True)

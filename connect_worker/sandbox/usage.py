@@ -11,8 +11,8 @@ from openpyxl import Workbook, load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
 from connect_worker.sandbox import documents
-from connect_worker.sandbox.catalog import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
 from connect_worker.sandbox.documents import Json, SeededRandom, merge, values_at, whole_seconds
+from connect_worker.sandbox.products import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
 
 
 @dataclass(slots=True)

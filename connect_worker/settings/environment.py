@@ -1,4 +1,8 @@
-"""Reads single variables of the environment, and secrets from files.
+"""A setting and its variable: how it is declared, described, read and found when misspelled.
+
+`make tables` writes docs/configuration.md from the descriptions::
+
+    sweep_seconds: float = setting(10.0, number, "time between two sweeps")
 
 A blank variable counts as missing. No error message shows a value that may contain a secret.
 """
@@ -6,16 +10,141 @@ A blank variable counts as missing. No error message shows a value that may cont
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from enum import Enum, auto
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, Final, TypeVar
 
 from environs import Env, ValidationError
 from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.observability.masking import register_secret
+
+# ---- a setting is declared at its field, and described from there
+
+#: The unit of a setting, by the end of its name.
+_UNITS: Final = {"_seconds": "seconds", "_days": "days"}
+_KEY: Final = "connect_worker.settings.environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a person who sets a variable needs to know."""
+
+    #: All variables that set it, without their prefix; the first one takes precedence.
+    variables: tuple[str, ...]
+    #: The value while none of them is set, as Markdown; "" for none.
+    default: str
+    #: "" for a setting without a unit.
+    unit: str
+    #: Markdown, in one line.
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Doc:
+    meaning: str
+    unset: str | None
+    also: tuple[str, ...]
+
+
+def doc(
+    meaning: str, *, unset: str | None = None, also: tuple[str, ...] = ()
+) -> Mapping[str, object]:
+    """Return a field's metadata: what its setting means.
+
+    A field with `repr=False` is a secret: `NAME_FILE` may name a file that contains it.
+
+    Args:
+        meaning: Markdown, in one line; a link names a file from this project's root.
+        unset: The text for the default, if its value does not explain itself.
+        also: Further variables that set it, without their prefix.
+    """
+    return {_KEY: _Doc(meaning, unset, also)}
+
+
+class Scope(Enum):
+    """Whose setting it is where `CONNECT_ACCOUNTS` names several accounts."""
+
+    #: An account's own value, or else the one of all accounts.
+    ACCOUNT = auto()
+    #: An account's own value only: an account must not get that of another one.
+    OWN = auto()
+    #: One value for the whole deployment.
+    DEPLOYMENT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a setting is read."""
+
+    #: Returns the value of a variable, or the default.
+    read: Callable[[Env, str, Any], Any]
+    scope: Scope
+
+
+#: Its key in the metadata of a field.
+READING: Final = "connect_worker.settings.reading"
+
+
+def setting(
+    default: object,
+    read: Callable[[Env, str, Any], Any],
+    meaning: str,
+    *,
+    scope: Scope = Scope.ACCOUNT,
+    is_secret: bool = False,
+    unset: str | None = None,
+) -> Any:
+    """Declare a setting: a field of `Settings` whose variable has its name in capitals.
+
+    Args:
+        default: The value while the variable is not set.
+        read: Reads the variable.
+        meaning: As in `doc`.
+        scope: Whose setting it is.
+        is_secret: Whether to leave it out of texts, and to read it from a file too.
+        unset: As in `doc`.
+    """
+    metadata = {**doc(meaning, unset=unset), READING: Reading(read, scope)}
+    return field(default=default, repr=not is_secret, metadata=metadata)
+
+
+def descriptions(settings: type) -> Iterator[Description]:
+    """Describe each field of a dataclass of settings, in the order of its declaration.
+
+    Raises:
+        TypeError: A field has no description.
+    """
+    for item in fields(settings):
+        described = item.metadata.get(_KEY)
+        if not isinstance(described, _Doc):
+            raise TypeError(f"{item.name} has no description: give its field `metadata=doc(…)`")
+        variable = item.name.upper()
+        file = () if item.repr else (f"{variable}_FILE",)
+        yield Description(
+            variables=(variable, *file, *described.also),
+            default=_default(item) if described.unset is None else described.unset,
+            unit=next((unit for end, unit in _UNITS.items() if item.name.endswith(end)), ""),
+            meaning=described.meaning,
+        )
+
+
+def _default(item: Field[Any]) -> str:
+    """The default, as it would be written into the variable."""
+    value = item.default
+    if value is MISSING or value in (None, "", ()):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"{value:g}" if isinstance(value, int | float) else f"`{value}`"
+
+
+# ---- a variable is read, or a secret from a file
 
 PREFIX: Final = "CONNECT_"
 #: A number with a default, or one that may be missing.
@@ -84,42 +213,11 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     return value
 
 
-def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
-    """Return the URL of a server, a secret, and mask its password from now on.
-
-    Raises:
-        SettingsError: As `secret` and `mask_passwords` raise it.
-    """
-    value = secret(env, name, default, validate=validate)
-    mask_passwords(f"{PREFIX}{name}", value)
-    return value
-
-
 def login(env: Env, name: str, default: str = "") -> str:
     """Return a secret of the form `user:password`, and mask the password from now on."""
     value = secret(env, name, default)
     register_secret(value.partition(":")[2])
     return value
-
-
-def mask_passwords(variable: str, url: str) -> None:
-    """Mask the passwords in a URL from now on; semicolons separate several URLs.
-
-    Raises:
-        SettingsError: The URL is malformed, or its password is where programs show it.
-    """
-    for item in url.split(";"):
-        try:
-            parts = urlsplit(item)
-            # Read here, for its own error would show what it takes for a port.
-            _ = parts.port
-        except ValueError:
-            raise _refused(
-                variable, "is no URL: quote special characters of a password, such as %2F for /"
-            ) from None
-        if "password" in parse_qs(parts.query):
-            raise _refused(variable, "has its password in the query: put it before the @")
-        register_secret(parts.password or "", unquote(parts.password or ""))
 
 
 def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -224,3 +322,42 @@ def is_blank(env: Env, name: str) -> bool:
 
 def _refused(variable: str, why: str) -> SettingsError:
     return SettingsError(f"settings refused: {variable}: {why}", setting=variable)
+
+
+# ---- typos
+
+
+#: From 0 to 1. One or two letters may differ; a vendor's own `CONNECT_…` must not be reported.
+_ALIKE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Typo:
+    """A variable that is not read, and the setting that the user probably meant."""
+
+    name: str
+    suggestion: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is not a setting. Did you mean {self.suggestion}?"
+
+
+def find_typos(
+    settings: type, environment: Mapping[str, str], accounts: tuple[str, ...] = ()
+) -> Iterator[Typo]:
+    """Find variables whose name is nearly that of a setting.
+
+    Args:
+        settings: The dataclass of all settings.
+        environment: All variables, those of `.env` included.
+        accounts: The names of several accounts; each has variables of its own.
+    """
+    variables = [name for description in descriptions(settings) for name in description.variables]
+    owners = ["", *(f"{account.upper()}_" for account in accounts if account)]
+    known = {f"{owner}{variable}" for owner in owners for variable in variables}
+    for name in sorted(environment):
+        variable = name.removeprefix(PREFIX)
+        if not name.startswith(PREFIX) or variable in known or not environment[name].strip():
+            continue
+        for suggestion in get_close_matches(variable, known, n=1, cutoff=_ALIKE):
+            yield Typo(name, f"{PREFIX}{suggestion}")

@@ -18,17 +18,19 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from dotenv import load_dotenv
 from environs import Env, EnvValidationError
 from marshmallow.validate import OneOf, Range, Regexp
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
-from connect_worker.settings.docs import READING, Scope, doc, setting
 from connect_worker.settings.environment import (
     PREFIX,
+    READING,
+    Scope,
     account_names,
+    doc,
     encryption_keys,
     is_blank,
     login,
@@ -36,11 +38,12 @@ from connect_worker.settings.environment import (
     number,
     queue_names,
     secret,
-    server_url,
+    setting,
     switch,
     text,
     whole,
 )
+from connect_worker.settings.urls import server_url
 
 _HTTP_URL = re.compile(r"https?://[^/\s]+", re.I)
 _HTTP = Regexp(_HTTP_URL, error="must begin with http:// or https://")
@@ -348,7 +351,7 @@ class Settings:
     @property
     def has_own_broker(self) -> bool:
         """Whether the broker is not the ledger's Redis."""
-        return self.broker_url != to_kombu_url(self.redis_url)
+        return self.broker_url != self.redis_url
 
     @property
     def max_answer_bytes(self) -> int:
@@ -400,7 +403,7 @@ def reading(dotenv: str | None) -> Iterator[Env]:
     """
     env = Env(prefix=PREFIX, eager=False)
     if dotenv is not None and Path(dotenv).is_file():
-        env.read_env(dotenv, recurse=False)
+        _load(dotenv)
     yield env
     try:
         env.seal()
@@ -409,6 +412,18 @@ def reading(dotenv: str | None) -> Iterator[Env]:
         problems = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in messages.items())
         raise SettingsError(
             f"settings refused: {problems}", setting=next(iter(messages), "")
+        ) from None
+
+
+def _load(dotenv: str) -> None:
+    """Load a `.env` file into the environment, which takes precedence."""
+    try:
+        # Editors on Windows put a mark before the first name.
+        load_dotenv(dotenv, encoding="utf-8-sig")
+    except ValueError:
+        # UTF-16 without a mark decodes, to names with zero bytes in them.
+        raise SettingsError(
+            f"settings refused: {dotenv} is no UTF-8 text: save it in this encoding", setting=dotenv
         ) from None
 
 
@@ -421,21 +436,6 @@ def _refuse_unused(env: Env) -> None:
                 f"Use {PREFIX}<ACCOUNT>_{name}.",
                 setting=f"{PREFIX}{name}",
             )
-
-
-def to_kombu_url(url: str) -> str:
-    """Return a broker's URL with kombu's name for a socket file; redis-py's is ``unix://``.
-
-    Examples:
-        >>> to_kombu_url("unix:///run/redis.sock?db=1")
-        'redis+socket:///run/redis.sock?virtual_host=1'
-    """
-    if not url.startswith("unix://"):
-        return url
-    parts = urlsplit(url)
-    query = {"virtual_host" if k == "db" else k: v for k, v in parse_qsl(parts.query)}
-    address = f"redis+socket://{parts.netloc}{parts.path}"
-    return f"{address}?{urlencode(query)}" if query else address
 
 
 def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
@@ -457,7 +457,6 @@ def read_values(env: Env, own: Callable[[str], str] = str) -> dict[str, Any]:
     }
     if is_blank(env, "BROKER_URL") and is_blank(env, "BROKER_URL_FILE"):
         values["broker_url"] = values["redis_url"]
-    values["broker_url"] = to_kombu_url(values["broker_url"])
     return values
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         usage_file,
         usage_listing,
     )
-    from connect_worker.testing.running import recorded, run
+    from connect_worker.testing.runner import recorded, run
 
 __all__ = [
     "Approve",
@@ -73,8 +73,8 @@ _MODULES = {
     "DryRun": "dry_run.runner",
     "NotInRecord": "dry_run.record",
     "Record": "dry_run.record",
-    "recorded": "testing.running",
-    "run": "testing.running",
+    "recorded": "testing.runner",
+    "run": "testing.runner",
 }
 
 if not TYPE_CHECKING:  # A type checker that saw this would accept misspelled names.

@@ -10,9 +10,8 @@ from typing import Any, Final
 import requests
 
 from connect_worker.config import Config
-from connect_worker.devtools.environment import SandboxAddress, SandboxOptions
 from connect_worker.devtools.processes import Processes, until
-from connect_worker.devtools.stack import Stack
+from connect_worker.devtools.stack import SandboxAddress, SandboxOptions, Stack
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.models.base import BaseModel
 from connect_worker.models.requests import Fulfillment, TierConfigRequest

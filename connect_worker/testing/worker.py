@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from connect_worker.devtools.environment import SandboxAddress, worker_environment
 from connect_worker.devtools.processes import Child, Processes
-from connect_worker.devtools.stack import WORKER_GRACE_SECONDS, Stack, resolve_paths
+from connect_worker.devtools.stack import (
+    WORKER_GRACE_SECONDS,
+    SandboxAddress,
+    Stack,
+    resolve_paths,
+    worker_environment,
+)
 from connect_worker.ledger.redis import RedisLedger, connect
 from connect_worker.resources.automation import Automation
 from connect_worker.settings.model import Settings

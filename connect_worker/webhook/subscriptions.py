@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from connect_worker.api.client import Client
 from connect_worker.domain.kinds import OBJECT_CLASSES
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import JSON, RequestKind
-from connect_worker.engine.runtime import Processor
+from connect_worker.engine.runtime import Processor, Registry
 from connect_worker.exceptions import SettingsError
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.webhook.handler import path_for

@@ -1,4 +1,4 @@
-"""Beat: short errors while the broker is away, and the first polls at the start.
+"""Beat: short errors while the broker is away, first polls at the start, and a steady clock.
 
 Answers two gaps of Celery 5.6:
 
@@ -7,11 +7,15 @@ Answers two gaps of Celery 5.6:
   outage.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
+- Beat compares times of day. When the clock is set back by an hour, nothing is due for an hour:
+  `SteadyEntry`. tests/faults/test_wrong_clocks.py sets a clock back and forward.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.signals import beat_init
@@ -23,9 +27,36 @@ from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
 
 
+class Due(NamedTuple):
+    """What Celery asks of an entry: `celery.schedules.schedstate`."""
+
+    is_due: bool
+    next: float
+
+
+class SteadyEntry(ScheduleEntry):
+    """An entry with a fixed interval, which is due by a clock that nobody sets."""
+
+    # celery-types does not know of the seconds of an interval.
+    schedule: Any
+
+    def default_now(self) -> datetime:
+        """Return the seconds since the machine started, as a time."""
+        return datetime.fromtimestamp(time.monotonic(), UTC)
+
+    def is_due(self) -> Due:
+        """Return whether to send the message now, and the seconds until the next one."""
+        seconds: float = self.schedule.seconds
+        passed = self.default_now() - (self.last_run_at or self.default_now())
+        left = seconds - passed.total_seconds()
+        return Due(True, seconds) if left <= 0 else Due(False, left)
+
+
 class BeatScheduler(Scheduler):
     """Celery's in-memory scheduler. It needs no file: the next poll finds what a missed one would
     have found."""
+
+    Entry = SteadyEntry
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send an entry that is due. While the broker is unreachable, it stays due for later."""

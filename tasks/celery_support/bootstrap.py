@@ -20,12 +20,12 @@ from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
+from connect_worker.settings.environment import find_typos
 from connect_worker.settings.model import Settings
-from connect_worker.settings.typos import find_typos
-from tasks.celery_support.process_killer import PoolProcessKiller
 from tasks.celery_support.publisher import CeleryPublisher
+from tasks.celery_support.time_limit import PoolProcessKiller
 
 
 def settings(account: str = "") -> Settings:
@@ -52,7 +52,7 @@ def account_names() -> tuple[str, ...]:
 
 def warn_of_typos() -> None:
     """Log each variable that looks like a setting but is not one."""
-    for item in find_typos(os.environ, account_names()):
+    for item in find_typos(Settings, os.environ, account_names()):
         logger.warning(str(item))
 
 

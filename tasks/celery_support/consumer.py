@@ -10,6 +10,8 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
   (celery issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower
   would show some jobs as RECEIVED forever: `LosslessDispatcher`;
   tests/unit/tasks/test_task_events.py fails as soon as Celery needs no replacement.
+- A heartbeat is repeated in the main loop until the broker takes it, and a stop does not reach it
+  there: `LosslessDispatcher.send`; tests/faults/redis/test_silent_connections.py.
 - Events are sent at nearly every turn of the loop, a quarter of a worker's time under load:
   `on_send_event_buffered`; bench/ measures it.
 - Without prefetching a worker whose threads are all busy looks for messages once a second, because
@@ -83,6 +85,14 @@ class LosslessDispatcher(EventDispatcher):
     _outbound_buffer: deque[tuple[Any, ...]]
     _group_buffer: dict[str, list[Any]]
     _publish: Callable[..., None]
+
+    def send(self, *args: Any, **fields: Any) -> None:
+        """Send an event in one attempt.
+
+        Celery repeats a heartbeat until it is sent. It waits for the broker in the main loop then,
+        where a stop does not reach it. After an error the consumer connects again.
+        """
+        super().send(*args, **{**fields, "retry": False})
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""

@@ -16,6 +16,7 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.accounts import at
 from connect_worker.settings.model import Settings
+from connect_worker.settings.urls import CERTIFICATE_REMEDY
 from tasks.app import app
 from tasks.celery_support.publisher import CeleryPublisher, queue_lengths
 
@@ -68,4 +69,7 @@ def _broker() -> Iterator[Any]:
         text = mask_secrets(str(error))
         has_own_broker = Settings.from_env().has_own_broker
         variable = "CONNECT_BROKER_URL" if has_own_broker else "CONNECT_REDIS_URL"
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            problem = f"The certificate of the broker in {variable} is not trusted"
+            raise ConnectionError(f"{problem}: {CERTIFICATE_REMEDY} ({text})") from error
         raise ConnectionError(f"The broker can't be reached: check {variable} ({text})") from error

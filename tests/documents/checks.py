@@ -13,8 +13,7 @@ from dotenv import dotenv_values
 from flower.options import default_options
 
 from connect_worker.settings.accounts import settings_of
-from connect_worker.settings.docs import descriptions
-from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.environment import PREFIX, descriptions
 from connect_worker.settings.model import Settings
 from tests.documents.programs import COMPOSE, understand
 from tests.support.page_blocks import ROOT, Block

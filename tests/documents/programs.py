@@ -17,7 +17,7 @@ from tornado.options import options as flower_options
 
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox
-from connect_worker.sandbox.handlers import router
+from connect_worker.sandbox.api import router
 from tests.documents.shell import Command, commands
 from tests.support.page_blocks import ROOT
 

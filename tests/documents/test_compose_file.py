@@ -14,7 +14,7 @@ from flower.options import default_options
 
 from connect_worker.cli import main
 from connect_worker.sandbox.__main__ import main as sandbox_command
-from connect_worker.sandbox.state import DEFAULT_API_KEY
+from connect_worker.sandbox.memory import DEFAULT_API_KEY
 from connect_worker.settings import model
 
 ROOT = Path(__file__).resolve().parents[2]

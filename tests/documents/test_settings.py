@@ -10,8 +10,7 @@ import pytest
 from environs import Env
 
 from connect_worker.settings import model
-from connect_worker.settings.docs import Description, descriptions, doc
-from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.environment import PREFIX, Description, descriptions, doc
 from connect_worker.settings.model import NEVER_SHARED, SHARED, Settings
 from tasks.celery_support.flower import COLUMNS
 from tools.site import tables

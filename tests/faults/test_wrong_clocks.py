@@ -1,13 +1,15 @@
-"""A worker whose clock is ten minutes off (row 18): leases go by Redis's clock alone."""
+"""Wrong clocks: a worker's that is ten minutes off (row 18), and beat's that is set (row 38)."""
 
 from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
+import redis
 
-from tests.support.faketime import needs_faketime, shifted_clock
+from tests.support.faketime import needs_faketime, settable_clock, shifted_clock
 from tests.support.fault_stack import FaultStack
 from tests.support.orders import Order, Point
 from tests.support.stack import assert_each_resolved_once
@@ -68,3 +70,28 @@ def test_a_clock_ten_minutes_off_brings_no_early_rescue(
     assert abs(run.at - time.time() - ran_off) < 120, "the processor's clock is not as ordered"
     assert stack.orders.runs(request_id) == [run]
     assert_each_resolved_once(stack.report())
+
+
+def test_a_clock_that_is_set_does_not_stop_beat(stack: FaultStack, tmp_path: Path) -> None:
+    """Row 38: back by an hour, as NTP corrects a wrong clock after the start, and forward."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0s")
+    right = stack.environment
+    stack.environment = {**right, **settable_clock(clock), "CONNECT_POLL_SECONDS": "1"}
+    stack.celery("beat", "beat", "-l", "info")
+    stack.environment = right
+    with redis.Redis.from_url(stack.redis_url) as client:
+
+        def sent() -> int:
+            return int(client.llen("control"))
+
+        stack.until_soon(lambda: sent() >= 10, "beat sends messages")
+        for offset in ("-3600s", "+7200s"):
+            clock.write_text(offset)
+            # A message that was sent before the change may still arrive.
+            time.sleep(1)
+            before, began = sent(), time.monotonic()
+            stack.until_soon(lambda before=before: sent() >= before + 10, f"beat sends at {offset}")
+            time.sleep(max(0.0, began + 5 - time.monotonic()))
+            # Four polls a second and two sweeps, and not those of an hour.
+            assert sent() - before <= 6 * (time.monotonic() - began + 2)

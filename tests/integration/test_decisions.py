@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import RequestKind, State
+from connect_worker.engine.runtime import Registry
 from connect_worker.exceptions import (
     AcceptUsageFile,
     FailRequest,

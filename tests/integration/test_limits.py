@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from connect_worker.domain.kinds import ChangeHint
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import NO_BACKLOG, Backlog, Claim, RequestKey, State
 from connect_worker.engine.lease import LeaseKeeper
+from connect_worker.engine.runtime import Registry
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import LedgerUnavailable, SkipRequest
 from connect_worker.ledger.memory import MemoryLedger

@@ -9,7 +9,7 @@ import pytest
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.exceptions import FailRequest, InquireRequest, RetryRequest
 from connect_worker.models import ActivationTileResponse
-from connect_worker.operations.request_details import facts
+from connect_worker.operations.requests import facts
 from tests.support.engine_harness import MAX_ATTEMPTS, SKIP_SECONDS, EngineHarness
 
 from .conftest import Open

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connect_worker.domain.states import RequestKey, RequestKind, State
-from connect_worker.engine.error_handling import MAX_POSTS
+from connect_worker.engine.retry import MAX_POSTS
 from connect_worker.engine.sweeper import sweep
 from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTileResponse, Param

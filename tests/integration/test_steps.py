@@ -14,7 +14,7 @@ from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.exceptions import FailRequest, InquireRequest, InvalidStep, LedgerUnavailable
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
-from connect_worker.operations.request_details import timeline
+from connect_worker.operations.requests import timeline
 from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.ledger_factories import Clock
 

@@ -14,10 +14,10 @@ from connect_worker.domain.retry import (
     RATE_LIMITED_REASON,
     SPREAD_SECONDS,
 )
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
 from connect_worker.engine.job import Decision
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
+from connect_worker.engine.runtime import Registry
 from connect_worker.engine.sweeper import sweep
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
 from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness

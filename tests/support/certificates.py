@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs for the loopback address; `ca_file` is what its clients are given."""
+    """Signs servers' certificates; `ca_file` is what its clients are given."""
 
     def __init__(self, directory: Path, name: str = "ca") -> None:
         self._directory = directory
@@ -24,12 +24,12 @@ class Authority:
         self.ca_file = directory / f"{name}.pem"
         self.ca_file.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 
-    def issue(self) -> tuple[Path, Path]:
-        """Make a server's certificate and key; their files."""
+    def issue(self, address: str = "127.0.0.1") -> tuple[Path, Path]:
+        """Make the certificate and key of a server at this IP address; their files."""
         key = ec.generate_private_key(ec.SECP256R1())
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        name = x509.IPAddress(ipaddress.ip_address(address))
         made = _certificate(_named("a server of the tests"), self._name, key).add_extension(
-            x509.SubjectAlternativeName([address]), critical=False
+            x509.SubjectAlternativeName([name]), critical=False
         )
         certificate, private = self._directory / "server.pem", self._directory / "server.key"
         certificate.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))

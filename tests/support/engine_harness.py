@@ -11,14 +11,13 @@ from connect_worker.api import Client as ConnectClient
 from connect_worker.config import Config
 from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.retry import RetryPolicy
-from connect_worker.domain.routing import Registration, Registry
 from connect_worker.domain.states import Backlog, RequestKey, RequestKind, RequestRecord
 from connect_worker.engine.job import JobResult
 from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.poller import PollResult, poll
 from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
-from connect_worker.engine.runtime import Runtime
+from connect_worker.engine.runtime import Registration, Registry, Runtime
 from connect_worker.engine.sweeper import sweep
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.resources import (

@@ -32,3 +32,14 @@ def shifted_clock(seconds: int) -> Mapping[str, str]:
         # Time that is only measured, as a pause between heartbeats, goes on as it is.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def settable_clock(file: Path) -> Mapping[str, str]:
+    """Return the environment in which a process reads a clock that is off as `file` says, such as
+    `-3600s`; a change of the file sets the clock."""
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }

@@ -17,10 +17,13 @@ from .certificates import Authority
 class TlsFront:
     """Ends TLS connections and hands on what is in them, as stunnel does."""
 
-    def __init__(self, authority: Authority, port: int) -> None:
+    def __init__(self, authority: Authority, port: int, address: str = HOST) -> None:
+        #: Handshakes that clients began, and connections that they took for good.
+        self.begun = self.accepted = 0
         self._behind = port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(*authority.issue())
+        self._context.load_cert_chain(*authority.issue(address))
+        self._context.sni_callback = self._count
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -37,7 +40,11 @@ class TlsFront:
         self._thread.join(10)
         self._loop.close()
 
+    def _count(self, *_: object) -> None:
+        self.begun += 1
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         from_redis, to_redis = await asyncio.open_connection(HOST, self._behind)
         with suppress(asyncio.CancelledError):
             await asyncio.gather(_hand_on(reader, to_redis), _hand_on(from_redis, writer))
@@ -69,10 +76,17 @@ async def _hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 @contextmanager
 def tls_redis(authority: Authority) -> Iterator[str]:
     """A Redis of its own behind TLS; its address without a query."""
+    with tls_server(authority) as (url, _):
+        yield url
+
+
+@contextmanager
+def tls_server(authority: Authority, address: str = HOST) -> Iterator[tuple[str, TlsFront]]:
+    """A Redis of its own behind TLS, with a certificate for this address; its URL and its front."""
     with embedded_redis() as url:
-        front = TlsFront(authority, urlsplit(url).port or 0)
+        front = TlsFront(authority, urlsplit(url).port or 0, address)
         port = front.start()
         try:
-            yield f"rediss://{HOST}:{port}/0"
+            yield f"rediss://{HOST}:{port}/0", front
         finally:
             front.stop()

@@ -10,8 +10,7 @@ from pathlib import Path
 from textwrap import TextWrapper
 from typing import Final
 
-from connect_worker.settings.docs import Description, descriptions
-from connect_worker.settings.environment import PREFIX
+from connect_worker.settings.environment import PREFIX, Description, descriptions
 from connect_worker.settings.model import NEVER_SHARED, SHARED, Settings
 
 ROOT: Final = Path(__file__).parents[2]

@@ -168,3 +168,12 @@ def test_a_message_is_parted_at_its_last_colon() -> None:
     finding = failed("Redis", "it is full: raise maxmemory")
     assert (finding.text, finding.remedy) == ("it is full", "raise maxmemory")
     assert failed("Redis", "gone").text == "gone"
+
+
+def test_details_in_parentheses_stay_with_the_problem() -> None:
+    finding = failed("Redis", "it is away: start it (Error 1: no route (errno 113))")
+    assert (finding.text, finding.remedy) == (
+        "it is away (Error 1: no route (errno 113))",
+        "start it",
+    )
+    assert failed("Redis", "gone (Error: 1)").text == "gone (Error: 1)"

@@ -17,7 +17,7 @@ from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.poller import poll
 from connect_worker.engine.runtime import Runtime
 from connect_worker.ledger.memory import MemoryLedger
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 
 
 class Publisher:

@@ -26,7 +26,7 @@ LOAD = """
     from connect_worker.config import Config
     from connect_worker.exceptions import RegistrationError
     from connect_worker.domain.states import RequestKind
-    from connect_worker.resources.registry import load_registry
+    from connect_worker.resources.processor import load_registry
     try:
         registry = load_registry({names!r}, Config.local("https://a.example", "key"))
         result = [name for names in registry.coverage.values() for name in names]

@@ -116,7 +116,7 @@ def test_without_its_config_the_worker_says_what_is_missing_and_where(
     code = f"""
 from connect_worker.config import Config
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 try:
     load_registry([{str(home / "purchases.py")!r}], Config.local("https://a.example", "key"))
 except RegistrationError as error:

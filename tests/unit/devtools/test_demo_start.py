@@ -18,7 +18,7 @@ from rich.console import Console
 from connect_worker.cli import main
 from connect_worker.devtools.demo import DemoOptions, run
 from connect_worker.devtools.embedded_redis import find_server
-from connect_worker.devtools.environment import find_root
+from connect_worker.devtools.stack import find_root
 
 
 @pytest.fixture

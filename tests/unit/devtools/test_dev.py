@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.devtools.reload import FileChanges
+from connect_worker.devtools.dev import FileChanges
 from connect_worker.testing import purchase
 from connect_worker.testing.sandbox import Sandbox
 

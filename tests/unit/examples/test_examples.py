@@ -10,7 +10,7 @@ import pytest
 from connect_worker.config import Config, use_config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.models import Param, UsageRecords
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import load_registry
 from examples.purchases import MOST_SEATS, Purchases
 from examples.resellers import Resellers
 from examples.usage_reports import MOST_ASSETS, MonthlyUsage

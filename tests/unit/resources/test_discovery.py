@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from connect_worker.config import Config, use_config
-from connect_worker.domain.routing import Registry
 from connect_worker.domain.states import Limit, RequestKind
-from connect_worker.engine.runtime import Processor
+from connect_worker.engine.runtime import Processor, Registry
 from connect_worker.exceptions import ConnectionFailed, RegistrationError
 from connect_worker.resources.discovery import find_automations
-from connect_worker.resources.processor import AutomationProcessor
-from connect_worker.resources.registry import load_registry
+from connect_worker.resources.processor import AutomationProcessor, load_registry
 
 CONFIG = Config.local("http://127.0.0.1:1/public/v1", "SU-1:test")
 

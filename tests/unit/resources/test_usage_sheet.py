@@ -19,7 +19,7 @@ from connect_worker.exceptions import InvalidUsage
 from connect_worker.models import UsageRecord
 from connect_worker.resources.usage_sheet import BYTES_IN_MEMORY, Cell, spreadsheet, write_workbook
 from connect_worker.sandbox import usage as connects
-from connect_worker.sandbox.catalog import Product
+from connect_worker.sandbox.products import Product
 
 from .usage_rows import CELLS, record, records
 

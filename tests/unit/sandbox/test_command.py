@@ -13,7 +13,7 @@ from signal import SIGINT, SIGTERM, Signals
 import pytest
 import requests
 
-from connect_worker.sandbox.state import Spread, spread_over
+from connect_worker.sandbox.memory import Spread, spread_over
 from tests.support.sandbox_server import running_sandbox
 
 COMMAND = [sys.executable, "-m", "connect_worker.sandbox"]

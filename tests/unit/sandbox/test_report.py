@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from connect_worker.sandbox.state import RECENT_CALLS, Journal
+from connect_worker.sandbox.memory import RECENT_CALLS, Journal
 from tests.support.sandbox_server import Client, running_sandbox
 
 

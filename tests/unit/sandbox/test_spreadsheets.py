@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connect_worker.sandbox import usage
-from connect_worker.sandbox.catalog import Product
+from connect_worker.sandbox.products import Product
 from tests.support.sandbox_server import Client
 
 from .workbooks import HEADER, RECORD, workbook

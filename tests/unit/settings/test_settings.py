@@ -57,7 +57,7 @@ def test_without_variables_there_are_defaults() -> None:
         ("REDIS_URL", "rediss://:pw@redis:6380/1", "redis_url", "rediss://:pw@redis:6380/1"),
         ("REDIS_URL", "unix:///run/redis.sock", "redis_url", "unix:///run/redis.sock"),
         ("REDIS_URL", "redis://redis:6379/1", "broker_url", "redis://redis:6379/1"),
-        ("REDIS_URL", "unix:///r.sock?db=1", "broker_url", "redis+socket:///r.sock?virtual_host=1"),
+        ("REDIS_URL", "unix:///r.sock?db=1", "broker_url", "unix:///r.sock?db=1"),
         ("BROKER_URL", "amqp://mq", "broker_url", "amqp://mq"),
         ("SWEEP_SECONDS", "2.5", "sweep_seconds", 2.5),
         ("LEASE_SECONDS", "120", "lease_seconds", 120.0),

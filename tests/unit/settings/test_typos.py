@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connect_worker.settings.typos import find_typos
+from connect_worker.settings.environment import find_typos
+from connect_worker.settings.model import Settings
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from connect_worker.settings.typos import find_typos
     ],
 )
 def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
-    (found,) = find_typos({name: "x"}, ("eu",))
+    (found,) = find_typos(Settings, {name: "x"}, ("eu",))
     assert str(found) == f"{name} is not a setting. Did you mean {meant}?"
 
 
@@ -37,8 +38,8 @@ def test_what_is_nearly_a_setting_is_reported(name: str, meant: str) -> None:
     ],
 )
 def test_a_setting_and_what_is_something_else_are_left_alone(name: str) -> None:
-    assert list(find_typos({name: "x"}, ("eu",))) == []
+    assert list(find_typos(Settings, {name: "x"}, ("eu",))) == []
 
 
 def test_a_blank_one_is_none() -> None:
-    assert list(find_typos({"CONNECT_PROCESOR": " "})) == []
+    assert list(find_typos(Settings, {"CONNECT_PROCESOR": " "})) == []

@@ -11,7 +11,7 @@ import pytest
 
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, find_id, is_hint
 from connect_worker.domain.states import RequestKind
-from connect_worker.sandbox.webhooks import sign
+from connect_worker.sandbox.webhook import sign
 from connect_worker.webhook.handler import MAX_LINES_PER_SECOND, LogThrottle, parse_path, path_for
 from connect_worker.webhook.signature import DAY_SECONDS, SignatureError, verify
 

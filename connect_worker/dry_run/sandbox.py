@@ -10,11 +10,11 @@ from urllib.parse import parse_qsl
 from connect_worker.domain.states import RequestKind
 from connect_worker.dry_run.transport import Request, Response
 from connect_worker.sandbox import http
+from connect_worker.sandbox.api import dispatch, error_response, router
 from connect_worker.sandbox.fulfillment import Conversation
-from connect_worker.sandbox.handlers import dispatch, error_response, router
 from connect_worker.sandbox.http import API, ApiError
+from connect_worker.sandbox.memory import Options, SandboxState, Spread
 from connect_worker.sandbox.seeding import build_state
-from connect_worker.sandbox.state import Options, SandboxState, Spread
 
 URL = "https://connect.test/public/v1"
 #: When the products, templates and conversations of this sandbox were created.

@@ -3,8 +3,8 @@
 An endpoint is a function of the sandbox's state and a request that returns a response.
 """
 
+from connect_worker.sandbox.api import accounts, control, requests, usage
 from connect_worker.sandbox.documents import with_microseconds
-from connect_worker.sandbox.handlers import account, control, requests, usage
 from connect_worker.sandbox.http import (
     API,
     CONTROL,
@@ -15,12 +15,12 @@ from connect_worker.sandbox.http import (
     Response,
     Router,
 )
-from connect_worker.sandbox.state import SandboxState, kind_of
+from connect_worker.sandbox.memory import SandboxState, kind_of
 
 router = Router(
     {
-        API: [*requests.ROUTES, *usage.ROUTES, *account.ROUTES],
-        VENDOR: account.VENDOR_ROUTES,
+        API: [*requests.ROUTES, *usage.ROUTES, *accounts.ROUTES],
+        VENDOR: accounts.VENDOR_ROUTES,
         CONTROL: [*control.ROUTES, *usage.CONTROL_ROUTES],
     }
 )

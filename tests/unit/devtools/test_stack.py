@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.devtools.environment import SandboxAddress, base_environment, worker_environment
+from connect_worker.devtools.stack import SandboxAddress, base_environment, worker_environment
 from connect_worker.settings.model import Settings
 
 

@@ -1,7 +1,6 @@
 """Endpoints of fulfillment requests, assets, tier config requests and tier configurations."""
 
 from connect_worker.sandbox import collection
-from connect_worker.sandbox.catalog import PORTAL_USER
 from connect_worker.sandbox.collection import page_of, page_of_documents
 from connect_worker.sandbox.fulfillment import Asset, FulfillmentRequest
 from connect_worker.sandbox.http import (
@@ -12,10 +11,9 @@ from connect_worker.sandbox.http import (
     Response,
     Route,
 )
-from connect_worker.sandbox.seeding import add_from_document
-from connect_worker.sandbox.state import SandboxState
-from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
-from connect_worker.sandbox.workflow import (
+from connect_worker.sandbox.memory import SandboxState
+from connect_worker.sandbox.products import PORTAL_USER
+from connect_worker.sandbox.requests import (
     CHANGEABLE,
     REQUEST_ACTIONS,
     accept,
@@ -26,6 +24,8 @@ from connect_worker.sandbox.workflow import (
     reason_of,
     require_status,
 )
+from connect_worker.sandbox.seeding import add_from_document
+from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
 
 _REQUEST_FIELDS = collection.names_of(collection.REQUESTS)
 _ASSET_FIELDS = collection.names_of(collection.ASSETS)

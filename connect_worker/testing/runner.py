@@ -13,7 +13,7 @@ from connect_worker.config import Config
 from connect_worker.domain.states import JSON
 from connect_worker.dry_run.record import Record, ReplayTransport
 from connect_worker.dry_run.runner import DryRun, dry_run
-from connect_worker.dry_run.sandbox_transport import URL, SandboxTransport
+from connect_worker.dry_run.sandbox import URL, SandboxTransport
 from connect_worker.dry_run.transport import Transport
 from connect_worker.models.base import BaseModel
 from connect_worker.resources.automation import Automation

@@ -1,7 +1,6 @@
 """Endpoints of ``listings``, ``usage/files`` and the usage template of a product."""
 
 from connect_worker.sandbox import collection
-from connect_worker.sandbox.catalog import Product
 from connect_worker.sandbox.collection import page_of
 from connect_worker.sandbox.documents import with_microseconds
 from connect_worker.sandbox.http import (
@@ -12,7 +11,9 @@ from connect_worker.sandbox.http import (
     Response,
     Route,
 )
-from connect_worker.sandbox.state import SandboxState
+from connect_worker.sandbox.memory import SandboxState
+from connect_worker.sandbox.products import Product
+from connect_worker.sandbox.requests import UPLOADABLE, USAGE_FILE_ACTIONS, accept, require_status
 from connect_worker.sandbox.usage import (
     SPREADSHEET_MEDIA_TYPE,
     Listing,
@@ -21,7 +22,6 @@ from connect_worker.sandbox.usage import (
     check_spreadsheet,
     spreadsheet_template,
 )
-from connect_worker.sandbox.workflow import UPLOADABLE, USAGE_FILE_ACTIONS, accept, require_status
 
 _FILE_FIELDS = collection.names_of(collection.USAGE_FILES)
 _LISTING_FIELDS = collection.names_of(collection.LISTINGS)

@@ -13,7 +13,6 @@ from typing import Any, Final
 from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.outcomes import Outcome
 from connect_worker.domain.retry import Cause, classify_account_error
-from connect_worker.domain.routing import Registration, Registry
 from connect_worker.domain.states import (
     JSON,
     NO_BACKLOG,
@@ -26,7 +25,7 @@ from connect_worker.engine.job import Job, JobResult, JobStatus
 from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.lease import Lease, LeaseKeeper
 from connect_worker.engine.ports import Connect
-from connect_worker.engine.runtime import Processor, Runtime
+from connect_worker.engine.runtime import Processor, Registration, Registry, Runtime
 from connect_worker.exceptions import RateLimited
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger

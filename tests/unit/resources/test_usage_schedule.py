@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connect_worker.config import Config
-from connect_worker.domain.schedule import is_crontab, last_time
+from connect_worker.domain.kinds import is_crontab, last_time
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation

@@ -1,7 +1,6 @@
 """Endpoints of products, templates, conversations and webhooks, and of the vendor's system."""
 
 from connect_worker.sandbox import collection
-from connect_worker.sandbox.catalog import Product
 from connect_worker.sandbox.collection import page_of, page_of_documents
 from connect_worker.sandbox.documents import message_id, with_microseconds
 from connect_worker.sandbox.fulfillment import Conversation
@@ -13,8 +12,9 @@ from connect_worker.sandbox.http import (
     Response,
     Route,
 )
-from connect_worker.sandbox.state import SandboxState
-from connect_worker.sandbox.webhooks import Webhook
+from connect_worker.sandbox.memory import SandboxState
+from connect_worker.sandbox.products import Product
+from connect_worker.sandbox.webhook import Webhook
 
 _PRODUCT_FIELDS = collection.names_of(collection.PRODUCTS)
 _TEMPLATE_FIELDS = collection.names_of(collection.TEMPLATES)

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from connect_worker.devtools.dashboard import MergedLog
 from connect_worker.devtools.embedded_redis import find_server
-from connect_worker.devtools.environment import SandboxOptions, worker_environment
 from connect_worker.devtools.processes import (
     Child,
     Interrupted,
@@ -22,7 +21,13 @@ from connect_worker.devtools.processes import (
     Processes,
     StopSignals,
 )
-from connect_worker.devtools.stack import Stack, resolve_paths, uncovered_kinds
+from connect_worker.devtools.stack import (
+    SandboxOptions,
+    Stack,
+    resolve_paths,
+    uncovered_kinds,
+    worker_environment,
+)
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connect_worker.sandbox.catalog import Catalog
 from connect_worker.sandbox.collection import Collection
 from connect_worker.sandbox.documents import Clock, tenant_id, with_microseconds
 from connect_worker.sandbox.faults import Faults
 from connect_worker.sandbox.fulfillment import Asset, Conversation, FulfillmentRequest
 from connect_worker.sandbox.http import Json, NotFoundError
+from connect_worker.sandbox.products import Catalog
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
-from connect_worker.sandbox.webhooks import Post, Webhooks
+from connect_worker.sandbox.webhook import Post, Webhooks
 
 DEFAULT_API_KEY = "SU-000-000-001:sandbox-vendor-key"
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from connect_worker.sandbox.catalog import CUSTOMER_USER
 from connect_worker.sandbox.documents import CHANGEABLE_PARAM_FIELDS, with_microseconds
 from connect_worker.sandbox.fulfillment import FulfillmentRequest
 from connect_worker.sandbox.http import BadRequestError, Json, Request
-from connect_worker.sandbox.state import ConnectRequest, SandboxState
+from connect_worker.sandbox.memory import ConnectRequest, SandboxState
+from connect_worker.sandbox.products import CUSTOMER_USER
 from connect_worker.sandbox.tier_config import TierConfigRequest
 
 #: action -> (statuses it starts from, the status it leads to). For fulfillment requests the

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from connect_worker.domain.routing import Registration, Registry
 from connect_worker.domain.states import Limit, RequestKind, Route, limit_for, route_for
+from connect_worker.engine.runtime import Registration, Registry
 from connect_worker.exceptions import RegistrationError
 
 

@@ -6,15 +6,15 @@ The report says what happened. Every test that uses the sandbox judges by it.
 from collections import Counter
 from datetime import datetime
 
-from connect_worker.sandbox.catalog import PORTAL_USER
 from connect_worker.sandbox.collection import Collection
 from connect_worker.sandbox.documents import with_microseconds
 from connect_worker.sandbox.http import BadRequestError, Json, Request, Response, Route
+from connect_worker.sandbox.memory import ConnectRequest, SandboxState
+from connect_worker.sandbox.products import PORTAL_USER
+from connect_worker.sandbox.requests import answer_inquiry
 from connect_worker.sandbox.seeding import ADDERS, add_from_document, add_listing
-from connect_worker.sandbox.state import ConnectRequest, SandboxState
 from connect_worker.sandbox.tier_config import TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
-from connect_worker.sandbox.workflow import answer_inquiry
 
 
 def _full_report(state: SandboxState) -> Json:
