@@ -225,7 +225,7 @@ class Guard:
     """Which addresses the links and redirections of an answer may lead to.
 
     Connect's own host and port, and public addresses: others belong to the worker's own network,
-    where a service may trust whoever reaches it.
+    where a service may trust each caller.
 
     Args:
         own_url: Connect's API.

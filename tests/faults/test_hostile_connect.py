@@ -350,7 +350,7 @@ def test_a_list_of_ever_new_rows_ends_at_the_limit(counted: bool) -> None:
 
 @pytest.fixture
 def inside() -> Iterator[HostileConnect]:
-    """A service of the worker's own network, which trusts whoever reaches it."""
+    """A service of the worker's own network, which trusts each caller."""
     with hostile_connect(always(answer(b"secret")), host="127.0.0.2") as server:
         yield server
 
