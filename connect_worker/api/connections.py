@@ -138,12 +138,12 @@ class _Answer(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, budget: Budget, **kwargs: Any) -> None:
         super().__init__(_Wire(sock, budget), *args, **kwargs)  # type: ignore[arg-type]  # see there
 
-    def begin(self) -> None:
+    def begin(self, **options: Any) -> None:
         """Read the headers; skip informational answers, whose final answer is still to come."""
-        super().begin()
+        super().begin(**options)
         while 100 < self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first one
-            super().begin()
+            super().begin(**options)
 
 
 class _Limited:
