@@ -20,7 +20,11 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(f"{name} of the tests")
         can_sign = x509.BasicConstraints(ca=True, path_length=0)
+        subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        # Python 3.13 asks for the identifiers.
+        self._issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject)
         own = _certificate(self._name, self._name, self._key).add_extension(can_sign, critical=True)
+        own = own.add_extension(subject, critical=False).add_extension(self._issuer, critical=False)
         self.ca_file = directory / f"{name}.pem"
         self.ca_file.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 

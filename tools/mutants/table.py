@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
-HOSTILE = "tests/faults/test_hostile_connect.py::"
 LOST = "tests/faults/test_lost_replies.py::"
 LONG = "tests/faults/test_long_jobs.py::"
 STEPS = "tests/faults/test_steps.py::"
@@ -156,33 +155,6 @@ MUTANTS = (
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
-    ),
-    Mutant(
-        "an answer may take any time",
-        (
-            Edit(
-                "connect_worker/api/connections.py",
-                "        left = self._ends - monotonic()\n",
-                "        left = self.seconds\n",
-            ),
-        ),
-        (HOSTILE + "test_a_hostile_answer_is_one_clear_error_of_its_call",),
-    ),
-    Mutant(
-        "an answer may have any size",
-        (Edit("connect_worker/api/connections.py", "        self._left -= count\n", ""),),
-        (HOSTILE + "test_a_hostile_answer_is_one_clear_error_of_its_call",),
-    ),
-    Mutant(
-        "a link may lead into the worker's own network",
-        (
-            Edit(
-                "connect_worker/api/connections.py",
-                "        if not self._allows_private and not is_public(address):\n",
-                "        if False:\n",
-            ),
-        ),
-        (HOSTILE + "test_no_link_and_no_redirection_leads_inside",),
     ),
     Mutant(
         "a poll enqueues known requests again",
