@@ -19,9 +19,10 @@ try:
 except SettingsError as error:
     raise SystemExit(f"connect-worker: {error}") from None
 
-broker = celery_broker(settings.broker_url)
-broker_url = broker.url
-broker_use_ssl = broker.use_ssl
+# Celery shows each public name of this module, in Flower too.
+_broker = celery_broker(settings.broker_url)
+broker_url = _broker.url
+broker_use_ssl = _broker.use_ssl
 broker_connection_retry_on_startup = True
 # Redis may be away for long; a person would have to restart a worker that gave up.
 broker_connection_max_retries = None
@@ -37,7 +38,7 @@ if ON_REDIS:
         "socket_connect_timeout": 5,
         # A connection that goes silent fails at the next command or health check.
         "socket_timeout": 5,
-        **broker.transport_options,
+        **_broker.transport_options,
     }
 
 # Others may write to the broker: nothing but JSON is read.

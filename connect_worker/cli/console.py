@@ -66,6 +66,7 @@ def console(*, address: str, port: int, account: str) -> None:
         password=settings.console_password,
         console_url=settings.console_url,
         flower_url=settings.flower_url,
+        trusted_proxies=settings.trusted_proxies,
     )
     log_to_standard_error(settings.log_format)
     try:

@@ -21,7 +21,14 @@ from rich.text import Text
 
 from connect_worker.api.client import Client
 from connect_worker.cli.celery import remote_control, see_workers
-from connect_worker.cli.context import Exit, account_option, example, select_accounts, write_json
+from connect_worker.cli.context import (
+    Exit,
+    TerminalConsole,
+    account_option,
+    example,
+    select_accounts,
+    write_json,
+)
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import RequestKind
@@ -438,7 +445,7 @@ def doctor(*, as_json: bool, account: str) -> None:
     Run it with the workers' environment. It changes nothing, and sends a few GETs to Connect.
     Exits with 1 when a check fails; a warning is not a failure.
     """
-    console = Console()
+    console = TerminalConsole()
     findings, headed = [], ""
     for name, finding in _findings(account):
         findings.append((name, finding))

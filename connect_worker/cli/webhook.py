@@ -97,6 +97,7 @@ def serve(*, address: str, port: int, account: str) -> None:
     try:
         serve_webhooks(
             accounts,
+            trusted_proxies=settings.trusted_proxies,
             address=address,
             port=port,
             ready=lambda bound: announce("notifications", address, bound),

@@ -199,8 +199,8 @@ class Job:
     def decide(self, outcome: Outcome) -> Decision:
         """Store the outcome, before anything of it is posted.
 
-        Values of password parameters are not stored. After a crash a later job posts the decision
-        without them, and Connect keeps the values that it has.
+        Values of password parameters are not stored, and masked in the texts that quote them. After
+        a crash a later job posts the stored decision, and Connect keeps the values that it has.
 
         Raises:
             LeaseLost: Another worker may own the request now; nothing is stored.

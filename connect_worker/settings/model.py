@@ -11,9 +11,10 @@ descriptions into docs/configuration.md. `accounts.py` reads the settings of sev
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -28,13 +29,16 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.settings.environment import (
     PREFIX,
     READING,
+    Network,
     Scope,
     account_names,
+    api_key,
     doc,
     encryption_keys,
     is_blank,
     login,
     names,
+    networks,
     number,
     queue_names,
     secret,
@@ -86,7 +90,7 @@ class Settings:
     )
     api_key: str = setting(
         "",
-        secret,
+        api_key,
         "the service user's key, with or without `ApiKey ` before it",
         scope=Scope.OWN,
         is_secret=True,
@@ -279,6 +283,15 @@ class Settings:
         scope=Scope.DEPLOYMENT,
         unset="none",
     )
+    trusted_proxies: tuple[Network, ...] = setting(
+        (),
+        networks,
+        "addresses and networks of the proxies in front of the console, Flower and the receiver "
+        "of notifications, separated by commas. The visitor's address in `X-Forwarded-For` counts "
+        "only when one of them sends it",
+        scope=Scope.DEPLOYMENT,
+        unset="none",
+    )
     webhook_secret: str = setting(
         "",
         partial(secret, validate=_STRONG, mask=True),
@@ -404,6 +417,7 @@ def reading(dotenv: str | None) -> Iterator[Env]:
     env = Env(prefix=PREFIX, eager=False)
     if dotenv is not None and Path(dotenv).is_file():
         _load(dotenv)
+    mask_environment()
     yield env
     try:
         env.seal()
@@ -413,6 +427,27 @@ def reading(dotenv: str | None) -> Iterator[Env]:
         raise SettingsError(
             f"settings refused: {problems}", setting=next(iter(messages), "")
         ) from None
+
+
+def mask_environment() -> None:
+    """Mask the secrets in the environment from now on, those of each account included.
+
+    Code of the user may quote all of it, for example in an error. A malformed setting is not
+    reported here.
+    """
+    env = Env(prefix=PREFIX, eager=False)
+    readers = {
+        item.name.upper(): item.metadata[READING].read for item in fields(Settings) if not item.repr
+    }
+    for end, read in readers.items():
+        own = (
+            name.removeprefix(PREFIX)
+            for name in list(os.environ)
+            if name.startswith(PREFIX) and name.endswith(f"_{end}")
+        )
+        for name in {end, *own}:
+            with suppress(SettingsError):
+                read(env, name, "")
 
 
 def _load(dotenv: str) -> None:

@@ -21,6 +21,7 @@ from celery.signals import (
     after_setup_task_logger,
     celeryd_init,
     heartbeat_sent,
+    import_modules,
     worker_init,
     worker_ready,
 )
@@ -31,6 +32,7 @@ from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.output import report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
 from tasks.celery_support.bootstrap import (
@@ -38,6 +40,7 @@ from tasks.celery_support.bootstrap import (
     bind_account,
     runtime,
     settings,
+    start_refused,
     warn_of_typos,
 )
 
@@ -65,6 +68,12 @@ def format_first_lines(**_: Any) -> None:
     logging.lastResort = handler
 
 
+@import_modules.connect
+def mask_crashes(**_: Any) -> None:
+    """Show no secret of an error that ends a thread or the process of any of Celery's commands."""
+    report_crashes()
+
+
 @after_setup_logger.connect
 @after_setup_task_logger.connect
 def format_log(logger: logging.Logger, **_: Any) -> None:
@@ -87,11 +96,11 @@ def check_worker(**_: Any) -> None:
             runtime(account)
         except Message as error:
             prefix = f"account {account}: " if account else ""
-            raise SystemExit(f"connect-worker: {prefix}{error}") from None
+            raise start_refused(f"{prefix}{error}") from None
     try:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        raise start_refused(error) from None
     _check_redis()
     _check_broker()
 
@@ -120,7 +129,7 @@ def _check_redis() -> None:
         return
     for finding in findings:
         if finding.level == "refuse":
-            raise SystemExit(f"connect-worker: {finding.message}")
+            raise start_refused(finding.message)
         logger.warning(finding.message)
 
 

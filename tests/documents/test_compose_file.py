@@ -108,9 +108,11 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
     of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS|_QUEUES", name)}
     assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
-    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
+    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER|TRUSTED)_", name)}
     assert connect_variables("worker") == known - of_the_schedule - of_the_console
-    assert connect_variables("flower") == of_redis | {"CONNECT_CONSOLE_URL"}
+    assert connect_variables("flower") == of_redis | {
+        *("CONNECT_CONSOLE_URL", "CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES"),
+    }
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
     ledger = {*account, "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
@@ -118,7 +120,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
-    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT"}
+    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT", "CONNECT_TRUSTED_PROXIES"}
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,9 @@ from connect_worker.engine.job import Decision
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.runtime import Registry
 from connect_worker.engine.sweeper import sweep
+from connect_worker.exceptions import InquireRequest
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from connect_worker.operations.requests import details_document
 from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.sandbox_server import Client
 
@@ -220,6 +223,34 @@ def test_a_message_whose_reply_is_lost_is_said_once(opened: EngineHarness) -> No
     assert opened.later(ref, LONG).text == "approved"
     assert len(opened.said(ref)) == 1
     assert opened.accepted(ref) == ["approve"]
+
+
+def test_a_message_that_quotes_a_password_is_said_once_and_stored_without_it(
+    open_for: Open,
+) -> None:
+    password = "canary-0123456789"
+
+    def ask(_self: Any, request: Any) -> Any:
+        param = request.asset.get_param_by_id("password")
+        param.value_error = f"{param.value} is too weak"
+        raise InquireRequest(f"We can't take {param.value}", params=[param])
+
+    opened = open_for(ask)
+    params = [{"id": "password", "type": "password", "value": password, "value_error": ""}]
+    body = {"asset": {"params": params}}
+    [request_id] = opened.sandbox.control("POST", "requests", {"body": body})["ids"]
+    ref = opened.only(request_id)
+    with opened.fault("reset_after", method="POST", path="messages"):
+        opened.handle(ref)
+    record = opened.entry(ref)
+    assert record.state is State.DECIDED
+    assert password not in json.dumps([record.decision, details_document(record)])
+    assert "*** is too weak" in json.dumps(details_document(record))
+    assert opened.later(ref, LONG).text == "inquired"
+    assert opened.said(ref) == ["We can't take ***"]
+    # The run that decided has posted what the processor wrote.
+    [params] = opened.seen(ref)["params"]
+    assert params["password"]["value_error"] == f"{password} is too weak"
 
 
 def test_a_message_that_is_refused_does_not_undo_the_approval(opened: EngineHarness) -> None:

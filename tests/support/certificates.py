@@ -32,8 +32,10 @@ class Authority:
         """Make the certificate and key of a server at this IP address; their files."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.IPAddress(ipaddress.ip_address(address))
-        made = _certificate(_named("a server of the tests"), self._name, key).add_extension(
-            x509.SubjectAlternativeName([name]), critical=False
+        made = (
+            _certificate(_named("a server of the tests"), self._name, key)
+            .add_extension(x509.SubjectAlternativeName([name]), critical=False)
+            .add_extension(self._issuer, critical=False)
         )
         certificate, private = self._directory / "server.pem", self._directory / "server.key"
         certificate.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))

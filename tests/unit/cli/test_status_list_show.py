@@ -95,6 +95,18 @@ def test_status_fits_the_terminal_and_says_what_to_do(
     assert "connect-worker list --state parked --kind fulfillment" in " ".join(said.split())
 
 
+def test_status_works_where_only_ascii_can_be_written(
+    operator_shell: OperatorShell,
+) -> None:
+    at_work(operator_shell)
+    operator_shell.set(PYTHONIOENCODING="ascii", COLUMNS="120")
+    done = operator_shell.run_alone("status", "--no-workers")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    row = next(line for line in done.stdout.splitlines() if "fulfillment" in line)
+    assert row.replace("|", " ").split()[1:8] == ["-", "1", "-", "-", "-", "-", "1"]
+
+
 def test_status_checks(operator_shell: OperatorShell) -> None:
     for kind in RequestKind:
         operator_shell.ledger.record_poll(kind, PollReport())
