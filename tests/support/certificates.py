@@ -19,7 +19,7 @@ class Authority:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(f"{name} of the tests")
-        can_sign = x509.BasicConstraints(ca=True, path_length=0)
+        can_sign = x509.BasicConstraints(ca=True, path_length=None)
         subject = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         # Python 3.13 asks for the identifiers.
         self._issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject)
