@@ -234,6 +234,14 @@ class Settings:
         scope=Scope.DEPLOYMENT,
         unset="none",
     )
+    remote_control: bool = setting(
+        False,
+        switch,
+        "`true` lets anyone who can write to the broker control the workers with Celery's commands "
+        "(`celery control shutdown`, `cancel_consumer`, `rate_limit`, …; Flower's buttons). "
+        "Otherwise workers only answer questions (`celery inspect`)",
+        scope=Scope.DEPLOYMENT,
+    )
     log_format: str = setting(
         "auto",
         partial(text, validate=OneOf(LOG_FORMATS)),

@@ -6,6 +6,8 @@ Answers gaps of Celery 5.6:
   modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
 - Its log has several formats, and may show secrets: `format_log`;
   tests/unit/observability/test_logging.py.
+- Anyone who can write to the broker may stop all workers: `refuse_commands`;
+  tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
   `touch_heartbeat_file` costs nothing: tests/acceptance/test_probes.py.
 """
@@ -13,6 +15,7 @@ Answers gaps of Celery 5.6:
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from celery.signals import (
     worker_init,
     worker_ready,
 )
+from celery.worker.control import Panel
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
@@ -43,6 +47,7 @@ from tasks.celery_support.bootstrap import (
     start_refused,
     warn_of_typos,
 )
+from tasks.celery_support.transports import log_throttled
 
 
 class TaskContextFilter(logging.Filter):
@@ -103,6 +108,40 @@ def check_worker(**_: Any) -> None:
         raise start_refused(error) from None
     _check_redis()
     _check_broker()
+
+
+#: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
+#: are refused, like those that write files or take long (`objgraph`, `memdump`, `memsample`).
+QUESTIONS = frozenset(
+    {
+        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered", "report"),
+        *("reserved", "revoked", "scheduled", "stats"),
+        # The names of before Celery 3.
+        *("dump_active", "dump_conf", "dump_reserved", "dump_revoked", "dump_schedule"),
+        "dump_tasks",
+        # Flower asks for events, which workers send anyway.
+        *("enable_events", "heartbeat"),
+    }
+)
+
+
+@worker_init.connect
+def refuse_commands(**_: Any) -> None:
+    """Answer commands that change a worker with a refusal, unless they are switched on.
+
+    Comes after `check_worker`, which loads the processors: their modules may add commands.
+    """
+    if settings().remote_control:
+        return
+    for name in Panel.data.keys() - QUESTIONS:
+        Panel.data[name] = partial(_refuse, name)
+
+
+def _refuse(command: str, _: Any, **__: object) -> dict[str, str]:
+    """Take the place of a command in Celery's table."""
+    why = "CONNECT_REMOTE_CONTROL=true of the workers would allow it"
+    log_throttled("celery.command_rejected", command=command, why=why)
+    return {"error": f"{command} is refused: {why}"}
 
 
 def served_accounts() -> tuple[str, ...]:
