@@ -42,6 +42,7 @@ succeed. (P) marks a `Permanent` error: another attempt would fail too, and a pe
      ├─ CompatInstallError     P    a real `connect` is installed: its name can't be taken
      ├─ LedgerUnavailable      R    the ledger did not answer
      ├─ DecryptionKeyMissing   R    a stored value is encrypted with a key that is missing here
+     ├─ CorruptRecord          P    a stored value was damaged, or no worker has stored it there
      └─ LeaseLost                   another worker owns the job now: stop, and write nothing
 
 All of them survive pickling with their attributes. None shows a secret.
@@ -745,6 +746,21 @@ class DecryptionKeyMissing(Retryable):
         >>> issubclass(DecryptionKeyMissing, Retryable)
         True
     """
+
+
+class CorruptRecord(Permanent):
+    """A record in the ledger was damaged, or a value in it was not stored there by a worker.
+
+    Nothing of it is posted, and the request is parked. Look at the request in Connect first. Then
+    `connect-worker rerun` drops what is corrupt and processes the request again.
+
+    Examples:
+        >>> issubclass(CorruptRecord, Permanent)
+        True
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "corrupt")
 
 
 class LeaseLost(Message):

@@ -24,10 +24,15 @@ from connect_worker.api.connections import (
     Guard,
     has_too_many_values,
 )
-from connect_worker.api.responses import read_json, require_success, to_connection_error
+from connect_worker.api.responses import (
+    read_json,
+    read_rows,
+    require_success,
+    to_connection_error,
+)
 from connect_worker.api.transport import BeforeCall, SessionPool, no_limit
 from connect_worker.config import Config
-from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
+from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidDocument, InvalidResponse
 from connect_worker.logger import LogEvent, logger
 from connect_worker.rql import Filters, to_query, without_paging
 
@@ -319,9 +324,7 @@ class Client:
     ) -> tuple[list[Row], int | None]:
         paging = f"limit={limit}&offset={offset}"
         response = self._call("GET", f"{path}?{query}&{paging}" if query else f"{path}?{paging}")
-        rows = read_json(response, method="GET", path=path)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise InvalidResponse(method="GET", path=path, body=response.text)
+        rows = read_rows(response, method="GET", path=path)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if match and len(match[1]) > _MAX_COUNT_DIGITS:
             raise InvalidResponse(method="GET", path=path, body=match[0])
@@ -371,6 +374,9 @@ class Client:
                     )
                 # Its status says more than what can't be read.
                 response._content = response.content[:2000]
+        except requests.exceptions.InvalidJSONError as exc:
+            # Nothing was sent: the document is the caller's, and has a NaN or the like.
+            raise InvalidDocument(f"{method} {path}", {"": f"no JSON: {exc}"}) from exc
         except requests.RequestException as exc:
             raise to_connection_error(exc, method=method, path=path, budget=budget) from exc
         except AnswerRefusedError as exc:
@@ -481,6 +487,15 @@ def _new(rows: list[Row], seen: IdSet) -> Iterator[Row]:
     rows.reverse()
     while rows:
         row = rows.pop()
-        name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
-        if seen.add(name):
+        if seen.add(_name(row)):
             yield row
+
+
+def _name(row: Row) -> str:
+    name = row.get("id")
+    if isinstance(name, str) and name:
+        return name
+    try:
+        return json_module.dumps(row, sort_keys=True)
+    except RecursionError:
+        return "of too many levels"

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from time import monotonic
 from typing import Final
 
@@ -46,6 +45,11 @@ MOST_REFRESHES: Final = 3
 
 #: A poll lasts so many leases at most. It renews its lock, and no other poll of its kind starts.
 MOST_LEASES: Final = 5
+#: How many rows of one poll that can't become requests are described.
+MOST_FAULTS: Final = 5
+
+#: After these a poll has read every request that there is.
+_COMPLETE: Final = (PollProblem.NONE, PollProblem.ROWS_REJECTED)
 
 NO_PROCESSOR: Final = "no processor for this kind"
 
@@ -81,6 +85,9 @@ class PollProgress:
         renew: Callable[[], object] = bool,
     ) -> None:
         self.count = 0
+        #: Rows that can't become requests: how many, and what is wrong with the first ones.
+        self.rejected = 0
+        self.faults: list[str] = []
         self.parked = {ref.id: ref for ref in parked}
         #: Why the poll ends before its lists do; "" while it does not.
         self.stopped = ""
@@ -126,6 +133,19 @@ class PollProgress:
             self.count += 1
             self.parked.pop(pending.ref.id, None)
             yield pending
+
+    def reject(self, kind: RequestKind, why: str) -> None:
+        """Count a row that can't become a request, and log it if it is one of the first."""
+        self.rejected += 1
+        if self.rejected <= MOST_FAULTS:
+            self.faults.append(why)
+            logger.error(LogEvent("poll.row_rejected", kind=kind, error=why))
+
+    def detail(self) -> str:
+        """Return for people how many rows can't become requests, and why."""
+        rows = "1 row was" if self.rejected == 1 else f"{self.rejected} rows were"
+        more = "; …" if self.rejected > len(self.faults) else ""
+        return f"{rows} left out, all others read: {'; '.join(self.faults)}{more}"
 
 
 def poll(runtime: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> PollResult:
@@ -178,7 +198,7 @@ def refresh(runtime: Runtime, hint: ChangeHint) -> str:
         result = _read_connect(runtime, hint.kind, read)
         text = result.detail or ("new" if result.new else "nothing new")
         # A list that a processor makes wrongly is no better before the next poll.
-        is_answer = result.problem in (PollProblem.NONE, PollProblem.LIST_REJECTED)
+        is_answer = result.problem in (*_COMPLETE, PollProblem.LIST_REJECTED)
         if not is_answer or runtime.ledger.acknowledge_hint(hint, mark):
             return text
     runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
@@ -302,7 +322,7 @@ def _refresh_kind(runtime: Runtime, hint: ChangeHint) -> str:
     # The poll that is under way may have read before the change. After any other problem the sweep
     # publishes the hint again.
     if result.problem is PollProblem.UNDER_WAY or (
-        not result.problem and not runtime.ledger.acknowledge_hint(hint, mark)
+        result.problem in _COMPLETE and not runtime.ledger.acknowledge_hint(hint, mark)
     ):
         runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
     return str(result)
@@ -322,8 +342,14 @@ def register_pending(
     new, details = 0, []
     for processor in runtime.registry.of_kind(kind):
         try:
-            rows = processor.list_pending(progress, now=seen_at, request_id=request_id)
-            new += _publish_new(runtime, rows, progress, seen_at)
+            rows = processor.list_pending(
+                progress,
+                now=seen_at,
+                request_id=request_id,
+                rejected=partial(progress.reject, kind),
+            )
+            for refs in _register(runtime, rows, progress, seen_at):
+                new += len(refs)
         except LedgerUnavailable:
             raise
         except Exception as error:
@@ -336,22 +362,42 @@ def register_pending(
     if progress.stopped:
         problem = problem or PollProblem.INCOMPLETE
         details.append(f"incomplete: {progress.stopped}")
+    if progress.rejected:
+        problem = problem or PollProblem.ROWS_REJECTED
+        details.append(progress.detail())
     return PollResult(progress.count, new, problem, "; ".join(details))
 
 
-def _publish_new(
+def _register(
     runtime: Runtime, rows: Iterable[PendingRequest], progress: PollProgress, seen_at: float
-) -> int:
-    """Register one processor's list; publish what is new, and return how many that are."""
-    new = 0
-    tracked = progress.track(rows)
-    while batch := list(islice(tracked, BATCH)):
+) -> Iterator[list[RequestKey]]:
+    """Register one processor's list, publish what is new and yield it, batch by batch.
+
+    Rows before an error of the list are registered before the error is passed on.
+    """
+    batch: list[PendingRequest] = []
+
+    def flush() -> list[RequestKey]:
         refs = runtime.ledger.register(
             batch, seen_at=seen_at, requeue_seconds=runtime.requeue_seconds
         )
         runtime.publisher.publish(refs)
-        new += len(refs)
-    return new
+        batch.clear()
+        return refs
+
+    try:
+        for pending in progress.track(rows):
+            batch.append(pending)
+            if len(batch) == BATCH:
+                yield flush()
+    except LedgerUnavailable:
+        raise
+    except Exception:
+        if batch:
+            yield flush()
+        raise
+    if batch:
+        yield flush()
 
 
 def _check_parked(runtime: Runtime, progress: PollProgress, seen_at: float) -> None:

@@ -234,6 +234,10 @@ def api_key(env: Env, name: str, default: str = "") -> str:
     return value
 
 
+#: Stands in a list of encryption keys for values that are not encrypted.
+PLAIN_KEY: Final = "plain"
+
+
 def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the listed keys of a secret, separated by commas, and mask them from now on.
 
@@ -241,9 +245,11 @@ def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple
         SettingsError: One of them is no Fernet key.
     """
     keys = tuple(part.strip() for part in secret(env, name).split(",") if part.strip())
-    register_secret(*keys)
+    register_secret(*(key for key in keys if key != PLAIN_KEY))
+    if keys == (PLAIN_KEY,):
+        raise _refused(f"{PREFIX}{name}", f"names no key: add one to {PLAIN_KEY!r}, or remove it")
     for position, key in enumerate(keys, 1):
-        if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
+        if key != PLAIN_KEY and not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(
                 f"{PREFIX}{name}",
                 f"key {position} of {len(keys)} is no Fernet key: use 32 random bytes in URL-safe "

@@ -262,7 +262,7 @@ class Settings:
         (),
         encryption_keys,
         "keys that encrypt the decisions in the ledger, separated by commas. The first "
-        "one encrypts, all of them decrypt: "
+        "one encrypts, all of them decrypt; `plain` stands for no encryption: "
         "[how](docs/security.md#encryption-of-the-ledger)",
         scope=Scope.DEPLOYMENT,
         is_secret=True,

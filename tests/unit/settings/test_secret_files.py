@@ -140,6 +140,17 @@ def test_keys_are_listed_with_commas_and_hidden(monkeypatch: pytest.MonkeyPatch)
     assert mask_secrets(f"{KEY} {other}") == "*** ***"
 
 
+def test_plain_stands_for_values_without_encryption_and_is_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", f"plain,{KEY}")
+    assert Settings.from_env(dotenv=None).encryption_key == ("plain", KEY)
+    assert mask_secrets("in plain words") == "in plain words"
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", "plain")
+    with pytest.raises(SettingsError, match="names no key: add one to 'plain', or remove it"):
+        Settings.from_env(dotenv=None)
+
+
 @pytest.mark.parametrize("wrong", ["secret", KEY[:-1], KEY + KEY, KEY.replace("gI", "g!")])
 def test_a_key_that_is_none_is_refused_without_being_shown(
     wrong: str, monkeypatch: pytest.MonkeyPatch
