@@ -594,19 +594,31 @@ class AccountPaused(Retryable):
 
 
 class InvalidResponse(Retryable):
-    """Connect, or a proxy, answered a success whose body is not the expected JSON.
+    """Connect, or a proxy, gave an answer that can't be used.
+
+    It is no JSON of the expected shape, larger than allowed, or leads to an address that is not
+    allowed.
+
+    Args:
+        method: HTTP method of the call.
+        path: Path of the call, from the API's base.
+        body: What was answered instead of the expected JSON.
+        problem: What else is wrong, in a sentence.
 
     Examples:
         >>> str(InvalidResponse(method="GET", path="assets", body="<html>Maintenance</html>"))
         "GET assets answered no usable JSON: '<html>Maintenance</html>'"
+        >>> str(InvalidResponse(method="GET", path="assets", problem="the answer is too large"))
+        'GET assets: the answer is too large'
     """
 
-    def __init__(self, *, method: str, path: str, body: str) -> None:
+    def __init__(self, *, method: str, path: str, body: str = "", problem: str = "") -> None:
         self.method = method
         self.path = path
         #: The first 200 characters; none of a broken document, which may contain a password.
         self.body = _cut(body)
-        super().__init__(f"{method} {path} answered no usable JSON: {self.body!r}", "response")
+        text = f": {problem}" if problem else f" answered no usable JSON: {self.body!r}"
+        super().__init__(f"{method} {path}{text}", "response")
 
 
 def _cut(body: str) -> str:

@@ -96,6 +96,9 @@ def _runtime(account: str) -> Runtime:
         config,
         timeout_seconds=account_settings.timeout_seconds,
         page_size=account_settings.page_size,
+        max_answer_bytes=account_settings.max_answer_bytes,
+        max_list_rows=account_settings.max_list_rows,
+        allow_private_hosts=account_settings.allow_private_hosts,
         before_call=RateLimiter(
             ledger, breaker_cache, calls_per_second=account_settings.max_calls_per_second
         ),
@@ -118,6 +121,7 @@ def _runtime(account: str) -> Runtime:
             max_seconds=account_settings.retry_max_seconds,
         ),
         lease_seconds=account_settings.lease_seconds,
+        max_list_rows=account_settings.max_list_rows,
         skip_seconds=account_settings.skip_seconds,
         post_activation_message=account_settings.say_activated,
         retention_seconds=account_settings.keep_days * 86_400,
