@@ -53,15 +53,13 @@ All of them survive pickling with their attributes. None shows a secret.
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets
-from connect_worker.observability.output import escape_lines
 
 if not TYPE_CHECKING:
     __getattr__ = deprecated_names(
@@ -701,20 +699,6 @@ class SettingsError(Permanent):
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message, "settings")
         self.setting = setting
-
-
-#: sysexits.h's EX_CONFIG. The units in deploy/systemd do not restart a process that ends with it.
-EXIT_CONFIGURATION: Final = 78
-
-
-def refuse_start(reason: object, *, status: int = EXIT_CONFIGURATION) -> NoReturn:
-    """End a process that can't work until a person has changed its settings or processors.
-
-    Raises:
-        SystemExit: With the status, after the reason is on standard error.
-    """
-    sys.stderr.write(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}\n")
-    raise SystemExit(status)
 
 
 class RegistrationError(Permanent):

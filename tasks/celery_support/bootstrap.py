@@ -17,9 +17,10 @@ from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.metrics import CallMetrics
 from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
 from connect_worker.engine.runtime import Runtime
-from connect_worker.exceptions import SettingsError, refuse_start
+from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
+from connect_worker.observability.output import refuse_start
 from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.environment import find_typos
