@@ -304,7 +304,11 @@ class AppState(webserver.AppState):
 
         Scrapes at the same time share one result, so that many cost as much as one.
         """
-        encoder, content_type = choose_encoder(accept)
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except (ValueError, TypeError):
+            # It names a version that prometheus_client can't read.
+            encoder, content_type = choose_encoder("")
         if content_type not in self.running:
             loop = asyncio.get_running_loop()
             self.running[content_type] = loop.run_in_executor(self.threads, encoder, self.registry)
