@@ -9,6 +9,8 @@ from connect_worker.observability.output import escape
 
 #: Names of Connect's products have 15 characters.
 MAX_NAME_CHARACTERS = 100
+#: Of the reason of a pause.
+MAX_REASON_CHARACTERS = 200
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -52,9 +54,9 @@ def format_count(number: int, noun: str = "request") -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     """Return a name, or the beginning of one that is too long to be real."""
-    return text if len(text) <= MAX_NAME_CHARACTERS else f"{text[: MAX_NAME_CHARACTERS - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def sanitize(text: str) -> str:
