@@ -156,7 +156,7 @@ class Settings:
         60.0,
         partial(number, validate=Range(min=1)),
         "length of a lease, at least 1. A worker that has not renewed its lease for so "
-        "long counts as dead",
+        "long counts as dead. A poll ends after five times this, and the next one begins again",
     )
     max_attempts: int = setting(
         8,
