@@ -114,7 +114,14 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
         # All accounts share one broker: the first exporter asks it.
         lengths = no_queue_lengths if exporters else queue_lengths
         label = name or settings.account
-        exporters.append(Exporter(ledger, account=label, queue_lengths=lengths))
+        exporters.append(
+            Exporter(
+                ledger,
+                account=label,
+                queue_lengths=lengths,
+                poll_seconds=settings.poll_seconds,
+            )
+        )
     registry = CollectorRegistry()
     registry.register(CombinedExporter(exporters))
     return registry
