@@ -94,7 +94,7 @@ def serve(*, address: str, port: int, account: str) -> None:
                 requeue_seconds=of_account.lease_seconds,
             )
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     try:
         serve_webhooks(
             accounts,
@@ -171,7 +171,7 @@ def _subscriptions(account: str, url: str) -> Iterator[WebhookSubscriptions]:
                 subscriptions = load_subscriptions(name, url)
             yield subscriptions
     except (SettingsError, RegistrationError) as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
 
 
 @contextlib.contextmanager
@@ -180,7 +180,7 @@ def _connect_errors() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     except Message as error:
         raise CommandError(f"Connect refused the call: {error}", Exit.NOT_DONE) from None
 

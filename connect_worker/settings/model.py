@@ -181,7 +181,26 @@ class Settings:
     timeout_seconds: float = setting(
         30.0,
         number,
-        "how long a call waits for Connect's answer",
+        "how long a call to Connect may take, with its repetitions, until the last byte of the "
+        "answer. The upload or download of a file may take ten times as long",
+    )
+    max_answer_megabytes: float = setting(
+        64.0,
+        number,
+        "the largest answer of Connect, or file that it links to, in MiB, before and after "
+        "decompression. A larger one is an error of its call",
+    )
+    max_list_rows: int = setting(
+        200_000,
+        partial(whole, validate=Range(min=1)),
+        "the most rows of a list. A poll leaves the others to later polls. For other callers a "
+        "longer list is an error",
+    )
+    allow_private_hosts: bool = setting(
+        False,
+        switch,
+        "follow links and redirections of Connect to private addresses too, such as `10.0.0.1`, if "
+        "files are stored in your own network. Connect's own host is always allowed",
     )
     page_size: int = setting(
         500,
@@ -211,9 +230,17 @@ class Settings:
         "",
         text,
         "a file for liveness probes. A worker touches it every two seconds while it is "
-        "connected to its broker",
+        "connected to its broker, beat once a minute at least",
         scope=Scope.DEPLOYMENT,
         unset="none",
+    )
+    remote_control: bool = setting(
+        False,
+        switch,
+        "`true` lets anyone who can write to the broker control the workers with Celery's commands "
+        "(`celery control shutdown`, `cancel_consumer`, `rate_limit`, …; Flower's buttons). "
+        "Otherwise workers only answer questions (`celery inspect`)",
+        scope=Scope.DEPLOYMENT,
     )
     log_format: str = setting(
         "auto",
@@ -235,7 +262,7 @@ class Settings:
         (),
         encryption_keys,
         "keys that encrypt the decisions in the ledger, separated by commas. The first "
-        "one encrypts, all of them decrypt: "
+        "one encrypts, all of them decrypt; `plain` stands for no encryption: "
         "[how](docs/security.md#encryption-of-the-ledger)",
         scope=Scope.DEPLOYMENT,
         is_secret=True,
@@ -346,6 +373,11 @@ class Settings:
     def has_own_broker(self) -> bool:
         """Whether the broker is not the ledger's Redis."""
         return self.broker_url != self.redis_url
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """The largest answer of Connect, in bytes."""
+        return int(self.max_answer_megabytes * 2**20)
 
     @property
     def account(self) -> str:

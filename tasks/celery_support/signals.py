@@ -10,6 +10,8 @@ Answers gaps of Celery 5.6:
   log: `start_log`, `prepare_worker`, `say_in_json`; tests/acceptance/security/test_log_streams.py.
 - Workers on machines of one name have one name: `prepare_worker`;
   tests/acceptance/test_worker_start.py.
+- Anyone who can write to the broker may stop all workers: `refuse_commands`;
+  tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
   `touch_heartbeat_file` costs nothing: tests/acceptance/test_probes.py.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ from celery.signals import (
 )
 from celery.utils.log import get_multiprocessing_logger
 from celery.utils.nodenames import nodename, nodesplit
+from celery.worker.control import Panel
 from click.core import ParameterSource
 from kombu.transport.redis import Channel
 
@@ -48,7 +52,7 @@ from connect_worker.observability.logging import (
     prepare_handler,
     prints_to_log,
 )
-from connect_worker.observability.output import report_crashes
+from connect_worker.observability.output import refuse_start, report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
 from tasks.celery_support.bootstrap import (
@@ -56,9 +60,9 @@ from tasks.celery_support.bootstrap import (
     bind_account,
     runtime,
     settings,
-    start_refused,
     warn_of_typos,
 )
+from tasks.celery_support.transports import log_throttled
 
 
 class TaskContextFilter(logging.Filter):
@@ -148,13 +152,47 @@ def check_worker(**_: Any) -> None:
             runtime(account)
         except Message as error:
             prefix = f"account {account}: " if account else ""
-            raise start_refused(f"{prefix}{error}") from None
+            refuse_start(f"{prefix}{error}")
     try:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
-        raise start_refused(error) from None
+        refuse_start(error)
     _check_redis()
     _check_broker()
+
+
+#: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
+#: are refused, like those that write files or take long (`objgraph`, `memdump`, `memsample`).
+QUESTIONS = frozenset(
+    {
+        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered", "report"),
+        *("reserved", "revoked", "scheduled", "stats"),
+        # The names of before Celery 3.
+        *("dump_active", "dump_conf", "dump_reserved", "dump_revoked", "dump_schedule"),
+        "dump_tasks",
+        # Flower asks for events, which workers send anyway.
+        *("enable_events", "heartbeat"),
+    }
+)
+
+
+@worker_init.connect
+def refuse_commands(**_: Any) -> None:
+    """Answer commands that change a worker with a refusal, unless they are switched on.
+
+    Comes after `check_worker`, which loads the processors: their modules may add commands.
+    """
+    if settings().remote_control:
+        return
+    for name in Panel.data.keys() - QUESTIONS:
+        Panel.data[name] = partial(_refuse, name)
+
+
+def _refuse(command: str, _: Any, **__: object) -> dict[str, str]:
+    """Take the place of a command in Celery's table."""
+    why = "CONNECT_REMOTE_CONTROL=true of the workers would allow it"
+    log_throttled("celery.command_rejected", command=command, why=why)
+    return {"error": f"{command} is refused: {why}"}
 
 
 def served_accounts() -> tuple[str, ...]:
@@ -181,7 +219,8 @@ def _check_redis() -> None:
         return
     for finding in findings:
         if finding.level == "refuse":
-            raise start_refused(finding.message)
+            # A restart helps when Redis has been changed.
+            refuse_start(finding.message, status=1)
         logger.warning(finding.message)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from connect_worker.devtools.embedded_redis import free_port
+from connect_worker.observability.output import EXIT_CONFIGURATION
 from tests.support.sandbox_server import running_sandbox
 from tests.support.stack import POOLS, ROOT, Stack, running_stack
 
@@ -84,7 +85,7 @@ def test_a_file_gets_json_and_no_password_of_an_amqp_broker(tmp_path: Path) -> N
         stack.celery("beat", "--quiet", "beat", "-l", "debug")
         names = ("worker", "beat")
         stack.until(
-            lambda: all("again in" in stack.log(name) for name in names),
+            lambda: all(re.search("again in|retry_in", stack.log(name)) for name in names),
             "both wait for their broker",
             seconds=60,
         )
@@ -191,7 +192,7 @@ def test_a_start_that_is_refused_is_a_line_of_json(tmp_path: Path) -> None:
     with running_stack(tmp_path, **ACCOUNT | settings, FLOWER_ADDRESS="0.0.0.0") as stack:
         stack.environment["FLOWER_BASIC_AUTH"] = ""
         for role, said in (("worker", "there_is_no_such_module"), ("flower", "does not start")):
-            assert stack.celery(role, role).wait(timeout=60) == 1
+            assert stack.celery(role, role).wait(timeout=60) == EXIT_CONFIGURATION
             assert said in events(stack.whole_log(role))[-1]
             del stack.processes[role]
 
