@@ -7,11 +7,12 @@ Safe to share between threads, and over a fork.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from connect_worker.domain.metrics import MetricBuffer
 from connect_worker.domain.states import (
@@ -45,6 +46,7 @@ from connect_worker.ledger.codec import (
 )
 from connect_worker.ledger.redis_account import RedisAccount, call_id, expiry
 from connect_worker.ledger.scripts import Scripts, escape_pattern
+from connect_worker.settings.urls import read_sentinels
 
 T = TypeVar("T")
 
@@ -57,20 +59,56 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
 
     A command whose reply was lost is sent again, up to 3 times within about a second, timeouts
     not counted; each script recognizes its repetition. READONLY is repeated too, on a new
-    connection: after a failover the name leads to the new primary.
+    connection: after a failover the name leads to the new primary, or Sentinels name it.
 
     Raises:
         ValueError: The URL is not a Redis URL.
     """
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        health_check_interval=30,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
-        retry_on_error=[redis.ReadOnlyError],
-    )
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+        "retry_on_error": [redis.ReadOnlyError],
+    }
+    if sentinels := read_sentinels(url):
+        options |= sentinels.primary
+        manager: Any = _Sentinels(sentinels.hosts, sentinel_kwargs=sentinels.sentinel)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+        return cast("redis.Redis", manager.master_for(sentinels.master_name, **options))
+    return redis.Redis.from_url(url, **options)
+
+
+class _Sentinels(Sentinel):
+    """Asks one Sentinel after the other where the primary is.
+
+    redis-py's own `discover_master` changes the order of its list in place, so that two threads at
+    once may drop an entry, and its errors name no reason.
+    """
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the primary's address; the Sentinel that names it is asked first next time.
+
+        Raises:
+            MasterNotFoundError: No Sentinel names one.
+        """
+        reasons = []
+        for sentinel in self.sentinels:
+            try:
+                primaries = cast("dict[str, dict[str, Any]]", sentinel.sentinel_masters())
+            except redis.RedisError as error:
+                reason = str(error)
+            else:
+                state = primaries.get(service_name)
+                if state and self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]  # redis-py has no types for it
+                    others = [item for item in self.sentinels if item is not sentinel]
+                    self.sentinels = [sentinel, *others]
+                    return state["ip"], state["port"]
+                known = ", ".join(map(repr, primaries))
+                reason = "its primary is down" if state else f"knows {known}, no {service_name!r}"
+            options = sentinel.get_connection_kwargs()
+            reasons.append(f"{options['host']}:{options['port']} {reason}")
+        raise MasterNotFoundError("; ".join(reasons))
 
 
 class RedisLedger(RedisAccount):

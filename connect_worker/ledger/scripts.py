@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import redis
 from redis import exceptions as redis_errors
+from redis.sentinel import MasterNotFoundError
 
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.codec import SHARED_CONSTANTS
@@ -25,6 +26,14 @@ _FORBIDDEN = "the Redis user may not do this: allow it scripts and the keys conn
 _REFUSED = "Redis refused the user or password: check the Redis URL"
 _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"
+_NO_PRIMARY = (
+    "no Sentinel names a primary that answers it: check that the Sentinels run, their hosts and "
+    "the master_name in the Redis URL, and CONNECT_SENTINEL_PASSWORD"
+)
+CLUSTER = (
+    "this Redis is a node of a Redis Cluster: use a Redis without cluster mode; for a failover, "
+    "one with Sentinels"
+)
 _OTHER = "Redis refused the command: check that it is 6.2 or later, and its log"
 
 # A subclass comes before its base.
@@ -33,6 +42,7 @@ _BY_CLASS: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (redis_errors.ReadOnlyError, _REPLICA),
     (redis_errors.BusyLoadingError, _LOADING),
     (redis_errors.NoPermissionError, _FORBIDDEN),
+    (MasterNotFoundError, _NO_PRIMARY),
     (redis_errors.AuthenticationError, _REFUSED),
     (redis_errors.AuthorizationError, _REFUSED),
     (redis_errors.TimeoutError, _SLOW),
@@ -47,8 +57,9 @@ _BY_CODE = (
     ("MISCONF", "Redis can't save to its disk and stopped writing: check its disk and its log"),
     ("NOREPLICAS", "Redis has too few replicas to accept writes: check its replication"),
     ("MASTERDOWN", "this Redis is a replica that lost its primary: check its replication"),
-    ("CLUSTERDOWN", "the Redis cluster is down: check CLUSTER INFO"),
-    ("MOVED", "this Redis is one node of a cluster: use the node that holds the account's slot"),
+    ("CLUSTERDOWN", CLUSTER),
+    ("MOVED", CLUSTER),
+    ("CROSSSLOT", CLUSTER),
     ("NOPERM", _FORBIDDEN),
     ("BUSY", "another script blocks Redis: look for it with SLOWLOG GET"),
 )

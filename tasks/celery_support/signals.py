@@ -155,6 +155,8 @@ def _check_broker_redis(connection: Any) -> None:
         logger.warning(LogEvent("worker.broker_unreachable", error=error))
         return
     for finding in findings:
+        if finding.level == "refuse":
+            raise start_refused(f"the broker: {finding.message}")
         logger.warning(finding.message)
 
 
