@@ -7,7 +7,7 @@ messages are acknowledged early, none is prefetched, none carries an ETA, and no
 from kombu import Queue
 
 from connect_worker.domain.states import RequestKind
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import SettingsError, refuse_start
 from connect_worker.settings.accounts import accounts_of, at, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import celery_broker, refuse_celery_variables
@@ -17,7 +17,7 @@ try:
     settings = Settings.from_env()
     settings_by_account = {name: settings_of(name) for name in accounts_of(settings)}
 except SettingsError as error:
-    raise SystemExit(f"connect-worker: {error}") from None
+    refuse_start(error)
 
 # Celery shows each public name of this module, in Flower too.
 _broker = celery_broker(settings.broker_url)
@@ -76,6 +76,8 @@ worker_redirect_stdouts = False
 
 # Polls are due every few seconds: a schedule file would remember only what the next poll finds.
 beat_scheduler = "tasks.celery_support.beat:BeatScheduler"
+# A probe looks at the age of the file that beat touches at each tick.
+beat_max_loop_interval = 60
 beat_schedule = {}
 for account, account_settings in settings_by_account.items():
     # An entry of the account without a name needs no queue: it is the default one.

@@ -42,6 +42,7 @@ succeed. (P) marks a `Permanent` error: another attempt would fail too, and a pe
      ├─ CompatInstallError     P    a real `connect` is installed: its name can't be taken
      ├─ LedgerUnavailable      R    the ledger did not answer
      ├─ DecryptionKeyMissing   R    a stored value is encrypted with a key that is missing here
+     ├─ CorruptRecord          P    a stored value was damaged, or no worker has stored it there
      └─ LeaseLost                   another worker owns the job now: stop, and write nothing
 
 All of them survive pickling with their attributes. None shows a secret.
@@ -52,13 +53,15 @@ All of them survive pickling with their attributes. None shows a secret.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import escape_lines
 
 if not TYPE_CHECKING:
     __getattr__ = deprecated_names(
@@ -688,6 +691,20 @@ class SettingsError(Permanent):
         self.setting = setting
 
 
+#: sysexits.h's EX_CONFIG. The units in deploy/systemd do not restart a process that ends with it.
+EXIT_CONFIGURATION: Final = 78
+
+
+def refuse_start(reason: object, *, status: int = EXIT_CONFIGURATION) -> NoReturn:
+    """End a process that can't work until a person has changed its settings or processors.
+
+    Raises:
+        SystemExit: With the status, after the reason is on standard error.
+    """
+    sys.stderr.write(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}\n")
+    raise SystemExit(status)
+
+
 class RegistrationError(Permanent):
     """Processors can't be registered: none found, two for one product, or a broken module.
 
@@ -733,6 +750,21 @@ class DecryptionKeyMissing(Retryable):
         >>> issubclass(DecryptionKeyMissing, Retryable)
         True
     """
+
+
+class CorruptRecord(Permanent):
+    """A record in the ledger was damaged, or a value in it was not stored there by a worker.
+
+    Nothing of it is posted, and the request is parked. Look at the request in Connect first. Then
+    `connect-worker rerun` drops what is corrupt and processes the request again.
+
+    Examples:
+        >>> issubclass(CorruptRecord, Permanent)
+        True
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "corrupt")
 
 
 class LeaseLost(Message):

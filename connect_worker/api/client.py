@@ -17,7 +17,12 @@ import requests
 from urllib3.fields import RequestField
 from urllib3.filepost import choose_boundary
 
-from connect_worker.api.responses import read_json, require_success, to_connection_error
+from connect_worker.api.responses import (
+    read_json,
+    read_rows,
+    require_success,
+    to_connection_error,
+)
 from connect_worker.api.transport import (
     CONNECT_TIMEOUT_SECONDS,
     BeforeCall,
@@ -25,7 +30,7 @@ from connect_worker.api.transport import (
     no_limit,
 )
 from connect_worker.config import Config
-from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
+from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidDocument, InvalidResponse
 from connect_worker.rql import Filters, to_query, without_paging
 
 _BLOCK_BYTES = 64 * 1024
@@ -262,9 +267,7 @@ class Client:
     ) -> tuple[list[Row], int | None]:
         paging = f"limit={limit}&offset={offset}"
         response = self._call("GET", f"{path}?{query}&{paging}" if query else f"{path}?{paging}")
-        rows = read_json(response, method="GET", path=path)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise InvalidResponse(method="GET", path=path, body=response.text)
+        rows = read_rows(response, method="GET", path=path)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if match and len(match[1]) > _MAX_COUNT_DIGITS:
             raise InvalidResponse(method="GET", path=path, body=match[0])
@@ -300,6 +303,9 @@ class Client:
                     if method != "GET":
                         raise
                     response = session.call(method, url, **kwargs)
+            except requests.exceptions.InvalidJSONError as exc:
+                # Nothing was sent: the document is the caller's, and has a NaN or the like.
+                raise InvalidDocument(f"{method} {path}", {"": f"no JSON: {exc}"}) from exc
             except requests.RequestException as exc:
                 raise to_connection_error(exc, method=method, path=path) from exc
         require_success(response, method=method, path=path)
@@ -362,6 +368,15 @@ def _new(rows: list[Row], seen: IdSet) -> Iterator[Row]:
     rows.reverse()
     while rows:
         row = rows.pop()
-        name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
-        if seen.add(name):
+        if seen.add(_name(row)):
             yield row
+
+
+def _name(row: Row) -> str:
+    name = row.get("id")
+    if isinstance(name, str) and name:
+        return name
+    try:
+        return json_module.dumps(row, sort_keys=True)
+    except RecursionError:
+        return "of too many levels"

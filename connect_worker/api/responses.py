@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyErr
 from connect_worker.exceptions import (
     ApiError,
     ConnectionFailed,
+    InvalidDocument,
     InvalidResponse,
     RateLimited,
     api_error_class,
@@ -31,6 +33,8 @@ MAX_ERRORS: Final = 20
 #: How many items of each list or object in an error's params are kept, and how many levels.
 MAX_ITEMS: Final = 100
 MAX_DEPTH: Final = 20
+#: How many levels a row of a collection may have, if Python can't read the whole page.
+MAX_LEVELS: Final = 100
 _CUT: Final = "…"
 
 
@@ -40,10 +44,70 @@ def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
     if not response.content:
         return None
     try:
-        return response.json()
-    # A number of thousands of digits is a ValueError, a document of thousands of levels the other.
-    except (ValueError, RecursionError) as exc:
+        return _load(response)
+    except RecursionError as exc:
+        if method == "GET":
+            raise InvalidDocument(path, {"": "it has too many levels to be read"}) from exc
         raise InvalidResponse(method=method, path=path, body=response.text) from exc
+    except ValueError as exc:
+        raise InvalidResponse(method=method, path=path, body=response.text) from exc
+
+
+def read_rows(response: requests.Response, *, method: str, path: str) -> list[dict[str, Any]]:
+    """Return the rows of a page; a row that can't be read costs no other row.
+
+    In place of levels beyond `MAX_LEVELS` a row has "…". A row that is no object comes as an empty
+    one: it has no id either.
+    """
+    require_success(response, method=method, path=path)
+    try:
+        try:
+            rows = _load(response)
+        except RecursionError:
+            rows = json.loads(cut_levels(response.text), parse_int=_whole)
+    except ValueError as exc:
+        raise InvalidResponse(method=method, path=path, body=response.text) from exc
+    is_page = isinstance(rows, list)
+    if not is_page or (rows and not any(isinstance(row, dict) for row in rows)):
+        raise InvalidResponse(method=method, path=path, body=response.text)
+    return [row if isinstance(row, dict) else {} for row in rows]
+
+
+def _load(response: requests.Response) -> JSON:
+    """Read JSON; a number with more digits than Python reads stays a text of digits."""
+    try:
+        return response.json()
+    except requests.JSONDecodeError:
+        raise
+    except ValueError:
+        return response.json(parse_int=_whole)
+
+
+def _whole(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+#: A text of JSON, or a bracket outside of texts.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def cut_levels(text: str) -> str:
+    """Return a JSON text with "…" in place of all levels beyond `MAX_LEVELS`, in one pass."""
+    parts, level, end = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            level += 1
+            if level == MAX_LEVELS + 1:
+                parts.append(text[end : token.start()])
+        elif token[0] in "]}":
+            level -= 1
+            if level == MAX_LEVELS:
+                parts.append(f'"{_CUT}"')
+                end = token.end()
+    return "".join((*parts, text[end:]))
 
 
 def require_success(response: requests.Response, *, method: str, path: str) -> None:

@@ -61,8 +61,9 @@ def main() -> None:
     \b
     Exit codes:
       0  done, or nothing is wrong     3  no such request, or not all was done
-      1  something needs an operator   4  no settings, or no ledger
+      1  something needs an operator   4  no ledger
       2  wrong usage                   5  no broker, or no worker answered
+                                      78  wrong or missing settings
     """
 
 

@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from connect_worker.domain.states import RequestKind, State
-from connect_worker.exceptions import LedgerUnavailable, SettingsError
+from connect_worker.exceptions import EXIT_CONFIGURATION, LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.observability.logging import prepare_handler
 from connect_worker.observability.output import dump_json, escape_lines
@@ -175,10 +175,12 @@ class Exit(IntEnum):
     USAGE = 2
     #: There is no such request, or not all of the requests could be changed.
     NOT_DONE = 3
-    #: The settings are incomplete, or the ledger does not answer.
+    #: The ledger does not answer.
     NO_LEDGER = 4
     #: The broker can't be reached, or no worker answered in time.
     NO_ANSWER = 5
+    #: The settings are incomplete or malformed, or the processors can't be loaded.
+    CONFIGURATION = EXIT_CONFIGURATION
 
 
 class CommandError(click.ClickException):
@@ -287,7 +289,9 @@ def multi_account_command(
             if as_json and contexts[0].collected_json is not None:
                 write_json({"accounts": contexts[0].collected_json})
             sys.exit(code)
-        except (SettingsError, LedgerUnavailable) as error:
+        except SettingsError as error:
+            raise CommandError(str(error), Exit.CONFIGURATION) from error
+        except LedgerUnavailable as error:
             raise CommandError(str(error), Exit.NO_LEDGER) from error
 
     return run

@@ -270,7 +270,7 @@ def config_of(account: str) -> Config:
             raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
         return settings_of(names[0]).config()
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from error
+        raise CommandError(str(error), Exit.CONFIGURATION) from error
 
 
 @contextmanager
@@ -315,7 +315,7 @@ def _has_account() -> bool:
     try:
         settings = Settings.from_env()
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from error
+        raise CommandError(str(error), Exit.CONFIGURATION) from error
     return bool(settings.api_url or settings.config_file or settings.accounts)
 
 

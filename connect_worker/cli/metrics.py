@@ -69,7 +69,7 @@ def metrics(*, address: str, port: int, hosts: Sequence[str], once: bool, accoun
         names = select_accounts(settings, account)
         registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     if once:
         text = generate_latest(registry)
         # Programs read the format as it is; a product's name must not command a terminal.

@@ -27,6 +27,7 @@ from connect_worker.console.security import (
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
+from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
 from connect_worker.operations.formatting import (
     format_count,
@@ -36,7 +37,6 @@ from connect_worker.operations.formatting import (
     utc_time,
 )
 from connect_worker.operations.requests import reason
-from connect_worker.operations.webserver import LogThrottle
 from connect_worker.settings.environment import Network
 
 T = TypeVar("T")

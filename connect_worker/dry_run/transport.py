@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import urlencode
 
 import requests
-from openpyxl import load_workbook
 from requests.structures import CaseInsensitiveDict
 
 from connect_worker.api.client import TIMEOUT_SECONDS
@@ -27,6 +26,7 @@ from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.sandbox.documents import merge
+from connect_worker.sandbox.spreadsheet import rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,7 @@ class Call:
         # A form is MIME: the library's own parser reads it.
         part = message_from_bytes(head + self.upload).get_payload(0)
         content = part.get_payload(decode=True)  # type: ignore[union-attr]  # it is a message
-        book = load_workbook(BytesIO(content), read_only=True)  # type: ignore[arg-type]  # bytes
-        names, *rows = book.worksheets[0].iter_rows(values_only=True)
+        names, *rows = rows_of(content)  # type: ignore[arg-type]  # bytes
         return [dict(zip(map(str, names), row, strict=False)) for row in rows]
 
 

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Final
 
 from connect_worker.domain.kinds import ChangeHint, status_of
@@ -41,6 +40,12 @@ REFRESH_SECONDS: Final = 2.0
 #: How often one job refreshes one request in a row, while notifications about it arrive.
 MOST_REFRESHES: Final = 3
 
+#: How many rows of one poll that can't become requests are described.
+MOST_FAULTS: Final = 5
+
+#: After these a poll has read every request that there is.
+_COMPLETE: Final = (PollProblem.NONE, PollProblem.ROWS_REJECTED)
+
 NO_PROCESSOR: Final = "no processor for this kind"
 
 
@@ -65,6 +70,9 @@ class PollProgress:
     count: int = 0
     #: The parked requests that no list had so far, by id.
     parked: dict[str, RequestKey] = field(default_factory=dict)
+    #: Rows that can't become requests: how many, and what is wrong with the first ones.
+    rejected: int = 0
+    faults: list[str] = field(default_factory=list)
 
     def track(self, rows: Iterable[PendingRequest]) -> Iterator[PendingRequest]:
         """Pass on each row. The ledger recognizes a request that comes twice."""
@@ -72,6 +80,19 @@ class PollProgress:
             self.count += 1
             self.parked.pop(pending.ref.id, None)
             yield pending
+
+    def reject(self, kind: RequestKind, why: str) -> None:
+        """Count a row that can't become a request, and log it if it is one of the first."""
+        self.rejected += 1
+        if self.rejected <= MOST_FAULTS:
+            self.faults.append(why)
+            logger.error(LogEvent("poll.row_rejected", kind=kind, error=why))
+
+    def detail(self) -> str:
+        """Return for people how many rows can't become requests, and why."""
+        rows = "1 row was" if self.rejected == 1 else f"{self.rejected} rows were"
+        more = "; …" if self.rejected > len(self.faults) else ""
+        return f"{rows} left out, all others read: {'; '.join(self.faults)}{more}"
 
 
 def poll(runtime: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> PollResult:
@@ -124,7 +145,7 @@ def refresh(runtime: Runtime, hint: ChangeHint) -> str:
         result = _read_connect(runtime, hint.kind, read)
         text = result.detail or ("new" if result.new else "nothing new")
         # A list that a processor makes wrongly is no better before the next poll.
-        is_answer = result.problem in (PollProblem.NONE, PollProblem.LIST_REJECTED)
+        is_answer = result.problem in (*_COMPLETE, PollProblem.LIST_REJECTED)
         if not is_answer or runtime.ledger.acknowledge_hint(hint, mark):
             return text
     runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
@@ -239,7 +260,7 @@ def _refresh_kind(runtime: Runtime, hint: ChangeHint) -> str:
     # The poll that is under way may have read before the change. After any other problem the sweep
     # publishes the hint again.
     if result.problem is PollProblem.UNDER_WAY or (
-        not result.problem and not runtime.ledger.acknowledge_hint(hint, mark)
+        result.problem in _COMPLETE and not runtime.ledger.acknowledge_hint(hint, mark)
     ):
         runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
     return str(result)
@@ -259,8 +280,14 @@ def register_pending(
     new, details = 0, []
     for processor in runtime.registry.of_kind(kind):
         try:
-            rows = processor.list_pending(runtime.connect, now=seen_at, request_id=request_id)
-            new += _publish_new(runtime, rows, progress, seen_at)
+            rows = processor.list_pending(
+                runtime.connect,
+                now=seen_at,
+                request_id=request_id,
+                rejected=partial(progress.reject, kind),
+            )
+            for refs in _register(runtime, rows, progress, seen_at):
+                new += len(refs)
         except LedgerUnavailable:
             raise
         except Exception as error:
@@ -270,22 +297,42 @@ def register_pending(
             details.append(describe(error))
             logger.exception(LogEvent("poll.list_rejected", kind=kind, automation=str(processor)))
     problem = PollProblem.LIST_REJECTED if details else PollProblem.NONE
+    if progress.rejected:
+        problem = problem or PollProblem.ROWS_REJECTED
+        details.append(progress.detail())
     return PollResult(progress.count, new, problem, "; ".join(details))
 
 
-def _publish_new(
+def _register(
     runtime: Runtime, rows: Iterable[PendingRequest], progress: PollProgress, seen_at: float
-) -> int:
-    """Register one processor's list; publish what is new, and return how many that are."""
-    new = 0
-    tracked = progress.track(rows)
-    while batch := list(islice(tracked, BATCH)):
+) -> Iterator[list[RequestKey]]:
+    """Register one processor's list, publish what is new and yield it, batch by batch.
+
+    Rows before an error of the list are registered before the error is passed on.
+    """
+    batch: list[PendingRequest] = []
+
+    def flush() -> list[RequestKey]:
         refs = runtime.ledger.register(
             batch, seen_at=seen_at, requeue_seconds=runtime.requeue_seconds
         )
         runtime.publisher.publish(refs)
-        new += len(refs)
-    return new
+        batch.clear()
+        return refs
+
+    try:
+        for pending in progress.track(rows):
+            batch.append(pending)
+            if len(batch) == BATCH:
+                yield flush()
+    except LedgerUnavailable:
+        raise
+    except Exception:
+        if batch:
+            yield flush()
+        raise
+    if batch:
+        yield flush()
 
 
 def _check_parked(runtime: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:

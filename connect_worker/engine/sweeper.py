@@ -52,9 +52,13 @@ def sweep(runtime: Runtime) -> SweepResult:
                     "sweep.request_parked", request=ref.id, why="its worker died at every attempt"
                 )
             )
+        for ref in batch.corrupt:
+            logger.error(
+                LogEvent("sweep.request_parked", request=ref.id, why="its record is corrupt")
+            )
         woken += len(batch.publish)
         rescued += len(batch.expired)
-        parked += len(batch.parked)
+        parked += len(batch.parked) + len(batch.corrupt)
         if batch.looked_at < BATCH:
             break
     # Hints whose message was lost, or whose worker died while it refreshed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -14,7 +14,7 @@ from redis import exceptions as redis_errors
 from redis.sentinel import MasterNotFoundError
 
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.ledger.codec import SHARED_CONSTANTS
+from connect_worker.ledger.codec import NOT_A_HASH, SHARED_CONSTANTS
 from connect_worker.settings.urls import CERTIFICATE_REMEDY
 
 # ---- errors: what an error of Redis means for the operator, and the remedy
@@ -34,6 +34,7 @@ CLUSTER = (
     "this Redis is a node of a Redis Cluster: use a Redis without cluster mode; for a failover, "
     "one with Sentinels"
 )
+_WRONG_TYPE = "a key of the ledger has a wrong type: find out what wrote it, and delete it"
 _OTHER = "Redis refused the command: check that it is 6.2 or later, and its log"
 
 # A subclass comes before its base.
@@ -60,6 +61,7 @@ _BY_CODE = (
     ("CLUSTERDOWN", CLUSTER),
     ("MOVED", CLUSTER),
     ("CROSSSLOT", CLUSTER),
+    ("WRONGTYPE", _WRONG_TYPE),
     ("NOPERM", _FORBIDDEN),
     ("BUSY", "another script blocks Redis: look for it with SLOWLOG GET"),
 )
@@ -72,6 +74,10 @@ def translate_redis_errors() -> Iterator[None]:
         yield
     except redis_errors.RedisError as exc:
         raise LedgerUnavailable(f"{remedy(exc)} ({exc})") from exc
+
+
+def _is_wrong_type(error: redis_errors.RedisError) -> bool:
+    return "WRONGTYPE" in str(error)
 
 
 def remedy(error: redis_errors.RedisError) -> str:
@@ -188,27 +194,41 @@ class Scripts:
         A server that forgot the script (restart, failover) gets it again.
         """
         keys = [*self._keys, self.key(key)] if key else self._keys
+        values = [self.key("request:"), *args]
         with translate_redis_errors():
-            return self._scripts[name](keys=keys, args=[self.key("request:"), *args])
+            try:
+                return self._scripts[name](keys=keys, args=values)
+            except redis_errors.NoScriptError:
+                # redis-py gave it to the old primary, and the new one was to run it.
+                return self._scripts[name](keys=keys, args=values)
 
     def hash(self, name: str) -> Mapping[str, str]:
-        """Return a hash; empty when there is none."""
-        with translate_redis_errors():
-            return cast("dict[str, str]", self._client.hgetall(self.key(name)))
+        """Return a hash; empty when there is none, and `NOT_A_HASH` for a key of another type."""
+        return self.hashes([name])[0]
 
     def hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
-        """Return several hashes in one round trip; empty ones where there are none."""
-        with translate_redis_errors(), self._client.pipeline(transaction=False) as pipeline:
-            for name in names:
-                pipeline.hgetall(self.key(name))
-            return cast("list[Mapping[str, str]]", pipeline.execute())
+        """Return several hashes in one round trip.
+
+        They are empty where there are none, and `NOT_A_HASH` where a key has another type.
+        """
+        found = self._read(names, lambda pipeline, key: pipeline.hgetall(key))
+        return [NOT_A_HASH if item is None else item for item in found]
 
     def values(self, names: Iterable[str], field: str) -> list[str]:
         """Return one field of several hashes in one round trip; "" where there is none."""
+        found = self._read(names, lambda pipeline, key: pipeline.hget(key, field))
+        return [value or "" for value in found]
+
+    def _read(self, names: Iterable[str], add: Callable[[Any, str], object]) -> list[Any]:
+        """Read several keys in one round trip; None for a key of another type."""
         with translate_redis_errors(), self._client.pipeline(transaction=False) as pipeline:
             for name in names:
-                pipeline.hget(self.key(name), field)
-            return [value or "" for value in pipeline.execute()]
+                add(pipeline, self.key(name))
+            replies = pipeline.execute(raise_on_error=False)
+            for reply in replies:
+                if isinstance(reply, redis_errors.RedisError) and not _is_wrong_type(reply):
+                    raise reply
+        return [None if isinstance(reply, redis_errors.RedisError) else reply for reply in replies]
 
     def members(self, name: str) -> list[str]:
         """Return a sorted set's members, lowest score first."""

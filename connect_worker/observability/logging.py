@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -30,9 +31,49 @@ MAX_DEPTH: Final = 20
 #: Python refuses to write an integer of more than 4,300 digits.
 MAX_INTEGER_BITS: Final = 4096
 
+#: How many lines about a flood are written.
+MAX_LINES_PER_SECOND: Final = 10
+
 #: The attributes of every record; any other is an `extra` of the call that logs. Celery's `data`
 #: repeats its message.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "facts", "data"}
+
+
+class LogThrottle:
+    """Limits the log lines of a flood, and counts the suppressed ones.
+
+    Args:
+        lines: How many are written in each period.
+        seconds: The length of a period.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        *,
+        lines: int = MAX_LINES_PER_SECOND,
+        seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lines = lines
+        self._seconds = seconds
+        self._clock = clock
+        self._began = float("-inf")
+        self._written = 0
+        #: Suppressed since the last line that was allowed.
+        self._suppressed = 0
+
+    def allow(self) -> int | None:
+        """Return None to suppress a line, else how many were suppressed before it."""
+        now = self._clock()
+        if now - self._began >= self._seconds:
+            self._began, self._written = now, 0
+        if self._written >= self._lines:
+            self._suppressed += 1
+            return None
+        self._written += 1
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
 
 
 class ContextFilter(logging.Filter):

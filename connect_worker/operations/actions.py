@@ -50,6 +50,8 @@ class Action:
             return f"it is {record.state}, not {' or '.join(sorted(self.states))}"
         if self.needs_decision and record.decision is None:
             return "no decision is stored: rerun it"
+        if self.needs_decision and record.corrupt:
+            return "its record is corrupt: rerun it"
         return ""
 
 
@@ -84,7 +86,8 @@ RERUN: Final = Action(
     "run the processor again",
     "queued: the next sweep has a worker run the processor, with the same idempotency key.",
     "The processor runs again, in the same cycle and with the same idempotency key. Attempts are "
-    "counted from 1, a stored decision is dropped, and completed steps are not repeated.",
+    "counted from 1, a stored decision is dropped, and completed steps are not repeated. What is "
+    "corrupt is dropped.",
     lambda ledger, key, _: ledger.rerun(key),
     states=frozenset({State.PARKED, State.DISCARDED}),
 )

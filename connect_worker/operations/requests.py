@@ -107,6 +107,7 @@ def summary_document(record: RequestRecord) -> dict[str, Any]:
         "attempt": record.attempt,
         "outcome": record.outcome,
         "error": sanitize(record.error),
+        "corrupt": sanitize(record.corrupt) or None,
         "first_seen": iso_timestamp(record.first_seen),
         "changed": iso_timestamp(record.changed),
         "due": iso_timestamp(record.due) if record.due and not record.state.is_leased else None,
@@ -187,6 +188,8 @@ def without_values(document: JSON) -> JSON:
 
 def reason(record: RequestRecord) -> str:
     """Return why the request is in its state: the pause, the outcome, or the last error."""
+    if record.corrupt:
+        return sanitize(f"corrupt: {record.corrupt}")
     paused = f"paused by an operator ({shorten(record.paused_by)})" if record.paused_by else ""
     return sanitize(paused or record.outcome or record.error)
 
@@ -221,8 +224,22 @@ def facts(
         yield "Waits for" if is_snoozed else "Last error", sanitize(record.error)
     if record.snoozed_since and not record.state.is_final:
         yield "Snoozed", f"since {time_and_age(record.snoozed_since)}"
+    yield from _unreadable(record)
+
+
+def _unreadable(record: RequestRecord) -> Iterator[tuple[str, str]]:
     if record.decrypt_error:
         yield "Not shown", sanitize(record.decrypt_error)
+    if record.corrupt:
+        yield "Corrupt", sanitize(f"{record.corrupt}; {_corrupt_remedy(record)}")
+
+
+def _corrupt_remedy(record: RequestRecord) -> str:
+    if record.state.is_final:
+        return "the cycle has ended, so nothing is to be done"
+    if record.state is State.PARKED:
+        return "look at the request in Connect, then rerun or discard it"
+    return "a worker parks the request as soon as it takes it; nothing of it is posted"
 
 
 def _cycle(record: RequestRecord) -> str:

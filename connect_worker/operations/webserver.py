@@ -12,7 +12,6 @@ import logging
 import resource
 import signal
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from connect_worker.logger import LogEvent
+from connect_worker.observability.logging import LogThrottle
 
 log: Final = logging.getLogger("connect_worker.webserver")
 
@@ -82,44 +82,8 @@ class Limits:
 
 # ---- log lines
 
-MAX_LINES_PER_SECOND: Final = 10
 #: A library's line quotes what a client sent.
 MAX_LINE_CHARACTERS: Final = 300
-
-
-class LogThrottle:
-    """Limits the log lines of a flood, and counts the suppressed ones.
-
-    Args:
-        clock: Seconds that never go back.
-    """
-
-    def __init__(
-        self,
-        *,
-        lines: int = MAX_LINES_PER_SECOND,
-        seconds: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._lines = lines
-        self._seconds = seconds
-        self._clock = clock
-        self._began = float("-inf")
-        self._written = 0
-        #: Suppressed since the last line that was allowed.
-        self._suppressed = 0
-
-    def allow(self) -> int | None:
-        """Return None to suppress a line, else how many were suppressed before it."""
-        now = self._clock()
-        if now - self._began >= self._seconds:
-            self._began, self._written = now, 0
-        if self._written >= self._lines:
-            self._suppressed += 1
-            return None
-        self._written += 1
-        suppressed, self._suppressed = self._suppressed, 0
-        return suppressed
 
 
 class _TornadoLines(logging.Filter):

@@ -203,8 +203,7 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     try:
         value = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
-        raise _refused(variable, f"{file} can't be read: {reason}") from None
+        raise _refused(variable, f"{file} can't be read: {_why_unreadable(file, exc)}") from None
     if not value:
         raise _refused(variable, f"{file} is empty")
     try:
@@ -214,6 +213,23 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
         reason = f"the value in {file} {' '.join(map(str, exc.messages))}"
         raise _refused(variable, reason) from None
     return value
+
+
+def _why_unreadable(file: str, error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    if not isinstance(error, PermissionError):
+        return str(error.strerror)
+    user = os.geteuid()
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return f"a folder above it is closed to this process, which runs as user {user}"
+    return (
+        f"this process runs as user {user} (group {os.getegid()}), and the file belongs to user "
+        f"{found.st_uid} (group {found.st_gid}) with mode {found.st_mode & 0o7777:04o}. Make it "
+        f"readable where it comes from, such as with `chown {user}`"
+    )
 
 
 def login(env: Env, name: str, default: str = "") -> str:
@@ -234,6 +250,10 @@ def api_key(env: Env, name: str, default: str = "") -> str:
     return value
 
 
+#: Stands in a list of encryption keys for values that are not encrypted.
+PLAIN_KEY: Final = "plain"
+
+
 def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the listed keys of a secret, separated by commas, and mask them from now on.
 
@@ -241,9 +261,11 @@ def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple
         SettingsError: One of them is no Fernet key.
     """
     keys = tuple(part.strip() for part in secret(env, name).split(",") if part.strip())
-    register_secret(*keys)
+    register_secret(*(key for key in keys if key != PLAIN_KEY))
+    if keys == (PLAIN_KEY,):
+        raise _refused(f"{PREFIX}{name}", f"names no key: add one to {PLAIN_KEY!r}, or remove it")
     for position, key in enumerate(keys, 1):
-        if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
+        if key != PLAIN_KEY and not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(
                 f"{PREFIX}{name}",
                 f"key {position} of {len(keys)} is no Fernet key: use 32 random bytes in URL-safe "

@@ -222,9 +222,17 @@ class Settings:
         "",
         text,
         "a file for liveness probes. A worker touches it every two seconds while it is "
-        "connected to its broker",
+        "connected to its broker, beat once a minute at least",
         scope=Scope.DEPLOYMENT,
         unset="none",
+    )
+    remote_control: bool = setting(
+        False,
+        switch,
+        "`true` lets anyone who can write to the broker control the workers with Celery's commands "
+        "(`celery control shutdown`, `cancel_consumer`, `rate_limit`, …; Flower's buttons). "
+        "Otherwise workers only answer questions (`celery inspect`)",
+        scope=Scope.DEPLOYMENT,
     )
     log_format: str = setting(
         "auto",
@@ -246,7 +254,7 @@ class Settings:
         (),
         encryption_keys,
         "keys that encrypt the decisions in the ledger, separated by commas. The first "
-        "one encrypts, all of them decrypt: "
+        "one encrypts, all of them decrypt; `plain` stands for no encryption: "
         "[how](docs/security.md#encryption-of-the-ledger)",
         scope=Scope.DEPLOYMENT,
         is_secret=True,

@@ -25,8 +25,9 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
+from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
-from connect_worker.operations.webserver import MAX_BODY_BYTES, LogThrottle
+from connect_worker.operations.webserver import MAX_BODY_BYTES
 from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 

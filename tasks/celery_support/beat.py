@@ -1,10 +1,13 @@
 """Beat: short errors while the broker is away, first polls at the start, and a steady clock.
 
-Answers two gaps of Celery 5.6:
+Answers four gaps of Celery 5.6:
 
 - Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
   fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
   outage.
+- Nothing shows whether beat hangs: each tick touches `CONNECT_HEARTBEAT_FILE`, and so does each
+  attempt to reach the broker, because one tick waits until it answers.
+  tests/acceptance/test_probes.py.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
 - Beat compares times of day. When the clock is set back by an hour, nothing is due for an hour:
@@ -25,6 +28,7 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
 from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
+from tasks.celery_support.signals import touch_heartbeat_file
 
 
 class Due(NamedTuple):
@@ -57,6 +61,24 @@ class BeatScheduler(Scheduler):
     have found."""
 
     Entry = SteadyEntry
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due; return the seconds until the next tick."""
+        touch_heartbeat_file()
+        seconds: float = super().tick(*args, **kwargs)
+        return seconds
+
+    def _ensure_connected(self) -> Any:
+        def report(error: Exception, seconds: float) -> None:
+            touch_heartbeat_file()
+            logger.error(
+                LogEvent("beat.broker_unreachable", error=error, retry_in=f"{seconds:g} s")
+            )
+
+        # At first, and after each error: it waits 30 seconds at most between two attempts.
+        touch_heartbeat_file()
+        retries = self.app.conf.broker_connection_max_retries
+        return self.connection.ensure_connection(report, retries)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send an entry that is due. While the broker is unreachable, it stays due for later."""

@@ -17,11 +17,9 @@ from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.metrics import CallMetrics
 from connect_worker.engine.rate_limiter import BreakerCache, RateLimiter
 from connect_worker.engine.runtime import Runtime
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import SettingsError, refuse_start
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
-from connect_worker.observability.masking import mask_secrets
-from connect_worker.observability.output import escape_lines
 from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.environment import find_typos
@@ -49,12 +47,7 @@ def account_names() -> tuple[str, ...]:
     try:
         return accounts_of(settings())
     except SettingsError as error:
-        raise start_refused(error) from None
-
-
-def start_refused(reason: object) -> SystemExit:
-    """Return what ends a process that can't work, with the reason on standard error."""
-    return SystemExit(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}")
+        refuse_start(error)
 
 
 def warn_of_typos() -> None:

@@ -34,12 +34,12 @@ from tornado.template import DictLoader
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from connect_worker._web_access import Throttle, add_headers, client_address, is_known_host
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import SettingsError, refuse_start
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import read_sentinels
-from tasks.celery_support.bootstrap import settings, start_refused
+from tasks.celery_support.bootstrap import settings
 
 MENU = "navbar.html"
 #: The end of the menu's list of Flower's own pages.
@@ -115,7 +115,7 @@ def set_defaults() -> None:
     try:
         own = settings()
     except SettingsError as error:
-        raise start_refused(error) from None
+        refuse_start(error)
     if own.flower_auth:
         options.basic_auth = [own.flower_auth]
     _guard_metrics()
@@ -241,10 +241,32 @@ def refuse_unsafe_options(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "flower":
         return
-    # An empty one comes from a variable that a compose file or a shell script left unset.
-    options.basic_auth = [item for item in options.basic_auth if item]
+    options.basic_auth = chosen_auth(options.basic_auth, settings().flower_auth)
     if reason := unsafe_reason(options):
-        raise start_refused(f"Flower does not start: {reason}")
+        refuse_start(f"Flower does not start: {reason}")
+
+
+def chosen_auth(given: list[str], auth: str) -> list[str]:
+    """Return the logins, of Flower's own option or of this project's setting.
+
+    Args:
+        given: Flower's option, `FLOWER_BASIC_AUTH`. An empty one comes from a variable that a
+            compose file or a shell script left unset.
+        auth: `CONNECT_FLOWER_AUTH`, or what is in its file. With it, a login without a password is
+            one whose variable docker-compose.yml found unset.
+
+    Raises:
+        SystemExit: Both have a password, and not the same.
+    """
+    given = [item for item in given if item]
+    if not auth:
+        return given
+    if any(item.partition(":")[2] and item != auth for item in given):
+        refuse_start(
+            "Flower does not start: FLOWER_BASIC_AUTH (FLOWER_PASSWORD in a compose file) and "
+            "CONNECT_FLOWER_AUTH or CONNECT_FLOWER_AUTH_FILE are both set: remove one of them"
+        )
+    return [auth]
 
 
 def unsafe_reason(options: Any) -> str:
@@ -254,7 +276,7 @@ def unsafe_reason(options: Any) -> str:
         if not (user and password and item.isascii()):
             return (
                 "its password must be given as user:password, in ASCII "
-                "(FLOWER_BASIC_AUTH, CONNECT_FLOWER_AUTH)"
+                "(FLOWER_BASIC_AUTH, CONNECT_FLOWER_AUTH; FLOWER_PASSWORD in a compose file)"
             )
     if options.basic_auth or options.auth:
         return ""

@@ -6,6 +6,8 @@ Answers gaps of Celery 5.6:
   modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
 - Its log has several formats, and may show secrets: `format_log`;
   tests/unit/observability/test_logging.py.
+- Anyone who can write to the broker may stop all workers: `refuse_commands`;
+  tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
   `touch_heartbeat_file` costs nothing: tests/acceptance/test_probes.py.
 """
@@ -13,6 +15,7 @@ Answers gaps of Celery 5.6:
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +28,10 @@ from celery.signals import (
     worker_init,
     worker_ready,
 )
+from celery.worker.control import Panel
 from kombu.transport.redis import Channel
 
-from connect_worker.exceptions import LedgerUnavailable, Message
+from connect_worker.exceptions import LedgerUnavailable, Message, refuse_start
 from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, log_context, logger
@@ -40,9 +44,9 @@ from tasks.celery_support.bootstrap import (
     bind_account,
     runtime,
     settings,
-    start_refused,
     warn_of_typos,
 )
+from tasks.celery_support.transports import log_throttled
 
 
 class TaskContextFilter(logging.Filter):
@@ -96,13 +100,47 @@ def check_worker(**_: Any) -> None:
             runtime(account)
         except Message as error:
             prefix = f"account {account}: " if account else ""
-            raise start_refused(f"{prefix}{error}") from None
+            refuse_start(f"{prefix}{error}")
     try:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
-        raise start_refused(error) from None
+        refuse_start(error)
     _check_redis()
     _check_broker()
+
+
+#: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
+#: are refused, like those that write files or take long (`objgraph`, `memdump`, `memsample`).
+QUESTIONS = frozenset(
+    {
+        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered", "report"),
+        *("reserved", "revoked", "scheduled", "stats"),
+        # The names of before Celery 3.
+        *("dump_active", "dump_conf", "dump_reserved", "dump_revoked", "dump_schedule"),
+        "dump_tasks",
+        # Flower asks for events, which workers send anyway.
+        *("enable_events", "heartbeat"),
+    }
+)
+
+
+@worker_init.connect
+def refuse_commands(**_: Any) -> None:
+    """Answer commands that change a worker with a refusal, unless they are switched on.
+
+    Comes after `check_worker`, which loads the processors: their modules may add commands.
+    """
+    if settings().remote_control:
+        return
+    for name in Panel.data.keys() - QUESTIONS:
+        Panel.data[name] = partial(_refuse, name)
+
+
+def _refuse(command: str, _: Any, **__: object) -> dict[str, str]:
+    """Take the place of a command in Celery's table."""
+    why = "CONNECT_REMOTE_CONTROL=true of the workers would allow it"
+    log_throttled("celery.command_rejected", command=command, why=why)
+    return {"error": f"{command} is refused: {why}"}
 
 
 def served_accounts() -> tuple[str, ...]:
@@ -129,7 +167,8 @@ def _check_redis() -> None:
         return
     for finding in findings:
         if finding.level == "refuse":
-            raise start_refused(finding.message)
+            # A restart helps when Redis has been changed.
+            refuse_start(finding.message, status=1)
         logger.warning(finding.message)
 
 
@@ -156,7 +195,7 @@ def _check_broker_redis(connection: Any) -> None:
         return
     for finding in findings:
         if finding.level == "refuse":
-            raise start_refused(f"the broker: {finding.message}")
+            refuse_start(f"the broker: {finding.message}", status=1)
         logger.warning(finding.message)
 
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.exceptions import EXIT_CONFIGURATION
 from connect_worker.ledger.redis import connect
 from tests.support.browser import needs_chromium
 from tests.support.console_client import SourceAddress
@@ -134,16 +135,22 @@ def test_even_an_api_without_a_password_is_for_looking_only(stack: FaultStack) -
     assert changes(url, auth=None) == {403}
 
 
-@pytest.mark.parametrize("given", ["FLOWER_BASIC_AUTH", "CONNECT_FLOWER_AUTH_FILE"])
+@pytest.mark.parametrize(
+    "given",
+    ["FLOWER_BASIC_AUTH", "CONNECT_FLOWER_AUTH_FILE", "CONNECT_FLOWER_AUTH_FILE composed"],
+)
 def test_a_password_is_asked_for_before_every_page_and_every_call(
     stack: FaultStack, given: str
 ) -> None:
     # A comma would part two users in Flower's own variable.
-    auth = AUTH if given.endswith("FILE") else ("operator", "a password of the tests")
+    auth = ("operator", "a password of the tests") if given == "FLOWER_BASIC_AUTH" else AUTH
     text, file = ":".join(auth), stack.directory / "auth"
     file.write_text(f"{text}\n")
-    value = str(file) if given.endswith("FILE") else text
-    url = start_flower(stack, **{given: value, "FLOWER_ADDRESS": "0.0.0.0"})
+    variables = {given.partition(" ")[0]: text if given == "FLOWER_BASIC_AUTH" else str(file)}
+    if given.endswith("composed"):
+        # What docker-compose.yml makes of a FLOWER_PASSWORD that is not set.
+        variables["FLOWER_BASIC_AUTH"] = "connect:"
+    url = start_flower(stack, **variables, FLOWER_ADDRESS="0.0.0.0")
     paths = [*PAGES, *(f"api/{call}" for call in CALLS)]
     for wrong in (None, ("operator", "wrong"), ("operator", ""), ("", "")):
         assert {call(url, path, auth=wrong).status_code for path in paths} == {401}
@@ -286,6 +293,13 @@ def long(*values: object) -> object:
         long({}, ("--read_only=false",), "", "anyone on this machine"),
         long({"FLOWER_BASIC_AUTH": "operator:"}, (), "", "user:password"),
         ({"FLOWER_BASIC_AUTH": "secret"}, (), "", "user:password"),
+        # Neither wins: people would be let in with a password that was meant to be replaced.
+        (
+            {"FLOWER_BASIC_AUTH": "operator:secret", "CONNECT_FLOWER_AUTH": "operator:other-1"},
+            (),
+            "",
+            "CONNECT_FLOWER_AUTH_FILE are both set",
+        ),
         ({"CONNECT_FLOWER_AUTH": "operator:pässword"}, (), "", "in ASCII"),
     ],
 )
@@ -301,7 +315,7 @@ def test_it_refuses_to_start_where_it_would_be_open(
         (elsewhere / "flowerconfig.py").write_text(file)
     port = free_port()
     ended = run_flower(stack, f"--port={port}", *arguments, directory=elsewhere, **variables)
-    assert ended.returncode == 1
+    assert ended.returncode == EXIT_CONFIGURATION
     [line] = [line for line in ended.stderr.splitlines() if line.startswith("connect-worker:")]
     assert "Flower does not start" in line
     assert why in line

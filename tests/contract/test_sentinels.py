@@ -69,6 +69,8 @@ def test_ledger_and_broker_follow_a_failover(
 
         sentinels.fail_over()
         until(lambda: sentinels.primary_is(new), "the replica is promoted")
+        # A Sentinel does so as well, up to 10 seconds later; until then, writes to it are lost.
+        sentinels.follow(old, new)
 
         # The same objects as before, with their connections to the old primary.
         ledger.pause("all", reason="a write")

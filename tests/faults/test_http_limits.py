@@ -10,7 +10,8 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from connect_worker.devtools.embedded_redis import embedded_redis
-from connect_worker.operations.webserver import MAX_LINE_CHARACTERS, MAX_LINES_PER_SECOND, Limits
+from connect_worker.observability.logging import MAX_LINES_PER_SECOND
+from connect_worker.operations.webserver import MAX_LINE_CHARACTERS, Limits
 from tests.support.http_servers import (
     DESCRIPTORS,
     PATIENCE,

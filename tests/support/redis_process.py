@@ -30,6 +30,9 @@ class RedisServer:
         self, directory: Path, *, append_only: bool = False, cluster: bool = False
     ) -> None:
         self._port = free_port()
+        # The nodes of a cluster talk at a port that is 10000 higher.
+        while cluster and self._port > 55_535:
+            self._port = free_port()
         self._command = server_command(find_server(), port=self._port, directory=directory)
         if append_only:
             self._command[self._command.index("--appendonly") + 1] = "yes"

@@ -80,6 +80,17 @@ class SentinelSet:
             for state in self.states()
         )
 
+    def is_replica(self, server: RedisServer) -> bool:
+        """Whether a server says so itself."""
+        with redis.Redis.from_url(server.url, password=REDIS_PASSWORD) as client:
+            return bool(client.info("replication")["role"] == "slave")
+
+    def follow(self, server: RedisServer, primary: RedisServer) -> None:
+        """Make a server a replica."""
+        host, _, port = primary.url.removeprefix("redis://").removesuffix("/0").partition(":")
+        with redis.Redis.from_url(server.url, password=REDIS_PASSWORD) as client:
+            tell(client, "REPLICAOF", host, port)
+
     def fail_over(self) -> None:
         """Let a Sentinel make the replica the primary; the old primary goes on as a replica."""
         with self.sentinel(self.ports[-1]) as client:

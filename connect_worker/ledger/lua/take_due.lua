@@ -1,13 +1,13 @@
 -- Find what is due. ARGV[2] limit   ARGV[3] requeue, ms   ARGV[4] max attempts
 -- ARGV[5] whose messages wait in a queue, between commas: kinds, and `kind/product+` or `-` for the
 -- products that differ from their kind
--- Returns {how many were checked, {published}, {expired}, {parked}}, the latter three as refs.
+-- Returns {how many were checked, {published}, {expired}, {parked}, {corrupt}}, the latter four as refs.
 --
 -- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
 
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local backlogged = ARGV[5]
-local publish, expired, newly_parked = {}, {}, {}
+local publish, expired, newly_parked, corrupt = {}, {}, {}, {}
 
 -- Whether an unanswered message may wait in its queue: another one would be superfluous then. A very
 -- long backlog may hide that a message was lost, so another one is still sent now and then.
@@ -65,11 +65,30 @@ local function rescue(ref, key, record)
   end
 end
 
+-- Count the records that have not ended, instead of what was counted.
+local function recount()
+  for _, field in ipairs(redis.call('HKEYS', counts)) do
+    if not FINAL[string.match(field, '^[^:]*:([^:]*):') or ''] then
+      redis.call('HDEL', counts, field)
+    end
+  end
+  for _, zset in ipairs({ due, parked }) do
+    for _, ref in ipairs(redis.call('ZRANGE', zset, 0, -1)) do
+      local f = redis.pcall('HMGET', key_of(ref), 's', 'p', 'm')
+      if not f.err and STATES[f[1] or ''] and not FINAL[f[1]] then
+        count(kind_of(ref), f[1], label_of({ f[2], f[3] }), 1)
+      end
+    end
+  end
+end
+
 local refs = redis.call('ZRANGEBYSCORE', due, '-inf', text(now), 'LIMIT', 0, limit)
 for _, ref in ipairs(refs) do
   local key = key_of(ref)
-  local record = read(key)
-  if not record.s or FINAL[record.s] or record.s == 'parked' then
+  local record = read(ref)
+  if record.corrupt then
+    corrupt[#corrupt + 1] = ref
+  elseif not record.s or FINAL[record.s] or record.s == 'parked' then
     -- Its record was deleted by hand; a poll finds the request again.
     redis.call('ZREM', due, ref)
     redis.call('ZREM', unfinished_of(kind_of(ref)), ref)
@@ -79,4 +98,7 @@ for _, ref in ipairs(refs) do
     redis.call('ZADD', due, text(published(ref, key, record.w)), ref)
   end
 end
-return { #refs, publish, expired, newly_parked }
+if redis.call('DEL', base .. 'recount') == 1 then
+  recount()
+end
+return { #refs, publish, expired, newly_parked, corrupt }

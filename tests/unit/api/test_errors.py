@@ -14,6 +14,7 @@ from connect_worker.exceptions import (
     ApiError,
     BadRequest,
     Forbidden,
+    InvalidDocument,
     InvalidResponse,
     NotFound,
     Permanent,
@@ -117,10 +118,25 @@ def test_json_that_python_cannot_read_is_reported_as_text(status: int, body: byt
     assert error.errors == [body[:500].decode()]
 
 
-@pytest.mark.parametrize("body", [NUMBER, DEEP])
-def test_a_success_that_python_cannot_read_is_an_invalid_response(body: bytes) -> None:
-    with serving(Reply(200, body)) as server, pytest.raises(InvalidResponse):
-        server.client().get("requests/PR-1")
+def test_a_number_that_python_cannot_read_stays_a_text() -> None:
+    with serving(Reply(200, b'{"a": %s, "b": -12}' % NUMBER)) as server:
+        assert server.client().get("requests/PR-1") == {"a": NUMBER.decode(), "b": -12}
+
+
+def test_a_document_of_too_many_levels_is_named() -> None:
+    with serving(Reply(200, DEEP)) as server:
+        with pytest.raises(InvalidDocument, match=r"requests/PR-1 can't be loaded: .* levels"):
+            server.client().get("requests/PR-1")
+        # Whether a change was made has to be looked up: see `poster.UNCLEAR`.
+        with pytest.raises(InvalidResponse):
+            server.client().post("requests/PR-1/approve", {})
+
+
+def test_a_document_that_is_no_json_is_the_callers_error() -> None:
+    with serving(Reply(200, {})) as server:
+        with pytest.raises(InvalidDocument, match="PUT requests/PR-1 can't be loaded: no JSON"):
+            server.client().put("requests/PR-1", {"value": float("nan")})
+        assert server.calls == []
 
 
 @pytest.mark.parametrize("depth", [21, 500, 900])

@@ -117,7 +117,7 @@ def test_an_account_that_can_not_be_reported_is_a_message() -> None:
         text=True,
         check=False,
     )
-    assert ended.returncode == Exit.NO_LEDGER
+    assert ended.returncode == Exit.CONFIGURATION
     assert "CONNECT_API_URL not set" in ended.stderr
 
 

@@ -235,10 +235,10 @@ def test_a_form_that_is_too_large_is_refused(operator: ConsoleClient) -> None:
     ("options", "variables", "code", "said"),
     [
         (["--address", "0.0.0.0"], {}, Exit.USAGE, "set CONNECT_CONSOLE_PASSWORD"),
-        ([], {"CONNECT_CONSOLE_PASSWORD": "short"}, Exit.NO_LEDGER, "8 characters"),
-        ([], {"CONNECT_CONSOLE_URL": "javascript:1"}, Exit.NO_LEDGER, "CONNECT_CONSOLE_URL"),
-        ([], {"CONNECT_FLOWER_URL": "flower"}, Exit.NO_LEDGER, "CONNECT_FLOWER_URL"),
-        ([], {"CONNECT_API_URL": ""}, Exit.NO_LEDGER, "CONNECT_API_URL not set"),
+        ([], {"CONNECT_CONSOLE_PASSWORD": "short"}, Exit.CONFIGURATION, "8 characters"),
+        ([], {"CONNECT_CONSOLE_URL": "javascript:1"}, Exit.CONFIGURATION, "CONNECT_CONSOLE_URL"),
+        ([], {"CONNECT_FLOWER_URL": "flower"}, Exit.CONFIGURATION, "CONNECT_FLOWER_URL"),
+        ([], {"CONNECT_API_URL": ""}, Exit.CONFIGURATION, "CONNECT_API_URL not set"),
         (["--address", "192.0.2.1"], {"CONNECT_CONSOLE_PASSWORD": PASSWORD}, 1, "192.0.2.1:0:"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connect_worker.cli import main
+from connect_worker.cli.context import Exit
 from connect_worker.testing import NotInRecord, purchase, recorded, run, tier_setup, usage_file
 from connect_worker.testing.sandbox import Sandbox
 from examples.usage_reviews import UsageReview
@@ -184,7 +185,7 @@ def test_without_an_account_a_file_is_tried_and_an_id_is_not(
     shown = said("try", ORDERS, "--file", "order.json").stdout
     assert "POST requests/PR-7/approve/" in shown
     assert "No account is set" in shown
-    assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=4).stderr
+    assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=Exit.CONFIGURATION).stderr
     Path("bad.json").write_text("{}")
     assert "contains no request" in said("try", ORDERS, "--file", "bad.json", code=2).stderr
 
