@@ -76,7 +76,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
         "retry_on_error": [redis.ReadOnlyError],
     }
-    if sentinels := read_sentinels(url):
+    if sentinels := read_sentinels(url, timeout_seconds=timeout_seconds):
         options |= sentinels.primary
         has_tls = options.pop("ssl", False)
         options["connection_class"] = _TLSConnection if has_tls else _Connection

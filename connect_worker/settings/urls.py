@@ -35,8 +35,8 @@ _SENTINEL_HOST: Final = re.compile(
     r"(?:\[([0-9a-f:.%]+)\]|([\w.-]+))(?::(\d{1,5}))?", re.ASCII | re.IGNORECASE
 )
 _SENTINEL_PORT: Final = 26379
-#: One Sentinel answers for all of them: a silent one is soon passed over.
-_SENTINEL_SECONDS: Final = 2.0
+#: For the answers of all Sentinels together, as for that of one server.
+_SENTINEL_SECONDS: Final = 5.0
 _SENTINEL_FORM: Final = "sentinel://a:26379,b:26379,c:26379/0?master_name=…"
 #: What to do where a server's certificate, or the name in it, is refused.
 CERTIFICATE_REMEDY: Final = (
@@ -120,8 +120,12 @@ def celery_broker(url: str) -> CeleryBroker:
     )
 
 
-def read_sentinels(url: str) -> Sentinels | None:
+def read_sentinels(url: str, *, timeout_seconds: float = _SENTINEL_SECONDS) -> Sentinels | None:
     """Return what the URL of Sentinels says; None for any other URL.
+
+    Args:
+        url: As `server_url` returns it.
+        timeout_seconds: The time for the answers of all Sentinels together.
 
     Examples:
         >>> read_sentinels("sentinel://a,b:26380/2?master_name=orders").hosts
@@ -134,8 +138,9 @@ def read_sentinels(url: str) -> Sentinels | None:
     tls = _redis_tls(parts, query)
     common = {"ssl": True, **tls} if tls else {}
     logins = {"username": parts.username, "password": parts.password}
+    hosts = tuple(_sentinel_hosts(parts))
     return Sentinels(
-        hosts=tuple(_sentinel_hosts(parts)),
+        hosts=hosts,
         master_name=query["master_name"],
         primary={
             "db": int(query.get("db") or parts.path.strip("/") or 0),
@@ -150,7 +155,7 @@ def read_sentinels(url: str) -> Sentinels | None:
                 for name in ("username", "password")
                 if f"sentinel_{name}" in query
             },
-            **dict.fromkeys(_SECONDS, _SENTINEL_SECONDS),
+            **dict.fromkeys(_SECONDS, timeout_seconds / len(hosts)),
             # By default redis-py asks a dead Sentinel again for seconds, before the next one.
             "retry": None,
             **common,

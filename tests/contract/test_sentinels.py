@@ -104,7 +104,7 @@ def test_a_sentinel_that_is_frozen_is_passed_over(
             started = time.monotonic()
             assert client.ping()
         # The Sentinel that answered is asked first.
-        assert time.monotonic() - started < 2.0 < first < 8.0
+        assert time.monotonic() - started < 5 / 3 < first < 8.0
     finally:
         sentinels.processes[0].send_signal(signal.SIGCONT)
 

@@ -180,7 +180,7 @@ def test_broker_and_ledger_ask_the_same_sentinels(monkeypatch: pytest.MonkeyPatc
     hosts = [("a", 26380), ("::1", 26379), ("c", 26379)]
     assert [(item["host"], item["port"]) for item in own] == hosts
     assert {(item["username"], item["password"]) for item in own} == {("me", "s&c/ret")}
-    assert {(item["socket_timeout"], item["retry"]) for item in own} == {(2.0, None)}
+    assert {(item["socket_timeout"], item["retry"]) for item in own} == {(5 / 3, None)}
     names = ("username", "password", "db", "socket_timeout", "socket_connect_timeout")
     primary = tuple(pool.connection_kwargs[name] for name in names)
     assert (pool.service_name, primary) == ("orders", ("me@x", "p/w", 2, 9.0, 5.0))
@@ -193,8 +193,8 @@ def test_broker_and_ledger_ask_the_same_sentinels(monkeypatch: pytest.MonkeyPatc
     own_options = {
         "username": "me",
         "password": "s&c/ret",
-        "socket_timeout": 2.0,
-        "socket_connect_timeout": 2.0,
+        "socket_timeout": 5 / 3,
+        "socket_connect_timeout": 5 / 3,
         "retry": None,
     }
     assert broker.transport_options == {
