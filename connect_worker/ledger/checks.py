@@ -27,13 +27,6 @@ class Finding:
     message: str
 
 
-_SENTINEL = Finding(
-    "refuse",
-    "this is a Sentinel, not a Redis: begin its URL with sentinel:// and end it with "
-    "?master_name=…, the name that the Sentinels have for the primary",
-)
-
-
 def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) -> list[Finding]:
     """Return what is wrong with a Redis that holds a ledger; empty when nothing is.
 
@@ -42,11 +35,10 @@ def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) 
     """
     with translate_redis_errors():
         info = cast("Mapping[str, object]", client.info())
-        # Valkey's word, and Redis's.
-        if "sentinel" in (info.get("server_mode"), info.get("redis_mode")):
-            return [_SENTINEL]
+        if finding := _mode(info):
+            return [finding]
         seconds, microseconds = client.time()
-    findings = [check_version(info), _role(info), _cluster(info)]
+    findings = [check_version(info), _role(info)]
     try:
         settings = _settings(client)
     except redis.ResponseError:
@@ -80,15 +72,15 @@ def name_server(client: redis.Redis) -> str:
 def check_broker(client: redis.Redis) -> list[Finding]:
     """Return what is wrong with a Redis that holds the messages and not the ledger.
 
-    Only a Redis Cluster is refused: a lost message merely delays its request.
+    Only a Redis Cluster and a Sentinel are refused: a lost message merely delays its request.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
     with translate_redis_errors():
         info = cast("Mapping[str, object]", client.info())
-    if cluster := _cluster(info):
-        return [cluster]
+    if finding := _mode(info):
+        return [finding]
     policy = info.get("maxmemory_policy", "noeviction")
     if policy == "noeviction":
         return []
@@ -131,8 +123,15 @@ def _role(info: Mapping[str, object]) -> Finding | None:
     return Finding("refuse", "this Redis is a replica: point the Redis URL at its primary")
 
 
-def _cluster(info: Mapping[str, object]) -> Finding | None:
-    """Refuse a node of a cluster: an account's keys and a worker's queues need one server."""
+def _mode(info: Mapping[str, object]) -> Finding | None:
+    """Refuse what has no data, and what spreads the keys of an account or worker over servers."""
+    # Valkey's word, and Redis's.
+    if "sentinel" in (info.get("server_mode"), info.get("redis_mode")):
+        return Finding(
+            "refuse",
+            "this is a Sentinel, not a Redis: begin its URL with sentinel:// and end it with "
+            "?master_name=…, the name that the Sentinels have for the primary",
+        )
     return Finding("refuse", CLUSTER) if info.get("cluster_enabled") == 1 else None
 
 

@@ -147,7 +147,16 @@ def ask_sentinels(own: Settings) -> None:
             "socket_timeout": broker.socket_timeout,
             "socket_connect_timeout": broker.socket_connect_timeout,
         }
-        return manager.master_for(sentinels.master_name, **(timeouts | sentinels.primary))
+        client = manager.master_for(sentinels.master_name, **(timeouts | sentinels.primary))
+        close = client.aclose
+
+        async def close_all() -> None:
+            # Flower closes the client after each answer.
+            for each in (close, *(sentinel.aclose for sentinel in manager.sentinels)):
+                await each()
+
+        client.aclose = close_all
+        return client
 
     RedisSentinel._get_redis_client = connect
 

@@ -124,8 +124,9 @@ def test_what_is_no_primary_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sentinels: SentinelSet
 ) -> None:
     sentinel = redis.Redis("127.0.0.1", sentinels.ports[0], password=SENTINEL_PASSWORD)
-    (found,) = check_redis(sentinel)
-    assert (found.level, "?master_name=" in found.message) == ("refuse", True)
+    for findings in (check_redis(sentinel), check_broker(sentinel)):
+        (found,) = findings
+        assert (found.level, "?master_name=" in found.message) == ("refuse", True)
     sentinel.close()
     with running_server(tmp_path, cluster=True) as server, server.client() as client:
         for findings in (check_redis(client), check_broker(client)):
