@@ -7,7 +7,8 @@ messages are acknowledged early, none is prefetched, none carries an ETA, and no
 from kombu import Queue
 
 from connect_worker.domain.states import RequestKind
-from connect_worker.exceptions import SettingsError, refuse_start
+from connect_worker.exceptions import SettingsError
+from connect_worker.observability.output import refuse_start
 from connect_worker.settings.accounts import accounts_of, at, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import celery_broker, refuse_celery_variables

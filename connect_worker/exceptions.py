@@ -53,15 +53,13 @@ All of them survive pickling with their attributes. None shows a secret.
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets
-from connect_worker.observability.output import escape_lines
 
 if not TYPE_CHECKING:
     __getattr__ = deprecated_names(
@@ -594,19 +592,31 @@ class AccountPaused(Retryable):
 
 
 class InvalidResponse(Retryable):
-    """Connect, or a proxy, answered a success whose body is not the expected JSON.
+    """Connect, or a proxy, gave an answer that can't be used.
+
+    It is no JSON of the expected shape, larger than allowed, or leads to an address that is not
+    allowed.
+
+    Args:
+        method: HTTP method of the call.
+        path: Path of the call, from the API's base.
+        body: What was answered instead of the expected JSON.
+        problem: What else is wrong, in a sentence.
 
     Examples:
         >>> str(InvalidResponse(method="GET", path="assets", body="<html>Maintenance</html>"))
         "GET assets answered no usable JSON: '<html>Maintenance</html>'"
+        >>> str(InvalidResponse(method="GET", path="assets", problem="the answer is too large"))
+        'GET assets: the answer is too large'
     """
 
-    def __init__(self, *, method: str, path: str, body: str) -> None:
+    def __init__(self, *, method: str, path: str, body: str = "", problem: str = "") -> None:
         self.method = method
         self.path = path
         #: The first 200 characters; none of a broken document, which may contain a password.
         self.body = _cut(body)
-        super().__init__(f"{method} {path} answered no usable JSON: {self.body!r}", "response")
+        text = f": {problem}" if problem else f" answered no usable JSON: {self.body!r}"
+        super().__init__(f"{method} {path}{text}", "response")
 
 
 def _cut(body: str) -> str:
@@ -689,20 +699,6 @@ class SettingsError(Permanent):
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message, "settings")
         self.setting = setting
-
-
-#: sysexits.h's EX_CONFIG. The units in deploy/systemd do not restart a process that ends with it.
-EXIT_CONFIGURATION: Final = 78
-
-
-def refuse_start(reason: object, *, status: int = EXIT_CONFIGURATION) -> NoReturn:
-    """End a process that can't work until a person has changed its settings or processors.
-
-    Raises:
-        SystemExit: With the status, after the reason is on standard error.
-    """
-    sys.stderr.write(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}\n")
-    raise SystemExit(status)
 
 
 class RegistrationError(Permanent):

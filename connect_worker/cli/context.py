@@ -21,10 +21,14 @@ from rich.segment import Segment
 from rich.text import Text
 
 from connect_worker.domain.states import RequestKind, State
-from connect_worker.exceptions import EXIT_CONFIGURATION, LedgerUnavailable, SettingsError
+from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.observability.logging import prepare_handler
-from connect_worker.observability.output import dump_json, escape_lines
+from connect_worker.observability.output import (
+    EXIT_CONFIGURATION,
+    dump_json,
+    escape_lines,
+)
 from connect_worker.operations.formatting import sanitize
 from connect_worker.operations.requests import STATE_WORDS, find_by_id
 from connect_worker.settings.accounts import accounts_of, settings_of

@@ -112,8 +112,8 @@ def try_command(
     # First the settings: from now on their secrets are masked, also in an error of the module.
     is_online = file is None or _has_account()
     if is_online:
-        config = config_of(account)
-        reads: Any = LiveTransport(config)
+        config, settings = account_of(account)
+        reads: Any = LiveTransport(config, settings)
     else:
         config = Config.local(URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
@@ -169,7 +169,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     from connect_worker.dry_run.requests import DECIDED_STATUSES, latest
     from connect_worker.resources.automation import product_list
 
-    config = config_of(account)
+    config, settings = account_of(account)
     automation_classes = [
         item for item in find_all_automations(automation) if item.kind in DECIDED_STATUSES
     ]
@@ -183,7 +183,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
         try:
             with no_logging():
                 requests = latest(client_for(config), item.kind, products=products, last=last)
-                rows += [_replay_one(item, document, config) for document in requests]
+                rows += [_replay_one(item, document, config, settings) for document in requests]
         except Message as error:
             raise CommandError(
                 f"decided requests can't be read: {error}", Exit.NO_ANSWER
@@ -257,8 +257,8 @@ def find_automation(name: str, kind: RequestKind) -> type[Automation[Any]]:
     return automations[0]
 
 
-def config_of(account: str) -> Config:
-    """Return an account of the environment; "" for the only one.
+def account_of(account: str) -> tuple[Config, Settings]:
+    """Return an account of the environment and its settings; "" for the only one.
 
     Raises:
         CommandError: The environment names no account, or several and none was chosen.
@@ -268,7 +268,8 @@ def config_of(account: str) -> Config:
         names = select_accounts(Settings.from_env(), account)
         if len(names) > 1:
             raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
-        return settings_of(names[0]).config()
+        settings = settings_of(names[0])
+        return settings.config(), settings
     except SettingsError as error:
         raise CommandError(str(error), Exit.CONFIGURATION) from error
 
@@ -449,13 +450,13 @@ def _json(value: JSON) -> str:
 
 
 def _replay_one(
-    automation: type[Automation[Any]], request: JSON, config: Config
+    automation: type[Automation[Any]], request: JSON, config: Config, settings: Settings
 ) -> dict[str, JSON]:
     from connect_worker.dry_run.requests import as_pending, difference
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport
 
-    kind, reads = automation.kind, LiveTransport(config)
+    kind, reads = automation.kind, LiveTransport(config, settings)
     run = dry_run(automation, as_pending(kind, request), config=config, reads=reads)
     with _passwords_masked(request, run):
         if run.decided is None and run.error is not None:

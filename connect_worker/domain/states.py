@@ -281,6 +281,8 @@ class PollProblem(StrEnum):
     UNDER_WAY = "under way"
     #: The list of at least one processor raised an error; the other lists were read.
     LIST_REJECTED = "list rejected"
+    #: A list has too many rows or took too long: the next poll reads it again.
+    INCOMPLETE = "incomplete"
     #: Some rows have no usable id; all others were read.
     ROWS_REJECTED = "rows rejected"
     #: Connect did not answer, or refused.

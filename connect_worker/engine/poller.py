@@ -1,22 +1,25 @@
 """Polls and refreshes: read what is pending in Connect, register it, publish what is new.
 
-A poll reads the whole pending list of a kind. A refresh follows a change hint: it asks for one
-request, or polls the kind. The content of a notification is not trusted: Connect's answer does not
-contain a request that is not pending or belongs to another product, so nothing happens. Registering
-a request twice has no effect.
+A poll reads the whole pending list of a kind, within limits: a Connect that is broken may give
+lists without end. A later poll reads what is left out. A refresh follows a change hint: it asks for
+one request, or polls the kind. The content of a notification is not trusted: Connect's answer does
+not contain a request that is not pending or belongs to another product, so nothing happens.
+Registering a request twice has no effect.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from connect_worker.domain.kinds import ChangeHint, status_of
 from connect_worker.domain.retry import as_account_paused, classify_account_error
 from connect_worker.domain.states import (
+    JSON,
     PendingRequest,
     PollProblem,
     PollReport,
@@ -40,6 +43,8 @@ REFRESH_SECONDS: Final = 2.0
 #: How often one job refreshes one request in a row, while notifications about it arrive.
 MOST_REFRESHES: Final = 3
 
+#: A poll lasts so many leases at most. It renews its lock, and no other poll of its kind starts.
+MOST_LEASES: Final = 5
 #: How many rows of one poll that can't become requests are described.
 MOST_FAULTS: Final = 5
 
@@ -63,16 +68,64 @@ class PollResult:
         return self.detail or f"{self.seen} pending, {self.new} new"
 
 
-@dataclass(slots=True)
 class PollProgress:
-    """What a poll remembers of the lists that it has read: little, for a list may be long."""
+    """How far a poll may go, and the little that it remembers of its lists, which may be long.
 
-    count: int = 0
-    #: The parked requests that no list had so far, by id.
-    parked: dict[str, RequestKey] = field(default_factory=dict)
-    #: Rows that can't become requests: how many, and what is wrong with the first ones.
-    rejected: int = 0
-    faults: list[str] = field(default_factory=list)
+    Args:
+        runtime: The ports and the limits.
+        parked: The parked requests that no list had so far, by id.
+        renew: Keeps the lock of the poll.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        parked: Iterable[RequestKey] = (),
+        renew: Callable[[], object] = bool,
+    ) -> None:
+        self.count = 0
+        #: Rows that can't become requests: how many, and what is wrong with the first ones.
+        self.rejected = 0
+        self.faults: list[str] = []
+        self.parked = {ref.id: ref for ref in parked}
+        #: Why the poll ends before its lists do; "" while it does not.
+        self.stopped = ""
+        self._connect = runtime.connect
+        self._max_rows = runtime.max_list_rows
+        self._seconds = MOST_LEASES * runtime.lease_seconds
+        self._renew = renew
+        self._renew_seconds = runtime.lease_seconds / 3
+        self._began = self._renewed = monotonic()
+
+    def is_late(self) -> bool:
+        """Whether the poll has lasted too long; else keep its lock."""
+        now = monotonic()
+        if now - self._began > self._seconds:
+            self.stopped = f"it took longer than {self._seconds:g} s ({MOST_LEASES} leases)"
+            return True
+        if now - self._renewed > self._renew_seconds:
+            self._renew()
+            self._renewed = monotonic()
+        return False
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> JSON:
+        """Read from Connect."""
+        return self._connect.get(path, params)
+
+    def get_all(self, path: str, query: str | Mapping[str, object] | None = None) -> Iterator[JSON]:
+        """Yield the rows of a list of Connect until the poll has to end."""
+        for count, row in enumerate(self._connect.get_all(path, query), 1):
+            if self.is_late():
+                return
+            yield row
+            if count == self._max_rows:
+                self.stopped = f"{path} has {count} rows or more (CONNECT_MAX_LIST_ROWS)"
+                return
+
+    def send(self, method: str, path: str, json: JSON, *, key: str) -> JSON:
+        """Change something in Connect."""
+        return self._connect.send(method, path, json, key=key)
 
     def track(self, rows: Iterable[PendingRequest]) -> Iterator[PendingRequest]:
         """Pass on each row. The ledger recognizes a request that comes twice."""
@@ -214,20 +267,29 @@ def _poll_alone(
     if not runtime.ledger.lock(f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds):
         detail = "another poll of this kind is under way"
         return PollResult(problem=PollProblem.UNDER_WAY, detail=detail)
+    renew = partial(runtime.ledger.lock, f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds)
+    progress = PollProgress(runtime, parked=runtime.ledger.parked(kind), renew=renew)
     try:
-        return _poll(runtime, kind, seen_at)
+        return _poll(runtime, kind, progress, seen_at)
     finally:
         runtime.ledger.unlock(f"poll:{kind}", owner=owner)
 
 
-def _poll(runtime: Runtime, kind: RequestKind, seen_at: float) -> PollResult:
-    progress = PollProgress(parked={ref.id: ref for ref in runtime.ledger.parked(kind)})
+def _poll(
+    runtime: Runtime, kind: RequestKind, progress: PollProgress, seen_at: float
+) -> PollResult:
     result = register_pending(runtime, kind, progress, seen_at)
     if runtime.ledger.breaker().failures:
         # Connect can be read; if decisions wait, a post shows whether it takes them too.
         reset_forgets = not _has_stored_decisions(runtime)
         runtime.ledger.reset_breaker(forget=reset_forgets)
-    _check_parked(runtime, progress.parked.values(), seen_at)
+    if progress.stopped:
+        # The parked requests that it has not seen may be in the rest of a list.
+        logger.warning(
+            LogEvent("poll.incomplete", kind=kind, seen=result.seen, because=progress.stopped)
+        )
+        return result
+    _check_parked(runtime, progress, seen_at)
     check_products(runtime)
     logger.info(LogEvent("poll.completed", kind=kind, seen=result.seen, new=result.new))
     return result
@@ -238,7 +300,7 @@ def _has_stored_decisions(runtime: Runtime) -> bool:
 
 
 def _read_one(runtime: Runtime, hint: ChangeHint, seen_at: float) -> PollResult:
-    result = register_pending(runtime, hint.kind, PollProgress(), seen_at, hint.request_id)
+    result = register_pending(runtime, hint.kind, PollProgress(runtime), seen_at, hint.request_id)
     logger.info(
         LogEvent("refresh.completed", request=hint.request_id, kind=hint.kind, new=result.new)
     )
@@ -281,7 +343,7 @@ def register_pending(
     for processor in runtime.registry.of_kind(kind):
         try:
             rows = processor.list_pending(
-                runtime.connect,
+                progress,
                 now=seen_at,
                 request_id=request_id,
                 rejected=partial(progress.reject, kind),
@@ -297,6 +359,9 @@ def register_pending(
             details.append(describe(error))
             logger.exception(LogEvent("poll.list_rejected", kind=kind, automation=str(processor)))
     problem = PollProblem.LIST_REJECTED if details else PollProblem.NONE
+    if progress.stopped:
+        problem = problem or PollProblem.INCOMPLETE
+        details.append(f"incomplete: {progress.stopped}")
     if progress.rejected:
         problem = problem or PollProblem.ROWS_REJECTED
         details.append(progress.detail())
@@ -335,9 +400,11 @@ def _register(
         yield flush()
 
 
-def _check_parked(runtime: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:
+def _check_parked(runtime: Runtime, progress: PollProgress, seen_at: float) -> None:
     """End the cycles of parked requests that a user has decided in Connect."""
-    for ref in unlisted:
+    for ref in progress.parked.values():
+        if progress.is_late():
+            return
         try:
             status = status_of(runtime.fetch(ref))
         except Message as error:

@@ -240,6 +240,8 @@ class Runtime:
     post_activation_message: bool = DEFAULTS.say_activated
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
+    #: How many rows of its lists one poll reads.
+    max_list_rows: int = DEFAULTS.max_list_rows
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 

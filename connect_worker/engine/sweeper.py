@@ -40,6 +40,7 @@ def sweep(runtime: Runtime) -> SweepResult:
             requeue_seconds=runtime.requeue_seconds,
             max_attempts=runtime.policy.max_attempts,
             backlogged=backlogged,
+            rescue_seconds=(runtime.policy.base_seconds, runtime.policy.max_seconds),
         )
         runtime.publisher.publish(batch.publish)
         for ref in batch.expired:

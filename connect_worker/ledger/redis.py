@@ -276,9 +276,15 @@ class RedisLedger(RedisAccount):
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
+        rescue_seconds: tuple[float, float] = (0.0, 0.0),
     ) -> DueBatch:
         """Find what is due; in batches, so that Redis serves others in between."""
-        settings = milliseconds(requeue_seconds), max_attempts, encode_backlog(backlogged)
+        settings: tuple[str | int, ...] = (
+            milliseconds(requeue_seconds),
+            max_attempts,
+            encode_backlog(backlogged),
+            *map(milliseconds, rescue_seconds),
+        )
         publish: list[RequestKey] = []
         expired: list[RequestKey] = []
         parked: list[RequestKey] = []

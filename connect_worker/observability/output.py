@@ -12,7 +12,7 @@ import json
 import sys
 import threading
 import traceback
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 from connect_worker.observability.masking import mask_secrets
 
@@ -129,3 +129,22 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_ERRORS, _in_ascii)
+
+
+#: sysexits.h's EX_CONFIG. The units in deploy/systemd do not restart a process that ends with it.
+EXIT_CONFIGURATION: Final = 78
+
+
+def refuse_start(reason: object, *, status: int = EXIT_CONFIGURATION) -> NoReturn:
+    """End a process that can't work until a person has changed its settings or processors.
+
+    Raises:
+        SystemExit: With the status, after the reason is on standard error.
+
+    Examples:
+        >>> refuse_start("CONNECT_API_URL not set")
+        Traceback (most recent call last):
+        SystemExit: 78
+    """
+    sys.stderr.write(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}\n")
+    raise SystemExit(status)

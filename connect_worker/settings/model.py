@@ -192,7 +192,26 @@ class Settings:
     timeout_seconds: float = setting(
         30.0,
         number,
-        "how long a call waits for Connect's answer",
+        "how long a call to Connect may take, with its repetitions, until the last byte of the "
+        "answer. The upload or download of a file may take ten times as long",
+    )
+    max_answer_megabytes: float = setting(
+        64.0,
+        number,
+        "the largest answer of Connect, or file that it links to, in MiB, before and after "
+        "decompression. A larger one is an error of its call",
+    )
+    max_list_rows: int = setting(
+        200_000,
+        partial(whole, validate=Range(min=1)),
+        "the most rows of a list. A poll leaves the others to later polls. For other callers a "
+        "longer list is an error",
+    )
+    allow_private_hosts: bool = setting(
+        False,
+        switch,
+        "follow links and redirections of Connect to private addresses too, such as `10.0.0.1`, if "
+        "files are stored in your own network. Connect's own host is always allowed",
     )
     page_size: int = setting(
         500,
@@ -365,6 +384,11 @@ class Settings:
     def has_own_broker(self) -> bool:
         """Whether the broker is not the ledger's Redis."""
         return self.broker_url != self.redis_url
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """The largest answer of Connect, in bytes."""
+        return int(self.max_answer_megabytes * 2**20)
 
     @property
     def account(self) -> str:

@@ -34,8 +34,9 @@ from tornado.template import DictLoader
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from connect_worker._web_access import Throttle, add_headers, client_address, is_known_host
-from connect_worker.exceptions import SettingsError, refuse_start
+from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.output import refuse_start
 from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import read_sentinels

@@ -31,12 +31,12 @@ from celery.signals import (
 from celery.worker.control import Panel
 from kombu.transport.redis import Channel
 
-from connect_worker.exceptions import LedgerUnavailable, Message, refuse_start
+from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import connect
 from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import prepare_handler
-from connect_worker.observability.output import report_crashes
+from connect_worker.observability.output import refuse_start, report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
 from tasks.celery_support.bootstrap import (

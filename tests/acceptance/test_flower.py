@@ -17,8 +17,8 @@ from playwright.sync_api import Browser
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
-from connect_worker.exceptions import EXIT_CONFIGURATION
 from connect_worker.ledger.redis import connect
+from connect_worker.observability.output import EXIT_CONFIGURATION
 from tests.support.browser import needs_chromium
 from tests.support.console_client import SourceAddress
 from tests.support.fault_stack import FaultStack

@@ -151,9 +151,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/api/transport.py",
-                "NO_RETRIES.copy_with(before_call, repeats_timeouts=repeats_timeouts)",
-                "_RateLimitedRetry(total=3, allowed_methods=None).copy_with("
-                "before_call, repeats_timeouts=True)",
+                "NO_RETRIES.copy_for(self)",
+                "_LimitedRetry(total=3, allowed_methods=None).copy_for(self)",
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),

@@ -1,12 +1,13 @@
 -- Find what is due. ARGV[2] limit   ARGV[3] requeue, ms   ARGV[4] max attempts
 -- ARGV[5] whose messages wait in a queue, between commas: kinds, and `kind/product+` or `-` for the
 -- products that differ from their kind
+-- ARGV[6] and ARGV[7] least and longest delay after the second death of a worker, ms
 -- Returns {how many were checked, {published}, {expired}, {parked}, {corrupt}}, the latter four as refs.
 --
 -- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
 
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local backlogged = ARGV[5]
+local backlogged, base, longest = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local publish, expired, newly_parked, corrupt = {}, {}, {}, {}
 
 -- Whether an unanswered message may wait in its queue: another one would be superfluous then. A very
@@ -41,6 +42,18 @@ local function published(ref, key, unanswered)
   return now + wait
 end
 
+-- How long a request waits whose worker died in this attempt. At first it does not: the worker may
+-- have been stopped. Later it waits as after an error, and apart from those that died with it, for
+-- one of them may have killed the worker. Half of the delay is a hash in place of a random number,
+-- which a script has not.
+local function rescue_delay(ref, attempt)
+  if attempt < 2 then
+    return 0
+  end
+  local spread = tonumber(string.sub(redis.sha1hex(ref .. ':' .. text(attempt)), 1, 6), 16) / 0xffffff
+  return math.floor(math.min(longest, base * 2 ^ math.min(attempt - 2, 32)) * (0.5 + 0.5 * spread))
+end
+
 local function rescue(ref, key, record)
   expired[#expired + 1] = ref
   local attempts = text(record.a) .. ' of ' .. text(max_attempts)
@@ -53,9 +66,10 @@ local function rescue(ref, key, record)
       'e', 'the worker died while it posted the decision')
     move(ref, 'posting', 'decided', published(ref, key, 0))
   elseif record.a < max_attempts then
-    redis.call('HSET', key, 's', 'retry', 'r', text(now), 't', text(now),
+    local delay = rescue_delay(ref, record.a)
+    redis.call('HSET', key, 's', 'retry', 'r', text(now + delay), 't', text(now),
       'e', 'the worker died in attempt ' .. attempts)
-    move(ref, 'running', 'retry', published(ref, key, 0))
+    move(ref, 'running', 'retry', delay > 0 and now + delay or published(ref, key, 0))
   else
     redis.call('HSET', key, 's', 'parked', 't', text(now),
       'e', 'the worker died in attempt ' .. attempts .. ', the last one')

@@ -69,6 +69,9 @@ def test_without_variables_there_are_defaults() -> None:
         ("RETRY_MAX_SECONDS", "60", "retry_max_seconds", 60.0),
         ("SKIP_SECONDS", "600", "skip_seconds", 600.0),
         ("TIMEOUT_SECONDS", "5", "timeout_seconds", 5.0),
+        ("MAX_ANSWER_MEGABYTES", "0.5", "max_answer_bytes", 524_288),
+        ("MAX_LIST_ROWS", "1000", "max_list_rows", 1000),
+        ("ALLOW_PRIVATE_HOSTS", "true", "allow_private_hosts", True),
         ("PAGE_SIZE", "1000", "page_size", 1000),
         ("KEEP_DAYS", "0.5", "keep_days", 0.5),
         ("SAY_ACTIVATED", "no", "say_activated", False),
@@ -97,6 +100,7 @@ NUMBERS = [
     *("POLL_USAGE_FILE_SECONDS", "POLL_USAGE_SECONDS", "SWEEP_SECONDS", "LEASE_SECONDS"),
     *("MAX_ATTEMPTS", "RETRY_BASE_SECONDS", "RETRY_MAX_SECONDS", "SKIP_SECONDS"),
     *("TIMEOUT_SECONDS", "PAGE_SIZE", "KEEP_DAYS", "MAX_CALLS_PER_SECOND"),
+    *("MAX_ANSWER_MEGABYTES", "MAX_LIST_ROWS"),
 ]
 
 
