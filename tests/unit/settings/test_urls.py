@@ -231,13 +231,13 @@ def test_no_text_has_a_password_of_sentinels(monkeypatch: pytest.MonkeyPatch) ->
         set_as_current=False, broker=broker.url, broker_transport_options=broker.transport_options
     ).conf
     sentinels = read_sentinels(settings.redis_url)
-    told = f"{settings} {broker} {sentinels} {conf.humanize(with_defaults=False)}"
+    shown = f"{settings} {broker} {sentinels} {conf.humanize(with_defaults=False)}"
     # As a worker answers `inspect conf`, and Flower shows it.
-    told += str(conf.table(with_defaults=False))
-    assert "master_name" in told
+    shown += str(conf.table(with_defaults=False))
+    assert "master_name" in shown
     assert mask_secrets(f"{settings.redis_url} s%26c%2Fret").count("***") == 3
     for word in ("s&c/ret", "s%26c", "p/w", "p%2Fw"):
-        assert word not in told
+        assert word not in shown
 
 
 @pytest.mark.parametrize(
