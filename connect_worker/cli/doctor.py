@@ -37,7 +37,7 @@ from connect_worker.exceptions import (
     Unauthorized,
 )
 from connect_worker.ledger.checks import check_redis, name_server
-from connect_worker.ledger.redis import RedisLedger, connect
+from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger, connect
 from connect_worker.operations.formatting import sanitize
 from connect_worker.operations.status import (
     OPEN_STATES,
@@ -278,12 +278,15 @@ class Checkup:
         if self._settings is None or self._config is None:
             return
         try:
-            with connect(self._settings.redis_url) as client:
+            url = self._settings.redis_url
+            with connect(url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
                 if self._is_whole:
                     yield from self._check_redis(client)
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
+                if problem := self._is_whole and ledger.write_problem():
+                    yield failed("Redis", problem)
                 report = read_status(ledger, poll_seconds=self._settings.poll_seconds)
                 yield self._check_encryption(ledger)
         except LedgerUnavailable as error:

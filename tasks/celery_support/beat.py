@@ -1,12 +1,14 @@
 """Beat: short errors while the broker is away, first polls at the start, and a steady clock.
 
-Answers two gaps of Celery 5.6:
+Answers gaps of Celery 5.6:
 
 - Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
   fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
   outage.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
+- A RabbitMQ that refuses the user or the virtual host ends beat with a traceback:
+  `_ensure_connected`; tests/faults/test_rabbitmq.py.
 - Beat compares times of day. When the clock is set back by an hour, nothing is due for an hour:
   `SteadyEntry`. tests/faults/test_wrong_clocks.py sets a clock back and forward.
 """
@@ -17,14 +19,20 @@ import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from amqp.exceptions import AMQPError
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.signals import beat_init
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
 from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
+from tasks.celery_support.remote_control import describe_failure
+
+#: How long beat waits before it tries a broker again that refuses the connection.
+PAUSE_SECONDS = 5
 
 
 class Due(NamedTuple):
@@ -58,6 +66,16 @@ class BeatScheduler(Scheduler):
 
     Entry = SteadyEntry
 
+    def _ensure_connected(self) -> Any:
+        """Connect, and wait for a broker that refuses the connection like for one that is away."""
+        while True:
+            try:
+                return super()._ensure_connected()  # type: ignore[misc]  # celery-types has no such method
+            except (AMQPError, RedisError) as error:
+                text = describe_failure(error)
+                logger.error(LogEvent("beat.broker_rejected", seconds=PAUSE_SECONDS, error=text))
+                time.sleep(PAUSE_SECONDS)
+
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send an entry that is due. While the broker is unreachable, it stays due for later."""
         try:
@@ -81,6 +99,6 @@ def send_first_messages(**_: Any) -> None:
         queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
         try:
             app.send_task(entry["task"], entry.get("args", ()), queue=queue)
-        except OperationalError as error:
+        except (OperationalError, AMQPError, RedisError) as error:
             logger.error(LogEvent("beat.message_not_sent", entry=name, error=error))
             return

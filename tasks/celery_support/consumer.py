@@ -6,6 +6,8 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
   With `broker_channel_error_retry` it connects again at once, dozens of times a second, with a
   traceback each, and leaves the sockets of each connection open: `WorkerConsumer.connect` and
   `on_connection_error_after_connected`; tests/faults/redis/test_redis_refuses.py.
+- A RabbitMQ that refuses the user or the virtual host is asked again at once, 50 times a second:
+  `on_connection_error_before_connected`; tests/faults/test_rabbitmq.py.
 - Events are dropped when the buffer is flushed: those that another thread adds during the flush
   (celery issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower
   would show some jobs as RECEIVED forever: `LosslessDispatcher`;
@@ -35,17 +37,17 @@ from time import monotonic, sleep
 from types import MethodType
 from typing import Any
 
+from amqp.exceptions import IrrecoverableConnectionError
 from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu import Queue
-from redis.exceptions import RedisError
 
-from connect_worker.ledger.scripts import remedy
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
 from tasks.celery_support.fair_share import FairShare
+from tasks.celery_support.remote_control import describe_failure
 
 
 class Waker:
@@ -325,12 +327,19 @@ class WorkerConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection; the caller opens a new one, after a refusal only after a pause."""
-        if not isinstance(exc, self.channel_errors):
+        if not isinstance(exc, (*self.channel_errors, IrrecoverableConnectionError)):
             super().on_connection_error_after_connected(exc)
             return
-        text = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
-        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
         close_connection(self.connection)
+        self._pause(exc)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Pause: the broker is there and refuses the connection, and Celery retries at once."""
+        self._pause(exc)
+
+    def _pause(self, exc: Exception) -> None:
+        text = describe_failure(exc)
+        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
         for _ in range(PAUSE_SECONDS):
             # Raises when an operator has stopped the worker.
             state.maybe_shutdown()
