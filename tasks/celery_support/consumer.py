@@ -44,10 +44,12 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu import Queue
 
+from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
 from tasks.celery_support.fair_share import FairShare
 from tasks.celery_support.remote_control import describe_failure
+from tasks.celery_support.signals import check_ledger_redis, touch_heartbeat_file
 
 
 class Waker:
@@ -78,16 +80,19 @@ class Waker:
             self._far.recv(65536)
 
 
+#: A second attempt, at once.
+ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+
 class LosslessDispatcher(EventDispatcher):
     """Sends buffered events, and takes out of the buffer only what it has sent."""
 
     # Celery's class has these; celery-types does not declare them.
+    app: Any
     mutex: threading.Lock
     producer: Any
     _outbound_buffer: deque[tuple[Any, ...]]
     _group_buffer: dict[str, list[Any]]
-    _publish: Callable[..., None]
-
     def send(self, *args: Any, **fields: Any) -> None:
         """Send an event in one attempt.
 
@@ -95,6 +100,17 @@ class LosslessDispatcher(EventDispatcher):
         where a stop does not reach it. After an error the consumer connects again.
         """
         super().send(*args, **{**fields, "retry": False})
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **_: Any) -> None:
+        """Send one message; over a new connection when RabbitMQ does not confirm it.
+
+        Events have a connection of their own, which no heartbeat watches. Celery would go on with
+        it after an error, and wait for the confirmation of each event.
+        """
+        options: dict[str, Any] = {}
+        if self.app.conf.broker_url.startswith("amqp"):
+            options = {"retry": True, "retry_policy": ONE_MORE}
+        super()._publish(event, producer, routing_key, **options)  # type: ignore[misc]
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""
@@ -222,6 +238,10 @@ def running_jobs() -> Mapping[str, str]:
     return {job: account_at(request.name) for job, request in list(state.requests.items())}
 
 
+class LedgerUnusableError(OSError):
+    """The ledger's Redis can't be used now; Celery connects again after such an error."""
+
+
 #: How long a worker waits before it tries a broker again that refuses commands.
 PAUSE_SECONDS = 5
 #: How long events wait for others, to be sent in one message.
@@ -249,6 +269,7 @@ class WorkerConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
+        self._was_connected = False
         self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
             # Without prefetching Celery takes no more messages than the pool's size. A gevent pool
@@ -275,6 +296,7 @@ class WorkerConsumer(Consumer):
 
     def loop_args(self) -> Any:
         """Return what the loop works with: for several accounts, one consumer for each."""
+        self._was_connected = True
         queues = self.app.amqp.queues.consume_from
         if self.app.conf.worker_disable_prefetch and len(set(map(account_at, queues))) > 1:
             self.task_consumer = AccountConsumers(self, queues.values())
@@ -306,13 +328,27 @@ class WorkerConsumer(Consumer):
         """Connect as Celery does, and close a connection whose first command is refused."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
+            self._require_ledger()
             if self.hub:
                 # This writes: it takes the lock under which lost messages are restored.
                 connection.transport.register_with_event_loop(connection.connection, self.hub)
-        except self.channel_errors:
+        except Exception:
             close_connection(connection)
             raise
         return connection
+
+    def _require_ledger(self) -> None:
+        """Check the ledger's Redis at each connection: after a failover it may be another one.
+
+        Raises:
+            LedgerUnusableError: It may lose requests, or does not answer. No job could run.
+        """
+        try:
+            problem = check_ledger_redis()
+        except LedgerUnavailable as error:
+            problem = str(error)
+        if problem:
+            raise LedgerUnusableError(problem)
 
     def perform_pending_operations(self) -> None:
         """Do what is scheduled before each wait for messages.
@@ -327,7 +363,8 @@ class WorkerConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection; the caller opens a new one, after a refusal only after a pause."""
-        if not isinstance(exc, (*self.channel_errors, IrrecoverableConnectionError)):
+        refusals = *self.channel_errors, IrrecoverableConnectionError, LedgerUnusableError
+        if not isinstance(exc, refusals):
             super().on_connection_error_after_connected(exc)
             return
         close_connection(self.connection)
@@ -338,11 +375,17 @@ class WorkerConsumer(Consumer):
         self._pause(exc)
 
     def _pause(self, exc: Exception) -> None:
-        text = describe_failure(exc)
-        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
+        if isinstance(exc, LedgerUnusableError):
+            logger.error(LogEvent("worker.redis_unusable", seconds=PAUSE_SECONDS, error=exc))
+        else:
+            text = describe_failure(exc)
+            logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
         for _ in range(PAUSE_SECONDS):
             # Raises when an operator has stopped the worker.
             state.maybe_shutdown()
+            if self._was_connected:
+                # The worker is alive. One that was never connected is not ready, however.
+                touch_heartbeat_file()
             sleep(1)
 
 

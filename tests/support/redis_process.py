@@ -26,11 +26,14 @@ START_SECONDS = 20.0
 class RedisServer:
     """One server process after another, on one port and in one folder."""
 
-    def __init__(self, directory: Path, *, append_only: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, append_only: bool = False, policy: str = "noeviction"
+    ) -> None:
         self._port = free_port()
         self._command = server_command(find_server(), port=self._port, directory=directory)
         if append_only:
             self._command[self._command.index("--appendonly") + 1] = "yes"
+        self._command[self._command.index("--maxmemory-policy") + 1] = policy
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
