@@ -13,12 +13,14 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import amqp
 from celery.app.amqp import task_message
 from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is older than kombu 5.7
     BatchPublishError,
     ChannelError,
     OperationalError,
 )
+from kombu.transport import pyamqp
 
 from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.states import (
@@ -37,6 +39,24 @@ from tasks.app import app
 
 #: Commands in one pipeline to the broker; a message is one, the event about it another.
 BATCH = 500
+
+
+def blocking_read(self: Any, timeout: float | None = None) -> Any:
+    """Read one frame; without a time of its own, at most for the connection's `read_timeout`.
+
+    RabbitMQ owes an answer then, and what follows on this connection would get none either.
+    """
+    if timeout is not None or not self.read_timeout:
+        return amqp.Connection.blocking_read(self, timeout)
+    try:
+        return amqp.Connection.blocking_read(self, self.read_timeout)
+    except TimeoutError:
+        self.collect()
+        raise
+
+
+# py-amqp sets the time for reads at the socket, where gevent does not see it.
+pyamqp.Connection.blocking_read = blocking_read  # type: ignore[method-assign]
 
 
 class CeleryPublisher:
