@@ -93,6 +93,7 @@ class LosslessDispatcher(EventDispatcher):
     producer: Any
     _outbound_buffer: deque[tuple[Any, ...]]
     _group_buffer: dict[str, list[Any]]
+
     def send(self, *args: Any, **fields: Any) -> None:
         """Send an event in one attempt.
 

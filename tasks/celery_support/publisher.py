@@ -2,7 +2,9 @@
 
 Answers two gaps of Celery 5.6: `apply_async` sends one message per round trip, and each message is
 twice as large as necessary. tests/unit/tasks/test_celery_gaps.py compares the sizes,
-tests/integration counts a poll's round trips. `queue_lengths` answers a gap of kombu 5.7: a
+tests/integration counts a poll's round trips. `blocking_read` answers a gap of py-amqp 5.4: it sets
+its `read_timeout` at the socket, where gevent does not see it, and keeps a connection whose answer
+did not come; tests/faults/test_rabbitmq.py. `queue_lengths` answers a gap of kombu 5.7: a
 restarted RabbitMQ breaks the connections of a pool, and its client does not reconnect;
 tests/faults/test_rabbitmq.py.
 """
@@ -55,7 +57,6 @@ def blocking_read(self: Any, timeout: float | None = None) -> Any:
         raise
 
 
-# py-amqp sets the time for reads at the socket, where gevent does not see it.
 pyamqp.Connection.blocking_read = blocking_read  # type: ignore[method-assign]
 
 
