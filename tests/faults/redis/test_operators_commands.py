@@ -130,6 +130,26 @@ def test_exporter_and_console_answer_within_seconds_while_redis_is_frozen(
     assert requests.get(console, timeout=30).status_code == 200
 
 
+@pytest.mark.long
+def test_many_accounts_take_no_longer_than_one_while_redis_is_frozen(
+    stack: FaultStack, server: RedisServer
+) -> None:
+    names = [f"a{number}" for number in range(12)]
+    stack.environment["CONNECT_ACCOUNTS"] = ",".join(names)
+    for name in names:
+        for setting in ("API_URL", "API_KEY"):
+            value = stack.environment[f"CONNECT_{setting}"].replace("SU-000-000-001", f"SU-{name}")
+            stack.environment[f"CONNECT_{name.upper()}_{setting}"] = value
+    del stack.environment["CONNECT_API_URL"], stack.environment["CONNECT_API_KEY"]
+    server.freeze()
+    metrics = timed(stack, "metrics", "--once").stdout
+    assert metrics.count("connect_worker_ledger_up 0.0") == 1
+    assert set(json.loads(timed(stack, "list", "--json").stdout)["accounts"]) == set(names)
+    # It also waits for Connect, once for each account.
+    findings = stack.answer("doctor", code=1)["findings"]
+    assert len([item for item in findings if item["part"] == "Redis"]) == 1
+
+
 def timed(stack: FaultStack, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command; it must not wait longer than promised, a Python's start aside."""
     before = time.monotonic()
