@@ -4,8 +4,10 @@
 #   docker build --tag connect-worker .
 #   docker build --tag connect-worker --build-arg PYTHON_IMAGE=python:3.12-slim .
 
-ARG PYTHON_IMAGE=python:3.13-slim
-FROM ${PYTHON_IMAGE}
+# Dependabot does not update the default of an argument. It updates the same line in the Dockerfile of new projects
+# (connect_worker/cli/template), and a test compares the two.
+ARG PYTHON_IMAGE
+FROM ${PYTHON_IMAGE:-python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b}
 
 # The build compiles the bytecode (below), because the file system may be read-only at run time.
 ENV PYTHONUNBUFFERED=1 \
@@ -19,8 +21,9 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /u
 WORKDIR /app
 
 # Docker repeats this step only when the locked packages change. Wheels only: the slim image has no compiler.
-# Only the sandbox needs what sandbox.txt adds: the vendor's RQL parser, three small wheels.
-COPY requirements/worker.txt requirements/sandbox.txt requirements/
+# Only the sandbox needs what sandbox.txt adds: the vendor's RQL parser, three small wheels. `connect-worker new`
+# copies testing.txt.
+COPY requirements/worker.txt requirements/sandbox.txt requirements/testing.txt requirements/
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
     --require-hashes --only-binary=:all: -r requirements/worker.txt -r requirements/sandbox.txt
 

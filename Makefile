@@ -77,6 +77,7 @@ lock: .venv/bin/python  ## Write requirements/*.txt from pyproject.toml (ARGS=--
 	$(COMPILE) $(ARGS) -o requirements/worker.txt
 	$(COMPILE) $(ARGS) --extra sandbox -o requirements/sandbox.txt
 	$(COMPILE) $(ARGS) --extra embedded -o requirements/demo.txt
+	$(COMPILE) $(ARGS) --extra testing -o requirements/testing.txt
 	$(COMPILE) $(ARGS) --extra dev -o requirements/dev.txt
 	$(COMPILE) $(ARGS) --extra bench -o requirements/bench.txt
 	$(COMPILE) $(ARGS) --extra docs -o requirements/docs.txt

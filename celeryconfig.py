@@ -8,6 +8,7 @@ from kombu import Queue
 
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import SettingsError
+from connect_worker.observability.output import refuse_start
 from connect_worker.settings.accounts import accounts_of, at, settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import celery_broker, refuse_celery_variables
@@ -17,11 +18,12 @@ try:
     settings = Settings.from_env()
     settings_by_account = {name: settings_of(name) for name in accounts_of(settings)}
 except SettingsError as error:
-    raise SystemExit(f"connect-worker: {error}") from None
+    refuse_start(error)
 
-broker = celery_broker(settings.broker_url)
-broker_url = broker.url
-broker_use_ssl = broker.use_ssl
+# Celery shows each public name of this module, in Flower too.
+_broker = celery_broker(settings.broker_url)
+broker_url = _broker.url
+broker_use_ssl = _broker.use_ssl
 broker_connection_retry_on_startup = True
 # Redis may be away for long; a person would have to restart a worker that gave up.
 broker_connection_max_retries = None
@@ -37,7 +39,7 @@ if ON_REDIS:
         "socket_connect_timeout": 5,
         # A connection that goes silent fails at the next command or health check.
         "socket_timeout": 5,
-        **broker.transport_options,
+        **_broker.transport_options,
     }
 else:
     # A message into a connection that is silent would be lost without an error. RabbitMQ confirms
@@ -81,6 +83,8 @@ worker_redirect_stdouts = False
 
 # Polls are due every few seconds: a schedule file would remember only what the next poll finds.
 beat_scheduler = "tasks.celery_support.beat:BeatScheduler"
+# A probe looks at the age of the file that beat touches at each tick.
+beat_max_loop_interval = 60
 beat_schedule = {}
 for account, account_settings in settings_by_account.items():
     # An entry of the account without a name needs no queue: it is the default one.

@@ -42,6 +42,7 @@ succeed. (P) marks a `Permanent` error: another attempt would fail too, and a pe
      ├─ CompatInstallError     P    a real `connect` is installed: its name can't be taken
      ├─ LedgerUnavailable      R    the ledger did not answer
      ├─ DecryptionKeyMissing   R    a stored value is encrypted with a key that is missing here
+     ├─ CorruptRecord          P    a stored value was damaged, or no worker has stored it there
      └─ LeaseLost                   another worker owns the job now: stop, and write nothing
 
 All of them survive pickling with their attributes. None shows a secret.
@@ -591,19 +592,31 @@ class AccountPaused(Retryable):
 
 
 class InvalidResponse(Retryable):
-    """Connect, or a proxy, answered a success whose body is not the expected JSON.
+    """Connect, or a proxy, gave an answer that can't be used.
+
+    It is no JSON of the expected shape, larger than allowed, or leads to an address that is not
+    allowed.
+
+    Args:
+        method: HTTP method of the call.
+        path: Path of the call, from the API's base.
+        body: What was answered instead of the expected JSON.
+        problem: What else is wrong, in a sentence.
 
     Examples:
         >>> str(InvalidResponse(method="GET", path="assets", body="<html>Maintenance</html>"))
         "GET assets answered no usable JSON: '<html>Maintenance</html>'"
+        >>> str(InvalidResponse(method="GET", path="assets", problem="the answer is too large"))
+        'GET assets: the answer is too large'
     """
 
-    def __init__(self, *, method: str, path: str, body: str) -> None:
+    def __init__(self, *, method: str, path: str, body: str = "", problem: str = "") -> None:
         self.method = method
         self.path = path
         #: The first 200 characters; none of a broken document, which may contain a password.
         self.body = _cut(body)
-        super().__init__(f"{method} {path} answered no usable JSON: {self.body!r}", "response")
+        text = f": {problem}" if problem else f" answered no usable JSON: {self.body!r}"
+        super().__init__(f"{method} {path}{text}", "response")
 
 
 def _cut(body: str) -> str:
@@ -733,6 +746,21 @@ class DecryptionKeyMissing(Retryable):
         >>> issubclass(DecryptionKeyMissing, Retryable)
         True
     """
+
+
+class CorruptRecord(Permanent):
+    """A record in the ledger was damaged, or a value in it was not stored there by a worker.
+
+    Nothing of it is posted, and the request is parked. Look at the request in Connect first. Then
+    `connect-worker rerun` drops what is corrupt and processes the request again.
+
+    Examples:
+        >>> issubclass(CorruptRecord, Permanent)
+        True
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "corrupt")
 
 
 class LeaseLost(Message):

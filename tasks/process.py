@@ -9,6 +9,7 @@ from celery.exceptions import Retry
 from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.engine.job import JobResult
 from connect_worker.engine.job_runner import run_job
+from connect_worker.observability.output import escape
 from connect_worker.settings.accounts import at
 from tasks.app import app
 from tasks.celery_support.base_task import accepts_request_of
@@ -39,8 +40,8 @@ def process(kind: RequestKind, request_id: str, account: str = "") -> str:
 
 
 def result_text(result: JobResult) -> str:
-    """Return what Flower and Celery's log say of a job: its product, and how it ended."""
-    return f"{result.product}: {result.text}" if result.product else result.text
+    """Return what Flower, Celery's log and `celery events` say of a job: its product, its end."""
+    return escape(f"{result.product}: {result.text}" if result.product else result.text)
 
 
 def _define(kind: RequestKind, account: str) -> None:

@@ -12,20 +12,28 @@ from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
 from typing import IO, Any, Final, TypeVar
+from urllib.parse import urljoin
 
 import requests
 from urllib3.fields import RequestField
 from urllib3.filepost import choose_boundary
 
-from connect_worker.api.responses import read_json, require_success, to_connection_error
-from connect_worker.api.transport import (
-    CONNECT_TIMEOUT_SECONDS,
-    BeforeCall,
-    SessionPool,
-    no_limit,
+from connect_worker.api.connections import (
+    AnswerRefusedError,
+    Budget,
+    Guard,
+    has_too_many_values,
 )
+from connect_worker.api.responses import (
+    read_json,
+    read_rows,
+    require_success,
+    to_connection_error,
+)
+from connect_worker.api.transport import BeforeCall, SessionPool, no_limit
 from connect_worker.config import Config
-from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidResponse
+from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidDocument, InvalidResponse
+from connect_worker.logger import LogEvent, logger
 from connect_worker.rql import Filters, to_query, without_paging
 
 _BLOCK_BYTES = 64 * 1024
@@ -120,11 +128,26 @@ _MAX_COUNT_DIGITS: Final = 12
 #: Connect's pages have no more rows than this.
 LARGEST_PAGE = 1000
 
-#: How long one call may wait for Connect's answer, unless the settings say otherwise.
+#: How long one call may take, unless the settings say otherwise.
 TIMEOUT_SECONDS: Final = 30.0
+
+#: The upload or download of a file may take so many times as long as another call.
+FILE_TIMEOUTS: Final = 10
 
 #: Rows per page of a collection, unless the settings or the filters say otherwise.
 PAGE_SIZE: Final = 500
+
+#: The largest answer, unless the settings say otherwise.
+MAX_ANSWER_BYTES: Final = 64 * 2**20
+
+#: The longest collection, unless the settings say otherwise.
+MAX_LIST_ROWS: Final = 200_000
+
+#: A collection is not paged as it says after so many pages in a row without a new row.
+MAX_USELESS_PAGES: Final = 10
+
+#: A GET follows so many redirections.
+MAX_REDIRECTIONS: Final = 5
 
 
 class Client:
@@ -137,8 +160,12 @@ class Client:
     Args:
         url: The API of the account.
         key: The key of the service user.
-        timeout_seconds: How long one call may wait for the answer.
+        timeout_seconds: How long one call may take, with its repetitions and redirections, until
+            the last byte of the answer; the upload or download of a file, `FILE_TIMEOUTS` as long.
         page_size: Rows per page of a collection.
+        max_answer_bytes: The largest answer, before and after decompression.
+        max_list_rows: The longest collection that `get_all` reads.
+        allow_private_hosts: Whether links and redirections may lead to private addresses.
         before_call: Called before each attempt to call Connect, including the repetitions of a GET.
             What it raises is passed on, and nothing is sent.
         observe: Called after each call that was sent, with the method, the error ("", a status or
@@ -153,6 +180,9 @@ class Client:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         page_size: int = PAGE_SIZE,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_list_rows: int = MAX_LIST_ROWS,
+        allow_private_hosts: bool = False,
         before_call: BeforeCall = no_limit,
         observe: Observer | None = None,
         pool: SessionPool | None = None,
@@ -160,12 +190,13 @@ class Client:
         self._observe = observe
         self.url = url.rstrip("/")
         self.page_size = page_size
-        self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._pool = pool or SessionPool(
-            key, url=self.url, before_call=before_call, timeout_seconds=timeout_seconds
-        )
-        # Downloads are not calls to Connect: they have no rate limit.
-        self._plain = pool or SessionPool()
+        self._timeout_seconds = timeout_seconds
+        self._max_answer_bytes = max_answer_bytes
+        self._max_list_rows = max_list_rows
+        self._guard = Guard(self.url, allows_private=allow_private_hosts)
+        self._pool = pool or SessionPool(key, url=self.url, before_call=before_call)
+        # Downloads are not calls to Connect: they have no key and no rate limit.
+        self._plain = pool or SessionPool(guard=self._guard)
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -187,7 +218,17 @@ class Client:
         """
         text, asked = without_paging(to_query(query))
         size = min(asked or self.page_size, LARGEST_PAGE)
-        rows, total = self._page(path, text, offset=0, limit=size)
+        for count, row in enumerate(self._rows(path, text, size)):
+            if count == self._max_list_rows:
+                raise InvalidResponse(
+                    method="GET",
+                    path=path,
+                    problem=f"the list has more than {count} rows (CONNECT_MAX_LIST_ROWS)",
+                )
+            yield row
+
+    def _rows(self, path: str, query: str, size: int) -> Iterator[Row]:
+        rows, total = self._page(path, query, offset=0, limit=size)
         seen = IdSet()
         first = len(rows)
         step = first or size
@@ -195,16 +236,32 @@ class Client:
         if total is None and first:
             total = step
             for more in self._pages_without_total(
-                path, text, offset=step, limit=step, known=seen.copy()
+                path, query, offset=step, limit=step, known=seen.copy()
             ):
                 total += len(more)
                 yield from _new(more, seen)
             first = 0
         if not total or total <= first:
             return
-        for offset in range((total - 1) // step * step, -1, -step):
-            rows, _ = self._page(path, text, offset=offset, limit=step)
-            yield from _new(rows, seen)
+        useless = 0
+        offset = (total - 1) // step * step
+        while offset >= 0 and useless < MAX_USELESS_PAGES:
+            rows, total = self._page(path, query, offset=offset, limit=step)
+            if not rows and total is not None and total <= offset:
+                # So many rows have left that this page is gone.
+                offset = min(offset, (total - 1) // step * step + step)
+            offset -= step
+            useless += 1
+            for row in _new(rows, seen):
+                useless = 0
+                yield row
+        if offset >= 0:
+            # Nothing new in the pages that the count promises: it is wrong, or the offset ignored.
+            logger.warning(LogEvent("list.count_rejected", path=path, count=total))
+            for more in self._pages_without_total(
+                path, query, offset=step, limit=step, known=seen.copy()
+            ):
+                yield from _new(more, seen)
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
@@ -215,9 +272,13 @@ class Client:
         return response.text
 
     def download(self, url: str) -> bytes:
-        """Return the bytes at an absolute URL (a template link); the key is not sent there."""
-        response = self._send(self._plain, "GET", url, path=url.partition("?")[0])
-        return response.content
+        """Return the bytes at an absolute URL (a template link); the key is not sent there.
+
+        The URL may lead to Connect's own host or to a public one.
+        """
+        path = str(url).partition("?")[0][:200]
+        seconds = self._timeout_seconds * FILE_TIMEOUTS
+        return self._send(self._plain, "GET", url, path=path, seconds=seconds).content
 
     def post(self, path: str, json: JSON = None, *, key: str = "") -> JSON:
         """POST a document once; return the answer's document, or None without one."""
@@ -242,7 +303,8 @@ class Client:
         headers = {"Content-Type": body.content_type}
         if key:
             headers["Idempotency-Key"] = key
-        response = self._call("POST", path, data=body, headers=headers)
+        seconds = self._timeout_seconds * FILE_TIMEOUTS
+        response = self._call("POST", path, data=body, headers=headers, seconds=seconds)
         return read_json(response, method="POST", path=path)
 
     def _pages_without_total(
@@ -262,48 +324,105 @@ class Client:
     ) -> tuple[list[Row], int | None]:
         paging = f"limit={limit}&offset={offset}"
         response = self._call("GET", f"{path}?{query}&{paging}" if query else f"{path}?{paging}")
-        rows = read_json(response, method="GET", path=path)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise InvalidResponse(method="GET", path=path, body=response.text)
+        rows = read_rows(response, method="GET", path=path)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if match and len(match[1]) > _MAX_COUNT_DIGITS:
             raise InvalidResponse(method="GET", path=path, body=match[0])
         return rows, int(match[1]) if match else None
 
-    def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+    def _call(
+        self, method: str, path: str, *, seconds: float | None = None, **kwargs: Any
+    ) -> requests.Response:
         url, name = f"{self.url}/{path}", path.partition("?")[0]
+        seconds = seconds or self._timeout_seconds
         if self._observe is None:
-            return self._send(self._pool, method, url, path=name, **kwargs)
+            return self._send(self._pool, method, url, path=name, seconds=seconds, **kwargs)
         began = perf_counter()
         try:
-            response = self._send(self._pool, method, url, path=name, **kwargs)
+            response = self._send(self._pool, method, url, path=name, seconds=seconds, **kwargs)
         except ApiError as error:
             self._observe(method, str(error.status), perf_counter() - began)
             raise
-        except ConnectionFailed:
+        except (ConnectionFailed, InvalidResponse):
             self._observe(method, "no answer", perf_counter() - began)
             raise
         self._observe(method, "", perf_counter() - began)
         return response
 
     def _send(
-        self, pool: SessionPool, method: str, url: str, *, path: str, **kwargs: Any
+        self,
+        pool: SessionPool,
+        method: str,
+        url: str,
+        *,
+        path: str,
+        seconds: float,
+        **kwargs: Any,
     ) -> requests.Response:
         """Send a call and return its success; `path` names it in errors."""
-        kwargs["timeout"] = self._timeout
-        with pool.session() as session:
-            try:
-                try:
-                    response = session.call(method, url, **kwargs)
-                except requests.exceptions.ChunkedEncodingError:
-                    # The session repeats a GET without an answer; this answer is incomplete.
-                    if method != "GET":
-                        raise
-                    response = session.call(method, url, **kwargs)
-            except requests.RequestException as exc:
-                raise to_connection_error(exc, method=method, path=path) from exc
+        budget = Budget(seconds=seconds, max_bytes=self._max_answer_bytes)
+        try:
+            if pool is self._plain and pool is not self._pool:
+                self._guard.require_allowed(url)
+            response = self._exchange(pool, method, url, budget=budget, **kwargs)
+            if response.status_code >= 300 and method == "GET" and response.is_redirect:
+                response = self._follow(pool, response, budget=budget, **kwargs)
+            if pool is self._pool and has_too_many_values(response.content, budget.max_bytes):
+                if response.ok:
+                    raise AnswerRefusedError(
+                        "the answer has too many values for CONNECT_MAX_ANSWER_MEGABYTES"
+                    )
+                # Its status says more than what can't be read.
+                response._content = response.content[:2000]
+        except requests.exceptions.InvalidJSONError as exc:
+            # Nothing was sent: the document is the caller's, and has a NaN or the like.
+            raise InvalidDocument(f"{method} {path}", {"": f"no JSON: {exc}"}) from exc
+        except requests.RequestException as exc:
+            raise to_connection_error(exc, method=method, path=path, budget=budget) from exc
+        except AnswerRefusedError as exc:
+            raise InvalidResponse(method=method, path=path, problem=str(exc)) from exc
         require_success(response, method=method, path=path)
         return response
+
+    def _exchange(
+        self, pool: SessionPool, method: str, url: str, **kwargs: Any
+    ) -> requests.Response:
+        with pool.session() as session:
+            try:
+                return session.call(method, url, **kwargs)
+            except requests.exceptions.ChunkedEncodingError:
+                # The session repeats a GET without an answer; this answer is incomplete.
+                if method != "GET":
+                    raise
+                return session.call(method, url, **kwargs)
+
+    def _follow(
+        self,
+        pool: SessionPool,
+        response: requests.Response,
+        *,
+        params: Mapping[str, str] | None = None,  # noqa: ARG002 - they are in the new address
+        **kwargs: Any,
+    ) -> requests.Response:
+        """Follow a redirection; what has led away from Connect once never gets the key again."""
+        for _ in range(MAX_REDIRECTIONS):
+            url = self._guard.require_allowed(_target(response))
+            if not self._guard.is_own_url(url):
+                pool = self._plain
+            response = self._exchange(pool, "GET", url, **kwargs)
+            if not response.is_redirect:
+                return response
+        raise AnswerRefusedError(f"the call is redirected more than {MAX_REDIRECTIONS} times")
+
+
+def _target(response: requests.Response) -> str:
+    """Return where a redirection leads to; "" if that can't be read."""
+    try:
+        # Headers are read as Latin-1, and sent as UTF-8.
+        location = response.headers["Location"].encode("latin-1").decode()
+        return urljoin(response.url, location)
+    except ValueError:
+        return ""
 
 
 def client_for(
@@ -311,6 +430,9 @@ def client_for(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
     page_size: int = PAGE_SIZE,
+    max_answer_bytes: int = MAX_ANSWER_BYTES,
+    max_list_rows: int = MAX_LIST_ROWS,
+    allow_private_hosts: bool = False,
     before_call: BeforeCall = no_limit,
     observe: Observer | None = None,
 ) -> Client:
@@ -326,6 +448,9 @@ def client_for(
                 *account,
                 timeout_seconds=timeout_seconds,
                 page_size=page_size,
+                max_answer_bytes=max_answer_bytes,
+                max_list_rows=max_list_rows,
+                allow_private_hosts=allow_private_hosts,
                 before_call=before_call,
                 observe=observe,
             )
@@ -362,6 +487,15 @@ def _new(rows: list[Row], seen: IdSet) -> Iterator[Row]:
     rows.reverse()
     while rows:
         row = rows.pop()
-        name = str(row.get("id") or json_module.dumps(row, sort_keys=True))
-        if seen.add(name):
+        if seen.add(_name(row)):
             yield row
+
+
+def _name(row: Row) -> str:
+    name = row.get("id")
+    if isinstance(name, str) and name:
+        return name
+    try:
+        return json_module.dumps(row, sort_keys=True)
+    except RecursionError:
+        return "of too many levels"

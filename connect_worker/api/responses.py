@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from itertools import islice
 from typing import Any, Final
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
+from connect_worker.api.connections import Budget
 from connect_worker.exceptions import (
     ApiError,
     ConnectionFailed,
+    InvalidDocument,
     InvalidResponse,
     RateLimited,
     api_error_class,
@@ -31,6 +35,10 @@ MAX_ERRORS: Final = 20
 #: How many items of each list or object in an error's params are kept, and how many levels.
 MAX_ITEMS: Final = 100
 MAX_DEPTH: Final = 20
+#: How many characters of params are kept, names and values together; a number counts as one.
+MAX_PARAM_CHARACTERS: Final = 64 * 1024
+#: How many levels a row of a collection may have, if Python can't read the whole page.
+MAX_LEVELS: Final = 100
 _CUT: Final = "…"
 
 
@@ -40,10 +48,70 @@ def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
     if not response.content:
         return None
     try:
-        return response.json()
-    # A number of thousands of digits is a ValueError, a document of thousands of levels the other.
-    except (ValueError, RecursionError) as exc:
+        return _load(response)
+    except RecursionError as exc:
+        if method == "GET":
+            raise InvalidDocument(path, {"": "it has too many levels to be read"}) from exc
         raise InvalidResponse(method=method, path=path, body=response.text) from exc
+    except ValueError as exc:
+        raise InvalidResponse(method=method, path=path, body=response.text) from exc
+
+
+def read_rows(response: requests.Response, *, method: str, path: str) -> list[dict[str, Any]]:
+    """Return the rows of a page; a row that can't be read costs no other row.
+
+    In place of levels beyond `MAX_LEVELS` a row has "…". A row that is no object comes as an empty
+    one: it has no id either.
+    """
+    require_success(response, method=method, path=path)
+    try:
+        try:
+            rows = _load(response)
+        except RecursionError:
+            rows = json.loads(cut_levels(response.text), parse_int=_whole)
+    except ValueError as exc:
+        raise InvalidResponse(method=method, path=path, body=response.text) from exc
+    is_page = isinstance(rows, list)
+    if not is_page or (rows and not any(isinstance(row, dict) for row in rows)):
+        raise InvalidResponse(method=method, path=path, body=response.text)
+    return [row if isinstance(row, dict) else {} for row in rows]
+
+
+def _load(response: requests.Response) -> JSON:
+    """Read JSON; a number with more digits than Python reads stays a text of digits."""
+    try:
+        return response.json()
+    except requests.JSONDecodeError:
+        raise
+    except ValueError:
+        return response.json(parse_int=_whole)
+
+
+def _whole(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+#: A text of JSON, or a bracket outside of texts.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def cut_levels(text: str) -> str:
+    """Return a JSON text with "…" in place of all levels beyond `MAX_LEVELS`, in one pass."""
+    parts, level, end = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            level += 1
+            if level == MAX_LEVELS + 1:
+                parts.append(text[end : token.start()])
+        elif token[0] in "]}":
+            level -= 1
+            if level == MAX_LEVELS:
+                parts.append(f'"{_CUT}"')
+                end = token.end()
+    return "".join((*parts, text[end:]))
 
 
 def require_success(response: requests.Response, *, method: str, path: str) -> None:
@@ -60,7 +128,7 @@ def to_error(response: requests.Response, *, method: str, path: str) -> ApiError
         "status": response.status_code,
         "error_code": str(body.get("error_code") or ""),
         "errors": _first(_sentences(body), MAX_ERRORS),
-        "params": _masked(params) if isinstance(params, dict) else {},
+        "params": _Params().masked(params) if isinstance(params, dict) else {},
         "method": method,
         "path": path,
     }
@@ -71,13 +139,26 @@ def to_error(response: requests.Response, *, method: str, path: str) -> ApiError
 
 
 def to_connection_error(
-    exc: requests.RequestException, *, method: str, path: str
+    exc: requests.RequestException, *, method: str, path: str, budget: Budget
 ) -> ConnectionFailed:
     """Return the exception for a call without an answer, and whether Connect may have got it."""
-    reason = type(exc).__name__
+    reason = _reason(exc)
+    if budget.is_over():
+        reason = f"not within {budget.seconds:g} s, see CONNECT_TIMEOUT_SECONDS: {reason}"
     return ConnectionFailed(
         f"{method} {path}: no answer from Connect ({reason})", sent=not _was_never_sent(exc)
     )
+
+
+def _reason(exc: requests.RequestException) -> str:
+    """Name the error, and what is wrong with an answer that is no HTTP."""
+    found: object = exc
+    while isinstance(found, Exception) and not isinstance(found, HTTPException):
+        found = getattr(found, "reason", None) or next(reversed(found.args), None)
+    if not isinstance(found, HTTPException):
+        return type(exc).__name__
+    # It may quote what came instead of an answer.
+    return f"{type(exc).__name__}: {type(found).__name__}: {mask_secrets(str(found))[:100]!r}"
 
 
 def _was_never_sent(exc: requests.RequestException) -> bool:
@@ -98,21 +179,21 @@ def _body(response: requests.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {"errors": [mask_secrets(_text(body))[:500]]}
 
 
-def _sentences(body: dict[str, Any]) -> Iterator[str]:
+def _sentences(body: dict[str, Any]) -> Iterator[JSON]:
     """Yield the error texts of a body of any shape."""
     errors = body.get("errors")
     if isinstance(errors, list):
-        yield from map(_text, errors)
+        yield from errors
     elif errors:
-        yield _text(errors)
+        yield errors
     elif body and not body.get("error_code"):
         # Not Connect's error document, but `{"detail": "Not found."}` and the like.
         yield mask_secrets(_text(body.get("detail") or body))[:500]
 
 
-def _first(texts: Iterator[str], most: int) -> list[str]:
-    first = list(islice(texts, most))
-    more = sum(1 for _ in texts)
+def _first(values: Iterator[JSON], most: int) -> list[str]:
+    first = [_text(value) for value in islice(values, most)]
+    more = sum(1 for _ in values)
     return [*first, f"{_CUT} ({more} more)"] if more else first
 
 
@@ -123,19 +204,29 @@ def _text(value: JSON) -> str:
         return _CUT
 
 
-def _masked(value: JSON, depth: int = 0) -> JSON:
-    match value:
-        case str():
-            return mask_secrets(value)
-        case list() | dict() if depth == MAX_DEPTH:
-            return _CUT
-        case list():
-            return [_masked(item, depth + 1) for item in value[:MAX_ITEMS]]
-        case dict():
-            items = islice(value.items(), MAX_ITEMS)
-            return {name: _masked(item, depth + 1) for name, item in items}
-        case _:
-            return value
+class _Params:
+    """Copies the params of an error: masked, and only as much as a person reads."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PARAM_CHARACTERS
+
+    def masked(self, value: JSON, depth: int = 0) -> JSON:
+        is_enough = self._left <= 0
+        self._left -= len(value) + 1 if isinstance(value, str) else 1
+        match value:
+            case str() | list() | dict() if is_enough:
+                return _CUT
+            case str():
+                return mask_secrets(value)
+            case list() | dict() if depth == MAX_DEPTH:
+                return _CUT
+            case list():
+                return [self.masked(item, depth + 1) for item in value[:MAX_ITEMS]]
+            case dict():
+                items = islice(value.items(), MAX_ITEMS)
+                return {self.masked(name): self.masked(item, depth + 1) for name, item in items}
+            case _:
+                return value
 
 
 def _retry_after(response: requests.Response) -> float | None:

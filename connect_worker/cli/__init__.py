@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
@@ -21,11 +22,35 @@ from connect_worker.cli.poll import poll
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
 from connect_worker.cli.webhook import webhook
+from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import accept_any_text, escape_lines, report_crashes
+from connect_worker.settings.model import mask_environment
 
 __all__ = ["main"]
 
 
-@click.group(context_settings={"max_content_width": 100})
+class Commands(click.Group):
+    """The commands. What ends one is shown without secrets, in any encoding."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the arguments and run the command."""
+        accept_any_text(sys.stdout, sys.stderr)
+        report_crashes()
+        mask_environment()
+        return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            # It may quote an answer of Connect, a log or the environment.
+            shown = escape_lines(mask_secrets(error.message))
+            error.message = shown  # type: ignore[misc]  # click reads it when it shows the error
+            raise
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 100})
 @click.version_option(package_name="connect-worker", message="%(package)s %(version)s")
 def main() -> None:
     """Process the requests of CloudBlue Connect on as many machines as you like.
@@ -36,8 +61,9 @@ def main() -> None:
     \b
     Exit codes:
       0  done, or nothing is wrong     3  no such request, or not all was done
-      1  something needs an operator   4  no settings, or no ledger
+      1  something needs an operator   4  no ledger
       2  wrong usage                   5  no broker, or no worker answered
+                                      78  wrong or missing settings
     """
 
 

@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.progress import track
 
-from connect_worker.cli.context import CommandContext, Exit, example, filter_options, ledger_command
+from connect_worker.cli.context import (
+    CommandContext,
+    Exit,
+    TerminalConsole,
+    example,
+    filter_options,
+    ledger_command,
+)
 from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.operations.actions import (
@@ -25,8 +31,14 @@ from connect_worker.operations.actions import (
     describe_pauses,
     is_pause_name,
     partition,
+    stored_pause,
 )
-from connect_worker.operations.formatting import format_count, sanitize
+from connect_worker.operations.formatting import (
+    MAX_NAME_CHARACTERS,
+    format_count,
+    sanitize,
+    shorten,
+)
 from connect_worker.operations.requests import RequestFilter, find_by_id, pause_documents
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -111,7 +123,7 @@ def _apply(
     possible = partition(action, records, result)
     if possible and not is_confirmed:
         _confirm(context, action, possible)
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     keep_days = context.settings.keep_days
     for record in track(
         possible,
@@ -132,7 +144,7 @@ def _apply(
 
 def _confirm(context: CommandContext, action: Action, records: list[RequestRecord]) -> None:
     """Show the requests and ask, on standard error: standard output has the JSON only."""
-    console = Console(stderr=True)
+    console = TerminalConsole(stderr=True)
     now = context.ledger.now()
     console.print(request_table(records[:MAX_SHOWN], now, wide=console.width >= 100))
     if len(records) > MAX_SHOWN:
@@ -178,8 +190,8 @@ def _pause_names(
     for name in names:
         if not is_pause_name(name):
             raise click.BadParameter(
-                f"Unknown name {name!r}. Choose one of: {', '.join(PAUSE_NAMES)}; "
-                f"or a product ({PRODUCT_PREFIX}…)."
+                f"Unknown name {shorten(name)!r}. Choose one of: {', '.join(PAUSE_NAMES)}; "
+                f"or a product ({PRODUCT_PREFIX}…, at most {MAX_NAME_CHARACTERS} characters)."
             )
     return list(dict.fromkeys(names))
 
@@ -236,16 +248,19 @@ def resume(context: CommandContext, *, names: Sequence[str]) -> Exit:
     `resume all` ends the pause with the name `all`; pauses of kinds and products stay.
     """
     before = context.ledger.pauses()
-    resumed = {name: context.ledger.resume(name) for name in names}
+    # A pause with a longer name, from an earlier version, is named as it is shown.
+    stored = [stored_pause(before, name) for name in names]
+    resumed = {name: context.ledger.resume(name) for name in stored}
     not_paused = [name for name in resumed if name not in before]
     left = context.ledger.pauses()
+    shown = {shorten(name): number for name, number in resumed.items()}
     context.print_result(
-        {"resumed": resumed, "not_paused": not_paused, "paused": pause_documents(left)}
+        {"resumed": shown, "not_paused": not_paused, "paused": pause_documents(left)}
     )
     for name, number in resumed.items():
         if name in before or number:
             due = f"the next sweep sends {format_count(number)} to the workers"
-            context.print_text(f"Resumed: {name}; {due}")
+            context.print_text(f"Resumed: {shorten(name)}; {due}")
         else:
             context.print_text(f"{name} was not paused")
     for line in describe_pauses(left, context.ledger.now()):

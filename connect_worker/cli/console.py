@@ -56,7 +56,7 @@ def console(*, address: str, port: int, account: str) -> None:
                 keep_days=of_account.keep_days,
             )
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     if not settings.console_password and not is_loopback(address):
         raise click.UsageError(
             f"Anyone who can reach {address} could read the console: set CONNECT_CONSOLE_PASSWORD."
@@ -66,6 +66,7 @@ def console(*, address: str, port: int, account: str) -> None:
         password=settings.console_password,
         console_url=settings.console_url,
         flower_url=settings.flower_url,
+        trusted_proxies=settings.trusted_proxies,
     )
     log_to_standard_error(settings.log_format)
     try:

@@ -7,22 +7,29 @@ the one that `--account` names. Request ids are searched in all accounts.
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger
 from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import (
+    EXIT_CONFIGURATION,
+    dump_json,
+    escape_lines,
+)
 from connect_worker.operations.formatting import sanitize
 from connect_worker.operations.requests import STATE_WORDS, find_by_id
 from connect_worker.settings.accounts import accounts_of, settings_of
@@ -116,6 +123,33 @@ def log_to_standard_error(log_format: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
+@contextmanager
+def no_logging() -> Iterator[None]:
+    """Log nothing inside the with-block: the command prints what it finds."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def log_to_terminal() -> Iterator[None]:
+    """Show the log on standard error inside the with-block."""
+    handler = logging.StreamHandler()
+    prepare_handler(handler, "text")
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+
+
 # ---- the account that a command works on
 
 #: The colors of the states in a terminal.
@@ -146,10 +180,12 @@ class Exit(IntEnum):
     USAGE = 2
     #: There is no such request, or not all of the requests could be changed.
     NOT_DONE = 3
-    #: The settings are incomplete, or the ledger does not answer.
+    #: The ledger does not answer.
     NO_LEDGER = 4
     #: The broker can't be reached, or no worker answered in time.
     NO_ANSWER = 5
+    #: The settings are incomplete or malformed, or the processors can't be loaded.
+    CONFIGURATION = EXIT_CONFIGURATION
 
 
 class CommandError(click.ClickException):
@@ -161,6 +197,27 @@ class CommandError(click.ClickException):
 
     # click reads the exit code of the instance, and declares it for the class.
     exit_code = property(lambda self: int(self.code))
+
+
+class TerminalConsole(Console):
+    """Where a command prints. What a text says is shown, and never a command to the terminal.
+
+    Brackets are no markup, and a character that does not print is written as its escape.
+
+    Args:
+        stderr: Whether it prints to standard error.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield the parts of what is printed."""
+        for text, style, control in super().render(renderable, options):
+            # A control code, such as one that moves the cursor, is this program's own.
+            yield Segment(text if control else escape_lines(text, indent=""), style, control)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +290,11 @@ def multi_account_command(
             names = select_accounts(Settings.from_env(), account)
             contexts = list(_contexts(names, documents, as_json=as_json))
             code = command(contexts, *args, **kwargs) or Exit.DONE
-        except (SettingsError, LedgerUnavailable) as error:
+        except SettingsError as error:
+            failure = CommandError(str(error), Exit.CONFIGURATION)
+            _print_documents(documents, names, failure, as_json=as_json)
+            raise failure from error
+        except LedgerUnavailable as error:
             failure = CommandError(str(error), Exit.NO_LEDGER)
             _print_documents(documents, names, failure, as_json=as_json)
             raise failure from error
@@ -264,7 +325,7 @@ def _print_documents(
 
 def error_document(failure: click.ClickException) -> dict[str, str]:
     """Return the JSON document of what failed; the exit code says of what kind it is."""
-    return {"error": failure.message}
+    return {"error": mask_secrets(failure.message)}
 
 
 def ledger_command(
@@ -299,7 +360,9 @@ def _contexts(
     for name in names:
         settings = settings_of(name)
         ledger = open_ledger(settings)
-        yield CommandContext(settings, ledger, Console(), as_json, name, len(names) > 1, documents)
+        yield CommandContext(
+            settings, ledger, TerminalConsole(), as_json, name, len(names) > 1, documents
+        )
 
 
 def open_ledger(settings: Settings, *, timeout_seconds: float = OPERATOR_SECONDS) -> RedisLedger:
@@ -350,4 +413,4 @@ def _with_arguments(
 
 def write_json(document: Any) -> None:
     """Write one document to standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(dump_json(document, stream=sys.stdout, indent=2))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.context import example
+from connect_worker.cli.context import TerminalConsole, example
 
 _PORT = click.IntRange(0, 65535)
 
@@ -103,8 +103,6 @@ def demo(
     The demo installs nothing and calls no other machine. Ctrl-C stops everything.
     """
     # `--help` does not need these imports, which take a moment.
-    from rich.console import Console
-
     from connect_worker.devtools.demo import DemoOptions, run
     from connect_worker.devtools.stack import SandboxOptions, resolve_paths
 
@@ -117,4 +115,6 @@ def demo(
         processors=resolve_paths(processors.split(",")) if processors else (),
     )
     timeout = timeout_seconds if exit_when_done else None
-    raise SystemExit(run(options, timeout_seconds=timeout, log_dir=log_dir, console=Console()))
+    raise SystemExit(
+        run(options, timeout_seconds=timeout, log_dir=log_dir, console=TerminalConsole())
+    )

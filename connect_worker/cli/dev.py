@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connect_worker.cli.context import example
+from connect_worker.cli.context import TerminalConsole, example
 
 
 @click.command(
@@ -64,8 +64,6 @@ def dev(
     processes every pending request again, besides any other worker.
     """
     # `--help` does not need these imports, which take a moment.
-    from rich.console import Console
-
     from connect_worker.devtools.dev import DevOptions, run
 
     options = DevOptions(
@@ -75,4 +73,4 @@ def dev(
         concurrency=concurrency,
         with_routine=verbose,
     )
-    run(options, watched=[Path.cwd(), *watch], console=Console())
+    run(options, watched=[Path.cwd(), *watch], console=TerminalConsole())

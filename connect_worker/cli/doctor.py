@@ -21,10 +21,17 @@ from rich.text import Text
 
 from connect_worker.api.client import Client
 from connect_worker.cli.celery import remote_control, see_workers
-from connect_worker.cli.context import Exit, account_option, example, select_accounts, write_json
+from connect_worker.cli.context import (
+    Exit,
+    TerminalConsole,
+    account_option,
+    example,
+    select_accounts,
+    write_json,
+)
 from connect_worker.config import Config
 from connect_worker.domain.kinds import KINDS
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.states import RequestKind, RequestRecord
 from connect_worker.engine.runtime import Processor, Registry
 from connect_worker.exceptions import (
     ConnectionFailed,
@@ -38,7 +45,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger, connect
-from connect_worker.operations.formatting import sanitize
+from connect_worker.operations.formatting import format_count, sanitize
 from connect_worker.operations.status import (
     OPEN_STATES,
     BreakerPosition,
@@ -47,7 +54,7 @@ from connect_worker.operations.status import (
 )
 from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import at, settings_of
-from connect_worker.settings.environment import find_typos
+from connect_worker.settings.environment import PLAIN_KEY, find_typos
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import CERTIFICATE_REMEDY, describe_tls
 from connect_worker.webhook.subscriptions import WebhookSubscriptions, compare
@@ -292,7 +299,7 @@ class Checkup:
                 if problem := self._is_whole and ledger.write_problem():
                     yield failed("Redis", problem)
                 report = read_status(ledger, poll_seconds=self._settings.poll_seconds)
-                yield self._check_encryption(ledger)
+                yield from self._check_records(ledger)
         except LedgerUnavailable as error:
             self.is_redis_away = True
             yield failed("Redis", str(error))
@@ -320,23 +327,30 @@ class Checkup:
             level = Level.FAIL if problem.level == "refuse" else Level.WARN
             yield failed("Redis", problem.message, level)
 
-    def _check_encryption(self, ledger: RedisLedger) -> Finding:
-        """Check that this environment's keys can decrypt what open requests have stored."""
+    def _check_records(self, ledger: RedisLedger) -> Iterator[Finding]:
+        """Check that the records of open requests are intact, and can be decrypted here."""
         keys = self._settings.encryption_key if self._settings else ()
-        closed = [entry for entry in ledger.iter_records(states=OPEN_STATES) if entry.decrypt_error]
+        records = ledger.iter_records(states=OPEN_STATES)
+        odd = [record for record in records if record.corrupt or record.decrypt_error]
+        corrupt = [record for record in odd if record.corrupt]
+        closed = [record for record in odd if record.decrypt_error]
+        if corrupt:
+            text = f"the record of {_names(corrupt)} is corrupt: {corrupt[0].corrupt}"
+            remedy = "look at it with connect-worker show and in Connect, then rerun or discard it"
+            yield Finding("ledger", Level.FAIL, text, remedy)
         if closed:
-            names = ", ".join(entry.ref.id for entry in closed[:3])
-            return Finding(
-                "encryption",
-                Level.FAIL,
-                f"of {len(closed)} open requests ({names}{', …' if len(closed) > 3 else ''}) "
-                f"something can't be read here: {closed[0].decrypt_error}",
-                "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma",
-            )
-        if not keys:
-            return Finding("encryption", Level.OK, "off: CONNECT_ENCRYPTION_KEY is not set")
-        count = "1 key" if len(keys) == 1 else f"{len(keys)} keys, of which the first encrypts"
-        return Finding("encryption", Level.OK, f"{count}; all open requests can be read")
+            text = f"of {_names(closed)} something can't be read here: {closed[0].decrypt_error}"
+            remedy = "put the key they were stored with into CONNECT_ENCRYPTION_KEY, behind a comma"
+            yield Finding("encryption", Level.FAIL, text, remedy)
+        elif PLAIN_KEY in keys:
+            text = "CONNECT_ENCRYPTION_KEY has `plain`: who can write to Redis can make decisions"
+            remedy = "run doctor with the keys alone; when no record is corrupt, remove `plain`"
+            yield Finding("encryption", Level.WARN, text, remedy)
+        else:
+            text = "off: CONNECT_ENCRYPTION_KEY is not set"
+            if keys:
+                text = f"{format_count(len(keys), 'key')}; all open requests can be read"
+            yield Finding("encryption", Level.OK, text)
 
     def _check_workers(self) -> Iterator[Finding]:
         workers = see_workers()
@@ -448,7 +462,7 @@ def doctor(*, as_json: bool, account: str) -> None:
     Run it with the workers' environment. It changes nothing, and sends a few GETs to Connect.
     Exits with 1 when a check fails; a warning is not a failure.
     """
-    console = Console()
+    console = TerminalConsole()
     findings, headed = [], ""
     for name, finding in _findings(account):
         findings.append((name, finding))
@@ -481,6 +495,11 @@ def _findings(account: str) -> Iterator[tuple[str, Finding]]:
         # The first account with usable settings checks what all have in common.
         is_whole = is_whole and not checkup.has_settings
         is_redis_away = is_redis_away or checkup.is_redis_away
+
+
+def _names(records: list[RequestRecord]) -> str:
+    names = [record.ref.id for record in records[:3]] + ["…"] * (len(records) > 3)
+    return f"{format_count(len(records), 'open request')} ({', '.join(names)})"
 
 
 def _document(account: str, finding: Finding) -> dict[str, str]:

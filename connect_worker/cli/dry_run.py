@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import traceback
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from connect_worker.cli.context import (
     CommandError,
     Exit,
+    TerminalConsole,
     account_option,
     example,
     json_option,
+    log_to_terminal,
+    no_logging,
     select_accounts,
     write_json,
 )
 from connect_worker.domain.outcomes import Outcome, to_json
-from connect_worker.domain.secrets import passwords_in
+from connect_worker.domain.secrets import passwords_in, passwords_set_by
 from connect_worker.domain.states import JSON, RequestKind, State
 from connect_worker.exceptions import (
     Message,
@@ -36,6 +39,7 @@ from connect_worker.exceptions import (
     SettingsError,
 )
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
+from connect_worker.observability.output import escape_lines, format_traceback
 from connect_worker.operations.formatting import sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
@@ -101,33 +105,36 @@ def try_command(
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
-    if record_file and not os.access(record_file.parent, os.W_OK):
-        raise click.UsageError(f"--record: cannot write a file into {record_file.parent}.")
+    if record_file:
+        _require_writable(record_file)
     document = _read_request(file) if file else None
     kind = kind_of(str(document.get("id")) if document else str(request_id))
-    automation_class = find_automation(automation, kind)
+    # First the settings: from now on their secrets are masked, also in an error of the module.
     is_online = file is None or _has_account()
     if is_online:
-        config = config_of(account)
-        reads: Any = LiveTransport(config)
+        config, settings = account_of(account)
+        reads: Any = LiveTransport(config, settings)
     else:
         config = Config.local(URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
+    automation_class = find_automation(automation, kind)
     if document is None:
         document = _fetch(config, kind, str(request_id))
     recording = RecordingTransport(reads)
-    with nullcontext() if verbose else no_logging():
+    with log_to_terminal() if verbose else no_logging():
         run = dry_run(automation_class, document, config=config, reads=recording)
     if record_file:
+        _warn_if_shared(record_file)
         Record(kind, document, tuple(recording.reads), run.calls).save(record_file)
-    if as_json:
-        write_json(run_document(automation_class.__name__, document, run))
-    else:
-        from rich.console import Console
-
-        Console().print(render_run(automation_class.__name__, document, run, is_online=is_online))
-    if verbose and run.error is not None:
-        click.echo("".join(traceback.format_exception(run.error)), err=True)
+    with _passwords_masked(document, run):
+        if as_json:
+            write_json(run_document(automation_class.__name__, document, run))
+        else:
+            shown = render_run(automation_class.__name__, document, run, is_online=is_online)
+            TerminalConsole().print(shown)
+        if verbose and (error := run.error):
+            trace = format_traceback(type(error), error, error.__traceback__)
+            click.echo(escape_lines(trace), err=True)
     has_failed = run.error is not None and not isinstance(run.error, RetryRequest)
     raise SystemExit(Exit.NEEDS_ATTENTION if has_failed else Exit.DONE)
 
@@ -162,6 +169,7 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
     from connect_worker.dry_run.requests import DECIDED_STATUSES, latest
     from connect_worker.resources.automation import product_list
 
+    config, settings = account_of(account)
     automation_classes = [
         item for item in find_all_automations(automation) if item.kind in DECIDED_STATUSES
     ]
@@ -169,14 +177,13 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
         raise CommandError(
             "usage listings are never decided: name an automation of another kind", Exit.USAGE
         )
-    config = config_of(account)
     rows: list[dict[str, JSON]] = []
     for item in automation_classes:
         products = product_list(item.products) or config.products
         try:
             with no_logging():
                 requests = latest(client_for(config), item.kind, products=products, last=last)
-                rows += [_replay_one(item, document, config) for document in requests]
+                rows += [_replay_one(item, document, config, settings) for document in requests]
         except Message as error:
             raise CommandError(
                 f"decided requests can't be read: {error}", Exit.NO_ANSWER
@@ -250,8 +257,8 @@ def find_automation(name: str, kind: RequestKind) -> type[Automation[Any]]:
     return automations[0]
 
 
-def config_of(account: str) -> Config:
-    """Return an account of the environment; "" for the only one.
+def account_of(account: str) -> tuple[Config, Settings]:
+    """Return an account of the environment and its settings; "" for the only one.
 
     Raises:
         CommandError: The environment names no account, or several and none was chosen.
@@ -261,20 +268,20 @@ def config_of(account: str) -> Config:
         names = select_accounts(Settings.from_env(), account)
         if len(names) > 1:
             raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
-        return settings_of(names[0]).config()
+        settings = settings_of(names[0])
+        return settings.config(), settings
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from error
+        raise CommandError(str(error), Exit.CONFIGURATION) from error
 
 
 @contextmanager
-def no_logging() -> Iterator[None]:
-    """Log nothing inside the with-block: the command prints what it finds."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
+def _passwords_masked(request: JSON, run: DryRun) -> Iterator[None]:
+    """Mask the passwords of a request, and those that its processor chose, in the with-block."""
+    with secret_scope():
+        register_scoped_secrets(passwords_in(request))
+        if run.decided is not None:
+            register_scoped_secrets(passwords_set_by(run.decided, request))
         yield
-    finally:
-        logging.disable(before)
 
 
 def _read_request(file: Path) -> dict[str, JSON]:
@@ -292,11 +299,24 @@ def _read_request(file: Path) -> dict[str, JSON]:
     return document
 
 
+def _require_writable(record_file: Path) -> None:
+    if not os.access(record_file.resolve().parent, os.W_OK):
+        raise click.UsageError(f"--record: cannot write a file into {record_file.parent}.")
+    if record_file.exists() and not record_file.is_file():
+        raise click.UsageError(f"--record: {record_file} is not a file.")
+
+
+def _warn_if_shared(record_file: Path) -> None:
+    if record_file.exists() and stat.S_IMODE(record_file.stat().st_mode) & 0o077:
+        text = "was open to other users of this machine. The new one has mode 0600."
+        click.echo(f"{record_file} {text}", err=True)
+
+
 def _has_account() -> bool:
     try:
         settings = Settings.from_env()
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from error
+        raise CommandError(str(error), Exit.CONFIGURATION) from error
     return bool(settings.api_url or settings.config_file or settings.accounts)
 
 
@@ -317,48 +337,44 @@ def _fetch(config: Config, kind: RequestKind, request_id: str) -> dict[str, JSON
 
 
 def run_document(automation: str, request: JSON, run: DryRun) -> dict[str, JSON]:
-    """Return a dry run as JSON; passwords of the request are masked."""
+    """Return a dry run as JSON."""
     from connect_worker.dry_run.record import without_secrets
 
-    with secret_scope():
-        register_scoped_secrets(passwords_in(request))
-        document: dict[str, JSON] = without_secrets(
-            {
-                "request": request.get("id"),
-                "automation": automation,
-                "result": run.result,
-                "state": run.state.value,
-                "outcome": None if run.decided is None else to_json(run.decided),
-                "error": None if run.error is None else _describe(run.error),
-                "calls": [_call_document(call) for call in run.calls],
-                "steps": dict(run.steps),
-            }
-        )
+    document: dict[str, JSON] = without_secrets(
+        {
+            "request": request.get("id"),
+            "automation": automation,
+            "result": run.result,
+            "state": run.state.value,
+            "outcome": None if run.decided is None else to_json(run.decided),
+            "error": None if run.error is None else _describe(run.error),
+            "calls": [_call_document(call) for call in run.calls],
+            "steps": dict(run.steps),
+        }
+    )
     return document
 
 
 def render_run(automation: str, request: JSON, run: DryRun, *, is_online: bool) -> RenderableType:
-    """Return a dry run for people; passwords of the request are masked."""
-    with secret_scope():
-        register_scoped_secrets(passwords_in(request))
-        name = sanitize(str(request.get("id")))
-        what = " ".join(filter(None, [str(request.get("type") or ""), "by", automation]))
-        parts: list[RenderableType] = [
-            Text.assemble((name, "bold"), "  ", sanitize(what)),
+    """Return a dry run for people."""
+    name = sanitize(str(request.get("id")))
+    what = " ".join(filter(None, [str(request.get("type") or ""), "by", automation]))
+    parts: list[RenderableType] = [
+        Text.assemble((name, "bold"), "  ", sanitize(what)),
+        Text(),
+        *_steps(run),
+        *_decision(run),
+        Text(),
+        *_calls(run.calls),
+    ]
+    if not is_online:
+        parts += [
             Text(),
-            *_steps(run),
-            *_decision(run),
-            Text(),
-            *_calls(run.calls),
+            Text(
+                "No account is set: the processor read from a sandbox without other requests.",
+                "dim",
+            ),
         ]
-        if not is_online:
-            parts += [
-                Text(),
-                Text(
-                    "No account is set: the processor read from a sandbox without other requests.",
-                    "dim",
-                ),
-            ]
     return Group(*parts)
 
 
@@ -374,7 +390,12 @@ def _decision(run: DryRun) -> Iterator[RenderableType]:
             if name != "outcome" and value not in (None, "", []):
                 yield Padding(Text(f"{name}: {_json(value)}"), (0, 0, 0, 10))
     elif run.error is not None:
-        yield Text.assemble("No decision  ", (sanitize(_describe(run.error)), "bold red"))
+        # In a column of its own, so that no part of it begins a line.
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(style="bold red", overflow="fold")
+        grid.add_row("No decision", Text(sanitize(_describe(run.error))))
+        yield grid
     yield Text.assemble("Then      ", sanitize(_next_state(run)))
 
 
@@ -429,16 +450,15 @@ def _json(value: JSON) -> str:
 
 
 def _replay_one(
-    automation: type[Automation[Any]], request: JSON, config: Config
+    automation: type[Automation[Any]], request: JSON, config: Config, settings: Settings
 ) -> dict[str, JSON]:
     from connect_worker.dry_run.requests import as_pending, difference
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport
 
-    kind, reads = automation.kind, LiveTransport(config)
+    kind, reads = automation.kind, LiveTransport(config, settings)
     run = dry_run(automation, as_pending(kind, request), config=config, reads=reads)
-    with secret_scope():
-        register_scoped_secrets(passwords_in(request))
+    with _passwords_masked(request, run):
         if run.decided is None and run.error is not None:
             text = f"was {request.get('status')}, now {_describe(run.error)}"
         else:
@@ -452,16 +472,13 @@ def _replay_one(
 
 
 def _print_differences(total: int, different: list[dict[str, JSON]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
+    console = TerminalConsole()
     if different:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for row in different:
             table.add_row(row["id"], row["difference"])
-        console.print(table, markup=False)
+        console.print(table)
     summary = f"{total} decided requests, {len(different)} would be decided differently."
-    console.print(summary, markup=False, highlight=False)
+    console.print(summary, highlight=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Mapping
+import socket
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +18,11 @@ from connect_worker.cli.context import (
     cannot_listen,
     example,
     listen_options,
+    log_to_standard_error,
     select_accounts,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.observability.output import escape_lines
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 
@@ -40,36 +43,50 @@ TIMEOUT_SECONDS = 1.0
     address_help="Where to listen; with 0.0.0.0 other machines can read the metrics, "
     "without a password.",
 )
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A host name by which Prometheus calls the exporter; IP addresses, this machine's name, "
+    "and names without a dot or in .internal, .local and .svc need none.",
+)
 @click.option("--once", is_flag=True, help="Print the metrics and exit.")
 @account_option
-def metrics(*, address: str, port: int, once: bool, account: str) -> None:
+def metrics(*, address: str, port: int, hosts: Sequence[str], once: bool, account: str) -> None:
     """Serve Prometheus metrics; each scrape reads the ledger and the broker.
 
     One exporter is enough for all accounts and all their workers. It does not call Connect, and
     needs of CONNECT_API_KEY only the part before the colon.
     """
-    # The client takes a moment to load, which `--help` does not need.
-    from prometheus_client import generate_latest, start_http_server
+    # Both take a moment to load, which `--help` does not need.
+    from prometheus_client import generate_latest
+
+    from connect_worker.operations.exporter import serve
 
     try:
-        names = select_accounts(Settings.from_env(), account)
+        settings = Settings.from_env()
+        names = select_accounts(settings, account)
         registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     if once:
-        click.echo(generate_latest(registry), nl=False)
+        text = generate_latest(registry)
+        # Programs read the format as it is; a product's name must not command a terminal.
+        shown = escape_lines(text.decode(), indent="") if sys.stdout.isatty() else text
+        click.echo(shown, nl=False)
         return
-    # Before the server's threads start: they inherit the mask, so this thread gets the signals.
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    log_to_standard_error(settings.log_format)
     try:
-        server, thread = start_http_server(port, addr=address, registry=registry)
+        serve(
+            registry,
+            address=address,
+            port=port,
+            host_names=[*hosts, socket.gethostname()],
+            ready=lambda bound: announce("metrics", address, bound, "/metrics"),
+        )
     except OSError as error:
         raise cannot_listen(address, port, error) from None
-    announce("metrics", address, server.server_port, "/metrics")
-    signal.sigwait(ends)
-    server.shutdown()
-    thread.join()
 
 
 def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:

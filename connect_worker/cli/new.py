@@ -47,7 +47,8 @@ _DOTTED = {"gitignore", "dockerignore", "env.example"}
 def new(*, name: str, directory: Path | None, source: Path | None) -> None:
     """Write a small project: processors, their tests, settings, a compose file, a README.
 
-    Its `make test` and `make demo` pass as they are.
+    Its `make test` and `make demo` pass as they are. Its requirements are those that this version
+    of connect-worker was tested with, each with its hashes; its `make lock` writes newer ones.
     """
     package = _package(name)
     folder = directory or Path(name)
@@ -58,7 +59,6 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
         "name": name,
         "package": package,
         "requirement": _requirement(address),
-        "testing_requirement": _requirement(address, "[testing]"),
     }
     for path, text in _render(files("connect_worker.cli") / "template", values):
         file = folder / path
@@ -66,10 +66,10 @@ def new(*, name: str, directory: Path | None, source: Path | None) -> None:
         file.write_text(text, encoding="utf-8")
         click.echo(f"  {file}")
     click.echo(f"\nNow:  cd {folder} && make test && make demo")
-    if address.startswith("file:"):
+    if address.startswith(("file:", "git+")):
         click.echo(
-            f"It depends on {address}. Before you build its image, put an address that Docker can "
-            "reach into requirements.txt, such as git+https://….",
+            f"It depends on {address}. Before you build its image, put a wheel or an archive that "
+            "Docker can reach into connect-worker.txt, such as `connect-worker @ https://….whl`.",
             err=True,
         )
 
@@ -103,10 +103,10 @@ def _package(name: str) -> str:
     return package
 
 
-def _requirement(address: str, extra: str = "") -> str:
+def _requirement(address: str) -> str:
     if address:
-        return f"connect-worker{extra} @ {address}"
-    return f"connect-worker{extra}>={version('connect-worker')}"
+        return f"connect-worker @ {address}"
+    return f"connect-worker=={version('connect-worker')}"
 
 
 def _render(folder: Traversable, values: dict[str, str]) -> Iterator[tuple[Path, str]]:

@@ -118,7 +118,8 @@ def request_table(records: list[RequestRecord], now: float, *, wide: bool) -> Ta
         table.add_row(
             Text(sanitize(record.ref.id)),
             Text(record.state, style=STYLES[record.state]),
-            format_duration(now - record.first_seen),
+            # Of a corrupt record it may not be known.
+            format_duration(now - record.first_seen) if record.first_seen else "",
             *more,
             # The last column shrinks first, and stays on one line.
             Text(reason(record), no_wrap=True, overflow="ellipsis"),

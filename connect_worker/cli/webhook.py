@@ -92,11 +92,12 @@ def serve(*, address: str, port: int, account: str) -> None:
                 requeue_seconds=of_account.lease_seconds,
             )
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     log_to_standard_error(settings.log_format)
     try:
         serve_webhooks(
             accounts,
+            trusted_proxies=settings.trusted_proxies,
             address=address,
             port=port,
             ready=lambda bound: announce("notifications", address, bound),
@@ -169,7 +170,7 @@ def _subscriptions(account: str, url: str) -> Iterator[WebhookSubscriptions]:
                 subscriptions = load_subscriptions(name, url)
             yield subscriptions
     except (SettingsError, RegistrationError) as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
 
 
 @contextlib.contextmanager
@@ -178,7 +179,7 @@ def _connect_errors() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        raise CommandError(str(error), Exit.NO_LEDGER) from None
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
     except Message as error:
         raise CommandError(f"Connect refused the call: {error}", Exit.NOT_DONE) from None
 

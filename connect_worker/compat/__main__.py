@@ -10,6 +10,7 @@ from pathlib import Path
 from connect_worker.compat import install
 from connect_worker.exceptions import CompatInstallError
 from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.output import accept_any_text, report_crashes
 
 _USAGE = "usage: python -m connect_worker.compat SCRIPT [ARGUMENT …]"
 
@@ -29,7 +30,9 @@ def main(arguments: list[str]) -> None:
         install()
     except CompatInstallError as error:
         raise SystemExit(f"connect_worker.compat: {error}") from None
+    accept_any_text(sys.stdout, sys.stderr)
     _show_log()
+    report_crashes()
     runpy.run_path(str(script), run_name="__main__")
 
 

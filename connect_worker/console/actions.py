@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final
 
 from tornado.web import HTTPError
@@ -18,18 +19,28 @@ from connect_worker.console.security import (
 )
 from connect_worker.console.views import query_of
 from connect_worker.domain.states import RequestKey, RequestRecord
+from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.operations.actions import (
     ACTIONS,
+    Action,
     ActionResult,
     apply_action,
     is_pause_name,
     partition,
+    stored_pause,
 )
-from connect_worker.operations.formatting import sanitize
+from connect_worker.operations.formatting import MAX_NAME_CHARACTERS, sanitize, shorten
+from connect_worker.operations.requests import MAX_ID_CHARACTERS
 
+#: How many requests are selected one by one; a page has fewer.
+MAX_SELECTED: Final = 500
 #: How many requests are shown before and after an action.
 MAX_SHOWN: Final = 20
+_UNKNOWN_PAUSE: Final = (
+    f"Name all, a kind of request or a product (PRD-000), in at most {MAX_NAME_CHARACTERS} "
+    "characters"
+)
 #: A longer reason of a pause is cut.
 MAX_REASON_CHARACTERS: Final = 200
 
@@ -63,25 +74,38 @@ class ConfirmHandler(ChangingPage):
         back = local_path(self.get_body_argument("back", "/"))
         if self.get_body_argument("scope", "selected") == "all":
             query = query_of(self)
-            records: list[RequestRecord] = await self.read(lambda ledger: read_all(ledger, query))
-            missing: list[str] = []
+            possible, result = await self.search(
+                lambda ledger, is_cancelled: _split(action, read_all(ledger, query, is_cancelled))
+            )
         else:
-            records, missing = await self._selected()
-        result = ActionResult(not_found=missing)
-        possible = partition(action, records, result)
+            keys = self._selected()
+            possible, result = await self.read(
+                lambda ledger: _split(action, ledger.get_records(keys), keys)
+            )
         pending = PendingAction(self.account, action, possible, result, back)
         token = secrets.token_urlsafe(16)
         keep_newest(session.pending, token, pending)
         self.render("confirm.html", pending=pending, token=token, max_shown=MAX_SHOWN)
 
-    async def _selected(self) -> tuple[list[RequestRecord], list[str]]:
+    def _selected(self) -> list[RequestKey]:
+        texts = self.get_body_arguments("request")
+        if len(texts) > MAX_SELECTED:
+            raise HTTPError(400, reason=f"Select at most {MAX_SELECTED} requests, or all")
+        if max(map(len, texts), default=0) > MAX_ID_CHARACTERS:
+            raise HTTPError(400, reason="There is no such request")
         try:
-            keys = [RequestKey.parse(text) for text in self.get_body_arguments("request")]
+            return [RequestKey.parse(text) for text in texts]
         except ValueError:
             raise HTTPError(400, reason="There is no such request") from None
-        records = await self.read(lambda ledger: ledger.get_records(keys))
-        known = {record.ref for record in records}
-        return records, [key.id for key in keys if key not in known]
+
+
+def _split(
+    action: Action, records: list[RequestRecord], keys: Sequence[RequestKey] = ()
+) -> tuple[list[RequestRecord], ActionResult]:
+    """Return the requests that the action can change, and what is wrong with the others."""
+    known = {record.ref for record in records}
+    result = ActionResult(not_found=[key.id for key in keys if key not in known])
+    return partition(action, records, result), result
 
 
 class ExecuteHandler(ChangingPage):
@@ -139,11 +163,16 @@ class PauseHandler(ChangingPage):
         """Pause, and redirect to the status, which shows the pause."""
         who, name = self.operator.who, self.get_body_argument("name", "")
         if not is_pause_name(name):
-            raise HTTPError(400, reason="Name all, a kind of request or a product (PRD-000)")
+            raise HTTPError(400, reason=_UNKNOWN_PAUSE)
         reason = self.get_body_argument("reason", "")[:MAX_REASON_CHARACTERS]
         await self.read(lambda ledger: ledger.pause(name, reason=reason))
         self.audit("console.pause", name=name, reason=reason, by=who)
         self.redirect(self.link("/"), status=303)
+
+
+def _resume(ledger: Ledger, name: str) -> tuple[str, int]:
+    stored = stored_pause(ledger.pauses(), name)
+    return stored, ledger.resume(stored)
 
 
 class ResumeHandler(ChangingPage):
@@ -154,6 +183,6 @@ class ResumeHandler(ChangingPage):
     async def post(self) -> None:
         """Resume, and redirect to the status."""
         who, name = self.operator.who, self.get_body_argument("name", "")
-        number = await self.read(lambda ledger: ledger.resume(name))
-        self.audit("console.resume", name=name, requests=number, by=who)
+        name, number = await self.read(lambda ledger: _resume(ledger, name))
+        self.audit("console.resume", name=shorten(name), requests=number, by=who)
         self.redirect(self.link("/"), status=303)

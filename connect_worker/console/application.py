@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from tornado.web import Application, StaticFileHandler, url
+from tornado.web import HTTPError, StaticFileHandler, url
 
+from connect_worker._web_access import Throttle, add_headers
 from connect_worker.console.actions import (
     ConfirmHandler,
     ExecuteHandler,
@@ -18,7 +19,7 @@ from connect_worker.console.actions import (
     ResumeHandler,
 )
 from connect_worker.console.pages import HEADERS, AppState, Deployment, NotFoundPage
-from connect_worker.console.security import Sessions, Throttle
+from connect_worker.console.security import Sessions
 from connect_worker.console.views import (
     RequestDetailsPage,
     RequestListPage,
@@ -26,11 +27,12 @@ from connect_worker.console.views import (
     SignOut,
     StatusPage,
 )
-from connect_worker.operations.webserver import Healthcheck, log_no_access, serve_until_stopped
-
-#: A form of the console has a few kilobytes: the names of a page's requests.
-MAX_BODY_BYTES: Final = 256 * 1024
-IDLE_SECONDS: Final = 60.0
+from connect_worker.operations.webserver import (
+    Healthcheck,
+    LimitedApplication,
+    log_no_access,
+    serve_until_stopped,
+)
 
 _FOLDER: Final = Path(__file__).parent
 
@@ -42,43 +44,47 @@ def serve(deployment: Deployment, *, address: str, port: int, ready: Callable[[i
         OSError: The address or the port is not available.
     """
 
-    def application(bound_port: int, threads: Executor) -> Application:
+    def application(bound_port: int, threads: Executor) -> LimitedApplication:
         return make_application(deployment, port=bound_port, threads=threads)
 
-    serve_until_stopped(
-        application,
-        address=address,
-        port=port,
-        ready=ready,
-        idle_seconds=IDLE_SECONDS,
-        max_body_size=MAX_BODY_BYTES,
-        max_buffer_size=MAX_BODY_BYTES,
-    )
+    serve_until_stopped(application, address=address, port=port, ready=ready)
 
 
 class Asset(StaticFileHandler):
     """A file of the console: style, script, icon."""
 
-    def set_default_headers(self) -> None:
-        """Send the security headers."""
-        for name, text in HEADERS.items():
-            self.set_header(name, text)
+    def parse_url_path(self, url_path: str) -> str:
+        """Return the file's path.
+
+        Raises:
+            HTTPError: It can't be one: the file system refuses some characters with an error.
+        """
+        if not url_path.isprintable():
+            raise HTTPError(404)
+        return super().parse_url_path(url_path)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log errors of the program; what anybody may ask for in vain is no line of the log."""
+        if not isinstance(value, HTTPError):
+            super().log_exception(typ, value, tb)
 
 
-def make_application(deployment: Deployment, *, port: int, threads: Executor) -> Application:
+def make_application(deployment: Deployment, *, port: int, threads: Executor) -> LimitedApplication:
     """Return the console.
 
     The port is part of the cookies' names: browsers share cookies between the ports of a host.
+    With https, `__Host-` keeps other hosts of the domain from setting them.
     """
+    cookie = f"{'__Host-' if deployment.is_https else ''}connect-console-{port}"
     state = AppState(
         threads,
         deployment=deployment,
         sessions=Sessions(),
         throttle=Throttle(),
-        cookie=f"connect-console-{port}",
+        cookie=cookie,
     )
     shared = {"state": state}
-    return Application(
+    return LimitedApplication(
         [
             url(r"/", StatusPage, shared),
             url(r"/requests", RequestListPage, shared),
@@ -100,11 +106,8 @@ def make_application(deployment: Deployment, *, port: int, threads: Executor) ->
         # New in each process: after a restart all users sign in again.
         cookie_secret=secrets.token_hex(32),
         xsrf_cookies=True,
-        xsrf_cookie_name=f"connect-console-{port}-xsrf",
-        xsrf_cookie_kwargs={
-            "httponly": True,
-            "samesite": "Strict",
-            "secure": deployment.console_url.startswith("https:"),
-        },
+        xsrf_cookie_name=f"{cookie}-xsrf",
+        xsrf_cookie_kwargs=deployment.cookie_flags,
+        transforms=[add_headers(HEADERS, url=deployment.console_url)],
         log_function=log_no_access,
     )

@@ -11,24 +11,33 @@ from urllib.parse import urlencode
 
 from tornado.web import HTTPError, RequestHandler
 
+from connect_worker._web_access import (
+    Throttle,
+    client_address,
+    is_https,
+    is_known_host,
+)
 from connect_worker.console.security import (
     Session,
     Sessions,
-    Throttle,
-    is_known_host,
     is_own_origin,
+    is_wanted_load,
+    local_path,
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
+from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
 from connect_worker.operations.formatting import (
     format_count,
     format_duration,
     sanitize,
+    shorten,
     utc_time,
 )
 from connect_worker.operations.requests import reason
+from connect_worker.settings.environment import Network
 
 T = TypeVar("T")
 
@@ -50,9 +59,15 @@ HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Permitted-Cross-Domain-Policies": "none",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Server": "connect-worker",
 }
+#: A longer parameter or field is refused before anything looks at it.
+MAX_ARGUMENT_BYTES: Final = 8 * 1024
+#: How many searches through all records run at the same time, and how many may wait for them.
+MAX_SEARCHES: Final = 2
+MAX_WAITING_SEARCHES: Final = 16
 _SIGNED_OUT: Final = "Sign in again: the session has ended."
 
 
@@ -79,6 +94,18 @@ class Deployment:
     #: The public addresses of the console and of Flower; "" when not set.
     console_url: str = ""
     flower_url: str = ""
+    #: The proxies whose `X-Forwarded-For` counts.
+    trusted_proxies: tuple[Network, ...] = ()
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach the console by https."""
+        return is_https(self.console_url)
+
+    @property
+    def cookie_flags(self) -> dict[str, Any]:
+        """How its cookies are set: only this host gets them, and no script."""
+        return {"httponly": True, "samesite": "Strict", "secure": self.is_https}
 
     @property
     def is_read_only(self) -> bool:
@@ -95,6 +122,12 @@ class AppState(webserver.AppState):
     throttle: Throttle
     #: The name of the session's cookie.
     cookie: str
+    #: Of sign-ins that are refused.
+    log_throttle: LogThrottle = field(default_factory=LogThrottle)
+    #: The searches that run at the same time; each occupies a thread until its end.
+    searches: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SEARCHES))
+    #: How many searches run or wait.
+    searching: int = 0
 
 
 class Page(RequestHandler):
@@ -109,12 +142,25 @@ class Page(RequestHandler):
         """Take what all handlers share."""
         self.state = state
         self.deployment = state.deployment
+        self._is_gone = False
 
     def set_default_headers(self) -> None:
-        """Send the security headers, and forbid caching."""
-        for name, text in HEADERS.items():
-            self.set_header(name, text)
+        """Forbid caching; the security headers come with every answer of the application."""
         self.set_header("Cache-Control", "no-store")
+
+    def on_connection_close(self) -> None:
+        """Note that nobody waits for the page any more."""
+        self._is_gone = True
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """Decode a parameter or field.
+
+        Raises:
+            HTTPError: It is too long.
+        """
+        if len(value) > MAX_ARGUMENT_BYTES:
+            raise HTTPError(400, reason=f"A field has more than {MAX_ARGUMENT_BYTES} bytes")
+        return super().decode_argument(value, name)
 
     def check_xsrf_cookie(self) -> None:
         """Reject changes from other sites, and every change in a read-only console.
@@ -126,13 +172,12 @@ class Page(RequestHandler):
         if self.deployment.is_read_only:
             raise HTTPError(403, reason="This console is read-only: it has no password")
         headers = self.request.headers
-        if not is_own_origin(
-            headers.get("Origin"),
-            headers.get("Sec-Fetch-Site"),
-            self.request.host,
-            self.deployment.console_url,
-        ):
-            raise HTTPError(403, reason="This request came from another site")
+        if not is_own_origin(headers, self.request.host, self.deployment.console_url):
+            raise HTTPError(
+                403,
+                reason="This request came from another site. If it did not, set "
+                "CONNECT_CONSOLE_URL to the address in your browser",
+            )
         super().check_xsrf_cookie()
 
     def prepare(self) -> None:
@@ -142,17 +187,29 @@ class Page(RequestHandler):
             HTTPError: The host is unknown, or the session has ended.
         """
         self._check_host()
+        if not is_wanted_load(self.request.headers):
+            raise HTTPError(403, reason="Another site may link to this page, and not include it")
+        if not self.is_fragment:
+            self.state.sessions.touch(self.session_name)
         if self.is_public or self.may_read:
             return
         if self.is_fragment or self.request.method != "GET":
             raise HTTPError(401, reason=_SIGNED_OUT)
-        self.redirect(f"/login?{urlencode({'next': self.request.uri or '/'})}")
+        target = local_path(self.request.uri or "/")
+        self.redirect(f"/login?{urlencode({'next': target})}")
 
     def _check_host(self) -> None:
         if not is_known_host(self.request.host, self.deployment.console_url):
             raise HTTPError(421, reason="Unknown host name: set CONNECT_CONSOLE_URL")
 
     # ---- who asks, and for what
+
+    @property
+    def address(self) -> str:
+        """The address of the visitor."""
+        forwarded_for = self.request.headers.get("X-Forwarded-For", "")
+        peer = self.request.remote_ip or ""
+        return client_address(peer, forwarded_for, self.deployment.trusted_proxies)
 
     @property
     def session(self) -> Session | None:
@@ -191,6 +248,15 @@ class Page(RequestHandler):
             raise HTTPError(404, reason="There is no such account")
         return name
 
+    @property
+    def _requested_account(self) -> str:
+        """The name in the address; "" when it names none that there is, as on an error page."""
+        try:
+            name = self.get_argument("account", "")
+        except HTTPError:
+            return ""
+        return name if name in self.deployment.accounts else ""
+
     async def read(self, function: Callable[[Ledger], T]) -> T:
         """Call a function with the account's ledger in a thread.
 
@@ -204,6 +270,26 @@ class Page(RequestHandler):
         ledger, loop = self.deployment.accounts[account].ledger, asyncio.get_running_loop()
         return await loop.run_in_executor(self.state.threads, function, ledger)
 
+    async def search(self, function: Callable[[Ledger, Callable[[], bool]], T]) -> T:
+        """Call a function that walks through all records, and may ask whether to stop.
+
+        The threads are for all pages, so only a few may walk. A walk that nobody waits for any
+        more stops.
+
+        Raises:
+            HTTPError: Too many wait already.
+            LedgerUnavailable: The ledger does not answer.
+        """
+        state = self.state
+        if state.searching >= MAX_SEARCHES + MAX_WAITING_SEARCHES:
+            raise HTTPError(503, reason="Too many searches are running: try again in a few seconds")
+        state.searching += 1
+        try:
+            async with state.searches:
+                return await self.read(lambda ledger: function(ledger, lambda: self._is_gone))
+        finally:
+            state.searching -= 1
+
     # ---- what is sent
 
     def show(self, name: str, **values: Any) -> None:
@@ -213,7 +299,7 @@ class Page(RequestHandler):
     def link(self, path: str, **parameters: str | int | None) -> str:
         """Return the address of a page about this account."""
         names = list(self.deployment.accounts)
-        requested = self.get_argument("account", "")
+        requested = self._requested_account
         account = requested if requested in names[1:] else ""
         pairs = {"account": account, **parameters}
         query = urlencode({name: text for name, text in pairs.items() if text})
@@ -223,7 +309,7 @@ class Page(RequestHandler):
         """Return the names that all templates know."""
         return {
             **super().get_template_namespace(),
-            "account": self.get_argument("account", "") or next(iter(self.deployment.accounts)),
+            "account": self._requested_account or next(iter(self.deployment.accounts)),
             "deployment": self.deployment,
             "format_count": format_count,
             "format_duration": format_duration,
@@ -232,6 +318,7 @@ class Page(RequestHandler):
             "reason": reason,
             "sanitize": sanitize,
             "session": self.session,
+            "shorten": shorten,
             "tab": self.tab,
             "utc_time": utc_time,
         }
@@ -242,12 +329,13 @@ class Page(RequestHandler):
         is_unavailable = isinstance(error, LedgerUnavailable)
         if is_unavailable:
             self.set_status(503)
-            self.set_header("Retry-After", "5")
             message = sanitize(str(error))
         elif status_code == 500:
             message = "An error occurred in the console; its log has the details."
         else:
             message = self._reason
+        if self.get_status() == 503:
+            self.set_header("Retry-After", "5")
         self.render(
             "error.html", message=message, is_unavailable=is_unavailable, status=self.get_status()
         )
@@ -262,7 +350,7 @@ class Page(RequestHandler):
 
     def audit(self, event: str, /, **fields: object) -> None:
         """Log what a person did in the console."""
-        log.info(LogEvent(event, **fields, address=self.request.remote_ip))
+        log.info(LogEvent(event, **fields, address=self.address))
 
 
 class NotFoundPage(Page):

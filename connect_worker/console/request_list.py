@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -59,6 +60,11 @@ class Query:
         }
         return {name: text for name, text in parameters.items() if text}
 
+    @property
+    def is_search(self) -> bool:
+        """Whether each record has to be looked at; parked requests have an index of their own."""
+        return not self.by_parking or bool(self.product or self.error)
+
     def at_page(self, page: int) -> Query:
         """Return the same query at another page."""
         return replace(self, page=page)
@@ -89,7 +95,9 @@ class RequestPage:
         return (self.query.page - 1) * PAGE_SIZE + 1
 
 
-def read_page(ledger: Ledger, query: Query) -> RequestPage:
+def read_page(
+    ledger: Ledger, query: Query, is_cancelled: Callable[[], bool] = lambda: False
+) -> RequestPage:
     """Read one page; for a page beyond the end, the last one.
 
     A page of parked requests reads only its own records, unless product or error is searched for.
@@ -97,7 +105,7 @@ def read_page(ledger: Ledger, query: Query) -> RequestPage:
     Raises:
         LedgerUnavailable: The ledger does not answer.
     """
-    if query.by_parking and not (query.product or query.error):
+    if not query.is_search:
         keys = [key for key in ledger.parked(query.kind) if key.id.startswith(query.prefix)]
         if query.newest_first:
             keys.reverse()
@@ -107,21 +115,27 @@ def read_page(ledger: Ledger, query: Query) -> RequestPage:
         return RequestPage(query, records, len(keys), ledger.now())
     limit = query.page * PAGE_SIZE
     records, total = first_matches(
-        ledger, query.request_filter, key=query.sort_key, limit=limit, largest=query.newest_first
+        ledger,
+        query.request_filter,
+        key=query.sort_key,
+        limit=limit,
+        largest=query.newest_first,
+        is_cancelled=is_cancelled,
     )
     begin, query = _slice(query, total)
     return RequestPage(query, records[begin : begin + PAGE_SIZE], total, ledger.now())
 
 
-def read_all(ledger: Ledger, query: Query) -> list[RequestRecord]:
+def read_all(
+    ledger: Ledger, query: Query, is_cancelled: Callable[[], bool] = lambda: False
+) -> list[RequestRecord]:
     """Read all requests of a list, in its order.
 
     Raises:
         LedgerUnavailable: The ledger does not answer.
     """
-    return sorted(
-        query.request_filter.search(ledger), key=query.sort_key, reverse=query.newest_first
-    )
+    records = query.request_filter.search(ledger, is_cancelled=is_cancelled)
+    return sorted(records, key=query.sort_key, reverse=query.newest_first)
 
 
 def _slice(query: Query, total: int) -> tuple[int, Query]:

@@ -8,109 +8,72 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from connect_worker.domain.states import RequestRecord
 from connect_worker.operations.actions import Action, ActionResult
 
-# ---- origin checks: is this the host, and the page, that the browser means?
+# ---- origin checks: is this the page that the browser means?
+
+#: The address of a list with all of its filters is shorter.
+MAX_PATH_CHARACTERS: Final = 2000
+_PORTS: Final = {"http": 80, "https": 443}
 
 
-def is_known_host(host: str, console_url: str) -> bool:
-    """Whether a `Host` header names this console.
-
-    A page of another site may make its own name lead to this address (DNS rebinding), and would
-    then have the same origin as the console. So a name must be known; an IP address is not a name.
-    """
-    name = _host_name(f"//{host}")
-    if not name:
-        return False
-    return name == "localhost" or _is_ip_address(name) or name == _host_name(console_url)
-
-
-def is_own_origin(origin: str | None, fetch_site: str | None, host: str, console_url: str) -> bool:
+def is_own_origin(headers: Mapping[str, str], host: str, console_url: str) -> bool:
     """Whether a request that changes something comes from a page of the console.
 
-    Browsers send `Origin` with every POST, and most send `Sec-Fetch-Site`. A script that sends
-    neither still needs the token of the form.
+    Browsers send `Origin` with every POST, and most send `Sec-Fetch-Site`; `Referer` counts
+    without an `Origin`. A script that sends none of them still needs the token of the form.
+
+    The process itself speaks http, so an origin with https is the public address or none. Where
+    the public address has https, a page with http at the same name is another site.
     """
-    if fetch_site not in (None, "same-origin"):
+    if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         return False
-    if origin is None:
+    source = headers.get("Origin", headers.get("Referer"))
+    if source is None:
         return True
-    own = {host.lower(), _host_and_port(console_url)}
-    return bool(_host_and_port(origin)) and _host_and_port(origin) in own
+    public, direct = _origin(console_url), _origin(f"http://{host}")
+    own = {public}
+    if direct and not (public and public[:2] == ("https", direct[1])):
+        own.add(direct)
+    return _origin(source) in own - {None}
+
+
+def is_wanted_load(headers: Mapping[str, str]) -> bool:
+    """Whether a page is loaded by the console itself or by a person, who may come from elsewhere.
+
+    Another site could load pages as images or frames, again and again: it sees nothing of them,
+    but each costs time.
+    """
+    site = headers.get("Sec-Fetch-Site", "none")
+    return site in ("none", "same-origin") or headers.get("Sec-Fetch-Dest") == "document"
 
 
 def local_path(target: str) -> str:
     r"""Return a path of this console, or `/`; `//elsewhere` and `/\elsewhere` lead out of it."""
-    is_local = target.startswith("/") and target[1:2] not in ("/", "\\") and target.isprintable()
-    return target if is_local else "/"
+    if len(target) > MAX_PATH_CHARACTERS or not target.isprintable():
+        return "/"
+    return target if target.startswith("/") and target[1:2] not in ("/", "\\") else "/"
 
 
-def _host_name(url: str) -> str:
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """Return scheme, name and port; None for what is no origin, such as `null`."""
     try:
-        return urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        port = parts.port
     except ValueError:
-        return ""
-
-
-def _host_and_port(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""
-
-
-def _is_ip_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
+        return None
+    return parts.scheme, parts.hostname, _PORTS[parts.scheme] if port is None else port
 
 
 # ---- the password
-
-WINDOW_SECONDS: Final = 60.0
-#: Wrong passwords within the window, from one address and from all addresses together.
-MAX_WRONG_PER_ADDRESS: Final = 5
-MAX_WRONG: Final = 50
-
-
-class Throttle:
-    """Makes an address wait after too many wrong passwords within a minute.
-
-    Args:
-        clock: Seconds that never go back.
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        #: The time and address of each wrong password, oldest first.
-        self._wrong: deque[tuple[float, str]] = deque()
-
-    def wait_seconds(self, address: str) -> float:
-        """Return how long this address has to wait; 0 when it may try."""
-        now = self._clock()
-        while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
-            self._wrong.popleft()
-        of_address = [at for at, other in self._wrong if other == address]
-        waits = [0.0]
-        if len(of_address) >= MAX_WRONG_PER_ADDRESS:
-            waits.append(of_address[-MAX_WRONG_PER_ADDRESS] + WINDOW_SECONDS - now)
-        if len(self._wrong) >= MAX_WRONG:
-            waits.append(self._wrong[-MAX_WRONG][0] + WINDOW_SECONDS - now)
-        return max(waits)
-
-    def record_wrong(self, address: str) -> None:
-        """Count a wrong password."""
-        self._wrong.append((self._clock(), address))
 
 
 def is_password(entered: str, password: str) -> bool:
@@ -124,6 +87,8 @@ T = TypeVar("T")
 
 #: A working day and its evening.
 SESSION_SECONDS: Final = 12 * 3600.0
+#: After so long without a page that the person asked for; a page's own refreshes do not count.
+IDLE_SECONDS: Final = 3600.0
 MAX_SESSIONS: Final = 200
 #: How many unconfirmed actions, and how many reports, a session keeps.
 MAX_PENDING: Final = 8
@@ -158,6 +123,8 @@ class Session:
     #: The name that the person gave when signing in.
     who: str
     until: float
+    #: When it ends unless the person asks for another page.
+    idle_until: float
     pending: dict[str, PendingAction] = field(default_factory=dict)
     reports: dict[str, ActionReport] = field(default_factory=dict)
 
@@ -176,17 +143,23 @@ class Sessions:
     def begin(self, who: str) -> str:
         """Open a session and return its name; of too many sessions the oldest ends."""
         name = secrets.token_urlsafe(32)
-        session = Session(who, self._clock() + SESSION_SECONDS)
+        now = self._clock()
+        session = Session(who, now + SESSION_SECONDS, now + IDLE_SECONDS)
         keep_newest(self._open, name, session, limit=MAX_SESSIONS)
         return name
 
     def find(self, name: str) -> Session | None:
         """Return an open session."""
         session = self._open.get(name)
-        if session is None or session.until <= self._clock():
+        if session is None or min(session.until, session.idle_until) <= self._clock():
             self.end(name)
             return None
         return session
+
+    def touch(self, name: str) -> None:
+        """Note that the person asked for a page."""
+        if session := self.find(name):
+            session.idle_until = self._clock() + IDLE_SECONDS
 
     def end(self, name: str) -> None:
         """Close a session; its cookie is worthless from now on."""

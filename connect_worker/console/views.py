@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final
+from typing import Final
 
 from tornado.web import HTTPError
 
@@ -12,10 +12,16 @@ from connect_worker.console.charts import LastDay, last_day
 from connect_worker.console.pages import Account, Page
 from connect_worker.console.request_list import DEFAULT_STATE, Query, RequestPage, read_page
 from connect_worker.console.security import is_password, local_path
+from connect_worker.domain.kinds import is_request_id
 from connect_worker.domain.states import RequestKind
 from connect_worker.operations.actions import ACTIONS, PAUSE_NAMES, describe_pause
-from connect_worker.operations.formatting import sanitize, utc_time
+from connect_worker.operations.formatting import (
+    MAX_NAME_CHARACTERS,
+    sanitize,
+    utc_time,
+)
 from connect_worker.operations.requests import (
+    MAX_ID_CHARACTERS,
     STATE_WORDS,
     facts,
     find_by_id,
@@ -27,7 +33,8 @@ from connect_worker.operations.status import OPEN_STATES, StatusReport, read_sta
 
 #: How many hours the charts show, the current one included.
 HOURS: Final = 24
-MAX_NAME_CHARACTERS: Final = 40
+MAX_WHO_CHARACTERS: Final = 40
+_TOO_LONG: Final = f"Shorten the id and the filters to {MAX_ID_CHARACTERS} characters each"
 
 
 class StatusPage(Page):
@@ -46,6 +53,7 @@ class StatusPage(Page):
             states=OPEN_STATES,
             pause_names=PAUSE_NAMES,
             describe_pause=describe_pause,
+            max_name=MAX_NAME_CHARACTERS,
         )
 
 
@@ -68,7 +76,13 @@ class RequestListPage(Page):
     async def get(self) -> None:
         """Show one page of the list."""
         query = query_of(self)
-        page: RequestPage = await self.read(lambda ledger: read_page(ledger, query))
+        page: RequestPage
+        if query.is_search:
+            page = await self.search(
+                lambda ledger, is_cancelled: read_page(ledger, query, is_cancelled)
+            )
+        else:
+            page = await self.read(lambda ledger: read_page(ledger, query))
         self.show(
             "requests", page=page, query=page.query, states=STATE_WORDS, kinds=list(RequestKind)
         )
@@ -82,9 +96,13 @@ class RequestDetailsPage(Page):
     async def get(self) -> None:
         """Show it; of a usage listing, the latest period."""
         request_id = self.get_query_argument("id", "")
-        records, now = await self.read(
-            lambda ledger: (find_by_id(ledger, request_id), ledger.now())
-        )
+        if len(request_id) > MAX_ID_CHARACTERS:
+            raise HTTPError(400, reason=_TOO_LONG)
+        if is_request_id(RequestKind.USAGE, request_id):
+            records = await self.search(lambda ledger, _: find_by_id(ledger, request_id))
+        else:
+            records = await self.read(lambda ledger: find_by_id(ledger, request_id))
+        now = await self.read(lambda ledger: ledger.now())
         if not records:
             self.set_status(404)
             keep_days = self.deployment.accounts[self.account].keep_days
@@ -110,18 +128,21 @@ def query_of(page: Page) -> Query:
     """Return the list that an address or a form asks for.
 
     Raises:
-        HTTPError: There is no such state or kind.
+        HTTPError: There is no such state or kind, or a filter is too long.
     """
     state, kind = page.get_argument("state", "") or DEFAULT_STATE, page.get_argument("kind", "")
     if state not in STATE_WORDS or kind not in ("", *RequestKind):
         raise HTTPError(400, reason="There is no such state or kind")
     number = page.get_argument("page", "1")
+    product, prefix, error = (page.get_argument(name, "") for name in ("product", "id", "error"))
+    if max(map(len, (product, prefix, error))) > MAX_ID_CHARACTERS:
+        raise HTTPError(400, reason=_TOO_LONG)
     return Query(
         state=state,
         kind=RequestKind(kind) if kind else None,
-        product=page.get_argument("product", ""),
-        prefix=page.get_argument("id", ""),
-        error=page.get_argument("error", ""),
+        product=product,
+        prefix=prefix,
+        error=error,
         newest_first=page.get_argument("order", "") == "newest",
         # Python refuses to read thousands of digits; a page after the last one shows the last one.
         page=max(1, int(number[:9])) if number.isascii() and number.isdigit() else 1,
@@ -142,36 +163,41 @@ class SignInPage(Page):
 
     def post(self) -> None:
         """Begin a session if the password is right."""
-        address = self.request.remote_ip or ""
-        who = sanitize(self.get_body_argument("who", ""))[:MAX_NAME_CHARACTERS] or "somebody"
-        if wait := math.ceil(self.state.throttle.wait_seconds(address)):
+        throttle, address = self.state.throttle, self.address
+        if wait := math.ceil(throttle.wait_seconds(address)):
             self.set_status(429)
             self.set_header("Retry-After", str(wait))
-            self.audit("console.sign_in_refused", by=who, why="too many wrong passwords")
+            self._log_refusal(why="too many wrong passwords")
             self._show_form(f"Too many wrong passwords. Try again in {wait} seconds.")
             return
+        who = self.get_body_argument("who", "")[:MAX_WHO_CHARACTERS]
+        who = sanitize(who) or "somebody"
         entered = self.get_body_argument("password", "", strip=False)
         if not is_password(entered, self.deployment.password):
-            self.state.throttle.record_wrong(address)
+            throttle.record_wrong(address)
             self.set_status(403)
-            self.audit("console.sign_in_refused", by=who, why="wrong password")
+            self._log_refusal(by=who, why="wrong password")
             self._show_form("Wrong password.")
             return
+        throttle.record_right(address)
         # Always a new session: another person could know the name of an older one.
         self.state.sessions.end(self.session_name)
-        self.set_signed_cookie(
-            self.state.cookie, self.state.sessions.begin(who), expires_days=None, **self._flags
-        )
+        name = self.state.sessions.begin(who)
+        flags = self.deployment.cookie_flags
+        self.set_signed_cookie(self.state.cookie, name, expires_days=None, **flags)
         self.audit("console.signed_in", by=who)
         self.redirect(local_path(self.get_body_argument("next", "/")), status=303)
 
-    def _show_form(self, problem: str = "") -> None:
-        self.render("sign_in.html", problem=problem, next_page=self.get_argument("next", "/"))
+    def _log_refusal(self, **fields: object) -> None:
+        suppressed = self.state.log_throttle.allow()
+        if suppressed is not None:
+            more = {"suppressed": suppressed} if suppressed else {}
+            self.audit("console.sign_in_refused", **fields, **more)
 
-    @property
-    def _flags(self) -> dict[str, Any]:
-        is_secure = self.deployment.console_url.startswith("https:")
-        return {"httponly": True, "samesite": "Strict", "secure": is_secure}
+    def _show_form(self, problem: str = "") -> None:
+        self.render(
+            "sign_in.html", problem=problem, next_page=local_path(self.get_argument("next", "/"))
+        )
 
 
 class SignOut(Page):
@@ -181,6 +207,6 @@ class SignOut(Page):
         """Forget the session here, and its cookie in the browser."""
         session = self.session
         self.state.sessions.end(self.session_name)
-        self.clear_cookie(self.state.cookie)
+        self.clear_cookie(self.state.cookie, **self.deployment.cookie_flags)
         self.audit("console.signed_out", by=session.who if session else "")
         self.redirect("/login", status=303)

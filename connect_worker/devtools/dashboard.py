@@ -20,6 +20,8 @@ from rich.text import Text
 from connect_worker.devtools.processes import Child
 from connect_worker.devtools.verdict import DemoProgress
 from connect_worker.domain.states import State
+from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import escape
 from connect_worker.operations.status import KindCounts
 
 
@@ -329,8 +331,8 @@ class MergedLog:
                     self.say(child.role, line)
 
     def say(self, role: str, line: str) -> None:
-        """Show one line."""
+        """Show one line, as one: what a processor prints may be meant for a terminal."""
         text = Text(f"{role:>{_ROLE_WIDTH}} │ ", style=_ROLE_STYLES.get(role, ""))
         style = next((style for level, style in _LEVEL_STYLES.items() if level in line), "default")
-        text.append(line, style=style)
+        text.append(escape(mask_secrets(line)), style=style)
         self._console.print(text, soft_wrap=True, highlight=False)

@@ -22,6 +22,8 @@ from types import FrameType, TracebackType
 from typing import IO, Any, Self, TypeVar
 
 from connect_worker.devtools import watchdog
+from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import escape_lines
 
 T = TypeVar("T")
 
@@ -146,9 +148,9 @@ class Child:
 
     @property
     def last_lines(self) -> str:
-        """The last lines of its log."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return "\n".join(lines[-_LOG_LINES:])
+        """The last lines of its log, without secrets and control characters."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().split("\n")
+        return escape_lines(mask_secrets("\n".join(lines[-_LOG_LINES:])), indent="")
 
     def error(self, problem: str) -> ProcessError:
         """Return an error with a problem of this process and the end of its log."""
@@ -221,7 +223,9 @@ class Processes:
         """Start a process; its output goes to `<role>.log` or `<role>-<number>.log`."""
         name = role if number is None else f"{role} {number}"
         log = self.directory / f"{name.replace(' ', '-').lower()}.log"
-        with log.open("wb") as output:
+        # It may quote customer data, so no other user may read it.
+        log.unlink(missing_ok=True)
+        with open(log, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
             pipe = self._pipe().fileno()
             wrapper = [sys.executable, "-I", "-S", watchdog.__file__, str(pipe)]
             process = subprocess.Popen(  # noqa: S603 - commands are made by this program

@@ -14,6 +14,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from connect_worker.domain.states import RequestKind
 from connect_worker.operations.status import KindCounts
@@ -202,11 +203,15 @@ def conclude(end: DemoEnd, *, directory: Path, console: Console) -> int:
     if verdict.problems or end.timeout_seconds is not None:
         for line in _failure(end):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
-        console.print(f"The logs are in {directory}", soft_wrap=True, highlight=False)
+        where = f"The logs are in {directory}"
+        console.print(where, soft_wrap=True, highlight=False, markup=False)
         return 1
     console.print(
-        f"[bold green]Every request was decided exactly once[/], the sandbox reports: "
-        f"{verdict.total} in {end.worked_seconds:.1f} s, {end.per_second:.0f} per second.",
+        Text.assemble(
+            ("Every request was decided exactly once", "bold green"),
+            f", the sandbox reports: {verdict.total} in {end.worked_seconds:.1f} s, "
+            f"{end.per_second:.0f} per second.",
+        ),
         soft_wrap=True,
         highlight=False,
     )

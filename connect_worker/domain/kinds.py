@@ -110,13 +110,78 @@ def product_of(kind: RequestKind, document: JSON) -> str:
     value: Any = document
     for name in KINDS[kind].product_path:
         value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else ""
+    return _as_name(value)
 
 
 def status_of(document: JSON) -> str:
     """Return the document's status in lower case (Connect sometimes sends capitals)."""
     status = document.get("status") if isinstance(document, dict) else None
-    return status.lower() if isinstance(status, str) else ""
+    return _as_name(status).lower()
+
+
+#: Connect's ids, statuses and times are shorter.
+_MAX_NAME_CHARACTERS: Final = 128
+#: Connect's documents have about ten levels. Code that recurses over a document may rely on this.
+MAX_LEVELS: Final = 100
+
+
+def _as_name(value: object) -> str:
+    """Return a text that can name something in the ledger and in a log; "" for any other value.
+
+    Lone surrogates and control characters are not printable.
+    """
+    is_name = isinstance(value, str) and len(value) <= _MAX_NAME_CHARACTERS and value.isprintable()
+    return str(value) if is_name else ""
+
+
+def document_fault(ref: RequestKey, document: JSON) -> tuple[str, str] | None:
+    """Return what keeps a worker from processing a document, as a path and a text; None if nothing.
+
+    Only what the engine itself uses is checked: the processor's model checks the rest.
+    """
+    if not isinstance(document, dict):
+        return "", f"it is {excerpt(document)}, not an object"
+    if _has_too_many_levels(document):
+        return "", f"it has more than {MAX_LEVELS} levels"
+    if document.get("id") != ref.request_id:
+        return "id", f"{excerpt(document.get('id'))} is not the id that was asked for"
+    paths = [("status",), KINDS[ref.kind].product_path]
+    paths += [("events", name, "at") for name in _EVENTS.get(ref.kind, ())]
+    for path in paths:
+        value: Any = document
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value not in (None, "") and not _as_name(value):
+            return ".".join(path), f"{excerpt(value)} can't be used"
+    return None if status_of(document) else ("status", "it is missing")
+
+
+def excerpt(value: object) -> str:
+    """Show the beginning of any value, in ASCII."""
+    match value:
+        case str():
+            shown = ascii(value[:40])
+            return f"{shown[:60]}… ({len(value)} characters)" if len(value) > 40 else shown
+        case list() | dict():
+            return "a list" if isinstance(value, list) else "an object"
+        case None:
+            return "null"
+        case _:
+            return ascii(value)[:40]
+
+
+def _has_too_many_levels(document: JSON) -> bool:
+    level = [document]
+    for _ in range(MAX_LEVELS):
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, dict) else part)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _cycle_of_tier_config(document: JSON) -> str | None:
@@ -135,6 +200,12 @@ def _cycle_of_usage_file(document: JSON) -> str | None:
 
 
 _FILE_EVENTS = ("created", "uploaded", "submitted", "accepted", "rejected", "closed")
+
+#: The events of which a cycle's name is made.
+_EVENTS: Mapping[RequestKind, tuple[str, ...]] = {
+    RequestKind.TIER_CONFIG: ("pended",),
+    RequestKind.USAGE_FILE: _FILE_EVENTS,
+}
 
 _CYCLES: Mapping[RequestKind, Callable[[JSON], str | None]] = {
     RequestKind.TIER_CONFIG: _cycle_of_tier_config,
@@ -156,7 +227,7 @@ def _event_at(document: JSON, name: str) -> str | None:
     events = document.get("events") if isinstance(document, dict) else None
     event = events.get(name) if isinstance(events, dict) else None
     at = event.get("at") if isinstance(event, dict) else None
-    return (at or None) if isinstance(at, str) else None
+    return _as_name(at) or None
 
 
 # ---- change hints: Connect notified that something changed. A hint is only a wake-up call: the

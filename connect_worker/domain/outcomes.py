@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import NoneType
 from typing import Any
 
 from connect_worker.domain.states import JSON
@@ -111,6 +112,17 @@ _TYPES: Mapping[str, type[Outcome]] = {
 }
 _NAMES: Mapping[type[Any], str] = {cls: name for name, cls in _TYPES.items()}
 
+_FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
+    "template_id": (str, NoneType),
+    "tile": (str, dict, NoneType),
+    "message": (str,),
+    "params": (list,),
+    "reason": (str,),
+    "action": (str,),
+    "body": (dict, NoneType),
+    "note": (str,),
+}
+
 
 def to_json(outcome: Outcome) -> dict[str, JSON]:
     """Return the outcome as the document that the ledger stores."""
@@ -119,9 +131,18 @@ def to_json(outcome: Outcome) -> dict[str, JSON]:
 
 def from_json(document: JSON) -> Outcome:
     """Read a stored outcome; raise ValueError for anything else."""
-    if not isinstance(document, dict) or document.get("outcome") not in _TYPES:
+    if not isinstance(document, dict) or str(document.get("outcome")) not in _TYPES:
         raise ValueError(f"not a stored decision: {str(document)[:80]!r}")
-    fields = {name: value for name, value in document.items() if name != "outcome"}
+    fields: dict[str, Any] = {name: value for name, value in document.items() if name != "outcome"}
+    wrong = [
+        name
+        for name, value in fields.items()
+        if not isinstance(value, _FIELD_TYPES.get(name, object))
+    ]
+    if not wrong and not all(isinstance(param, dict) for param in fields.get("params", ())):
+        wrong = ["params"]
+    if wrong:
+        raise ValueError(f"a stored decision has another type as its {', '.join(wrong)}")
     try:
         return _TYPES[document["outcome"]](**fields)
     except TypeError as exc:

@@ -9,12 +9,13 @@ document: one loop with a list of what is left, no recursion.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from connect_worker.domain.outcomes import Inquire, Outcome
+from connect_worker.domain.outcomes import Fail, Inquire, Outcome, Skip
 from connect_worker.domain.states import JSON
+from connect_worker.observability.masking import mask_values
 
 #: The fields of a parameter that contain its value.
 VALUE_FIELDS: Final = ("value", "structured_value")
@@ -35,14 +36,22 @@ def passwords_in(document: JSON) -> Iterator[str]:
 
 
 def without_passwords(outcome: Outcome, document: JSON) -> Outcome:
-    """Return the outcome as it is stored: an inquiry without values of password parameters."""
-    if not isinstance(outcome, Inquire):
-        return outcome
-    names = {param.get("id") for param in _password_params(document)}
-    params = [
-        _without_value(param) if param.get("id") in names else param for param in outcome.params
-    ]
-    return replace(outcome, params=params)
+    """Return the outcome as it is stored: its texts and parameters have no value of a password.
+
+    A tile stays as it is: it may be where the customer learns a new password.
+    """
+    values = [*passwords_in(document), *passwords_set_by(outcome, document)]
+    match outcome:
+        case Inquire(message, params):
+            names = {param.get("id") for param in _password_params(document)}
+            stored = [_stored_param(param, names, values) for param in params]
+            return replace(outcome, message=_masked(message, values), params=stored)
+        case Fail(reason):
+            return replace(outcome, reason=_masked(reason, values))
+        case Skip(message):
+            return replace(outcome, message=_masked(message, values))
+        case _:
+            return outcome
 
 
 def passwords_set_by(outcome: Outcome, document: JSON) -> Iterator[str]:
@@ -86,8 +95,18 @@ def _value_texts(param: JSON) -> Iterator[str]:
             yield from (part for part in _walk(param.get(name), _inner) if isinstance(part, str))
 
 
-def _without_value(param: dict[str, JSON]) -> dict[str, JSON]:
-    return {name: value for name, value in param.items() if name not in VALUE_FIELDS}
+def _stored_param(
+    param: dict[str, JSON], passwords: Container[JSON], values: Iterable[str]
+) -> dict[str, JSON]:
+    left_out = VALUE_FIELDS if param.get("id") in passwords else ()
+    stored = {name: value for name, value in param.items() if name not in left_out}
+    if "value_error" in stored:
+        stored["value_error"] = _masked(stored["value_error"], values)
+    return stored
+
+
+def _masked(text: JSON, values: Iterable[str]) -> JSON:
+    return mask_values(text, values, is_whole=True) if isinstance(text, str) else text
 
 
 def _password_params(document: JSON) -> Iterator[dict[str, JSON]]:

@@ -169,6 +169,8 @@ class Claim:
     limit: str = ""
     #: Why its encrypted decision or steps can't be read here; "" when they can.
     decrypt_error: str = ""
+    #: What is wrong with its stored decision or steps; "" when nothing is.
+    corrupt: str = ""
     #: The name of its product in metrics.
     metric_product: str = ""
     #: When the processor first snoozed the request in this cycle; 0 when it did not.
@@ -215,6 +217,8 @@ class DueBatch:
     expired: list[RequestKey] = field(default_factory=list)
     #: No attempt is left after the worker died.
     parked: list[RequestKey] = field(default_factory=list)
+    #: Parked because their records are corrupt.
+    corrupt: list[RequestKey] = field(default_factory=list)
     #: How many records were due, including those whose message is assumed to be in its queue.
     looked_at: int = field(default=0, compare=False)
 
@@ -277,6 +281,10 @@ class PollProblem(StrEnum):
     UNDER_WAY = "under way"
     #: The list of at least one processor raised an error; the other lists were read.
     LIST_REJECTED = "list rejected"
+    #: A list has too many rows or took too long: the next poll reads it again.
+    INCOMPLETE = "incomplete"
+    #: Some rows have no usable id; all others were read.
+    ROWS_REJECTED = "rows rejected"
     #: Connect did not answer, or refused.
     FAILED = "failed"
 
@@ -339,6 +347,9 @@ class RequestRecord:
     paused_by: str = ""
     #: Why its encrypted decision, steps or error can't be read here; "" when they can.
     decrypt_error: str = ""
+    #: What is wrong with the record; "" when nothing is. It is shown as parked if its state can't
+    #: be read, and the scripts park it as soon as they meet it.
+    corrupt: str = ""
 
 
 # ---- concurrency limits: how many requests of an automation may be in its processor at once, over

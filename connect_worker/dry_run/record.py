@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from connect_worker.domain.secrets import passwords_in
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.dry_run.transport import Call, Request, Response, Transport
 from connect_worker.observability.masking import mask_secrets, register_scoped_secrets, secret_scope
+from connect_worker.observability.output import dump_json
 
 FORMAT: Final = 1
 MASK: Final = "***"
@@ -70,7 +72,11 @@ class Record:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write the file, without the values of passwords and keys."""
+        """Write the file, without the values of passwords and keys; only its owner may read it.
+
+        Raises:
+            OSError: It can't be written, or the path is of something else than a file.
+        """
         document = {
             "record": FORMAT,
             "kind": self.kind.value,
@@ -81,8 +87,24 @@ class Record:
                 for call in self.calls
             ],
         }
-        text = json.dumps(without_secrets(document), indent=1, ensure_ascii=False)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        _write_private(Path(path), dump_json(without_secrets(document), indent=1) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that no other user may read, not even while it is written."""
+    # A link stays a link. A reader who has opened the former file sees nothing of the new one.
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"{path} is not a file")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink()
+        raise
 
 
 class RecordingTransport:

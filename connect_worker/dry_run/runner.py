@@ -180,10 +180,17 @@ class _ObservedProcessor:
         return self._processor.awaits(document)
 
     def list_pending(
-        self, connect: Connect, *, now: float, request_id: str = ""
+        self,
+        connect: Connect,
+        *,
+        now: float,
+        request_id: str = "",
+        rejected: Callable[[str], None] | None = None,
     ) -> Iterator[PendingRequest]:
         """List the requests that are pending for it, or the one with this id."""
-        return self._processor.list_pending(connect, now=now, request_id=request_id)
+        return self._processor.list_pending(
+            connect, now=now, request_id=request_id, rejected=rejected
+        )
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle."""

@@ -17,16 +17,18 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import urlencode
 
 import requests
-from openpyxl import load_workbook
 from requests.structures import CaseInsensitiveDict
 
-from connect_worker.api.client import TIMEOUT_SECONDS
-from connect_worker.api.transport import CONNECT_TIMEOUT_SECONDS, Session, SessionPool
+from connect_worker.api.client import FILE_TIMEOUTS
+from connect_worker.api.connections import Budget, Guard
+from connect_worker.api.transport import Session, SessionPool
 from connect_worker.config import Config
 from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.sandbox.documents import merge
+from connect_worker.sandbox.spreadsheet import rows_of
+from connect_worker.settings.model import DEFAULTS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class TransportPool(SessionPool):
         method: str,
         url: str,
         *,
-        timeout: tuple[float, float],  # noqa: ARG002 - a transport has its own
+        budget: Budget,  # noqa: ARG002 - a transport has its own
         params: Mapping[str, str] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
@@ -136,27 +138,29 @@ class LiveTransport:
 
     Args:
         config: The account's URL and key.
-        timeout_seconds: How long one call may wait for the answer.
+        settings: The limits of a call.
     """
 
-    def __init__(self, config: Config, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, config: Config, settings: Settings = DEFAULTS) -> None:
         self._url = config.api_url.rstrip("/")
-        self._timeout = (CONNECT_TIMEOUT_SECONDS, timeout_seconds)
+        self._settings = settings
         self._pool = SessionPool(config.api_key, url=self._url)
         # Downloads are on other servers, which must not get the key.
-        self._plain = SessionPool()
+        self._guard = Guard(self._url, allows_private=settings.allow_private_hosts)
+        self._plain = SessionPool(guard=self._guard)
 
     def __call__(self, sent: Request) -> Response:
         """Return the account's answer."""
         if not sent.is_read:
             raise AssertionError(f"{sent.method} {sent.path} is not a read")
         is_download = "://" in sent.path
-        url = sent.path if is_download else f"{self._url}/{sent.path}"
+        url = self._guard.require_allowed(sent.path) if is_download else f"{self._url}/{sent.path}"
         pool = self._plain if is_download else self._pool
+        seconds = self._settings.timeout_seconds * (FILE_TIMEOUTS if is_download else 1)
+        budget = Budget(seconds=seconds, max_bytes=self._settings.max_answer_bytes)
+        url = f"{url}?{sent.query}" if sent.query else url
         with pool.session() as session:
-            response = session.call(
-                sent.method, f"{url}?{sent.query}" if sent.query else url, timeout=self._timeout
-            )
+            response = session.call(sent.method, url, budget=budget)
         return Response(response.status_code, response.content, dict(response.headers))
 
 
@@ -206,8 +210,7 @@ class Call:
         # A form is MIME: the library's own parser reads it.
         part = message_from_bytes(head + self.upload).get_payload(0)
         content = part.get_payload(decode=True)  # type: ignore[union-attr]  # it is a message
-        book = load_workbook(BytesIO(content), read_only=True)  # type: ignore[arg-type]  # bytes
-        names, *rows = book.worksheets[0].iter_rows(values_only=True)
+        names, *rows = rows_of(content)  # type: ignore[arg-type]  # bytes
         return [dict(zip(map(str, names), row, strict=False)) for row in rows]
 
 

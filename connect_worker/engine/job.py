@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +28,12 @@ from connect_worker.domain.steps import (
 )
 from connect_worker.engine.lease import Lease
 from connect_worker.engine.ports import RequestRecords
-from connect_worker.exceptions import DecryptionKeyMissing, InvalidDecision, InvalidStep
+from connect_worker.exceptions import (
+    CorruptRecord,
+    DecryptionKeyMissing,
+    InvalidDecision,
+    InvalidStep,
+)
 from connect_worker.observability.masking import mask_values, register_scoped_secrets
 
 
@@ -106,6 +112,20 @@ class Decision:
         )
 
 
+def _require_sendable(outcome: Outcome) -> None:
+    """Refuse an outcome that no later attempt to post could send either."""
+    try:
+        json.dumps(to_json(outcome), ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as exc:
+        # Without what stands around it: that may be a password.
+        raise InvalidDecision(
+            f"the decision has the character {exc.object[exc.start]!a}, which UTF-8 can't "
+            "encode: remove it from reasons, messages and parameters"
+        ) from exc
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidDecision(f"the decision can't be written as JSON: {exc}") from exc
+
+
 class Job:
     """The right to run one cycle once, and its journal.
 
@@ -146,14 +166,21 @@ class Job:
         Raises:
             DecryptionKeyMissing: The decision, or the result of a step, is encrypted with a key
                 that this process does not have.
+            CorruptRecord: The decision, or the result of a step, is damaged, or was not stored for
+                this cycle.
             InvalidDecision: This version can't read the stored document.
         """
         if self.claim.decrypt_error:
             raise DecryptionKeyMissing(self.claim.decrypt_error)
+        if self.claim.corrupt:
+            raise CorruptRecord(
+                f"{self.claim.corrupt}: nothing of it was posted. Look at the request in Connect; "
+                "rerun drops what is corrupt, and processes the request again"
+            )
         if self.claim.decision is not None:
             try:
                 self.decision = Decision.load(self.claim.decision)
-            except (AttributeError, ValueError) as exc:
+            except (AttributeError, TypeError, ValueError, OverflowError) as exc:
                 raise InvalidDecision(f"the stored decision can't be read: {exc}") from exc
         return self.decision
 
@@ -199,14 +226,16 @@ class Job:
     def decide(self, outcome: Outcome) -> Decision:
         """Store the outcome, before anything of it is posted.
 
-        Values of password parameters are not stored. After a crash a later job posts the decision
-        without them, and Connect keeps the values that it has.
+        Values of password parameters are not stored, and masked in the texts that quote them. After
+        a crash a later job posts the stored decision, and Connect keeps the values that it has.
 
         Raises:
+            InvalidDecision: Connect can't be sent the outcome; nothing is stored.
             LeaseLost: Another worker may own the request now; nothing is stored.
         """
+        _require_sendable(outcome)
         register_scoped_secrets(passwords_set_by(outcome, self.document))
-        seen = str((self.document or {}).get("updated") or "")
+        seen = str((self.document or {}).get("updated") or "")[:64]
         decision = Decision(outcome, seen, status_of(self.document), self.claim.fence)
         self.ensure_held()
         stored = replace(decision, outcome=without_passwords(outcome, self.document))

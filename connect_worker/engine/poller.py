@@ -1,23 +1,25 @@
 """Polls and refreshes: read what is pending in Connect, register it, publish what is new.
 
-A poll reads the whole pending list of a kind. A refresh follows a change hint: it asks for one
-request, or polls the kind. The content of a notification is not trusted: Connect's answer does not
-contain a request that is not pending or belongs to another product, so nothing happens. Registering
-a request twice has no effect.
+A poll reads the whole pending list of a kind, within limits: a Connect that is broken may give
+lists without end. A later poll reads what is left out. A refresh follows a change hint: it asks for
+one request, or polls the kind. The content of a notification is not trusted: Connect's answer does
+not contain a request that is not pending or belongs to another product, so nothing happens.
+Registering a request twice has no effect.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from time import monotonic
 from typing import Final
 
 from connect_worker.domain.kinds import ChangeHint, status_of
 from connect_worker.domain.retry import as_account_paused, classify_account_error
 from connect_worker.domain.states import (
+    JSON,
     PendingRequest,
     PollProblem,
     PollReport,
@@ -41,6 +43,14 @@ REFRESH_SECONDS: Final = 2.0
 #: How often one job refreshes one request in a row, while notifications about it arrive.
 MOST_REFRESHES: Final = 3
 
+#: A poll lasts so many leases at most. It renews its lock, and no other poll of its kind starts.
+MOST_LEASES: Final = 5
+#: How many rows of one poll that can't become requests are described.
+MOST_FAULTS: Final = 5
+
+#: After these a poll has read every request that there is.
+_COMPLETE: Final = (PollProblem.NONE, PollProblem.ROWS_REJECTED)
+
 NO_PROCESSOR: Final = "no processor for this kind"
 
 
@@ -58,13 +68,64 @@ class PollResult:
         return self.detail or f"{self.seen} pending, {self.new} new"
 
 
-@dataclass(slots=True)
 class PollProgress:
-    """What a poll remembers of the lists that it has read: little, for a list may be long."""
+    """How far a poll may go, and the little that it remembers of its lists, which may be long.
 
-    count: int = 0
-    #: The parked requests that no list had so far, by id.
-    parked: dict[str, RequestKey] = field(default_factory=dict)
+    Args:
+        runtime: The ports and the limits.
+        parked: The parked requests that no list had so far, by id.
+        renew: Keeps the lock of the poll.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        parked: Iterable[RequestKey] = (),
+        renew: Callable[[], object] = bool,
+    ) -> None:
+        self.count = 0
+        #: Rows that can't become requests: how many, and what is wrong with the first ones.
+        self.rejected = 0
+        self.faults: list[str] = []
+        self.parked = {ref.id: ref for ref in parked}
+        #: Why the poll ends before its lists do; "" while it does not.
+        self.stopped = ""
+        self._connect = runtime.connect
+        self._max_rows = runtime.max_list_rows
+        self._seconds = MOST_LEASES * runtime.lease_seconds
+        self._renew = renew
+        self._renew_seconds = runtime.lease_seconds / 3
+        self._began = self._renewed = monotonic()
+
+    def is_late(self) -> bool:
+        """Whether the poll has lasted too long; else keep its lock."""
+        now = monotonic()
+        if now - self._began > self._seconds:
+            self.stopped = f"it took longer than {self._seconds:g} s ({MOST_LEASES} leases)"
+            return True
+        if now - self._renewed > self._renew_seconds:
+            self._renew()
+            self._renewed = monotonic()
+        return False
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> JSON:
+        """Read from Connect."""
+        return self._connect.get(path, params)
+
+    def get_all(self, path: str, query: str | Mapping[str, object] | None = None) -> Iterator[JSON]:
+        """Yield the rows of a list of Connect until the poll has to end."""
+        for count, row in enumerate(self._connect.get_all(path, query), 1):
+            if self.is_late():
+                return
+            yield row
+            if count == self._max_rows:
+                self.stopped = f"{path} has {count} rows or more (CONNECT_MAX_LIST_ROWS)"
+                return
+
+    def send(self, method: str, path: str, json: JSON, *, key: str) -> JSON:
+        """Change something in Connect."""
+        return self._connect.send(method, path, json, key=key)
 
     def track(self, rows: Iterable[PendingRequest]) -> Iterator[PendingRequest]:
         """Pass on each row. The ledger recognizes a request that comes twice."""
@@ -72,6 +133,19 @@ class PollProgress:
             self.count += 1
             self.parked.pop(pending.ref.id, None)
             yield pending
+
+    def reject(self, kind: RequestKind, why: str) -> None:
+        """Count a row that can't become a request, and log it if it is one of the first."""
+        self.rejected += 1
+        if self.rejected <= MOST_FAULTS:
+            self.faults.append(why)
+            logger.error(LogEvent("poll.row_rejected", kind=kind, error=why))
+
+    def detail(self) -> str:
+        """Return for people how many rows can't become requests, and why."""
+        rows = "1 row was" if self.rejected == 1 else f"{self.rejected} rows were"
+        more = "; …" if self.rejected > len(self.faults) else ""
+        return f"{rows} left out, all others read: {'; '.join(self.faults)}{more}"
 
 
 def poll(runtime: Runtime, kind: RequestKind, *, is_asked_for: bool = False) -> PollResult:
@@ -124,7 +198,7 @@ def refresh(runtime: Runtime, hint: ChangeHint) -> str:
         result = _read_connect(runtime, hint.kind, read)
         text = result.detail or ("new" if result.new else "nothing new")
         # A list that a processor makes wrongly is no better before the next poll.
-        is_answer = result.problem in (PollProblem.NONE, PollProblem.LIST_REJECTED)
+        is_answer = result.problem in (*_COMPLETE, PollProblem.LIST_REJECTED)
         if not is_answer or runtime.ledger.acknowledge_hint(hint, mark):
             return text
     runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
@@ -193,20 +267,29 @@ def _poll_alone(
     if not runtime.ledger.lock(f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds):
         detail = "another poll of this kind is under way"
         return PollResult(problem=PollProblem.UNDER_WAY, detail=detail)
+    renew = partial(runtime.ledger.lock, f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds)
+    progress = PollProgress(runtime, parked=runtime.ledger.parked(kind), renew=renew)
     try:
-        return _poll(runtime, kind, seen_at)
+        return _poll(runtime, kind, progress, seen_at)
     finally:
         runtime.ledger.unlock(f"poll:{kind}", owner=owner)
 
 
-def _poll(runtime: Runtime, kind: RequestKind, seen_at: float) -> PollResult:
-    progress = PollProgress(parked={ref.id: ref for ref in runtime.ledger.parked(kind)})
+def _poll(
+    runtime: Runtime, kind: RequestKind, progress: PollProgress, seen_at: float
+) -> PollResult:
     result = register_pending(runtime, kind, progress, seen_at)
     if runtime.ledger.breaker().failures:
         # Connect can be read; if decisions wait, a post shows whether it takes them too.
         reset_forgets = not _has_stored_decisions(runtime)
         runtime.ledger.reset_breaker(forget=reset_forgets)
-    _check_parked(runtime, progress.parked.values(), seen_at)
+    if progress.stopped:
+        # The parked requests that it has not seen may be in the rest of a list.
+        logger.warning(
+            LogEvent("poll.incomplete", kind=kind, seen=result.seen, because=progress.stopped)
+        )
+        return result
+    _check_parked(runtime, progress, seen_at)
     check_products(runtime)
     logger.info(LogEvent("poll.completed", kind=kind, seen=result.seen, new=result.new))
     return result
@@ -217,7 +300,7 @@ def _has_stored_decisions(runtime: Runtime) -> bool:
 
 
 def _read_one(runtime: Runtime, hint: ChangeHint, seen_at: float) -> PollResult:
-    result = register_pending(runtime, hint.kind, PollProgress(), seen_at, hint.request_id)
+    result = register_pending(runtime, hint.kind, PollProgress(runtime), seen_at, hint.request_id)
     logger.info(
         LogEvent("refresh.completed", request=hint.request_id, kind=hint.kind, new=result.new)
     )
@@ -239,7 +322,7 @@ def _refresh_kind(runtime: Runtime, hint: ChangeHint) -> str:
     # The poll that is under way may have read before the change. After any other problem the sweep
     # publishes the hint again.
     if result.problem is PollProblem.UNDER_WAY or (
-        not result.problem and not runtime.ledger.acknowledge_hint(hint, mark)
+        result.problem in _COMPLETE and not runtime.ledger.acknowledge_hint(hint, mark)
     ):
         runtime.ledger.defer_hint(hint, seconds=REFRESH_SECONDS)
     return str(result)
@@ -259,8 +342,14 @@ def register_pending(
     new, details = 0, []
     for processor in runtime.registry.of_kind(kind):
         try:
-            rows = processor.list_pending(runtime.connect, now=seen_at, request_id=request_id)
-            new += _publish_new(runtime, rows, progress, seen_at)
+            rows = processor.list_pending(
+                progress,
+                now=seen_at,
+                request_id=request_id,
+                rejected=partial(progress.reject, kind),
+            )
+            for refs in _register(runtime, rows, progress, seen_at):
+                new += len(refs)
         except LedgerUnavailable:
             raise
         except Exception as error:
@@ -270,27 +359,52 @@ def register_pending(
             details.append(describe(error))
             logger.exception(LogEvent("poll.list_rejected", kind=kind, automation=str(processor)))
     problem = PollProblem.LIST_REJECTED if details else PollProblem.NONE
+    if progress.stopped:
+        problem = problem or PollProblem.INCOMPLETE
+        details.append(f"incomplete: {progress.stopped}")
+    if progress.rejected:
+        problem = problem or PollProblem.ROWS_REJECTED
+        details.append(progress.detail())
     return PollResult(progress.count, new, problem, "; ".join(details))
 
 
-def _publish_new(
+def _register(
     runtime: Runtime, rows: Iterable[PendingRequest], progress: PollProgress, seen_at: float
-) -> int:
-    """Register one processor's list; publish what is new, and return how many that are."""
-    new = 0
-    tracked = progress.track(rows)
-    while batch := list(islice(tracked, BATCH)):
+) -> Iterator[list[RequestKey]]:
+    """Register one processor's list, publish what is new and yield it, batch by batch.
+
+    Rows before an error of the list are registered before the error is passed on.
+    """
+    batch: list[PendingRequest] = []
+
+    def flush() -> list[RequestKey]:
         refs = runtime.ledger.register(
             batch, seen_at=seen_at, requeue_seconds=runtime.requeue_seconds
         )
         runtime.publisher.publish(refs)
-        new += len(refs)
-    return new
+        batch.clear()
+        return refs
+
+    try:
+        for pending in progress.track(rows):
+            batch.append(pending)
+            if len(batch) == BATCH:
+                yield flush()
+    except LedgerUnavailable:
+        raise
+    except Exception:
+        if batch:
+            yield flush()
+        raise
+    if batch:
+        yield flush()
 
 
-def _check_parked(runtime: Runtime, unlisted: Iterable[RequestKey], seen_at: float) -> None:
+def _check_parked(runtime: Runtime, progress: PollProgress, seen_at: float) -> None:
     """End the cycles of parked requests that a user has decided in Connect."""
-    for ref in unlisted:
+    for ref in progress.parked.values():
+        if progress.is_late():
+            return
         try:
             status = status_of(runtime.fetch(ref))
         except Message as error:

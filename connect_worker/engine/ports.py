@@ -154,11 +154,15 @@ class RequestRecords(LedgerClock, Protocol):
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
+        rescue_seconds: tuple[float, float] = (0.0, 0.0),
     ) -> DueBatch:
         """Find the requests that are due, that lost their worker, or that were parked for that.
 
         When the lease of a `running` request has expired, the request becomes `retry` (or `parked`
-        at `max_attempts`); a `posting` request becomes `decided`. Both are published at once.
+        at `max_attempts`); a `posting` request becomes `decided`. Both are published at once, but
+        a `running` one waits from its second death on: at first up to the first of
+        `rescue_seconds`, then twice as long each time, up to the second. Half of the delay differs
+        from request to request, so that those that died together do not run together again.
         A published record is checked, and published again, every `requeue_seconds` until a worker
         answers the message; in a slot queue the interval grows, up to an hour.
         For a kind or product in `backlogged` an unanswered message is assumed to be in the queue

@@ -10,8 +10,9 @@ fetched: that shows whether the call arrived. Nothing is sent again without look
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from connect_worker.domain.api_calls import (
     ApiCall,
@@ -37,6 +38,10 @@ from connect_worker.logger import LogEvent, logger
 
 #: After these, Connect may have acted on the call or not: the request has to be fetched.
 UNCLEAR = (ConnectionFailed, ServerFault, InvalidResponse)
+
+
+#: What may stand in the path of a call.
+_CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class PostRefused(Permanent):
@@ -173,7 +178,9 @@ def _post_message(posting: _Posting, step: MessagePost) -> JSON:
 def _conversation(posting: _Posting, step: MessagePost) -> str | None:
     rows = posting.runtime.connect.get("conversations", {"instance_id": step.instance_id})
     first = rows[0] if isinstance(rows, list) and rows else None
-    return str(first["id"]) if isinstance(first, dict) and first.get("id") else None
+    name = first.get("id") if isinstance(first, dict) else None
+    is_id = isinstance(name, str) and _CONVERSATION_ID.fullmatch(name)
+    return str(name) if is_id else None
 
 
 def _is_posted(posting: _Posting, conversation: str, step: MessagePost) -> bool:
@@ -190,5 +197,5 @@ def _is_posted(posting: _Posting, conversation: str, step: MessagePost) -> bool:
         isinstance(message, dict)
         and message.get("text") == step.text
         and str(message.get("created") or "")[:19] >= posting.decision.seen[:19]
-        for message in messages or ()
+        for message in (messages if isinstance(messages, list) else ())
     )

@@ -7,11 +7,11 @@ in a slot queue.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
-from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.kinds import KINDS, document_fault
 from connect_worker.domain.outcomes import Outcome
 from connect_worker.domain.retry import ErrorRules, RetryPolicy
 from connect_worker.domain.states import (
@@ -30,7 +30,13 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.lease import LeaseKeeper
 from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publisher
 from connect_worker.engine.rate_limiter import BreakerCache
-from connect_worker.exceptions import LedgerUnavailable, NotFound, RegistrationError, Retryable
+from connect_worker.exceptions import (
+    InvalidDocument,
+    LedgerUnavailable,
+    NotFound,
+    RegistrationError,
+    Retryable,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.model import DEFAULTS
 
@@ -173,11 +179,17 @@ class Processor(Protocol):
         """Whether the document is in a status that the processor asks for."""
 
     def list_pending(
-        self, connect: Connect, *, now: float, request_id: str = ""
+        self,
+        connect: Connect,
+        *,
+        now: float,
+        request_id: str = "",
+        rejected: Callable[[str], None] | None = None,
     ) -> Iterable[PendingRequest]:
         """List the pending requests for this processor, all pages, or only the one with this id.
 
-        `now` is the ledger's clock, in seconds.
+        `now` is the ledger's clock, in seconds. `rejected` is called for each row that can't become
+        a request, with what is wrong with it.
         """
 
     def run(self, document: JSON, job: Job) -> Outcome:
@@ -228,6 +240,8 @@ class Runtime:
     post_activation_message: bool = DEFAULTS.say_activated
     #: How often each kind is polled; two polls are at least half of it apart. None: no limit.
     poll_seconds: Mapping[RequestKind, float] = field(default_factory=dict)
+    #: How many rows of its lists one poll reads.
+    max_list_rows: int = DEFAULTS.max_list_rows
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 
@@ -246,14 +260,18 @@ class Runtime:
 
         Raises:
             RequestUnavailable: Connect does not show the request now; it may do so later.
+            InvalidDocument: The document can't be processed, for a reason that the error names.
             Message: No answer, or none that is a document.
         """
         try:
-            return self.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
+            document = self.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
         except NotFound as error:
             if ref.kind in _DELETABLE and error.error_code:
                 return {"id": ref.request_id, "status": "deleted"}
             raise RequestUnavailable(f"{ref.request_id} can't be read: {error}") from error
+        if fault := document_fault(ref, document):
+            raise InvalidDocument(ref.request_id, dict([fault]))
+        return document
 
     def wake_slot_queue(self, limit: str) -> None:
         """Publish the next request that waits for a slot of a concurrency limit; "" is no limit.

@@ -40,6 +40,7 @@ def sweep(runtime: Runtime) -> SweepResult:
             requeue_seconds=runtime.requeue_seconds,
             max_attempts=runtime.policy.max_attempts,
             backlogged=backlogged,
+            rescue_seconds=(runtime.policy.base_seconds, runtime.policy.max_seconds),
         )
         runtime.publisher.publish(batch.publish)
         for ref in batch.expired:
@@ -52,9 +53,13 @@ def sweep(runtime: Runtime) -> SweepResult:
                     "sweep.request_parked", request=ref.id, why="its worker died at every attempt"
                 )
             )
+        for ref in batch.corrupt:
+            logger.error(
+                LogEvent("sweep.request_parked", request=ref.id, why="its record is corrupt")
+            )
         woken += len(batch.publish)
         rescued += len(batch.expired)
-        parked += len(batch.parked)
+        parked += len(batch.parked) + len(batch.corrupt)
         if batch.looked_at < BATCH:
             break
     # Hints whose message was lost, or whose worker died while it refreshed.

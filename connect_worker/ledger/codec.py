@@ -1,17 +1,17 @@
-"""What Python and the Lua scripts agree on: constants, encoding and encryption.
+"""What Python and the Lua scripts agree on: constants and encoding.
 
-`lua/_prelude.lua` names the fields of a record. With a key, decisions, results of steps and errors
-are encrypted with Fernet (AES-128-CBC with an HMAC-SHA256), of the package `cryptography`: these
-values may come from customers or from a vendor's system. Encryption keeps them secret from a person
-who can read Redis. A person who can write to Redis can change what is posted in any case.
+`lua/_prelude.lua` names the fields of a record.
+
+A record that can't be read as it should be is *corrupt*. Nothing here raises for it: it is returned
+with what is wrong, so that it hides no other record.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from connect_worker.domain.metrics import (
     ATTEMPTS,
@@ -31,6 +31,7 @@ from connect_worker.domain.states import (
     Backlog,
     Claim,
     Limits,
+    Pause,
     PollProblem,
     PollReport,
     RequestKey,
@@ -39,7 +40,10 @@ from connect_worker.domain.states import (
     State,
     StateChange,
 )
-from connect_worker.exceptions import DecryptionKeyMissing, SettingsError
+from connect_worker.ledger.encryption import Cipher, RecordValues, read_values
+from connect_worker.logger import LogEvent, logger
+
+Decoded = TypeVar("Decoded")
 
 # ---- constants of both ledgers; `SHARED_CONSTANTS` below has those of the Lua scripts
 
@@ -61,9 +65,12 @@ MAX_CHECKS_PER_MESSAGE: Final = 64
 MAX_WAITING_CALLS: Final = 10_000
 #: How many change hints are kept for single requests; beyond that, only for kinds.
 MAX_HINTS: Final = 1000
+#: A cycle whose name was lost with a corrupt record; no cycle has this name.
+LOST_CYCLE: Final = "0"
 
 #: The constants of the Lua scripts, by their names there.
 SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[State]]] = {
+    "ALL_STATES": frozenset(State),
     "LEASED_STATES": frozenset(state for state in State if state.is_leased),
     "FINAL_STATES": FINAL_STATES,
     "DAY_MS": DAY_MS,
@@ -81,6 +88,7 @@ SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[Sta
     "ALL": ALL,
     "MORE": MORE,
     "OTHER": OTHER,
+    "LOST_CYCLE": LOST_CYCLE,
     "ATTEMPTS": ATTEMPTS,
     "RETRIES": RETRIES,
     "WORKER_DIED": WORKER_DIED,
@@ -151,10 +159,14 @@ def microseconds_between(calls_per_second: float | None) -> int:
 
 # ---- replies of the scripts
 
-#: Put before the name of a step, so that steps can't collide with the other fields.
-STEP_FIELD: Final = "j:"
-#: And for the time at which a step was done.
+#: Put before the name of a step, for the time at which a step was done.
 STEP_TIME_FIELD: Final = "i:"
+
+
+#: What `Scripts` gives for a record whose key holds no hash.
+NOT_A_HASH: Final[Mapping[str, str]] = {"": "another type"}
+#: The last millisecond that a date can have.
+_LAST_MS: Final = 253_402_300_799_999
 
 
 def decode_claim(
@@ -165,69 +177,145 @@ def decode_claim(
     lease_seconds: float,
     is_half_open_probe: bool,
 ) -> Claim:
-    """Read the claim that a script has just given."""
-    fields, decrypt_error = _decrypt_fields(stored, cipher)
+    """Read the claim that a script has just given: it has checked all that it reads itself."""
+    values = read_values(ref, stored, cipher)
     return Claim(
         ref=ref,
-        cycle=fields["v"],
-        fence=int(fields["f"]),
-        owner=fields["o"],
-        attempt=int(fields.get("a", 0)),
+        cycle=stored["v"],
+        fence=int(stored["f"]),
+        owner=stored["o"],
+        attempt=int(stored.get("a", 0)),
         lease_seconds=lease_seconds,
-        product=fields.get("p", ""),
-        decision=_decision(fields),
-        steps=_steps(fields),
+        product=stored.get("p", ""),
+        decision=values.decision,
+        steps=values.steps,
         is_half_open_probe=is_half_open_probe,
-        limit=fields.get("l", ""),
-        decrypt_error=decrypt_error,
-        metric_product=OTHER if "m" in fields else fields.get("p", ""),
-        snoozed_since=int(fields.get("z", 0)) / 1000,
+        limit=stored.get("l", ""),
+        decrypt_error=values.decrypt_error,
+        corrupt=values.fault(),
+        metric_product=OTHER if "m" in stored else stored.get("p", ""),
+        snoozed_since=_number(stored, "z") / 1000,
     )
 
 
 def decode_record(ref: RequestKey, stored: Mapping[str, str], *, cipher: Cipher) -> RequestRecord:
-    """Read a whole record."""
-    fields, decrypt_error = _decrypt_fields(stored, cipher)
-    state = State(fields["s"])
+    """Read a whole record; a corrupt one with what can be read of it."""
+    if fault := _record_fault(stored):
+        # The next script that meets the record parks it: `_prelude.lua`.
+        state = State.PARKED
+        values = RecordValues(error=f"CorruptRecord: the record in the ledger is damaged: {fault}")
+    else:
+        state = State(stored["s"])
+        values = read_values(ref, stored, cipher)
     return RequestRecord(
         ref=ref,
         state=state,
-        cycle=fields["v"],
-        fence=int(fields.get("f", 0)),
-        attempt=int(fields.get("a", 0)),
-        product=fields.get("p", ""),
-        owner=fields["o"] if state.is_leased else "",
-        due=int(fields.get("r", 0)) / 1000,
-        decision=_decision(fields),
-        steps=_steps(fields),
-        step_times=_step_times(fields),
-        outcome=fields.get("u", ""),
-        error=fields.get("e", ""),
-        first_seen=int(fields["b"]) / 1000,
-        changed=int(fields["t"]) / 1000,
-        earlier=tuple(fields.get("h", "").splitlines()),
-        history=tuple(_history(fields)),
-        snoozed_since=int(fields.get("z", 0)) / 1000,
-        paused_by=fields.get("n", ""),
-        decrypt_error=decrypt_error,
+        cycle=stored.get("v", ""),
+        fence=_number(stored, "f"),
+        attempt=_number(stored, "a"),
+        product=stored.get("p", ""),
+        owner=stored.get("o", "") if state.is_leased else "",
+        due=_number(stored, "r") / 1000,
+        decision=values.decision,
+        steps=values.steps,
+        step_times=_step_times(stored),
+        outcome=stored.get("u", ""),
+        error=values.error,
+        first_seen=_number(stored, "b") / 1000,
+        changed=_number(stored, "t") / 1000,
+        earlier=tuple(stored.get("h", "").splitlines()),
+        history=tuple(_history(stored)),
+        snoozed_since=_number(stored, "z") / 1000,
+        paused_by=stored.get("n", ""),
+        decrypt_error=values.decrypt_error,
+        corrupt=fault or values.fault(),
     )
 
 
+def _record_fault(stored: Mapping[str, str]) -> str:
+    """Return why the scripts can't use a record; as `fault_of` in `_prelude.lua`."""
+    if stored is NOT_A_HASH:
+        return "its key in Redis holds no hash"
+    if stored.get("s") not in set(State):
+        return "its state is missing or unknown"
+    if not stored.get("v"):
+        return "the name of its cycle is missing"
+    for name in ("b", "t"):
+        if name not in stored:
+            return f"its field {name} is missing"
+    for name in ("f", "r", "a", "t", "w", "b", "k"):
+        if name in stored and not _is_whole(stored[name]):
+            return f"its field {name} is no whole number"
+    if State(stored["s"]).is_leased and "o" not in stored:
+        return "its owner is missing"
+    return ""
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_MS))
+
+
+def _number(stored: Mapping[str, str], name: str) -> int:
+    """Return a field as a number; 0 when it is missing, or a date could not have it."""
+    text = stored.get(name, "")
+    return min(int(text), _LAST_MS) if _is_whole(text) else 0
+
+
 def decode_poll(text: str) -> PollReport:
-    """Read how a poll ended, with the time before it."""
+    """Read how a poll ended, with the time before it.
+
+    Raises:
+        ValueError, TypeError, LookupError: The text is something else.
+    """
     at, _, report = text.partition(" ")
     fields = json.loads(report)
-    problem = PollProblem(fields.pop("problem"))
-    return PollReport(at=int(at) / 1000, problem=problem, **fields)
+    return PollReport(
+        at=_time(at),
+        seconds=float(fields["seconds"]),
+        seen=int(fields["seen"]),
+        new=int(fields["new"]),
+        problem=PollProblem(fields["problem"]),
+        detail=str(fields["detail"]),
+    )
+
+
+def decode_pause(text: str, *, requests: int) -> Pause:
+    """Read an operator's pause, with the time before its reason; any text pauses."""
+    since, _, reason = text.partition(" ")
+    return Pause(_time(since), reason, requests) if _is_whole(since) else Pause(0, text, requests)
+
+
+def _time(text: str) -> float:
+    if not _is_whole(text):
+        raise ValueError(f"{text[:40]!r} is no time")
+    return min(int(text), _LAST_MS) / 1000
 
 
 def decode_durations(fields: Mapping[str, str]) -> dict[RequestKind, Durations]:
     """Read how long the cycles of one hour took; every kind is there."""
-    counts: dict[RequestKind, dict[float, int]] = {kind: {} for kind in RequestKind}
-    for name, number in fields.items():
+
+    def decode(name: str, text: str) -> tuple[RequestKind, float, int]:
         kind, _, bound = name.partition(":")
-        counts[RequestKind(kind)][math.inf if bound == MORE else int(bound) / 1000] = int(number)
+        if bound != MORE and int(bound) not in BOUNDS_MS:
+            raise ValueError(f"{bound!r} is no bound")
+        seconds = math.inf if bound == MORE else int(bound) / 1000
+        return RequestKind(kind), seconds, int(text)
+
+    counts: dict[RequestKind, dict[float, int]] = {kind: {} for kind in RequestKind}
+    for kind, bound, number in decode_fields(fields, decode):
+        counts[kind][bound] = number
     return {kind: Durations(by_bound) for kind, by_bound in counts.items()}
+
+
+def decode_fields(
+    fields: Mapping[str, str], decode: Callable[[str, str], Decoded]
+) -> Iterator[Decoded]:
+    """Yield the fields of a hash; one that can't be read costs no other one, and is logged."""
+    for name, text in fields.items():
+        try:
+            yield decode(name, text)
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+            logger.warning(LogEvent("ledger.field_corrupt", name=name[:100], value=text[:100]))
 
 
 def worker_name(owner: str) -> str:
@@ -235,32 +323,29 @@ def worker_name(owner: str) -> str:
     return owner.rpartition(":")[0] or owner
 
 
-def _history(fields: Mapping[str, str]) -> Iterator[StateChange]:
-    began = int(fields["b"])
-    for line in fields.get("y", "").splitlines():
-        since, state, *worker = line.split(" ", 2)
-        yield StateChange((began + int(since)) / 1000, State(state), "".join(worker))
+def _history(stored: Mapping[str, str]) -> Iterator[StateChange]:
+    for line in stored.get("y", "").splitlines():
+        since, state, *worker = (*line.split(" ", 2), "")[:3]
+        if state in set(State) and (at := _since_began(stored, since)) is not None:
+            yield StateChange(at, State(state), "".join(worker))
 
 
-def _decision(fields: Mapping[str, str]) -> JSON:
-    return json.loads(fields["d"]) if "d" in fields else None
-
-
-def _steps(fields: Mapping[str, str]) -> dict[str, JSON]:
+def _step_times(stored: Mapping[str, str]) -> dict[str, float]:
     return {
-        name.removeprefix(STEP_FIELD): json.loads(result)
-        for name, result in fields.items()
-        if name.startswith(STEP_FIELD)
+        name.removeprefix(STEP_TIME_FIELD): at
+        for name, since in stored.items()
+        if name.startswith(STEP_TIME_FIELD) and (at := _since_began(stored, since)) is not None
     }
 
 
-def _step_times(fields: Mapping[str, str]) -> dict[str, float]:
-    began = int(fields["b"])
-    return {
-        name.removeprefix(STEP_TIME_FIELD): (began + int(since)) / 1000
-        for name, since in fields.items()
-        if name.startswith(STEP_TIME_FIELD)
-    }
+def _since_began(stored: Mapping[str, str], since: str) -> float | None:
+    """Return a time that is stored as milliseconds since the cycle began; None if it is none.
+
+    It is negative after the clock was set back.
+    """
+    if not _is_whole(since.removeprefix("-")):
+        return None
+    return min(max(_number(stored, "b") + int(since), 0), _LAST_MS) / 1000
 
 
 # ---- counters of both ledgers
@@ -288,104 +373,3 @@ def sum_by_kind(
         for word, number in numbers.items():
             sums[kind][word] = sums[kind].get(word, 0) + number
     return sums
-
-
-# ---- encryption
-
-#: An encrypted value begins with this; no JSON text does.
-ENCRYPTED_PREFIX: Final = "fernet:"
-#: Shown in place of a value that can't be decrypted here.
-HIDDEN: Final = "encrypted"
-
-
-class Cipher(Protocol):
-    """Encrypts values before they are stored, and decrypts stored ones."""
-
-    def encrypt(self, text: str) -> str:
-        """Return what is stored for a text."""
-
-    def decrypt(self, stored: str) -> str:
-        """Return the text of a stored value.
-
-        Raises:
-            DecryptionKeyMissing: It is encrypted with a key that is not here.
-        """
-
-
-class NullCipher:
-    """Without a key: values are stored as they are."""
-
-    def encrypt(self, text: str) -> str:
-        """Return the text."""
-        return text
-
-    def decrypt(self, stored: str) -> str:
-        """Return the text; refuse a value that another process encrypted."""
-        if stored.startswith(ENCRYPTED_PREFIX):
-            raise DecryptionKeyMissing(
-                "it is encrypted, and CONNECT_ENCRYPTION_KEY is not set here"
-            )
-        return stored
-
-
-class FernetCipher:
-    """With keys: the first one encrypts, each of them decrypts; plain values are read as they are.
-
-    Raises:
-        SettingsError: A key is invalid, or the package is not installed.
-    """
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        try:
-            from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-        except ImportError:
-            raise SettingsError(
-                "CONNECT_ENCRYPTION_KEY needs another package: pip install cryptography",
-                setting="CONNECT_ENCRYPTION_KEY",
-            ) from None
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
-        self._invalid_token = InvalidToken
-
-    def encrypt(self, text: str) -> str:
-        """Return the text encrypted with the first key."""
-        return ENCRYPTED_PREFIX + self._fernet.encrypt(text.encode()).decode()
-
-    def decrypt(self, stored: str) -> str:
-        """Return the text, decrypted with the key that fits; a plain value as it is."""
-        if not stored.startswith(ENCRYPTED_PREFIX):
-            return stored
-        try:
-            return self._fernet.decrypt(stored.removeprefix(ENCRYPTED_PREFIX)).decode()
-        except self._invalid_token:
-            raise DecryptionKeyMissing(
-                "it is encrypted, and no key in CONNECT_ENCRYPTION_KEY opens it"
-            ) from None
-
-
-def cipher_for(keys: Sequence[str]) -> Cipher:
-    """Return the cipher of a process with these keys."""
-    return FernetCipher(keys) if keys else NullCipher()
-
-
-def _decrypt_fields(fields: Mapping[str, str], cipher: Cipher) -> tuple[Mapping[str, str], str]:
-    """Decrypt the fields of a record; return them, and why some can't be read ("" when all can)."""
-    encrypted = [
-        name
-        for name, value in fields.items()
-        if value.startswith(ENCRYPTED_PREFIX) and _is_secret(name)
-    ]
-    if not encrypted:
-        return fields, ""
-    clear, problem = dict(fields), ""
-    for name in encrypted:
-        try:
-            clear[name] = cipher.decrypt(fields[name])
-        except DecryptionKeyMissing as error:
-            # Decisions and results are JSON, an error is a text.
-            clear[name] = HIDDEN if name == "e" else f'"{HIDDEN}"'
-            problem = str(error)
-    return clear, problem
-
-
-def _is_secret(name: str) -> bool:
-    return name in ("d", "e") or name.startswith(STEP_FIELD)

@@ -7,6 +7,7 @@ though a long one. Nothing survives the process.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -305,6 +306,7 @@ class MemoryLedger(MemoryAccount):
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
+        rescue_seconds: tuple[float, float] = (0.0, 0.0),
     ) -> DueBatch:
         """Find the requests that are due, that lost their worker, or that were parked for that."""
         now, requeue = self._now(), milliseconds(requeue_seconds)
@@ -318,9 +320,11 @@ class MemoryLedger(MemoryAccount):
             record = self._records[ref]
             if record.state.is_leased:
                 batch.expired.append(ref)
-                self._rescue(ref, record, max_attempts)
+                self._rescue(ref, record, max_attempts, rescue_seconds)
             if record.state is State.PARKED:
                 batch.parked.append(ref)
+                continue
+            if record.check_at is not None and record.check_at > now:
                 continue
             # A very long backlog may hide that a message was lost: now and then another is sent.
             may_wait_in_queue = backlogged.holds(ref.kind, record.product)
@@ -332,7 +336,13 @@ class MemoryLedger(MemoryAccount):
             record.unanswered += 1
         return batch
 
-    def _rescue(self, ref: RequestKey, record: Record, max_attempts: int) -> None:
+    def _rescue(
+        self,
+        ref: RequestKey,
+        record: Record,
+        max_attempts: int,
+        rescue_seconds: tuple[float, float],
+    ) -> None:
         """Take a request from a worker whose lease has ended."""
         record.attempt_counted = False
         if record.state is State.POSTING or record.attempt < max_attempts:
@@ -343,7 +353,8 @@ class MemoryLedger(MemoryAccount):
             self._move(record, State.DECIDED, due=self._now())
         elif record.attempt < max_attempts:
             record.error = f"the worker died in attempt {attempts}"
-            self._move(record, State.RETRY, due=self._now())
+            delay = _rescue_delay(ref, record.attempt, rescue_seconds)
+            self._move(record, State.RETRY, due=self._now() + delay)
         else:
             record.error = f"the worker died in attempt {attempts}, the last one"
             self._move(record, State.PARKED)
@@ -545,3 +556,13 @@ class MemoryLedger(MemoryAccount):
         record.outcome, record.attempt_counted = outcome, False
         record.keep = max(1, milliseconds(keep_seconds))
         record.expires = record.changed + record.keep
+
+
+def _rescue_delay(ref: RequestKey, attempt: int, rescue_seconds: tuple[float, float]) -> int:
+    """Return the delay in milliseconds, as `take_due.lua` does."""
+    if attempt < 2:
+        return 0
+    digest = sha1(f"{ref}:{attempt}".encode(), usedforsecurity=False).hexdigest()
+    spread = int(digest[:6], 16) / 0xFFFFFF
+    base, longest = map(milliseconds, rescue_seconds)
+    return math.floor(min(longest, base * 2.0 ** min(attempt - 2, 32)) * (0.5 + 0.5 * spread))

@@ -6,7 +6,7 @@ Safe to share between threads, and over a fork.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Self, TypeVar
 
 import redis
@@ -34,8 +34,8 @@ from connect_worker.domain.states import (
 from connect_worker.domain.steps import OWN, is_own
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.codec import (
-    cipher_for,
     decode_claim,
+    decode_pause,
     decode_record,
     encode_backlog,
     encode_json,
@@ -43,8 +43,10 @@ from connect_worker.ledger.codec import (
     milliseconds,
     truncate_error,
 )
+from connect_worker.ledger.encryption import STEP_FIELD, cipher_for, read_values
 from connect_worker.ledger.redis_account import RedisAccount, call_id, expiry
 from connect_worker.ledger.scripts import Scripts, escape_pattern
+from connect_worker.logger import LogEvent, logger
 
 T = TypeVar("T")
 
@@ -72,6 +74,8 @@ def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redi
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         health_check_interval=30,
+        # A record may have been damaged to bytes that are no text: they are shown, and stop no one.
+        encoding_errors="backslashreplace",
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=retries),
         retry_on_error=[redis.ReadOnlyError],
     )
@@ -83,7 +87,7 @@ class RedisLedger(RedisAccount):
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
-        keys: Encrypt decisions, results of steps and errors; see `ledger/codec.py`.
+        keys: Encrypt decisions, results of steps and errors; see `ledger/encryption.py`.
         metric_buffer: What this process counts; it is stored with the end of a job or a poll.
         clock: As `Scripts` takes it.
 
@@ -102,7 +106,7 @@ class RedisLedger(RedisAccount):
     ) -> None:
         scripts = Scripts(client, account=account, clock=clock)
         super().__init__(scripts, metric_buffer=metric_buffer)
-        self._cipher = cipher_for(keys)
+        self._cipher = cipher_for(keys, account=account)
 
     @classmethod
     def from_url(
@@ -162,7 +166,8 @@ class RedisLedger(RedisAccount):
         if decision is None:
             raise ValueError("null is not a decision: it would look like no decision")
         text = encode_json(decision)
-        verdict = self._run_with_claim("decide", claim, self._cipher.encrypt(text))
+        stored = self._cipher.encrypt(text, *_place(claim, "d"))
+        verdict = self._run_with_claim("decide", claim, stored)
         if verdict == "other" and not self._has_decided(claim.ref, text):
             raise LeaseLost(f"{claim.ref}: another decision is stored for cycle {claim.cycle}")
         _require_lease("ok" if verdict == "other" else verdict, claim)
@@ -170,13 +175,14 @@ class RedisLedger(RedisAccount):
     def _has_decided(self, ref: RequestKey, text: str) -> bool:
         """Compare decisions whose encrypted texts always differ."""
         record = self.get_record(ref)
-        if record is None or record.decrypt_error:
+        if record is None or record.decrypt_error or record.corrupt:
             return False
         return encode_json(record.decision) == text
 
     def record_step(self, claim: Claim, step: str, result: JSON) -> None:
         """Record one step in the journal; a step's first result stays."""
-        text, with_time = self._cipher.encrypt(encode_json(result)), int(is_own(step))
+        place = _place(claim, f"{STEP_FIELD}{step}")
+        text, with_time = self._cipher.encrypt(encode_json(result), *place), int(is_own(step))
         _require_lease(self._run_with_claim("record_step", claim, step, text, with_time), claim)
 
     def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
@@ -201,7 +207,7 @@ class RedisLedger(RedisAccount):
         """Release the claim; the request is due again after the delay."""
         if state not in (State.RETRY, State.SNOOZED, State.DECIDED):
             raise ValueError(f"a claim is rescheduled as retry, snoozed or decided, not as {state}")
-        delay, text = milliseconds(delay_seconds), self._encode_error(error)
+        delay, text = milliseconds(delay_seconds), self._encode_error(claim, error)
         flags = int(attempt_used), cause, int(not_yet)
         verdict = self._release("reschedule", claim, state, delay, text, *flags)
         if verdict == "undecided":
@@ -209,10 +215,10 @@ class RedisLedger(RedisAccount):
 
     def park(self, claim: Claim, error: str) -> None:
         """Release the claim and stop the request for an operator."""
-        self._release("park", claim, self._encode_error(error))
+        self._release("park", claim, self._encode_error(claim, error))
 
-    def _encode_error(self, error: str) -> str:
-        return self._cipher.encrypt(truncate_error(error)) if error else ""
+    def _encode_error(self, claim: Claim, error: str) -> str:
+        return self._cipher.encrypt(truncate_error(error), *_place(claim, "e")) if error else ""
 
     def take_due(
         self,
@@ -221,27 +227,34 @@ class RedisLedger(RedisAccount):
         requeue_seconds: float,
         max_attempts: int,
         backlogged: Backlog = NO_BACKLOG,
+        rescue_seconds: tuple[float, float] = (0.0, 0.0),
     ) -> DueBatch:
         """Find what is due; in batches, so that Redis serves others in between."""
-        settings = milliseconds(requeue_seconds), max_attempts, encode_backlog(backlogged)
+        settings: tuple[str | int, ...] = (
+            milliseconds(requeue_seconds),
+            max_attempts,
+            encode_backlog(backlogged),
+            *map(milliseconds, rescue_seconds),
+        )
         publish: list[RequestKey] = []
         expired: list[RequestKey] = []
         parked: list[RequestKey] = []
+        corrupt: list[RequestKey] = []
         total = 0
         while total < limit:
             size = min(limit - total, BATCH)
             checked, *lists = self._scripts.run("take_due", size, *settings)
-            for refs, texts in zip((publish, expired, parked), lists, strict=True):
-                refs += map(RequestKey.parse, texts)
+            for refs, texts in zip((publish, expired, parked, corrupt), lists, strict=True):
+                refs += _parse(texts)
             total += checked
             if checked < size:
                 break
-        return DueBatch(publish, expired, parked, total)
+        return DueBatch(publish, expired, parked, corrupt, total)
 
     def take_from_slot_queue(self, limit: str = "", *, requeue_seconds: float) -> list[RequestKey]:
         """Take as many requests from each slot queue as its limit has free slots."""
         refs = self._scripts.run("take_from_slot_queue", milliseconds(requeue_seconds), limit)
-        return [RequestKey.parse(ref) for ref in refs]
+        return list(_parse(refs))
 
     def mark_decided_elsewhere(
         self, ref: RequestKey, status: str, *, seen_at: float, keep_seconds: float
@@ -254,7 +267,9 @@ class RedisLedger(RedisAccount):
 
     def rerun(self, ref: RequestKey, *, forget_steps: bool = False) -> bool:
         """Parked or discarded → queued, same cycle."""
-        return self._change("rerun", str(ref), call_id(), OWN if forget_steps else "")
+        values = read_values(ref, self._scripts.hash(f"request:{ref}"), self._cipher)
+        forget = OWN if forget_steps else ""
+        return self._change("rerun", str(ref), call_id(), forget, *values.faults)
 
     def repost(self, ref: RequestKey) -> bool:
         """Parked with a decision → decided, due now."""
@@ -278,12 +293,10 @@ class RedisLedger(RedisAccount):
 
     def pauses(self) -> Mapping[str, Pause]:
         """Return the pauses in force, by name."""
-        pauses = {}
-        for name, text in self._scripts.hash("paused").items():
-            since, _, reason = text.partition(" ")
-            requests = self._scripts.size(f"paused_requests:{name}")
-            pauses[name] = Pause(int(since) / 1000, reason, requests)
-        return pauses
+        return {
+            name: decode_pause(text, requests=self._scripts.size(f"paused_requests:{name}"))
+            for name, text in self._scripts.hash("paused").items()
+        }
 
     # ---- RecordReader
 
@@ -308,17 +321,17 @@ class RedisLedger(RedisAccount):
         """Yield the records that match, read in pages."""
         known: set[str] = set()
         for page in self._scan(kind, frozenset(states), prefix):
-            names = [name for name in dict.fromkeys(page) if name not in known]
+            names = [str(ref) for ref in _parse(dict.fromkeys(page)) if str(ref) not in known]
             known.update(names)
             for batch in _batches(names):
                 records = self._scripts.hashes(f"request:{name}" for name in batch)
-                for name, fields in zip(batch, records, strict=True):
-                    ref = RequestKey.parse(name)
+                for ref, fields in zip(_parse(batch), records, strict=True):
                     # The record of a cycle that ended during the scan may have expired.
-                    if not fields or (states and fields["s"] not in states):
+                    if not fields or kind not in (None, ref.kind) or not ref.id.startswith(prefix):
                         continue
-                    if kind in (None, ref.kind) and ref.id.startswith(prefix):
-                        yield self._decode(ref, fields)
+                    record = self._decode(ref, fields)
+                    if not states or record.state in states:
+                        yield record
 
     def _scan(
         self, kind: RequestKind | None, states: frozenset[State], prefix: str
@@ -336,7 +349,7 @@ class RedisLedger(RedisAccount):
 
     def parked(self, kind: RequestKind | None = None) -> list[RequestKey]:
         """Return the parked requests of one kind, or of all, longest parked first."""
-        refs = map(RequestKey.parse, self._scripts.members("parked"))
+        refs = _parse(self._scripts.members("parked"))
         return [ref for ref in refs if kind in (None, ref.kind)]
 
     def get_records(self, refs: Sequence[RequestKey]) -> list[RequestRecord]:
@@ -369,6 +382,20 @@ def _require_lease(verdict: str, claim: Claim) -> None:
         raise LeaseLost(
             f"{claim.ref}: the claim with fence {claim.fence} is no longer the current one"
         )
+
+
+def _place(claim: Claim, field: str) -> tuple[str, str, str]:
+    """Return to what an encrypted value of the claim's cycle is bound."""
+    return str(claim.ref), claim.cycle, field
+
+
+def _parse(names: Iterable[str]) -> Iterator[RequestKey]:
+    """Read the names of requests; what names none was not stored by a worker."""
+    for name in names:
+        try:
+            yield RequestKey.parse(name)
+        except ValueError:
+            logger.warning(LogEvent("ledger.name_corrupt", name=name[:100]))
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

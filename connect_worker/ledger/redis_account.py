@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 from uuid import uuid4
@@ -25,7 +25,9 @@ from connect_worker.domain.states import (
 from connect_worker.ledger.codec import (
     DAY_MS,
     HOUR_MS,
+    W,
     decode_durations,
+    decode_fields,
     decode_poll,
     encode_metrics,
     encode_poll,
@@ -36,6 +38,7 @@ from connect_worker.ledger.codec import (
     truncate_error,
 )
 from connect_worker.ledger.scripts import Scripts
+from connect_worker.logger import LogEvent, logger
 
 #: How many of a kind's oldest requests are checked for their products: Redis takes 2 ms for it.
 MAX_OLDEST_CHECKED: Final = 1000
@@ -128,7 +131,16 @@ class RedisAccount:
     def stale_hints(self, *, limit: int, requeue_seconds: float) -> list[ChangeHint]:
         """Return the hints that no worker has acknowledged in time."""
         names = self._scripts.run("stale_hints", limit, milliseconds(requeue_seconds))
-        return [ChangeHint.parse(name) for name in names]
+        return [hint for name in names if (hint := self._parse_hint(name))]
+
+    def _parse_hint(self, name: str) -> ChangeHint | None:
+        """Read the name of a hint; remove one that no receiver has stored."""
+        try:
+            return ChangeHint.parse(name)
+        except ValueError:
+            logger.warning(LogEvent("ledger.name_corrupt", name=name[:100]))
+            self._scripts.run("acknowledge_hint", name, self._scripts.run("hint_mark", name))
+            return None
 
     # ---- Counters
 
@@ -140,7 +152,9 @@ class RedisAccount:
     def polls(self) -> Mapping[RequestKind, PollReport]:
         """Return how the last poll of each kind ended."""
         stored = self._scripts.hash("polls")
-        return {RequestKind(kind): decode_poll(text) for kind, text in stored.items()}
+        return dict(
+            decode_fields(stored, lambda kind, text: (RequestKind(kind), decode_poll(text)))
+        )
 
     def counts(self) -> Mapping[RequestKind, Mapping[State, int]]:
         """Return how many requests are in each state, zeros included."""
@@ -148,12 +162,7 @@ class RedisAccount:
 
     def counts_by_product(self) -> Mapping[tuple[RequestKind, str], Mapping[State, int]]:
         """Return the same by kind and product, without zeros."""
-        return group_by_product(
-            ((RequestKind(kind), State(state), product), int(number))
-            for name, number in self._scripts.hash("counts").items()
-            for kind, state, product in [name.split(":", 2)]
-            if int(number)
-        )
+        return self._group("counts", State)
 
     def outcomes(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return how many cycles ended with each outcome, for every kind."""
@@ -161,19 +170,32 @@ class RedisAccount:
 
     def outcomes_by_product(self) -> Mapping[tuple[RequestKind, str], Mapping[str, int]]:
         """Return the same by kind and product."""
-        return group_by_product(
-            ((RequestKind(kind), outcome, product), int(number))
-            for name, number in self._scripts.hash("outcomes").items()
-            for kind, outcome, product in [name.split(":", 2)]
-        )
+        return self._group("outcomes", str)
+
+    def _group(
+        self, name: str, word: Callable[[str], W]
+    ) -> dict[tuple[RequestKind, str], dict[W, int]]:
+        """Read a hash of counters, and group them by kind and product; without zeros."""
+
+        def decode(field: str, number: str) -> tuple[tuple[RequestKind, W, str], int]:
+            kind, what, product = field.split(":", 2)
+            return (RequestKind(kind), word(what), product), int(number)
+
+        counted = decode_fields(self._scripts.hash(name), decode)
+        return group_by_product((key, number) for key, number in counted if number)
 
     def outcomes_today(self) -> Mapping[RequestKind, Mapping[str, int]]:
         """Return the outcomes since midnight, UTC."""
         ended: dict[RequestKind, dict[str, int]] = {kind: {} for kind in RequestKind}
         today = milliseconds(self.now()) // DAY_MS
-        for name, count in self._scripts.hash(f"outcomes:{today}").items():
+
+        def decode(name: str, number: str) -> tuple[RequestKind, str, int]:
             kind, _, outcome = name.partition(":")
-            ended[RequestKind(kind)][outcome] = int(count)
+            return RequestKind(kind), outcome, int(number)
+
+        fields = self._scripts.hash(f"outcomes:{today}")
+        for kind, outcome, number in decode_fields(fields, decode):
+            ended[kind][outcome] = number
         return ended
 
     def completed_by_hour(self, hours: int) -> list[HourlyCompletions]:
@@ -224,7 +246,7 @@ class RedisAccount:
     def metrics(self) -> MetricCounts:
         """Return what was counted in addition to states and outcomes, since the start."""
         stored = self._scripts.hash("metrics")
-        return {Metric.parse(name): int(number) for name, number in stored.items()}
+        return dict(decode_fields(stored, lambda name, number: (Metric.parse(name), int(number))))
 
     @contextmanager
     def _buffered_metrics(self) -> Iterator[list[str | int]]:

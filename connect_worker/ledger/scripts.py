@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -13,7 +13,7 @@ import redis
 from redis import exceptions as redis_errors
 
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.ledger.codec import SHARED_CONSTANTS
+from connect_worker.ledger.codec import NOT_A_HASH, SHARED_CONSTANTS
 from connect_worker.settings.urls import CERTIFICATE_REMEDY
 
 # ---- errors: what an error of Redis means for the operator, and the remedy
@@ -25,6 +25,7 @@ _FORBIDDEN = "the Redis user may not do this: allow it scripts and the keys conn
 _REFUSED = "Redis refused the user or password: check the Redis URL"
 _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"
+_WRONG_TYPE = "a key of the ledger has a wrong type: find out what wrote it, and delete it"
 _OTHER = "Redis refused the command: check that it is 6.2 or later, and its log"
 
 # A subclass comes before its base.
@@ -49,6 +50,7 @@ _BY_CODE = (
     ("MASTERDOWN", "this Redis is a replica that lost its primary: check its replication"),
     ("CLUSTERDOWN", "the Redis cluster is down: check CLUSTER INFO"),
     ("MOVED", "this Redis is one node of a cluster: use the node that holds the account's slot"),
+    ("WRONGTYPE", _WRONG_TYPE),
     ("NOPERM", _FORBIDDEN),
     ("BUSY", "another script blocks Redis: look for it with SLOWLOG GET"),
 )
@@ -61,6 +63,10 @@ def translate_redis_errors() -> Iterator[None]:
         yield
     except redis_errors.RedisError as exc:
         raise LedgerUnavailable(f"{remedy(exc)} ({exc})") from exc
+
+
+def _is_wrong_type(error: redis_errors.RedisError) -> bool:
+    return "WRONGTYPE" in str(error)
 
 
 def remedy(error: redis_errors.RedisError) -> str:
@@ -194,23 +200,32 @@ class Scripts:
         return ""
 
     def hash(self, name: str) -> Mapping[str, str]:
-        """Return a hash; empty when there is none."""
-        with translate_redis_errors():
-            return cast("dict[str, str]", self._client.hgetall(self.key(name)))
+        """Return a hash; empty when there is none, and `NOT_A_HASH` for a key of another type."""
+        return self.hashes([name])[0]
 
     def hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
-        """Return several hashes in one round trip; empty ones where there are none."""
-        with translate_redis_errors(), self._client.pipeline(transaction=False) as pipeline:
-            for name in names:
-                pipeline.hgetall(self.key(name))
-            return cast("list[Mapping[str, str]]", pipeline.execute())
+        """Return several hashes in one round trip.
+
+        They are empty where there are none, and `NOT_A_HASH` where a key has another type.
+        """
+        found = self._read(names, lambda pipeline, key: pipeline.hgetall(key))
+        return [NOT_A_HASH if item is None else item for item in found]
 
     def values(self, names: Iterable[str], field: str) -> list[str]:
         """Return one field of several hashes in one round trip; "" where there is none."""
+        found = self._read(names, lambda pipeline, key: pipeline.hget(key, field))
+        return [value or "" for value in found]
+
+    def _read(self, names: Iterable[str], add: Callable[[Any, str], object]) -> list[Any]:
+        """Read several keys in one round trip; None for a key of another type."""
         with translate_redis_errors(), self._client.pipeline(transaction=False) as pipeline:
             for name in names:
-                pipeline.hget(self.key(name), field)
-            return [value or "" for value in pipeline.execute()]
+                add(pipeline, self.key(name))
+            replies = pipeline.execute(raise_on_error=False)
+            for reply in replies:
+                if isinstance(reply, redis_errors.RedisError) and not _is_wrong_type(reply):
+                    raise reply
+        return [None if isinstance(reply, redis_errors.RedisError) else reply for reply in replies]
 
     def members(self, name: str) -> list[str]:
         """Return a sorted set's members, lowest score first."""

@@ -6,29 +6,74 @@ The start of a process (Celery, the command line, a script) passes its handlers 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from connect_worker.logger import LogEvent, log_context, pairs
-from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.masking import LONGEST_TEXT, mask_secrets
+from connect_worker.observability.output import (
+    accept_any_text,
+    dump_json,
+    escape,
+    escape_lines,
+    format_traceback,
+)
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 #: How many levels of a nested value are written: Python's limit would end the call that logs.
 MAX_DEPTH: Final = 20
+#: Python refuses to write an integer of more than 4,300 digits.
+MAX_INTEGER_BITS: Final = 4096
+
+#: How many lines about a flood are written.
+MAX_LINES_PER_SECOND: Final = 10
 
 #: The attributes of every record; any other is an `extra` of the call that logs. Celery's `data`
 #: repeats its message.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "facts", "data"}
 
-_CONTROLS: Final = {
-    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)
-}
+
+class LogThrottle:
+    """Limits the log lines of a flood, and counts the suppressed ones.
+
+    Args:
+        lines: How many are written in each period.
+        seconds: The length of a period.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        *,
+        lines: int = MAX_LINES_PER_SECOND,
+        seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lines = lines
+        self._seconds = seconds
+        self._clock = clock
+        self._began = float("-inf")
+        self._written = 0
+        #: Suppressed since the last line that was allowed.
+        self._suppressed = 0
+
+    def allow(self) -> int | None:
+        """Return None to suppress a line, else how many were suppressed before it."""
+        now = self._clock()
+        if now - self._began >= self._seconds:
+            self._began, self._written = now, 0
+        if self._written >= self._lines:
+            self._suppressed += 1
+            return None
+        self._written += 1
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
 
 
 class ContextFilter(logging.Filter):
@@ -57,7 +102,7 @@ class RedactingFilter(logging.Filter):
         try:
             text = record.getMessage()
         except Exception as exc:  # noqa: BLE001 - an argument's `__str__` may be the user's
-            text = f"{record.msg} (its arguments do not fit: {type(exc).__name__})"
+            text = f"{_text(record.msg)} (its arguments do not fit: {type(exc).__name__})"
             record.msg, record.args = text, None
         masked = mask_secrets(text)
         if masked != text:
@@ -68,8 +113,9 @@ class RedactingFilter(logging.Filter):
 class KeyValueFormatter(logging.Formatter):
     """Writes ``time level logger message key=value …``, with the log context at the end.
 
-    A traceback follows on lines of its own; line breaks in a message do not break the line. Secrets
-    are masked once more, since a traceback is text only here.
+    A traceback follows on lines of its own, which are indented: whatever its error says, no line of
+    it looks like a line of the log. Line breaks in a message do not break the line. Secrets are
+    masked once more, since a traceback is text only here.
     """
 
     def __init__(self) -> None:
@@ -79,19 +125,31 @@ class KeyValueFormatter(logging.Formatter):
         """Return the line without a traceback, the facts at its end."""
         own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
         facts = {key: _masked(value) for key, value in _facts(record).items() if key not in own}
-        return " ".join([super().formatMessage(record).translate(_CONTROLS), *pairs(facts)])
+        return escape(" ".join([super().formatMessage(record), *pairs(facts)]))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return the traceback, masked."""
+        return format_traceback(*ei)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the whole entry, traceback included, without secrets."""
-        return mask_secrets(super().format(record))
+        # Masked before the indent, which would tear a secret of several lines.
+        return escape_lines(mask_secrets(super().format(record)))
 
 
 class JsonFormatter(logging.Formatter):
     """Writes one JSON object a line: `time`, `level`, `logger`, `event`, the facts, `exception`.
 
     Facts become fields too: the log context, the facts of the event, and the `extra` of the call
-    that logs. Times are UTC.
+    that logs. Times are UTC. A field that is longer than `LONGEST_TEXT` is cut.
+
+    Args:
+        stream: Where the lines go; only ASCII is written to one of another encoding than UTF-8.
     """
+
+    def __init__(self, stream: object = None) -> None:
+        super().__init__()
+        self._stream = stream
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, traceback included, without secrets."""
@@ -108,8 +166,9 @@ class JsonFormatter(logging.Formatter):
             # Readers of a log sort by the four above: a fact of the same name gets an underscore.
             line[f"{name}_" if name in line else name] = value
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(_masked(line), ensure_ascii=False).translate(_CONTROLS)
+            line["exception"] = format_traceback(*record.exc_info)
+        fields = {name: _bounded(value) for name, value in _masked(line).items()}
+        return dump_json(fields, stream=self._stream)
 
 
 def prepare_handler(handler: logging.Handler, log_format: str = "auto") -> None:
@@ -121,14 +180,18 @@ def prepare_handler(handler: logging.Handler, log_format: str = "auto") -> None:
     """
     handler.addFilter(ContextFilter())
     handler.addFilter(RedactingFilter())
-    if log_format == "auto":
-        log_format = "text" if _is_terminal(handler) else "json"
-    handler.setFormatter(JsonFormatter() if log_format == "json" else KeyValueFormatter())
-
-
-def _is_terminal(handler: logging.Handler) -> bool:
     stream = getattr(handler, "stream", None)
-    return bool(stream and stream.isatty())
+    accept_any_text(stream)
+    if log_format == "auto":
+        log_format = "text" if stream and stream.isatty() else "json"
+    handler.setFormatter(JsonFormatter(stream) if log_format == "json" else KeyValueFormatter())
+
+
+def prepare_last_resort() -> None:
+    """Let a script that sets up no log write its warnings as text, without secrets."""
+    handler = logging.lastResort
+    if handler is not None and handler.formatter is None:
+        prepare_handler(handler, "text")
 
 
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:
@@ -139,6 +202,8 @@ def _facts(record: logging.LogRecord) -> Mapping[str, object]:
 def _masked(value: Any, depth: int = 0) -> Any:
     """Return a value in its JSON form, with secrets masked, cut below `MAX_DEPTH` levels."""
     match value:
+        case int() if value.bit_length() > MAX_INTEGER_BITS:
+            return f"an integer of {value.bit_length()} bits"
         case bool() | int() | None:
             return value
         case float() if math.isfinite(value):
@@ -147,9 +212,25 @@ def _masked(value: Any, depth: int = 0) -> Any:
             return "…"
         case dict():
             return {
-                mask_secrets(str(name)): _masked(item, depth + 1) for name, item in value.items()
+                mask_secrets(_text(name)): _masked(item, depth + 1) for name, item in value.items()
             }
         case list() | tuple():
             return [_masked(item, depth + 1) for item in value]
         case _:
-            return mask_secrets(str(value))
+            return mask_secrets(_text(value))
+
+
+def _text(value: object) -> str:
+    # What an argument's own code raises must not reach the code that logs.
+    try:
+        return str(value)
+    except Exception as exc:  # noqa: BLE001 - an argument's `__str__` may be the user's
+        return f"{type(value).__name__}, without a text ({type(exc).__name__})"
+
+
+def _bounded(value: Any) -> Any:
+    """Return a masked value, or the beginning of its JSON where that is too long for a line."""
+    if not isinstance(value, dict | list):
+        return value
+    text = dump_json(value)
+    return value if len(text) <= LONGEST_TEXT else mask_secrets(text)

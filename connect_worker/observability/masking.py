@@ -66,9 +66,15 @@ def mask_secrets(text: str, *, is_whole: bool = False) -> str:
     return _masked(text, _known.needles, has_shapes=True, is_whole=is_whole)
 
 
-def mask_values(text: str, values: Iterable[str]) -> str:
-    """Give the text with each of these values in it replaced by ``***``, however it is written."""
-    return _masked(text, _Needles.of(values), has_shapes=False, is_whole=False)
+def mask_values(text: str, values: Iterable[str], *, is_whole: bool = False) -> str:
+    """Give the text with each of these values in it replaced by ``***``, however it is written.
+
+    Args:
+        text: Any.
+        values: Any; those that are too short stay.
+        is_whole: As for `mask_secrets`.
+    """
+    return _masked(text, _Needles.of(values), has_shapes=False, is_whole=is_whole)
 
 
 def register_secret(*values: str) -> None:

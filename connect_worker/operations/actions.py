@@ -15,7 +15,13 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Ledger, OperatorActions
-from connect_worker.operations.formatting import format_count, format_duration, sanitize
+from connect_worker.operations.formatting import (
+    MAX_NAME_CHARACTERS,
+    format_count,
+    format_duration,
+    sanitize,
+    shorten,
+)
 
 DAY_SECONDS: Final = 86_400
 
@@ -44,6 +50,8 @@ class Action:
             return f"it is {record.state}, not {' or '.join(sorted(self.states))}"
         if self.needs_decision and record.decision is None:
             return "no decision is stored: rerun it"
+        if self.needs_decision and record.corrupt:
+            return "its record is corrupt: rerun it"
         return ""
 
 
@@ -78,7 +86,8 @@ RERUN: Final = Action(
     "run the processor again",
     "queued: the next sweep has a worker run the processor, with the same idempotency key.",
     "The processor runs again, in the same cycle and with the same idempotency key. Attempts are "
-    "counted from 1, a stored decision is dropped, and completed steps are not repeated.",
+    "counted from 1, a stored decision is dropped, and completed steps are not repeated. What is "
+    "corrupt is dropped.",
     lambda ledger, key, _: ledger.rerun(key),
     states=frozenset({State.PARKED, State.DISCARDED}),
 )
@@ -147,7 +156,16 @@ PRODUCT_PREFIX: Final = "PRD-"
 
 def is_pause_name(name: str) -> bool:
     """Whether a pause of this name has an effect: a name with a typo would pause nothing."""
-    return name in PAUSE_NAMES or name.startswith(PRODUCT_PREFIX)
+    return name in PAUSE_NAMES or (
+        name.startswith(PRODUCT_PREFIX) and len(name) <= MAX_NAME_CHARACTERS
+    )
+
+
+def stored_pause(pauses: Mapping[str, Pause], name: str) -> str:
+    """Return the name of the pause that is shown as this name: a long one is shown shortened."""
+    if name in pauses:
+        return name
+    return next((stored for stored in pauses if shorten(stored) == name), name)
 
 
 def describe_pauses(pauses: Mapping[str, Pause], now: float) -> list[str]:
@@ -158,8 +176,9 @@ def describe_pauses(pauses: Mapping[str, Pause], now: float) -> list[str]:
 def describe_pause(name: str, pause: Pause, now: float) -> str:
     """Return one pause for people: its name, since when, why, and how many requests wait."""
     seconds = now - pause.since
+    age = f"for {format_duration(seconds)}" if seconds >= 1 else "from now on"
     return (
-        f"{sanitize(name)}, {f'for {format_duration(seconds)}' if seconds >= 1 else 'from now on'}"
+        f"{sanitize(shorten(name))}, {age}"
         + (f" ({sanitize(pause.reason)})" if pause.reason else "")
         + (f", {format_count(pause.held)} waiting" if pause.held else "")
     )

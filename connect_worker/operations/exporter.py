@@ -1,5 +1,6 @@
-"""Prometheus metrics of an account's ledger and of the broker's queues, read at each scrape.
+"""Prometheus metrics of an account's ledger and of the broker's queues, and the server of them.
 
+Each scrape reads ledger and broker.
 All workers share the ledger, so one exporter is enough for every number of workers and every pool.
 Calls to Connect are counted by each worker, which writes them to the ledger at the end of a job or
 poll: the last calls of a worker that is killed are missing.
@@ -7,20 +8,26 @@ poll: the last calls of a worker that is killed are missing.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
 )
 from prometheus_client.core import Metric as MetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from tornado.web import HTTPError, RequestHandler, url
 
+from connect_worker._web_access import is_known_host
 from connect_worker.domain.metrics import (
     ATTEMPTS,
     BUCKETS,
@@ -35,6 +42,7 @@ from connect_worker.domain.metrics import (
 from connect_worker.domain.states import FINAL_STATES, PollProblem, RequestKind, State
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.operations import webserver
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 StateCounts = Mapping[tuple[RequestKind, str], Mapping[State, int]]
@@ -282,3 +290,81 @@ def _of_each_kind(names: Iterable[tuple[RequestKind, str]]) -> Iterator[tuple[Re
 
 def _gauge(name: str, documentation: str, value: float) -> Family:
     return GaugeMetricFamily(name, documentation, value=float(value))
+
+
+# ---- the server
+
+
+@dataclass
+class AppState(webserver.AppState):
+    """What all scrapes share."""
+
+    registry: CollectorRegistry
+    #: By which it answers, in addition to addresses and names that are known in this network only.
+    host_names: Sequence[str] = ()
+    #: The scrapes that run, by the format of their result.
+    running: dict[str, asyncio.Future[bytes]] = field(default_factory=dict)
+
+    def scrape(self, accept: str) -> tuple[str, asyncio.Future[bytes]]:
+        """Return a format that the client accepts, and the metrics in it.
+
+        Scrapes at the same time share one result, so that many cost as much as one.
+        """
+        encoder, content_type = choose_encoder(accept)
+        if content_type not in self.running:
+            loop = asyncio.get_running_loop()
+            self.running[content_type] = loop.run_in_executor(self.threads, encoder, self.registry)
+            self.running[content_type].add_done_callback(lambda _: self.running.pop(content_type))
+        return content_type, self.running[content_type]
+
+
+class MetricsHandler(RequestHandler):
+    """Answers a scrape."""
+
+    def initialize(self, state: AppState) -> None:
+        """Take what all scrapes share."""
+        self._state = state
+
+    def prepare(self) -> None:
+        """Refuse names that may be those of a page that a person visits (DNS rebinding).
+
+        Raises:
+            HTTPError: The host is unknown.
+        """
+        urls = [f"//{name}" for name in self._state.host_names]
+        if not is_known_host(self.request.host, *urls, has_internal_names=True):
+            raise HTTPError(421, reason="Unknown host name: start the exporter with --host NAME")
+
+    async def get(self) -> None:
+        """Read ledger and broker."""
+        content_type, metrics = self._state.scrape(self.request.headers.get("Accept", ""))
+        self.set_header("Content-Type", content_type)
+        self.finish(await metrics)
+
+
+def serve(
+    registry: CollectorRegistry,
+    *,
+    address: str,
+    port: int,
+    ready: Callable[[int], None],
+    host_names: Sequence[str] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
+
+    Raises:
+        OSError: The address or the port is not available.
+    """
+
+    def application(_port: int, threads: Executor) -> webserver.LimitedApplication:
+        shared = {"state": AppState(threads, registry, host_names)}
+        return webserver.LimitedApplication(
+            [
+                url(r"/(?:metrics)?", MetricsHandler, shared),
+                url(r"/healthcheck", webserver.Healthcheck),
+            ],
+            compress_response=True,
+            log_function=webserver.log_no_access,
+        )
+
+    webserver.serve_until_stopped(application, address=address, port=port, ready=ready)

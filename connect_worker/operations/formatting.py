@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from connect_worker.observability.masking import mask_secrets
+from connect_worker.observability.output import escape
 
+#: Names of Connect's products have 15 characters.
+MAX_NAME_CHARACTERS = 100
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -49,7 +52,11 @@ def format_count(number: int, noun: str = "request") -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def shorten(text: str) -> str:
+    """Return a name, or the beginning of one that is too long to be real."""
+    return text if len(text) <= MAX_NAME_CHARACTERS else f"{text[: MAX_NAME_CHARACTERS - 1]}…"
+
+
 def sanitize(text: str) -> str:
-    """Return a text on one line, with keys masked and without control characters."""
-    line = " ".join(mask_secrets(text).split())
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    """Return a text on one line, with keys masked; a character that does not print is escaped."""
+    return escape(" ".join(mask_secrets(text).split()))

@@ -14,6 +14,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Final
 
+from connect_worker.domain.kinds import is_request_id
 from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
@@ -31,6 +32,7 @@ from connect_worker.operations.formatting import (
     iso_timestamp,
     local_time,
     sanitize,
+    shorten,
 )
 
 # ---- the timeline of a cycle
@@ -105,6 +107,7 @@ def summary_document(record: RequestRecord) -> dict[str, Any]:
         "attempt": record.attempt,
         "outcome": record.outcome,
         "error": sanitize(record.error),
+        "corrupt": sanitize(record.corrupt) or None,
         "first_seen": iso_timestamp(record.first_seen),
         "changed": iso_timestamp(record.changed),
         "due": iso_timestamp(record.due) if record.due and not record.state.is_leased else None,
@@ -117,7 +120,7 @@ def details_document(record: RequestRecord) -> dict[str, Any]:
         **summary_document(record),
         "earlier_cycles": list(record.earlier),
         "worker": last_worker(record),
-        "paused_by": sanitize(record.paused_by) or None,
+        "paused_by": sanitize(shorten(record.paused_by)) or None,
         "lease_until": iso_timestamp(record.due) if record.state.is_leased else None,
         "decision": without_values(stored_outcome(record)),
         "steps": [sanitize(name) for name in step_names(record)],
@@ -148,7 +151,7 @@ def poll_document(poll: PollReport) -> dict[str, Any]:
 def pause_documents(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
     """Return the operators' pauses, by name."""
     return {
-        name: {
+        shorten(name): {
             "since": iso_timestamp(pause.since),
             "reason": sanitize(pause.reason),
             "requests": pause.held,
@@ -185,7 +188,9 @@ def without_values(document: JSON) -> JSON:
 
 def reason(record: RequestRecord) -> str:
     """Return why the request is in its state: the pause, the outcome, or the last error."""
-    paused = f"paused by an operator ({record.paused_by})" if record.paused_by else ""
+    if record.corrupt:
+        return sanitize(f"corrupt: {record.corrupt}")
+    paused = f"paused by an operator ({shorten(record.paused_by)})" if record.paused_by else ""
     return sanitize(paused or record.outcome or record.error)
 
 
@@ -198,7 +203,7 @@ def facts(
         return f"{format_time(at)}, {format_duration(now - at)} ago"
 
     yield "Kind", record.ref.kind.value
-    yield "Product", sanitize(record.product) or "not named"
+    yield "Product", sanitize(shorten(record.product)) or "not named"
     yield "Cycle", _cycle(record)
     yield "Attempts", str(record.attempt)
     if worker := last_worker(record):
@@ -206,7 +211,7 @@ def facts(
     yield "First seen", time_and_age(record.first_seen)
     yield "Changed", time_and_age(record.changed)
     if record.paused_by:
-        name = sanitize(record.paused_by)
+        name = sanitize(shorten(record.paused_by))
         yield "Paused", f"by an operator, until `connect-worker resume {name}`"
     elif due := _due(record, now):
         yield due
@@ -219,8 +224,22 @@ def facts(
         yield "Waits for" if is_snoozed else "Last error", sanitize(record.error)
     if record.snoozed_since and not record.state.is_final:
         yield "Snoozed", f"since {time_and_age(record.snoozed_since)}"
+    yield from _unreadable(record)
+
+
+def _unreadable(record: RequestRecord) -> Iterator[tuple[str, str]]:
     if record.decrypt_error:
         yield "Not shown", sanitize(record.decrypt_error)
+    if record.corrupt:
+        yield "Corrupt", sanitize(f"{record.corrupt}; {_corrupt_remedy(record)}")
+
+
+def _corrupt_remedy(record: RequestRecord) -> str:
+    if record.state.is_final:
+        return "the cycle has ended, so nothing is to be done"
+    if record.state is State.PARKED:
+        return "look at the request in Connect, then rerun or discard it"
+    return "a worker parks the request as soon as it takes it; nothing of it is posted"
 
 
 def _cycle(record: RequestRecord) -> str:
@@ -250,6 +269,9 @@ STATE_GROUPS: Final[Mapping[str, frozenset[State]]] = MappingProxyType(
 #: All words that name states: each state, and the groups.
 STATE_WORDS: Final = (*(state.value for state in State), *STATE_GROUPS)
 
+#: Connect's ids have 20 characters, a listing's with its period up to 90.
+MAX_ID_CHARACTERS: Final = 200
+
 
 def states_named(word: str) -> frozenset[State]:
     """Return the states that one of `STATE_WORDS` means.
@@ -264,6 +286,10 @@ def states_named(word: str) -> frozenset[State]:
     return STATE_GROUPS.get(word) or frozenset({State(word)})
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
     """What requests have in common; "" and None match every request."""
@@ -276,11 +302,15 @@ class RequestFilter:
     #: A part of the last error, in upper or lower case.
     error: str = ""
 
-    def search(self, ledger: RecordReader) -> Iterator[RequestRecord]:
-        """Yield the matching requests of a ledger."""
+    def search(
+        self, ledger: RecordReader, *, is_cancelled: Callable[[], bool] = _never
+    ) -> Iterator[RequestRecord]:
+        """Yield the matching requests of a ledger; end when nobody waits for them any more."""
         # Without states the ledger does not compare each record's state.
         states = () if self.states == frozenset(State) else self.states
         for record in ledger.iter_records(kind=self.kind, states=states, prefix=self.prefix):
+            if is_cancelled():
+                return
             has_error = self.error.lower() in record.error.lower()
             if has_error and self.product in ("", record.product):
                 yield record
@@ -293,6 +323,7 @@ def first_matches(
     key: Callable[[RequestRecord], tuple[float, str]],
     limit: int,
     largest: bool = False,
+    is_cancelled: Callable[[], bool] = _never,
 ) -> tuple[list[RequestRecord], int]:
     """Return the first matching requests of an order, and how many match in all.
 
@@ -302,7 +333,7 @@ def first_matches(
 
     def count() -> Iterator[RequestRecord]:
         nonlocal total
-        for record in request_filter.search(ledger):
+        for record in request_filter.search(ledger, is_cancelled=is_cancelled):
             total += 1
             yield record
 
@@ -314,12 +345,15 @@ def first_matches(
 
 def find_by_id(ledger: RecordReader, request_id: str) -> list[RequestRecord]:
     """Return the requests with this id: one or none; for a usage listing, one for each period."""
+    if len(request_id) > MAX_ID_CHARACTERS:
+        return []
     exact = [
         record
         for kind in RequestKind
         if (record := ledger.get_record(RequestKey(kind, request_id)))
     ]
-    if exact or not request_id:
+    # Only the periods of a listing are worth a walk through the records.
+    if exact or not is_request_id(RequestKind.USAGE, request_id):
         return exact
     return sorted(
         ledger.iter_records(kind=RequestKind.USAGE, prefix=f"{request_id}@"),

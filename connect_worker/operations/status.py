@@ -202,7 +202,9 @@ class StatusReport:
         elif self.is_late(kind):
             yield Issue(f"{kind} was last polled {format_duration(self.at - poll.at)} ago", remedy)
         elif poll.problem and self.has_processor(kind) and not self.is_breaker_open:
-            yield Issue(f"The last poll of {kind} failed", sanitize(poll.detail))
+            is_partial = poll.problem is PollProblem.ROWS_REJECTED
+            text = "could not use every row" if is_partial else "failed"
+            yield Issue(f"The last poll of {kind} {text}", sanitize(poll.detail))
 
     def breaker_text(self, *, format_time: Callable[[float], str] = local_time) -> str:
         """Return the position of the circuit breaker with its reason, for people."""

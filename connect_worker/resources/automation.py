@@ -22,13 +22,18 @@ from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, 
 from connect_worker.api.client import Client, client_for
 from connect_worker.config import Config
 from connect_worker.domain.interpretation import interpret
-from connect_worker.domain.kinds import KINDS, KindFacts
+from connect_worker.domain.kinds import KINDS, KindFacts, excerpt
 from connect_worker.domain.outcomes import Outcome, Report
 from connect_worker.domain.retry import DEFAULT_GIVE_UP_AFTER_SECONDS
 from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
 from connect_worker.engine.job import Job, Steps
-from connect_worker.exceptions import InvalidDecision, Message, RegistrationError
+from connect_worker.exceptions import (
+    InvalidDecision,
+    InvalidDocument,
+    Message,
+    RegistrationError,
+)
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
 from connect_worker.rql import Filters, to_query
@@ -252,8 +257,18 @@ class Automation(Generic[M]):
         return {**filters, **kwargs}
 
     def list(self) -> builtins.list[M]:
-        """Return all requests that match the filters, every page."""
-        return [self.load(row) for row in self.client.get_all(self._facts.path, self.query())]
+        """Return all requests that match the filters, every page.
+
+        A document that fits no model costs no other one: it is logged, and left out.
+        """
+        requests = []
+        for row in self.client.get_all(self._facts.path, self.query()):
+            try:
+                requests.append(self.load(row))
+            except (InvalidDocument, RecursionError) as error:
+                name, why = excerpt(row.get("id")), str(error)[:500]
+                logger.error(LogEvent("list.document_rejected", request=name, error=why))
+        return requests
 
     def query(self) -> str:
         """Return the filters as RQL, ordered by creation unless the filters say otherwise."""

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 from connect_worker.config import Config, use_config
@@ -16,6 +17,7 @@ from connect_worker.domain.kinds import (
     KINDS,
     Crontab,
     cycle_of,
+    excerpt,
     is_crontab,
     is_nameable,
     last_time,
@@ -226,13 +228,20 @@ class AutomationProcessor:
         return not named or not product or product in named
 
     def list_pending(
-        self, connect: Connect, *, now: float, request_id: str = ""
+        self,
+        connect: Connect,
+        *,
+        now: float,
+        request_id: str = "",
+        rejected: Callable[[str], None] | None = None,
     ) -> Iterator[PendingRequest]:
         """List what is pending for this automation, or only the request with this id.
 
         `now` is in seconds. Where a subclass overrides `list`, it is called; else the rows are read
-        without making models of them.
+        without making models of them. A row whose id can't be used is left out, and `rejected` is
+        called with what is wrong; without it, that is logged.
         """
+        reject = rejected or partial(log_rejected_row, self.kind)
         automation = self.automation
         with use_config(self._config):
             rows = self._rows(automation, connect, request_id)
@@ -241,13 +250,14 @@ class AutomationProcessor:
         # A list may have a hundred thousand rows: what does not change is computed before the loop.
         for row in rows:
             if not row.get("id"):
-                logger.error(
-                    LogEvent("poll.row_without_id", kind=self.kind, path=KINDS[self.kind].path)
-                )
+                reject("a row without an id")
             elif request_id and row["id"] != request_id:
                 # An overridden `list` returns all requests.
                 continue
             elif status_of(row) in statuses:
+                if not isinstance(row["id"], str):
+                    reject(f"a row whose id is a {type(row['id']).__name__}, not a text")
+                    continue
                 pending = self._pending_request(row, period)
                 if not self._is_covered(pending.product, named):
                     continue
@@ -255,16 +265,14 @@ class AutomationProcessor:
                     yield pending
                 else:
                     # No worker would take a message about it.
-                    logger.error(
-                        LogEvent("poll.row_with_invalid_id", kind=self.kind, id=pending.ref.id)
-                    )
+                    reject(f"a row with the id {excerpt(pending.ref.id)}, which no request has")
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle; `now` in seconds since the epoch."""
         return self._pending_request(document, self.automation.due_period(now))
 
     def _pending_request(self, document: JSON, period: str) -> PendingRequest:
-        request_id, cycle = str(document["id"]), cycle_of(self.kind, document)
+        request_id, cycle = document["id"], cycle_of(self.kind, document)
         if period:
             request_id, cycle = f"{request_id}@{period}", period
         return PendingRequest(
@@ -304,6 +312,11 @@ class AutomationProcessor:
         if request_id:
             query = f"{to_term('id', request_id)}&{query}"
         return iter(connect.get_all(KINDS[self.kind].path, query))
+
+
+def log_rejected_row(kind: RequestKind, why: str) -> None:
+    """Log a row of the pending list that can't become a request."""
+    logger.error(LogEvent("poll.row_rejected", kind=kind, path=KINDS[kind].path, error=why))
 
 
 def processor_of(automation: type[Automation[Any]], config: Config) -> AutomationProcessor:

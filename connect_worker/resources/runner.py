@@ -29,6 +29,7 @@ from connect_worker.engine.runtime import Processor, Registration, Registry, Run
 from connect_worker.exceptions import RateLimited
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
 from connect_worker.settings.model import account_name
@@ -42,6 +43,7 @@ class LocalRunner:
 
     def process(self, automation: Automation[Any]) -> None:
         """Process all pending requests of the automation, one after the other."""
+        prepare_last_resort()
         run = _LocalRun(automation)
         refs = deque(run.list_pending())
         logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
@@ -52,6 +54,7 @@ class LocalRunner:
 
     def dispatch(self, automation: Automation[Any], request: Any) -> str:
         """Process one request that the caller has listed; return how it ended."""
+        prepare_last_resort()
         run, document = _LocalRun(automation), dict(request.json)
         if not run.processor.covers(document):
             return "left alone: the automation is not for its product"

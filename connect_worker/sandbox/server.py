@@ -257,5 +257,9 @@ def write_ready_file(path: Path, *, url: str, sandbox: Sandbox) -> None:
         "products": list(sandbox.state.catalog.by_id),
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(document) + "\n")
+    partial.unlink(missing_ok=True)
+    # It has the key, which may be a person's own: no other user may read it.
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(document) + "\n")
     partial.replace(path)

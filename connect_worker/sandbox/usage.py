@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any, ClassVar
-from zipfile import BadZipFile
 
-from openpyxl import Workbook, load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl import Workbook
 
 from connect_worker.sandbox import documents
 from connect_worker.sandbox.documents import Json, SeededRandom, merge, values_at, whole_seconds
 from connect_worker.sandbox.products import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
+from connect_worker.sandbox.spreadsheet import UnreadableSpreadsheetError, rows_of
 
 
 @dataclass(slots=True)
@@ -210,11 +209,9 @@ _OPTIONAL = frozenset(
     )
 )
 _ITEM_CRITERIA = ("item.mpn", "item.local_id", "item.global_id")
+#: How many mistakes are named.
+MAX_ERRORS = 100
 _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
-
-
-class UnreadableSpreadsheetError(Exception):
-    """The upload is not a workbook with a sheet of usage records."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +220,7 @@ class SpreadsheetCheck:
 
     valid: int
     invalid: int
-    #: one sentence for each mistake, with its row
+    #: one sentence for each of the first mistakes, with its row
     errors: tuple[str, ...]
 
 
@@ -242,18 +239,18 @@ def check_spreadsheet(content: bytes, product: Product, assets: Container[str]) 
     Raises:
         UnreadableSpreadsheetError: There is no workbook, no such sheet, or a wrong header.
     """
-    rows = _rows(content)
+    rows = rows_of(content, SHEET)
     header = [str(cell or "").strip() for cell in next(rows, ())]
     _require_header(header)
     errors: list[str] = []
-    seen: set[str] = set()
+    seen: set[int] = set()
     valid = invalid = 0
     for number, cells in enumerate(rows, start=2):
         record = dict(zip(header, cells, strict=False))
         if not any(cell not in (None, "") for cell in cells):
             continue
         faults = list(_faults(record, product, assets, seen))
-        errors += [f"row {number}: {fault}" for fault in faults]
+        errors += [f"row {number}: {fault}" for fault in faults[: MAX_ERRORS - len(errors)]]
         invalid += bool(faults)
         valid += not faults
     if not valid and not invalid:
@@ -261,37 +258,25 @@ def check_spreadsheet(content: bytes, product: Product, assets: Container[str]) 
     return SpreadsheetCheck(valid, invalid, tuple(errors))
 
 
-def _rows(content: bytes) -> Iterator[tuple[Any, ...]]:
-    try:
-        book = load_workbook(BytesIO(content), read_only=True, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
-        raise UnreadableSpreadsheetError(f"not a spreadsheet ({error})") from error
-    if SHEET not in book.sheetnames:
-        raise UnreadableSpreadsheetError(
-            f"there is no sheet '{SHEET}', only {', '.join(book.sheetnames)}"
-        )
-    sheet: Any = book[SHEET]
-    return iter(sheet.iter_rows(values_only=True))
-
-
 def _require_header(header: list[str]) -> None:
     names = [name for name in header if name]
     unknown = [name for name in names if name not in COLUMNS and name not in _OPTIONAL]
     if unknown:
-        raise UnreadableSpreadsheetError(f"unknown column {', '.join(unknown)}")
+        raise UnreadableSpreadsheetError(f"unknown column {', '.join(unknown)[:200]}")
     if [name for name in names if name in COLUMNS] != list(COLUMNS):
         raise UnreadableSpreadsheetError(f"the columns must be {', '.join(COLUMNS)}, in this order")
 
 
 def _faults(
-    record: dict[str, Any], product: Product, assets: Container[str], seen: set[str]
+    record: dict[str, Any], product: Product, assets: Container[str], seen: set[int]
 ) -> Iterator[str]:
     identifier = _text(record["record_id"])
     if not identifier:
         yield "record_id is empty"
-    elif identifier in seen:
+    # A hash is small, and a text may be long.
+    elif hash(identifier) in seen:
         yield f"record_id {identifier} stands twice"
-    seen.add(identifier)
+    seen.add(hash(identifier))
     yield from _item_faults(record, product)
     yield from _asset_faults(record, assets)
     yield from _amount_faults(record)

@@ -9,12 +9,13 @@ A blank variable counts as missing. No error message shows a value that may cont
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from enum import Enum, auto
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -150,6 +151,8 @@ PREFIX: Final = "CONNECT_"
 #: A number with a default, or one that may be missing.
 N = TypeVar("N", float, float | None)
 
+Network = IPv4Network | IPv6Network
+
 #: No two accounts have the same variable: `EU` and `_API_KEY` would be `EU_` and `API_KEY`.
 _ACCOUNT = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 #: The name of a queue. kombu and Redis allow more characters, a command line and an ACL do not.
@@ -200,8 +203,7 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     try:
         value = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
-        raise _refused(variable, f"{file} can't be read: {reason}") from None
+        raise _refused(variable, f"{file} can't be read: {_why_unreadable(file, exc)}") from None
     if not value:
         raise _refused(variable, f"{file} is empty")
     try:
@@ -213,11 +215,43 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     return value
 
 
+def _why_unreadable(file: str, error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text"
+    if not isinstance(error, PermissionError):
+        return str(error.strerror)
+    user = os.geteuid()
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return f"a folder above it is closed to this process, which runs as user {user}"
+    return (
+        f"this process runs as user {user} (group {os.getegid()}), and the file belongs to user "
+        f"{found.st_uid} (group {found.st_gid}) with mode {found.st_mode & 0o7777:04o}. Make it "
+        f"readable where it comes from, such as with `chown {user}`"
+    )
+
+
 def login(env: Env, name: str, default: str = "") -> str:
-    """Return a secret of the form `user:password`, and mask the password from now on."""
+    """Return a secret of the form `user:password`, and mask the password from now on.
+
+    Those in Flower's own variable are masked too: a text may quote the whole environment.
+    """
+    value = secret(env, name, default)
+    for item in (value, *os.environ.get("FLOWER_BASIC_AUTH", "").split(",")):
+        register_secret(item.partition(":")[2])
+    return value
+
+
+def api_key(env: Env, name: str, default: str = "") -> str:
+    """Return a service user's key, and mask its secret part from now on."""
     value = secret(env, name, default)
     register_secret(value.partition(":")[2])
     return value
+
+
+#: Stands in a list of encryption keys for values that are not encrypted.
+PLAIN_KEY: Final = "plain"
 
 
 def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -227,9 +261,11 @@ def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple
         SettingsError: One of them is no Fernet key.
     """
     keys = tuple(part.strip() for part in secret(env, name).split(",") if part.strip())
-    register_secret(*keys)
+    register_secret(*(key for key in keys if key != PLAIN_KEY))
+    if keys == (PLAIN_KEY,):
+        raise _refused(f"{PREFIX}{name}", f"names no key: add one to {PLAIN_KEY!r}, or remove it")
     for position, key in enumerate(keys, 1):
-        if not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
+        if key != PLAIN_KEY and not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(
                 f"{PREFIX}{name}",
                 f"key {position} of {len(keys)} is no Fernet key: use 32 random bytes in URL-safe "
@@ -285,6 +321,24 @@ def queue_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str
                 "'.', and not `control`",
             )
     return tuple(dict.fromkeys(listed))
+
+
+def networks(env: Env, name: str, default: tuple[Network, ...] = ()) -> tuple[Network, ...]:
+    """Return the listed networks; an address is a network with one member.
+
+    Raises:
+        SettingsError: One of them is neither an address nor a network.
+    """
+    listed: list[Network] = []
+    for item in names(env, name):
+        try:
+            listed.append(ip_network(item))
+        except ValueError:
+            raise _refused(
+                f"{PREFIX}{name}",
+                f"{item[:60]!r} is no address and no network: use 10.0.0.7 or 10.0.0.0/24",
+            ) from None
+    return tuple(listed) or default
 
 
 def account_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ descriptions into docs/configuration.md. `accounts.py` reads the settings of sev
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -28,13 +29,16 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.settings.environment import (
     PREFIX,
     READING,
+    Network,
     Scope,
     account_names,
+    api_key,
     doc,
     encryption_keys,
     is_blank,
     login,
     names,
+    networks,
     number,
     queue_names,
     secret,
@@ -86,7 +90,7 @@ class Settings:
     )
     api_key: str = setting(
         "",
-        secret,
+        api_key,
         "the service user's key, with or without `ApiKey ` before it",
         scope=Scope.OWN,
         is_secret=True,
@@ -177,7 +181,26 @@ class Settings:
     timeout_seconds: float = setting(
         30.0,
         number,
-        "how long a call waits for Connect's answer",
+        "how long a call to Connect may take, with its repetitions, until the last byte of the "
+        "answer. The upload or download of a file may take ten times as long",
+    )
+    max_answer_megabytes: float = setting(
+        64.0,
+        number,
+        "the largest answer of Connect, or file that it links to, in MiB, before and after "
+        "decompression. A larger one is an error of its call",
+    )
+    max_list_rows: int = setting(
+        200_000,
+        partial(whole, validate=Range(min=1)),
+        "the most rows of a list. A poll leaves the others to later polls. For other callers a "
+        "longer list is an error",
+    )
+    allow_private_hosts: bool = setting(
+        False,
+        switch,
+        "follow links and redirections of Connect to private addresses too, such as `10.0.0.1`, if "
+        "files are stored in your own network. Connect's own host is always allowed",
     )
     page_size: int = setting(
         500,
@@ -207,9 +230,17 @@ class Settings:
         "",
         text,
         "a file for liveness probes. A worker touches it every two seconds while it is "
-        "connected to its broker",
+        "connected to its broker, beat once a minute at least",
         scope=Scope.DEPLOYMENT,
         unset="none",
+    )
+    remote_control: bool = setting(
+        False,
+        switch,
+        "`true` lets anyone who can write to the broker control the workers with Celery's commands "
+        "(`celery control shutdown`, `cancel_consumer`, `rate_limit`, …; Flower's buttons). "
+        "Otherwise workers only answer questions (`celery inspect`)",
+        scope=Scope.DEPLOYMENT,
     )
     log_format: str = setting(
         "auto",
@@ -231,7 +262,7 @@ class Settings:
         (),
         encryption_keys,
         "keys that encrypt the decisions in the ledger, separated by commas. The first "
-        "one encrypts, all of them decrypt: "
+        "one encrypts, all of them decrypt; `plain` stands for no encryption: "
         "[how](docs/security.md#encryption-of-the-ledger)",
         scope=Scope.DEPLOYMENT,
         is_secret=True,
@@ -257,6 +288,15 @@ class Settings:
         "",
         partial(text, validate=_HTTP),
         "Flower's address for users. The console links to it",
+        scope=Scope.DEPLOYMENT,
+        unset="none",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        (),
+        networks,
+        "addresses and networks of the proxies in front of the console, Flower and the receiver "
+        "of notifications, separated by commas. The visitor's address in `X-Forwarded-For` counts "
+        "only when one of them sends it",
         scope=Scope.DEPLOYMENT,
         unset="none",
     )
@@ -335,6 +375,11 @@ class Settings:
         return self.broker_url != self.redis_url
 
     @property
+    def max_answer_bytes(self) -> int:
+        """The largest answer of Connect, in bytes."""
+        return int(self.max_answer_megabytes * 2**20)
+
+    @property
     def account(self) -> str:
         """A short name of the account for the ledger's keys, without its secret."""
         return account_name(self.config())
@@ -380,6 +425,7 @@ def reading(dotenv: str | None) -> Iterator[Env]:
     env = Env(prefix=PREFIX, eager=False)
     if dotenv is not None and Path(dotenv).is_file():
         _load(dotenv)
+    mask_environment()
     yield env
     try:
         env.seal()
@@ -389,6 +435,27 @@ def reading(dotenv: str | None) -> Iterator[Env]:
         raise SettingsError(
             f"settings refused: {problems}", setting=next(iter(messages), "")
         ) from None
+
+
+def mask_environment() -> None:
+    """Mask the secrets in the environment from now on, those of each account included.
+
+    Code of the user may quote all of it, for example in an error. A malformed setting is not
+    reported here.
+    """
+    env = Env(prefix=PREFIX, eager=False)
+    readers = {
+        item.name.upper(): item.metadata[READING].read for item in fields(Settings) if not item.repr
+    }
+    for end, read in readers.items():
+        own = (
+            name.removeprefix(PREFIX)
+            for name in list(os.environ)
+            if name.startswith(PREFIX) and name.endswith(f"_{end}")
+        )
+        for name in {end, *own}:
+            with suppress(SettingsError):
+                read(env, name, "")
 
 
 def _load(dotenv: str) -> None:

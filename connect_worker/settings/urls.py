@@ -50,7 +50,7 @@ class CeleryBroker:
     """A broker's URL as Celery's settings `broker_url`, `broker_use_ssl` and
     `broker_transport_options`."""
 
-    url: str
+    url: str = field(repr=False)
     use_ssl: dict[str, Any] | None = None
     transport_options: dict[str, Any] = field(default_factory=dict)
 

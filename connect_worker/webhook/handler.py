@@ -13,24 +13,26 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
+from connect_worker._web_access import client_address
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
+from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
+from connect_worker.operations.webserver import MAX_BODY_BYTES
+from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 
 log: Final = logging.getLogger("connect_worker.webhook")
 
-#: A complete request of Connect has about ten kilobytes.
-MAX_BODY_BYTES: Final = 256 * 1024
 _MAX_LENGTH_DIGITS: Final = 12
 #: How many notifications may wait for the ledger at the same time.
 MAX_WAITING: Final = 64
@@ -60,38 +62,6 @@ def parse_path(path: str, accounts: Container[str]) -> tuple[str, RequestKind] |
     if last not in _KINDS or account not in accounts:
         return None
     return account, _KINDS[last]
-
-
-# ---- log lines
-
-MAX_LINES_PER_SECOND: Final = 10
-
-
-class LogThrottle:
-    """Limits the log lines of a flood of rejected notifications, and counts the suppressed ones.
-
-    Args:
-        clock: Seconds that never go back.
-    """
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._second = float("-inf")
-        self._written = 0
-        #: Suppressed since the last line that was allowed.
-        self._suppressed = 0
-
-    def allow(self) -> int | None:
-        """Return None to suppress a line, else how many were suppressed before it."""
-        now = self._clock()
-        if now - self._second >= 1:
-            self._second, self._written = now, 0
-        if self._written >= MAX_LINES_PER_SECOND:
-            self._suppressed += 1
-            return None
-        self._written += 1
-        suppressed, self._suppressed = self._suppressed, 0
-        return suppressed
 
 
 # ---- messages to the workers
@@ -169,6 +139,8 @@ class AppState(webserver.AppState):
     #: By name; "" for the only account.
     accounts: Mapping[str, Account]
     publisher: BackgroundPublisher
+    #: The proxies whose `X-Forwarded-For` counts.
+    trusted_proxies: Sequence[Network] = ()
     throttle: LogThrottle = field(default_factory=LogThrottle)
     #: How many notifications wait for the ledger.
     waiting: int = 0
@@ -275,7 +247,11 @@ class NotificationHandler(RequestHandler):
             fields = {
                 **self._log_fields,
                 "status": status_code,
-                "peer": self.request.remote_ip,
+                "peer": client_address(
+                    self.request.remote_ip or "",
+                    self.request.headers.get("X-Forwarded-For", ""),
+                    self._state.trusted_proxies,
+                ),
                 **({"suppressed": suppressed} if suppressed else {}),
             }
             log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **fields))

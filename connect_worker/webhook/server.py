@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
 
-from tornado.web import Application, url
+from tornado.web import url
 
-from connect_worker.operations.webserver import Healthcheck, log_no_access, serve_until_stopped
+from connect_worker.operations.webserver import (
+    Healthcheck,
+    LimitedApplication,
+    log_no_access,
+    serve_until_stopped,
+)
+from connect_worker.settings.environment import Network
 from connect_worker.webhook.handler import (
     Account,
     AppState,
@@ -16,14 +21,14 @@ from connect_worker.webhook.handler import (
     NotificationHandler,
 )
 
-IDLE_SECONDS: Final = 30.0
-MAX_HEADER_BYTES: Final = 16 * 1024
-#: How much is read at once; the handler itself checks the length of the body.
-CHUNK_BYTES: Final = 64 * 1024
-
 
 def serve(
-    accounts: Mapping[str, Account], *, address: str, port: int, ready: Callable[[int], None]
+    accounts: Mapping[str, Account],
+    *,
+    address: str,
+    port: int,
+    ready: Callable[[int], None],
+    trusted_proxies: Sequence[Network] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
 
@@ -32,30 +37,21 @@ def serve(
     """
     publisher = BackgroundPublisher()
 
-    def application(_port: int, threads: Executor) -> Application:
-        return make_application(accounts, threads=threads, publisher=publisher)
+    def application(_port: int, threads: Executor) -> LimitedApplication:
+        return make_application(AppState(threads, accounts, publisher, trusted_proxies))
 
     serve_until_stopped(
         application,
         address=address,
         port=port,
         ready=ready,
-        idle_seconds=IDLE_SECONDS,
-        # No limit: Tornado would answer a larger body itself, before the handler sees the request.
-        max_body_size=2**62,
-        max_header_size=MAX_HEADER_BYTES,
-        chunk_size=CHUNK_BYTES,
-        max_buffer_size=4 * CHUNK_BYTES,
     )
     publisher.close()
 
 
-def make_application(
-    accounts: Mapping[str, Account], *, threads: Executor, publisher: BackgroundPublisher
-) -> Application:
+def make_application(state: AppState) -> LimitedApplication:
     """Return the receiver as a Tornado application."""
-    state = AppState(threads, accounts, publisher)
-    return Application(
+    return LimitedApplication(
         [
             url(r"/healthcheck", Healthcheck),
             url(r"/.*", NotificationHandler, {"state": state}),

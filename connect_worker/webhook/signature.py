@@ -24,6 +24,9 @@ LEEWAY_SECONDS: Final = 60.0
 #: expires.
 DAY_SECONDS: Final = 86_400.0
 MAX_REMEMBERED_DAYS: Final = 7
+#: Far beyond every time, and no problem for a float.
+_MAX_SECONDS: Final = 2.0**53
+_TIMES: Final = ("exp", "iat", "nbf")
 
 
 class SignatureError(Exception):
@@ -71,14 +74,29 @@ def verify(authorization: str, secret: str, *, now: float) -> Signature:
         raise SignatureError("expired") from None
     except jwt.InvalidSignatureError:
         raise SignatureError("wrong signature") from None
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+    except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
         raise SignatureError(type(error).__name__) from None
+    for name in _TIMES:
+        if name in claims and not _is_time(claims[name]):
+            raise SignatureError(f"{name} is not a time")
     return Signature(token.rpartition(".")[0], _token_id(claims), _remember(claims, now))
+
+
+def _is_time(value: object) -> bool:
+    """Whether a claim is a number of seconds (RFC 7519); Python's JSON also has `Infinity`."""
+    return type(value) in (int, float) and abs(value) <= _MAX_SECONDS  # type: ignore[arg-type]
 
 
 def _token_id(claims: Mapping[str, Any]) -> str:
     token_id = claims.get("jti")
-    return token_id if isinstance(token_id, str) else ""
+    if not isinstance(token_id, str):
+        return ""
+    try:
+        token_id.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair (`\ud800`) is no text.
+        raise SignatureError("jti is not text") from None
+    return token_id
 
 
 def _remember(claims: Mapping[str, Any], now: float) -> float:

@@ -1,22 +1,16 @@
-"""The class of all tasks: it rejects foreign messages, and keeps errors small.
+"""The class of all tasks: it says which argument a task accepts, and keeps errors small.
 
-Answers two gaps of Celery 5.6:
-
-- A process of a pool sends a job's error, with all frames, to its worker through a pipe. With the
-  frames of Celery, kombu and redis-py that is 75 KiB; a pipe holds 64 KiB, and takes 4 KiB in one
-  step. A worker that stops reads the pipe no more, or after its processes have ended, and then
-  waits forever for the rest of an error (docs/decisions/002-celery-and-kombu-versions.md).
-  tests/unit/tasks/test_base_task.py notices when Celery's own errors are small,
-  tests/faults/redis/test_redis_refuses.py stops such a worker.
-- Celery runs a task for every message that names it, and sends the messages that this one carries
-  for the time after it. Everyone who can write to the broker can send anything; of the JSON that a
-  worker reads (`celeryconfig.py`) only one argument of the right form has an effect:
-  tests/acceptance/security/test_messages.py.
+Answers a gap of Celery 5.6: a process of a pool sends a job's error, with all frames, to its worker
+through a pipe. With the frames of Celery, kombu and redis-py that is 75 KiB; a pipe holds 64 KiB,
+and takes 4 KiB in one step. A worker that stops reads the pipe no more, or after its processes have
+ended, and then waits forever for the rest of an error
+(docs/decisions/002-celery-and-kombu-versions.md). tests/unit/tasks/test_base_task.py notices when
+Celery's own errors are small, tests/faults/redis/test_redis_refuses.py stops such a worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,13 +25,6 @@ from connect_worker.observability.masking import mask_secrets
 
 #: Whether a value is an argument that the task accepts.
 Validator = Callable[[object], bool]
-
-#: Where a message carries other messages, which Celery sends when its task ends.
-FOLLOW_UPS = ("callbacks", "errbacks", "chain", "chord")
-
-
-class MessageRejected(Exception):  # noqa: N818 - as the project's other errors are named
-    """A message that no process of this project has sent."""
 
 
 def accepts_request_of(kind: RequestKind) -> Validator:
@@ -55,33 +42,14 @@ def accepts_hint(value: object) -> bool:
     return is_hint(value)
 
 
-def rejection_reason(
-    args: Sequence[Any], kwargs: Mapping[str, Any], validates: Validator | None
-) -> str:
-    """Return why a task does not accept these arguments; "" when it does."""
-    if kwargs or len(args) != (0 if validates is None else 1):
-        return f"{len(args)} arguments and {len(kwargs)} named ones"
-    if validates is not None and not validates(args[0]):
-        return f"{str(args[0])[:80]!r} ({type(args[0]).__name__}) is no argument that it accepts"
-    return ""
-
-
 class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
-    """A task that checks its message, and logs where an error came from instead of sending it
-    on."""
+    """A task that logs where an error came from instead of sending it on."""
 
-    #: What its one argument may be; None for a task without one.
+    #: What its one argument may be; None for a task without one. message_rules.py asks for it.
     validates: Validator | None = None
-    # Celery logs it in one line, without a traceback.
-    throws = (MessageRejected,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task, if its message is one that this project sends.
-
-        Raises:
-            MessageRejected: It is not; nothing was done.
-        """
-        self._check_message(args, kwargs)
+        """Run the task."""
         try:
             return self.run(*args, **kwargs)
         except TaskPredicate:
@@ -90,16 +58,6 @@ class BaseTask(Task):  # type: ignore[type-arg]  # generic in celery-types only
             if not isinstance(error, LedgerUnavailable):
                 logger.exception(LogEvent("celery.task_failed", task=self.name))
             raise _without_frames_and_secrets(error) from None
-
-    def _check_message(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        reason = rejection_reason(args, kwargs, self.validates)
-        if any(getattr(self.request, name, None) for name in FOLLOW_UPS):
-            reason = reason or "it carries messages to be sent after it"
-        if reason:
-            # Else Celery would send some of them because the task failed.
-            self.request.update(dict.fromkeys(FOLLOW_UPS))
-            logger.error(LogEvent("celery.message_rejected", task=self.name, why=reason))
-            raise MessageRejected(reason)
 
     def on_failure(self, *args: Any) -> None:
         """Drop the last frames, which are Celery's own, from what is sent to the worker."""

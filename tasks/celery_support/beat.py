@@ -5,6 +5,9 @@ Answers gaps of Celery 5.6:
 - Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
   fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
   outage.
+- Nothing shows whether beat hangs: each tick touches `CONNECT_HEARTBEAT_FILE`, and so does each
+  attempt to reach the broker, because one tick waits until it answers.
+  tests/acceptance/test_probes.py.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
 - A RabbitMQ that refuses the user or the virtual host ends beat with a traceback:
@@ -30,6 +33,7 @@ from connect_worker.logger import LogEvent, logger
 from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
 from tasks.celery_support.remote_control import describe_failure
+from tasks.celery_support.signals import touch_heartbeat_file
 
 #: How long beat waits before it tries a broker again that refuses the connection.
 PAUSE_SECONDS = 5
@@ -66,11 +70,27 @@ class BeatScheduler(Scheduler):
 
     Entry = SteadyEntry
 
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due; return the seconds until the next tick."""
+        touch_heartbeat_file()
+        seconds: float = super().tick(*args, **kwargs)
+        return seconds
+
     def _ensure_connected(self) -> Any:
         """Connect, and wait for a broker that refuses the connection like for one that is away."""
+
+        def report(error: Exception, seconds: float) -> None:
+            touch_heartbeat_file()
+            logger.error(
+                LogEvent("beat.broker_unreachable", error=error, retry_in=f"{seconds:g} s")
+            )
+
+        retries = self.app.conf.broker_connection_max_retries
         while True:
+            # At first, and after each error: it waits 30 seconds at most between two attempts.
+            touch_heartbeat_file()
             try:
-                return super()._ensure_connected()  # type: ignore[misc]  # celery-types has no such method
+                return self.connection.ensure_connection(report, retries)
             except (AMQPError, RedisError) as error:
                 text = describe_failure(error)
                 logger.error(LogEvent("beat.broker_rejected", seconds=PAUSE_SECONDS, error=text))

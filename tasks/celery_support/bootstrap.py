@@ -20,6 +20,7 @@ from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import bind_log, logger
+from connect_worker.observability.output import refuse_start
 from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.environment import find_typos
@@ -47,7 +48,7 @@ def account_names() -> tuple[str, ...]:
     try:
         return accounts_of(settings())
     except SettingsError as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        refuse_start(error)
 
 
 def warn_of_typos() -> None:
@@ -96,6 +97,9 @@ def _runtime(account: str) -> Runtime:
         config,
         timeout_seconds=account_settings.timeout_seconds,
         page_size=account_settings.page_size,
+        max_answer_bytes=account_settings.max_answer_bytes,
+        max_list_rows=account_settings.max_list_rows,
+        allow_private_hosts=account_settings.allow_private_hosts,
         before_call=RateLimiter(
             ledger, breaker_cache, calls_per_second=account_settings.max_calls_per_second
         ),
@@ -118,6 +122,7 @@ def _runtime(account: str) -> Runtime:
             max_seconds=account_settings.retry_max_seconds,
         ),
         lease_seconds=account_settings.lease_seconds,
+        max_list_rows=account_settings.max_list_rows,
         skip_seconds=account_settings.skip_seconds,
         post_activation_message=account_settings.say_activated,
         retention_seconds=account_settings.keep_days * 86_400,

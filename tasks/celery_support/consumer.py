@@ -82,6 +82,8 @@ class Waker:
 
 #: A second attempt, at once.
 ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+#: In one message: message_rules.py limits how long it may be.
+MAX_EVENTS = 1000
 
 
 class LosslessDispatcher(EventDispatcher):
@@ -95,12 +97,14 @@ class LosslessDispatcher(EventDispatcher):
     _group_buffer: dict[str, list[Any]]
 
     def send(self, *args: Any, **fields: Any) -> None:
-        """Send an event in one attempt.
+        """Send an event in one attempt, with texts that Flower can show.
 
         Celery repeats a heartbeat until it is sent. It waits for the broker in the main loop then,
-        where a stop does not reach it. After an error the consumer connects again.
+        where a stop does not reach it. After an error the consumer connects again. An error may
+        quote any text of a customer.
         """
-        super().send(*args, **{**fields, "retry": False})
+        texts = {name: _shown(value) for name, value in fields.items()}
+        super().send(*args, **{**texts, "retry": False})
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **_: Any) -> None:
         """Send one message; over a new connection when RabbitMQ does not confirm it.
@@ -123,10 +127,18 @@ class LosslessDispatcher(EventDispatcher):
                     self._publish(event, self.producer, routing_key)
             if groups:
                 for group, buffer in self._group_buffer.items():
-                    # Other threads may append now: their events come behind the copied ones.
-                    events = list(buffer)
-                    self._publish(events, self.producer, f"{group}.multi")
-                    del buffer[: len(events)]
+                    for _ in range(0, len(buffer), MAX_EVENTS):
+                        # Other threads may append now: their events come behind the copied ones.
+                        events = buffer[:MAX_EVENTS]
+                        self._publish(events, self.producer, f"{group}.multi")
+                        del buffer[: len(events)]
+
+
+def _shown(value: Any) -> Any:
+    """Return a text without halves of surrogate pairs, which no page can show."""
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="backslashreplace").decode()
 
 
 class LosslessEvents(Events):
@@ -268,6 +280,10 @@ class WorkerConsumer(Consumer):
     _flush_events: Callable[[], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Both read what other workers send, which raises where it has another shape. They serve
+        # elections, which nothing here holds, and pass on what an operator revoked: the sweep would
+        # send another message for it.
+        kwargs |= {"without_gossip": True, "without_mingle": True}
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
         self._was_connected = False

@@ -7,6 +7,8 @@ Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when it
   that each of them wins. `refuse_unsafe_options` checks the result before Flower listens: without a
   password it must be read-only, and for this machine only. tests/acceptance/test_flower.py.
 - Flower's own metrics need no password where its pages need one: `_guard_metrics`.
+- It answers by any host name, and to any number of passwords, without security headers:
+  `guard_handlers`. tests/acceptance/test_flower.py.
 - It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
 - Its menu has no setting for a link: `link_console` adds an entry to its template. A menu without
   the expected end stays as it is; tests/unit/console/test_flower_link.py.
@@ -14,6 +16,7 @@ Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when it
 
 from __future__ import annotations
 
+import math
 import sys
 from ast import literal_eval
 from html import escape
@@ -22,13 +25,17 @@ from typing import Any
 
 import click
 from celery.signals import import_modules
+from tornado.httputil import HTTPServerRequest
 from tornado.options import options
 from tornado.template import DictLoader
-from tornado.web import authenticated
+from tornado.web import HTTPError, RequestHandler, authenticated
 
+from connect_worker._web_access import Throttle, add_headers, client_address, is_known_host
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.output import refuse_start
 from connect_worker.settings.environment import is_loopback
+from connect_worker.settings.model import Settings
 from tasks.celery_support.bootstrap import settings
 
 MENU = "navbar.html"
@@ -103,12 +110,13 @@ def set_defaults() -> None:
     options.tasks_columns = COLUMNS
     options.format_task = format_task
     try:
-        auth = settings().flower_auth
+        own = settings()
     except SettingsError as error:
-        raise SystemExit(f"connect-worker: {error}") from None
-    if auth:
-        options.basic_auth = [auth]
+        refuse_start(error)
+    if own.flower_auth:
+        options.basic_auth = [own.flower_auth]
     _guard_metrics()
+    guard_handlers(own)
 
 
 def _guard_metrics() -> None:
@@ -120,6 +128,83 @@ def _guard_metrics() -> None:
         get = authenticated(Metrics.get)
 
     handlers.insert(0, (r"/metrics", GuardedMetrics))
+
+
+#: Flower's pages have one script and a few styles of their own, and no form for other sites.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Server": "Flower",
+}
+
+
+class UnknownHost(RequestHandler):
+    """Answers requests for a name that is not Flower's: DNS rebinding."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Check nothing: nothing happens."""
+
+    def prepare(self) -> None:
+        """Answer 421.
+
+        Raises:
+            HTTPError: Always.
+        """
+        raise HTTPError(421, reason="Unknown host name: set CONNECT_FLOWER_URL")
+
+    def log_exception(self, *_: Any) -> None:
+        """Write no line: anybody may cause any number."""
+
+
+def guard_handlers(own: Settings) -> None:
+    """Let Flower check the host, throttle passwords, and send security headers.
+
+    `/healthcheck` answers by each name: it says nothing.
+    """
+    from flower.app import Flower
+    from flower.urls import settings as flower_settings
+    from flower.views import BaseHandler
+
+    throttle = Throttle()
+    find_handler, ask_password = Flower.find_handler, BaseHandler.get_current_user
+
+    def find_known_host(flower: Any, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        prefix = (options.url_prefix or "").strip("/")
+        is_probe = request.path == (f"/{prefix}/healthcheck" if prefix else "/healthcheck")
+        if is_probe or is_known_host(request.host, own.flower_url):
+            return find_handler(flower, request, **kwargs)
+        return flower.get_handler_delegate(request, UnknownHost)
+
+    def ask_seldom(handler: Any) -> Any:
+        headers = handler.request.headers
+        if "Authorization" not in headers:
+            return ask_password(handler)
+        peer, forwarded_for = handler.request.remote_ip or "", headers.get("X-Forwarded-For", "")
+        address = client_address(peer, forwarded_for, own.trusted_proxies)
+        if wait := math.ceil(throttle.wait_seconds(address)):
+            raise HTTPError(429, f"Too many wrong passwords: try again in {wait} seconds")
+        try:
+            user = ask_password(handler)
+        except (HTTPError, TypeError):
+            # Python compares no text that is not ASCII; Flower would show the traceback.
+            throttle.record_wrong(address)
+            raise HTTPError(401) from None
+        throttle.record_right(address)
+        return user
+
+    Flower.find_handler = find_known_host
+    BaseHandler.get_current_user = ask_seldom
+    flower_settings["transforms"] = [add_headers(HEADERS, url=own.flower_url)]
 
 
 @import_modules.connect
@@ -134,10 +219,32 @@ def refuse_unsafe_options(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "flower":
         return
-    # An empty one comes from a variable that a compose file or a shell script left unset.
-    options.basic_auth = [item for item in options.basic_auth if item]
+    options.basic_auth = chosen_auth(options.basic_auth, settings().flower_auth)
     if reason := unsafe_reason(options):
-        raise SystemExit(f"connect-worker: Flower does not start: {reason}")
+        refuse_start(f"Flower does not start: {reason}")
+
+
+def chosen_auth(given: list[str], auth: str) -> list[str]:
+    """Return the logins, of Flower's own option or of this project's setting.
+
+    Args:
+        given: Flower's option, `FLOWER_BASIC_AUTH`. An empty one comes from a variable that a
+            compose file or a shell script left unset.
+        auth: `CONNECT_FLOWER_AUTH`, or what is in its file. With it, a login without a password is
+            one whose variable docker-compose.yml found unset.
+
+    Raises:
+        SystemExit: Both have a password, and not the same.
+    """
+    given = [item for item in given if item]
+    if not auth:
+        return given
+    if any(item.partition(":")[2] and item != auth for item in given):
+        refuse_start(
+            "Flower does not start: FLOWER_BASIC_AUTH (FLOWER_PASSWORD in a compose file) and "
+            "CONNECT_FLOWER_AUTH or CONNECT_FLOWER_AUTH_FILE are both set: remove one of them"
+        )
+    return [auth]
 
 
 def unsafe_reason(options: Any) -> str:
@@ -147,7 +254,7 @@ def unsafe_reason(options: Any) -> str:
         if not (user and password and item.isascii()):
             return (
                 "its password must be given as user:password, in ASCII "
-                "(FLOWER_BASIC_AUTH, CONNECT_FLOWER_AUTH)"
+                "(FLOWER_BASIC_AUTH, CONNECT_FLOWER_AUTH; FLOWER_PASSWORD in a compose file)"
             )
     if options.basic_auth or options.auth:
         return ""

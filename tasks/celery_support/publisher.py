@@ -2,9 +2,7 @@
 
 Answers two gaps of Celery 5.6: `apply_async` sends one message per round trip, and each message is
 twice as large as necessary. tests/unit/tasks/test_celery_gaps.py compares the sizes,
-tests/integration counts a poll's round trips. `blocking_read` answers a gap of py-amqp 5.4: it sets
-its `read_timeout` at the socket, where gevent does not see it, and keeps a connection whose answer
-did not come; tests/faults/test_rabbitmq.py. `queue_lengths` answers a gap of kombu 5.7: a
+tests/integration counts a poll's round trips. `queue_lengths` answers a gap of kombu 5.7: a
 restarted RabbitMQ breaks the connections of a pool, and its client does not reconnect;
 tests/faults/test_rabbitmq.py.
 """
@@ -15,14 +13,12 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import amqp
 from celery.app.amqp import task_message
 from kombu.exceptions import (  # type: ignore[attr-defined]  # celery-types is older than kombu 5.7
     BatchPublishError,
     ChannelError,
     OperationalError,
 )
-from kombu.transport import pyamqp
 
 from connect_worker.domain.kinds import ChangeHint
 from connect_worker.domain.states import (
@@ -41,23 +37,6 @@ from tasks.app import app
 
 #: Commands in one pipeline to the broker; a message is one, the event about it another.
 BATCH = 500
-
-
-def blocking_read(self: Any, timeout: float | None = None) -> Any:
-    """Read one frame; without a time of its own, at most for the connection's `read_timeout`.
-
-    RabbitMQ owes an answer then, and what follows on this connection would get none either.
-    """
-    if timeout is not None or not self.read_timeout:
-        return amqp.Connection.blocking_read(self, timeout)
-    try:
-        return amqp.Connection.blocking_read(self, self.read_timeout)
-    except TimeoutError:
-        self.collect()
-        raise
-
-
-pyamqp.Connection.blocking_read = blocking_read  # type: ignore[method-assign]
 
 
 class CeleryPublisher:

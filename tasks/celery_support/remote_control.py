@@ -42,9 +42,11 @@ class RemoteControl:
         time."""
         with _broker() as connection:
             answers = app.control.inspect(timeout=seconds, connection=connection).active_queues()
+        # Anyone who can write to the broker can answer.
         return {
-            worker: [queue["name"] for queue in queues]
+            worker: [str(queue["name"]) for queue in queues if "name" in queue]
             for worker, queues in (answers or {}).items()
+            if isinstance(queues, list) and all(isinstance(queue, dict) for queue in queues)
         }
 
     def send_polls(self, kinds: Sequence[RequestKind], account: str = "") -> None:

@@ -6,6 +6,8 @@ Answers gaps of Celery 5.6:
   modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
 - Its log has several formats, and may show secrets: `format_log`;
   tests/unit/observability/test_logging.py.
+- Anyone who can write to the broker may stop all workers: `refuse_commands`;
+  tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
   `touch_heartbeat_file` costs nothing: tests/acceptance/test_probes.py.
 """
@@ -13,6 +15,7 @@ Answers gaps of Celery 5.6:
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,11 @@ from celery.signals import (
     after_setup_task_logger,
     celeryd_init,
     heartbeat_sent,
+    import_modules,
     worker_init,
     worker_ready,
 )
+from celery.worker.control import Panel
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
@@ -31,6 +36,7 @@ from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import OPERATOR_SECONDS, connect
 from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.output import refuse_start, report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
 from tasks.celery_support.bootstrap import (
@@ -40,6 +46,7 @@ from tasks.celery_support.bootstrap import (
     settings,
     warn_of_typos,
 )
+from tasks.celery_support.transports import log_throttled
 
 
 class TaskContextFilter(logging.Filter):
@@ -65,6 +72,12 @@ def format_first_lines(**_: Any) -> None:
     logging.lastResort = handler
 
 
+@import_modules.connect
+def mask_crashes(**_: Any) -> None:
+    """Show no secret of an error that ends a thread or the process of any of Celery's commands."""
+    report_crashes()
+
+
 @after_setup_logger.connect
 @after_setup_task_logger.connect
 def format_log(logger: logging.Logger, **_: Any) -> None:
@@ -83,8 +96,8 @@ def check_worker(sender: Any = None, **_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
     warn_of_typos()
     if settings().heartbeat_file and getattr(sender, "options", {}).get("without_heartbeat"):
-        raise SystemExit(
-            "connect-worker: with --without-heartbeat no worker would touch "
+        refuse_start(
+            "with --without-heartbeat no worker would touch "
             "CONNECT_HEARTBEAT_FILE, and probes would end it: remove one of the two"
         )
     for account in served_accounts():
@@ -92,11 +105,11 @@ def check_worker(sender: Any = None, **_: Any) -> None:
             runtime(account)
         except Message as error:
             prefix = f"account {account}: " if account else ""
-            raise SystemExit(f"connect-worker: {prefix}{error}") from None
+            refuse_start(f"{prefix}{error}")
     try:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
-        raise SystemExit(f"connect-worker: {error}") from None
+        refuse_start(error)
     try:
         problem = check_ledger_redis()
     except LedgerUnavailable as error:
@@ -104,8 +117,43 @@ def check_worker(sender: Any = None, **_: Any) -> None:
         logger.warning(LogEvent("worker.redis_unreachable", error=error))
     else:
         if problem:
-            raise SystemExit(f"connect-worker: {problem}")
+            # A restart helps when Redis has been changed.
+            refuse_start(problem, status=1)
     _check_broker()
+
+
+#: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
+#: are refused, like those that write files or take long (`objgraph`, `memdump`, `memsample`).
+QUESTIONS = frozenset(
+    {
+        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered", "report"),
+        *("reserved", "revoked", "scheduled", "stats"),
+        # The names of before Celery 3.
+        *("dump_active", "dump_conf", "dump_reserved", "dump_revoked", "dump_schedule"),
+        "dump_tasks",
+        # Flower asks for events, which workers send anyway.
+        *("enable_events", "heartbeat"),
+    }
+)
+
+
+@worker_init.connect
+def refuse_commands(**_: Any) -> None:
+    """Answer commands that change a worker with a refusal, unless they are switched on.
+
+    Comes after `check_worker`, which loads the processors: their modules may add commands.
+    """
+    if settings().remote_control:
+        return
+    for name in Panel.data.keys() - QUESTIONS:
+        Panel.data[name] = partial(_refuse, name)
+
+
+def _refuse(command: str, _: Any, **__: object) -> dict[str, str]:
+    """Take the place of a command in Celery's table."""
+    why = "CONNECT_REMOTE_CONTROL=true of the workers would allow it"
+    log_throttled("celery.command_rejected", command=command, why=why)
+    return {"error": f"{command} is refused: {why}"}
 
 
 def served_accounts() -> tuple[str, ...]:

@@ -16,7 +16,9 @@ def estate(tmp_path: Path) -> Iterator[AccountsStack]:
         yield estate
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, Playwright's event loop runs in this thread, and a
+# test of another module can neither run one of its own nor open another browser.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running_chromium() as browser:
         yield browser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,9 +13,13 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.observability.output import EXIT_CONFIGURATION
+from tests.support.browser import needs_chromium
+from tests.support.console_client import SourceAddress
 from tests.support.fault_stack import FaultStack
 from tests.support.stack import ROOT
 
@@ -118,9 +123,7 @@ def test_without_a_word_said_it_is_for_this_machine_and_for_looking_only(stack: 
 
 
 def changes(url: str, *, auth: tuple[str, str] | None) -> set[int]:
-    return {
-        requests.post(f"{url}/api/{call}", auth=auth, timeout=10).status_code for call in CHANGES
-    }
+    return {call(url, f"api/{path}", method="POST", auth=auth).status_code for path in CHANGES}
 
 
 @pytest.mark.long
@@ -130,28 +133,110 @@ def test_even_an_api_without_a_password_is_for_looking_only(stack: FaultStack) -
     assert changes(url, auth=None) == {403}
 
 
-@pytest.mark.parametrize("given", ["FLOWER_BASIC_AUTH", "CONNECT_FLOWER_AUTH_FILE"])
+@pytest.mark.parametrize(
+    "given",
+    ["FLOWER_BASIC_AUTH", "CONNECT_FLOWER_AUTH_FILE", "CONNECT_FLOWER_AUTH_FILE composed"],
+)
 def test_a_password_is_asked_for_before_every_page_and_every_call(
     stack: FaultStack, given: str
 ) -> None:
     # A comma would part two users in Flower's own variable.
-    auth = AUTH if given.endswith("FILE") else ("operator", "a password of the tests")
+    auth = ("operator", "a password of the tests") if given == "FLOWER_BASIC_AUTH" else AUTH
     text, file = ":".join(auth), stack.directory / "auth"
     file.write_text(f"{text}\n")
-    value = str(file) if given.endswith("FILE") else text
-    url = start_flower(stack, **{given: value, "FLOWER_ADDRESS": "0.0.0.0"})
+    variables = {given.partition(" ")[0]: text if given == "FLOWER_BASIC_AUTH" else str(file)}
+    if given.endswith("composed"):
+        # What docker-compose.yml makes of a FLOWER_PASSWORD that is not set.
+        variables["FLOWER_BASIC_AUTH"] = "connect:"
+    url = start_flower(stack, **variables, FLOWER_ADDRESS="0.0.0.0")
     paths = [*PAGES, *(f"api/{call}" for call in CALLS)]
     for wrong in (None, ("operator", "wrong"), ("operator", ""), ("", "")):
-        asked = {
-            requests.get(f"{url}/{path}", auth=wrong, timeout=10).status_code for path in paths
-        }
-        assert asked == {401}
+        assert {call(url, path, auth=wrong).status_code for path in paths} == {401}
         # What can't be done by anybody is refused before the question who asks.
         assert changes(url, auth=wrong) <= {401, 403}
     assert requests.get(f"{url}/tasks", auth=auth, timeout=10).ok
     assert requests.get(f"{url}/api/tasks", auth=auth, timeout=10).ok
     assert "python_info" in requests.get(f"{url}/metrics", auth=auth, timeout=10).text
     assert changes(url, auth=auth) == {403}
+
+
+#: Each wrong password comes from another address: one that gives several has to wait.
+STRANGERS = (f"127.9.{at >> 8}.{at & 255}" for at in itertools.count(1))
+
+
+def call(
+    url: str, path: str, *, method: str = "GET", source: str = "", **options: Any
+) -> requests.Response:
+    """Call Flower from one of this machine's addresses."""
+    with requests.Session() as session:
+        session.mount("http://", SourceAddress(source or next(STRANGERS)))
+        return session.request(method, f"{url}/{path}", timeout=10, **options)
+
+
+def test_every_answer_tells_the_browser_to_be_careful(stack: FaultStack) -> None:
+    url = start_flower(stack, CONNECT_FLOWER_URL="https://flower.example.com")
+    paths = ("", "tasks", "nowhere", "api/tasks", "metrics", "healthcheck", "login", "static/x")
+    for path in (*paths, "static/css/flower.css"):
+        headers = call(url, path).headers
+        policy = headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy)
+        assert headers["X-Frame-Options"] == "DENY", path
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert "Tornado" not in headers["Server"]
+    # Only by names that are its own: another one may be that of a page that the operator visits.
+    for host in ("rebound.example", "flower.example.com.rebound.example", "["):
+        for path in ("", "tasks", "api/tasks", "metrics", "nowhere", "worker/healthcheck"):
+            answer = call(url, path, headers={"Host": host})
+            assert answer.status_code in ((421,) if host != "[" else (400, 421)), (host, path)
+    assert "CONNECT_FLOWER_URL" in call(url, "", headers={"Host": "rebound.example"}).reason
+    assert call(url, "healthcheck", headers={"Host": "rebound.example"}).text == "OK"
+    for host in ("flower.example.com", "localhost", "10.0.0.7:5555", "[::1]"):
+        assert call(url, "tasks", headers={"Host": host}).status_code == 200
+    assert "Traceback" not in stack.whole_log("flower")
+
+
+def test_wrong_passwords_are_not_tried_in_a_row(stack: FaultStack) -> None:
+    auth = ("operator", "a password of the tests")
+    url = start_flower(stack, FLOWER_BASIC_AUTH=":".join(auth))
+
+    def tried(source: str, *, wrong: bool) -> int:
+        given = (auth[0], "wrong") if wrong else auth
+        path = "tasks" if wrong else "api/tasks"
+        return call(url, path, source=source, auth=given).status_code
+
+    # Without a password nobody has given a wrong one.
+    assert {call(url, "tasks", source="127.0.1.1").status_code for _ in range(8)} == {401}
+    assert tried("127.0.0.9", wrong=False) == 200
+    odd = call(url, "tasks", source="127.0.1.1", auth=("opérator".encode(), b"x"))
+    assert odd.status_code == 401
+    assert "Traceback" not in odd.text
+    assert [tried("127.0.1.1", wrong=True) for _ in range(4)] == [401] * 4
+    refused = call(url, "tasks", source="127.0.1.1", auth=auth)
+    assert refused.status_code == 429
+    assert "Too many wrong passwords" in refused.text
+    assert tried("127.0.1.1", wrong=False) == 429
+    # Others are let in, whatever they do together to those who were never here.
+    assert tried("127.0.2.1", wrong=False) == 200
+    assert {tried(f"127.0.3.{at % 12}", wrong=True) for at in range(60)} == {401, 429}
+    assert tried("127.0.0.9", wrong=False) == 200
+    assert "Traceback" not in stack.whole_log("flower")
+
+
+@needs_chromium[0]
+@needs_chromium[1]
+def test_its_pages_work_under_its_policy(stack: FaultStack, browser: Browser) -> None:
+    url = start_flower(stack)
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    for path in ("workers", "tasks", "broker"):
+        page.goto(f"{url}/{path}")
+        page.wait_for_load_state("networkidle")
+        assert page.locator("table.dataTable, table").count() > 0
+    assert [text for text in complaints if "Content Security Policy" in text] == []
 
 
 @pytest.mark.long
@@ -182,6 +267,13 @@ def long(*values: object) -> object:
         long({}, ("--read_only=false",), "", "anyone on this machine"),
         long({"FLOWER_BASIC_AUTH": "operator:"}, (), "", "user:password"),
         ({"FLOWER_BASIC_AUTH": "secret"}, (), "", "user:password"),
+        # Neither wins: people would be let in with a password that was meant to be replaced.
+        (
+            {"FLOWER_BASIC_AUTH": "operator:secret", "CONNECT_FLOWER_AUTH": "operator:other-1"},
+            (),
+            "",
+            "CONNECT_FLOWER_AUTH_FILE are both set",
+        ),
         ({"CONNECT_FLOWER_AUTH": "operator:pässword"}, (), "", "in ASCII"),
     ],
 )
@@ -197,7 +289,7 @@ def test_it_refuses_to_start_where_it_would_be_open(
         (elsewhere / "flowerconfig.py").write_text(file)
     port = free_port()
     ended = run_flower(stack, f"--port={port}", *arguments, directory=elsewhere, **variables)
-    assert ended.returncode == 1
+    assert ended.returncode == EXIT_CONFIGURATION
     [line] = [line for line in ended.stderr.splitlines() if line.startswith("connect-worker:")]
     assert "Flower does not start" in line
     assert why in line

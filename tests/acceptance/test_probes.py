@@ -21,8 +21,12 @@ from .test_worker_start import ACCOUNT, start
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
-[WORKER, _] = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "worker.yaml").read_text())
-CONTAINER = WORKER["spec"]["template"]["spec"]["containers"][0]
+
+def command_of(part: str, probe: str) -> list[str]:
+    [manifest, *_] = yaml.safe_load_all((ROOT / f"deploy/kubernetes/{part}.yaml").read_text())
+    [container] = manifest["spec"]["template"]["spec"]["containers"]
+    words: list[str] = container[f"{probe}Probe"]["exec"]["command"]
+    return words
 
 
 @pytest.fixture
@@ -33,9 +37,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
-def probe(stack: Stack, name: str) -> bool:
+def probe(stack: Stack, name: str, *, part: str = "worker") -> bool:
     """Whether a probe finds nothing wrong."""
-    command = CONTAINER[f"{name}Probe"]["exec"]["command"]
+    command = command_of(part, name)
     assert shutil.which(command[0])
     # `python` is this one, as in the image.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -73,6 +77,23 @@ def test_a_worker_whose_broker_is_away_is_not_ready_and_not_killed(
     assert probe(stack, "liveness")
 
 
+def test_beat_is_alive_with_and_without_its_broker_and_dead_when_it_hangs(stack: Stack) -> None:
+    stack.environment["CONNECT_BROKER_URL"] = "redis://127.0.0.1:9/0"
+    assert not probe(stack, "liveness", part="beat")
+    stack.start("beat", "-m", "celery", "-A", "tasks", "beat")
+    stack.until(
+        lambda: "beat.message_not_sent" in stack.log("beat"), "beat has no broker", seconds=60
+    )
+    for _ in range(2):
+        stack.until(
+            lambda: probe(stack, "liveness", part="beat"), "beat touches its file", seconds=60
+        )
+        make_stale(stack)
+    stack.kill("beat")
+    make_stale(stack)
+    assert not probe(stack, "liveness", part="beat")
+
+
 def test_a_worker_whose_redis_is_frozen_is_not_killed(tmp_path: Path) -> None:
     with hurt_redis(tmp_path) as (stack, server):
         start(stack)
@@ -80,7 +101,8 @@ def test_a_worker_whose_redis_is_frozen_is_not_killed(tmp_path: Path) -> None:
         make_stale(stack)
         began = time.monotonic()
         assert probe(stack, "liveness")
-        assert time.monotonic() - began < CONTAINER["livenessProbe"]["timeoutSeconds"]
+        # The probe's `timeoutSeconds`.
+        assert time.monotonic() - began < 20
 
 
 def test_a_worker_that_waits_for_a_read_only_redis_is_alive(tmp_path: Path) -> None:

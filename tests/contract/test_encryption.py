@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
 from cryptography.fernet import Fernet
 
-from connect_worker.domain.states import Claim, State
+from connect_worker.domain.states import Claim, RequestKey, State
 from connect_worker.exceptions import LeaseLost
-from connect_worker.ledger.codec import ENCRYPTED_PREFIX, HIDDEN
+from connect_worker.ledger.encryption import CORRUPT, ENCRYPTED_PREFIX, HIDDEN
 from connect_worker.ledger.redis import RedisLedger
+from connect_worker.settings.environment import PLAIN_KEY
 from tests.support.ledger_factories import (
     LONG,
+    OTHER,
     PR,
     assert_consistent,
     claim_of,
     posting,
     record_of,
+    register,
     running,
 )
 
@@ -70,12 +75,114 @@ def test_it_is_read_with_the_key(sealed: RedisLedger) -> None:
     assert (claim.decision, claim.steps, claim.decrypt_error) == (entry.decision, entry.steps, "")
 
 
-def test_what_was_stored_without_a_key_stays_readable(
-    client: redis.Redis, account: str, sealed: RedisLedger
+# ---- a person who can write to Redis
+
+
+def key_of(account: str, ref: RequestKey = PR) -> str:
+    return f"connect-worker:{{{account}}}:request:{ref}"
+
+
+FORGED = '{"decision": {"outcome": "approve", "template_id": "TL-6", "tile": null}}'
+
+
+@pytest.mark.parametrize("name", ["d", "j:tenant", "j:step:1:tenant"])
+def test_a_value_that_is_not_encrypted_is_not_used(
+    sealed: RedisLedger, client: redis.Redis, account: str, name: str
+) -> None:
+    decided(sealed)
+    client.hset(key_of(account), name, FORGED)
+    claim = claim_of(sealed)
+    assert "is not encrypted: it was stored before CONNECT_ENCRYPTION_KEY was set" in claim.corrupt
+    assert CORRUPT in (claim.decision, *claim.steps.values())
+    assert record_of(sealed).corrupt == claim.corrupt
+    sealed.park(claim, claim.corrupt)
+    assert sealed.rerun(PR)
+    assert claim_of(sealed).corrupt == ""
+
+
+@pytest.mark.parametrize("left", [0, 1, 40, 100, -1, -2, -7])
+def test_a_value_that_was_cut_off_is_corrupt_and_not_one_of_another_key(
+    sealed: RedisLedger, client: redis.Redis, account: str, left: int
+) -> None:
+    decided(sealed)
+    token = stored(client, account)["d"].removeprefix(ENCRYPTED_PREFIX)
+    client.hset(key_of(account), "d", f"{ENCRYPTED_PREFIX}{token[:left]}")
+    claim = claim_of(sealed)
+    assert (claim.corrupt, claim.decrypt_error) == (
+        "the stored decision is cut off or damaged",
+        "",
+    )
+
+
+COPIED = "was stored for another request, cycle or field, and copied"
+
+
+def test_a_value_of_another_request_is_not_used(
+    sealed: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    decided(sealed)
+    running(sealed, OTHER)
+    client.hset(key_of(account, OTHER), "d", stored(client, account)["d"])
+    assert record_of(sealed, OTHER).corrupt == f"the stored decision {COPIED}"
+
+
+def test_a_value_of_another_account_is_not_used(
+    sealed: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    decided(sealed)
+    client.hset(key_of(f"{account}-2"), mapping=stored(client, account))  # type: ignore[arg-type]  # redis-py's
+    other = with_keys(client, f"{account}-2", KEY)
+    assert COPIED in claim_of(other).corrupt
+
+
+def test_a_value_of_an_earlier_cycle_is_not_used(
+    sealed: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    decided(sealed)
+    old = stored(client, account)["d"]
+    sealed.supersede(claim_of(sealed), "approved", keep_seconds=LONG)
+    time.sleep(0.01)
+    register(sealed)
+    claim_of(sealed)
+    client.hset(key_of(account), "d", old)
+    entry = record_of(sealed)
+    assert (entry.cycle, entry.corrupt) == ("2", f"the stored decision {COPIED}")
+
+
+def test_a_result_is_no_decision_and_no_other_result(
+    sealed: RedisLedger, client: redis.Redis, account: str
+) -> None:
+    decided(sealed)
+    result = stored(client, account)["j:tenant"]
+    client.hset(key_of(account), mapping={"d": result, "j:mailbox": result, "e": result})
+    entry = record_of(sealed)
+    assert entry.decision == entry.steps["mailbox"] == entry.error == CORRUPT
+    assert entry.steps["tenant"] == {"answer": CANARY}
+
+
+# ---- from plain values to encrypted ones, and from one key to the next
+
+
+def test_what_was_stored_without_a_key_is_read_while_plain_is_among_the_keys(
+    client: redis.Redis, account: str
 ) -> None:
     decided(with_keys(client, account))
-    assert record_of(sealed).decision == DECISION
-    assert claim_of(sealed).steps == {"tenant": {"answer": CANARY}}
+    for keys in ((PLAIN_KEY, KEY), (KEY, PLAIN_KEY)):
+        both = with_keys(client, account, *keys)
+        assert record_of(both).decision == DECISION
+        assert claim_of(both).steps == {"tenant": {"answer": CANARY}}
+        both.reschedule(claim_of(both), State.DECIDED, delay_seconds=0)
+    assert "is not encrypted" in record_of(with_keys(client, account, KEY)).corrupt
+
+
+def test_plain_writes_only_where_it_comes_first(client: redis.Redis, account: str) -> None:
+    first = with_keys(client, account, PLAIN_KEY, KEY)
+    first.record_step(running(first), "tenant", 1)
+    assert stored(client, account)["j:tenant"] == "1"
+    last = with_keys(client, account, KEY, PLAIN_KEY)
+    last.record_step(claim_of(last), "mailbox", 2)
+    assert stored(client, account)["j:mailbox"].startswith(ENCRYPTED_PREFIX)
+    assert record_of(first).steps == {"tenant": 1, "mailbox": 2}
 
 
 @pytest.mark.parametrize("keys", [(), (OTHER_KEY,)])

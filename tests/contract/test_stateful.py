@@ -156,8 +156,15 @@ class LedgerMachine(Ledgers):
         requeue=st.sampled_from([1.0, 3.0, 100.0]),
         max_attempts=st.integers(1, 4),
         backlogged=st.sampled_from([Backlog(), Backlog((PR.kind,)), Backlog((PR.kind, TCR.kind))]),
+        rescue=st.sampled_from([(0.0, 0.0), (2.0, 30.0)]),
     )
-    def sweep(self, requeue: float, max_attempts: int, backlogged: Backlog) -> None:
+    def sweep(
+        self,
+        requeue: float,
+        max_attempts: int,
+        backlogged: Backlog,
+        rescue: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         found: DueBatch = self.ask(
             "wake",
             lambda ledger: ledger.take_due(
@@ -165,9 +172,11 @@ class LedgerMachine(Ledgers):
                 requeue_seconds=requeue,
                 max_attempts=max_attempts,
                 backlogged=backlogged,
+                rescue_seconds=rescue,
             ),
         )
-        assert set(found.expired) <= set(found.publish) | set(found.parked)
+        if rescue == (0.0, 0.0):
+            assert set(found.expired) <= set(found.publish) | set(found.parked)
         for ref in found.parked:
             assert self.entry(ref).attempt >= max_attempts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -33,8 +34,19 @@ from tests.support.ledger_factories import (
 Elapse = Callable[[float], None]
 
 
-def sweep(ledger: Ledger, *, requeue_seconds: float = LONG, max_attempts: int = 8) -> DueBatch:
-    return ledger.take_due(limit=1000, requeue_seconds=requeue_seconds, max_attempts=max_attempts)
+def sweep(
+    ledger: Ledger,
+    *,
+    requeue_seconds: float = LONG,
+    max_attempts: int = 8,
+    rescue_seconds: tuple[float, float] = (0.0, 0.0),
+) -> DueBatch:
+    return ledger.take_due(
+        limit=1000,
+        requeue_seconds=requeue_seconds,
+        max_attempts=max_attempts,
+        rescue_seconds=rescue_seconds,
+    )
 
 
 def test_nothing_due_takes_nothing(ledger: Ledger) -> None:
@@ -102,6 +114,27 @@ def test_a_worker_that_died_is_noticed_and_its_request_published(
     assert (entry.state, entry.attempt, entry.owner) == (State.RETRY, 1, "")
     assert "died" in entry.error
     assert claim_of(ledger, owner="w2").attempt == 2
+
+
+def test_after_a_second_death_requests_wait_apart(ledger: Ledger, elapse: Elapse) -> None:
+    """Requests that died together do not run together again: one of them may have killed both."""
+    refs = [PR, OTHER]
+    rescue = partial(sweep, ledger, rescue_seconds=(0.4, 0.8))
+    for ref in refs:
+        running(ledger, ref, lease_seconds=0.01)
+    elapse(0.02)
+    assert sorted(rescue().publish, key=str) == sorted(refs, key=str)
+    for ref in refs:
+        claim_of(ledger, ref, owner="w2", lease_seconds=0.01)
+    elapse(0.02)
+    batch = rescue()
+    assert sorted(batch.expired, key=str) == sorted(refs, key=str)
+    assert batch.publish == []
+    delays = {record_of(ledger, ref).due - record_of(ledger, ref).changed for ref in refs}
+    assert len(delays) == len(refs)
+    assert all(0.2 <= delay <= 0.4 for delay in delays)
+    elapse(0.5)
+    assert sorted(rescue().publish, key=str) == sorted(refs, key=str)
 
 
 def test_a_worker_that_died_at_its_last_attempt_leaves_a_parked_request(

@@ -186,7 +186,7 @@ def _systemctl(words: list[str], _: Path) -> None:
 
 
 def _install(words: list[str], folder: Path) -> None:
-    *sources, _place = _options(words, {"-D": False, "-m": True})[1]
+    *sources, _place = _options(words, {"-m": True})[1]
     assert all(any(folder.glob(source)) for source in sources), sources
 
 

@@ -18,7 +18,7 @@ from connect_worker.sandbox.memory import DEFAULT_API_KEY
 from connect_worker.settings import model
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"worker", "beat", "flower", "console", "webhook", "sandbox"}
+OURS = {"worker", "beat", "flower", "console", "webhook", "metrics", "sandbox"}
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 MANUAL = (ROOT / "docs" / "deployment.md").read_text()
@@ -41,7 +41,7 @@ def connect_variables(service: str) -> set[str]:
 def test_the_services_and_which_of_them_are_optional() -> None:
     assert set(SERVICES) == {"redis", *OURS}
     profiles = {name: item["profiles"] for name, item in SERVICES.items() if "profiles" in item}
-    assert profiles == {name: [name] for name in ("console", "webhook", "sandbox")}
+    assert profiles == {name: [name] for name in ("console", "webhook", "metrics", "sandbox")}
 
 
 def test_redis_appends_to_a_file_on_a_volume_and_evicts_nothing() -> None:
@@ -60,16 +60,16 @@ def test_redis_is_reached_only_from_a_network_without_a_way_out() -> None:
 
 def test_ports_are_published_on_the_loopback_address_only() -> None:
     published = {name: item["ports"] for name, item in SERVICES.items() if "ports" in item}
-    assert set(published) == {"console", "flower", "sandbox", "webhook"}
+    assert set(published) == {"console", "flower", "metrics", "sandbox", "webhook"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-@pytest.mark.parametrize("name", ["redis", "worker", "flower", "console", "webhook", "sandbox"])
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_what_can_tell_its_health_is_asked(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
 
 
-@pytest.mark.parametrize("name", ["worker", "beat", "flower", "console", "webhook"])
+@pytest.mark.parametrize("name", sorted(OURS - {"sandbox"}))
 def test_what_needs_redis_waits_until_it_is_healthy(name: str) -> None:
     assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
@@ -81,6 +81,8 @@ def test_containers_are_confined_and_come_back(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is True
     assert service["mem_limit"]
+    assert 0 < service["pids_limit"] <= 512
+    assert service["tmpfs"] == ["/tmp:size=64m"]
     assert service["restart"] == "unless-stopped"
     assert service["logging"]["options"]["max-size"]
     assert not {"privileged", "network_mode", "pid"} & set(service)
@@ -88,6 +90,10 @@ def test_containers_are_confined_and_come_back(name: str) -> None:
 
 def test_our_services_share_one_image_and_gain_no_capability() -> None:
     assert {SERVICES[name]["image"] for name in OURS} == {"connect-worker"}
+    # Several builds of one name would race: Docker's containerd store refuses the second.
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["worker"]
+    # Compose 2 would ask Docker Hub for the image of the others.
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
     assert not any("cap_add" in SERVICES[name] or "user" in SERVICES[name] for name in OURS)
 
 
@@ -103,14 +109,17 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
     env = Env(prefix="CONNECT_", eager=False)
     model.read_values(env)
-    # Compose gives Flower its password as Flower itself reads it.
+    # Compose gives Flower its password as Flower itself reads it, or in a file.
+    of_flower = {"CONNECT_CONSOLE_URL", "CONNECT_FLOWER_AUTH_FILE"}
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
     of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS|_QUEUES", name)}
-    assert connect_variables("beat") == of_the_schedule | of_redis | {"CONNECT_LOG_FORMAT"}
-    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER)_", name)}
+    of_each = {"CONNECT_LOG_FORMAT", "CONNECT_HEARTBEAT_FILE"}
+    assert connect_variables("beat") == of_the_schedule | of_redis | of_each
+    of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER|TRUSTED)_", name)}
     assert connect_variables("worker") == known - of_the_schedule - of_the_console
-    assert connect_variables("flower") == of_redis | {"CONNECT_CONSOLE_URL"}
+    of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES"}
+    assert connect_variables("flower") == of_redis | of_flower
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
     ledger = {*account, "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
@@ -118,8 +127,9 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
-    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT"}
+    others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT", "CONNECT_TRUSTED_PROXIES"}
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others
+    assert connect_variables("metrics") == of_redis | account
 
 
 def test_the_console_is_started_by_a_command_that_there_is() -> None:
@@ -142,9 +152,26 @@ def test_the_receiver_is_started_by_a_command_that_there_is() -> None:
     assert SERVICES["webhook"]["environment"]["CONNECT_WEBHOOK_SECRET"] is None
 
 
+def test_the_exporter_is_started_by_a_command_that_there_is() -> None:
+    python, flag, module, name, *options = SERVICES["metrics"]["command"]
+    assert (python, flag, module) == ("python", "-m", "connect_worker")
+    chosen = main.commands[name].make_context(name, options).params
+    assert SERVICES["metrics"]["ports"][0].endswith(f":{chosen['port']}")
+
+
+def test_images_are_pinned_by_digest_and_another_one_can_be_chosen() -> None:
+    assert "PYTHON_IMAGE" in instructions("ARG")
+    [base] = map(with_defaults, instructions("FROM"))
+    assert SERVICES["worker"]["build"]["args"] == ["PYTHON_IMAGE"]
+    redis = SERVICES["redis"]["image"]
+    assert redis.startswith("${REDIS_IMAGE:-")
+    for image in (base, with_defaults(redis)):
+        assert re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", image)
+
+
 def test_only_the_worker_gets_the_key() -> None:
-    # Console and receiver need the part before the colon, under a name of its own.
-    for name in ("console", "webhook"):
+    # The others need the part before the colon, under a name of its own.
+    for name in ("console", "webhook", "metrics"):
         user = SERVICES[name]["environment"]["CONNECT_API_KEY"]
         assert user == f"${{{name.upper()}_SERVICE_USER:-}}"
     holders = {
@@ -152,13 +179,15 @@ def test_only_the_worker_gets_the_key() -> None:
         for name, item in SERVICES.items()
         if any("API_KEY" in variable for variable in item.get("environment", {}))
     }
-    assert holders == {"worker", "console", "webhook"}
+    assert holders == {"worker", "console", "webhook", "metrics"}
     assert SERVICES["worker"]["environment"]["CONNECT_API_KEY"] is None
 
 
 def test_flower_is_read_only_behind_a_password_that_has_no_default() -> None:
     environment = SERVICES["flower"]["environment"]
-    assert re.search(r":\$\{FLOWER_PASSWORD:\?[^}]+\}$", environment["FLOWER_BASIC_AUTH"])
+    # Flower refuses to start without a password here: tests/acceptance/test_flower.py.
+    assert with_defaults(environment["FLOWER_BASIC_AUTH"]) == "connect:"
+    assert environment["FLOWER_ADDRESS"] == "0.0.0.0"
     assert environment["FLOWER_READ_ONLY"] == "true"
     assert environment["FLOWER_UNAUTHENTICATED_API"] == "false"
 
@@ -179,6 +208,7 @@ def test_the_sandbox_understands_its_command_line() -> None:
 
 def test_the_manual_names_every_variable_of_the_file_and_the_sandbox_key() -> None:
     used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    used |= set(SERVICES["worker"]["build"]["args"])
     assert {name for name in used if name not in MANUAL} == set()
     assert f"CONNECT_API_KEY={DEFAULT_API_KEY}\n" in MANUAL
 

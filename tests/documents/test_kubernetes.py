@@ -87,7 +87,7 @@ def test_a_part_runs_the_image_as_its_user(part: str) -> None:
     assert container(part)["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
 
 
-@pytest.mark.parametrize("part", ["worker", "beat", "flower", "console", "webhook", "redis"])
+@pytest.mark.parametrize("part", [*PARTS, "redis"])
 def test_a_part_is_started_as_in_compose(part: str) -> None:
     compose = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in COMPOSE[part]["command"]]
     assert container(part)["args"] == compose
@@ -171,6 +171,58 @@ def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
     assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
     lists = [trigger["metadata"]["listName"] for trigger in scaled["triggers"]]
     assert lists == [*map(str, RequestKind), "control"]
+    # With two replicas at least, KEDA's own `cooldownPeriod` would have no effect.
+    assert "cooldownPeriod" not in scaled
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "made-by-keda"},
+        "spec": {
+            "scaleTargetRef": {"kind": "Deployment", "name": "connect-worker"},
+            "maxReplicas": scaled["maxReplicaCount"],
+            "behavior": behavior,
+        },
+    }
+    kubernetes_validate.validate(scaler, kubernetes_validate.latest_version(), strict=True)
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 300
     url = named("ConfigMap", "connect-worker")["data"]["CONNECT_REDIS_URL"]
     for trigger in scaled["triggers"]:
         assert url == f"redis://{trigger['metadata']['address']}/0"
+
+
+@pytest.mark.parametrize("part", [*PARTS, "redis"])
+def test_a_container_that_hangs_is_started_again(part: str) -> None:
+    assert container(part)["livenessProbe"]
+
+
+def test_redis_is_the_image_of_compose() -> None:
+    assert COMPOSE["redis"]["image"] == f"${{REDIS_IMAGE:-{container('redis')['image']}}}"
+
+
+def outgoing(part: str) -> list[dict[str, Any]]:
+    """The rules that let a pod connect to others; network policies add up."""
+    labels = pod(part)["metadata"]["labels"]
+    rules: list[dict[str, Any]] = []
+    for policy in (item["spec"] for item in OBJECTS if item["kind"] == "NetworkPolicy"):
+        selector = policy["podSelector"]
+        chosen = selector["matchLabels"].items() <= labels.items() and not any(
+            labels[expression["key"]] in expression["values"]
+            for expression in selector.get("matchExpressions", ())
+        )
+        if chosen and "Egress" in policy["policyTypes"]:
+            rules += policy["egress"] or [{}]
+    assert rules, f"{part} may connect to everything"
+    return rules
+
+
+@pytest.mark.parametrize("part", [*PARTS, "redis"])
+def test_a_pod_connects_only_to_what_it_needs(part: str) -> None:
+    ports = sorted({port["port"] for rule in outgoing(part) for port in rule.get("ports", ())})
+    # Names and Redis; workers also Connect, by HTTPS.
+    assert ports == {"worker": [53, 443, 6379], "redis": []}.get(part, [53, 6379])
+    for rule in outgoing(part):
+        blocks = [peer["ipBlock"] for peer in rule.get("to", ()) if "ipBlock" in peer]
+        # The addresses where clouds serve credentials.
+        assert all(block["except"] for block in blocks)
+        assert bool(blocks) is ([port["port"] for port in rule.get("ports", ())] == [443])

@@ -32,5 +32,5 @@ def test_every_command_and_exit_code_is_reported() -> None:
     quickstart = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     assert set(re.findall(r"connect-worker (\w+)", quickstart)) >= OF_CELERY
     assert commands_in("docs/testing.md") == OF_WRITERS
-    codes = {int(code) for code in re.findall(r"^\| (\d) \|", page, flags=re.MULTILINE)}
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE)}
     assert codes == {code.value for code in Exit}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from connect_worker.domain.states import State
+from connect_worker.domain.states import RequestKey, RequestKind, State
 from tests.support.fault_stack import LEASE_SECONDS, SWEEP_SECONDS, FaultStack, running_fault_stack
 from tests.support.orders import Order, Point, Run
 from tests.support.stack import assert_each_resolved_once
@@ -137,6 +139,46 @@ def test_a_processor_that_crashes_its_child_is_parked_at_the_limit_and_the_other
         report = stack.report()
         assert report["requests"].pop(bad)["calls"].keys() == {"GET"}
         assert_each_resolved_once(report)
+
+
+@pytest.mark.slow
+def test_only_the_request_that_kills_its_worker_is_parked(tmp_path: Path) -> None:
+    """Row 43: it takes those that run next to it along, as a memory limit of a container does.
+
+    The delays are longer than a run and the start of a worker.
+    """
+    settings = {"CONNECT_MAX_ATTEMPTS": "5", "CONNECT_LEASE_SECONDS": "2"}
+    with running_fault_stack(tmp_path, **settings, CONNECT_RETRY_BASE_SECONDS="8") as stack:
+        stack.seed(fulfillment=12)
+        bad, *neighbors = stack.ids("purchase")[:4]
+        stack.orders.give(Order.KILL_WORKER, Point.INSIDE, bad, always=True, seconds=1)
+        for neighbor in neighbors:
+            stack.orders.give(Order.WORK_LONG, Point.INSIDE, neighbor, always=True, seconds=2)
+        stack.worker("sweeper", "--pool", "solo", "-Q", "control")
+        stack.celery("beat", "beat", "-l", "info")
+        supervise(stack, until=lambda: stack.record(bad).state is State.PARKED)
+        assert "died in attempt 5 of 5" in stack.record(bad).error
+        supervise(stack, until=lambda: waiting(stack) == [bad])
+        report = stack.report()
+        assert report["requests"].pop(bad)["calls"].keys() == {"GET"}
+        assert_each_resolved_once(report)
+
+
+def supervise(stack: FaultStack, *, until: Callable[[], bool]) -> None:
+    """Start a worker each time that one has died, as a supervisor does."""
+    give_up = time.monotonic() + 180
+    while True:
+        worker = stack.processes.get("one")
+        if worker is None or worker.poll() is not None:
+            worker = stack.worker("one", "-c", "4", "-Q", "fulfillment")
+        if (stack.ledger().get_record(key_of(stack)) and until()) or time.monotonic() > give_up:
+            break
+        time.sleep(0.2)
+    assert until(), stack.logs()
+
+
+def key_of(stack: FaultStack) -> RequestKey:
+    return RequestKey(RequestKind.FULFILLMENT, stack.ids("purchase")[0])
 
 
 def waiting(stack: FaultStack) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from connect_worker.domain.retry import Cause
 from connect_worker.domain.states import Claim, ClaimDenied, PollProblem, RequestKey, State
 from connect_worker.engine.job import JobStatus
 from connect_worker.exceptions import FailRequest, InvalidStep, RetryRequest, SkipRequest
+from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse
 from connect_worker.resources import FulfillmentAutomation
 from tests.support.engine_harness import EngineHarness
@@ -132,3 +137,52 @@ def test_of_two_decisions_of_one_run_the_first_is_posted(open_for: Open) -> None
     opened.handle(ref)
     [outcome] = opened.seen(ref)["accepted"]
     assert outcome["body"]["reason"] == Fail("first").reason
+
+
+def test_a_poll_of_too_many_rows_says_so_and_a_later_one_goes_on(open_for: Open) -> None:
+    opened = open_for(approve)
+    whole = opened.poll()
+    assert whole.problem is PollProblem.NONE
+    cut = open_for(approve)
+    cut.engine = replace(cut.engine, max_list_rows=5)
+    first = cut.poll()
+    assert (first.problem, first.seen) == (PollProblem.INCOMPLETE, 5)
+    assert "CONNECT_MAX_LIST_ROWS" in first.detail
+    seen = cut.engine.ledger.polls()[cut.kind]
+    assert (seen.problem, seen.seen) == (PollProblem.INCOMPLETE, 5)
+    # What is decided leaves the list, and the next rows come.
+    for ref in list(cut.messages):
+        cut.handle(ref)
+    assert cut.poll().new > 0
+
+
+def test_a_poll_that_takes_long_keeps_its_lock_and_ends(open_for: Open) -> None:
+    opened = open_for(approve)
+    locks: list[bool] = []
+
+    class Slow(MemoryLedger):
+        """Remembers whether another worker could poll."""
+
+        def register(self, *args: Any, **kwargs: Any) -> list[RequestKey]:
+            locks.append(self.lock(f"poll:{opened.kind}", owner="another", seconds=1))
+            return super().register(*args, **kwargs)
+
+    rows = opened.engine.connect.get_all
+
+    def late(*args: Any) -> Iterator[Any]:
+        for row in rows(*args):
+            # Two rows last longer than a lock.
+            opened.clock.step(0.015)
+            time.sleep(0.01)
+            yield row
+
+    connect = SimpleNamespace(get=opened.engine.connect.get, get_all=late)
+    ledger = Slow(clock=opened.clock)
+    opened.engine = replace(
+        opened.engine, ledger=ledger, connect=connect, lease_seconds=0.02, publisher=opened
+    )
+    result = opened.poll()
+    assert result.problem is PollProblem.INCOMPLETE
+    assert "5 leases" in result.detail
+    assert 0 < result.seen < 20
+    assert locks == [False]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +16,22 @@ from connect_worker.domain.retry import (
     RATE_LIMITED_REASON,
     SPREAD_SECONDS,
 )
-from connect_worker.domain.states import Claim, RequestKey, RequestKind, State
-from connect_worker.engine.job import Decision
+from connect_worker.domain.states import (
+    Claim,
+    PollProblem,
+    RequestKey,
+    RequestKind,
+    State,
+)
+from connect_worker.engine.job import Decision, JobStatus
+from connect_worker.engine.job_runner import run_job
+from connect_worker.engine.ports import Connect
 from connect_worker.engine.rate_limiter import FRESH_SECONDS
 from connect_worker.engine.runtime import Registry
 from connect_worker.engine.sweeper import sweep
+from connect_worker.exceptions import FailRequest, InquireRequest
 from connect_worker.models import ActivationTemplateResponse, ActivationTileResponse
+from connect_worker.operations.requests import details_document
 from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.sandbox_server import Client
 
@@ -51,6 +63,74 @@ def opened(open_for: Open, counted: Counted) -> EngineHarness:
 
 def purchase(opened: EngineHarness) -> RequestKey:
     return opened.only(opened.sandbox.with_scenario("purchase"))
+
+
+# ---- rows and documents
+
+
+def test_what_a_list_had_before_its_error_is_processed(opened: EngineHarness) -> None:
+    """Also where it is not a whole batch."""
+    name = opened.sandbox.with_scenario("purchase")
+    [processor] = opened.engine.registry.of_kind(opened.kind)
+    rows = processor.list_pending
+
+    def breaks_off(*args: Any, **kwargs: Any) -> Any:
+        yield from rows(*args, **kwargs)
+        raise ValueError("a row that the filter did not expect")
+
+    processor.list_pending = breaks_off  # type: ignore[method-assign]  # as user code may fail
+    assert opened.poll().problem is PollProblem.LIST_REJECTED
+    assert RequestKey(opened.kind, name) in opened.messages
+
+
+UNSENDABLE = ["a lone \udc00", [object()], [float("nan")], [{"id": "email", "value": "\ud800"}]]
+
+
+@pytest.mark.parametrize("unsendable", UNSENDABLE)
+def test_a_decision_that_cannot_be_sent_is_parked_at_once(open_for: Open, unsendable: Any) -> None:
+    def process(self: Any, request: Any) -> Any:
+        if isinstance(unsendable, str):
+            raise FailRequest(unsendable)
+        params: Any = [
+            item if isinstance(item, dict) else {"id": "a", "value": item} for item in unsendable
+        ]
+        raise InquireRequest("Which one?", params=params)
+
+    opened = open_for(process)
+    ref = purchase(opened)
+    result = opened.handle(ref)
+    assert result.status is JobStatus.PARKED
+    assert opened.entry(ref).decision is None
+    assert result.text.startswith("parked: InvalidDecision: the decision ")
+    assert opened.accepted(ref) == []
+
+
+class OddConversations:
+    """Connect, but for its answer to which conversation a request has."""
+
+    def __init__(self, connect: Connect, rows: Any) -> None:
+        self._connect, self._rows = connect, rows
+        self.get_all, self.send = connect.get_all, connect.send
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        return self._rows if path == "conversations" else self._connect.get(path, params)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *([{"id": "CO-\udc00"}], [{"id": {"a": 1}}], [{"id": "../requests/PR-1"}], [{"id": ""}]),
+        *([None], [[]], {"id": "CO-1"}, None, 5),
+    ],
+)
+def test_a_conversation_without_a_usable_id_costs_the_message_and_not_the_decision(
+    opened: EngineHarness, rows: Any
+) -> None:
+    ref = purchase(opened)
+    connect = OddConversations(opened.engine.connect, rows)
+    result = run_job(replace(opened.engine, connect=connect), ref)
+    assert (result.status, opened.accepted(ref)) == (JobStatus.COMPLETED, ["approve"])
+    assert opened.said(ref) == []
 
 
 # ---- the processor
@@ -220,6 +300,34 @@ def test_a_message_whose_reply_is_lost_is_said_once(opened: EngineHarness) -> No
     assert opened.later(ref, LONG).text == "approved"
     assert len(opened.said(ref)) == 1
     assert opened.accepted(ref) == ["approve"]
+
+
+def test_a_message_that_quotes_a_password_is_said_once_and_stored_without_it(
+    open_for: Open,
+) -> None:
+    password = "canary-0123456789"
+
+    def ask(_self: Any, request: Any) -> Any:
+        param = request.asset.get_param_by_id("password")
+        param.value_error = f"{param.value} is too weak"
+        raise InquireRequest(f"We can't take {param.value}", params=[param])
+
+    opened = open_for(ask)
+    params = [{"id": "password", "type": "password", "value": password, "value_error": ""}]
+    body = {"asset": {"params": params}}
+    [request_id] = opened.sandbox.control("POST", "requests", {"body": body})["ids"]
+    ref = opened.only(request_id)
+    with opened.fault("reset_after", method="POST", path="messages"):
+        opened.handle(ref)
+    record = opened.entry(ref)
+    assert record.state is State.DECIDED
+    assert password not in json.dumps([record.decision, details_document(record)])
+    assert "*** is too weak" in json.dumps(details_document(record))
+    assert opened.later(ref, LONG).text == "inquired"
+    assert opened.said(ref) == ["We can't take ***"]
+    # The run that decided has posted what the processor wrote.
+    [params] = opened.seen(ref)["params"]
+    assert params["password"]["value_error"] == f"{password} is too weak"
 
 
 def test_a_message_that_is_refused_does_not_undo_the_approval(opened: EngineHarness) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from connect_worker.config import Config
 from connect_worker.settings.model import account_name
@@ -26,6 +27,17 @@ API_URL = "http://127.0.0.1:9/public/v1"
 KEY = "SU-000-000-001:not-asked-for"
 ACCOUNT = account_name(Config.local(API_URL, KEY))
 PASSWORD = "correct horse"
+
+
+class SourceAddress(HTTPAdapter):
+    """Calls from another address of this machine: 127.0.0.2 is as good as 127.0.0.1."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args: object, **options: object) -> None:
+        super().init_poolmanager(*args, source_address=(self._address, 0), **options)  # type: ignore[arg-type]
 
 
 class Served:

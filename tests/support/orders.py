@@ -142,6 +142,7 @@ def _carry_out(order: Order, seconds: float, released: Path) -> None:
         case Order.KILL_CHILD:
             os.kill(os.getpid(), signal.SIGKILL)
         case Order.KILL_WORKER:
+            time.sleep(seconds)
             # A worker of the tests leads a process group of its own.
             os.killpg(os.getpgrp(), signal.SIGKILL)
         case Order.SEGFAULT:

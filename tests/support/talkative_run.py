@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +25,27 @@ from tests.support.stack import ROOT
 API_SECRET = "canary-key-0123456789"
 REDIS_PASSWORD = "canary-redis-0123456789"
 FLOWER_PASSWORD = "canary-flower-0123456789"
+WEBHOOK_SECRET = "canary-webhook-0123456789-0123456789"
+CONSOLE_PASSWORD = "canary-console-0123456789"
+#: Of the commands only: without it, the tests read what the workers store.
+ENCRYPTION_KEY = "canary-encryption-0123456789-0123456789-abc="
+CARELESS = ROOT / "tests/support/processors/careless.py"
 #: Quotes and a backslash are written differently by every kind of text.
 CUSTOMER_PASSWORD = "canary-customer\"s'pass\\word é"
 
 #: Parts that stay as they are, however a text is quoted.
-CANARIES = (API_SECRET, REDIS_PASSWORD, FLOWER_PASSWORD, "canary-customer", NEW_PASSWORD)
+CANARIES = (
+    API_SECRET,
+    REDIS_PASSWORD,
+    FLOWER_PASSWORD,
+    WEBHOOK_SECRET,
+    CONSOLE_PASSWORD,
+    ENCRYPTION_KEY,
+    "canary-customer",
+    NEW_PASSWORD,
+)
 
-WORDS = ("approve", "raise", "inquire", "inquire-changed")
+WORDS = ("approve", "raise", "inquire", "inquire-changed", "quote")
 COMMANDS = (("report",), ("inspect", "conf"), ("inspect", "stats"), ("inspect", "registered"))
 FLOWER_PAGES = ("", "workers", "tasks", "broker", "metrics", "worker/{worker}", "task/{task}")
 FLOWER_CALLS = (
@@ -53,6 +70,10 @@ class Shown:
     keys: dict[str, str]
     flower: dict[str, str]
     celery: dict[str, str]
+    #: The command lines, and so the titles, of all processes.
+    processes: list[str]
+    #: What the operator's commands print, on both streams.
+    operator: dict[str, str]
     #: What Connect shows of each request in the end, and what happened to it.
     documents: dict[str, Any]
     entries: dict[str, Any]
@@ -121,7 +142,8 @@ def provoke(stack: FaultStack, ids: dict[str, str]) -> None:
 
 def is_over(stack: FaultStack, ids: dict[str, str]) -> bool:
     """Whether each request came to the end that its processor's words lead to."""
-    ended = {"approve": "approved", "inquire": "inquiring", "inquire-changed": "inquiring"}
+    inquired = dict.fromkeys(("inquire", "inquire-changed", "quote"), "inquiring")
+    ended = {"approve": "approved", **inquired}
     parked = stack.ledger().get_record(RequestKey(RequestKind.FULFILLMENT, ids["raise"]))
     return (
         parked is not None
@@ -183,20 +205,60 @@ def celery_says(stack: FaultStack) -> dict[str, str]:
     return said
 
 
-def talkative_run(directory: Path) -> Shown:
-    """Run it from the first poll to the last decision."""
+def operator_reads(stack: FaultStack, ids: dict[str, str]) -> dict[str, str]:
+    """What commands that read the ledger print of a running deployment."""
+    commands = [
+        ("list", "--state", "all"),
+        ("show", ids["raise"]),
+        ("show", ids["quote"], "--json"),
+    ]
+    return {" ".join(words): read(stack, *words) for words in commands}
+
+
+def read(stack: FaultStack, *words: str, **variables: str) -> str:
+    """Run a command as a process, with all secrets; what it prints on both streams."""
+    done = subprocess.run(
+        [sys.executable, "-m", "connect_worker", *words],
+        cwd=ROOT,
+        env={**stack.environment, "CONNECT_ENCRYPTION_KEY": ENCRYPTION_KEY, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+    )
+    encoding = variables.get("PYTHONIOENCODING", "utf-8")
+    return done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
+
+
+def command_lines(stack: FaultStack) -> list[str]:
+    """Return the command line of each process of the deployment, children included."""
+    groups = {process.pid for process in stack.processes.values()}
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        # A process may end while it is looked at.
+        with suppress(ProcessLookupError, FileNotFoundError):
+            if os.getpgid(int(folder.name)) in groups:
+                found.append((folder / "cmdline").read_bytes().decode(errors="replace"))
+    assert len(found) > len(groups)
+    return found
+
+
+@contextmanager
+def talkative_run(directory: Path) -> Iterator[tuple[FaultStack, Shown]]:
+    """Run it from the first poll to the last decision; it goes on until the block ends."""
     with protected_redis() as url:
         settings = {
-            "CONNECT_PROCESSORS": str(ROOT / "tests/support/processors/careless.py"),
+            "CONNECT_PROCESSORS": str(CARELESS),
             "CONNECT_LOG_FORMAT": "json",
             "CONNECT_MAX_ATTEMPTS": "2",
+            "CONNECT_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "CONNECT_CONSOLE_PASSWORD": CONSOLE_PASSWORD,
             "FLOWER_BASIC_AUTH": f"operator:{FLOWER_PASSWORD}",
             # Of the tests only: it would be a line that is no JSON.
             "PYTHONWARNINGS": "ignore",
         }
         stack = FaultStack(directory, url, **settings)
         try:
-            return _run(stack, Monitor(url))
+            yield stack, _run(stack, Monitor(url))
         finally:
             stack.stop()
 
@@ -217,6 +279,8 @@ def _run(stack: FaultStack, monitor: Monitor) -> Shown:
         keys=dump(stack.redis_url),
         flower=flower,
         celery=celery,
+        processes=command_lines(stack),
+        operator=operator_reads(stack, ids),
         documents={word: document(stack, request_id) for word, request_id in ids.items()},
         entries={word: stack.entry(request_id) for word, request_id in ids.items()},
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 import time
 from collections.abc import Iterator
@@ -20,6 +23,26 @@ from tests.support.stack import ROOT
 #: Long enough for the algorithms that are refused, too.
 SECRET = "a-secret-of-the-tests-" * 3
 FOREVER = "3600"
+#: Claims that are no times, or no text: signed with the right secret all the same.
+NOT_CLAIMS = [
+    *(
+        f'{{"{name}": {text}}}'
+        for name in ("exp", "iat", "nbf")
+        for text in (
+            *("9" * 400, "-" + "9" * 400, "9" * 3900, "1e400", "-1e400", "NaN", "Infinity"),
+            *("-Infinity", '"4102444800"', "null", "true", "[]", "{}", '"\\ud800"', "1e300"),
+        )
+    ),
+    '{"exp": -1}',
+    '{"iat": -1}',
+    '{"jti": "\\ud800"}',
+    '{"jti": 5}',
+    '{"jti": ' + "[" * 2900 + "}",
+    "[]",
+    "5",
+    '"\\ud800"',
+    "",
+]
 
 
 class WebhookStack(FaultStack):
@@ -130,6 +153,15 @@ def signed(secret: str = SECRET, *, algorithm: str = "HS256", **claims: Any) -> 
     given = {"iat": int(now), "exp": int(now) + 300, "jti": f"test-{time.time_ns()}", **claims}
     shown = {name: value for name, value in given.items() if value is not None}
     return jwt.encode(shown, secret, algorithm=algorithm)
+
+
+def signed_text(claims: str, header: str = '{"alg": "HS256"}') -> str:
+    """A token with claims that no library would write."""
+    first, second = (
+        base64.urlsafe_b64encode(text.encode()).rstrip(b"=") for text in (header, claims)
+    )
+    digest = hmac.new(SECRET.encode(), first + b"." + second, hashlib.sha256).digest()
+    return b".".join((first, second, base64.urlsafe_b64encode(digest).rstrip(b"="))).decode()
 
 
 def _answers(url: str) -> bool:

@@ -15,6 +15,7 @@ from connect_worker.exceptions import (
     CloseUsageFile,
     CompatInstallError,
     ConnectionFailed,
+    CorruptRecord,
     DecryptionKeyMissing,
     DeleteUsageFile,
     FailRequest,
@@ -93,6 +94,7 @@ SAMPLES: list[Message] = [
     CompatInstallError("connect-sdk is installed"),
     LedgerUnavailable("no answer"),
     DecryptionKeyMissing("no key"),
+    CorruptRecord("the stored decision is no JSON"),
     LeaseLost("fence 3 < 4"),
 ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DAMAGED = "tests/faults/test_damaged_ledger.py::"
 ACCOUNTS = "tests/faults/test_account_in_trouble.py::"
 KILLED = "tests/faults/test_killed_workers.py::"
 LOST = "tests/faults/test_lost_replies.py::"
@@ -150,9 +151,8 @@ MUTANTS = (
         (
             Edit(
                 "connect_worker/api/transport.py",
-                "NO_RETRIES.copy_with(before_call, repeats_timeouts=repeats_timeouts)",
-                "_RateLimitedRetry(total=3, allowed_methods=None).copy_with("
-                "before_call, repeats_timeouts=True)",
+                "NO_RETRIES.copy_for(self)",
+                "_LimitedRetry(total=3, allowed_methods=None).copy_for(self)",
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
@@ -227,6 +227,28 @@ MUTANTS = (
         ),
         (UNTOLD + "test_a_receiver_killed_before_it_has_notified_a_worker_loses_nothing",),
         waits=True,
+    ),
+    Mutant(
+        "a decision that no worker has encrypted is posted",
+        (
+            Edit(
+                "connect_worker/ledger/encryption.py",
+                "            if self._reads_plain:\n",
+                "            if True:\n",
+            ),
+        ),
+        (DAMAGED + "test_what_was_written_to_redis_is_parked_and_never_posted",),
+    ),
+    Mutant(
+        "a decision of another request is posted",
+        (
+            Edit(
+                "connect_worker/ledger/encryption.py",
+                "        if content[:_PLACE_BYTES] != self._digest(place):\n",
+                "        if False:\n",
+            ),
+        ),
+        (DAMAGED + "test_what_was_written_to_redis_is_parked_and_never_posted",),
     ),
     Mutant(
         "a finished step runs again",

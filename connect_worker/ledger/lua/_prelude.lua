@@ -44,6 +44,8 @@
 --   hints_due               zset    the same names, once each; the score is when `stale_hints` returns it
 --   notification:<digest>   string  the call that stored the notification's hint; expires
 --   polls                   hash    <kind> -> when its last poll ended, a blank, and the report
+--   recount                 string  a corrupt record was parked: which state it was in is not known, so
+--                                   the next `take_due` counts all records
 --
 -- Fields of a request. Names are short because they are stored with each request; a default value is
 -- not stored. Times are integer milliseconds of the scripts' clock.
@@ -65,6 +67,10 @@
 -- `x` is what makes a repeated call answer as the first one did: a client that lost the reply
 -- sends the same call again and finds its own mark. A claim clears it.
 --
+-- A record that none of the scripts can have left so is corrupt: another type, a state that is none, a
+-- number that is none. The first script that reads it parks it. A corrupt decision or result is found by
+-- the worker that claims the request.
+--
 -- No value is parsed here that Connect or a processor wrote: decisions and results are opaque texts.
 --
 -- KEYS[1..5]  due, parked, counts, outcomes, breaker
@@ -73,7 +79,7 @@
 
 local due, parked, counts, outcomes, breaker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local LEASED, FINAL = LEASED_STATES, FINAL_STATES
+local STATES, LEASED, FINAL = ALL_STATES, LEASED_STATES, FINAL_STATES
 
 local base = string.sub(ARGV[1], 1, -1 - #'request:')
 local limits = base .. 'limits'
@@ -84,13 +90,18 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- A missing field (`false`) counts as 0.
+-- A missing field (`false`) counts as 0, and so does one that is no number.
 local function number(value)
-  return tonumber(value or 0)
+  return tonumber(value or 0) or 0
+end
+
+-- Whether a field is missing, or a whole number that a date could have.
+local function is_whole(value)
+  return not value or (#value <= 15 and string.find(value, '^%d+$') ~= nil)
 end
 
 local function kind_of(ref)
-  return string.match(ref, '^[^:]+')
+  return string.match(ref, '^[^:]+') or ''
 end
 
 -- The name under which a record's product is counted; `f` is its fields `p` and `m`.
@@ -116,14 +127,6 @@ end
 
 local function key_of(ref)
   return ARGV[1] .. ref
-end
-
-local function read(key)
-  local f = redis.call('HMGET', key, 's', 'f', 'o', 'r', 'a', 'c', 'd', 't', 'w', 'x')
-  return {
-    s = f[1], f = number(f[2]), o = f[3], r = number(f[4]), a = number(f[5]), c = f[6],
-    d = f[7], t = number(f[8]), w = number(f[9]), x = f[10],
-  }
 end
 
 local function slots_of(limit)
@@ -225,6 +228,66 @@ local function move(ref, from, to, check_at, metric_product)
   local is_claimed = to == 'running' or (to == 'posting' and from ~= 'running')
   append_history(key, to, f[1], f[2], is_claimed and f[3])
   return label
+end
+
+-- Why the scripts can't use a record; nil when they can. As `_record_fault` in `codec.py`.
+local function fault_of(key, f)
+  if f.err then
+    return 'its key in Redis held no hash'
+  elseif not f[1] then
+    return redis.call('EXISTS', key) == 1 and 'its state is missing' or nil
+  elseif not STATES[f[1]] then
+    return 'its state is unknown'
+  elseif not f[11] or f[11] == '' then
+    return 'the name of its cycle is missing'
+  elseif not (f[8] and f[12]) then
+    return 'the time of its cycle is missing'
+  elseif LEASED[f[1]] and not f[3] then
+    return 'its owner is missing'
+  end
+  if not (is_whole(f[2]) and is_whole(f[4]) and is_whole(f[5]) and is_whole(f[8]) and is_whole(f[9])
+      and is_whole(f[12]) and is_whole(f[13])) then
+    return 'a number in it is none'
+  end
+end
+
+-- Park a corrupt record for an operator, with what can be read of it. Else its request would stop every
+-- script that meets it, or go on with numbers that mean nothing.
+local function park_corrupt(ref, key, f, fault)
+  if f.err then
+    redis.call('DEL', key)
+    f = {}
+  end
+  leave_queues(ref, unpack(redis.call('HMGET', key, 'l', 'n')))
+  local function kept(at, default)
+    return f[at] and f[at] ~= '' and is_whole(f[at]) and f[at] or default
+  end
+  redis.call('HSET', key, 's', 'parked', 't', text(now), 'f', kept(2, '0'), 'a', kept(5, '0'),
+    'v', f[11] and f[11] ~= '' and f[11] or LOST_CYCLE, 'b', kept(12, text(now)),
+    'e', 'CorruptRecord: the record in the ledger was damaged: ' .. fault)
+  redis.call('HDEL', key, 'r', 'w', 'c', 'k', 'x')
+  redis.call('PERSIST', key)
+  redis.call('ZREM', due, ref)
+  redis.call('ZREM', unfinished_of(kind_of(ref)), ref)
+  redis.call('ZADD', parked, text(now), ref)
+  redis.call('SET', base .. 'recount', '1')
+end
+
+-- Read a record. A corrupt one is parked first, and has `corrupt`.
+local function read(ref)
+  local key = key_of(ref)
+  local f = redis.pcall('HMGET', key, 's', 'f', 'o', 'r', 'a', 'c', 'd', 't', 'w', 'x', 'v', 'b', 'k')
+  local fault = fault_of(key, f)
+  if fault then
+    park_corrupt(ref, key, f, fault)
+    local record = read(ref)
+    record.corrupt = fault
+    return record
+  end
+  return {
+    s = f[1], f = number(f[2]), o = f[3], r = number(f[4]), a = number(f[5]), c = f[6],
+    d = f[7], t = number(f[8]), w = number(f[9]), x = f[10], v = f[11], k = f[13],
+  }
 end
 
 -- Whether a claim may act: 'ok'; 'done' when this very call was carried out before; 'lost' when

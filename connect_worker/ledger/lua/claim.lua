@@ -6,7 +6,7 @@
 
 local ref, owner, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = key_of(ref)
-local record = read(key)
+local record = read(ref)
 local state = record.s
 
 if not state then

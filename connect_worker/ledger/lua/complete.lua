@@ -4,7 +4,7 @@
 
 local ref, owner, outcome = ARGV[2], ARGV[4], ARGV[5]
 local call = 'end:' .. outcome
-local record = read(key_of(ref))
+local record = read(ref)
 local verdict = check_claim(record, tonumber(ARGV[3]), owner, call)
 if verdict == 'ok' then
   finish(ref, record, 'completed', outcome, ARGV[6], call)

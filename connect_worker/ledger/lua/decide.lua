@@ -5,7 +5,7 @@
 
 local ref, decision = ARGV[2], ARGV[5]
 local key = key_of(ref)
-local record = read(key)
+local record = read(ref)
 local verdict = check_claim(record, tonumber(ARGV[3]), ARGV[4], '')
 if verdict ~= 'ok' then
   return verdict

@@ -2,7 +2,7 @@
 -- Returns 1 when it was discarded by this call, else 0.
 
 local ref = ARGV[2]
-local record = read(key_of(ref))
+local record = read(ref)
 if record.x == ARGV[4] then
   return 1
 end

@@ -3,7 +3,7 @@
 -- Returns 1 when it ended by this call, else 0.
 
 local ref = ARGV[2]
-local record = read(key_of(ref))
+local record = read(ref)
 if record.x == ARGV[6] then
   return 1
 end

@@ -6,7 +6,8 @@
 local found, answer, youngest = {}, {}, nil
 local oldest = redis.call('ZRANGE', unfinished_of(ARGV[2]), 0, tonumber(ARGV[3]) - 1, 'WITHSCORES')
 for at = 1, #oldest, 2 do
-  local product = label_of(redis.call('HMGET', key_of(oldest[at]), 'p', 'm'))
+  local f = redis.pcall('HMGET', key_of(oldest[at]), 'p', 'm')
+  local product = label_of(f.err and {} or f)
   youngest = oldest[at + 1]
   if not found[product] then
     found[product] = true

@@ -4,7 +4,7 @@
 
 local ref, owner = ARGV[2], ARGV[4]
 local key = key_of(ref)
-local record = read(key)
+local record = read(ref)
 local verdict = check_claim(record, tonumber(ARGV[3]), owner, 'park')
 if verdict == 'ok' then
   redis.call('HSET', key, 's', 'parked', 'e', ARGV[5], 't', text(now), 'x', 'park')

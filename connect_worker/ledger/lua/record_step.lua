@@ -4,7 +4,7 @@
 -- Returns 'ok' or 'lost'.
 
 local key = key_of(ARGV[2])
-local verdict = check_claim(read(key), tonumber(ARGV[3]), ARGV[4], '')
+local verdict = check_claim(read(ARGV[2]), tonumber(ARGV[3]), ARGV[4], '')
 if verdict == 'ok' then
   if redis.call('HSETNX', key, 'j:' .. ARGV[5], ARGV[6]) == 1 and ARGV[7] == '1' then
     redis.call('HSET', key, 'i:' .. ARGV[5], text(now - number(redis.call('HGET', key, 'b'))))

@@ -31,7 +31,9 @@ local function begins(key, state, cycle, lease_end, changed, name)
   if not state then
     return true
   end
-  if name == '' then
+  if cycle == LOST_CYCLE then
+    return false
+  elseif name == '' then
     -- A discarded request is still pending at Connect: an operator wants it left alone.
     return FINAL[state] and state ~= 'discarded' and changed < seen
   end
@@ -86,17 +88,28 @@ local function begin(ref, key, state, last_cycle, name, product)
   move(ref, state, 'queued', now + requeue, metric_product)
 end
 
+-- A poll registers the same requests again and again: of an intact record, little is read.
+local function read_briefly(ref, key)
+  local f = redis.pcall('HMGET', key, 's', 'v', 'r', 't', 'k')
+  local is_intact = not f.err and f[1] and STATES[f[1]] and f[2] and f[2] ~= ''
+    and is_whole(f[3]) and f[4] and is_whole(f[4])
+  if is_intact then
+    return { s = f[1], v = f[2], r = number(f[3]), t = number(f[4]), k = f[5] }
+  end
+  return read(ref)
+end
+
 local begun = {}
 for index, pending in ipairs(cjson.decode(ARGV[4])) do
   local ref, name, product = pending[1], pending[2], pending[3]
   local key = key_of(ref)
-  local f = redis.call('HMGET', key, 's', 'v', 'r', 't', 'k')
-  if begins(key, f[1], f[2], number(f[3]), number(f[4]), name) then
-    begin(ref, key, f[1], f[2], name, product)
+  local record = read_briefly(ref, key)
+  if begins(key, record.s, record.v, record.r, record.t, name) then
+    begin(ref, key, record.s, record.v, name, product)
     begun[#begun + 1] = index - 1
-  elseif FINAL[f[1]] then
+  elseif FINAL[record.s] and record.k and is_whole(record.k) then
     -- Still listed: if the record expired now, a poll would begin the ended cycle again.
-    redis.call('PEXPIRE', key, f[5])
+    redis.call('PEXPIRE', key, record.k)
   end
 end
 return begun

@@ -3,7 +3,7 @@
 
 local ref, owner, lease = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local key = key_of(ref)
-local verdict = check_claim(read(key), tonumber(ARGV[3]), owner, '')
+local verdict = check_claim(read(ref), tonumber(ARGV[3]), owner, '')
 if verdict ~= 'ok' then
   return verdict
 end

@@ -3,7 +3,7 @@
 
 local ref = ARGV[2]
 local key = key_of(ref)
-local record = read(key)
+local record = read(ref)
 if record.x == ARGV[3] then
   return 1
 end

@@ -7,7 +7,7 @@
 local ref, owner, to, delay = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local key = key_of(ref)
 local call = 'delay:' .. to
-local record = read(key)
+local record = read(ref)
 local verdict = check_claim(record, tonumber(ARGV[3]), owner, call)
 if verdict ~= 'ok' then
   return verdict

@@ -9,7 +9,7 @@ redis.call('HDEL', base .. 'paused', name)
 local popped = redis.call('ZPOPMIN', paused_requests_of(name), ARGV[3])
 for at = 1, #popped, 2 do
   local ref = popped[at]
-  redis.call('HDEL', key_of(ref), 'n')
+  redis.pcall('HDEL', key_of(ref), 'n')
   -- Not for a record that was deleted by hand.
   redis.call('ZADD', due, 'XX', text(now), ref)
 end

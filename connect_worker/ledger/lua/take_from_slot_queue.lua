@@ -17,8 +17,8 @@ for _, name in ipairs(ARGV[3] ~= '' and { ARGV[3] } or redis.call('HKEYS', limit
     local popped = redis.call('ZPOPMIN', slot_queue_of(name), free)
     for at = 1, #popped, 2 do
       local key = key_of(popped[at])
-      -- A record that was deleted by hand leaves its place in the queue behind.
-      if redis.call('HDEL', key, 'l') == 1 then
+      -- A record that was deleted by hand, or is corrupt, leaves its place in the queue behind.
+      if redis.pcall('HDEL', key, 'l') == 1 then
         redis.call('HSET', key, 'w', '1')
         redis.call('ZADD', due, check_at, popped[at])
         taken[#taken + 1] = popped[at]

@@ -14,10 +14,10 @@ from connect_worker.sandbox.http import (
 from connect_worker.sandbox.memory import SandboxState
 from connect_worker.sandbox.products import Product
 from connect_worker.sandbox.requests import UPLOADABLE, USAGE_FILE_ACTIONS, accept, require_status
+from connect_worker.sandbox.spreadsheet import UnreadableSpreadsheetError
 from connect_worker.sandbox.usage import (
     SPREADSHEET_MEDIA_TYPE,
     Listing,
-    UnreadableSpreadsheetError,
     UsageFile,
     check_spreadsheet,
     spreadsheet_template,

@@ -87,6 +87,30 @@ def test_a_decision_without_its_key_waits_and_is_posted_once_by_who_has_it(
     [_] = stack.orders.runs(request_id)
 
 
+@pytest.mark.long
+def test_a_decision_from_before_the_key_is_parked_or_posted_where_plain_is_among_the_keys(
+    stack: FaultStack,
+) -> None:
+    [request_id] = stack.ids("purchase")
+    stack.orders.give(Order.KILL_WORKER, Point.DECIDED, request_id)
+    stack.work("one")
+    assert stack.until_ended("one") == -9
+
+    stack.environment["CONNECT_ENCRYPTION_KEY"] = KEY
+    stack.worker("strict", "-c", "2")
+    stack.until_soon(lambda: waits(stack, request_id)[0] is State.PARKED, "it is parked")
+    assert stack.entry(request_id)["accepted"] == []
+    stack.kill("strict")
+
+    stack.environment["CONNECT_ENCRYPTION_KEY"] = f"{KEY},plain"
+    assert finding(stack)["level"] == "warn"
+    assert command(stack, "repost", request_id, "--yes")["done"] == [request_id]
+    stack.worker("lenient", "-c", "2")
+    stack.until_done()
+    assert_each_resolved_once(stack.report())
+    [_] = stack.orders.runs(request_id)
+
+
 def waits(stack: FaultStack, request_id: str) -> tuple[State, str]:
     entry = stack.record(request_id)
     return entry.state, entry.error.partition(":")[0]

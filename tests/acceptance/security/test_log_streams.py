@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connect_worker.devtools.embedded_redis import free_port
+from tests.support.sandbox_server import running_sandbox
 from tests.support.stack import ROOT, Stack, running_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
@@ -89,6 +90,49 @@ def test_a_file_gets_json_and_no_password_of_an_amqp_broker(tmp_path: Path) -> N
             text = (tmp_path / f"{name}.log").read_text()
             assert SECRET not in text
             assert all(json.loads(line)["event"] for line in text.splitlines())
+
+
+SCRIPT = """
+import os, sys
+from connect_worker.config import Config
+from connect_worker.resources import FulfillmentAutomation
+
+class Orders(FulfillmentAutomation):
+    def process_request(self, request):
+        password = request.asset.get_param_by_id("password").value
+        self.logger.warning("logging in with %s", password)
+        raise RuntimeError(f"refused {password} \\x1b[2J\\n2026-01-01 00:00:00,000 INFO forged")
+
+Orders(Config(os.environ["URL"], os.environ["KEY"])).process()
+raise RuntimeError(f"the end \\x1b[2J of {os.environ}")
+"""
+
+
+@pytest.mark.parametrize("module", [(), ("-m", "connect_worker.compat")], ids=["python", "compat"])
+def test_a_script_without_a_worker_shows_no_secret(module: tuple[str, ...], tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    password = {"id": "password", "type": "password", "value": SECRET, "value_error": ""}
+    with running_sandbox("--requests", "0") as sandbox:
+        sandbox.control("POST", "requests", {"body": {"asset": {"params": [password]}}})
+        done = subprocess.run(
+            [sys.executable, *module, str(script)],
+            env={**os.environ, "URL": f"{sandbox.root}/public/v1", "KEY": sandbox.key},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    logged, _, crashed = done.stderr.partition("\nTraceback (most recent call last):")
+    assert SECRET not in done.stderr
+    assert "logging in with ***" in logged
+    assert "  RuntimeError: refused ***" in logged
+    assert "the end" in crashed
+    assert all(line.isprintable() for line in logged.split("\n"))
+    assert not [line for line in done.stderr.splitlines() if line.startswith("2026-01-01")]
+    if module:
+        # Python itself shows how a script without it ended.
+        assert "\x1b" not in crashed
+        assert sandbox.key not in crashed
 
 
 def test_the_banner_of_a_worker_hides_the_password(tmp_path: Path) -> None:

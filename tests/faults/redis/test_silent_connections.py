@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 RESUMED_SECONDS = 60.0
 #: A stop waits for the calls that the shutdown and the running jobs make to Redis, one after the
 #: other: each ends after 5 to 10 s, and those of the ledger are tried 4 times.
-STOPPED_SECONDS = 90.0
+STOPPED_SECONDS = 120.0
 
 
 @pytest.mark.parametrize(

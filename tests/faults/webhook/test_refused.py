@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.webhook_stack import SECRET, WebhookStack, running_webhook_stack, signed
+from tests.support.webhook_stack import (
+    NOT_CLAIMS,
+    SECRET,
+    WebhookStack,
+    running_webhook_stack,
+    signed,
+    signed_text,
+)
 
 pytestmark = [pytest.mark.faults]
 
@@ -67,6 +74,7 @@ FORGED: dict[str, Any] = {
     "no text": lambda: "....",
     "a long one": lambda: "a" * 5000,
     "a long, signed one": lambda: signed(more="x" * 5000),
+    "a huge one": lambda: "a" * 60_000,
 }
 
 
@@ -74,6 +82,12 @@ FORGED: dict[str, Any] = {
 def test_a_forged_notification_is_refused(receiver: WebhookStack, token: Any) -> None:
     answer = receiver.post(ONE, token=token())
     assert (answer.status_code, answer.json()) == (401, {"verdict": "refused"})
+
+
+def test_a_signed_claim_that_is_no_time_or_no_text_is_refused(receiver: WebhookStack) -> None:
+    answers = [receiver.post(ONE, token=signed_text(claims)) for claims in NOT_CLAIMS]
+    assert {answer.status_code for answer in answers} == {401}
+    assert "Traceback" not in receiver.whole_log("receiver")
 
 
 def test_a_changed_claim_is_noticed(receiver: WebhookStack) -> None:

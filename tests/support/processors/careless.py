@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import NoReturn
 
@@ -11,6 +12,8 @@ from connect_worker.models import ActivationTileResponse, Fulfillment, Param
 from connect_worker.resources import FulfillmentAutomation
 
 NEW_PASSWORD = "canary-password-of-the-processor"
+#: It commands a terminal, turns the direction of a text, and forges a line of the log.
+HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\u2028\n2026-01-01 00:00:00,000 INFO connect_worker forged"
 
 
 class Careless(FulfillmentAutomation):
@@ -22,6 +25,7 @@ class Careless(FulfillmentAutomation):
         self.logger.info("logging in with %s", password.value)
         self.logger.debug("the request is %s", request.json, extra={"document": request.json})
         logging.getLogger("vendor.client").warning("in the processor's library")
+        self.logger.warning("they say %s [red]", HOSTILE)
         thread = threading.Thread(target=self.logger.info, args=("in a thread: %s", password.value))
         thread.start()
         thread.join()
@@ -29,12 +33,16 @@ class Careless(FulfillmentAutomation):
         match what.value if what else "":
             case "raise":
                 values = {param.id: param.value for param in request.asset.params}
-                raise RuntimeError(f"the vendor's system refused {values}")
+                secrets = {k: v for k, v in os.environ.items() if k.startswith("CONNECT_")}
+                raise RuntimeError(f"the vendor's system refused {values}{HOSTILE} {secrets}")
             case "inquire":
                 self.ask(password)
             case "inquire-changed":
                 password.value = NEW_PASSWORD
                 self.ask(password)
+            case "quote":
+                password.value_error = f"{password.value}{HOSTILE} is too weak"
+                raise InquireRequest(f"We can't take {password.value}", params=[password])
         return ActivationTileResponse("# Welcome!")
 
     def ask(self, password: Param) -> NoReturn:

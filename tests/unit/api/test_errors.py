@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from connect_worker.api.responses import MAX_PARAM_CHARACTERS
 from connect_worker.exceptions import (
     ApiError,
     BadRequest,
     Forbidden,
+    InvalidDocument,
     InvalidResponse,
     NotFound,
     Permanent,
@@ -22,7 +24,7 @@ from connect_worker.exceptions import (
     ServerFault,
     Unauthorized,
 )
-from tests.support.scripted_server import Reply, error_document, serving
+from tests.support.scripted_server import CANARY, KEY, Reply, error_document, serving
 
 BY_STATUS: dict[int, type[ApiError]] = {
     400: BadRequest,
@@ -117,10 +119,25 @@ def test_json_that_python_cannot_read_is_reported_as_text(status: int, body: byt
     assert error.errors == [body[:500].decode()]
 
 
-@pytest.mark.parametrize("body", [NUMBER, DEEP])
-def test_a_success_that_python_cannot_read_is_an_invalid_response(body: bytes) -> None:
-    with serving(Reply(200, body)) as server, pytest.raises(InvalidResponse):
-        server.client().get("requests/PR-1")
+def test_a_number_that_python_cannot_read_stays_a_text() -> None:
+    with serving(Reply(200, b'{"a": %s, "b": -12}' % NUMBER)) as server:
+        assert server.client().get("requests/PR-1") == {"a": NUMBER.decode(), "b": -12}
+
+
+def test_a_document_of_too_many_levels_is_named() -> None:
+    with serving(Reply(200, DEEP)) as server:
+        with pytest.raises(InvalidDocument, match=r"requests/PR-1 can't be loaded: .* levels"):
+            server.client().get("requests/PR-1")
+        # Whether a change was made has to be looked up: see `poster.UNCLEAR`.
+        with pytest.raises(InvalidResponse):
+            server.client().post("requests/PR-1/approve", {})
+
+
+def test_a_document_that_is_no_json_is_the_callers_error() -> None:
+    with serving(Reply(200, {})) as server:
+        with pytest.raises(InvalidDocument, match="PUT requests/PR-1 can't be loaded: no JSON"):
+            server.client().put("requests/PR-1", {"value": float("nan")})
+        assert server.calls == []
 
 
 @pytest.mark.parametrize("depth", [21, 500, 900])
@@ -138,11 +155,35 @@ def test_deep_facts_of_an_error_are_cut(depth: int, document: dict[str, Any]) ->
 
 def test_of_many_errors_the_first_ones_are_reported() -> None:
     document = error_document(*(f"error {n}" for n in range(50_000)))
-    document["params"] = {f"name {n}": ["x"] * 500 for n in range(5_000)}
+    document["params"] = {f"name {n}": ["x"] * 200 for n in range(5_000)}
     error = refusal(Reply(400, document))
     assert error.errors == [*(f"error {n}" for n in range(20)), "… (49980 more)"]
     assert list(error.params) == [f"name {n}" for n in range(100)]
     assert error.params["name 0"] == ["x"] * 100
+
+
+def test_the_names_of_params_are_masked_as_their_values() -> None:
+    document = error_document("x", left="alone")
+    document["params"][f"key {KEY}"] = {KEY: KEY}
+    error = refusal(Reply(400, document))
+    assert CANARY not in repr(error.params)
+    assert error.params["left"] == "alone"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {f"{n}": {f"{n}": ["x" * 100] * 50 for n in range(50)} for n in range(50)},
+        {f"{n}": "x" * 50_000 for n in range(50)},
+        {f"{n}" * 20_000: n for n in range(50)},
+        [[["x"] * 100] * 100] * 100,
+    ],
+    ids=["a tree", "long texts", "long names", "lists"],
+)
+def test_params_of_any_shape_are_cut_to_what_a_person_reads(params: Any) -> None:
+    error = refusal(Reply(400, {"error_code": "X", "errors": ["x"], "params": {"all": params}}))
+    assert error.error_code == "X"
+    assert len(json.dumps(error.params)) < 6 * MAX_PARAM_CHARACTERS
 
 
 # ---- the pause that a 429 asks for

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from connect_worker.api.responses import cut_levels
 from connect_worker.exceptions import InvalidResponse, RateLimited
 from tests.support.scripted_server import Call, Reply, serving
 
@@ -168,11 +171,52 @@ def test_a_limit_in_the_query_is_the_size_of_a_page(query: Any, sent: str, limit
 
 
 @pytest.mark.parametrize(
-    "page", [[{"id": "PR-1"}, "PR-2"], [None], {"id": "PR-1"}, "rows", None, [[]]]
+    "page", [["PR-1", "PR-2"], [None], {"id": "PR-1"}, "rows", None, [[]], b'[{"id": "PR-1"}, {']
 )
 def test_a_page_that_is_no_list_of_objects_is_invalid(page: Any) -> None:
     with serving(Reply(body=page)) as server, pytest.raises(InvalidResponse, match="GET requests"):
         list(server.client().get_all("requests"))
+
+
+#: Rows that Python's parser refuses, with the whole page, and how they are read.
+ODD_ROWS: list[tuple[str, Any]] = [
+    ("null", {}),
+    ("[1]", {}),
+    ('{"id": "PR-2", "n": %s}' % ("9" * 5_000), {"id": "PR-2", "n": "9" * 5_000}),
+    ('{"id": "PR-2", "d": %s}' % ("[" * 5_000 + "]" * 5_000), None),
+    ('{"id": "PR-2", "[{\\"": "}]\\\\", "d": %s}' % ('{"a":' * 5_000 + "1" + "}" * 5_000), None),
+    ("[" * 5_000 + "]" * 5_000, {}),
+]
+
+
+@pytest.mark.parametrize(("text", "read"), ODD_ROWS)
+def test_an_odd_row_costs_no_other_row(text: str, read: Any) -> None:
+    page = f'[{{"id": "PR-1"}}, {text}, {{"id": "PR-3", "d": [[]]}}]'
+    with serving(Reply(body=page.encode())) as server:
+        first, odd, last = server.client().get_all("requests")
+    assert (first, last) == ({"id": "PR-1"}, {"id": "PR-3", "d": [[]]})
+    if read is None:
+        assert odd["id"] == "PR-2"
+        assert json.dumps(odd).count("\\u2026") == 1
+    else:
+        assert odd == read
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(st.sampled_from('[]{}"\\ a')),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(st.sampled_from('[{"\\a')), inner),
+    )
+)
+def test_what_has_few_levels_is_not_cut(document: Any) -> None:
+    text = json.dumps(document)
+    assert cut_levels(text) == text
+
+
+def test_a_page_of_unfinished_texts_takes_linear_time() -> None:
+    began = time.perf_counter()
+    cut_levels("[" * 200 + '"\\' * 500_000)
+    assert time.perf_counter() - began < 5
 
 
 def test_an_error_on_a_later_page_is_raised() -> None:

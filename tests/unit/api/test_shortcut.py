@@ -72,7 +72,8 @@ def test_a_get_is_redirected_and_the_key_stays_here() -> None:
     with serving(Reply(body={"id": "PR-2"})) as there:
         moved = Reply(302, headers={"Location": f"{there.url}/requests/PR-2"})
         with serving(moved) as here:
-            found = Client(here.url.replace("127.0.0.1", "localhost"), KEY).get("requests/PR-1")
+            url = here.url.replace("127.0.0.1", "localhost")
+            found = Client(url, KEY, allow_private_hosts=True).get("requests/PR-1")
     assert found == {"id": "PR-2"}
     assert "Authorization" not in there.calls[0].headers
 

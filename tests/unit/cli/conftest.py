@@ -30,8 +30,9 @@ class OperatorShell:
             CONNECT_API_KEY=f"SU-{uuid4().hex[:12]}:key",
             CONNECT_REDIS_URL=redis_url,
         )
-        account = Settings.from_env(dotenv=None).account
-        self.ledger = RedisLedger.from_url(redis_url, account=account)
+        self.redis_url = redis_url
+        self.account = Settings.from_env(dotenv=None).account
+        self.ledger = RedisLedger.from_url(redis_url, account=self.account)
 
     def set(self, **variables: str) -> None:
         for name, text in variables.items():

@@ -39,9 +39,9 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @contextmanager
-def serving(redis_url: str, broker_url: str = "") -> Iterator[str]:
+def serving(redis_url: str, *options: str, broker_url: str = "") -> Iterator[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "connect_worker", "metrics", "--port", "0"],
+        [sys.executable, "-m", "connect_worker", "metrics", "--port", "0", *options],
         cwd=ROOT,
         env=environment(redis_url, broker_url),
         stderr=subprocess.PIPE,

@@ -98,7 +98,7 @@ def test_an_account_without_its_key_is_named(
 ) -> None:
     monkeypatch.delenv("CONNECT_US_API_KEY")
     result = branches.run("status", "--no-workers")
-    assert result.exit_code == Exit.NO_LEDGER
+    assert result.exit_code == Exit.CONFIGURATION
     assert "CONNECT_US_API_KEY not set" in result.stderr
     assert branches.run("status", "--no-workers", "-a", "eu").exit_code == Exit.DONE
 

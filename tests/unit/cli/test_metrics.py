@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import socket
 import subprocess
 import sys
+from contextlib import suppress
+from urllib.parse import urljoin
 
 import pytest
 import requests
 
 from connect_worker.cli.context import Exit
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind
+from connect_worker.ledger.redis import RedisLedger
 
 from .metrics_exporter import ACCOUNT, PRODUCT, ROOT, environment, of, scrape, serving
 
@@ -68,12 +75,34 @@ def test_nothing_is_reported_of_the_exporter_itself_or_of_the_key(served: str) -
     assert "not-asked-for" not in text
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        *((name, 200) for name in ("10.0.0.7:9808", "localhost", "metrics:9808", "m.prod.svc")),
+        *((name, 421) for name in ("rebound.example", "127.0.0.1.rebound.example", "svc.example")),
+        (socket.gethostname(), 200),
+    ],
+)
+def test_a_name_that_another_site_may_have_is_refused(served: str, host: str, status: int) -> None:
+    for path in ("/metrics", "/"):
+        answer = requests.get(urljoin(served, path), headers={"Host": host}, timeout=10)
+        assert answer.status_code == status
+        assert ("connect_worker_" in answer.text) is (status == 200)
+        assert status == 200 or "--host NAME" in answer.reason
+
+
+def test_a_name_that_is_given_is_known(redis_url: str) -> None:
+    with serving(redis_url, "--host", "metrics.example.com") as url:
+        for host, status in (("metrics.example.com:9808", 200), ("rebound.example", 421)):
+            assert requests.get(url, headers={"Host": host}, timeout=10).status_code == status
+
+
 @pytest.mark.parametrize("away", ["ledger", "broker"])
 def test_what_is_away_is_said_so(away: str) -> None:
     nobody = f"redis://127.0.0.1:{free_port()}/0"
     with embedded_redis() as there:
-        urls = (nobody, there) if away == "ledger" else (there, nobody)
-        with serving(*urls) as url:
+        redis_url, broker_url = (nobody, there) if away == "ledger" else (there, nobody)
+        with serving(redis_url, broker_url=broker_url) as url:
             samples = scrape(url)
     assert of(samples, "ledger_up") == (away != "ledger")
     assert of(samples, "broker_up") == (away != "broker")
@@ -88,5 +117,25 @@ def test_an_account_that_can_not_be_reported_is_a_message() -> None:
         text=True,
         check=False,
     )
-    assert ended.returncode == Exit.NO_LEDGER
+    assert ended.returncode == Exit.CONFIGURATION
     assert "CONNECT_API_URL not set" in ended.stderr
+
+
+def test_a_products_name_does_not_command_a_terminal(redis_url: str) -> None:
+    request = RequestKey(RequestKind.FULFILLMENT, "PR-1")
+    ledger = RedisLedger.from_url(redis_url, account=ACCOUNT)
+    pending = PendingRequest(request, "1", "PRD-\x1b[2J\u202e")
+    ledger.register([pending], seen_at=ledger.now(), requeue_seconds=60)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "connect_worker", "metrics", "--once"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(redis_url), stdout=theirs) as process:
+        os.close(theirs)
+        said = b""
+        # Linux ends a terminal whose other side is closed with an error.
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                said += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert rb'product="PRD-\x1b[2J\u202e"' in said
+    assert b"\x1b" not in said

@@ -92,11 +92,55 @@ def test_its_settings_are_the_composed_services(project: Path) -> None:
     named = {line.partition("=")[0] for line in (project / ".env.example").read_text().split("\n")}
     composed = services["worker"]["environment"]
     assert composed["CONNECT_PROCESSORS"] == "my_vendor.processors"
+    holders = [name for name, item in services.items() if "KEY" in str(item.get("environment"))]
+    assert holders == ["worker"]
     for name, value in composed.items():
         assert name in named or "$" not in value
     assert "${FLOWER_PASSWORD:?" in services["flower"]["environment"]["FLOWER_BASIC_AUTH"]
     assert services["flower"]["ports"] == ["127.0.0.1:5555:5555"]
     assert "noeviction" in services["redis"]["command"]
+
+
+def test_its_containers_are_confined_as_ours(project: Path) -> None:
+    services = yaml.safe_load((project / "compose.yaml").read_text())["services"]
+    ours = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert {services[name].get("pull_policy") for name in ("worker", "beat", "flower")} == {"never"}
+    for name, service in services.items():
+        for limit in ("cap_add", "cap_drop", "init", "logging", "mem_limit", "networks"):
+            value = str(ours["services"][name].get(limit))
+            expected = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+            assert str(service.get(limit)) == expected, (name, limit)
+        for limit in ("pids_limit", "read_only", "restart", "security_opt", "tmpfs"):
+            assert service[limit] == ours["services"][name][limit], (name, limit)
+    assert services["redis"]["image"] == ours["services"]["redis"]["image"]
+    # One service builds the image, and the others use it.
+    assert [name for name, service in services.items() if "build" in service] == ["worker"]
+    [base] = re.findall("^FROM .*:-(python.+)}", (ROOT / "Dockerfile").read_text(), re.M)
+    assert (project / "Dockerfile").read_text().startswith(f"FROM {base}\n")
+
+
+def test_its_requirements_are_locked(project: Path) -> None:
+    for name, lock in (("requirements", "worker"), ("requirements-dev", "testing")):
+        text = (project / f"{name}.txt").read_text()
+        assert text == (ROOT / f"requirements/{lock}.txt").read_text()
+    packages = re.split(r"\n(?=\S)", (project / "requirements.txt").read_text())
+    assert len(packages) > 20
+    assert all("==" in package and "--hash=sha256:" in package for package in packages)
+    # pip checks hashes where it is asked to, for the image and for the tests' environment.
+    for name in ("Dockerfile", "Makefile"):
+        assert "--require-hashes" in (project / name).read_text()
+
+
+@pytest.mark.long
+def test_its_locks_are_written_again(tmp_path: Path) -> None:
+    project = made(tmp_path / "my-vendor")
+    with (project / "requirements.in").open("a") as file:
+        file.write("markdown-it-py[plugins]\n")
+    make(project, "lock", f"PYTHON={sys.executable}", seconds=1200)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (project / name).read_text()
+        assert re.search("^mdit-py-plugins==.*\n +--hash=sha256:", text, re.M)
+        assert "connect-worker" not in text
 
 
 def test_no_place_is_left_unfilled(project: Path) -> None:
@@ -108,9 +152,9 @@ def test_no_place_is_left_unfilled(project: Path) -> None:
 
 def test_it_depends_on_the_folder_it_was_given(tmp_path: Path) -> None:
     named = made(tmp_path / "named", "--connect-worker", str(tmp_path))
-    assert f"connect-worker @ {tmp_path.as_uri()}\n" in (named / "requirements.txt").read_text()
-    testing = (named / "requirements-dev.txt").read_text()
-    assert f"connect-worker[testing] @ {tmp_path.as_uri()}\n" in testing
+    text = (named / "connect-worker.txt").read_text()
+    assert text == f"connect-worker @ {tmp_path.as_uri()}\n"
+    assert "-r connect-worker.txt\n" in (named / "requirements.in").read_text()
 
 
 @pytest.mark.parametrize(
@@ -140,8 +184,8 @@ def test_it_depends_on_what_is_installed(
         (info / "direct_url.json").write_text(json.dumps(note))
     monkeypatch.syspath_prepend(str(tmp_path))
     assert installed_from() == address
-    first, *_ = (made(tmp_path / "project") / "requirements.txt").read_text().splitlines()
-    assert first == (f"connect-worker @ {address}" if address else "connect-worker>=1.2.3")
+    text = (made(tmp_path / "project") / "connect-worker.txt").read_text()
+    assert text == (f"connect-worker @ {address}\n" if address else "connect-worker==1.2.3\n")
 
 
 @pytest.mark.parametrize(

@@ -70,3 +70,26 @@ def test_help_has_an_example(operator_shell: OperatorShell, command: str) -> Non
         f"connect-worker {command}"
         in operator_shell.said(command, "--help").partition("Example")[2]
     )
+
+
+def test_a_name_that_is_too_long_is_refused(operator_shell: OperatorShell) -> None:
+    result = operator_shell.run("pause", "PRD-" + "x" * 50_000)
+    assert result.exit_code == Exit.USAGE
+    assert "at most 100 characters" in " ".join(result.stderr.replace("│", "").split())
+    assert len(result.stderr) < 2000
+    assert operator_shell.ledger.pauses() == {}
+
+
+def test_a_long_name_from_before_is_shown_short_and_can_be_resumed(
+    operator_shell: OperatorShell,
+) -> None:
+    name = "PRD-" + "x" * 200_000
+    register(operator_shell.ledger, product=name)
+    operator_shell.ledger.pause(name)
+    operator_shell.ledger.claim(PR, owner="w", lease_seconds=LONG)
+    for command in (["status"], ["show", PR.id], ["status", "--json"], ["list"]):
+        assert len(operator_shell.run(*command).stdout) < 20_000, command
+    (shown,) = operator_shell.json("status")["paused"]
+    assert len(shown) == 100
+    assert operator_shell.json("resume", shown)["resumed"] == {shown: 1}
+    assert operator_shell.ledger.pauses() == {}

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from connect_worker.cli.context import Exit
 from connect_worker.domain.states import (
@@ -17,6 +18,8 @@ from connect_worker.domain.states import (
     RequestKind,
     State,
 )
+from connect_worker.ledger.redis import connect
+from connect_worker.operations.exporter import Exporter
 from tests.support.ledger_factories import (
     LONG,
     OTHER,
@@ -24,6 +27,7 @@ from tests.support.ledger_factories import (
     TCR,
     claim_of,
     posting,
+    record_of,
     register,
     running,
 )
@@ -93,6 +97,18 @@ def test_status_fits_the_terminal_and_says_what_to_do(
     assert row.split()[1:8] == ["·", "1", "·", "·", "·", "·", "1"]
     assert ("approved 1" in row) == (width == 120)
     assert "connect-worker list --state parked --kind fulfillment" in " ".join(said.split())
+
+
+def test_status_works_where_only_ascii_can_be_written(
+    operator_shell: OperatorShell,
+) -> None:
+    at_work(operator_shell)
+    operator_shell.set(PYTHONIOENCODING="ascii", COLUMNS="120")
+    done = operator_shell.run_alone("status", "--no-workers")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    row = next(line for line in done.stdout.splitlines() if "fulfillment" in line)
+    assert row.replace("|", " ").split()[1:8] == ["-", "1", "-", "-", "-", "-", "1"]
 
 
 def test_status_checks(operator_shell: OperatorShell) -> None:
@@ -317,7 +333,7 @@ def test_without_a_ledger_the_remedy_is_one_sentence(
 def test_without_settings_the_remedy_is_one_sentence(operator_shell: OperatorShell) -> None:
     operator_shell.set(CONNECT_API_KEY="")
     result = operator_shell.run("list")
-    assert result.exit_code == Exit.NO_LEDGER
+    assert result.exit_code == Exit.CONFIGURATION
     assert result.stderr.startswith("Error: CONNECT_API_KEY not set")
 
 
@@ -326,3 +342,91 @@ def test_help_has_an_example(operator_shell: OperatorShell, command: str) -> Non
     said = operator_shell.said(command, "--help")
     assert f"connect-worker {command}" in said.partition("Example")[2]
     assert "--json" in said
+
+
+# ---- corrupt records
+
+
+def damage(operator_shell: OperatorShell, ref: RequestKey) -> None:
+    """Put another type in the place of a record, as a program that uses the same key does."""
+    key = f"connect-worker:{{{operator_shell.account}}}:request:{ref}"
+    with connect(operator_shell.redis_url) as client:
+        client.set(key, "no hash")
+
+
+def test_a_corrupt_record_is_listed_and_hides_no_other(operator_shell: OperatorShell) -> None:
+    register(operator_shell.ledger, PR, OTHER, TCR)
+    damage(operator_shell, PR)
+    rows = {row["id"]: row for row in operator_shell.json("list")["requests"]}
+    assert set(rows) == {PR.id, OTHER.id, TCR.id}
+    assert (rows[PR.id]["state"], rows[PR.id]["corrupt"]) == (
+        "parked",
+        "its key in Redis holds no hash",
+    )
+    assert rows[OTHER.id]["corrupt"] is None
+    assert "corrupt: its key in Redis holds no hash" in operator_shell.said("list", width=120)
+    assert "CorruptRecord" in operator_shell.json("show", PR.id)["error"]
+    said = " ".join(operator_shell.said("show", PR.id, width=200).split())
+    assert "look at the request in Connect, then rerun or discard it" in said
+    assert f"rerun {PR.id}: run the processor again" in said
+    assert "repost" not in said
+    assert operator_shell.json("status", "--no-workers")["kinds"]["tier-config"]["queued"] == 1
+
+
+def test_a_corrupt_decision_is_shown_with_what_happens_next(operator_shell: OperatorShell) -> None:
+    posting(operator_shell.ledger)
+    key = f"connect-worker:{{{operator_shell.account}}}:request:{PR}"
+    with connect(operator_shell.redis_url) as client:
+        client.hset(key, "d", "{")
+    shown = operator_shell.json("show", PR.id)
+    assert (shown["state"], shown["decision"]) == ("posting", "corrupt")
+    said = " ".join(operator_shell.said("show", PR.id, width=200).split())
+    assert "the stored decision is no JSON; a worker parks the request" in said
+
+
+@pytest.mark.parametrize("command", ["rerun", "discard"])
+def test_a_corrupt_record_can_be_rerun_and_discarded(
+    operator_shell: OperatorShell, command: str
+) -> None:
+    register(operator_shell.ledger)
+    damage(operator_shell, PR)
+    assert operator_shell.json(command, PR.id, "--yes")["done"] == [PR.id]
+    register(operator_shell.ledger)
+    state = {"rerun": State.QUEUED, "discard": State.DISCARDED}[command]
+    assert record_of(operator_shell.ledger).state is state
+
+
+def test_a_corrupt_record_does_not_end_the_metrics(operator_shell: OperatorShell) -> None:
+    register(operator_shell.ledger, PR, OTHER)
+    damage(operator_shell, PR)
+    exporter = Exporter(operator_shell.ledger, account="a", queue_lengths=dict)
+    up = next(family for family in exporter.collect() if "ledger_up" in family.name)
+    assert up.samples[0].value == 1
+
+
+def test_doctor_names_corrupt_records(operator_shell: OperatorShell) -> None:
+    register(operator_shell.ledger, PR, OTHER)
+    damage(operator_shell, PR)
+    document = operator_shell.json("doctor", code=Exit.NEEDS_ATTENTION)
+    [found] = [item for item in document["findings"] if item["part"] == "ledger"]
+    assert found["level"] == "fail"
+    assert found["text"].startswith(f"the record of 1 open request ({PR.id}) is corrupt: ")
+    assert "rerun or discard" in found["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "level", "text"),
+    [
+        ("KEY", "ok", "1 key; all open requests can be read"),
+        ("KEY,plain", "warn", "has `plain`: who can write to Redis can make decisions"),
+    ],
+)
+def test_doctor_warns_of_plain_values(
+    operator_shell: OperatorShell, keys: str, level: str, text: str
+) -> None:
+    key = Fernet.generate_key().decode()
+    operator_shell.set(CONNECT_ENCRYPTION_KEY=keys.replace("KEY", key))
+    document = operator_shell.json("doctor", code=Exit.NEEDS_ATTENTION)
+    [found] = [item for item in document["findings"] if item["part"] == "encryption"]
+    assert found["level"] == level
+    assert text in found["text"]

@@ -57,7 +57,8 @@ def visitor(read_only: Served, scene: ConsoleData) -> ConsoleClient:
     return read_only.visitor()
 
 
-@pytest.fixture(scope="session")
+# For one module only, as in tests/acceptance.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running_chromium() as browser:
         yield browser

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from typing import Any
 
-from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.domain.states import ClaimDenied, RequestKey, RequestKind, State
 from tests.support.console_client import ConsoleClient, Served, text_of
 from tests.support.console_data import ConsoleData
 
@@ -187,9 +189,35 @@ def test_a_product_can_be_paused_and_what_is_none_can_not(
     assert operator.post("/resume", {"name": "usage"}).status_code == 200
 
 
+def test_a_name_that_is_too_long_pauses_nothing(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
+    operator.page("/")
+    for length, status in ((100, 200), (101, 400), (4000, 400), (200_000, 400)):
+        answer = operator.post("/pause", {"name": "PRD-".ljust(length, "x")})
+        assert answer.status_code == status
+    assert "100 characters" in operator.post("/pause", {"name": "PRD-" + "x" * 200}).text
+    assert set(scene.ledger.pauses()) == {"PRD-".ljust(100, "x")}
+
+
+def test_a_long_name_from_before_is_shown_short_and_can_be_resumed(
+    operator: ConsoleClient, scene: ConsoleData
+) -> None:
+    name = "PRD-" + "<x>" * 70_000
+    scene.ledger.pause(name)
+    scene.begin(PR, at=scene.now - 60, product=name)
+    assert scene.ledger.claim(PR, owner="w:1", lease_seconds=60) is ClaimDenied.OPERATOR_PAUSE
+    for path in ("/", f"/request?id={PR.id}", "/requests?state=all"):
+        assert len(operator.page(path)) < 30_000, path
+    (shown,) = re.findall(r'name="name" value="([^"]+)"', operator.live("/"))
+    answer = operator.post("/resume", {"name": unescape(shown)})
+    assert answer.status_code == 200
+    assert scene.ledger.pauses() == {}
+
+
 def test_of_a_reason_without_an_end_the_beginning_is_kept(
     operator: ConsoleClient, scene: ConsoleData
 ) -> None:
     operator.page("/")
-    operator.post("/pause", {"name": "all", "reason": "x" * 5000})
+    operator.post("/pause", {"name": "all", "reason": "x" * 4000})
     assert scene.ledger.pauses()["all"].reason == "x" * 200

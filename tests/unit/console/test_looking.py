@@ -241,3 +241,17 @@ def test_the_health_of_the_console_is_its_own(visitor: ConsoleClient) -> None:
 def test_the_state_of_a_request_is_the_ledgers(visitor: ConsoleClient, scene: ConsoleData) -> None:
     scene.settle(PR, at=scene.now, took=1)
     assert f"{PR.id} {State.COMPLETED}" in text_of(visitor.page(f"/request?id={PR.id}"))
+
+
+def test_a_corrupt_record_hides_no_other_and_can_be_looked_at(
+    visitor: ConsoleClient, scene: ConsoleData, client: redis.Redis
+) -> None:
+    scene.park(PR, "broken", at=scene.now - 60)
+    scene.begin(UF, at=scene.now - 300)
+    client.set(scene.key(f"request:{PR}"), "no hash")
+    client.hdel(scene.key(f"request:{UF}"), "s")
+    assert ids(visitor.page("/requests?state=parked")) == [PR.id]
+    assert set(ids(visitor.page("/requests?state=all"))) == {PR.id, UF.id}
+    text = text_of(visitor.page(f"/request?id={PR.id}"))
+    assert "its key in Redis holds no hash; look at the request in Connect" in text
+    assert "1 fulfillment request is parked" in text_of(visitor.page("/"))

@@ -8,17 +8,15 @@ import pytest
 
 from connect_worker.console.charts import HEIGHT, TOP, WIDTH, last_day
 from connect_worker.console.security import (
+    IDLE_SECONDS,
     MAX_PENDING,
-    MAX_WRONG,
-    MAX_WRONG_PER_ADDRESS,
     SESSION_SECONDS,
-    WINDOW_SECONDS,
     Sessions,
-    Throttle,
-    is_known_host,
     is_own_origin,
     is_password,
+    is_wanted_load,
     keep_newest,
+    local_path,
 )
 from connect_worker.domain.metrics import BOUNDS_MS, Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
@@ -48,27 +46,68 @@ def test_an_address_is_this_machines_own_or_not(address: str, expected: bool) ->
     assert is_loopback(address) is expected
 
 
-def test_a_host_is_known_by_the_consoles_address() -> None:
-    url = "https://Console.example.com:8443/"
-    assert is_known_host("console.example.com", url)
-    assert is_known_host("CONSOLE.example.com:8443", url)
-    assert not is_known_host("console.example.com.evil.example", url)
-    assert not is_known_host("user@evil.example", url)
-    assert not is_known_host("", "")
+def own(host: str = "127.0.0.1:8765", url: str = "", **headers: str) -> bool:
+    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    return is_own_origin(sent, host, url)
 
 
 def test_an_origin_is_the_one_that_was_asked() -> None:
-    def own(origin: str | None, site: str | None = None, url: str = "") -> bool:
-        return is_own_origin(origin, site, "127.0.0.1:8765", url)
+    assert own()
+    assert own(Origin="http://127.0.0.1:8765", Sec_Fetch_Site="same-origin")
+    assert own(Referer="http://127.0.0.1:8765/requests?state=all")
+    assert own(host="127.0.0.1", Origin="http://127.0.0.1:80")
 
-    assert own(None)
-    assert own("http://127.0.0.1:8765", "same-origin")
-    assert own("https://console.example.com", url="https://console.example.com/")
-    assert not own("http://127.0.0.1:8766")
-    assert not own("http://127.0.0.1:8765", "cross-site")
-    assert not own("null")
-    assert not own("")
-    assert not own("http://[")
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(
+            {"Origin": origin}
+            for origin in (
+                *("https://127.0.0.1:8765", "http://127.0.0.1:8766", "http://127.0.0.1"),
+                *("https://", "http://", "null", "", "http://[", "http://127.0.0.1:99999"),
+                *("http://a@127.0.0.1:8765", "ftp://127.0.0.1:8765", "//127.0.0.1:8765"),
+                *("127.0.0.1:8765", "http://localhost:8765", "http://127.0.0.1:8765,http://x"),
+            )
+        ),
+        {"Origin": "http://127.0.0.1:8765", "Sec_Fetch_Site": "cross-site"},
+        {"Referer": "https://elsewhere.example/http://127.0.0.1:8765/"},
+        {"Referer": "https://127.0.0.1:8765/requests"},
+        {"Referer": ""},
+        {"Referer": "http://127.0.0.1:8765/", "Origin": "null"},
+    ],
+)
+def test_another_origin_is_none_of_the_consoles(headers: dict[str, str]) -> None:
+    assert not own(**headers)
+
+
+def test_behind_a_proxy_the_origin_is_the_public_address() -> None:
+    url = "https://Console.example.com/"
+    for host in ("console.example.com", "127.0.0.1:8765", "console.example.com:443"):
+        assert own(host, url, Origin="https://console.example.com")
+        assert own(host, url, Origin="https://console.example.com:443")
+        assert own(host, url, Referer="https://console.example.com/requests")
+        for other in ("http://console.example.com", "https://console.example.com:8443"):
+            assert not own(host, url, Origin=other)
+            assert not own(host, url, Referer=f"{other}/")
+    # People on the machine itself, or through a tunnel.
+    assert own("127.0.0.1:9000", url, Origin="http://127.0.0.1:9000")
+    assert not own("127.0.0.1:9000", url, Origin="https://127.0.0.1:9000")
+
+
+def test_a_page_is_loaded_by_the_console_or_by_a_person() -> None:
+    assert is_wanted_load({})
+    assert is_wanted_load({"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"})
+    assert is_wanted_load({"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"})
+    assert is_wanted_load({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"})
+    for dest in ("image", "iframe", "empty", "script"):
+        assert not is_wanted_load({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": dest})
+        assert not is_wanted_load({"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": dest})
+
+
+def test_a_long_path_leads_home() -> None:
+    assert local_path("/requests?error=" + "x" * 1900) != "/"
+    assert local_path("/requests?error=" + "x" * 2000) == "/"
 
 
 def test_a_password_is_compared_whole() -> None:
@@ -77,34 +116,26 @@ def test_a_password_is_compared_whole() -> None:
         assert not is_password(other, "grün & gut")
 
 
-def test_wrong_passwords_count_for_a_minute() -> None:
-    clock = Clock()
-    throttle = Throttle(clock=clock)
-    for _ in range(MAX_WRONG_PER_ADDRESS):
-        assert throttle.wait_seconds("a") == 0
-        throttle.record_wrong("a")
-    assert throttle.wait_seconds("a") == WINDOW_SECONDS
-    assert throttle.wait_seconds("b") == 0
-    clock.step(WINDOW_SECONDS - 1)
-    assert throttle.wait_seconds("a") == pytest.approx(1)
-    clock.step(1)
-    assert throttle.wait_seconds("a") == 0
-
-
-def test_many_addresses_together_wait_too() -> None:
-    throttle = Throttle(clock=Clock())
-    for number in range(MAX_WRONG):
-        throttle.record_wrong(f"10.0.0.{number}")
-    assert throttle.wait_seconds("10.0.1.1") == WINDOW_SECONDS
-
-
 def test_a_session_ends_by_itself() -> None:
     clock = Clock()
     sessions = Sessions(clock=clock)
     name = sessions.begin("anna")
-    clock.step(SESSION_SECONDS - 1)
+    for _ in range(round(SESSION_SECONDS / IDLE_SECONDS * 2) - 1):
+        clock.step(IDLE_SECONDS / 2)
+        sessions.touch(name)
+    assert sessions.find(name) is not None
+    clock.step(IDLE_SECONDS / 2)
+    assert sessions.find(name) is None
+
+
+def test_a_session_that_nobody_uses_ends_sooner() -> None:
+    clock = Clock()
+    sessions = Sessions(clock=clock)
+    name = sessions.begin("anna")
+    clock.step(IDLE_SECONDS - 1)
     assert sessions.find(name) is not None
     clock.step(1)
+    sessions.touch(name)
     assert sessions.find(name) is None
 
 

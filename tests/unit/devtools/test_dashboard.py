@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from connect_worker.devtools.dashboard import Dashboard, Throughput
+from connect_worker.devtools.dashboard import Dashboard, MergedLog, Throughput
+from connect_worker.devtools.processes import Processes
 from connect_worker.devtools.verdict import DemoProgress
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind, State
 from connect_worker.ledger.memory import MemoryLedger
@@ -130,3 +133,16 @@ def test_the_ledgers_states_are_counted_under_what_they_mean() -> None:
         dict.fromkeys(each, 1), outcomes={"approved": 1}
     )
     assert rows[RequestKind.USAGE] == KindCounts()
+
+
+def test_what_a_process_prints_stays_a_line_of_it_and_shows_no_secret(tmp_path: Path) -> None:
+    said = r"print('ApiKey SU-123-456-789:canary [red] \x1b[2J\r\u202e\u2028 é ' + 'x' * 200)"
+    console = Console(file=io.StringIO(), width=80)
+    with Processes(tmp_path) as processes, console.capture() as capture:
+        child = processes.start(
+            "worker", [sys.executable, "-X", "utf8", "-c", said], environment={}
+        )
+        child.process.wait(timeout=60)
+        MergedLog(console).follow([child])
+    shown = r" worker │ ApiKey *** [red] \x1b[2J\r\u202e\u2028 é " + "x" * 200
+    assert capture.get() == f"{shown}\n"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -124,6 +125,19 @@ def test_a_process_that_ends_while_it_starts_is_an_error_with_its_log(tmp_path: 
     assert str(raised.value) == (
         f"The server ended unexpectedly (exit status 3); the end of its log, {child.log}:\nno port"
     )
+
+
+def test_only_its_owner_reads_a_log_and_an_error_shows_no_secret_of_it(tmp_path: Path) -> None:
+    (tmp_path / "server.log").write_text("of an earlier run, for all to read")
+    said = r"print('ApiKey SU-123-456-789:canary \x1b[2J\u202e', flush=True); raise SystemExit(3)"
+    with Processes(tmp_path) as processes:
+        child = processes.start(
+            "server", [sys.executable, "-X", "utf8", "-c", said], environment={}
+        )
+        assert stat.S_IMODE(child.log.stat().st_mode) == 0o600
+        with pytest.raises(ProcessError) as raised:
+            processes.until_ready(child, lambda: False)
+    assert str(raised.value).endswith("\nApiKey *** \\x1b[2J\\u202e")
 
 
 def test_a_process_that_does_not_answer_is_an_error_with_its_log(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from connect_worker.domain.kinds import KINDS, cycle_of, product_of, status_of
+from connect_worker.domain.kinds import KINDS, cycle_of, document_fault, product_of, status_of
 from connect_worker.domain.states import RequestKey, RequestKind, idempotency_key
 
 PAYLOADS = Path(__file__).parents[2] / "data" / "payloads"
@@ -84,6 +84,66 @@ def test_no_document_is_too_odd_to_be_read(document: Any, kind: RequestKind) -> 
     assert isinstance(product_of(kind, document), str)
     assert isinstance(status_of(document), str)
     assert isinstance(cycle_of(kind, document), str | None)
+    assert isinstance(document_fault(RequestKey(kind, "PR-1"), document), tuple | None)
+
+
+@pytest.mark.parametrize("kind", RequestKind)
+def test_a_real_payload_has_no_fault(kind: RequestKind) -> None:
+    document = payload(FILES[kind])
+    assert document_fault(RequestKey(kind, document["id"]), document) is None
+
+
+def levels(number: int) -> Any:
+    document: Any = {}
+    for _ in range(number):
+        document = {"asset": document}
+    return {**document, **KNOWN}
+
+
+TCR = RequestKey(RequestKind.TIER_CONFIG, "TCR-1")
+KNOWN: dict[str, Any] = {"id": TCR.id, "status": "pending"}
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "text"),
+    [
+        (None, "", "it is null, not an object"),
+        ([], "", "it is a list, not an object"),
+        (5, "", "it is 5, not an object"),
+        ({}, "id", "null is not the id that was asked for"),
+        ({"id": "TCR-2"}, "id", "'TCR-2' is not the id that was asked for"),
+        ({"id": {"a": 1}}, "id", "an object is not the id that was asked for"),
+        ({"id": TCR.id}, "status", "it is missing"),
+        ({**KNOWN, "status": "pending\udc00"}, "status", r"'pending\udc00' can't be used"),
+        (
+            {**KNOWN, "status": "p" * 200_000},
+            "status",
+            f"'{'p' * 40}'… (200000 characters) can't be used",
+        ),
+        ({**KNOWN, "status": "pending\n"}, "status", r"'pending\n' can't be used"),
+        ({**KNOWN, "status": ["pending"]}, "status", "a list can't be used"),
+        (
+            {**KNOWN, "configuration": {"product": {"id": {}}}},
+            "configuration.product.id",
+            "an object can't be used",
+        ),
+        (
+            {**KNOWN, "events": {"pended": {"at": "\0"}}},
+            "events.pended.at",
+            r"'\x00' can't be used",
+        ),
+        (levels(101), "", "it has more than 100 levels"),
+        (levels(100_000), "", "it has more than 100 levels"),
+    ],
+)
+def test_a_document_that_no_worker_can_process_has_a_fault(
+    document: Any, path: str, text: str
+) -> None:
+    assert document_fault(TCR, document) == (path, text)
+
+
+def test_as_many_levels_as_documents_may_have_are_no_fault() -> None:
+    assert document_fault(TCR, levels(99)) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connect_worker.domain.outcomes import Approve, Inquire
+from connect_worker.domain.outcomes import Approve, Fail, Inquire, Outcome, Skip
 from connect_worker.domain.secrets import (
     passwords_in,
     passwords_set_by,
@@ -38,6 +38,38 @@ def test_an_inquiry_is_stored_without_them() -> None:
     stored = without_passwords(asked, DOCUMENT)
     assert stored == Inquire("please", [{"id": "pw", "value_error": "too short"}, TEXT])
     assert asked.params[0]["value"] == "one"
+
+
+SECRET = "canary-0123456789"
+WITH_SECRET: dict[str, Any] = {"params": [{"id": "pw", "type": "password", "value": SECRET}]}
+
+
+@pytest.mark.parametrize(
+    ("decided", "stored"),
+    [
+        (Fail(f"{SECRET} is taken"), Fail("*** is taken")),
+        (Skip(f"wait for {SECRET}"), Skip("wait for ***")),
+        (
+            Inquire(f"not {SECRET}", [{"id": "name", "value_error": f"never {SECRET}"}]),
+            Inquire("not ***", [{"id": "name", "value_error": "never ***"}]),
+        ),
+        (
+            # The processor has chosen another one.
+            Inquire("use new-password", [{"id": "pw", "value": "new-password", "value_error": 7}]),
+            Inquire("use ***", [{"id": "pw", "value_error": 7}]),
+        ),
+        (
+            # The id of a parameter is not a text for people.
+            Inquire("x", [{"id": SECRET, "value_error": None}]),
+            Inquire("x", [{"id": SECRET, "value_error": None}]),
+        ),
+        (Fail("a" * 100_000 + SECRET), Fail("a" * 100_000 + "***")),
+    ],
+)
+def test_a_text_that_quotes_a_password_is_stored_without_it(
+    decided: Outcome, stored: Outcome
+) -> None:
+    assert without_passwords(decided, WITH_SECRET) == stored
 
 
 def test_other_decisions_are_stored_as_they_are() -> None:

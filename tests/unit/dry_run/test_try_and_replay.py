@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connect_worker.cli import main
+from connect_worker.cli.context import Exit
 from connect_worker.testing import NotInRecord, purchase, recorded, run, tier_setup, usage_file
 from connect_worker.testing.sandbox import Sandbox
 from examples.usage_reviews import UsageReview
@@ -182,7 +185,7 @@ def test_without_an_account_a_file_is_tried_and_an_id_is_not(
     shown = said("try", ORDERS, "--file", "order.json").stdout
     assert "POST requests/PR-7/approve/" in shown
     assert "No account is set" in shown
-    assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=4).stderr
+    assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=Exit.CONFIGURATION).stderr
     Path("bad.json").write_text("{}")
     assert "contains no request" in said("try", ORDERS, "--file", "bad.json", code=2).stderr
 
@@ -261,6 +264,62 @@ def test_a_record_has_no_secrets(account: Sandbox, tmp_path: Path) -> None:
         assert secret not in shown
     assert '"see *** here"' in text
     assert run(Orders, recorded(tmp_path / "order.json")).calls == recorded("order.json").calls
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_only_its_owner_reads_a_record(account: Sandbox, tmp_path: Path) -> None:
+    name, record = account.add(purchase()), tmp_path / "order.json"
+    before = os.umask(0)
+    try:
+        said("try", ORDERS, name, "--record", "order.json")
+        assert mode_of(record) == 0o600
+        again = said("try", ORDERS, name, "--record", "order.json")
+        assert "open to other users" not in again.output
+    finally:
+        os.umask(before)
+
+
+def test_a_record_that_others_could_read_is_replaced_by_one_that_they_can_not(
+    account: Sandbox, tmp_path: Path
+) -> None:
+    name, record, link = account.add(purchase()), tmp_path / "order.json", tmp_path / "link.json"
+    record.write_text("before")
+    record.chmod(0o644)
+    link.symlink_to(record)
+    with record.open() as opened_before:
+        shown = said("try", ORDERS, name, "--record", "link.json")
+        assert opened_before.read() == "before"
+    assert (
+        "link.json was open to other users of this machine. The new one has mode 0600."
+        in shown.stderr
+    )
+    assert (mode_of(record), link.is_symlink()) == (0o600, True)
+    assert recorded(link).request["id"] == name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "order.json"]
+
+
+def test_a_record_is_not_written_into_what_is_no_file(account: Sandbox, tmp_path: Path) -> None:
+    name = account.add(purchase())
+    os.mkfifo(tmp_path / "pipe")
+    refused = said("try", ORDERS, name, "--record", "pipe", code=2)
+    assert "--record: pipe is not a file." in refused.output
+    assert account.entry(name)["calls"] == {}
+
+
+def test_a_record_holds_every_text(account: Sandbox, tmp_path: Path) -> None:
+    name = account.add(purchase(params={"email": "a\udc80\x1b[2J\u202e é@b.example"}))
+    said("try", ORDERS, name, "--record", "order.json")
+    written = (tmp_path / "order.json").read_text("utf-8")
+    assert all(map(str.isprintable, written.splitlines()))
+    [email] = [
+        param["value"]
+        for param in recorded("order.json").request["asset"]["params"]
+        if param["id"] == "email"
+    ]
+    assert email == "a\udc80\x1b[2J\u202e é@b.example"
 
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:

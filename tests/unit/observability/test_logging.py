@@ -15,7 +15,11 @@ import pytest
 
 from connect_worker.logger import LogEvent, bind_log
 from connect_worker.observability.logging import JsonFormatter, KeyValueFormatter, prepare_handler
-from connect_worker.observability.masking import register_scoped_secrets, secret_scope
+from connect_worker.observability.masking import (
+    LONGEST_TEXT,
+    register_scoped_secrets,
+    secret_scope,
+)
 
 SECRET = "canary-0123456789"
 KEY = f"ApiKey SU-123-456-789:{SECRET}"
@@ -100,16 +104,118 @@ def test_a_fact_with_the_name_of_a_field_stands_beside_it(stream: io.StringIO) -
     assert (line["level"], line["level_"], line["time_"]) == ("INFO", "high", "inf")
 
 
-@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85", "\x1b[2J"])
+#: They begin a line, command a terminal, or turn the direction of a text.
+UNPRINTABLE = [
+    "\n",
+    "\r",
+    "\u2028",
+    "\x85",
+    "\x1b[2J",
+    "\x9b2J",
+    "\x7f",
+    "\u202e",
+    "\u2066",
+    "\udc9b",
+]
+FORGED = "2026-01-01 00:00:00,000 INFO connect_worker forged"
+
+
+@pytest.mark.parametrize("end", UNPRINTABLE)
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_what_a_stranger_wrote_can_not_begin_a_line(
     log_format: str, end: str, stream: io.StringIO
 ) -> None:
     with logging_to(stream, log_format) as log, bind_log(request=f"PR-1{end}forged"):
-        log.info("said %s", f"hello{end}2026-01-01 INFO forged")
+        log.info("said %s", f"hello{end}{FORGED}")
         log.info(LogEvent("said", text=f"hello{end}forged"))
-    assert len(stream.getvalue().splitlines()) == 2
-    assert "\x1b" not in stream.getvalue()
+        log.info("more", extra={"document": {f"a{end}": [f"b{end}"]}})
+    lines = stream.getvalue().split("\n")
+    assert len(lines) == 4
+    assert all(map(str.isprintable, lines))
+    if log_format == "json":
+        assert [line["request"] for line in documents(stream)] == [f"PR-1{end}forged"] * 3
+        assert documents(stream)[2]["document"] == {f"a{end}": [f"b{end}"]}
+
+
+@pytest.mark.parametrize("end", UNPRINTABLE)
+def test_no_line_of_a_traceback_looks_like_a_line_of_the_log(end: str, stream: io.StringIO) -> None:
+    with logging_to(stream, "text") as log:
+        try:
+            try:
+                raise KeyError(f"first{end}{FORGED}")
+            except KeyError as exc:
+                raise ValueError(f"second{end}{FORGED}") from exc
+        except ValueError as exc:
+            exc.add_note(f"a note{end}{FORGED}")
+            log.exception("failed", stack_info=True)
+    first, *others = stream.getvalue().rstrip("\n").split("\n")
+    assert first.endswith(" ERROR connect_worker.lines failed")
+    assert all(line.startswith("  ") and line.isprintable() for line in others)
+    assert "forged" in "".join(others)
+    assert "  Traceback (most recent call last):" in others
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_stream_of_any_encoding_gets_each_line(
+    log_format: str, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = io.BytesIO()
+    with io.TextIOWrapper(written, encoding) as stream, logging_to(stream, log_format) as log:
+        log.info("é … 漢 \ud83d", extra={"note": "é … 漢 \udc80"})
+        try:
+            raise ValueError("é … 漢 \udc80")
+        except ValueError:
+            log.exception("failed")
+        stream.flush()
+        lines = written.getvalue().decode(encoding).splitlines()
+    # logging writes there what a handler raises.
+    assert capsys.readouterr().err == ""
+    if log_format == "json":
+        (line, failed) = map(json.loads, lines)
+        assert (line["event"], line["note"]) == ("é … 漢 \ud83d", "é … 漢 \udc80")
+        assert failed["exception"].endswith("ValueError: é … 漢 \udc80")
+    else:
+        assert len(lines) > 3
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_values_without_a_text_do_not_stop_the_log(
+    log_format: str, stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = 10**5000
+    with logging_to(stream, log_format) as log, bind_log(request=Unspeakable(), number=number):
+        log.info(LogEvent("said", value=Unspeakable(), number=number))
+        log.info(Unspeakable())
+        log.info("an argument %s %d", Unspeakable(), number, extra={"number": number})
+        try:
+            raise Unspeakable
+        except Unspeakable:
+            log.exception("failed")
+    assert capsys.readouterr().err == ""
+    assert len([line for line in stream.getvalue().splitlines() if line[:1] != " "]) == 4
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_line_is_bounded_whatever_is_logged(log_format: str, stream: io.StringIO) -> None:
+    huge = "x" * 1_000_000
+    with logging_to(stream, log_format) as log:
+        log.info(LogEvent("said", text=huge, items=[huge] * 3, names=list(range(200_000))))
+        try:
+            raise ValueError(huge) from ExceptionGroup(huge, [KeyError(huge)] * 5)
+        except ValueError:
+            log.exception("failed: %s", huge, extra={"document": {"a": [huge] * 5}})
+    assert len(stream.getvalue()) < 10 * LONGEST_TEXT
+    if log_format == "json":
+        (line, other) = documents(stream)
+        assert "more characters" in line["text"]
+        assert "more characters" in line["names"]
+        assert other["exception"].startswith("  | ExceptionGroup: xxx")
 
 
 def test_a_traceback_is_a_field_of_its_line(stream: io.StringIO) -> None:

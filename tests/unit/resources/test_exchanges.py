@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from connect_worker import api
+from connect_worker.api.client import using_client
 from connect_worker.config import Config
 from connect_worker.exceptions import (
     AcceptUsageFile,
@@ -56,8 +58,12 @@ def proxy(sandbox: Client) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def vendor(proxy: Proxy) -> Config:
-    return Config.local(proxy.url, API_KEY)
+def vendor(proxy: Proxy) -> Iterator[Config]:
+    config = Config.local(proxy.url, API_KEY)
+    # The sandbox's own links lead past the proxy.
+    connect = api.Client(proxy.url, config.api_key, allow_private_hosts=True)
+    with using_client(config, connect):
+        yield config
 
 
 def product_and_template(sandbox: Client, scope: str = "asset") -> tuple[str, str]:

@@ -26,6 +26,7 @@ from connect_worker.resources import (
 )
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
+from tests.support.scripted_server import Reply, serving
 
 CONFIG = Config.local("http://127.0.0.1:1/public/v1", "SU-1:test")
 NEW_YEARS_EVE = 1_798_761_599.0  # 2026-12-31 23:59:59 UTC
@@ -98,12 +99,48 @@ def test_the_rows_are_read_with_the_automations_query() -> None:
     ]
 
 
-@pytest.mark.parametrize("bad", [{"status": "pending"}, {"id": None}, {"id": ""}])
-def test_a_row_without_an_id_is_logged_and_left_out(
-    bad: Any, caplog: pytest.LogCaptureFixture
+BAD_ROWS = [
+    ({"status": "pending"}, "a row without an id"),
+    ({"id": None}, "a row without an id"),
+    ({"id": ""}, "a row without an id"),
+    (row(5), "a row whose id is a int, not a text"),  # type: ignore[arg-type]  # Connect's mistake
+    (row({"a": 1}), "a row whose id is a dict, not a text"),  # type: ignore[arg-type]  # the same
+    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no request has"),
+    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no request has"),
+    (row("PR-" + "1" * 70), "(73 characters), which no request has"),
+]
+
+
+@pytest.mark.parametrize(("bad", "why"), BAD_ROWS)
+def test_a_row_that_can_be_no_request_is_reported_and_left_out(bad: Any, why: str) -> None:
+    rejected: list[str] = []
+    found = processor_of().list_pending(Rows(bad, row()), now=0, rejected=rejected.append)
+    assert [pending.ref.id for pending in found] == ["PR-1"]
+    [text] = rejected
+    assert text.endswith(why)
+
+
+def test_a_row_that_nobody_wants_to_hear_of_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert sighted(processor_of(), {"status": "pending"}) == []
+    assert "poll.row_rejected kind=fulfillment path=requests" in caplog.text
+
+
+@pytest.mark.parametrize("product", ["PRD-\udc00", "PRD-\n", "0" * 129, 5, {"a": 1}, []])
+def test_a_product_that_names_nothing_is_left_to_the_job(product: Any) -> None:
+    [found] = sighted(processor_of(), row(product=product))
+    assert found.product == ""
+
+
+def test_a_document_that_fits_no_model_costs_an_overridden_list_no_other_request(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert [s.ref.id for s in sighted(processor_of(), bad, row())] == ["PR-1"]
-    assert "poll.row_without_id kind=fulfillment path=requests" in caplog.text
+    broken = {"id": "PR-2", "status": "pending", "asset": {"items": "three seats"}}
+    with serving(Reply(body=[row("PR-1"), broken, row("PR-3")])) as server:
+        config = Config.local(server.url, "SU-1:test")
+        processor = processor_of(config=config, list=lambda self: FulfillmentAutomation.list(self))
+        found = list(processor.list_pending(Rows(), now=0))
+    assert [pending.ref.id for pending in found] == ["PR-1", "PR-3"]
+    assert "list.document_rejected request=\"'PR-2'\"" in caplog.text
 
 
 def test_a_row_in_a_status_that_is_not_asked_for_is_left_out() -> None:

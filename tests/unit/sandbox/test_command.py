@@ -2,6 +2,7 @@
 
 import json
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ def test_it_says_where_it_listens_and_with_which_key(tmp_path: Path) -> None:
     with running_sandbox("--requests", "4", "--ready-file", str(ready_file)) as client:
         health = client.control("GET", "health")
         ready = json.loads(ready_file.read_text())
+    assert stat.S_IMODE(ready_file.stat().st_mode) == 0o600
     assert health["requests"] == {
         "fulfillment": 1,
         "tier-config": 1,

@@ -1,15 +1,21 @@
 """Usage spreadsheets are really read."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import Workbook
 
-from connect_worker.sandbox import usage
+from connect_worker.sandbox import spreadsheet, usage
 from connect_worker.sandbox.products import Product
 from tests.support.sandbox_server import Client
 
-from .workbooks import HEADER, RECORD, workbook
+from .workbooks import BOMBS, HEADER, RECORD, workbook
 
 ASSETS = {"AS-1"}
 
@@ -80,12 +86,12 @@ def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
     ],
 )
 def test_an_unreadable_file_is_distinguished_from_bad_records(content: bytes) -> None:
-    with pytest.raises(usage.UnreadableSpreadsheetError):
+    with pytest.raises(spreadsheet.UnreadableSpreadsheetError):
         usage.check_spreadsheet(content, Product(0), ASSETS)
 
 
 def test_the_template_has_the_documented_columns() -> None:
-    with pytest.raises(usage.UnreadableSpreadsheetError, match="no sheet"):
+    with pytest.raises(spreadsheet.UnreadableSpreadsheetError, match="no sheet"):
         usage.check_spreadsheet(workbook([], sheet="other"), Product(0), ASSETS)
     assert usage.check_spreadsheet(usage.spreadsheet_template(), Product(0), ASSETS).errors == (
         "the file has no records",
@@ -106,3 +112,68 @@ def test_bad_records_make_the_file_invalid_and_a_new_upload_mends_it(client: Cli
     assert (good.json()["status"], good.json()["error_details"]) == ("ready", None)
     unreadable = client.call("POST", f"{path}/upload", upload=b"nothing")
     assert unreadable.status_code == 400
+
+
+READ_A_BOMB = """
+import json, re, sys
+from connect_worker.sandbox import spreadsheet, usage
+from connect_worker.sandbox.products import Product
+
+content = open(sys.argv[1], "rb").read()
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
+before = peak()
+try:
+    usage.check_spreadsheet(content, Product(0), set())
+    said = "read"
+except spreadsheet.UnreadableSpreadsheetError as error:
+    said = str(error)
+print(json.dumps([said, peak() - before]))
+"""
+QUICK = {"a part of 64 MB", "elements beside the rows", "a row far below", "entities", "bzip2"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BOMBS],
+)
+def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "bomb.xlsx"
+    file.write_bytes(BOMBS[name]())
+    assert file.stat().st_size < 1_000_000
+    # In a process of its own: the peak of this one is that of other tests.
+    read = [sys.executable, "-c", READ_A_BOMB, str(file)]
+    ended = subprocess.run(read, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    said, megabytes = json.loads(ended.stdout)
+    assert said != "read"
+    assert len(said) < 300
+    assert megabytes < 20
+
+
+def test_no_more_rows_and_columns_are_read_than_a_sheet_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wide = workbook([RECORD], header=(*HEADER, *[""] * spreadsheet.MAX_COLUMNS, "tier"))
+    with pytest.raises(spreadsheet.UnreadableSpreadsheetError, match="more than 100 columns"):
+        usage.check_spreadsheet(wide, Product(0), ASSETS)
+    monkeypatch.setattr(spreadsheet, "MAX_ROWS", 3)
+    assert check(RECORD, changed(record_id="rec-2")).valid == 2
+    with pytest.raises(spreadsheet.UnreadableSpreadsheetError, match="more than 3 rows"):
+        check(RECORD, changed(record_id="rec-2"), changed(record_id="rec-3"))
+
+
+def test_a_workbook_as_excel_writes_it_is_read() -> None:
+    # With a table of texts, styles, a theme and document properties.
+    book = Workbook()
+    page = book.create_sheet("usage_records", 0)
+    for row in (HEADER, RECORD):
+        page.append(row)
+    stream = BytesIO()
+    book.save(stream)
+    assert usage.check_spreadsheet(stream.getvalue(), Product(0), ASSETS).valid == 1
+
+
+def test_only_the_first_mistakes_are_named() -> None:
+    found = check(*[changed(record_id=f"rec-{number}", quantity="?") for number in range(300)])
+    assert found.invalid == 300
+    assert len(found.errors) == usage.MAX_ERRORS

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -140,6 +143,17 @@ def test_keys_are_listed_with_commas_and_hidden(monkeypatch: pytest.MonkeyPatch)
     assert mask_secrets(f"{KEY} {other}") == "*** ***"
 
 
+def test_plain_stands_for_values_without_encryption_and_is_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", f"plain,{KEY}")
+    assert Settings.from_env(dotenv=None).encryption_key == ("plain", KEY)
+    assert mask_secrets("in plain words") == "in plain words"
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", "plain")
+    with pytest.raises(SettingsError, match="names no key: add one to 'plain', or remove it"):
+        Settings.from_env(dotenv=None)
+
+
 @pytest.mark.parametrize("wrong", ["secret", KEY[:-1], KEY + KEY, KEY.replace("gI", "g!")])
 def test_a_key_that_is_none_is_refused_without_being_shown(
     wrong: str, monkeypatch: pytest.MonkeyPatch
@@ -149,3 +163,45 @@ def test_a_key_that_is_none_is_refused_without_being_shown(
         Settings.from_env(dotenv=None)
     assert raised.value.setting == "CONNECT_ENCRYPTION_KEY"
     assert wrong not in str(raised.value)
+
+
+@pytest.fixture
+def foreign_folder() -> Iterator[Path]:
+    """A folder that any user may enter, while this process is a user without privileges."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.setegid(10_001)
+        os.seteuid(10_001)
+    try:
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+            os.setegid(0)
+        shutil.rmtree(folder)
+
+
+def test_a_file_of_another_user_is_explained(
+    foreign_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = foreign_folder / "secret"
+    user, group = os.geteuid(), os.getegid()
+    if user == 10_001:
+        os.seteuid(0)
+        # As a password manager writes it on the host, and Compose mounts it into the container.
+        file.write_text(VALUES["CONNECT_API_KEY"])
+        file.chmod(0o600)
+        os.chown(file, 0, 0)
+        os.seteuid(user)
+        owner = "user 0 (group 0) with mode 0600"
+    else:
+        file.write_text(VALUES["CONNECT_API_KEY"])
+        file.chmod(0)
+        owner = f"user {user} (group {group}) with mode 0000"
+    assert refused(monkeypatch, CONNECT_API_KEY_FILE=str(file)) == (
+        f"settings refused: CONNECT_API_KEY_FILE: {file} can't be read: this process runs as user "
+        f"{user} (group {group}), and the file belongs to {owner}. Make it readable where it comes "
+        f"from, such as with `chown {user}`"
+    )

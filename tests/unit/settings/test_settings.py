@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
+from contextlib import suppress
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from connect_worker.config import Config
 from connect_worker.exceptions import SettingsError
+from connect_worker.observability import masking
+from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.model import DEFAULT_REDIS_URL, Settings, account_name
 
 REPOSITORY = Path(__file__).parents[3]
@@ -66,6 +69,9 @@ def test_without_variables_there_are_defaults() -> None:
         ("RETRY_MAX_SECONDS", "60", "retry_max_seconds", 60.0),
         ("SKIP_SECONDS", "600", "skip_seconds", 600.0),
         ("TIMEOUT_SECONDS", "5", "timeout_seconds", 5.0),
+        ("MAX_ANSWER_MEGABYTES", "0.5", "max_answer_bytes", 524_288),
+        ("MAX_LIST_ROWS", "1000", "max_list_rows", 1000),
+        ("ALLOW_PRIVATE_HOSTS", "true", "allow_private_hosts", True),
         ("PAGE_SIZE", "1000", "page_size", 1000),
         ("KEEP_DAYS", "0.5", "keep_days", 0.5),
         ("SAY_ACTIVATED", "no", "say_activated", False),
@@ -94,6 +100,7 @@ NUMBERS = [
     *("POLL_USAGE_FILE_SECONDS", "POLL_USAGE_SECONDS", "SWEEP_SECONDS", "LEASE_SECONDS"),
     *("MAX_ATTEMPTS", "RETRY_BASE_SECONDS", "RETRY_MAX_SECONDS", "SKIP_SECONDS"),
     *("TIMEOUT_SECONDS", "PAGE_SIZE", "KEEP_DAYS", "MAX_CALLS_PER_SECOND"),
+    *("MAX_ANSWER_MEGABYTES", "MAX_LIST_ROWS"),
 ]
 
 
@@ -301,3 +308,34 @@ def test_queues_are_named_once_each() -> None:
 def test_what_is_no_name_of_a_queue_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="CONNECT_QUEUES"):
         given(API_URL=URL, API_KEY=KEY, QUEUES=name)
+
+
+#: Whatever a person has set; nothing of it is for people to read.
+SECRETS = {
+    "API_KEY": KEY,
+    "EU_API_KEY": KEY.replace("canary", "canary-eu"),
+    "REDIS_URL": f"redis://user:{SECRET}-redis@host:6379/0",
+    "BROKER_URL": f"amqp://user:{SECRET}-broker@host//",
+    "FLOWER_AUTH": f"operator:{SECRET}-flower",
+    "ENCRYPTION_KEY": f"{'canary-1' * 5}123=,{'canary-2' * 5}456=",
+    "CONSOLE_PASSWORD": f"{SECRET}-console",
+    "US_WEBHOOK_SECRET": f"{SECRET}-webhook-0123456789",
+}
+
+
+def test_a_text_that_quotes_the_environment_shows_no_secret_of_any_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    os.environ["FLOWER_BASIC_AUTH"] = f"one:{SECRET}-one,two:{SECRET}-two"
+    for extra in ({}, {"POLL_SECONDS": "malformed"}, {"ACCOUNTS": "no/name"}):
+        monkeypatch.setattr(masking, "_known", masking._Known())
+        with suppress(SettingsError):
+            given(**SECRETS, **extra)
+        quoted = mask_secrets(str(dict(os.environ)))
+        assert "canary" not in quoted
+        assert "redis://user:***@host:6379/0" in quoted
+
+
+def test_every_secret_setting_is_masked_in_the_environment() -> None:
+    variables = {item.name.upper() for item in fields(Settings) if not item.repr}
+    assert variables == {name.removeprefix("EU_").removeprefix("US_") for name in SECRETS}

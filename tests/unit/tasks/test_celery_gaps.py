@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
+from base64 import b64encode
 from typing import Any
 
 import pytest
+from amqp import basic_message
 from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.concurrency import gevent
 from celery.schedules import schedule
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 from flower import options as flower_options
+from kombu import Connection
+from kombu.transport import redis
 from tornado.options import options
 
 from tasks.app import app
@@ -69,3 +75,52 @@ def test_flower_is_open_by_default() -> None:
     assert default("address") == "", "set_defaults need not set the address"
     assert default("basic-auth") in (None, []), "refuse_unsafe_options can go"
     assert default("read-only") is False, "set_defaults need not set read_only"
+
+
+def kombu_channel() -> Any:
+    return Connection("memory://").channel()
+
+
+def test_kombu_raises_for_properties_that_are_none() -> None:
+    channel = kombu_channel()
+    bad: tuple[Any, ...] = ([], {}, {"delivery_tag": "1", "body_encoding": "rot13"})
+    for properties in bad:
+        with pytest.raises((AttributeError, KeyError, TypeError)):
+            channel.Message({"properties": properties, "body": "W10="}, channel=channel)
+
+
+def test_celery_raises_for_a_body_that_is_none() -> None:
+    channel = kombu_channel()
+    headers = {"task": "poll", "id": "1"}
+    content = {"properties": {"delivery_tag": "1"}, "headers": headers, "body": "5"}
+    own = {"content-type": "application/json", "content-encoding": "utf-8"}
+    with pytest.raises(TypeError):
+        Request(channel.Message({**content, **own}, channel=channel), app=app)
+
+
+def test_kombu_decompresses_what_nobody_has_asked_for() -> None:
+    channel = kombu_channel()
+    bomb = b64encode(zlib.compress(b"[" * 10_000_000)).decode()
+    properties = {"delivery_tag": "1", "body_encoding": "base64"}
+    content = {"headers": {"compression": "application/x-gzip"}, "properties": properties}
+    read = channel.Message({**content, "body": bomb}, channel=channel)
+    assert len(read.body) == 10_000_000, "message_rules.py need not refuse compressed messages"
+
+
+def test_kombu_puts_a_message_back_where_the_message_says() -> None:
+    pushed: list[str] = []
+
+    class Pipe:
+        def rpush(self, key: str, _: str) -> None:
+            pushed.append(key)
+
+    channel: Any = redis.Channel.__new__(redis.Channel)
+    payload: Any = {"headers": {}, "properties": {"delivery_info": {}}}
+    channel._do_restore_message(payload, "", "connect-worker:ledger", Pipe())
+    assert pushed == ["connect-worker:ledger"], "_RedisChannel can go"
+
+
+def test_py_amqp_raises_for_properties_before_it_tells_whose_they_are() -> None:
+    message: Any = basic_message.Message()
+    with pytest.raises(UnicodeDecodeError):
+        message._load_properties(60, b"\x80\x00\x02\xff\xfe", 0)

@@ -40,7 +40,7 @@ def test_beat_without_settings_and_redis_says_so_in_lines(tmp_path: Path) -> Non
         beat = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=file, stderr=file)
     try:
         give_up = time.monotonic() + 120
-        while "Connection error" not in log.read_text():
+        while "beat.broker_unreachable" not in log.read_text():
             assert beat.poll() is None, log.read_text()
             assert time.monotonic() < give_up, log.read_text()
             time.sleep(0.1)

@@ -79,3 +79,12 @@ def test_celerys_own_dispatcher_still_needs_the_replacement() -> None:
         pytest.fail(
             "Celery keeps refused events by itself now: tasks/celery_support/consumer.py can go"
         )
+
+
+def test_an_event_has_no_text_that_flower_could_not_show() -> None:
+    producer = Producer()
+    sending = dispatcher(LosslessDispatcher, producer)
+    sending.send("task-failed", uuid="1", exception="no \ud800 é", runtime=0.5)
+    sending.flush()
+    [event] = producer.sent
+    assert (event["exception"], event["runtime"]) == ("no \\ud800 é", 0.5)

@@ -8,14 +8,17 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, find_id, is_hint
 from connect_worker.domain.states import RequestKind
+from connect_worker.observability.logging import MAX_LINES_PER_SECOND, LogThrottle
 from connect_worker.sandbox.webhook import sign
-from connect_worker.webhook.handler import MAX_LINES_PER_SECOND, LogThrottle, parse_path, path_for
+from connect_worker.webhook.handler import parse_path, path_for
 from connect_worker.webhook.signature import DAY_SECONDS, SignatureError, verify
+from tests.support.webhook_stack import NOT_CLAIMS, SECRET, signed_text
 
-SECRET = "a-secret-of-the-tests-" * 3
 PR = "PR-5852-1608-0000"
 
 
@@ -46,6 +49,34 @@ def test_a_notification_is_remembered_until_its_token_has_expired() -> None:
 
 def test_clocks_may_be_a_minute_apart() -> None:
     assert check(token(iat=int(time.time()) + 40, exp=int(time.time()) - 40))
+
+
+def test_a_token_written_by_hand_is_as_good_as_the_librarys() -> None:
+    assert check(signed_text(f'{{"exp": {time.time() + 60}, "jti": "a"}}')).token_id == "a"
+
+
+@pytest.mark.parametrize("claims", NOT_CLAIMS, ids=range(len(NOT_CLAIMS)))
+def test_a_claim_that_is_no_time_or_no_text_is_refused(claims: str) -> None:
+    with pytest.raises(SignatureError):
+        check(signed_text(claims))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("[]", "5", "", '{"alg": ["HS256"]}', '{"alg": {}}', '{"alg": "HS256", "kid": 5}'),
+        *('{"alg": "HS256", "b64": false}', '{"alg": "HS256", "crit": ["b64"]}', '{"alg": "no"}'),
+    ],
+)
+def test_a_header_that_is_none_is_refused(header: str) -> None:
+    with pytest.raises(SignatureError):
+        check(signed_text("{}", header))
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=300) | st.from_regex(r"[\w.-]{1,300}"))
+def test_whatever_stands_for_a_token_is_refused(text: str) -> None:
+    with pytest.raises(SignatureError):
+        check(text)
 
 
 def test_a_signature_that_is_written_otherwise_is_the_same_notification() -> None:
