@@ -80,6 +80,8 @@ class Waker:
             self._far.recv(65536)
 
 
+#: How long events are kept after RabbitMQ has not confirmed one.
+KEEP_SECONDS = 20
 #: A second attempt, at once.
 ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 #: In one message: message_rules.py limits how long it may be.
@@ -95,6 +97,7 @@ class LosslessDispatcher(EventDispatcher):
     producer: Any
     _outbound_buffer: deque[tuple[Any, ...]]
     _group_buffer: dict[str, list[Any]]
+    _next_attempt_at = 0.0
 
     def send(self, *args: Any, **fields: Any) -> None:
         """Send an event in one attempt, with texts that Flower can show.
@@ -110,12 +113,21 @@ class LosslessDispatcher(EventDispatcher):
         """Send one message; over a new connection when RabbitMQ does not confirm it.
 
         Events have a connection of their own, which no heartbeat watches. Celery would go on with
-        it after an error, and wait for the confirmation of each event.
+        it after an error, and wait for the confirmation of each event. After a failure events are
+        kept for a while without another attempt, so that they hold up no job and no stop.
         """
-        options: dict[str, Any] = {}
-        if self.app.conf.broker_url.startswith("amqp"):
-            options = {"retry": True, "retry_policy": ONE_MORE}
-        super()._publish(event, producer, routing_key, **options)  # type: ignore[misc]
+        if not self.app.conf.broker_url.startswith("amqp"):
+            super()._publish(event, producer, routing_key)  # type: ignore[misc]
+            return
+        if monotonic() < self._next_attempt_at:
+            self._outbound_buffer.append((event, routing_key, None))
+            return
+        kept = len(self._outbound_buffer)
+        super()._publish(  # type: ignore[misc]
+            event, producer, routing_key, retry=True, retry_policy=ONE_MORE
+        )
+        if len(self._outbound_buffer) > kept:
+            self._next_attempt_at = monotonic() + KEEP_SECONDS
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""
