@@ -34,6 +34,7 @@ app.conf.update(
         "socket_keepalive": True,
         "health_check_interval": 10,
         "socket_connect_timeout": 5,
+        "socket_timeout": 5,
     },
 )
 

@@ -140,6 +140,11 @@ def refuse_start(reason: object, *, status: int = EXIT_CONFIGURATION) -> NoRetur
 
     Raises:
         SystemExit: With the status, after the reason is on standard error.
+
+    Examples:
+        >>> refuse_start("CONNECT_API_URL not set")
+        Traceback (most recent call last):
+        SystemExit: 78
     """
     sys.stderr.write(f"connect-worker: {escape_lines(mask_secrets(str(reason)))}\n")
     raise SystemExit(status)

@@ -57,13 +57,16 @@ _STRONG = Regexp(
     re.compile(r"\s*[!-~]{32,100}\s*\Z"),
     error="must have 32 to 100 characters, none of them a blank",
 )
-_REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
+_REDIS_URL = re.compile(r"(?:rediss?|unix|sentinel|rediss\+sentinel)://\S+")
 # The value itself may hold a password.
-_REDIS_HINT = "must begin with redis://, rediss:// or unix://"
+_REDIS_HINT = "must begin with redis://, rediss://, unix://, sentinel:// or rediss+sentinel://"
 _REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
 _BROKER = Regexp(
-    re.compile(r"(?:rediss?|redis\+socket|unix|sentinel|amqps?|pyamqp|memory)://\S*"),
-    error="must begin with redis://, rediss://, unix://, sentinel://, amqp:// or amqps://",
+    re.compile(
+        r"(?:rediss?|redis\+socket|unix|sentinel|rediss\+sentinel|amqps?|pyamqp|memory)://\S*"
+    ),
+    error="must begin with redis://, rediss://, unix://, sentinel://, rediss+sentinel://, "
+    "amqp:// or amqps://",
 )
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
@@ -135,6 +138,14 @@ class Settings:
         scope=Scope.DEPLOYMENT,
         is_secret=True,
         unset="`CONNECT_REDIS_URL`",
+    )
+    sentinel_password: str = setting(
+        "",
+        partial(secret, mask=True),
+        "the password of the Sentinels, where `CONNECT_REDIS_URL` or `CONNECT_BROKER_URL` begins "
+        "with `sentinel://` or `rediss+sentinel://`",
+        scope=Scope.DEPLOYMENT,
+        is_secret=True,
     )
     #: By kind.
     poll_seconds: Mapping[str, float] = field(

@@ -213,6 +213,8 @@ def _check_broker_redis(connection: Any) -> None:
         logger.warning(LogEvent("worker.broker_unreachable", error=error))
         return
     for finding in findings:
+        if finding.level == "refuse":
+            refuse_start(f"the broker: {finding.message}", status=1)
         logger.warning(finding.message)
 
 

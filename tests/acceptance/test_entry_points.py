@@ -183,7 +183,7 @@ def test_a_wrong_option_and_a_wrong_setting_end_as_with_celery(
     code, _, said = ended(folder, redis_url, "worker", "--not-there")
     assert (code, "No such option" in said and "--not-there" in said) == (2, True)
     code, _, said = ended(folder, redis_url, "beat", CONNECT_SWEEP_SECONDS="often")
-    assert code == 1
+    assert code == 78
     assert said.startswith("connect-worker: settings refused: CONNECT_SWEEP_SECONDS")
 
 

@@ -102,7 +102,7 @@ def test_what_is_held_behind_a_long_job_is_done_elsewhere(stack: FaultStack, poo
     ],
 )
 def test_silent_connections_to_rabbitmq_are_made_again(tmp_path: Path, pool: str) -> None:
-    """Row 45: the worker's own connection has a heartbeat; those that publish have none."""
+    """Row 46: the worker's own connection has a heartbeat; those that publish have none."""
     with (
         running_rabbitmq() as broker,
         silent_relay(broker.url) as (url, relay),
@@ -132,7 +132,7 @@ def test_silent_connections_to_rabbitmq_are_made_again(tmp_path: Path, pool: str
 def test_a_stop_ends_what_waits_on_a_silent_connection_to_rabbitmq(
     tmp_path: Path, pool: str
 ) -> None:
-    """Row 45."""
+    """Row 46."""
     with (
         running_rabbitmq() as broker,
         silent_relay(broker.url) as (url, relay),
@@ -172,7 +172,7 @@ REFUSALS = {
 def test_a_rabbitmq_that_refuses_the_connection_is_named_with_a_remedy(
     stack: FaultStack, broker: RabbitMQ, refusal: str
 ) -> None:
-    """Row 46."""
+    """Row 47."""
     right, wrong, sentence = REFUSALS[refusal]
     address = broker.url.removeprefix("amqp://")
     stack.environment |= {

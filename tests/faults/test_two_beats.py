@@ -15,11 +15,11 @@ pytestmark = [pytest.mark.faults]
 
 WORKERS = ("one", "two", "three")
 REQUESTS = 80
-#: A poll keeps others out for the length of a lease; with so many pages, and so slow ones, it
-#: takes longer than that, and the next one reads what it has read and not noted down yet.
+#: A poll keeps others out as long as a page comes within a lease. These pages take longer, and the
+#: next poll reads what the first one has read and not noted down yet.
 LEASE_SECONDS = 3
-PAGE_SIZE = 10
-SECONDS_PER_PAGE = 0.8
+PAGE_SIZE = 40
+SECONDS_PER_PAGE = 4.0
 
 RECEIVED = re.compile(r"Task process\.fulfillment\[(PR-[\d-]+)\.\w+\] received")
 WORKED = re.compile(

@@ -216,11 +216,14 @@ def operator_reads(stack: FaultStack, ids: dict[str, str]) -> dict[str, str]:
 
 
 def read(stack: FaultStack, *words: str, **variables: str) -> str:
-    """Run a command as a process, with all secrets; what it prints on both streams."""
+    """Run a command as a process, with all secrets; what it prints on both streams.
+
+    The workers stored without a key, so that the ledger and the broker can be searched.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "connect_worker", *words],
         cwd=ROOT,
-        env={**stack.environment, "CONNECT_ENCRYPTION_KEY": ENCRYPTION_KEY, **variables},
+        env={**stack.environment, "CONNECT_ENCRYPTION_KEY": f"{ENCRYPTION_KEY},plain", **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=60,

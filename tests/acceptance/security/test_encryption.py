@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from connect_worker.domain.states import State
+from connect_worker.observability.output import EXIT_CONFIGURATION
 from tests.support.fault_stack import FaultStack, running_fault_stack
 from tests.support.orders import Order, Point
 from tests.support.stack import ROOT, assert_each_resolved_once
@@ -133,7 +134,7 @@ def test_what_was_decided_is_not_readable_in_redis(stack: FaultStack) -> None:
 def test_a_worker_with_a_key_that_is_none_does_not_start(stack: FaultStack, key: str) -> None:
     stack.environment["CONNECT_ENCRYPTION_KEY"] = key
     stack.worker("one")
-    assert stack.until_ended("one") == 1
+    assert stack.until_ended("one") == EXIT_CONFIGURATION
     said = stack.whole_log("one")
     assert "connect-worker: settings refused: CONNECT_ENCRYPTION_KEY: key" in said
     assert "too-short" not in said

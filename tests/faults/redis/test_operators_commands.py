@@ -1,4 +1,4 @@
-"""What an operator, a probe and Prometheus get while Redis refuses, or does not answer: row 44."""
+"""What an operator, a probe and Prometheus get while Redis refuses, or does not answer: row 45."""
 
 from __future__ import annotations
 
