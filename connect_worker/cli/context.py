@@ -23,7 +23,8 @@ from rich.text import Text
 from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger
-from connect_worker.observability.logging import prepare_handler
+from connect_worker.logger import logger
+from connect_worker.observability.logging import prepare_handler, prints_to_log
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.observability.output import (
     EXIT_CONFIGURATION,
@@ -107,20 +108,17 @@ def listen_options(*, port: int, address_help: str = "Where to listen.") -> Call
 def announce(what: str, address: str, port: int, path: str = "/") -> None:
     """Write on standard error that a server listens, for people and for what started it."""
     host = f"[{address}]" if ":" in address else address
-    click.echo(f"{what} at http://{host}:{port}{path}", err=True)
+    text = f"{what} at http://{host}:{port}{path}"
+    if prints_to_log():
+        logger.info(text)
+        return
+    click.echo(text, err=True)
     sys.stderr.flush()
 
 
 def cannot_listen(address: str, port: int, error: OSError) -> click.ClickException:
     """Return the message for an address or port that is not available."""
     return click.ClickException(f"Cannot listen on {address}:{port}: {error.strerror}")
-
-
-def log_to_standard_error(log_format: str) -> None:
-    """Write the log of this process to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    prepare_handler(handler, log_format)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 @contextmanager

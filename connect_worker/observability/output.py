@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import logging
 import sys
 import threading
 import traceback
@@ -17,6 +18,7 @@ from typing import Any, Final, NoReturn, TextIO
 from connect_worker.observability.masking import mask_secrets
 
 _INDENT: Final = "  "
+_log: Final = logging.getLogger("connect_worker")
 
 #: How a stream that lacks a character writes it; any other becomes its escape.
 _IN_ASCII: Final = {"…": "...", "→": "->", "·": "-", "│": "|"}
@@ -95,7 +97,7 @@ def accept_any_text(*streams: object) -> None:
 def report_crashes() -> None:
     """Write an exception that ends the process or a thread without secrets and escapes.
 
-    A hook that something else has set stays.
+    A process that has a log writes it there. A hook that something else has set stays.
     """
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _report
@@ -104,14 +106,26 @@ def report_crashes() -> None:
 
 
 def _report(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
-    _write(sys.stderr, escape_lines(format_traceback(kind, error, trace)))
+    # Ctrl+C is a way to stop a process, and its traceback no event.
+    if _has_log() and not issubclass(kind, KeyboardInterrupt):
+        _log.critical("Uncaught exception", exc_info=(kind, error, trace))  # type: ignore[arg-type]
+    else:
+        _write(sys.stderr, escape_lines(format_traceback(kind, error, trace)))
 
 
 def _report_thread(args: threading.ExceptHookArgs) -> None:
-    if args.exc_type is not SystemExit:
-        name = args.thread.name if args.thread else "a thread"
-        text = format_traceback(args.exc_type, args.exc_value, args.exc_traceback)
-        _write(sys.stderr, escape_lines(f"Exception in {name}:\n{text}"))
+    if args.exc_type is SystemExit:
+        return
+    name = args.thread.name if args.thread else "a thread"
+    trace = (args.exc_type, args.exc_value, args.exc_traceback)
+    if _has_log():
+        _log.critical("Exception in %s", name, exc_info=trace)  # type: ignore[arg-type]
+    else:
+        _write(sys.stderr, escape_lines(f"Exception in {name}:\n{format_traceback(*trace)}"))
+
+
+def _has_log() -> bool:
+    return bool(logging.getLogger().handlers)
 
 
 def _write(stream: TextIO | None, text: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -64,12 +65,21 @@ class Exporter(Collector):
         ledger: The account's ledger.
         account: The account's name, for the label.
         queue_lengths: Asks the broker.
+        poll_seconds: The time between two polls, by kind, as beat has it.
     """
 
-    def __init__(self, ledger: Ledger, *, account: str, queue_lengths: QueueLengths) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        account: str,
+        queue_lengths: QueueLengths,
+        poll_seconds: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._ledger = ledger
         self._account = account
         self._queue_lengths = queue_lengths
+        self._poll_seconds = poll_seconds
 
     def collect(self) -> Iterator[Family]:
         """Return the metrics; without a ledger only `connect_worker_ledger_up` and the broker's."""
@@ -143,12 +153,22 @@ class Exporter(Collector):
             "1 if the last poll read all pending requests, else 0.",
             labels=_KIND,
         )
-        for kind, poll in self._ledger.polls().items():
-            if poll.problem is not PollProblem.NO_PROCESSOR:
+        interval = GaugeMetricFamily(
+            "connect_worker_poll_interval_seconds",
+            "The setting: seconds between two polls; not of kinds that no worker processes.",
+            labels=_KIND,
+        )
+        polls = self._ledger.polls()
+        unused = {k for k, poll in polls.items() if poll.problem is PollProblem.NO_PROCESSOR}
+        for name, seconds in self._poll_seconds.items():
+            if name not in unused:
+                interval.add_metric((self._account, name), seconds)
+        for kind, poll in polls.items():
+            if kind not in unused:
                 age.add_metric((self._account, kind), max(0.0, now - poll.at))
                 duration.add_metric((self._account, kind), poll.seconds)
                 complete.add_metric((self._account, kind), float(not poll.problem))
-        yield from (age, duration, complete)
+        yield from (age, duration, complete, interval)
 
     def _breaker(self) -> Iterator[Family]:
         breaker, now = self._ledger.breaker(), self._ledger.now()

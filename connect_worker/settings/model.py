@@ -256,8 +256,8 @@ class Settings:
     log_format: str = setting(
         "auto",
         partial(text, validate=OneOf(LOG_FORMATS)),
-        "log format of workers and beat: `text`, `json`, or `auto` (text on a terminal, "
-        "otherwise JSON)",
+        "log format of workers, beat, Flower, the console, the exporter and the receiver: `text`, "
+        "`json`, or `auto` (text on a terminal, otherwise JSON)",
         scope=Scope.DEPLOYMENT,
     )
     flower_auth: str = setting(

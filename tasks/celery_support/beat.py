@@ -12,17 +12,21 @@ Answers gaps of Celery 5.6:
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
 - A RabbitMQ that refuses the user or the virtual host ends beat with a traceback:
   `_ensure_connected`; tests/faults/test_rabbitmq.py.
+- Beat prints a banner where its log is JSON: `QuietBeat`.
+  tests/acceptance/security/test_log_streams.py.
 - Beat compares times of day. When the clock is set back by an hour, nothing is due for an hour:
   `SteadyEntry`. tests/faults/test_wrong_clocks.py sets a clock back and forward.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from amqp.exceptions import AMQPError
+from celery.apps.beat import Beat
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.signals import beat_init
 from kombu.exceptions import OperationalError
@@ -30,6 +34,7 @@ from redis.exceptions import RedisError
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.logging import writes_json
 from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
 from tasks.celery_support.remote_control import describe_failure
@@ -37,6 +42,20 @@ from tasks.celery_support.signals import touch_heartbeat_file
 
 #: How long beat waits before it tries a broker again that refuses the connection.
 PAUSE_SECONDS = 5
+
+
+class QuietBeat(Beat):
+    """Celery's beat; without a banner where that would be no line of the log."""
+
+    quiet: bool
+
+    def run(self) -> None:
+        """Run until a signal."""
+        self.quiet = self.quiet or writes_json(settings().log_format, sys.__stderr__)
+        super().run()
+
+
+vars(app)["Beat"] = app.subclass_with_self(QuietBeat, name="Beat", reverse="Beat")
 
 
 class Due(NamedTuple):

@@ -9,6 +9,8 @@ Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when it
 - Flower's own metrics need no password where its pages need one: `_guard_metrics`.
 - It answers by any host name, and to any number of passwords, without security headers:
   `guard_handlers`. tests/acceptance/test_flower.py.
+- It shows workers that ended for ever: `set_defaults`.
+- Its log has a format of its own: `refuse_unsafe_options` gives it this project's.
 - Its broker page asks the first Sentinel only, and database 0: `ask_sentinels`.
   tests/acceptance/test_flower.py.
 - It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
@@ -36,6 +38,7 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from connect_worker._web_access import Throttle, add_headers, client_address, is_known_host
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import refuse_start
 from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
@@ -78,6 +81,8 @@ def add_link(flower_settings: dict[str, Any], url: str) -> None:
 
 link_console()
 
+#: A worker that ended is shown for this time: the next one has another name.
+PURGE_SECONDS = 3600
 #: The columns of the table of jobs. A job's id begins with its request's, its result with the
 #: product.
 COLUMNS = "name,uuid,state,result,received,runtime,worker"
@@ -112,6 +117,7 @@ def set_defaults() -> None:
     options.address = "127.0.0.1"
     options.read_only = True
     options.tasks_columns = COLUMNS
+    options.purge_offline_workers = PURGE_SECONDS
     options.format_task = format_task
     try:
         own = settings()
@@ -251,6 +257,8 @@ def refuse_unsafe_options(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "flower":
         return
+    # In place of Tornado's handler, with the level of Flower's option.
+    log_to_standard_error(settings().log_format)
     options.basic_auth = chosen_auth(options.basic_auth, settings().flower_auth)
     if reason := unsafe_reason(options):
         refuse_start(f"Flower does not start: {reason}")

@@ -6,6 +6,10 @@ Answers gaps of Celery 5.6:
   modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
 - Its log has several formats, and may show secrets: `format_log`;
   tests/unit/observability/test_logging.py.
+- Its banner, what it says at a stop, and the death of a process of its pool are no lines of the
+  log: `start_log`, `prepare_worker`, `say_in_json`; tests/acceptance/security/test_log_streams.py.
+- Workers on machines of one name have one name: `prepare_worker`;
+  tests/acceptance/test_worker_start.py.
 - Anyone who can write to the broker may stop all workers: `refuse_commands`;
   tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
@@ -15,10 +19,14 @@ Answers gaps of Celery 5.6:
 from __future__ import annotations
 
 import logging
+import secrets
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+from celery import _original_os_write  # type: ignore[attr-defined]  # celery-types lacks it
+from celery.apps import worker as celery_worker
 from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
@@ -28,14 +36,22 @@ from celery.signals import (
     worker_init,
     worker_ready,
 )
+from celery.utils.log import get_multiprocessing_logger
+from celery.utils.nodenames import nodename, nodesplit
 from celery.worker.control import Panel
+from click.core import ParameterSource
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import check_broker, check_redis
 from connect_worker.ledger.redis import OPERATOR_SECONDS, connect
 from connect_worker.logger import LogEvent, log_context, logger
-from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.logging import (
+    JsonFormatter,
+    log_to_standard_error,
+    prepare_handler,
+    prints_to_log,
+)
 from connect_worker.observability.output import refuse_start, report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
@@ -63,19 +79,47 @@ class TaskContextFilter(logging.Filter):
         return True
 
 
-@celeryd_init.connect
-def format_first_lines(**_: Any) -> None:
-    """Format the lines of a worker's checks, which come before Celery sets up its log."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    prepare_handler(handler, settings().log_format)
-    logging.lastResort = handler
-
-
 @import_modules.connect
-def mask_crashes(**_: Any) -> None:
-    """Show no secret of an error that ends a thread or the process of any of Celery's commands."""
+def start_log(**_: Any) -> None:
+    """Give a worker and beat their log before Celery does, and mask what ends any command."""
     report_crashes()
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name in ("worker", "beat"):
+        log_to_standard_error(settings().log_format)
+
+
+@celeryd_init.connect
+def prepare_worker(instance: Any, **_: Any) -> None:
+    """Give a worker a name of its own, unless it was given one; and a log without a banner."""
+    context = click.get_current_context(silent=True)
+    if context and context.get_parameter_source("hostname") is ParameterSource.DEFAULT:
+        instance.hostname = unique_name(instance.hostname)
+    if prints_to_log():
+        instance.quiet = True
+        vars(celery_worker)["safe_say"] = say_in_json
+
+
+def unique_name(name: str) -> str:
+    """Return a worker's name that no other one has, on a machine of the same name either.
+
+    Examples:
+        >>> unique_name("celery@shop")  # doctest: +SKIP
+        'celery-3f9a1c27@shop'
+    """
+    word, host = nodesplit(name)
+    return nodename(f"{word}-{secrets.token_hex(4)}", host)
+
+
+def say_in_json(message: str, stream: Any) -> None:
+    """Write what Celery says in a signal handler, as a line of the log.
+
+    It passes by all buffers: the signal may have interrupted their use.
+    """
+    record = logging.makeLogRecord(
+        {"name": celery_worker.__name__, "levelname": "INFO", "msg": message}
+    )
+    line = f"{JsonFormatter(stream).format(record)}\n".encode()
+    _original_os_write(stream.fileno(), line)
 
 
 @after_setup_logger.connect
@@ -85,6 +129,14 @@ def format_log(logger: logging.Logger, **_: Any) -> None:
     for handler in logger.handlers:
         handler.addFilter(TaskContextFilter())
         prepare_handler(handler, settings().log_format)
+
+
+@after_setup_logger.connect
+def format_pool_log(**_: Any) -> None:
+    """Write the lines of the prefork pool, such as the death of a process, in the same way."""
+    if pool_logger := get_multiprocessing_logger():
+        for handler in pool_logger.handlers:
+            prepare_handler(handler, settings().log_format)
 
 
 #: kombu's default: after this time Redis delivers a message again that no worker has acknowledged.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,9 +160,33 @@ def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None
 
 @pytest.mark.long
 def test_a_redis_as_it_should_be_is_not_warned_of(tmp_path: Path) -> None:
-    with running_stack(tmp_path, **ACCOUNT) as stack:
+    # Celery warns a superuser.
+    with running_stack(tmp_path, **ACCOUNT, PYTHONWARNINGS="ignore") as stack:
         configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
         assert "WARNING" not in start(stack)
+
+
+def test_workers_on_machines_of_one_name_are_seen_as_several(tmp_path: Path) -> None:
+    with running_stack(tmp_path, **ACCOUNT) as stack:
+        names = ("one", "two", "three")
+        for name in names:
+            given = ("-n", "three@%h") if name == "three" else ()
+            stack.celery(name, "worker", "-l", "info", "--pool", "solo", *given)
+        stack.until(
+            lambda: all(" ready." in stack.log(name) for name in names),
+            "they are ready",
+            seconds=60,
+        )
+        found = stack.answer("status")["workers"]
+        stack.start_flower()
+        stack.until(
+            lambda: set(stack.flower("workers?refresh=1")) == set(found), "Flower too", seconds=60
+        )
+    host = socket.gethostname()
+    assert len(found) == len(names)
+    assert f"three@{host}" in found
+    patterns = [re.fullmatch(rf"celery-[0-9a-f]{{8}}@{re.escape(host)}", name) for name in found]
+    assert sum(bool(pattern) for pattern in patterns) == 2
 
 
 def test_a_worker_gives_a_sign_of_life(tmp_path: Path) -> None:

@@ -118,8 +118,8 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_each = {"CONNECT_LOG_FORMAT", "CONNECT_HEARTBEAT_FILE"}
     assert connect_variables("beat") == of_the_schedule | of_redis | of_each
     of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER|TRUSTED)_", name)}
-    assert connect_variables("worker") == known - of_the_schedule - of_the_console
-    of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES"}
+    assert connect_variables("worker") == known - {"CONNECT_SWEEP_SECONDS"} - of_the_console
+    of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES", "CONNECT_LOG_FORMAT"}
     assert connect_variables("flower") == of_redis | of_flower
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
@@ -130,7 +130,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
     others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT", "CONNECT_TRUSTED_PROXIES"}
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others
-    assert connect_variables("metrics") == of_redis | account
+    assert connect_variables("metrics") == of_redis | account | polls | {"CONNECT_LOG_FORMAT"}
 
 
 def test_the_console_is_started_by_a_command_that_there_is() -> None:

@@ -171,7 +171,7 @@ def address(stack: FaultStack, name: str) -> str:
     found: list[str] = []
 
     def is_there() -> bool:
-        found[:] = re.findall(r"http://\S+", stack.whole_log(name))
+        found[:] = re.findall(r"http://[^\s\"']+", stack.whole_log(name))
         return bool(found)
 
     stack.until_soon(is_there, f"{name} listens")
