@@ -109,7 +109,10 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
     exporters: list[Exporter] = []
     for name, settings in accounts.items():
         ledger = RedisLedger.from_url(
-            settings.redis_url, account=settings.account, timeout_seconds=TIMEOUT_SECONDS
+            settings.redis_url,
+            account=settings.account,
+            timeout_seconds=TIMEOUT_SECONDS,
+            retries=0,
         )
         # All accounts share one broker: the first exporter asks it.
         lengths = no_queue_lengths if exporters else queue_lengths

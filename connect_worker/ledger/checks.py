@@ -99,7 +99,9 @@ def _settings(client: redis.Redis) -> Mapping[str, str]:
     try:
         for name in ("maxmemory-policy", "appendonly", "save"):
             merged |= cast("dict[str, str]", client.config_get(name))
-    except redis.ConnectionError:
+    except redis.ResponseError:
+        raise
+    except redis.RedisError:
         with translate_redis_errors():
             raise
     return merged

@@ -56,11 +56,15 @@ T = TypeVar("T")
 BATCH = 500
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
+#: A person or a probe waits for the reply, and can ask again: one attempt within this time.
+OPERATOR_SECONDS = 3.0
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redis.Redis:
     """Return a client as the ledger needs it; nothing is sent yet.
 
-    A command whose reply was lost is sent again, up to 3 times within about a second, timeouts
-    not counted; each script recognizes its repetition. READONLY is repeated too, on a new
+    A command whose reply was lost is sent again, by default up to 3 times within about a second,
+    timeouts not counted; each script recognizes its repetition. READONLY is repeated too, on a new
     connection: after a failover the name leads to the new primary, or Sentinels name it.
 
     Raises:
@@ -73,7 +77,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
         "health_check_interval": 30,
         # A record may have been damaged to bytes that are no text: they are shown, and stop no one.
         "encoding_errors": "backslashreplace",
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=retries),
         "retry_on_error": [redis.ReadOnlyError],
     }
     if sentinels := read_sentinels(url, timeout_seconds=timeout_seconds):
@@ -167,9 +171,10 @@ class RedisLedger(RedisAccount):
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
+        retries: int = 3,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        client = connect(url, timeout_seconds=timeout_seconds)
+        client = connect(url, timeout_seconds=timeout_seconds, retries=retries)
         return cls(client, account=account, keys=keys, metric_buffer=metric_buffer)
 
     # ---- RequestRecords

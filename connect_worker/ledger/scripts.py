@@ -202,6 +202,19 @@ class Scripts:
                 # redis-py gave it to the old primary, and the new one was to run it.
                 return self._scripts[name](keys=keys, args=values)
 
+    def write_problem(self) -> str:
+        """Return why Redis refuses writes, and the remedy; "" when it takes them."""
+        try:
+            with translate_redis_errors():
+                # A write that Redis accepts or refuses like any other, and that changes nothing:
+                # the key does not exist.
+                self._client.set(self.key("never_written"), "", xx=True)
+        except LedgerUnavailable as error:
+            if isinstance(error.__cause__, redis_errors.ResponseError):
+                return str(error)
+            raise
+        return ""
+
     def hash(self, name: str) -> Mapping[str, str]:
         """Return a hash; empty when there is none, and `NOT_A_HASH` for a key of another type."""
         return self.hashes([name])[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
 from types import MappingProxyType
@@ -49,6 +49,9 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 StateCounts = Mapping[tuple[RequestKind, str], Mapping[State, int]]
 #: Returns how many messages wait in each queue; None when the broker can't be reached.
 QueueLengths = Callable[[], Mapping[str, int] | None]
+
+#: How many accounts are read at once.
+MAX_THREADS: Final = 16
 
 _ACCOUNT: Final = ("account",)
 _KIND: Final = (*_ACCOUNT, "kind")
@@ -214,8 +217,11 @@ class CombinedExporter(Collector):
     def collect(self) -> Iterator[MetricFamily]:
         """Return the metrics; Prometheus refuses a scrape in which a name comes twice."""
         families: dict[str, MetricFamily] = {}
-        for collector in self._collectors:
-            for family in collector.collect():
+        # At once: with a Redis that does not answer, each waits as long as it may.
+        with ThreadPoolExecutor(MAX_THREADS) as threads:
+            collected = threads.map(lambda item: list(item.collect()), self._collectors)
+        for families_of_one in collected:
+            for family in families_of_one:
                 known = families.setdefault(family.name, family)
                 if known is not family:
                     _add_samples(known, family)

@@ -44,7 +44,7 @@ from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import check_broker, check_redis
-from connect_worker.ledger.redis import connect
+from connect_worker.ledger.redis import OPERATOR_SECONDS, connect
 from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import (
     JsonFormatter,
@@ -144,9 +144,14 @@ VISIBILITY_SECONDS = Channel.visibility_timeout
 
 
 @worker_init.connect
-def check_worker(**_: Any) -> None:
+def check_worker(sender: Any = None, **_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
     warn_of_typos()
+    if settings().heartbeat_file and getattr(sender, "options", {}).get("without_heartbeat"):
+        refuse_start(
+            "with --without-heartbeat no worker would touch "
+            "CONNECT_HEARTBEAT_FILE, and probes would end it: remove one of the two"
+        )
     for account in served_accounts():
         try:
             runtime(account)
@@ -157,7 +162,15 @@ def check_worker(**_: Any) -> None:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
         refuse_start(error)
-    _check_redis()
+    try:
+        problem = check_ledger_redis()
+    except LedgerUnavailable as error:
+        # The check is made when the worker connects: `WorkerConsumer.connect`.
+        logger.warning(LogEvent("worker.redis_unreachable", error=error))
+    else:
+        if problem:
+            # A restart helps when Redis has been changed.
+            refuse_start(problem, status=1)
     _check_broker()
 
 
@@ -211,17 +224,23 @@ def log_processors(**_: Any) -> None:
                     logger.info(LogEvent("worker.processor_loaded", kind=kind, automation=name))
 
 
-def _check_redis() -> None:
-    try:
-        findings = check_redis(connect(settings().redis_url))
-    except LedgerUnavailable as error:
-        logger.warning(LogEvent("worker.redis_unreachable", error=error))
-        return
+#: What this process has warned of: the checks are made again at each connection.
+_warned: set[str] = set()
+
+
+def check_ledger_redis() -> str:
+    """Return why the ledger's Redis must not be used, and the remedy; "" when it may be.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with connect(settings().redis_url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
+        findings = check_redis(client)
     for finding in findings:
-        if finding.level == "refuse":
-            # A restart helps when Redis has been changed.
-            refuse_start(finding.message, status=1)
-        logger.warning(finding.message)
+        if finding.level == "warn" and finding.message not in _warned:
+            _warned.add(finding.message)
+            logger.warning(finding.message)
+    return next((finding.message for finding in findings if finding.level == "refuse"), "")
 
 
 def _check_broker() -> None:
@@ -271,6 +290,7 @@ def touch_heartbeat_file(**_: Any) -> None:
     """Touch `CONNECT_HEARTBEAT_FILE`, where it is set. A probe looks at its age.
 
     Celery's heartbeat comes every two seconds, from the loop that takes messages.
+    `WorkerConsumer` touches the file too while it waits for a server that answers and refuses.
     """
     if name := settings().heartbeat_file:
         try:

@@ -12,6 +12,7 @@ import redis
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from tests.support.faketime import FAKETIME, needs_faketime, shifted_clock
+from tests.support.redis_process import RedisServer
 from tests.support.stack import Stack, running_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
@@ -91,6 +92,60 @@ def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:
             "set it to noeviction"
         )
         assert "Traceback" not in stack.log("worker", lines=200)
+
+
+@pytest.mark.parametrize("has_own_broker", [False, True])
+def test_a_redis_that_comes_later_or_again_is_checked_then(
+    tmp_path: Path, has_own_broker: bool
+) -> None:
+    redis_server = RedisServer(tmp_path, policy=EVICTING)
+    settings = {**ACCOUNT, "CONNECT_REDIS_URL": redis_server.url}
+    with embedded_redis() as broker_url:
+        if has_own_broker:
+            settings["CONNECT_BROKER_URL"] = broker_url
+        stack = Stack(tmp_path, redis_server.url, **settings)
+        try:
+            stack.worker("worker", "--pool", "solo")
+            stack.until(
+                lambda: "redis_unreachable" in stack.whole_log("worker"), "it waits", seconds=60
+            )
+            redis_server.start()
+            until_refused(stack)
+            assert " ready." not in stack.whole_log("worker")
+            configure(redis_server.url, maxmemory_policy="noeviction")
+            stack.until(lambda: " ready." in stack.whole_log("worker"), "it works", seconds=60)
+            if has_own_broker:
+                return
+            redis_server.kill()
+            redis_server.start()
+            until_refused(stack, times=2)
+        finally:
+            stack.stop()
+            redis_server.kill()
+
+
+def until_refused(stack: Stack, times: int = 1) -> None:
+    """Wait until the running worker has begun to refuse the Redis for the n-th time."""
+    refused = f"maxmemory-policy is {EVICTING}, Redis may evict live cycles: set it to noeviction"
+
+    def begun() -> int:
+        lines = [line for line in stack.whole_log("worker").splitlines() if " worker." in line]
+        return sum(
+            refused in line and (number == 0 or refused not in lines[number - 1])
+            for number, line in enumerate(lines)
+        )
+
+    stack.until(lambda: begun() >= times, "the Redis is refused", seconds=60)
+
+
+def test_a_liveness_file_that_no_worker_would_touch_is_refused(tmp_path: Path) -> None:
+    file = str(tmp_path / "heartbeat")
+    with running_stack(tmp_path, CONNECT_HEARTBEAT_FILE=file, **ACCOUNT) as stack:
+        worker = stack.worker("worker", "--pool", "solo", "--without-heartbeat")
+        assert worker.wait(timeout=60) == 78
+        said = "connect-worker: with --without-heartbeat no worker would touch"
+        assert stack.log("worker", lines=1).startswith(said)
+        del stack.processes["worker"]
 
 
 def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None:

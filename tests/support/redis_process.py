@@ -27,7 +27,12 @@ class RedisServer:
     """One server process after another, on one port and in one folder."""
 
     def __init__(
-        self, directory: Path, *, append_only: bool = False, cluster: bool = False
+        self,
+        directory: Path,
+        *,
+        append_only: bool = False,
+        cluster: bool = False,
+        policy: str = "noeviction",
     ) -> None:
         self._port = free_port()
         # The nodes of a cluster talk at a port that is 10000 higher.
@@ -36,6 +41,7 @@ class RedisServer:
         self._command = server_command(find_server(), port=self._port, directory=directory)
         if append_only:
             self._command[self._command.index("--appendonly") + 1] = "yes"
+        self._command[self._command.index("--maxmemory-policy") + 1] = policy
         if cluster:
             self._command += ["--cluster-enabled", "yes"]
         self._process: subprocess.Popen[bytes] | None = None
