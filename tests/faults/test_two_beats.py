@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +17,8 @@ pytestmark = [pytest.mark.faults]
 
 WORKERS = ("one", "two", "three")
 REQUESTS = 80
-#: A poll keeps others out as long as a page comes within a lease. These pages take longer, and the
-#: next poll reads what the first one has read and not noted down yet.
+#: A poll keeps others out while its worker lives. This one is frozen for longer than a lease, so
+#: that the next poll reads what the first one has read and not noted down yet.
 LEASE_SECONDS = 3
 PAGE_SIZE = 40
 SECONDS_PER_PAGE = 4.0
@@ -41,9 +43,17 @@ def test_overlapping_polls_of_two_beats_make_one_job_of_each_request(tmp_path: P
         stack.misbehave(
             "delay", method="GET", path="/requests/?$", seconds=SECONDS_PER_PAGE, times=None
         )
-        stack.work(*WORKERS)
+        stack.work("one")
         stack.celery("second-beat", "beat", "-l", "info")
-        stack.until_soon(lambda: pages_under_way(stack) >= 2, "polls overlap")
+        stack.until_soon(lambda: pages_under_way(stack) >= 1, "a poll has begun")
+        frozen = stack.processes["one"].pid
+        os.killpg(frozen, signal.SIGSTOP)
+        try:
+            for name in ("two", "three"):
+                stack.worker(name, "--pool", "prefork", "-c", "2")
+            stack.until_soon(lambda: stack.hits() >= 2, "polls overlap")
+        finally:
+            os.killpg(frozen, signal.SIGCONT)
         assert not any(stack.orders.runs(request_id) for request_id in ids)
         stack.until_done()
         stack.control("DELETE", "faults")
