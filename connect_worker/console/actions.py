@@ -9,7 +9,7 @@ from typing import Any, Final
 from tornado.web import HTTPError
 
 from connect_worker.console.pages import Account, Page
-from connect_worker.console.request_list import read_all
+from connect_worker.console.requests import read_all
 from connect_worker.console.security import (
     ActionReport,
     PendingAction,

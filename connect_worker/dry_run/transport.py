@@ -27,7 +27,7 @@ from connect_worker.domain.api_calls import FILE_ACTIONS
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.sandbox.documents import merge
-from connect_worker.sandbox.spreadsheet import rows_of
+from connect_worker.sandbox.usage_sheet import rows_of
 from connect_worker.settings.model import DEFAULTS, Settings
 
 
