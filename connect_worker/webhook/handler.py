@@ -1,4 +1,4 @@
-"""How a notification is handled: rejected before its body is read, or noted in the ledger.
+"""The receiver: a notification is rejected before its body is read, or noted in the ledger.
 
 A notification is a wake-up call. The receiver takes only the kind (from the path) and the request's
 id (if it has the form of an id); a worker then asks Connect itself. The receiver answers with
@@ -14,10 +14,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError, RequestHandler, stream_request_body, url
 
 from connect_worker._web_access import client_address
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
@@ -27,7 +28,13 @@ from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
-from connect_worker.operations.webserver import MAX_BODY_BYTES
+from connect_worker.operations.webserver import (
+    MAX_BODY_BYTES,
+    Healthcheck,
+    LimitedApplication,
+    log_no_access,
+    serve_until_stopped,
+)
 from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 
@@ -278,3 +285,39 @@ def parse_notification(kind: RequestKind, body: bytes) -> ChangeHint:
     if object_class is not None and object_class != OBJECT_CLASSES[kind]:
         raise RejectionError(400, "another kind")
     return ChangeHint(kind, find_id(kind, document))
+
+
+# ---- the process
+
+
+def serve(
+    accounts: Mapping[str, Account],
+    *,
+    address: str,
+    port: int,
+    ready: Callable[[int], None],
+    trusted_proxies: Sequence[Network] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
+
+    Raises:
+        OSError: The address or the port is not available.
+    """
+    publisher = BackgroundPublisher()
+
+    def application(_port: int, threads: Executor) -> LimitedApplication:
+        return make_application(AppState(threads, accounts, publisher, trusted_proxies))
+
+    serve_until_stopped(application, address=address, port=port, ready=ready)
+    publisher.close()
+
+
+def make_application(state: AppState) -> LimitedApplication:
+    """Return the receiver as a Tornado application."""
+    return LimitedApplication(
+        [
+            url(r"/healthcheck", Healthcheck),
+            url(r"/.*", NotificationHandler, {"state": state}),
+        ],
+        log_function=log_no_access,
+    )
