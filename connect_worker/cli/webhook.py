@@ -73,8 +73,8 @@ def serve(*, address: str, port: int, account: str) -> None:
     part before the colon, because it does not call Connect. Put a TLS proxy in front of it.
     """
     # Tornado takes a moment to load, which `--help` does not need.
-    from connect_worker.webhook.handler import Account
-    from connect_worker.webhook.handler import serve as serve_webhooks
+    from connect_worker.webhook.server import Account
+    from connect_worker.webhook.server import serve as serve_webhooks
 
     try:
         settings = Settings.from_env()
