@@ -39,8 +39,7 @@ from connect_worker.exceptions import (
     SettingsError,
 )
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
-from connect_worker.observability.output import escape_lines, format_traceback
-from connect_worker.operations.formatting import sanitize
+from connect_worker.observability.output import escape_lines, format_traceback, sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 

@@ -26,7 +26,7 @@ from connect_worker.cli.context import (
 from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.operations.formatting import sanitize
+from connect_worker.observability.output import sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.webhook.subscriptions import (

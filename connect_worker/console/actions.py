@@ -21,6 +21,7 @@ from connect_worker.console.views import query_of
 from connect_worker.domain.states import RequestKey, RequestRecord
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.observability.output import MAX_NAME_CHARACTERS, sanitize, shorten
 from connect_worker.operations.actions import (
     ACTIONS,
     Action,
@@ -30,7 +31,6 @@ from connect_worker.operations.actions import (
     partition,
     stored_pause,
 )
-from connect_worker.operations.formatting import MAX_NAME_CHARACTERS, sanitize, shorten
 from connect_worker.operations.requests import MAX_ID_CHARACTERS
 
 #: How many requests are selected one by one; a page has fewer.
