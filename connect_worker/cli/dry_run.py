@@ -99,8 +99,7 @@ def try_command(
     from connect_worker.config import Config
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
-    from connect_worker.dry_run.sandbox import URL, SandboxTransport
-    from connect_worker.dry_run.transport import LiveTransport
+    from connect_worker.dry_run.transport import SANDBOX_URL, LiveTransport, SandboxTransport
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
@@ -114,7 +113,7 @@ def try_command(
         config, settings = account_of(account)
         reads: Any = LiveTransport(config, settings)
     else:
-        config = Config.local(URL, "SU-000-000-000:key-of-no-account")
+        config = Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
     automation_class = find_automation(automation, kind)
     if document is None:
