@@ -19,6 +19,8 @@ class SilentRelay(Relay):
         super().__init__(port)
         self._silent: set[asyncio.StreamWriter] = set()
         self._is_down = False
+        #: Never set. It holds what waits: the loop itself would let it be collected as garbage.
+        self._never = asyncio.Event()
 
     def silence(self, *, new_ones_too: bool = False) -> int:
         """Make all connections silent, and how many there are; with `new_ones_too` the link is
@@ -34,11 +36,11 @@ class SilentRelay(Relay):
 
     async def accept(self) -> None:
         if self._is_down:
-            await asyncio.Event().wait()
+            await self._never.wait()
 
     async def pass_on(self, client: asyncio.StreamWriter) -> None:
         if client in self._silent:
-            await asyncio.Event().wait()
+            await self._never.wait()
 
 
 @contextmanager
