@@ -41,6 +41,12 @@ if ON_REDIS:
         "socket_timeout": 5,
         **_broker.transport_options,
     }
+else:
+    # A message into a connection that is silent would be lost without an error. RabbitMQ confirms
+    # each one, and a confirmation that does not come ends the connection.
+    broker_transport_options = {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
+    # For the connection on which a worker waits for messages: it is given up after twice the time.
+    broker_heartbeat = 20
 
 # Others may write to the broker: nothing but JSON is read.
 accept_content = ["json"]

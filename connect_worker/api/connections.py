@@ -13,7 +13,7 @@ import socket
 import zlib
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -22,6 +22,8 @@ from urllib3.util import parse_url
 
 #: One address of IPv4 within one of IPv6, as networks without IPv4 write it.
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+#: Services of Oracle's and Azure's clouds for their machines, which Python may take for public.
+_OF_CLOUDS: Final = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
 _BLOCK_BYTES: Final = 64 * 1024
 #: A JSON document has fewer values than one for so many bytes of the limit: values take more memory
 #: than their text, up to 25 times as much.
@@ -322,6 +324,8 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if found.is_site_local:
             return False
+    if any(found in network for network in _OF_CLOUDS):
+        return False
     return found.is_global and not (found.is_multicast or found.is_reserved)
 
 

@@ -20,6 +20,7 @@ from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
 from connect_worker.observability.output import (
     MAX_NAME_CHARACTERS,
+    MAX_REASON_CHARACTERS,
     format_count,
     sanitize,
     shorten,
@@ -229,7 +230,7 @@ def pause(context: CommandContext, *, names: Sequence[str], reason: str) -> None
     requests that they register wait, and use no attempt.
     """
     for name in names:
-        context.ledger.pause(name, reason=reason)
+        context.ledger.pause(name, reason=shorten(reason, MAX_REASON_CHARACTERS))
     pauses = context.ledger.pauses()
     context.print_result({"paused": pause_documents(pauses)})
     for line in describe_pauses(pauses, context.ledger.now()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from connect_worker.cli.context import (
@@ -12,11 +14,11 @@ from connect_worker.cli.context import (
     cannot_listen,
     example,
     listen_options,
-    log_to_standard_error,
     open_ledger,
     select_accounts,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
@@ -46,6 +48,7 @@ def console(*, address: str, port: int, account: str) -> None:
 
     try:
         settings = Settings.from_env()
+        log_to_standard_error(settings.log_format, logging.INFO)
         accounts = {}
         for name in select_accounts(settings, account):
             of_account = settings_of(name)
@@ -68,7 +71,6 @@ def console(*, address: str, port: int, account: str) -> None:
         flower_url=settings.flower_url,
         trusted_proxies=settings.trusted_proxies,
     )
-    log_to_standard_error(settings.log_format)
     try:
         serve(
             deployment,

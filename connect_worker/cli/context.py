@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -22,8 +22,10 @@ from rich.text import Text
 
 from connect_worker.domain.states import RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable, SettingsError
-from connect_worker.ledger.redis import RedisLedger
-from connect_worker.observability.logging import prepare_handler
+from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger
+from connect_worker.logger import logger
+from connect_worker.observability.logging import prepare_handler, prints_to_log
+from connect_worker.observability.masking import mask_secrets
 from connect_worker.observability.output import (
     EXIT_CONFIGURATION,
     dump_json,
@@ -106,20 +108,17 @@ def listen_options(*, port: int, address_help: str = "Where to listen.") -> Call
 def announce(what: str, address: str, port: int, path: str = "/") -> None:
     """Write on standard error that a server listens, for people and for what started it."""
     host = f"[{address}]" if ":" in address else address
-    click.echo(f"{what} at http://{host}:{port}{path}", err=True)
+    text = f"{what} at http://{host}:{port}{path}"
+    if prints_to_log():
+        logger.info(text)
+        return
+    click.echo(text, err=True)
     sys.stderr.flush()
 
 
 def cannot_listen(address: str, port: int, error: OSError) -> click.ClickException:
     """Return the message for an address or port that is not available."""
     return click.ClickException(f"Cannot listen on {address}:{port}: {error.strerror}")
-
-
-def log_to_standard_error(log_format: str) -> None:
-    """Write the log of this process to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    prepare_handler(handler, log_format)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 @contextmanager
@@ -229,20 +228,15 @@ class CommandContext:
     as_json: bool
     #: The account's name; "" for the only account.
     account: str = ""
-    #: Collects the JSON documents of several accounts; None with one account.
-    collected_json: dict[str, Any] | None = None
-
-    @property
-    def is_one_of_several(self) -> bool:
-        """Whether the command works on more than one account."""
-        return self.collected_json is not None
+    #: Whether the command works on more than one account.
+    is_one_of_several: bool = False
+    #: The JSON document of each account, which the command prints at its end.
+    documents: dict[str, Any] = field(default_factory=dict)
 
     def print_result(self, document: Any, renderable: RenderableType | None = None) -> None:
         """Print the JSON document with `--json`, else the renderable."""
-        if self.as_json and self.collected_json is not None:
-            self.collected_json[self.account] = document
-        elif self.as_json:
-            write_json(document)
+        if self.as_json:
+            self.documents[self.account] = document
         elif renderable is not None:
             self.console.print(renderable)
 
@@ -280,25 +274,56 @@ def multi_account_command(
     """Make a click command of a function that takes the contexts of all accounts at once.
 
     Adds `--json` and `--account`, and turns errors into exit codes. The JSON documents of several
-    accounts are printed as one: `{"accounts": {name: document}}`.
+    accounts are printed as one: `{"accounts": {name: document}}`. An account without a result has
+    `{"error": sentence}`, and so has a command that failed before it knew its accounts.
     """
 
     @json_option
     @account_option
     @functools.wraps(command)
     def run(*args: Any, as_json: bool, account: str, **kwargs: Any) -> None:
+        documents: dict[str, Any] = {}
+        names: Sequence[str] = ("",)
         try:
-            contexts = list(_contexts(account, as_json=as_json))
+            names = select_accounts(Settings.from_env(), account)
+            contexts = list(_contexts(names, documents, as_json=as_json))
             code = command(contexts, *args, **kwargs) or Exit.DONE
-            if as_json and contexts[0].collected_json is not None:
-                write_json({"accounts": contexts[0].collected_json})
-            sys.exit(code)
         except SettingsError as error:
-            raise CommandError(str(error), Exit.CONFIGURATION) from error
+            failure = CommandError(str(error), Exit.CONFIGURATION)
+            _print_documents(documents, names, failure, as_json=as_json)
+            raise failure from error
         except LedgerUnavailable as error:
-            raise CommandError(str(error), Exit.NO_LEDGER) from error
+            failure = CommandError(str(error), Exit.NO_LEDGER)
+            _print_documents(documents, names, failure, as_json=as_json)
+            raise failure from error
+        except CommandError as failure:
+            _print_documents(documents, names, failure, as_json=as_json)
+            raise
+        _print_documents(documents, names, None, as_json=as_json)
+        sys.exit(code)
 
     return run
+
+
+def _print_documents(
+    documents: Mapping[str, Any],
+    names: Sequence[str],
+    failure: CommandError | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print one JSON document, with the failure for each account that has no other."""
+    if not as_json:
+        return
+    found = dict(documents)
+    if failure is not None:
+        found = {name: error_document(failure) for name in names} | found
+    write_json({"accounts": found} if len(names) > 1 else found.get(names[0]))
+
+
+def error_document(failure: click.ClickException) -> dict[str, str]:
+    """Return the JSON document of what failed; the exit code says of what kind it is."""
+    return {"error": mask_secrets(failure.message)}
 
 
 def ledger_command(
@@ -320,24 +345,28 @@ def ledger_command(
                     raise
                 # The other accounts may answer.
                 error.show()
+                context.documents.setdefault(context.account, error_document(error))
                 codes.append(error.code)
         return max(codes)
 
     return run_each
 
 
-def _contexts(account: str, *, as_json: bool) -> Iterator[CommandContext]:
-    deployment = Settings.from_env()
-    names = select_accounts(deployment, account)
-    collected_json: dict[str, Any] | None = {} if len(names) > 1 else None
+def _contexts(
+    names: Sequence[str], documents: dict[str, Any], *, as_json: bool
+) -> Iterator[CommandContext]:
     for name in names:
         settings = settings_of(name)
         ledger = open_ledger(settings)
-        yield CommandContext(settings, ledger, TerminalConsole(), as_json, name, collected_json)
+        yield CommandContext(
+            settings, ledger, TerminalConsole(), as_json, name, len(names) > 1, documents
+        )
 
 
-def open_ledger(settings: Settings, *, timeout_seconds: float = 5.0) -> RedisLedger:
+def open_ledger(settings: Settings, *, timeout_seconds: float = OPERATOR_SECONDS) -> RedisLedger:
     """Return an account's ledger, with the keys that decrypt it; nothing is sent to Redis yet.
+
+    Nothing is repeated: a person waits for the answer, and can ask again.
 
     Raises:
         SettingsError: A setting of the account, or an encryption key, is not valid.
@@ -346,6 +375,7 @@ def open_ledger(settings: Settings, *, timeout_seconds: float = 5.0) -> RedisLed
         settings.redis_url,
         account=settings.account,
         timeout_seconds=timeout_seconds,
+        retries=0,
         keys=settings.encryption_key,
     )
 

@@ -44,7 +44,7 @@ from connect_worker.exceptions import (
     Unauthorized,
 )
 from connect_worker.ledger.checks import check_redis, name_server
-from connect_worker.ledger.redis import RedisLedger, connect
+from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger, connect
 from connect_worker.observability.output import format_count, sanitize
 from connect_worker.operations.status import (
     OPEN_STATES,
@@ -103,11 +103,14 @@ class Checkup:
     def __init__(self, account: str = "", *, is_whole: bool = True) -> None:
         self._account = account
         self._is_whole = is_whole
+        #: Whether Redis did not answer, so that it need not be asked for the other accounts.
+        self.is_redis_away = False
+        self._is_broker_away = False
         self._settings: Settings | None = None
         self._config: Config | None = None
         self._registry: Registry[Processor] | None = None
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, *, with_ledger: bool = True) -> Iterator[Finding]:
         """Yield each finding at once. A part is left out when it needs one that is broken."""
         if self._is_whole:
             yield from self.check_versions()
@@ -115,7 +118,8 @@ class Checkup:
         yield from self.check_processors()
         yield from self.check_connect()
         yield from self.check_webhooks()
-        yield from self.check_ledger()
+        if with_ledger:
+            yield from self.check_ledger()
 
     @property
     def has_settings(self) -> bool:
@@ -285,15 +289,19 @@ class Checkup:
         if self._settings is None or self._config is None:
             return
         try:
-            with connect(self._settings.redis_url) as client:
+            url = self._settings.redis_url
+            with connect(url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
                 if self._is_whole:
                     yield from self._check_redis(client)
                 ledger = RedisLedger(
                     client, account=self._settings.account, keys=self._settings.encryption_key
                 )
+                if problem := self._is_whole and ledger.write_problem():
+                    yield failed("Redis", problem)
                 report = read_status(ledger, poll_seconds=self._settings.poll_seconds)
                 yield from self._check_records(ledger)
         except LedgerUnavailable as error:
+            self.is_redis_away = True
             yield failed("Redis", str(error))
             return
         except SettingsError as error:
@@ -301,7 +309,8 @@ class Checkup:
             return
         if self._is_whole:
             yield from self._check_workers()
-        yield from self._check_queues()
+        if not self._is_broker_away:
+            yield from self._check_queues()
         yield from self._check_polls(report)
         if report.breaker_position is not BreakerPosition.CLOSED:
             yield Finding(
@@ -346,6 +355,7 @@ class Checkup:
     def _check_workers(self) -> Iterator[Finding]:
         workers = see_workers()
         if workers.problem:
+            self._is_broker_away = True
             yield failed("workers", workers.problem)
         elif not workers.names:
             remedy = "start one: connect-worker worker -l info"
@@ -476,13 +486,15 @@ def _findings(account: str) -> Iterator[tuple[str, Finding]]:
         # The first finding reports it.
         names = ("",)
     is_whole = True
+    is_redis_away = False
     for name in names:
         checkup = Checkup(name, is_whole=is_whole)
-        for finding in checkup.findings():
+        for finding in checkup.findings(with_ledger=not is_redis_away):
             if finding.part != "versions" or name == names[0]:
                 yield "" if finding.part in SHARED_PARTS else name, finding
         # The first account with usable settings checks what all have in common.
         is_whole = is_whole and not checkup.has_settings
+        is_redis_away = is_redis_away or checkup.is_redis_away
 
 
 def _names(records: list[RequestRecord]) -> str:

@@ -287,6 +287,8 @@ def _read_request(file: Path) -> dict[str, JSON]:
         document = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CommandError(f"{file} is not JSON: {error}", Exit.USAGE) from error
+    except RecursionError:
+        raise CommandError(f"{file} has too many levels to be read", Exit.USAGE) from None
     if isinstance(document, dict) and "record" in document:
         # Written by `--record`.
         document = document.get("request")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,10 @@ from connect_worker.cli.context import (
     cannot_listen,
     example,
     listen_options,
-    log_to_standard_error,
     select_accounts,
 )
 from connect_worker.exceptions import SettingsError
+from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import escape_lines
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
@@ -66,6 +67,8 @@ def metrics(*, address: str, port: int, hosts: Sequence[str], once: bool, accoun
 
     try:
         settings = Settings.from_env()
+        if not once:
+            log_to_standard_error(settings.log_format, logging.INFO)
         names = select_accounts(settings, account)
         registry = make_registry({name: settings_of(name) for name in names})
     except SettingsError as error:
@@ -76,7 +79,6 @@ def metrics(*, address: str, port: int, hosts: Sequence[str], once: bool, accoun
         shown = escape_lines(text.decode(), indent="") if sys.stdout.isatty() else text
         click.echo(shown, nl=False)
         return
-    log_to_standard_error(settings.log_format)
     try:
         serve(
             registry,
@@ -107,12 +109,22 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
     exporters: list[Exporter] = []
     for name, settings in accounts.items():
         ledger = RedisLedger.from_url(
-            settings.redis_url, account=settings.account, timeout_seconds=TIMEOUT_SECONDS
+            settings.redis_url,
+            account=settings.account,
+            timeout_seconds=TIMEOUT_SECONDS,
+            retries=0,
         )
         # All accounts share one broker: the first exporter asks it.
         lengths = no_queue_lengths if exporters else queue_lengths
         label = name or settings.account
-        exporters.append(Exporter(ledger, account=label, queue_lengths=lengths))
+        exporters.append(
+            Exporter(
+                ledger,
+                account=label,
+                queue_lengths=lengths,
+                poll_seconds=settings.poll_seconds,
+            )
+        )
     registry = CollectorRegistry()
     registry.register(CombinedExporter(exporters))
     return registry

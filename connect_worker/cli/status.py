@@ -112,7 +112,7 @@ def _rows(report: StatusReport, *, wide: bool) -> Iterator[tuple[str, Text]]:
         yield "Rate limit", Text(f"{report.max_calls_per_second:g} calls per second")
     for line in describe_pauses(report.pauses, report.at):
         yield "Paused", Text(line, style="yellow")
-    if report.workers:
+    if report.workers and not report.workers.problem:
         names = [sanitize(name) for name in report.workers.names]
         yield "Workers", Text(f"{len(names)}: {', '.join(names)}" if names else "none answered")
 
@@ -142,8 +142,10 @@ def status(contexts: Sequence[CommandContext], *, check: bool, ask: bool, watch:
         if contexts[0].as_json or check or not contexts[0].console.is_terminal:
             raise click.UsageError("--watch is for a terminal, without --json and --check.")
         return _watch(contexts, ask=ask)
+    # The ledger first: without it there is nothing to add the workers to.
+    reports = [_read(context) for context in contexts]
     workers = see_workers() if ask else None
-    reports = [replace(_read(context), workers=workers) for context in contexts]
+    reports = [replace(report, workers=workers) for report in reports]
     for context, report in zip(contexts, reports, strict=True):
         view = _with_heading(contexts, context, StatusView(report))
         context.print_result(report.document(), view)
@@ -152,11 +154,12 @@ def status(contexts: Sequence[CommandContext], *, check: bool, ask: bool, watch:
 
 
 def _read(context: CommandContext) -> StatusReport:
-    return read_status(
+    report = read_status(
         context.ledger,
         poll_seconds=context.settings.poll_seconds,
         max_calls_per_second=context.settings.max_calls_per_second,
     )
+    return replace(report, write_problem=context.ledger.write_problem())
 
 
 def _with_heading(

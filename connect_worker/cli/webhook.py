@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,13 +20,13 @@ from connect_worker.cli.context import (
     example,
     json_option,
     listen_options,
-    log_to_standard_error,
     select_accounts,
     write_json,
 )
 from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
+from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
@@ -78,6 +79,7 @@ def serve(*, address: str, port: int, account: str) -> None:
 
     try:
         settings = Settings.from_env()
+        log_to_standard_error(settings.log_format, logging.INFO)
         accounts = {}
         for name in select_accounts(settings, account):
             of_account = settings_of(name)
@@ -93,7 +95,6 @@ def serve(*, address: str, port: int, account: str) -> None:
             )
     except SettingsError as error:
         raise CommandError(str(error), Exit.CONFIGURATION) from None
-    log_to_standard_error(settings.log_format)
     try:
         serve_webhooks(
             accounts,

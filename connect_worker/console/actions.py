@@ -21,7 +21,12 @@ from connect_worker.console.views import query_of
 from connect_worker.domain.states import RequestKey, RequestRecord
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.observability.output import MAX_NAME_CHARACTERS, sanitize, shorten
+from connect_worker.observability.output import (
+    MAX_NAME_CHARACTERS,
+    MAX_REASON_CHARACTERS,
+    sanitize,
+    shorten,
+)
 from connect_worker.operations.actions import (
     ACTIONS,
     Action,
@@ -41,8 +46,6 @@ _UNKNOWN_PAUSE: Final = (
     f"Name all, a kind of request or a product (PRD-000), in at most {MAX_NAME_CHARACTERS} "
     "characters"
 )
-#: A longer reason of a pause is cut.
-MAX_REASON_CHARACTERS: Final = 200
 
 
 class ChangingPage(Page):
@@ -164,7 +167,7 @@ class PauseHandler(ChangingPage):
         who, name = self.operator.who, self.get_body_argument("name", "")
         if not is_pause_name(name):
             raise HTTPError(400, reason=_UNKNOWN_PAUSE)
-        reason = self.get_body_argument("reason", "")[:MAX_REASON_CHARACTERS]
+        reason = shorten(self.get_body_argument("reason", ""), MAX_REASON_CHARACTERS)
         await self.read(lambda ledger: ledger.pause(name, reason=reason))
         self.audit("console.pause", name=name, reason=reason, by=who)
         self.redirect(self.link("/"), status=303)

@@ -9,8 +9,10 @@ Registering a request twice has no effect.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -43,8 +45,10 @@ REFRESH_SECONDS: Final = 2.0
 #: How often one job refreshes one request in a row, while notifications about it arrive.
 MOST_REFRESHES: Final = 3
 
-#: A poll lasts so many leases at most. It renews its lock, and no other poll of its kind starts.
+#: A poll lasts so many leases at most. No other poll of its kind starts before.
 MOST_LEASES: Final = 5
+#: How often a poll renews its lock during a lease.
+RENEWALS_PER_LEASE: Final = 3
 #: How many rows of one poll that can't become requests are described.
 MOST_FAULTS: Final = 5
 
@@ -74,16 +78,9 @@ class PollProgress:
     Args:
         runtime: The ports and the limits.
         parked: The parked requests that no list had so far, by id.
-        renew: Keeps the lock of the poll.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        *,
-        parked: Iterable[RequestKey] = (),
-        renew: Callable[[], object] = bool,
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, parked: Iterable[RequestKey] = ()) -> None:
         self.count = 0
         #: Rows that can't become requests: how many, and what is wrong with the first ones.
         self.rejected = 0
@@ -94,20 +91,13 @@ class PollProgress:
         self._connect = runtime.connect
         self._max_rows = runtime.max_list_rows
         self._seconds = MOST_LEASES * runtime.lease_seconds
-        self._renew = renew
-        self._renew_seconds = runtime.lease_seconds / 3
-        self._began = self._renewed = monotonic()
+        self._began = monotonic()
 
     def is_late(self) -> bool:
-        """Whether the poll has lasted too long; else keep its lock."""
-        now = monotonic()
-        if now - self._began > self._seconds:
+        """Whether the poll has lasted too long."""
+        if monotonic() - self._began > self._seconds:
             self.stopped = f"it took longer than {self._seconds:g} s ({MOST_LEASES} leases)"
-            return True
-        if now - self._renewed > self._renew_seconds:
-            self._renew()
-            self._renewed = monotonic()
-        return False
+        return bool(self.stopped)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> JSON:
         """Read from Connect."""
@@ -267,12 +257,40 @@ def _poll_alone(
     if not runtime.ledger.lock(f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds):
         detail = "another poll of this kind is under way"
         return PollResult(problem=PollProblem.UNDER_WAY, detail=detail)
-    renew = partial(runtime.ledger.lock, f"poll:{kind}", owner=owner, seconds=runtime.lease_seconds)
-    progress = PollProgress(runtime, parked=runtime.ledger.parked(kind), renew=renew)
     try:
-        return _poll(runtime, kind, progress, seen_at)
+        with _kept_lock(runtime, f"poll:{kind}", owner=owner):
+            progress = PollProgress(runtime, parked=runtime.ledger.parked(kind))
+            return _poll(runtime, kind, progress, seen_at)
     finally:
         runtime.ledger.unlock(f"poll:{kind}", owner=owner)
+
+
+@contextmanager
+def _kept_lock(runtime: Runtime, name: str, *, owner: str) -> Iterator[None]:
+    """Renew a lock inside the with-block: one page may take longer than a lease.
+
+    Only for as long as a poll may last: a filter of a processor that never returns must not keep
+    the lock for ever.
+    """
+    seconds, ended = runtime.lease_seconds, threading.Event()
+
+    def renew() -> None:
+        for _ in range((MOST_LEASES + 1) * RENEWALS_PER_LEASE):
+            if ended.wait(seconds / RENEWALS_PER_LEASE):
+                return
+            try:
+                runtime.ledger.lock(name, owner=owner, seconds=seconds)
+            except LedgerUnavailable:
+                # The poll notices it too, or the next renewal succeeds.
+                continue
+
+    thread = threading.Thread(target=renew, name="poll lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _poll(

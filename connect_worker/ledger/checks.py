@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import redis
+from redis.sentinel import SentinelConnectionPool
 
-from connect_worker.ledger.scripts import translate_redis_errors
+from connect_worker.ledger.scripts import CLUSTER, translate_redis_errors
 
 MIN_VERSION = (6, 2)
 MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
@@ -34,6 +35,8 @@ def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) 
     """
     with translate_redis_errors():
         info = cast("Mapping[str, object]", client.info())
+        if finding := _mode(info):
+            return [finding]
         seconds, microseconds = client.time()
     findings = [check_version(info), _role(info)]
     try:
@@ -49,7 +52,7 @@ def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) 
 
 
 def name_server(client: redis.Redis) -> str:
-    """Return which server it is, such as `Valkey 9.0.1, as Redis 7.2.4`.
+    """Return which server it is, such as `Valkey 9.0.1, as Redis 7.2.4`; a primary's address, too.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
@@ -58,20 +61,26 @@ def name_server(client: redis.Redis) -> str:
         info = cast("Mapping[str, object]", client.info("server"))
     redis_version = f"Redis {info.get('redis_version', 'of unknown version')}"
     if "valkey_version" in info:
-        return f"Valkey {info['valkey_version']}, as {redis_version}"
+        redis_version = f"Valkey {info['valkey_version']}, as {redis_version}"
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        host, port = pool.master_address
+        return f"{redis_version}; the Sentinels name {host}:{port} as the primary"
     return redis_version
 
 
 def check_broker(client: redis.Redis) -> list[Finding]:
     """Return what is wrong with a Redis that holds the messages and not the ledger.
 
-    Nothing is a reason to refuse it: a lost message only delays its request.
+    Only a Redis Cluster and a Sentinel are refused: a lost message merely delays its request.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
     with translate_redis_errors():
-        info = cast("Mapping[str, object]", client.info("memory"))
+        info = cast("Mapping[str, object]", client.info())
+    if finding := _mode(info):
+        return [finding]
     policy = info.get("maxmemory_policy", "noeviction")
     if policy == "noeviction":
         return []
@@ -90,7 +99,9 @@ def _settings(client: redis.Redis) -> Mapping[str, str]:
     try:
         for name in ("maxmemory-policy", "appendonly", "save"):
             merged |= cast("dict[str, str]", client.config_get(name))
-    except redis.ConnectionError:
+    except redis.ResponseError:
+        raise
+    except redis.RedisError:
         with translate_redis_errors():
             raise
     return merged
@@ -112,6 +123,18 @@ def _role(info: Mapping[str, object]) -> Finding | None:
         return None
     # A replica may be writable; what is written to it is lost with the next synchronization.
     return Finding("refuse", "this Redis is a replica: point the Redis URL at its primary")
+
+
+def _mode(info: Mapping[str, object]) -> Finding | None:
+    """Refuse what has no data, and what spreads the keys of an account or worker over servers."""
+    # Valkey's word, and Redis's.
+    if "sentinel" in (info.get("server_mode"), info.get("redis_mode")):
+        return Finding(
+            "refuse",
+            "this is a Sentinel, not a Redis: begin its URL with sentinel:// and end it with "
+            "?master_name=…, the name that the Sentinels have for the primary",
+        )
+    return Finding("refuse", CLUSTER) if info.get("cluster_enabled") == 1 else None
 
 
 def _eviction(policy: str) -> Finding | None:

@@ -108,7 +108,8 @@ class FernetCipher:
         token = stored.removeprefix(ENCRYPTED_PREFIX)
         try:
             content = self._fernet.decrypt(token)
-        except self._invalid_token:
+        except (self._invalid_token, ValueError):
+            # A ValueError is for characters that no token has.
             if not _is_token(token):
                 raise CorruptRecord("is cut off or damaged") from None
             raise DecryptionKeyMissing(

@@ -7,11 +7,12 @@ Safe to share between threads, and over a fork.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelManagedConnection
 
 from connect_worker.domain.metrics import MetricBuffer
 from connect_worker.domain.states import (
@@ -47,6 +48,7 @@ from connect_worker.ledger.encryption import STEP_FIELD, cipher_for, read_values
 from connect_worker.ledger.redis_account import RedisAccount, call_id, expiry
 from connect_worker.ledger.scripts import Scripts, escape_pattern
 from connect_worker.logger import LogEvent, logger
+from connect_worker.settings.urls import read_sentinels
 
 T = TypeVar("T")
 
@@ -54,27 +56,83 @@ T = TypeVar("T")
 BATCH = 500
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0) -> redis.Redis:
+#: A person or a probe waits for the reply, and can ask again: one attempt within this time.
+OPERATOR_SECONDS = 3.0
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redis.Redis:
     """Return a client as the ledger needs it; nothing is sent yet.
 
-    A command whose reply was lost is sent again, up to 3 times within about a second, timeouts
-    not counted; each script recognizes its repetition. READONLY is repeated too, on a new
-    connection: after a failover the name leads to the new primary.
+    A command whose reply was lost is sent again, by default up to 3 times within about a second,
+    timeouts not counted; each script recognizes its repetition. READONLY is repeated too, on a new
+    connection: after a failover the name leads to the new primary, or Sentinels name it.
 
     Raises:
         ValueError: The URL is not a Redis URL.
     """
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        health_check_interval=30,
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "health_check_interval": 30,
         # A record may have been damaged to bytes that are no text: they are shown, and stop no one.
-        encoding_errors="backslashreplace",
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
-        retry_on_error=[redis.ReadOnlyError],
-    )
+        "encoding_errors": "backslashreplace",
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=retries),
+        "retry_on_error": [redis.ReadOnlyError],
+    }
+    if sentinels := read_sentinels(url, timeout_seconds=timeout_seconds):
+        options |= sentinels.primary
+        has_tls = options.pop("ssl", False)
+        options["connection_class"] = _TLSConnection if has_tls else _Connection
+        manager: Any = _Sentinels(sentinels.hosts, sentinel_kwargs=sentinels.sentinel)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+        return cast("redis.Redis", manager.master_for(sentinels.master_name, **options))
+    return redis.Redis.from_url(url, **options)
+
+
+class _Sentinels(Sentinel):
+    """Asks one Sentinel after the other where the primary is.
+
+    redis-py's own `discover_master` changes the order of its list in place, so that two threads at
+    once may drop an entry, and its errors name no reason.
+    """
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the primary's address; the Sentinel that names it is asked first next time.
+
+        Raises:
+            MasterNotFoundError: No Sentinel names one.
+        """
+        reasons = []
+        for sentinel in self.sentinels:
+            try:
+                primaries = cast("dict[str, dict[str, Any]]", sentinel.sentinel_masters())
+            except redis.RedisError as error:
+                reason = str(error)
+            else:
+                state = primaries.get(service_name)
+                if state and self.check_master_state(state, service_name):  # type: ignore[no-untyped-call]  # redis-py has no types for it
+                    others = [item for item in self.sentinels if item is not sentinel]
+                    self.sentinels = [sentinel, *others]
+                    return state["ip"], state["port"]
+                known = ", ".join(map(repr, primaries))
+                reason = "its primary is down" if state else f"knows {known}, no {service_name!r}"
+            options = sentinel.get_connection_kwargs()
+            reasons.append(f"{options['host']}:{options['port']} {reason}")
+        raise MasterNotFoundError("; ".join(reasons))
+
+
+class _Connection(SentinelManagedConnection):
+    """A connection to the primary; redis-py repeats a command at the address it had before."""
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send a command, after a lost connection to the primary of now."""
+        if self._sock is None:
+            self.connect_to(self.connection_pool.get_master_address())  # type: ignore[no-untyped-call]  # redis-py has no types for it
+        super().send_packed_command(command, check_health=check_health)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+
+
+class _TLSConnection(_Connection, redis.SSLConnection):
+    """The same over TLS."""
 
 
 class RedisLedger(RedisAccount):
@@ -113,9 +171,10 @@ class RedisLedger(RedisAccount):
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
+        retries: int = 3,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        client = connect(url, timeout_seconds=timeout_seconds)
+        client = connect(url, timeout_seconds=timeout_seconds, retries=retries)
         return cls(client, account=account, keys=keys, metric_buffer=metric_buffer)
 
     # ---- RequestRecords

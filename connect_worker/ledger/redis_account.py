@@ -61,6 +61,16 @@ class RedisAccount:
         milliseconds_since_epoch: int = self._scripts.run("now")
         return milliseconds_since_epoch / 1000
 
+    def write_problem(self) -> str:
+        """Return why Redis refuses to store anything, and the remedy; "" when it does not refuse.
+
+        A Redis that is full, read-only or without its replicas still answers every question.
+
+        Raises:
+            LedgerUnavailable: Redis can't be reached.
+        """
+        return self._scripts.write_problem()
+
     # ---- CircuitBreaker
 
     def breaker(self) -> BreakerState:

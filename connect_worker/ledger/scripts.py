@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import redis
 from redis import exceptions as redis_errors
+from redis.sentinel import MasterNotFoundError
 
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.codec import NOT_A_HASH, SHARED_CONSTANTS
@@ -25,6 +26,14 @@ _FORBIDDEN = "the Redis user may not do this: allow it scripts and the keys conn
 _REFUSED = "Redis refused the user or password: check the Redis URL"
 _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"
+_NO_PRIMARY = (
+    "no Sentinel names a primary that answers it: check that the Sentinels run, their hosts and "
+    "the master_name in the Redis URL, and CONNECT_SENTINEL_PASSWORD"
+)
+CLUSTER = (
+    "this Redis is a node of a Redis Cluster: use a Redis without cluster mode; for a failover, "
+    "one with Sentinels"
+)
 _WRONG_TYPE = "a key of the ledger has a wrong type: find out what wrote it, and delete it"
 _OTHER = "Redis refused the command: check that it is 6.2 or later, and its log"
 
@@ -34,6 +43,7 @@ _BY_CLASS: tuple[tuple[type[redis_errors.RedisError], str], ...] = (
     (redis_errors.ReadOnlyError, _REPLICA),
     (redis_errors.BusyLoadingError, _LOADING),
     (redis_errors.NoPermissionError, _FORBIDDEN),
+    (MasterNotFoundError, _NO_PRIMARY),
     (redis_errors.AuthenticationError, _REFUSED),
     (redis_errors.AuthorizationError, _REFUSED),
     (redis_errors.TimeoutError, _SLOW),
@@ -48,8 +58,9 @@ _BY_CODE = (
     ("MISCONF", "Redis can't save to its disk and stopped writing: check its disk and its log"),
     ("NOREPLICAS", "Redis has too few replicas to accept writes: check its replication"),
     ("MASTERDOWN", "this Redis is a replica that lost its primary: check its replication"),
-    ("CLUSTERDOWN", "the Redis cluster is down: check CLUSTER INFO"),
-    ("MOVED", "this Redis is one node of a cluster: use the node that holds the account's slot"),
+    ("CLUSTERDOWN", CLUSTER),
+    ("MOVED", CLUSTER),
+    ("CROSSSLOT", CLUSTER),
     ("WRONGTYPE", _WRONG_TYPE),
     ("NOPERM", _FORBIDDEN),
     ("BUSY", "another script blocks Redis: look for it with SLOWLOG GET"),
@@ -183,8 +194,26 @@ class Scripts:
         A server that forgot the script (restart, failover) gets it again.
         """
         keys = [*self._keys, self.key(key)] if key else self._keys
+        values = [self.key("request:"), *args]
         with translate_redis_errors():
-            return self._scripts[name](keys=keys, args=[self.key("request:"), *args])
+            try:
+                return self._scripts[name](keys=keys, args=values)
+            except redis_errors.NoScriptError:
+                # redis-py gave it to the old primary, and the new one was to run it.
+                return self._scripts[name](keys=keys, args=values)
+
+    def write_problem(self) -> str:
+        """Return why Redis refuses writes, and the remedy; "" when it takes them."""
+        try:
+            with translate_redis_errors():
+                # A write that Redis accepts or refuses like any other, and that changes nothing:
+                # the key does not exist.
+                self._client.set(self.key("never_written"), "", xx=True)
+        except LedgerUnavailable as error:
+            if isinstance(error.__cause__, redis_errors.ResponseError):
+                return str(error)
+            raise
+        return ""
 
     def hash(self, name: str) -> Mapping[str, str]:
         """Return a hash; empty when there is none, and `NOT_A_HASH` for a key of another type."""

@@ -2,12 +2,17 @@
 
 The start of a process (Celery, the command line, a script) passes its handlers to
 `prepare_handler`. Then each event is one line, with the log context of that moment and no secret.
+A process that runs for long calls `log_to_standard_error` instead: where its log is JSON, all else
+that it prints becomes lines of the log.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import math
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -23,6 +28,9 @@ from connect_worker.observability.output import (
     escape_lines,
     format_traceback,
 )
+
+#: More than this without a line break becomes a line of the log; the formatter cuts it.
+_LONGEST_LINE: Final = 1 << 20
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
@@ -182,9 +190,96 @@ def prepare_handler(handler: logging.Handler, log_format: str = "auto") -> None:
     handler.addFilter(RedactingFilter())
     stream = getattr(handler, "stream", None)
     accept_any_text(stream)
+    is_json = writes_json(log_format, stream)
+    handler.setFormatter(JsonFormatter(stream) if is_json else KeyValueFormatter())
+
+
+def writes_json(log_format: str, stream: Any) -> bool:
+    """Whether a log in this format is JSON on a stream: `auto` is text on a terminal only."""
     if log_format == "auto":
-        log_format = "text" if stream and stream.isatty() else "json"
-    handler.setFormatter(JsonFormatter(stream) if log_format == "json" else KeyValueFormatter())
+        return not (stream and stream.isatty())
+    return log_format == "json"
+
+
+def log_to_standard_error(log_format: str, level: int | None = None) -> None:
+    """Write the log of this process to standard error, Python's warnings included.
+
+    Where it is JSON, each line of the process is an object: what anything prints, to standard
+    output too, is a line of the log. Only what the interpreter and C libraries write past Python's
+    `sys.stdout` and `sys.stderr` is not, such as the reason of a crash.
+
+    Args:
+        log_format: As for `prepare_handler`.
+        level: The least level that is written; None leaves it as it is.
+    """
+    handler = logging.StreamHandler(sys.__stderr__)
+    prepare_handler(handler, log_format)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    if isinstance(handler.formatter, JsonFormatter):
+        sys.stdout = _printing_to_log("stdout", logging.INFO)
+        sys.stderr = _printing_to_log("stderr", logging.WARNING)
+
+
+def prints_to_log() -> bool:
+    """Whether this process has JSON as its log, and prints to it."""
+    return isinstance(getattr(sys.stderr, "buffer", None), LogSink)
+
+
+class LogSink(io.RawIOBase):
+    """The end of a stream whose lines are lines of the log, at any level of the log.
+
+    What one call prints stays together, in one line of the log.
+
+    Args:
+        name: `stdout` or `stderr`, for the logger's name and the descriptor.
+        level: Of the lines.
+    """
+
+    def __init__(self, name: str, level: int) -> None:
+        super().__init__()
+        self._name = name
+        self._level = level
+        self._log = logging.getLogger(f"connect_worker.{name}")
+        # What has no line break yet, and whether the log itself prints; of each thread.
+        self._local = threading.local()
+
+    def writable(self) -> bool:
+        """Whether it takes text."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor that the process was started with, for children of others."""
+        return int(getattr(sys, f"__{self._name}__").fileno())
+
+    def write(self, data: Any) -> int:
+        """Log what ends with a line break, and keep what does not."""
+        size = len(data)
+        # A log that can't be written says so here: there is no place for that.
+        if not getattr(self._local, "is_logging", False):
+            self._local.rest = getattr(self._local, "rest", b"") + bytes(data)
+            if self._local.rest.endswith(b"\n") or len(self._local.rest) > _LONGEST_LINE:
+                self.flush()
+        return size
+
+    def flush(self) -> None:
+        """Log what is kept."""
+        kept, self._local.rest = getattr(self._local, "rest", b""), b""
+        text = kept.decode(errors="backslashreplace").strip("\n")
+        if not text.strip():
+            return
+        self._local.is_logging = True
+        try:
+            record = self._log.makeRecord(self._log.name, self._level, "", 0, text, (), None)
+            self._log.handle(record)
+        finally:
+            self._local.is_logging = False
+
+
+def _printing_to_log(name: str, level: int) -> io.TextIOWrapper:
+    # The sink has the methods of a buffered stream that the wrapper calls, and holds nothing back.
+    sink: Any = LogSink(name, level)
+    return io.TextIOWrapper(sink, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 def prepare_last_resort() -> None:

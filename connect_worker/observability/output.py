@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import logging
 import sys
 import threading
 import traceback
@@ -21,6 +22,7 @@ from typing import Any, Final, NoReturn, TextIO
 from connect_worker.observability.masking import mask_secrets
 
 _INDENT: Final = "  "
+_log: Final = logging.getLogger("connect_worker")
 
 #: How a stream that lacks a character writes it; any other becomes its escape.
 _IN_ASCII: Final = {"…": "...", "→": "->", "·": "-", "│": "|"}
@@ -92,6 +94,8 @@ def format_traceback(
 
 #: Names of Connect's products have 15 characters.
 MAX_NAME_CHARACTERS: Final = 100
+#: Of the reason of a pause.
+MAX_REASON_CHARACTERS: Final = 200
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 
@@ -135,9 +139,9 @@ def format_count(number: int, noun: str = "request") -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
     """Return a name, or the beginning of one that is too long to be real."""
-    return text if len(text) <= MAX_NAME_CHARACTERS else f"{text[: MAX_NAME_CHARACTERS - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def sanitize(text: str) -> str:
@@ -159,7 +163,7 @@ def accept_any_text(*streams: object) -> None:
 def report_crashes() -> None:
     """Write an exception that ends the process or a thread without secrets and escapes.
 
-    A hook that something else has set stays.
+    A process that has a log writes it there. A hook that something else has set stays.
     """
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _report
@@ -168,14 +172,26 @@ def report_crashes() -> None:
 
 
 def _report(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
-    _write(sys.stderr, escape_lines(format_traceback(kind, error, trace)))
+    # Ctrl+C is a way to stop a process, and its traceback no event.
+    if _has_log() and not issubclass(kind, KeyboardInterrupt):
+        _log.critical("Uncaught exception", exc_info=(kind, error, trace))  # type: ignore[arg-type]
+    else:
+        _write(sys.stderr, escape_lines(format_traceback(kind, error, trace)))
 
 
 def _report_thread(args: threading.ExceptHookArgs) -> None:
-    if args.exc_type is not SystemExit:
-        name = args.thread.name if args.thread else "a thread"
-        text = format_traceback(args.exc_type, args.exc_value, args.exc_traceback)
-        _write(sys.stderr, escape_lines(f"Exception in {name}:\n{text}"))
+    if args.exc_type is SystemExit:
+        return
+    name = args.thread.name if args.thread else "a thread"
+    trace = (args.exc_type, args.exc_value, args.exc_traceback)
+    if _has_log():
+        _log.critical("Exception in %s", name, exc_info=trace)  # type: ignore[arg-type]
+    else:
+        _write(sys.stderr, escape_lines(f"Exception in {name}:\n{format_traceback(*trace)}"))
+
+
+def _has_log() -> bool:
+    return bool(logging.getLogger().handlers)
 
 
 def _write(stream: TextIO | None, text: str) -> None:

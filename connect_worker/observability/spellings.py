@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 #: How many readings a text has at most, and how many forms a value has.
-LEVELS: Final = 5
+LEVELS: Final = 6
 
 # `%2525C3` is what is left of a `%C3` that was encoded twice more.
 _PERCENT: Final = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
@@ -31,6 +31,18 @@ _ENTITY: Final = re.compile(
 _ESCAPE: Final = re.compile(
     r"""\\++(?:
         u([dD][89abAB][0-9a-fA-F]{2})\\++u([dD][c-fC-F][0-9a-fA-F]{2})
+        | (?:u([0-9a-fA-F]{4}) | U([0-9a-fA-F]{8}) | x([0-9a-fA-F]{2}))
+        | (.?)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+# As `_ESCAPE`, where Python shows bytes: each byte of UTF-8 is an escape of its own.
+_BYTES: Final = re.compile(
+    r"""\\++(?:
+        x([cCdD][0-9a-fA-F])\\++x([89abAB][0-9a-fA-F])
+        | x([eE][0-9a-fA-F])\\++x([89abAB][0-9a-fA-F])\\++x([89abAB][0-9a-fA-F])
+        | x([fF][0-4])\\++x([89abAB][0-9a-fA-F])\\++x([89abAB][0-9a-fA-F])\\++x([89abAB][0-9a-fA-F])
+        | u([dD][89abAB][0-9a-fA-F]{2})\\++u([dD][c-fC-F][0-9a-fA-F]{2})
         | (?:u([0-9a-fA-F]{4}) | U([0-9a-fA-F]{8}) | x([0-9a-fA-F]{2}))
         | (.?)
     )""",
@@ -80,7 +92,7 @@ def forms(value: str) -> tuple[str, ...]:
 
     Examples:
         >>> forms("A%20b")
-        ('a%20b', 'a b', 'a b', 'a b', 'a b')
+        ('a%20b', 'a b', 'a b', 'a b', 'a b', 'a b')
     """
     by_level = {reading.level: reading.text for reading in readings(value)}
     if len(by_level) == 1:
@@ -88,7 +100,7 @@ def forms(value: str) -> tuple[str, ...]:
     written = by_level[0]
     unquoted = by_level.get(1, written)
     unescaped = by_level.get(2, unquoted)
-    return written, unquoted, unescaped, by_level.get(3, unescaped), by_level.get(4, unescaped)
+    return written, unquoted, unescaped, *(by_level.get(n, unescaped) for n in range(3, LEVELS))
 
 
 def fold(text: str) -> str:
@@ -207,7 +219,7 @@ def _of_entity(match: re.Match[str]) -> list[tuple[str, int]]:
 
 
 def _of_escape(match: re.Match[str]) -> list[tuple[str, int]]:
-    high, low, short, long, byte, other = match.groups()
+    high, low, short, long, byte, other = match.groups()[-6:]
     if other is not None:
         character = _CONTROLS.get(other, other)
     elif high:
@@ -217,6 +229,14 @@ def _of_escape(match: re.Match[str]) -> list[tuple[str, int]]:
         number = int(code, 16)
         character = chr(number) if number <= sys.maxunicode else code
     return [(character, len(match[0]))]
+
+
+def _of_bytes(match: re.Match[str]) -> list[tuple[str, int]]:
+    encoded = bytes.fromhex("".join(filter(None, match.groups()[:-6])))
+    if not encoded:
+        return _of_escape(match)
+    # It may be a code that UTF-8 does not have, in a text and in a value alike.
+    return [(encoded.decode(errors="replace")[:1], len(match[0]))]
 
 
 def _of_backslashes(match: re.Match[str]) -> list[tuple[str, int]]:
@@ -230,4 +250,5 @@ _NESTED: Final = (
 _EITHER: Final = (
     (3, _Escapes("\\", _ESCAPE, _of_escape)),
     (4, _Escapes("\\", _BACKSLASHES, _of_backslashes)),
+    (5, _Escapes("\\", _BYTES, _of_bytes)),
 )

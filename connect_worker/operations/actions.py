@@ -17,6 +17,7 @@ from connect_worker.domain.states import (
 from connect_worker.engine.ports import Ledger, OperatorActions
 from connect_worker.observability.output import (
     MAX_NAME_CHARACTERS,
+    MAX_REASON_CHARACTERS,
     format_count,
     format_duration,
     sanitize,
@@ -179,6 +180,6 @@ def describe_pause(name: str, pause: Pause, now: float) -> str:
     age = f"for {format_duration(seconds)}" if seconds >= 1 else "from now on"
     return (
         f"{sanitize(shorten(name))}, {age}"
-        + (f" ({sanitize(pause.reason)})" if pause.reason else "")
+        + (f" ({sanitize(shorten(pause.reason, MAX_REASON_CHARACTERS))})" if pause.reason else "")
         + (f", {format_count(pause.held)} waiting" if pause.held else "")
     )

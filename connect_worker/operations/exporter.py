@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -49,6 +50,9 @@ StateCounts = Mapping[tuple[RequestKind, str], Mapping[State, int]]
 #: Returns how many messages wait in each queue; None when the broker can't be reached.
 QueueLengths = Callable[[], Mapping[str, int] | None]
 
+#: How many accounts are read at once.
+MAX_THREADS: Final = 16
+
 _ACCOUNT: Final = ("account",)
 _KIND: Final = (*_ACCOUNT, "kind")
 _PRODUCT: Final = (*_KIND, "product")
@@ -61,12 +65,21 @@ class Exporter(Collector):
         ledger: The account's ledger.
         account: The account's name, for the label.
         queue_lengths: Asks the broker.
+        poll_seconds: The time between two polls, by kind, as beat has it.
     """
 
-    def __init__(self, ledger: Ledger, *, account: str, queue_lengths: QueueLengths) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        account: str,
+        queue_lengths: QueueLengths,
+        poll_seconds: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._ledger = ledger
         self._account = account
         self._queue_lengths = queue_lengths
+        self._poll_seconds = poll_seconds
 
     def collect(self) -> Iterator[Family]:
         """Return the metrics; without a ledger only `connect_worker_ledger_up` and the broker's."""
@@ -140,12 +153,22 @@ class Exporter(Collector):
             "1 if the last poll read all pending requests, else 0.",
             labels=_KIND,
         )
-        for kind, poll in self._ledger.polls().items():
-            if poll.problem is not PollProblem.NO_PROCESSOR:
+        interval = GaugeMetricFamily(
+            "connect_worker_poll_interval_seconds",
+            "The setting: seconds between two polls; not of kinds that no worker processes.",
+            labels=_KIND,
+        )
+        polls = self._ledger.polls()
+        unused = {k for k, poll in polls.items() if poll.problem is PollProblem.NO_PROCESSOR}
+        for name, seconds in self._poll_seconds.items():
+            if name not in unused:
+                interval.add_metric((self._account, name), seconds)
+        for kind, poll in polls.items():
+            if kind not in unused:
                 age.add_metric((self._account, kind), max(0.0, now - poll.at))
                 duration.add_metric((self._account, kind), poll.seconds)
                 complete.add_metric((self._account, kind), float(not poll.problem))
-        yield from (age, duration, complete)
+        yield from (age, duration, complete, interval)
 
     def _breaker(self) -> Iterator[Family]:
         breaker, now = self._ledger.breaker(), self._ledger.now()
@@ -194,8 +217,11 @@ class CombinedExporter(Collector):
     def collect(self) -> Iterator[MetricFamily]:
         """Return the metrics; Prometheus refuses a scrape in which a name comes twice."""
         families: dict[str, MetricFamily] = {}
-        for collector in self._collectors:
-            for family in collector.collect():
+        # At once: with a Redis that does not answer, each waits as long as it may.
+        with ThreadPoolExecutor(MAX_THREADS) as threads:
+            collected = threads.map(lambda item: list(item.collect()), self._collectors)
+        for families_of_one in collected:
+            for family in families_of_one:
                 known = families.setdefault(family.name, family)
                 if known is not family:
                     _add_samples(known, family)
@@ -304,7 +330,11 @@ class AppState(webserver.AppState):
 
         Scrapes at the same time share one result, so that many cost as much as one.
         """
-        encoder, content_type = choose_encoder(accept)
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except (ValueError, TypeError):
+            # It names a version that prometheus_client can't read.
+            encoder, content_type = choose_encoder("")
         if content_type not in self.running:
             loop = asyncio.get_running_loop()
             self.running[content_type] = loop.run_in_executor(self.threads, encoder, self.registry)

@@ -28,6 +28,7 @@ from connect_worker.domain.states import (
 from connect_worker.domain.steps import shown_name
 from connect_worker.engine.ports import RecordReader
 from connect_worker.observability.output import (
+    MAX_REASON_CHARACTERS,
     format_duration,
     iso_timestamp,
     local_time,
@@ -153,7 +154,7 @@ def pause_documents(pauses: Mapping[str, Pause]) -> dict[str, dict[str, Any]]:
     return {
         shorten(name): {
             "since": iso_timestamp(pause.since),
-            "reason": sanitize(pause.reason),
+            "reason": sanitize(shorten(pause.reason, MAX_REASON_CHARACTERS)),
             "requests": pause.held,
         }
         for name, pause in sorted(pauses.items())

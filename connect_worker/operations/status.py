@@ -144,6 +144,8 @@ class StatusReport:
     max_calls_per_second: float | None = None
     #: None when the workers were not asked.
     workers: Workers | None = None
+    #: Why Redis refuses to store anything, with the remedy; "" when it does not, or was not asked.
+    write_problem: str = ""
 
     @property
     def breaker_position(self) -> BreakerPosition:
@@ -172,12 +174,17 @@ class StatusReport:
 
     def issues(self) -> Iterator[Issue]:
         """Yield what needs an operator."""
+        if self.write_problem:
+            yield Issue(sanitize(self.write_problem))
         if self.breaker.failures and self.is_breaker_open:
             left = format_duration(self.breaker.open_until - self.at)
             text = f"The circuit breaker is open for {left} {self._cause()}"
             yield Issue(text, "run connect-worker doctor")
         if self.workers and self.workers.problem:
-            yield Issue(self.workers.problem)
+            # Where Redis is the broker too, it refuses both in the same words.
+            what = self.write_problem.partition(" (")[0]
+            if not what or not self.workers.problem.startswith(what):
+                yield Issue(self.workers.problem)
         elif self.workers and not self.workers.names:
             yield Issue("No worker answers", "start a worker, or read its log")
         for kind, counts in self.counts.items():
@@ -226,6 +233,8 @@ class StatusReport:
     def document(self) -> dict[str, Any]:
         """Return the status as JSON."""
         is_open = self.is_breaker_open
+        # Where the broker does not answer, nothing is known of them.
+        workers = self.workers if self.workers and not self.workers.problem else None
         return {
             "at": iso_timestamp(self.at),
             "kinds": {kind.value: self._kind_document(kind) for kind in self.counts},
@@ -237,7 +246,7 @@ class StatusReport:
                 "max_calls_per_second": self.max_calls_per_second,
             },
             "paused": pause_documents(self.pauses),
-            "workers": list(self.workers.names) if self.workers else None,
+            "workers": list(workers.names) if workers else None,
             "problems": self.problems(),
         }
 

@@ -260,10 +260,15 @@ def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple
     Raises:
         SettingsError: One of them is no Fernet key.
     """
-    keys = tuple(part.strip() for part in secret(env, name).split(",") if part.strip())
+    text = secret(env, name)
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
     register_secret(*(key for key in keys if key != PLAIN_KEY))
-    if keys == (PLAIN_KEY,):
-        raise _refused(f"{PREFIX}{name}", f"names no key: add one to {PLAIN_KEY!r}, or remove it")
+    if text and set(keys) <= {PLAIN_KEY}:
+        # Nobody sets it to store everything as it is.
+        what = (
+            f"add one to {PLAIN_KEY!r}, or remove it" if keys else "add one, or remove the commas"
+        )
+        raise _refused(f"{PREFIX}{name}", f"names no key: {what}")
     for position, key in enumerate(keys, 1):
         if key != PLAIN_KEY and not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
             raise _refused(

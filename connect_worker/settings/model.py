@@ -57,13 +57,16 @@ _STRONG = Regexp(
     re.compile(r"\s*[!-~]{32,100}\s*\Z"),
     error="must have 32 to 100 characters, none of them a blank",
 )
-_REDIS_URL = re.compile(r"(?:rediss?|unix)://\S+")
+_REDIS_URL = re.compile(r"(?:rediss?|unix|sentinel|rediss\+sentinel)://\S+")
 # The value itself may hold a password.
-_REDIS_HINT = "must begin with redis://, rediss:// or unix://"
+_REDIS_HINT = "must begin with redis://, rediss://, unix://, sentinel:// or rediss+sentinel://"
 _REDIS = Regexp(_REDIS_URL, error=_REDIS_HINT)
 _BROKER = Regexp(
-    re.compile(r"(?:rediss?|redis\+socket|unix|sentinel|amqps?|pyamqp|memory)://\S*"),
-    error="must begin with redis://, rediss://, unix://, sentinel://, amqp:// or amqps://",
+    re.compile(
+        r"(?:rediss?|redis\+socket|unix|sentinel|rediss\+sentinel|amqps?|pyamqp|memory)://\S*"
+    ),
+    error="must begin with redis://, rediss://, unix://, sentinel://, rediss+sentinel://, "
+    "amqp:// or amqps://",
 )
 
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
@@ -136,6 +139,14 @@ class Settings:
         is_secret=True,
         unset="`CONNECT_REDIS_URL`",
     )
+    sentinel_password: str = setting(
+        "",
+        partial(secret, mask=True),
+        "the password of the Sentinels, where `CONNECT_REDIS_URL` or `CONNECT_BROKER_URL` begins "
+        "with `sentinel://` or `rediss+sentinel://`",
+        scope=Scope.DEPLOYMENT,
+        is_secret=True,
+    )
     #: By kind.
     poll_seconds: Mapping[str, float] = field(
         default_factory=dict,
@@ -156,7 +167,7 @@ class Settings:
         60.0,
         partial(number, validate=Range(min=1)),
         "length of a lease, at least 1. A worker that has not renewed its lease for so "
-        "long counts as dead",
+        "long counts as dead. A poll ends after five times this, and the next one begins again",
     )
     max_attempts: int = setting(
         8,
@@ -245,8 +256,8 @@ class Settings:
     log_format: str = setting(
         "auto",
         partial(text, validate=OneOf(LOG_FORMATS)),
-        "log format of workers and beat: `text`, `json`, or `auto` (text on a terminal, "
-        "otherwise JSON)",
+        "log format of workers, beat, Flower, the console, the exporter and the receiver: `text`, "
+        "`json`, or `auto` (text on a terminal, otherwise JSON)",
         scope=Scope.DEPLOYMENT,
     )
     flower_auth: str = setting(

@@ -4,13 +4,18 @@ redis-py, kombu, py-amqp and Flower read a URL differently. By default kombu ver
 of `rediss://`, py-amqp verifies no host name of `amqps://`, and Flower refuses TLS options in a
 URL. So a URL is checked here, and `celery_broker` returns the options in Celery's own settings.
 tests/acceptance/security/test_redis_tls.py gives each process a server with a wrong certificate.
+
+None of them reads the URL of several Sentinels: `read_sentinels` does. The password before the @ is
+that of Redis. The Sentinels' own password has a setting, since a password in a query is refused;
+`server_url` adds it to the URL that it returns, which no program shows.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -23,8 +28,16 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.observability.masking import register_secret
 from connect_worker.settings.environment import PREFIX, secret
 
-_REDIS: Final = ("redis", "rediss", "unix")
-_TLS: Final = ("rediss", "amqps")
+_SENTINEL: Final = ("sentinel", "rediss+sentinel")
+_TLS: Final = ("rediss", "amqps", "rediss+sentinel")
+#: A host of a Sentinel: an IPv6 address in brackets, or else a name or address; and its port.
+_SENTINEL_HOST: Final = re.compile(
+    r"(?:\[([0-9a-f:.%]+)\]|([\w.-]+))(?::(\d{1,5}))?", re.ASCII | re.IGNORECASE
+)
+_SENTINEL_PORT: Final = 26379
+#: For the answers of all Sentinels together, as for that of one server.
+_SENTINEL_SECONDS: Final = 5.0
+_SENTINEL_FORM: Final = "sentinel://a:26379,b:26379,c:26379/0?master_name=…"
 #: What to do where a server's certificate, or the name in it, is refused.
 CERTIFICATE_REMEDY: Final = (
     "name its authority in the URL, such as rediss://…?ssl_ca_certs=/path/ca.pem, and use a host "
@@ -52,7 +65,20 @@ class CeleryBroker:
 
     url: str = field(repr=False)
     use_ssl: dict[str, Any] | None = None
-    transport_options: dict[str, Any] = field(default_factory=dict)
+    transport_options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """The Sentinels that know the primary's address, and what redis-py takes to connect."""
+
+    hosts: tuple[tuple[str, int], ...]
+    #: The name that the Sentinels have for the primary and its replicas.
+    master_name: str
+    #: How to connect to the primary.
+    primary: dict[str, Any] = field(repr=False)
+    #: How to connect to a Sentinel.
+    sentinel: dict[str, Any] = field(repr=False)
 
 
 def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
@@ -66,7 +92,14 @@ def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
     """
     value = secret(env, name, default, validate=validate)
     variable = f"{PREFIX}{name}"
-    return ";".join(_checked(variable, item) for item in value.split(";"))
+    urls = [_checked(variable, item) for item in value.split(";")]
+    if not any(_split(url).scheme in _SENTINEL for url in urls):
+        return ";".join(urls)
+    if len(urls) > 1:
+        raise _refused(variable, f"names Sentinels in several URLs: use one, {_SENTINEL_FORM}")
+    password = quote(secret(env, "SENTINEL_PASSWORD", mask=True), safe="")
+    register_secret(password)
+    return f"{urls[0]}&sentinel_password={password}" if password else urls[0]
 
 
 def celery_broker(url: str) -> CeleryBroker:
@@ -87,9 +120,89 @@ def celery_broker(url: str) -> CeleryBroker:
     )
 
 
-def _celery_broker(url: str) -> CeleryBroker:
-    parts = urlsplit(url)
+def read_sentinels(url: str, *, timeout_seconds: float = _SENTINEL_SECONDS) -> Sentinels | None:
+    """Return what the URL of Sentinels says; None for any other URL.
+
+    Args:
+        url: As `server_url` returns it.
+        timeout_seconds: The time for the answers of all Sentinels together.
+
+    Examples:
+        >>> read_sentinels("sentinel://a,b:26380/2?master_name=orders").hosts
+        (('a', 26379), ('b', 26380))
+    """
+    parts = _split(url)
+    if parts.scheme not in _SENTINEL:
+        return None
     query = dict(parse_qsl(parts.query))
+    tls = _redis_tls(parts, query)
+    common = {"ssl": True, **tls} if tls else {}
+    logins = {"username": parts.username, "password": parts.password}
+    hosts = tuple(_sentinel_hosts(parts))
+    return Sentinels(
+        hosts=hosts,
+        master_name=query["master_name"],
+        primary={
+            "db": int(query.get("db") or parts.path.strip("/") or 0),
+            **{name: unquote(value) for name, value in logins.items() if value},
+            **{name: float(query[name]) for name in _SECONDS if name in query},
+            **({"protocol": int(query["protocol"])} if "protocol" in query else {}),
+            **common,
+        },
+        sentinel={
+            **{
+                name: query[f"sentinel_{name}"]
+                for name in ("username", "password")
+                if f"sentinel_{name}" in query
+            },
+            **dict.fromkeys(_SECONDS, timeout_seconds / len(hosts)),
+            # By default redis-py asks a dead Sentinel again for seconds, before the next one.
+            "retry": None,
+            **common,
+        },
+    )
+
+
+def _sentinel_hosts(parts: SplitResult) -> Iterator[tuple[str, int]]:
+    for item in parts.netloc.rpartition("@")[2].split(","):
+        match = _SENTINEL_HOST.fullmatch(item)
+        if match is None or int(match[3] or 1) > 65535:
+            raise ValueError
+        yield match[1] or match[2], int(match[3] or _SENTINEL_PORT)
+
+
+def _celery_sentinels(parts: SplitResult, sentinels: Sentinels) -> CeleryBroker:
+    """Return the form that kombu takes: a URL for each Sentinel, all with the primary's login."""
+    login, at, _ = parts.netloc.rpartition("@")
+    database = sentinels.primary["db"]
+    hosts = [(f"[{host}]" if ":" in host else host, port) for host, port in sentinels.hosts]
+    return CeleryBroker(
+        ";".join(f"sentinel://{login}{at}{host}:{port}/{database}" for host, port in hosts),
+        {name: value for name, value in sentinels.primary.items() if name.startswith("ssl_")}
+        or None,
+        {
+            **{name: sentinels.primary[name] for name in _SECONDS if name in sentinels.primary},
+            "master_name": sentinels.master_name,
+            "sentinel_kwargs": sentinels.sentinel,
+        },
+    )
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL; `urlsplit` takes several hosts with IPv6 addresses for a malformed one."""
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in _SENTINEL:
+        return urlsplit(url)
+    address, _, query = rest.partition("?")
+    netloc, slash, path = address.partition("/")
+    return SplitResult(scheme.lower(), netloc, slash + path, query, "")
+
+
+def _celery_broker(url: str) -> CeleryBroker:
+    parts = _split(url)
+    query = dict(parse_qsl(parts.query))
+    if sentinels := read_sentinels(url):
+        return _celery_sentinels(parts, sentinels)
     if parts.scheme == "unix":
         host = {"virtual_host": query["db"]} if "db" in query else {}
         address = f"redis+socket://{parts.netloc}{parts.path}"
@@ -149,7 +262,7 @@ def describe_tls(url: str) -> tuple[bool, str]:
 
     The sentence is empty for a URL without TLS.
     """
-    parts = urlsplit(url.partition(";")[0])
+    parts = _split(url.partition(";")[0])
     if parts.scheme not in _TLS:
         return True, ""
     reqs, checks_name = _verification(dict(parse_qsl(parts.query)))
@@ -188,6 +301,12 @@ def _cert_reqs(value: str) -> str:
     return _one_of(tuple(_CHECKS), value.lower().removeprefix("cert_"))
 
 
+def _named(value: str) -> str:
+    if not value.strip():
+        raise ValueError
+    return value
+
+
 def _flag(value: str) -> str:
     return str(_SWITCH[value.lower()]).lower()
 
@@ -205,6 +324,11 @@ _REDIS_PARAMETERS: Final[dict[str, tuple[Callable[[str], str], str]]] = {
     "protocol": (partial(_one_of, ("2", "3")), "2 or 3"),
     **{name: (partial(_number, 0.1), "seconds, 0.1 or more") for name in _SECONDS},
 }
+_SENTINEL_PARAMETERS: Final[dict[str, tuple[Callable[[str], str], str]]] = {
+    "master_name": (_named, "the name that the Sentinels have for the primary"),
+    "sentinel_username": (_named, "the user of the Sentinels"),
+    **_REDIS_PARAMETERS,
+}
 _AMQP_PARAMETERS: Final[dict[str, tuple[Callable[[str], str], str]]] = {
     "heartbeat": (partial(_number, 0), "seconds"),
 }
@@ -213,9 +337,9 @@ _AMQP_PARAMETERS: Final[dict[str, tuple[Callable[[str], str], str]]] = {
 def _checked(variable: str, url: str) -> str:
     """Return the URL with each parameter in the form that the libraries take."""
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         # Read here, for its own error would show what it takes for a port.
-        _ = parts.port
+        _ = list(_sentinel_hosts(parts)) if parts.scheme in _SENTINEL else parts.port
     except ValueError:
         raise _refused(
             variable, "is no URL: quote special characters of a password, such as %2F for /"
@@ -224,11 +348,18 @@ def _checked(variable: str, url: str) -> str:
     items = parse_qsl(parts.query, keep_blank_values=True)
     if any(name == "password" for name, _ in items):
         raise _refused(variable, "has its password in the query: put it before the @")
+    if any(name == "sentinel_password" for name, _ in items):
+        raise _refused(variable, f"has a password in the query: use {PREFIX}SENTINEL_PASSWORD")
     if parts.scheme in ("redis", "rediss"):
         known = _REDIS_PARAMETERS
         _check_path(variable, parts, dict(items))
     elif parts.scheme == "unix":
         known = {"db": _REDIS_PARAMETERS["db"]}
+    elif parts.scheme in _SENTINEL:
+        known = _SENTINEL_PARAMETERS
+        _check_path(variable, parts, dict(items))
+        if not any(name == "master_name" for name, _ in items):
+            raise _refused(variable, f"lacks master_name: write {_SENTINEL_FORM}")
     elif parts.scheme in ("amqp", "pyamqp", "amqps"):
         known = _AMQP_PARAMETERS
     else:
@@ -261,8 +392,11 @@ def _value(
     known: dict[str, tuple[Callable[[str], str], str]],
 ) -> str:
     if name not in known:
-        hint = "use rediss:// for TLS" if name in _TLS_PARAMETERS and scheme == "redis" else ""
-        hint = hint or f"use {', '.join(known)}, or none"
+        hint = f"use {', '.join(known)}, or none"
+        if name in _TLS_PARAMETERS and scheme in ("redis", "sentinel"):
+            hint = f"use {'rediss' if scheme == 'redis' else 'rediss+sentinel'}:// for TLS"
+        elif name == "master_name":
+            hint = f"use {_SENTINEL_FORM}"
         raise _refused(variable, f"has the unknown parameter {name[:40]!r}: {hint}")
     read, wanted = known[name]
     try:

@@ -1,6 +1,6 @@
 """Beat: short errors while the broker is away, first polls at the start, and a steady clock.
 
-Answers four gaps of Celery 5.6:
+Answers gaps of Celery 5.6:
 
 - Beat logs two tracebacks for each message that it can't send, so that an outage of the broker
   fills the log: `BeatScheduler`. tests/unit/tasks/test_startup.py reads the log of beat in an
@@ -10,25 +10,52 @@ Answers four gaps of Celery 5.6:
   tests/acceptance/test_probes.py.
 - Beat sends a message first when its interval has passed: `send_first_messages`.
   tests/acceptance/test_end_to_end.py needs polls within seconds of the start.
+- A RabbitMQ that refuses the user or the virtual host ends beat with a traceback:
+  `_ensure_connected`; tests/faults/test_rabbitmq.py.
+- Beat prints a banner where its log is JSON: `QuietBeat`.
+  tests/acceptance/security/test_log_streams.py.
 - Beat compares times of day. When the clock is set back by an hour, nothing is due for an hour:
   `SteadyEntry`. tests/faults/test_wrong_clocks.py sets a clock back and forward.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from amqp.exceptions import AMQPError
+from celery.apps.beat import Beat
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.signals import beat_init
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.logging import writes_json
 from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
+from tasks.celery_support.remote_control import describe_failure
 from tasks.celery_support.signals import touch_heartbeat_file
+
+#: How long beat waits before it tries a broker again that refuses the connection.
+PAUSE_SECONDS = 5
+
+
+class QuietBeat(Beat):
+    """Celery's beat; without a banner where that would be no line of the log."""
+
+    quiet: bool
+
+    def run(self) -> None:
+        """Run until a signal."""
+        self.quiet = self.quiet or writes_json(settings().log_format, sys.__stderr__)
+        super().run()
+
+
+vars(app)["Beat"] = app.subclass_with_self(QuietBeat, name="Beat", reverse="Beat")
 
 
 class Due(NamedTuple):
@@ -69,16 +96,24 @@ class BeatScheduler(Scheduler):
         return seconds
 
     def _ensure_connected(self) -> Any:
+        """Connect, and wait for a broker that refuses the connection like for one that is away."""
+
         def report(error: Exception, seconds: float) -> None:
             touch_heartbeat_file()
             logger.error(
                 LogEvent("beat.broker_unreachable", error=error, retry_in=f"{seconds:g} s")
             )
 
-        # At first, and after each error: it waits 30 seconds at most between two attempts.
-        touch_heartbeat_file()
         retries = self.app.conf.broker_connection_max_retries
-        return self.connection.ensure_connection(report, retries)
+        while True:
+            # At first, and after each error: it waits 30 seconds at most between two attempts.
+            touch_heartbeat_file()
+            try:
+                return self.connection.ensure_connection(report, retries)
+            except (AMQPError, RedisError) as error:
+                text = describe_failure(error)
+                logger.error(LogEvent("beat.broker_rejected", seconds=PAUSE_SECONDS, error=text))
+                time.sleep(PAUSE_SECONDS)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send an entry that is due. While the broker is unreachable, it stays due for later."""
@@ -103,6 +138,6 @@ def send_first_messages(**_: Any) -> None:
         queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
         try:
             app.send_task(entry["task"], entry.get("args", ()), queue=queue)
-        except OperationalError as error:
+        except (OperationalError, AMQPError, RedisError) as error:
             logger.error(LogEvent("beat.message_not_sent", entry=name, error=error))
             return

@@ -6,6 +6,8 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
   With `broker_channel_error_retry` it connects again at once, dozens of times a second, with a
   traceback each, and leaves the sockets of each connection open: `WorkerConsumer.connect` and
   `on_connection_error_after_connected`; tests/faults/redis/test_redis_refuses.py.
+- A RabbitMQ that refuses the user or the virtual host is asked again at once, 50 times a second:
+  `on_connection_error_before_connected`; tests/faults/test_rabbitmq.py.
 - Events are dropped when the buffer is flushed: those that another thread adds during the flush
   (celery issue 10434), and those whose sending fails (celery pull requests 10401 and 10417). Flower
   would show some jobs as RECEIVED forever: `LosslessDispatcher`;
@@ -35,17 +37,19 @@ from time import monotonic, sleep
 from types import MethodType
 from typing import Any
 
+from amqp.exceptions import IrrecoverableConnectionError
 from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu import Queue
-from redis.exceptions import RedisError
 
-from connect_worker.ledger.scripts import remedy
+from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
 from tasks.celery_support.fair_share import FairShare
+from tasks.celery_support.remote_control import describe_failure
+from tasks.celery_support.signals import check_ledger_redis, touch_heartbeat_file
 
 
 class Waker:
@@ -76,6 +80,10 @@ class Waker:
             self._far.recv(65536)
 
 
+#: How long events are kept after RabbitMQ has not confirmed one.
+KEEP_SECONDS = 20
+#: A second attempt, at once.
+ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 #: In one message: message_rules.py limits how long it may be.
 MAX_EVENTS = 1000
 
@@ -84,11 +92,12 @@ class LosslessDispatcher(EventDispatcher):
     """Sends buffered events, and takes out of the buffer only what it has sent."""
 
     # Celery's class has these; celery-types does not declare them.
+    app: Any
     mutex: threading.Lock
     producer: Any
     _outbound_buffer: deque[tuple[Any, ...]]
     _group_buffer: dict[str, list[Any]]
-    _publish: Callable[..., None]
+    _next_attempt_at = 0.0
 
     def send(self, *args: Any, **fields: Any) -> None:
         """Send an event in one attempt, with texts that Flower can show.
@@ -99,6 +108,26 @@ class LosslessDispatcher(EventDispatcher):
         """
         texts = {name: _shown(value) for name, value in fields.items()}
         super().send(*args, **{**texts, "retry": False})
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **_: Any) -> None:
+        """Send one message; over a new connection when RabbitMQ does not confirm it.
+
+        Events have a connection of their own, which no heartbeat watches. Celery would go on with
+        it after an error, and wait for the confirmation of each event. After a failure events are
+        kept for a while without another attempt, so that they hold up no job and no stop.
+        """
+        if not self.app.conf.broker_url.startswith("amqp"):
+            super()._publish(event, producer, routing_key)  # type: ignore[misc]
+            return
+        if monotonic() < self._next_attempt_at:
+            self._outbound_buffer.append((event, routing_key, None))
+            return
+        kept = len(self._outbound_buffer)
+        super()._publish(  # type: ignore[misc]
+            event, producer, routing_key, retry=True, retry_policy=ONE_MORE
+        )
+        if len(self._outbound_buffer) > kept:
+            self._next_attempt_at = monotonic() + KEEP_SECONDS
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Send what is buffered, and keep what can't be sent for the next time."""
@@ -234,6 +263,10 @@ def running_jobs() -> Mapping[str, str]:
     return {job: account_at(request.name) for job, request in list(state.requests.items())}
 
 
+class LedgerUnusableError(OSError):
+    """The ledger's Redis can't be used now; Celery connects again after such an error."""
+
+
 #: How long a worker waits before it tries a broker again that refuses commands.
 PAUSE_SECONDS = 5
 #: How long events wait for others, to be sent in one message.
@@ -265,6 +298,7 @@ class WorkerConsumer(Consumer):
         kwargs |= {"without_gossip": True, "without_mingle": True}
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
+        self._was_connected = False
         self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
             # Without prefetching Celery takes no more messages than the pool's size. A gevent pool
@@ -291,6 +325,7 @@ class WorkerConsumer(Consumer):
 
     def loop_args(self) -> Any:
         """Return what the loop works with: for several accounts, one consumer for each."""
+        self._was_connected = True
         queues = self.app.amqp.queues.consume_from
         if self.app.conf.worker_disable_prefetch and len(set(map(account_at, queues))) > 1:
             self.task_consumer = AccountConsumers(self, queues.values())
@@ -322,13 +357,27 @@ class WorkerConsumer(Consumer):
         """Connect as Celery does, and close a connection whose first command is refused."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
+            self._require_ledger()
             if self.hub:
                 # This writes: it takes the lock under which lost messages are restored.
                 connection.transport.register_with_event_loop(connection.connection, self.hub)
-        except self.channel_errors:
+        except Exception:
             close_connection(connection)
             raise
         return connection
+
+    def _require_ledger(self) -> None:
+        """Check the ledger's Redis at each connection: after a failover it may be another one.
+
+        Raises:
+            LedgerUnusableError: It may lose requests, or does not answer. No job could run.
+        """
+        try:
+            problem = check_ledger_redis()
+        except LedgerUnavailable as error:
+            problem = str(error)
+        if problem:
+            raise LedgerUnusableError(problem)
 
     def perform_pending_operations(self) -> None:
         """Do what is scheduled before each wait for messages.
@@ -343,15 +392,29 @@ class WorkerConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection; the caller opens a new one, after a refusal only after a pause."""
-        if not isinstance(exc, self.channel_errors):
+        refusals = *self.channel_errors, IrrecoverableConnectionError, LedgerUnusableError
+        if not isinstance(exc, refusals):
             super().on_connection_error_after_connected(exc)
             return
-        text = f"{remedy(exc)} ({exc})" if isinstance(exc, RedisError) else exc
-        logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
         close_connection(self.connection)
+        self._pause(exc)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Pause: the broker is there and refuses the connection, and Celery retries at once."""
+        self._pause(exc)
+
+    def _pause(self, exc: Exception) -> None:
+        if isinstance(exc, LedgerUnusableError):
+            logger.error(LogEvent("worker.redis_unusable", seconds=PAUSE_SECONDS, error=exc))
+        else:
+            text = describe_failure(exc)
+            logger.error(LogEvent("celery.broker_rejected", seconds=PAUSE_SECONDS, error=text))
         for _ in range(PAUSE_SECONDS):
             # Raises when an operator has stopped the worker.
             state.maybe_shutdown()
+            if self._was_connected:
+                # The worker is alive. One that was never connected is not ready, however.
+                touch_heartbeat_file()
             sleep(1)
 
 

@@ -9,6 +9,10 @@ Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when it
 - Flower's own metrics need no password where its pages need one: `_guard_metrics`.
 - It answers by any host name, and to any number of passwords, without security headers:
   `guard_handlers`. tests/acceptance/test_flower.py.
+- It shows workers that ended for ever: `set_defaults`.
+- Its log has a format of its own: `refuse_unsafe_options` gives it this project's.
+- Its broker page asks the first Sentinel only, and database 0: `ask_sentinels`.
+  tests/acceptance/test_flower.py.
 - It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
 - Its menu has no setting for a link: `link_console` adds an entry to its template. A menu without
   the expected end stays as it is; tests/unit/console/test_flower_link.py.
@@ -25,6 +29,7 @@ from typing import Any
 
 import click
 from celery.signals import import_modules
+from redis.asyncio.sentinel import Sentinel
 from tornado.httputil import HTTPServerRequest
 from tornado.options import options
 from tornado.template import DictLoader
@@ -33,9 +38,11 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 from connect_worker._web_access import Throttle, add_headers, client_address, is_known_host
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
+from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import refuse_start
 from connect_worker.settings.environment import is_loopback
 from connect_worker.settings.model import Settings
+from connect_worker.settings.urls import read_sentinels
 from tasks.celery_support.bootstrap import settings
 
 MENU = "navbar.html"
@@ -74,6 +81,8 @@ def add_link(flower_settings: dict[str, Any], url: str) -> None:
 
 link_console()
 
+#: A worker that ended is shown for this time: the next one has another name.
+PURGE_SECONDS = 3600
 #: The columns of the table of jobs. A job's id begins with its request's, its result with the
 #: product.
 COLUMNS = "name,uuid,state,result,received,runtime,worker"
@@ -108,6 +117,7 @@ def set_defaults() -> None:
     options.address = "127.0.0.1"
     options.read_only = True
     options.tasks_columns = COLUMNS
+    options.purge_offline_workers = PURGE_SECONDS
     options.format_task = format_task
     try:
         own = settings()
@@ -117,6 +127,7 @@ def set_defaults() -> None:
         options.basic_auth = [own.flower_auth]
     _guard_metrics()
     guard_handlers(own)
+    ask_sentinels(own)
 
 
 def _guard_metrics() -> None:
@@ -128,6 +139,33 @@ def _guard_metrics() -> None:
         get = authenticated(Metrics.get)
 
     handlers.insert(0, (r"/metrics", GuardedMetrics))
+
+
+def ask_sentinels(own: Settings) -> None:
+    """Let the broker page ask each Sentinel, and look into the database that the URL names."""
+    sentinels = read_sentinels(own.broker_url)
+    if sentinels is None:
+        return
+    from flower.utils.broker import RedisSentinel
+
+    def connect(broker: Any, *_: Any) -> Any:
+        manager: Any = Sentinel(sentinels.hosts, sentinel_kwargs=sentinels.sentinel)  # type: ignore[no-untyped-call]  # redis-py has no types for it
+        timeouts = {
+            "socket_timeout": broker.socket_timeout,
+            "socket_connect_timeout": broker.socket_connect_timeout,
+        }
+        client = manager.master_for(sentinels.master_name, **(timeouts | sentinels.primary))
+        close = client.aclose
+
+        async def close_all() -> None:
+            # Flower closes the client after each answer.
+            for each in (close, *(sentinel.aclose for sentinel in manager.sentinels)):
+                await each()
+
+        client.aclose = close_all
+        return client
+
+    RedisSentinel._get_redis_client = connect
 
 
 #: Flower's pages have one script and a few styles of their own, and no form for other sites.
@@ -219,6 +257,8 @@ def refuse_unsafe_options(**_: Any) -> None:
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "flower":
         return
+    # In place of Tornado's handler, with the level of Flower's option.
+    log_to_standard_error(settings().log_format)
     options.basic_auth = chosen_auth(options.basic_auth, settings().flower_auth)
     if reason := unsafe_reason(options):
         refuse_start(f"Flower does not start: {reason}")

@@ -7,18 +7,25 @@ waits here, so that each function raises ConnectionError after a few seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
-from kombu.exceptions import ChannelError, OperationalError
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, RecoverableConnectionError
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from connect_worker.domain.states import RequestKind
+from connect_worker.ledger.scripts import remedy
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.accounts import at
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import CERTIFICATE_REMEDY
 from tasks.app import app
 from tasks.celery_support.publisher import CeleryPublisher, queue_lengths
+
+#: How long each step waits for the broker: to connect, to write, to read.
+STEP_SECONDS: Final = 2
 
 
 class RemoteControl:
@@ -62,16 +69,49 @@ class RemoteControl:
 @contextmanager
 def _broker() -> Iterator[Any]:
     """Connect to the broker, and give up soon."""
+    connection = app.connection_for_write(
+        connect_timeout=STEP_SECONDS, transport_options=_timeouts(app.conf.broker_url)
+    )
     try:
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
-            yield connection
-    except (OperationalError, ChannelError, OSError, KeyError) as error:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=STEP_SECONDS)
+        yield connection
+    except (AMQPError, OperationalError, OSError, RedisError, KeyError) as error:
         # kombu raises a KeyError for a URL scheme that it does not know.
-        text = mask_secrets(str(error))
-        has_own_broker = Settings.from_env().has_own_broker
-        variable = "CONNECT_BROKER_URL" if has_own_broker else "CONNECT_REDIS_URL"
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            problem = f"The certificate of the broker in {variable} is not trusted"
-            raise ConnectionError(f"{problem}: {CERTIFICATE_REMEDY} ({text})") from error
-        raise ConnectionError(f"The broker can't be reached: check {variable} ({text})") from error
+        raise ConnectionError(mask_secrets(describe_failure(error))) from error
+    finally:
+        # To close it in order writes to the broker.
+        with suppress(Exception):
+            connection.release()
+
+
+def _timeouts(url: str) -> dict[str, float]:
+    """Return the transport's options for short waits."""
+    if url.startswith("amqp"):
+        return {"read_timeout": STEP_SECONDS, "write_timeout": STEP_SECONDS}
+    return {"socket_timeout": STEP_SECONDS, "socket_connect_timeout": STEP_SECONDS}
+
+
+def describe_failure(error: Exception) -> str:
+    """Say in one sentence what is wrong with the broker, and what to do."""
+    variable = "CONNECT_BROKER_URL" if Settings.from_env().has_own_broker else "CONNECT_REDIS_URL"
+    # kombu raises an error of its own from the library's.
+    cause = error.__cause__ if isinstance(error, OperationalError) else error
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        what = f"The certificate of the broker in {variable} is not trusted: {CERTIFICATE_REMEDY}"
+    elif isinstance(cause, ResponseError):
+        # Redis answers, and refuses what a connection writes.
+        what = remedy(cause)
+    elif isinstance(cause, NotAllowed):
+        what = (
+            "RabbitMQ has no such virtual host, or its user may not use it: check the end of "
+            f"{variable}, such as /vhost, and the user's permissions"
+        )
+    elif isinstance(cause, AccessRefused):
+        what = f"RabbitMQ refused the user: check {variable}, and the user's permissions"
+    elif isinstance(cause, TimeoutError | RedisTimeoutError):
+        what = f"The broker did not answer in time: check its load, and the network to {variable}"
+    elif isinstance(cause, AMQPError) and not isinstance(cause, RecoverableConnectionError):
+        what = "RabbitMQ refused what was sent: see its log"
+    else:
+        what = f"The broker can't be reached: check {variable}"
+    return f"{what} ({error})"

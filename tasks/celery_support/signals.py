@@ -6,6 +6,10 @@ Answers gaps of Celery 5.6:
   modules that can't be imported: `check_worker`; tests/acceptance/test_worker_start.py.
 - Its log has several formats, and may show secrets: `format_log`;
   tests/unit/observability/test_logging.py.
+- Its banner, what it says at a stop, and the death of a process of its pool are no lines of the
+  log: `start_log`, `prepare_worker`, `say_in_json`; tests/acceptance/security/test_log_streams.py.
+- Workers on machines of one name have one name: `prepare_worker`;
+  tests/acceptance/test_worker_start.py.
 - Anyone who can write to the broker may stop all workers: `refuse_commands`;
   tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
@@ -15,10 +19,14 @@ Answers gaps of Celery 5.6:
 from __future__ import annotations
 
 import logging
+import secrets
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+from celery import _original_os_write  # type: ignore[attr-defined]  # celery-types lacks it
+from celery.apps import worker as celery_worker
 from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
@@ -28,14 +36,22 @@ from celery.signals import (
     worker_init,
     worker_ready,
 )
+from celery.utils.log import get_multiprocessing_logger
+from celery.utils.nodenames import nodename, nodesplit
 from celery.worker.control import Panel
+from click.core import ParameterSource
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
 from connect_worker.ledger.checks import check_broker, check_redis
-from connect_worker.ledger.redis import connect
+from connect_worker.ledger.redis import OPERATOR_SECONDS, connect
 from connect_worker.logger import LogEvent, log_context, logger
-from connect_worker.observability.logging import prepare_handler
+from connect_worker.observability.logging import (
+    JsonFormatter,
+    log_to_standard_error,
+    prepare_handler,
+    prints_to_log,
+)
 from connect_worker.observability.output import refuse_start, report_crashes
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
@@ -63,19 +79,47 @@ class TaskContextFilter(logging.Filter):
         return True
 
 
-@celeryd_init.connect
-def format_first_lines(**_: Any) -> None:
-    """Format the lines of a worker's checks, which come before Celery sets up its log."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    prepare_handler(handler, settings().log_format)
-    logging.lastResort = handler
-
-
 @import_modules.connect
-def mask_crashes(**_: Any) -> None:
-    """Show no secret of an error that ends a thread or the process of any of Celery's commands."""
+def start_log(**_: Any) -> None:
+    """Give a worker and beat their log before Celery does, and mask what ends any command."""
     report_crashes()
+    context = click.get_current_context(silent=True)
+    if context is not None and context.info_name in ("worker", "beat"):
+        log_to_standard_error(settings().log_format)
+
+
+@celeryd_init.connect
+def prepare_worker(instance: Any, **_: Any) -> None:
+    """Give a worker a name of its own, unless it was given one; and a log without a banner."""
+    context = click.get_current_context(silent=True)
+    if context and context.get_parameter_source("hostname") is ParameterSource.DEFAULT:
+        instance.hostname = unique_name(instance.hostname)
+    if prints_to_log():
+        instance.quiet = True
+        vars(celery_worker)["safe_say"] = say_in_json
+
+
+def unique_name(name: str) -> str:
+    """Return a worker's name that no other one has, on a machine of the same name either.
+
+    Examples:
+        >>> unique_name("celery@shop")  # doctest: +SKIP
+        'celery-3f9a1c27@shop'
+    """
+    word, host = nodesplit(name)
+    return nodename(f"{word}-{secrets.token_hex(4)}", host)
+
+
+def say_in_json(message: str, stream: Any) -> None:
+    """Write what Celery says in a signal handler, as a line of the log.
+
+    It passes by all buffers: the signal may have interrupted their use.
+    """
+    record = logging.makeLogRecord(
+        {"name": celery_worker.__name__, "levelname": "INFO", "msg": message}
+    )
+    line = f"{JsonFormatter(stream).format(record)}\n".encode()
+    _original_os_write(stream.fileno(), line)
 
 
 @after_setup_logger.connect
@@ -87,14 +131,27 @@ def format_log(logger: logging.Logger, **_: Any) -> None:
         prepare_handler(handler, settings().log_format)
 
 
+@after_setup_logger.connect
+def format_pool_log(**_: Any) -> None:
+    """Write the lines of the prefork pool, such as the death of a process, in the same way."""
+    if pool_logger := get_multiprocessing_logger():
+        for handler in pool_logger.handlers:
+            prepare_handler(handler, settings().log_format)
+
+
 #: kombu's default: after this time Redis delivers a message again that no worker has acknowledged.
 VISIBILITY_SECONDS = Channel.visibility_timeout
 
 
 @worker_init.connect
-def check_worker(**_: Any) -> None:
+def check_worker(sender: Any = None, **_: Any) -> None:
     """Refuse to start, in one sentence, with settings or processors that can't work."""
     warn_of_typos()
+    if settings().heartbeat_file and getattr(sender, "options", {}).get("without_heartbeat"):
+        refuse_start(
+            "with --without-heartbeat no worker would touch "
+            "CONNECT_HEARTBEAT_FILE, and probes would end it: remove one of the two"
+        )
     for account in served_accounts():
         try:
             runtime(account)
@@ -105,7 +162,15 @@ def check_worker(**_: Any) -> None:
         require_distinct(settings(account) for account in served_accounts())
     except Message as error:
         refuse_start(error)
-    _check_redis()
+    try:
+        problem = check_ledger_redis()
+    except LedgerUnavailable as error:
+        # The check is made when the worker connects: `WorkerConsumer.connect`.
+        logger.warning(LogEvent("worker.redis_unreachable", error=error))
+    else:
+        if problem:
+            # A restart helps when Redis has been changed.
+            refuse_start(problem, status=1)
     _check_broker()
 
 
@@ -159,17 +224,23 @@ def log_processors(**_: Any) -> None:
                     logger.info(LogEvent("worker.processor_loaded", kind=kind, automation=name))
 
 
-def _check_redis() -> None:
-    try:
-        findings = check_redis(connect(settings().redis_url))
-    except LedgerUnavailable as error:
-        logger.warning(LogEvent("worker.redis_unreachable", error=error))
-        return
+#: What this process has warned of: the checks are made again at each connection.
+_warned: set[str] = set()
+
+
+def check_ledger_redis() -> str:
+    """Return why the ledger's Redis must not be used, and the remedy; "" when it may be.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with connect(settings().redis_url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
+        findings = check_redis(client)
     for finding in findings:
-        if finding.level == "refuse":
-            # A restart helps when Redis has been changed.
-            refuse_start(finding.message, status=1)
-        logger.warning(finding.message)
+        if finding.level == "warn" and finding.message not in _warned:
+            _warned.add(finding.message)
+            logger.warning(finding.message)
+    return next((finding.message for finding in findings if finding.level == "refuse"), "")
 
 
 def _check_broker() -> None:
@@ -194,6 +265,8 @@ def _check_broker_redis(connection: Any) -> None:
         logger.warning(LogEvent("worker.broker_unreachable", error=error))
         return
     for finding in findings:
+        if finding.level == "refuse":
+            refuse_start(f"the broker: {finding.message}", status=1)
         logger.warning(finding.message)
 
 
@@ -217,6 +290,7 @@ def touch_heartbeat_file(**_: Any) -> None:
     """Touch `CONNECT_HEARTBEAT_FILE`, where it is set. A probe looks at its age.
 
     Celery's heartbeat comes every two seconds, from the loop that takes messages.
+    `WorkerConsumer` touches the file too while it waits for a server that answers and refuses.
     """
     if name := settings().heartbeat_file:
         try:

@@ -9,6 +9,8 @@ notices when they are gone, tests/faults/test_hostile_messages.py when a check i
 - kombu decompresses a body before anybody decides whether to read it.
 - A message names the queue into which kombu puts it back, and a table in Redis the queue of an
   answer: someone who may write to the broker could name a key of the ledger.
+- py-amqp waits without end for an answer on a connection that has gone silent;
+  tests/faults/test_rabbitmq.py.
 - py-amqp raises for properties that it can't decode, before it tells which message they are of.
 
 A refused message is acknowledged, so that it does not come back, and logged in a line. Nothing is
@@ -279,9 +281,25 @@ class AmqpChannel(pyamqp.Channel):
 
 
 class AmqpConnection(pyamqp.Connection):
-    """A connection to RabbitMQ with such channels."""
+    """A connection to RabbitMQ with such channels, which waits for no answer without end."""
 
     Channel = AmqpChannel
+    #: Of `broker_transport_options`. py-amqp's class has it; its stubs do not declare it.
+    read_timeout: float | None
+
+    def blocking_read(self, timeout: float | None = None) -> Any:
+        """Read one frame; without a time of its own, at most for the connection's `read_timeout`.
+
+        py-amqp sets that time at the socket, where gevent does not see it. RabbitMQ owes an answer
+        then, and what follows on this connection would get none either.
+        """
+        if timeout is not None or not self.read_timeout:
+            return super().blocking_read(timeout)
+        try:
+            return super().blocking_read(self.read_timeout)
+        except TimeoutError:
+            self.collect()
+            raise
 
 
 class AmqpTransport(pyamqp.Transport):

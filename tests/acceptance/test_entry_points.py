@@ -15,6 +15,7 @@ import redis
 import requests
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
+from connect_worker.observability.output import EXIT_CONFIGURATION
 from tests.support.stack import ROOT, Stack, running_stack
 
 from .test_worker_start import ACCOUNT
@@ -104,7 +105,11 @@ class Running:
 def test_a_worker_has_its_own_tasks_beside_a_vendors(
     folder: Path, redis_url: str, command: str
 ) -> None:
-    running = Running([*COMMANDS[command], "-l", "info", "-P", "solo"], folder, redis_url)
+    # The banner of a text log has the names of the tasks.
+    arguments = ["-l", "info", "-P", "solo"]
+    running = Running(
+        [*COMMANDS[command], *arguments], folder, redis_url, CONNECT_LOG_FORMAT="text"
+    )
     try:
         running.until(" ready.")
         said = running.log
@@ -183,7 +188,7 @@ def test_a_wrong_option_and_a_wrong_setting_end_as_with_celery(
     code, _, said = ended(folder, redis_url, "worker", "--not-there")
     assert (code, "No such option" in said and "--not-there" in said) == (2, True)
     code, _, said = ended(folder, redis_url, "beat", CONNECT_SWEEP_SECONDS="often")
-    assert code == 1
+    assert code == EXIT_CONFIGURATION
     assert said.startswith("connect-worker: settings refused: CONNECT_SWEEP_SECONDS")
 
 

@@ -17,10 +17,12 @@ from playwright.sync_api import Browser
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from connect_worker.domain.states import RequestKey, RequestKind, State
+from connect_worker.ledger.redis import connect
 from connect_worker.observability.output import EXIT_CONFIGURATION
 from tests.support.browser import needs_chromium
 from tests.support.console_client import SourceAddress
 from tests.support.fault_stack import FaultStack
+from tests.support.sentinels import SENTINEL_PASSWORD, running_sentinels
 from tests.support.stack import ROOT
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
@@ -237,6 +239,30 @@ def test_its_pages_work_under_its_policy(stack: FaultStack, browser: Browser) ->
         page.wait_for_load_state("networkidle")
         assert page.locator("table.dataTable, table").count() > 0
     assert [text for text in complaints if "Content Security Policy" in text] == []
+
+
+def test_the_broker_page_finds_the_messages_by_any_sentinel(tmp_path: Path) -> None:
+    with running_sentinels(tmp_path) as sentinels:
+        stack = FaultStack(
+            tmp_path,
+            sentinels.url,
+            CONNECT_SENTINEL_PASSWORD=SENTINEL_PASSWORD,
+            CONNECT_API_URL="http://127.0.0.1:9/public/v1",
+            CONNECT_API_KEY="SU-000-000-000:canary-key-0123456789",
+        )
+        sentinels.processes[0].kill()
+        try:
+            url = start_flower(stack, FLOWER_BASIC_AUTH="operator:secret")
+            with connect(sentinels.whole_url) as client:
+                client.lpush("fulfillment", "one", "two")
+            auth = ("operator", "secret")
+            lengths = requests.get(f"{url}/api/queues/length", auth=auth, timeout=20).json()
+            assert {"name": "fulfillment", "messages": 2} in lengths["active_queues"]
+            page = requests.get(f"{url}/broker", auth=auth, timeout=20)
+            assert page.ok
+            assert "canary" not in page.text + stack.whole_log("flower")
+        finally:
+            stack.stop()
 
 
 @pytest.mark.long

@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.redis_process import RedisServer, running_server, tell
 from tests.support.stack import ROOT, Stack, running_stack
 
 from .test_worker_start import ACCOUNT, start
@@ -89,3 +92,42 @@ def test_beat_is_alive_with_and_without_its_broker_and_dead_when_it_hangs(stack:
     stack.kill("beat")
     make_stale(stack)
     assert not probe(stack, "liveness", part="beat")
+
+
+def test_a_worker_whose_redis_is_frozen_is_not_killed(tmp_path: Path) -> None:
+    with hurt_redis(tmp_path) as (stack, server):
+        start(stack)
+        server.freeze()
+        make_stale(stack)
+        began = time.monotonic()
+        assert probe(stack, "liveness")
+        # The probe's `timeoutSeconds`.
+        assert time.monotonic() - began < 20
+
+
+def test_a_worker_that_waits_for_a_read_only_redis_is_alive(tmp_path: Path) -> None:
+    """Redis answers the probe, and refuses what the worker writes."""
+    with hurt_redis(tmp_path) as (stack, server), server.client() as client:
+        start(stack)
+        tell(client, "REPLICAOF", "127.0.0.1", "1")
+        stack.until(
+            lambda: stack.whole_log("worker").count("seconds=5") >= 2,
+            "the worker waits",
+            seconds=60,
+        )
+        make_stale(stack)
+        stack.until(lambda: probe(stack, "readiness"), "the file is touched", seconds=30)
+        assert probe(stack, "liveness")
+
+
+@contextmanager
+def hurt_redis(tmp_path: Path) -> Iterator[tuple[Stack, RedisServer]]:
+    """A stack with a Redis that the test can hurt."""
+    with running_server(tmp_path) as server:
+        settings = {**ACCOUNT, "CONNECT_HEARTBEAT_FILE": str(tmp_path / "heartbeat")}
+        stack = Stack(tmp_path, server.url, **settings)
+        try:
+            yield stack, server
+        finally:
+            server.thaw()
+            stack.stop()

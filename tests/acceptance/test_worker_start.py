@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import redis
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 from tests.support.faketime import FAKETIME, needs_faketime, shifted_clock
+from tests.support.redis_process import RedisServer
 from tests.support.stack import Stack, running_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
@@ -91,6 +94,60 @@ def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:
         assert "Traceback" not in stack.log("worker", lines=200)
 
 
+@pytest.mark.parametrize("has_own_broker", [False, True])
+def test_a_redis_that_comes_later_or_again_is_checked_then(
+    tmp_path: Path, has_own_broker: bool
+) -> None:
+    redis_server = RedisServer(tmp_path, policy=EVICTING)
+    settings = {**ACCOUNT, "CONNECT_REDIS_URL": redis_server.url}
+    with embedded_redis() as broker_url:
+        if has_own_broker:
+            settings["CONNECT_BROKER_URL"] = broker_url
+        stack = Stack(tmp_path, redis_server.url, **settings)
+        try:
+            stack.worker("worker", "--pool", "solo")
+            stack.until(
+                lambda: "redis_unreachable" in stack.whole_log("worker"), "it waits", seconds=60
+            )
+            redis_server.start()
+            until_refused(stack)
+            assert " ready." not in stack.whole_log("worker")
+            configure(redis_server.url, maxmemory_policy="noeviction")
+            stack.until(lambda: " ready." in stack.whole_log("worker"), "it works", seconds=60)
+            if has_own_broker:
+                return
+            redis_server.kill()
+            redis_server.start()
+            until_refused(stack, times=2)
+        finally:
+            stack.stop()
+            redis_server.kill()
+
+
+def until_refused(stack: Stack, times: int = 1) -> None:
+    """Wait until the running worker has begun to refuse the Redis for the n-th time."""
+    refused = f"maxmemory-policy is {EVICTING}, Redis may evict live cycles: set it to noeviction"
+
+    def begun() -> int:
+        lines = [line for line in stack.whole_log("worker").splitlines() if " worker." in line]
+        return sum(
+            refused in line and (number == 0 or refused not in lines[number - 1])
+            for number, line in enumerate(lines)
+        )
+
+    stack.until(lambda: begun() >= times, "the Redis is refused", seconds=60)
+
+
+def test_a_liveness_file_that_no_worker_would_touch_is_refused(tmp_path: Path) -> None:
+    file = str(tmp_path / "heartbeat")
+    with running_stack(tmp_path, CONNECT_HEARTBEAT_FILE=file, **ACCOUNT) as stack:
+        worker = stack.worker("worker", "--pool", "solo", "--without-heartbeat")
+        assert worker.wait(timeout=60) == 78
+        said = "connect-worker: with --without-heartbeat no worker would touch"
+        assert stack.log("worker", lines=1).startswith(said)
+        del stack.processes["worker"]
+
+
 def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None:
     away = f"redis://127.0.0.1:{free_port()}/0"
     with running_stack(tmp_path, CONNECT_BROKER_URL=away, **ACCOUNT) as stack:
@@ -103,9 +160,33 @@ def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None
 
 @pytest.mark.long
 def test_a_redis_as_it_should_be_is_not_warned_of(tmp_path: Path) -> None:
-    with running_stack(tmp_path, **ACCOUNT) as stack:
+    # Celery warns a superuser.
+    with running_stack(tmp_path, **ACCOUNT, PYTHONWARNINGS="ignore") as stack:
         configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
         assert "WARNING" not in start(stack)
+
+
+def test_workers_on_machines_of_one_name_are_seen_as_several(tmp_path: Path) -> None:
+    with running_stack(tmp_path, **ACCOUNT) as stack:
+        names = ("one", "two", "three")
+        for name in names:
+            given = ("-n", "three@%h") if name == "three" else ()
+            stack.celery(name, "worker", "-l", "info", "--pool", "solo", *given)
+        stack.until(
+            lambda: all(" ready." in stack.log(name) for name in names),
+            "they are ready",
+            seconds=60,
+        )
+        found = stack.answer("status")["workers"]
+        stack.start_flower()
+        stack.until(
+            lambda: set(stack.flower("workers?refresh=1")) == set(found), "Flower too", seconds=60
+        )
+    host = socket.gethostname()
+    assert len(found) == len(names)
+    assert f"three@{host}" in found
+    patterns = [re.fullmatch(rf"celery-[0-9a-f]{{8}}@{re.escape(host)}", name) for name in found]
+    assert sum(bool(pattern) for pattern in patterns) == 2
 
 
 def test_a_worker_gives_a_sign_of_life(tmp_path: Path) -> None:

@@ -114,6 +114,20 @@ def test_a_value_that_was_cut_off_is_corrupt_and_not_one_of_another_key(
     )
 
 
+@pytest.mark.parametrize("token", ["é", "gAAAA é", "\x00", "🦊" * 100])
+@pytest.mark.parametrize("name", ["d", "e", "j:tenant"])
+def test_a_token_of_characters_that_no_token_has_is_corrupt(
+    sealed: RedisLedger, client: redis.Redis, account: str, name: str, token: str
+) -> None:
+    decided(sealed)
+    client.hset(key_of(account), name, f"{ENCRYPTED_PREFIX}{token}")
+    record = record_of(sealed)
+    assert CORRUPT in (record.decision, record.error, *record.steps.values())
+    assert [item.ref for item in sealed.iter_records()] == [PR]
+    # An error is only shown: a claim does without it.
+    assert bool(claim_of(sealed).corrupt) == (name != "e")
+
+
 COPIED = "was stored for another request, cycle or field, and copied"
 
 

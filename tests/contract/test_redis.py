@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -271,3 +272,16 @@ def test_every_constant_of_a_script_has_a_value(name: str) -> None:
     code = re.sub(r"--.*|'[^']*'", "", source(name))
     known = {"KEYS", "ARGV", "STATES", "LEASED", "FINAL"}
     assert set(re.findall(r"\b[A-Z][A-Z_]+\b", code)) <= known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_script_hides_a_name_of_the_prelude(name: str) -> None:
+    """A local variable of the same name would take its place without an error."""
+    lines = source(name).splitlines()
+    declared = Counter(
+        declared.strip()
+        for line in lines
+        if (found := re.match(r"local (?:function )?([\w, ]+)", line))
+        for declared in found[1].split(",")
+    )
+    assert [variable for variable, times in declared.items() if times > 1] == []

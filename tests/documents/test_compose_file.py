@@ -113,23 +113,24 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_flower = {"CONNECT_CONSOLE_URL", "CONNECT_FLOWER_AUTH_FILE"}
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
-    of_redis = {name for name in known if re.search("_(REDIS|BROKER)_URL|_ACCOUNTS|_QUEUES", name)}
+    parts = "_(REDIS|BROKER)_URL|_SENTINEL_|_ACCOUNTS|_QUEUES"
+    of_redis = {name for name in known if re.search(parts, name)}
     of_each = {"CONNECT_LOG_FORMAT", "CONNECT_HEARTBEAT_FILE"}
     assert connect_variables("beat") == of_the_schedule | of_redis | of_each
     of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER|TRUSTED)_", name)}
-    assert connect_variables("worker") == known - of_the_schedule - of_the_console
-    of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES"}
+    assert connect_variables("worker") == known - {"CONNECT_SWEEP_SECONDS"} - of_the_console
+    of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES", "CONNECT_LOG_FORMAT"}
     assert connect_variables("flower") == of_redis | of_flower
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
-    ledger = {*account, "CONNECT_REDIS_URL", "CONNECT_REDIS_URL_FILE"}
+    ledger = account | {name for name in known if re.search("_REDIS_URL|_SENTINEL_", name)}
     polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
     others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT", "CONNECT_TRUSTED_PROXIES"}
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others
-    assert connect_variables("metrics") == of_redis | account
+    assert connect_variables("metrics") == of_redis | account | polls | {"CONNECT_LOG_FORMAT"}
 
 
 def test_the_console_is_started_by_a_command_that_there_is() -> None:

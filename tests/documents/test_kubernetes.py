@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
+import requests
 import yaml
+from kombu import Connection
 
 from connect_worker.cli import main
+from connect_worker.devtools.embedded_redis import embedded_redis
 from connect_worker.domain.states import RequestKind
+from tests.unit.cli.metrics_exporter import serving
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -156,7 +161,7 @@ def test_a_selector_finds_its_own_pods_only(part: str) -> None:
     assert selector["app.kubernetes.io/component"] == part
 
 
-@pytest.mark.parametrize("part", ["flower", "console", "webhook", "redis"])
+@pytest.mark.parametrize("part", ["flower", "console", "webhook", "metrics", "redis"])
 def test_a_service_leads_to_the_port_that_its_pods_listen_on(part: str) -> None:
     service = named("Service", f"connect-{part}")["spec"]
     assert service["selector"] == pod(part)["metadata"]["labels"]
@@ -169,8 +174,9 @@ def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
     assert scaled["scaleTargetRef"]["name"] == "connect-worker"
     assert "replicas" not in named("Deployment", "connect-worker")["spec"]
     assert 1 <= scaled["minReplicaCount"] <= scaled["maxReplicaCount"]
-    lists = [trigger["metadata"]["listName"] for trigger in scaled["triggers"]]
-    assert lists == [*map(str, RequestKind), "control"]
+    asked = [trigger["metadata"]["valueLocation"] for trigger in scaled["triggers"]]
+    queues = [*map(str, RequestKind), "control"]
+    assert asked == [f'connect_worker_queue_messages{{queue="{queue}"}}' for queue in queues]
     # With two replicas at least, KEDA's own `cooldownPeriod` would have no effect.
     assert "cooldownPeriod" not in scaled
     behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
@@ -186,9 +192,35 @@ def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
     }
     kubernetes_validate.validate(scaler, kubernetes_validate.latest_version(), strict=True)
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 300
-    url = named("ConfigMap", "connect-worker")["data"]["CONNECT_REDIS_URL"]
-    for trigger in scaled["triggers"]:
-        assert url == f"redis://{trigger['metadata']['address']}/0"
+
+
+def test_workers_are_scaled_by_all_that_waits_whatever_its_priority() -> None:
+    triggers = named("ScaledObject", "connect-worker")["spec"]["triggers"]
+    port = named("Service", "connect-metrics")["spec"]["ports"][0]["port"]
+    waiting = {}
+    with embedded_redis() as redis_url:
+        with Connection(redis_url) as broker:
+            producer = broker.Producer()
+            for number, kind in enumerate(RequestKind, start=1):
+                for priority in [0, 3, 6, 9] * number:
+                    producer.publish({}, routing_key=kind.value, priority=priority)
+        with serving(redis_url) as url:
+            for trigger in triggers:
+                asked = trigger["metadata"]
+                assert (trigger["type"], asked["format"]) == ("metrics-api", "prometheus")
+                assert urlsplit(asked["url"]).path == urlsplit(url).path
+                host = urlsplit(asked["url"]).netloc
+                assert re.fullmatch(rf"connect-metrics\.[a-z]+\.svc:{port}", host)
+                # As KEDA does: it takes the value of the line with these labels.
+                answer = requests.get(url, headers={"Host": host}, timeout=30)
+                [line] = [
+                    line
+                    for line in answer.text.splitlines()
+                    if line.startswith(f"{asked['valueLocation']} ")
+                ]
+                waiting[asked["valueLocation"].split('"')[1]] = float(line.split()[-1])
+    numbers = {kind.value: 4.0 * number for number, kind in enumerate(RequestKind, start=1)}
+    assert waiting == {**numbers, "control": 0.0}
 
 
 @pytest.mark.parametrize("part", [*PARTS, "redis"])

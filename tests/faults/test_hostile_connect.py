@@ -378,6 +378,9 @@ PLACES = [
     "http://[2002:7f00:2::]:{port}/",
     "http://224.0.0.1:{port}/",
     "http://100.64.0.1:{port}/",
+    "http://192.0.0.192/opc/v2/instance/",
+    "http://168.63.129.16/machine/",
+    "http://[64:ff9b::168.63.129.16]/machine/",
 ]
 
 

@@ -122,5 +122,5 @@ def test_those_of_priority_9_are_taken_last(stack: FaultStack) -> None:
 def test_a_worker_whose_settings_do_not_name_the_queue_does_not_start(stack: FaultStack) -> None:
     stack.environment["CONNECT_QUEUES"] = ""
     stack.worker("one")
-    assert stack.until_ended("one") == 1
+    assert stack.until_ended("one") == 78
     assert "which is not in CONNECT_QUEUES" in stack.log("one")

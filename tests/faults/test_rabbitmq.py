@@ -1,7 +1,9 @@
-"""RabbitMQ as the broker, at its worst: gone, without a queue, tired of waiting."""
+"""RabbitMQ as the broker, at its worst: gone, silent, refusing, tired of waiting."""
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from tests.support.fault_stack import LEASE_SECONDS, FaultStack, running_fault_stack
 from tests.support.orders import Order, Point
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq, running_rabbitmq
+from tests.support.silent_relay import silent_relay
 from tests.support.stack import POOLS, assert_each_resolved_once
 
 pytestmark = [pytest.mark.faults, pytest.mark.rabbitmq, needs_rabbitmq]
@@ -20,6 +23,9 @@ IMPATIENT = {"consumer_timeout": "2000", "channel_tick_interval": "1000"}
 #: Until it has looked, a few times over.
 HELD_SECONDS = 3 * LEASE_SECONDS
 TWO_POOLS = POOLS[:2]
+#: A heartbeat is missed twice, and what waits in between is tried again.
+RESUMED_SECONDS = 120.0
+STOPPED_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -85,6 +91,117 @@ def test_what_is_held_behind_a_long_job_is_done_elsewhere(stack: FaultStack, poo
 
     assert len(stack.orders.runs(first)) == 1
     assert_each_resolved_once(stack.report())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pool",
+    [
+        name if name == "prefork" else pytest.param(name, marks=pytest.mark.long)
+        for name, _ in POOLS
+    ],
+)
+def test_silent_connections_to_rabbitmq_are_made_again(tmp_path: Path, pool: str) -> None:
+    """Row 46: the worker's own connection has a heartbeat; those that publish have none."""
+    with (
+        running_rabbitmq() as broker,
+        silent_relay(broker.url) as (url, relay),
+        running_fault_stack(tmp_path, CONNECT_BROKER_URL=url) as stack,
+    ):
+        stack.seed("--latency-ms", "100", fulfillment=60)
+        stack.work(pool=pool)
+        stack.until_soon(lambda: settled(stack) >= 10, "the worker is at work")
+        assert relay.silence() > 0
+        # Calls to Connect that ran are at their end.
+        time.sleep(2)
+        before = settled(stack)
+        stack.until(lambda: settled(stack) > before, "work resumes", seconds=RESUMED_SECONDS)
+        # `until` fails when a process has ended: these are the same ones.
+        stack.until(stack.is_done, "all is decided", seconds=RESUMED_SECONDS)
+        assert_each_resolved_once(stack.report())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pool",
+    [
+        name if name == "threads" else pytest.param(name, marks=pytest.mark.long)
+        for name, _ in POOLS
+    ],
+)
+def test_a_stop_ends_what_waits_on_a_silent_connection_to_rabbitmq(
+    tmp_path: Path, pool: str
+) -> None:
+    """Row 46."""
+    with (
+        running_rabbitmq() as broker,
+        silent_relay(broker.url) as (url, relay),
+        running_fault_stack(tmp_path, CONNECT_BROKER_URL=url) as stack,
+    ):
+        stack.seed("--latency-ms", "100", fulfillment=60)
+        stack.work(pool=pool)
+        stack.until_soon(lambda: settled(stack) >= 10, "the worker is at work")
+        assert relay.silence(new_ones_too=True) > 0
+        time.sleep(1)
+        stopped_at = time.monotonic()
+        processes = [stack.processes.pop(name) for name in ("one", "beat")]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            end(process, stopped_at + STOPPED_SECONDS)
+
+
+def end(process: subprocess.Popen[bytes], deadline: float) -> None:
+    try:
+        process.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+REFUSALS = {
+    "virtual host": ("//", "/wrong", "RabbitMQ has no such virtual host"),
+    "password": ("guest:guest", "guest:wrong", "RabbitMQ refused the user"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "refusal", ["virtual host", pytest.param("password", marks=pytest.mark.long)]
+)
+def test_a_rabbitmq_that_refuses_the_connection_is_named_with_a_remedy(
+    stack: FaultStack, broker: RabbitMQ, refusal: str
+) -> None:
+    """Row 47."""
+    right, wrong, sentence = REFUSALS[refusal]
+    address = broker.url.removeprefix("amqp://")
+    stack.environment |= {
+        "CONNECT_BROKER_URL": "amqp://" + wrong.join(address.rsplit(right, 1)),
+        # Nothing listens there.
+        "CONNECT_API_URL": "http://127.0.0.1:9/public/v1",
+        "CONNECT_API_KEY": "SU-000-000-001:key",
+    }
+    problems = stack.answer("status", "--check", code=1)["problems"]
+    assert any(item.startswith(sentence) and "CONNECT_BROKER_URL" in item for item in problems)
+    findings = {item["part"]: item for item in stack.answer("doctor", code=1)["findings"]}
+    assert findings["workers"]["text"].startswith(sentence)
+    assert "CONNECT_BROKER_URL" in findings["workers"]["remedy"]
+    assert stack.answer("poll", code=5)["error"].startswith(sentence)
+    metrics = stack.run("metrics", "--once").stdout.splitlines()
+    assert "connect_worker_broker_up 0.0" in metrics
+    assert "connect_worker_ledger_up 1.0" in metrics
+    assert any(line.startswith("connect_worker_requests{") for line in metrics)
+
+    # Worker and beat go on trying, with a line each five seconds.
+    stack.work("one")
+    for name in ("one", "beat"):
+        stack.until_soon(
+            lambda name=name: stack.whole_log(name).count(f'error="{sentence}') >= 2,
+            f"{name} has tried twice",
+        )
+        log = stack.whole_log(name)
+        assert "Traceback" not in log
+        assert log.count(sentence) <= 3 * (1 + log.count("seconds=5"))
 
 
 def settled(stack: FaultStack) -> int:

@@ -171,15 +171,14 @@ def test_a_poll_that_takes_long_keeps_its_lock_and_ends(open_for: Open) -> None:
 
     def late(*args: Any) -> Iterator[Any]:
         for row in rows(*args):
-            # Two rows last longer than a lock.
-            opened.clock.step(0.015)
-            time.sleep(0.01)
+            # As a page whose answer takes longer than a lease.
+            time.sleep(0.5)
             yield row
 
     connect = SimpleNamespace(get=opened.engine.connect.get, get_all=late)
-    ledger = Slow(clock=opened.clock)
+    ledger = Slow(clock=time.time)
     opened.engine = replace(
-        opened.engine, ledger=ledger, connect=connect, lease_seconds=0.02, publisher=opened
+        opened.engine, ledger=ledger, connect=connect, lease_seconds=0.4, publisher=opened
     )
     result = opened.poll()
     assert result.problem is PollProblem.INCOMPLETE

@@ -413,6 +413,8 @@ def test_a_worker_that_dies_at_every_attempt_parks_the_request(opened: EngineHar
         opened.clock.step(61)
         opened.messages.clear()
         sweep(opened.engine)
+        # After the second death it waits.
+        opened.clock.step(61)
     abandoned(opened, ref)
     opened.clock.step(61)
     sweep(opened.engine)

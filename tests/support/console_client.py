@@ -159,7 +159,7 @@ def environment(redis_url: str, **variables: str) -> dict[str, str]:
 
 def _url(process: subprocess.Popen[bytes], log: Path) -> str:
     give_up = time.monotonic() + 30
-    while not (found := re.search(r"^console at (\S+)$", log.read_text(), flags=re.MULTILINE)):
+    while not (found := re.search(r'\bconsole at ([^\s"]+)', log.read_text())):
         if process.poll() is not None or time.monotonic() > give_up:
             pytest.fail(f"it ended before it served: {log.read_text()}")
         time.sleep(0.05)

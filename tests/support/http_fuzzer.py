@@ -126,6 +126,7 @@ HEADER_VALUES = (
     *(
         "application/openmetrics-text; version=1.0.0; escaping=x; q=",
         "text/plain;version=;q=nan,,;",
+        "text/plain;version=x",
     ),
 )
 #: Complete in themselves, and no HTTP.

@@ -26,11 +26,24 @@ START_SECONDS = 20.0
 class RedisServer:
     """One server process after another, on one port and in one folder."""
 
-    def __init__(self, directory: Path, *, append_only: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        append_only: bool = False,
+        cluster: bool = False,
+        policy: str = "noeviction",
+    ) -> None:
         self._port = free_port()
+        # The nodes of a cluster talk at a port that is 10000 higher.
+        while cluster and self._port > 55_535:
+            self._port = free_port()
         self._command = server_command(find_server(), port=self._port, directory=directory)
         if append_only:
             self._command[self._command.index("--appendonly") + 1] = "yes"
+        self._command[self._command.index("--maxmemory-policy") + 1] = policy
+        if cluster:
+            self._command += ["--cluster-enabled", "yes"]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -100,8 +113,10 @@ def tell(client: redis.Redis, *words: str) -> Any:
 
 
 @contextmanager
-def running_server(directory: Path, *, append_only: bool = False) -> Iterator[RedisServer]:
-    server = RedisServer(directory, append_only=append_only)
+def running_server(
+    directory: Path, *, append_only: bool = False, cluster: bool = False
+) -> Iterator[RedisServer]:
+    server = RedisServer(directory, append_only=append_only, cluster=cluster)
     server.start()
     try:
         yield server

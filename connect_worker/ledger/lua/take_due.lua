@@ -7,7 +7,7 @@
 -- Run twice it finds nothing the second time: what the lost reply named comes again after `requeue`.
 
 local limit, requeue, max_attempts = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local backlogged, base, longest = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local backlogged, shortest, longest = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local publish, expired, newly_parked, corrupt = {}, {}, {}, {}
 
 -- Whether an unanswered message may wait in its queue: another one would be superfluous then. A very
@@ -51,7 +51,7 @@ local function rescue_delay(ref, attempt)
     return 0
   end
   local spread = tonumber(string.sub(redis.sha1hex(ref .. ':' .. text(attempt)), 1, 6), 16) / 0xffffff
-  return math.floor(math.min(longest, base * 2 ^ math.min(attempt - 2, 32)) * (0.5 + 0.5 * spread))
+  return math.floor(math.min(longest, shortest * 2 ^ math.min(attempt - 2, 32)) * (0.5 + 0.5 * spread))
 end
 
 local function rescue(ref, key, record)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,12 @@ class Deployment:
     def log_lines(self) -> int:
         """How many lines the workers and beat have logged."""
         return sum(len(self.stack.whole_log(name).splitlines()) for name in (*self.workers, "beat"))
+
+
+def is_resolved_once(entry: Any) -> bool:
+    """Whether Connect took one outcome, and the vendor made one thing of one key, if any."""
+    vendor = entry["vendor"]
+    return len(entry["accepted"]) == 1 and vendor["effects"] == len(vendor["keys"]) <= 1
 
 
 @pytest.fixture(params=["forgetful"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.support.fault_stack import FaultStack
 from tests.support.orders import Order, Point
 from tests.support.redis_process import RedisServer, running_server
 
-from .conftest import Deployment
+from .conftest import Deployment, is_resolved_once
 
 pytestmark = [pytest.mark.faults]
 
@@ -39,12 +38,6 @@ def recorded(stack: FaultStack, server: RedisServer, request_id: str) -> Request
     found = ledger.get_record(RequestKey(RequestKind.FULFILLMENT, request_id))
     assert found is not None
     return found
-
-
-def is_resolved_once(entry: Any) -> bool:
-    """Whether Connect took one outcome, and the vendor made one thing of one key, if any."""
-    vendor = entry["vendor"]
-    return len(entry["accepted"]) == 1 and vendor["effects"] == len(vendor["keys"]) <= 1
 
 
 @pytest.mark.slow

@@ -24,6 +24,11 @@ SICKNESSES = {
 }
 
 
+def refusals(deployment: Deployment) -> int:
+    """How often workers were refused, by the broker or by their own check of the ledger's Redis."""
+    return deployment.lines("celery.broker_rejected") + deployment.lines("worker.redis_unusable")
+
+
 @pytest.mark.slow
 def test_a_frozen_redis_lets_at_most_one_outcome_through(deployment: Deployment) -> None:
     """Row 9: the lease ends while nobody can renew it; a second run overlaps the first."""
@@ -64,7 +69,7 @@ def test_a_redis_that_refuses_writes_stops_the_work_loudly_until_it_recovers(
             lambda: time.monotonic() > ill_at + 4 * LEASE_SECONDS, "nobody can claim anything"
         )
         assert deployment.done() == before
-        assert deployment.lines("celery.broker_rejected")
+        assert refusals(deployment)
         assert deployment.log_lines() - said < MOST_LOG_LINES
         tell(client, *recover)
     deployment.release(held)
@@ -83,13 +88,9 @@ def test_a_redis_that_refuses_for_long_is_not_filled_with_connections(
     fall_ill, recover = SICKNESSES[sickness]
     with deployment.redis.client() as client:
         tell(client, *fall_ill)
-        deployment.until(
-            lambda: deployment.lines("celery.broker_rejected") >= 4, "both workers notice"
-        )
+        deployment.until(lambda: refusals(deployment) >= 4, "both workers notice")
         before = len(client.client_list())
-        deployment.until(
-            lambda: deployment.lines("celery.broker_rejected") >= 12, "refused many times"
-        )
+        deployment.until(lambda: refusals(deployment) >= 12, "refused many times")
         more = len(client.client_list()) - before
         tell(client, *recover)
     deployment.release(held)
@@ -107,7 +108,7 @@ def test_a_worker_can_be_stopped_while_redis_refuses_writes(deployment: Deployme
     with deployment.redis.client() as client:
         tell(client, *fall_ill)
     deployment.release(held)
-    deployment.until(lambda: deployment.lines("celery.broker_rejected"), "a worker notices")
+    deployment.until(lambda: refusals(deployment), "a worker notices")
     for name in deployment.workers:
         deployment.stack.processes[name].terminate()
 

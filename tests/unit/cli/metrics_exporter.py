@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,8 +51,8 @@ def serving(redis_url: str, *options: str, broker_url: str = "") -> Iterator[str
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            if line.startswith("metrics at "):
-                yield line.split()[-1]
+            if found := re.search(r'"metrics at (\S+)"', line):
+                yield found[1]
                 break
         else:
             pytest.fail("it ended before it served")

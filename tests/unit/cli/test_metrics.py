@@ -60,6 +60,13 @@ def test_a_poll_that_broke_off_is_reported_and_one_without_a_processor_is_not(se
     assert of(samples, "poll_complete", account=ACCOUNT, kind="tier-config") == 0
     kinds = {dict(labels)["kind"] for name, labels in samples if name.endswith("poll_complete")}
     assert kinds == {"fulfillment", "tier-config"}
+    # A kind that is due for its first poll has an interval, and an unused one has none.
+    intervals = {
+        dict(labels)["kind"]: seconds
+        for (name, labels), seconds in samples.items()
+        if name.endswith("poll_interval_seconds")
+    }
+    assert intervals == dict.fromkeys(("fulfillment", "tier-config", "usage-file"), 30)
 
 
 def test_the_broker_is_reported(served: str) -> None:

@@ -80,6 +80,17 @@ def test_a_name_that_is_too_long_is_refused(operator_shell: OperatorShell) -> No
     assert operator_shell.ledger.pauses() == {}
 
 
+def test_a_long_reason_is_cut_and_one_from_before_is_shown_short(
+    operator_shell: OperatorShell,
+) -> None:
+    operator_shell.run("pause", "fulfillment", "--reason", "why " * 50_000)
+    [stored] = operator_shell.ledger.pauses().values()
+    assert len(stored.reason) == 200
+    operator_shell.ledger.pause("all", reason="why " * 50_000)
+    for command in (["status"], ["status", "--json"], ["pause", "usage"], ["resume", "usage"]):
+        assert len(operator_shell.run(*command).stdout) < 4000, command
+
+
 def test_a_long_name_from_before_is_shown_short_and_can_be_resumed(
     operator_shell: OperatorShell,
 ) -> None:

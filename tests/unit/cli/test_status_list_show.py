@@ -10,6 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from connect_worker.cli.context import Exit
+from connect_worker.devtools.embedded_redis import free_port
 from connect_worker.domain.states import (
     PendingRequest,
     PollProblem,
@@ -184,7 +185,7 @@ def test_status_without_a_broker_shows_the_ledger_and_says_so(
     at_work(operator_shell)
     operator_shell.set(CONNECT_BROKER_URL="redis://127.0.0.1:9/0")
     board = json.loads(operator_shell.run_alone("status", "--json").stdout)
-    assert board["workers"] == []
+    assert board["workers"] is None
     assert board["problems"][0].startswith("The broker can't be reached: check CONNECT_BROKER_URL")
     assert board["kinds"]["fulfillment"]["parked"] == 1
 
@@ -430,3 +431,25 @@ def test_doctor_warns_of_plain_values(
     [found] = [item for item in document["findings"] if item["part"] == "encryption"]
     assert found["level"] == level
     assert text in found["text"]
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize("words", [("status",), ("list",), ("show", PR.id), ("pause", "all")])
+def test_a_failure_is_one_json_document_with_its_exit_code(
+    operator_shell: OperatorShell, words: tuple[str, ...]
+) -> None:
+    operator_shell.set(CONNECT_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    result = operator_shell.run(*words, "--json")
+    assert result.exit_code == 4
+    document = json.loads(result.stdout)
+    assert list(document) == ["error"]
+    assert document["error"].startswith("Redis can't be reached: check that it runs")
+
+
+def test_a_refused_setting_is_one_json_document_too(operator_shell: OperatorShell) -> None:
+    operator_shell.set(CONNECT_REDIS_URL="redis://127.0.0.1/abc")
+    result = operator_shell.run("status", "--json")
+    assert result.exit_code == 78
+    assert "CONNECT_REDIS_URL" in json.loads(result.stdout)["error"]

@@ -220,4 +220,4 @@ def test_of_a_reason_without_an_end_the_beginning_is_kept(
 ) -> None:
     operator.page("/")
     operator.post("/pause", {"name": "all", "reason": "x" * 4000})
-    assert scene.ledger.pauses()["all"].reason == "x" * 200
+    assert scene.ledger.pauses()["all"].reason == "x" * 199 + "…"

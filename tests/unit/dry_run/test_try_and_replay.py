@@ -188,6 +188,8 @@ def test_without_an_account_a_file_is_tried_and_an_id_is_not(
     assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=Exit.CONFIGURATION).stderr
     Path("bad.json").write_text("{}")
     assert "contains no request" in said("try", ORDERS, "--file", "bad.json", code=2).stderr
+    Path("bad.json").write_text("[" * 100_000)
+    assert "too many levels" in said("try", ORDERS, "--file", "bad.json", code=2).stderr
 
 
 def test_it_works_as_a_program_from_a_file_of_the_vendors(account: Sandbox, tmp_path: Path) -> None:

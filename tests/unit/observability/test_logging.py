@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -279,3 +281,65 @@ def test_a_message_whose_arguments_do_not_fit_is_still_a_line(stream: io.StringI
         log.info("%d requests of %s", SECRET)
     (line,) = documents(stream)
     assert line["event"] == "%d requests of %s (its arguments do not fit: TypeError)"
+
+
+NOISE = """
+import logging, sys, threading, warnings
+from connect_worker.observability.logging import log_to_standard_error
+from connect_worker.observability.output import report_crashes
+
+report_crashes()
+log_to_standard_error(sys.argv[1], logging.INFO)
+threads = [threading.Thread(target=print, args=["line", number]) for number in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print()
+print("two\\nlines")
+sys.stderr.write("no line break")
+sys.stdout.buffer.write("bytes \xe9\\n".encode("latin-1"))
+warnings.warn("careful")
+
+class Silent:
+    def __str__(self):
+        print("printed while a line is written")
+        return "text"
+
+logging.info("%s", Silent())
+threading.Thread(target=lambda: 1 / 0, name="T").start()
+raise RuntimeError("the end")
+"""
+
+
+def noise(log_format: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", NOISE, log_format],
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        timeout=60,
+    )
+
+
+def test_all_that_a_process_prints_is_a_line_of_its_json_log() -> None:
+    ended = noise("json")
+    assert ended.stdout == ""
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    printed = {line["event"]: line["logger"] for line in lines}
+    assert {f"line {number}" for number in range(20)} <= set(printed)
+    assert printed["two\nlines"] == printed["bytes \\xe9"] == "connect_worker.stdout"
+    assert printed["printed while a line is written"] == "connect_worker.stdout"
+    assert printed["no line break"] == "connect_worker.stderr"
+    assert {line["level"] for line in lines if line["logger"] == "py.warnings"} == {"WARNING"}
+    crashes = [(line["event"], line["exception"]) for line in lines if line["level"] == "CRITICAL"]
+    assert [event for event, _ in crashes] == ["Exception in T", "Uncaught exception"]
+    assert ["ZeroDivisionError" in crashes[0][1], "the end" in crashes[1][1]] == [True, True]
+    assert ended.returncode == 1
+
+
+def test_with_a_text_log_printing_is_printing() -> None:
+    ended = noise("text")
+    assert "\ntwo\nlines\n" in ended.stdout
+    assert " WARNING py.warnings " in ended.stderr
+    assert " CRITICAL connect_worker Uncaught exception\n  Traceback" in ended.stderr

@@ -59,6 +59,8 @@ def test_a_known_value_is_masked_in_every_form_that_texts_have_it_in(value: str)
     forms = [
         value,
         repr({"value": value}),
+        repr({"value": value.encode()}),
+        json.dumps(repr(value.encode())),
         json.dumps({"value": value}),
         json.dumps({"value": value}, ensure_ascii=False),
         f"https://vendor.example/?it={quote(value, safe='')}",
@@ -126,6 +128,7 @@ SPELLINGS: tuple[Callable[[str], str], ...] = (
     json.dumps,
     lambda text: json.dumps(text, ensure_ascii=False),
     repr,
+    lambda text: repr(text.encode()),
     html.escape,
 )
 

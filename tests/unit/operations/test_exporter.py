@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -51,3 +52,16 @@ def test_scrapes_at_the_same_time_share_one_reading_and_a_later_one_reads_again(
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, run()).result()
     assert collector.reads == 3
+
+
+@pytest.mark.parametrize("version", ["x", "1.x", "1.0.0-x", "9" * 5000])
+def test_a_version_that_is_none_gets_the_default_format(version: str) -> None:
+    async def scrape() -> str:
+        with ThreadPoolExecutor(1) as threads:
+            state = AppState(threads, CollectorRegistry())
+            content_type, text = state.scrape(f"{OPEN_METRICS}; version={version}")
+            assert await text == b""
+            return content_type
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, scrape()).result().startswith(TEXT)

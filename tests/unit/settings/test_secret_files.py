@@ -149,8 +149,12 @@ def test_plain_stands_for_values_without_encryption_and_is_no_secret(
     monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", f"plain,{KEY}")
     assert Settings.from_env(dotenv=None).encryption_key == ("plain", KEY)
     assert mask_secrets("in plain words") == "in plain words"
-    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", "plain")
-    with pytest.raises(SettingsError, match="names no key: add one to 'plain', or remove it"):
+    for text in ("plain", "plain,plain"):
+        monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", text)
+        with pytest.raises(SettingsError, match="names no key: add one to 'plain', or remove it"):
+            Settings.from_env(dotenv=None)
+    monkeypatch.setenv("CONNECT_ENCRYPTION_KEY", " , ")
+    with pytest.raises(SettingsError, match="names no key: add one, or remove the commas"):
         Settings.from_env(dotenv=None)
 
 

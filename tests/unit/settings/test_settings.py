@@ -315,6 +315,7 @@ SECRETS = {
     "API_KEY": KEY,
     "EU_API_KEY": KEY.replace("canary", "canary-eu"),
     "REDIS_URL": f"redis://user:{SECRET}-redis@host:6379/0",
+    "SENTINEL_PASSWORD": f"{SECRET}-sentinels",
     "BROKER_URL": f"amqp://user:{SECRET}-broker@host//",
     "FLOWER_AUTH": f"operator:{SECRET}-flower",
     "ENCRYPTION_KEY": f"{'canary-1' * 5}123=,{'canary-2' * 5}456=",

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 from kombu import Connection
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.ledger.redis import connect
+from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import (
     celery_broker,
     describe_tls,
+    read_sentinels,
     refuse_celery_variables,
 )
 
@@ -164,3 +167,99 @@ def test_the_encoding_of_an_env_file(
             Settings.from_env(dotenv=str(file))
     else:
         assert Settings.from_env(dotenv=str(file)).page_size == 7
+
+
+SENTINELS = "sentinel://me%40x:p%2Fw@a:26380,[::1],c/2?master_name=orders"
+
+
+def test_broker_and_ledger_ask_the_same_sentinels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECT_SENTINEL_PASSWORD", "s&c/ret")
+    settings = read(monkeypatch, f"{SENTINELS}&sentinel_username=me&socket_timeout=9")
+    pool: Any = connect(settings.redis_url).connection_pool
+    own = [sentinel.get_connection_kwargs() for sentinel in pool.sentinel_manager.sentinels]
+    hosts = [("a", 26380), ("::1", 26379), ("c", 26379)]
+    assert [(item["host"], item["port"]) for item in own] == hosts
+    assert {(item["username"], item["password"]) for item in own} == {("me", "s&c/ret")}
+    assert {(item["socket_timeout"], item["retry"]) for item in own} == {(5 / 3, None)}
+    names = ("username", "password", "db", "socket_timeout", "socket_connect_timeout")
+    primary = tuple(pool.connection_kwargs[name] for name in names)
+    assert (pool.service_name, primary) == ("orders", ("me@x", "p/w", 2, 9.0, 5.0))
+
+    broker = celery_broker(settings.broker_url)
+    assert broker.use_ssl is None
+    assert broker.url == ";".join(
+        f"sentinel://me%40x:p%2Fw@{host}/2" for host in ("a:26380", "[::1]:26379", "c:26379")
+    )
+    own_options = {
+        "username": "me",
+        "password": "s&c/ret",
+        "socket_timeout": 5 / 3,
+        "socket_connect_timeout": 5 / 3,
+        "retry": None,
+    }
+    assert broker.transport_options == {
+        "master_name": "orders",
+        "socket_timeout": 9.0,
+        "sentinel_kwargs": own_options,
+    }
+
+
+def test_tls_is_for_the_sentinels_and_the_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(
+        monkeypatch, "rediss+sentinel://a,b/0?master_name=orders&ssl_check_hostname=false"
+    )
+    pool: Any = connect(settings.redis_url).connection_pool
+    broker = celery_broker(settings.broker_url)
+    own = redis.Redis("a", **broker.transport_options["sentinel_kwargs"])
+    connections = [
+        pool.make_connection(),
+        own.connection_pool.make_connection(),
+        *(item.connection_pool.make_connection() for item in pool.sentinel_manager.sentinels),
+    ]
+    for connection in connections:
+        assert isinstance(connection, redis.SSLConnection)
+        assert (connection.cert_reqs, connection.check_hostname) == (ssl.CERT_REQUIRED, False)
+    assert broker.use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": False}
+    assert describe_tls(settings.redis_url)[0] is False
+
+
+def test_no_text_has_a_password_of_sentinels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECT_SENTINEL_PASSWORD", "s&c/ret")
+    settings = read(monkeypatch, SENTINELS)
+    broker = celery_broker(settings.broker_url)
+    conf = Celery(
+        set_as_current=False, broker=broker.url, broker_transport_options=broker.transport_options
+    ).conf
+    sentinels = read_sentinels(settings.redis_url)
+    shown = f"{settings} {broker} {sentinels} {conf.humanize(with_defaults=False)}"
+    # As a worker answers `inspect conf`, and Flower shows it.
+    shown += str(conf.table(with_defaults=False))
+    assert "master_name" in shown
+    assert mask_secrets(f"{settings.redis_url} s%26c%2Fret").count("***") == 3
+    for word in ("s&c/ret", "s%26c", "p/w", "p%2Fw"):
+        assert word not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sentinel://a,b/0", "lacks master_name: write sentinel://a:26379"),
+        ("sentinel://a/0?master_name=", "it must be the name that the Sentinels have"),
+        ("redis://a/0?master_name=orders", "unknown parameter 'master_name': use sentinel://"),
+        ("sentinel://a;sentinel://b/0?master_name=x", "lacks master_name"),
+        ("sentinel://a?master_name=x;sentinel://b?master_name=x", "in several URLs: use one"),
+        ("sentinel://a,,b/0?master_name=x", "is no URL"),
+        ("sentinel://a:99999/0?master_name=x", "is no URL"),
+        ("sentinel://a/b?master_name=x", "a database that is no number"),
+        ("sentinel://u:12/half-a-password@a/0?master_name=x", "quote special characters"),
+        ("sentinel://a/0?master_name=x&ssl_cert_reqs=none", "use rediss+sentinel:// for TLS"),
+        ("sentinel://a/0?master_name=x&sentinel_password=y", "use CONNECT_SENTINEL_PASSWORD"),
+        ("rediss+sentinel://a/0?master_name=x&color=red", "sentinel_username"),
+    ],
+)
+def test_a_malformed_url_of_sentinels_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    message = refused(monkeypatch, url)
+    assert says in message
+    assert "half-a-password" not in message

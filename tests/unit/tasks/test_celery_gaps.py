@@ -75,6 +75,7 @@ def test_flower_is_open_by_default() -> None:
     assert default("address") == "", "set_defaults need not set the address"
     assert default("basic-auth") in (None, []), "refuse_unsafe_options can go"
     assert default("read-only") is False, "set_defaults need not set read_only"
+    assert default("purge-offline-workers") is None, "set_defaults need not set it"
 
 
 def kombu_channel() -> Any:
