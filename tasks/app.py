@@ -4,7 +4,7 @@ from celery import Celery
 
 app = Celery(
     "connect-worker",
-    amqp="tasks.celery_support.transports:CheckedAMQP",
+    amqp="tasks.celery_support.transport:CheckedAMQP",
     events="tasks.celery_support.consumer:LosslessEvents",
     task_cls="tasks.celery_support.base_task:BaseTask",
 )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 import re
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final
 from urllib.parse import urljoin
 
 import requests
@@ -25,6 +23,9 @@ from connect_worker.api.connections import (
     has_too_many_values,
 )
 from connect_worker.api.responses import (
+    IdSet,
+    Row,
+    new_rows,
     read_json,
     read_rows,
     require_success,
@@ -72,53 +73,10 @@ class MultipartFile:
         yield self._tail
 
 
-_DIGIT: Final = re.compile("[0-9]")
-_NO_DIGITS: Final = re.compile("[^0-9]+")
-
-#: Connect's ids are shorter. A longer id is kept as it is.
-_MAX_ID_CHARACTERS: Final = 64
-
-Member = TypeVar("Member")
-
-
-class IdSet:
-    """A set of ids that only grows, and takes less memory than the ids themselves.
-
-    The ids of a collection differ in their digits: `PR-5852-1608-0000` is kept as the number
-    585216080000 under the shape `PR-0000-0000-0000`, which all ids of the collection share.
-    """
-
-    def __init__(self) -> None:
-        self._numbers: defaultdict[str, set[int]] = defaultdict(set)
-        self._others: set[str] = set()
-
-    def add(self, name: str) -> bool:
-        """Add an id; return False if it was there already."""
-        digits = _NO_DIGITS.sub("", name)
-        if not digits or len(name) > _MAX_ID_CHARACTERS:
-            return _added(self._others, name)
-        return _added(self._numbers[_DIGIT.sub("0", name)], int(digits))
-
-    def copy(self) -> IdSet:
-        """Return a second set with the same ids."""
-        other = IdSet()
-        other._numbers.update((shape, set(numbers)) for shape, numbers in self._numbers.items())
-        other._others.update(self._others)
-        return other
-
-
-def _added(members: set[Member], member: Member) -> bool:
-    before = len(members)
-    members.add(member)
-    return len(members) > before
-
-
 JSON = Any
 
 #: Called after a call, with its method, the error ("" for none) and the seconds it took.
 Observer = Callable[[str, str, float], None]
-
-Row = dict[str, JSON]
 
 #: `items 0-99/250`; `items */0` of an empty collection.
 _CONTENT_RANGE = re.compile(r"items\s+(?:\d+-\d+|\*)/(\d+)")
@@ -232,14 +190,14 @@ class Client:
         seen = IdSet()
         first = len(rows)
         step = first or size
-        yield from _new(rows, seen)
+        yield from new_rows(rows, seen)
         if total is None and first:
             total = step
             for more in self._pages_without_total(
                 path, query, offset=step, limit=step, known=seen.copy()
             ):
                 total += len(more)
-                yield from _new(more, seen)
+                yield from new_rows(more, seen)
             first = 0
         if not total or total <= first:
             return
@@ -252,7 +210,7 @@ class Client:
                 offset = min(offset, (total - 1) // step * step + step)
             offset -= step
             useless += 1
-            for row in _new(rows, seen):
+            for row in new_rows(rows, seen):
                 useless = 0
                 yield row
         if offset >= 0:
@@ -261,7 +219,7 @@ class Client:
             for more in self._pages_without_total(
                 path, query, offset=step, limit=step, known=seen.copy()
             ):
-                yield from _new(more, seen)
+                yield from new_rows(more, seen)
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
@@ -314,7 +272,7 @@ class Client:
         while True:
             rows, _ = self._page(path, query, offset=offset, limit=limit)
             # An endpoint without paging returns the same rows for any offset.
-            if not list(_new(list(rows), known)):
+            if not list(new_rows(list(rows), known)):
                 return
             offset += len(rows)
             yield rows
@@ -477,25 +435,3 @@ def using_client(config: Config, client: Client) -> Iterator[Client]:
 #: One client per account, with its pooled sessions, for the whole process.
 _clients: Final[dict[tuple[str, str], Client]] = {}
 _making: Final = threading.Lock()
-
-
-def _new(rows: list[Row], seen: IdSet) -> Iterator[Row]:
-    """Yield the rows that were not seen yet; a row without an id is identified by its content.
-
-    Removes them from the list: a page is large, and must not stay while the next one is read.
-    """
-    rows.reverse()
-    while rows:
-        row = rows.pop()
-        if seen.add(_name(row)):
-            yield row
-
-
-def _name(row: Row) -> str:
-    name = row.get("id")
-    if isinstance(name, str) and name:
-        return name
-    try:
-        return json_module.dumps(row, sort_keys=True)
-    except RecursionError:
-        return "of too many levels"

@@ -1,15 +1,16 @@
-"""Connect's answers as JSON documents or exceptions."""
+"""Connect's answers as JSON documents, new rows of a collection, or exceptions."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
@@ -26,6 +27,7 @@ from connect_worker.exceptions import (
 from connect_worker.observability.masking import mask_secrets
 
 JSON = Any
+Row = dict[str, JSON]
 
 #: The longest pause that is accepted from a `Retry-After`, in seconds.
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
@@ -57,7 +59,7 @@ def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
         raise InvalidResponse(method=method, path=path, body=response.text) from exc
 
 
-def read_rows(response: requests.Response, *, method: str, path: str) -> list[dict[str, Any]]:
+def read_rows(response: requests.Response, *, method: str, path: str) -> list[Row]:
     """Return the rows of a page; a row that can't be read costs no other row.
 
     In place of levels beyond `MAX_LEVELS` a row has "…". A row that is no object comes as an empty
@@ -112,6 +114,74 @@ def cut_levels(text: str) -> str:
                 parts.append(f'"{_CUT}"')
                 end = token.end()
     return "".join((*parts, text[end:]))
+
+
+# ---- rows that come twice, since a collection changes between two pages
+
+_DIGIT: Final = re.compile("[0-9]")
+_NO_DIGITS: Final = re.compile("[^0-9]+")
+
+#: Connect's ids are shorter. A longer id is kept as it is.
+_MAX_ID_CHARACTERS: Final = 64
+
+Member = TypeVar("Member")
+
+
+class IdSet:
+    """A set of ids that only grows, and takes less memory than the ids themselves.
+
+    The ids of a collection differ in their digits: `PR-5852-1608-0000` is kept as the number
+    585216080000 under the shape `PR-0000-0000-0000`, which all ids of the collection share.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, set[int]] = defaultdict(set)
+        self._others: set[str] = set()
+
+    def add(self, name: str) -> bool:
+        """Add an id; return False if it was there already."""
+        digits = _NO_DIGITS.sub("", name)
+        if not digits or len(name) > _MAX_ID_CHARACTERS:
+            return _added(self._others, name)
+        return _added(self._numbers[_DIGIT.sub("0", name)], int(digits))
+
+    def copy(self) -> IdSet:
+        """Return a second set with the same ids."""
+        other = IdSet()
+        other._numbers.update((shape, set(numbers)) for shape, numbers in self._numbers.items())
+        other._others.update(self._others)
+        return other
+
+
+def _added(members: set[Member], member: Member) -> bool:
+    before = len(members)
+    members.add(member)
+    return len(members) > before
+
+
+def new_rows(rows: list[Row], seen: IdSet) -> Iterator[Row]:
+    """Yield the rows that were not seen yet; a row without an id is identified by its content.
+
+    Removes them from the list: a page is large, and must not stay while the next one is read.
+    """
+    rows.reverse()
+    while rows:
+        row = rows.pop()
+        if seen.add(_name(row)):
+            yield row
+
+
+def _name(row: Row) -> str:
+    name = row.get("id")
+    if isinstance(name, str) and name:
+        return name
+    try:
+        return json.dumps(row, sort_keys=True)
+    except RecursionError:
+        return "of too many levels"
+
+
+# ---- errors
 
 
 def require_success(response: requests.Response, *, method: str, path: str) -> None:

@@ -18,6 +18,13 @@ from connect_worker.cli.context import (
 )
 from connect_worker.cli.requests import request_table
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord, State
+from connect_worker.observability.output import (
+    MAX_NAME_CHARACTERS,
+    MAX_REASON_CHARACTERS,
+    format_count,
+    sanitize,
+    shorten,
+)
 from connect_worker.operations.actions import (
     DISCARD,
     PAUSE_NAMES,
@@ -32,13 +39,6 @@ from connect_worker.operations.actions import (
     is_pause_name,
     partition,
     stored_pause,
-)
-from connect_worker.operations.formatting import (
-    MAX_NAME_CHARACTERS,
-    MAX_REASON_CHARACTERS,
-    format_count,
-    sanitize,
-    shorten,
 )
 from connect_worker.operations.requests import RequestFilter, find_by_id, pause_documents
 

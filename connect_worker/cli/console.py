@@ -43,8 +43,8 @@ def console(*, address: str, port: int, account: str) -> None:
     broker. Only the id in CONNECT_API_KEY (before the colon) is needed.
     """
     # Tornado takes a moment to load, which `--help` does not need.
-    from connect_worker.console.application import serve
     from connect_worker.console.pages import Account, Deployment
+    from connect_worker.console.server import serve
 
     try:
         settings = Settings.from_env()

@@ -30,8 +30,8 @@ from connect_worker.observability.output import (
     EXIT_CONFIGURATION,
     dump_json,
     escape_lines,
+    sanitize,
 )
-from connect_worker.operations.formatting import sanitize
 from connect_worker.operations.requests import STATE_WORDS, find_by_id
 from connect_worker.settings.accounts import accounts_of, settings_of
 from connect_worker.settings.model import Settings

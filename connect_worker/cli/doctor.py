@@ -45,7 +45,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.ledger.checks import check_redis, name_server
 from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger, connect
-from connect_worker.operations.formatting import format_count, sanitize
+from connect_worker.observability.output import format_count, sanitize
 from connect_worker.operations.status import (
     OPEN_STATES,
     BreakerPosition,

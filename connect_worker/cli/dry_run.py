@@ -39,8 +39,7 @@ from connect_worker.exceptions import (
     SettingsError,
 )
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
-from connect_worker.observability.output import escape_lines, format_traceback
-from connect_worker.operations.formatting import sanitize
+from connect_worker.observability.output import escape_lines, format_traceback, sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 
@@ -100,8 +99,7 @@ def try_command(
     from connect_worker.config import Config
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
-    from connect_worker.dry_run.sandbox import URL, SandboxTransport
-    from connect_worker.dry_run.transport import LiveTransport
+    from connect_worker.dry_run.transport import SANDBOX_URL, LiveTransport, SandboxTransport
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
@@ -115,7 +113,7 @@ def try_command(
         config, settings = account_of(account)
         reads: Any = LiveTransport(config, settings)
     else:
-        config = Config.local(URL, "SU-000-000-000:key-of-no-account")
+        config = Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
     automation_class = find_automation(automation, kind)
     if document is None:

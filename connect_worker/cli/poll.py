@@ -17,7 +17,7 @@ from connect_worker.cli.context import (
     ledger_command,
 )
 from connect_worker.domain.states import PollReport, RequestKind
-from connect_worker.operations.formatting import format_duration, sanitize
+from connect_worker.observability.output import format_duration, sanitize
 from connect_worker.operations.requests import poll_document
 
 CHECK_SECONDS = 0.2

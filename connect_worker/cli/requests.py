@@ -23,8 +23,8 @@ from connect_worker.cli.context import (
     ledger_command,
 )
 from connect_worker.domain.states import RequestKind, RequestRecord
+from connect_worker.observability.output import format_duration, local_time, sanitize
 from connect_worker.operations.actions import ACTIONS
-from connect_worker.operations.formatting import format_duration, local_time, sanitize
 from connect_worker.operations.requests import (
     RequestFilter,
     details_document,

@@ -19,8 +19,8 @@ from connect_worker.cli.context import STYLES, CommandContext, Exit, example, mu
 from connect_worker.devtools.processes import Interrupted, StopSignals
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.observability.output import format_duration, local_time, sanitize
 from connect_worker.operations.actions import describe_pauses
-from connect_worker.operations.formatting import format_duration, local_time, sanitize
 from connect_worker.operations.status import OPEN_STATES, StatusReport, Workers, read_status
 
 #: Terminals of this width have room for the outcomes of the day in the table.

@@ -27,7 +27,7 @@ from connect_worker.domain.kinds import OBJECT_CLASSES
 from connect_worker.exceptions import Message, RegistrationError, SettingsError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.observability.logging import log_to_standard_error
-from connect_worker.operations.formatting import sanitize
+from connect_worker.observability.output import sanitize
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.webhook.subscriptions import (
@@ -74,7 +74,7 @@ def serve(*, address: str, port: int, account: str) -> None:
     part before the colon, because it does not call Connect. Put a TLS proxy in front of it.
     """
     # Tornado takes a moment to load, which `--help` does not need.
-    from connect_worker.webhook.handler import Account
+    from connect_worker.webhook.server import Account
     from connect_worker.webhook.server import serve as serve_webhooks
 
     try:

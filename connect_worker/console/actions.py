@@ -9,7 +9,7 @@ from typing import Any, Final
 from tornado.web import HTTPError
 
 from connect_worker.console.pages import Account, Page
-from connect_worker.console.request_list import read_all
+from connect_worker.console.requests import read_all
 from connect_worker.console.security import (
     ActionReport,
     PendingAction,
@@ -21,6 +21,12 @@ from connect_worker.console.views import query_of
 from connect_worker.domain.states import RequestKey, RequestRecord
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.observability.output import (
+    MAX_NAME_CHARACTERS,
+    MAX_REASON_CHARACTERS,
+    sanitize,
+    shorten,
+)
 from connect_worker.operations.actions import (
     ACTIONS,
     Action,
@@ -29,12 +35,6 @@ from connect_worker.operations.actions import (
     is_pause_name,
     partition,
     stored_pause,
-)
-from connect_worker.operations.formatting import (
-    MAX_NAME_CHARACTERS,
-    MAX_REASON_CHARACTERS,
-    sanitize,
-    shorten,
 )
 from connect_worker.operations.requests import MAX_ID_CHARACTERS
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from connect_worker.domain.metrics import Durations, HourlyCompletions
 from connect_worker.domain.states import RequestKind
-from connect_worker.operations.formatting import format_duration
+from connect_worker.observability.output import format_duration
 
 WIDTH: Final = 290
 HEIGHT: Final = 112

@@ -28,14 +28,14 @@ from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent
 from connect_worker.observability.logging import LogThrottle
-from connect_worker.operations import webserver
-from connect_worker.operations.formatting import (
+from connect_worker.observability.output import (
     format_count,
     format_duration,
     sanitize,
     shorten,
     utc_time,
 )
+from connect_worker.operations import webserver
 from connect_worker.operations.requests import reason
 from connect_worker.settings.environment import Network
 

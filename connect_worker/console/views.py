@@ -10,16 +10,16 @@ from tornado.web import HTTPError
 
 from connect_worker.console.charts import LastDay, last_day
 from connect_worker.console.pages import Account, Page
-from connect_worker.console.request_list import DEFAULT_STATE, Query, RequestPage, read_page
+from connect_worker.console.requests import DEFAULT_STATE, Query, RequestPage, read_page
 from connect_worker.console.security import is_password, local_path
 from connect_worker.domain.kinds import is_request_id
 from connect_worker.domain.states import RequestKind
-from connect_worker.operations.actions import ACTIONS, PAUSE_NAMES, describe_pause
-from connect_worker.operations.formatting import (
+from connect_worker.observability.output import (
     MAX_NAME_CHARACTERS,
     sanitize,
     utc_time,
 )
+from connect_worker.operations.actions import ACTIONS, PAUSE_NAMES, describe_pause
 from connect_worker.operations.requests import (
     MAX_ID_CHARACTERS,
     STATE_WORDS,

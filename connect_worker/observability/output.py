@@ -3,6 +3,9 @@
 Requests, errors and other systems supply the texts. None of them may move a terminal's cursor, turn
 the direction of a line, or start a line of a log. So each character that does not print is written
 as its escape (`\\x1b`), and the lines of a traceback are indented.
+
+The module has three parts: escapes; durations, times and names for operators; and what a process
+writes to its streams when it can't go on.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import logging
 import sys
 import threading
 import traceback
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TextIO
 
 from connect_worker.observability.masking import mask_secrets
@@ -84,6 +88,68 @@ def format_traceback(
     except Exception as exc:  # noqa: BLE001 - the error's class may be the user's
         text = f"{type(error).__name__}, without a traceback ({type(exc).__name__})"
     return mask_secrets(text.rstrip("\n"))
+
+
+# ---- durations, times, counts and names
+
+#: Names of Connect's products have 15 characters.
+MAX_NAME_CHARACTERS: Final = 100
+#: Of the reason of a pause.
+MAX_REASON_CHARACTERS: Final = 200
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
+_TIME: Final = "%Y-%m-%d %H:%M:%S"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people: `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`.
+
+    Examples:
+        >>> format_duration(0.41), format_duration(119), format_duration(7200)
+        ('0.4 s', '119 s', '2 h')
+    """
+    seconds = max(0.0, seconds)
+    for unit, length in _UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 or seconds < 0.05 else f"{seconds:.1f} s"
+
+
+def iso_timestamp(at: float) -> str:
+    """Return a time for programs: ISO 8601, UTC, with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def local_time(at: float) -> str:
+    """Return a time for people, in the time zone of this machine."""
+    return datetime.fromtimestamp(at).astimezone().strftime(_TIME)
+
+
+def utc_time(at: float) -> str:
+    """Return a time for people, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime(_TIME)
+
+
+def format_count(number: int, noun: str = "request") -> str:
+    """Return a number with its noun.
+
+    Examples:
+        >>> format_count(1), format_count(2), format_count(3, "failure")
+        ('1 request', '2 requests', '3 failures')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def shorten(text: str, limit: int = MAX_NAME_CHARACTERS) -> str:
+    """Return a name, or the beginning of one that is too long to be real."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def sanitize(text: str) -> str:
+    """Return a text on one line, with keys masked; a character that does not print is escaped."""
+    return escape(" ".join(mask_secrets(text).split()))
+
+
+# ---- streams and the end of a process
 
 
 def accept_any_text(*streams: object) -> None:

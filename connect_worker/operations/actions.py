@@ -15,7 +15,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Ledger, OperatorActions
-from connect_worker.operations.formatting import (
+from connect_worker.observability.output import (
     MAX_NAME_CHARACTERS,
     MAX_REASON_CHARACTERS,
     format_count,

@@ -27,7 +27,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.domain.steps import shown_name
 from connect_worker.engine.ports import RecordReader
-from connect_worker.operations.formatting import (
+from connect_worker.observability.output import (
     MAX_REASON_CHARACTERS,
     format_duration,
     iso_timestamp,

@@ -18,7 +18,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Counters, Ledger
-from connect_worker.operations.formatting import (
+from connect_worker.observability.output import (
     format_count,
     format_duration,
     iso_timestamp,

@@ -11,7 +11,7 @@ from openpyxl import Workbook
 from connect_worker.sandbox import documents
 from connect_worker.sandbox.documents import Json, SeededRandom, merge, values_at, whole_seconds
 from connect_worker.sandbox.products import ITEMS, PORTAL_USER, PROVIDER, VENDOR, Product
-from connect_worker.sandbox.spreadsheet import UnreadableSpreadsheetError, rows_of
+from connect_worker.sandbox.usage_sheet import UnreadableSpreadsheetError, rows_of
 
 
 @dataclass(slots=True)

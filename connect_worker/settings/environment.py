@@ -217,7 +217,7 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
 
 def _why_unreadable(file: str, error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is no UTF-8 text"
+        return "it is not UTF-8 text"
     if not isinstance(error, PermissionError):
         return str(error.strerror)
     user = os.geteuid()

@@ -198,14 +198,14 @@ class Settings:
     max_answer_megabytes: float = setting(
         64.0,
         number,
-        "the largest answer of Connect, or file that it links to, in MiB, before and after "
-        "decompression. A larger one is an error of its call",
+        "the largest answer of Connect in MiB, before and after decompression, and the largest "
+        "file that it links to. A call with a larger answer fails",
     )
     max_list_rows: int = setting(
         200_000,
         partial(whole, validate=Range(min=1)),
-        "the most rows of a list. A poll leaves the others to later polls. For other callers a "
-        "longer list is an error",
+        "how many rows of a list are read. A poll leaves the others to later polls. For other "
+        "callers a longer list is an error",
     )
     allow_private_hosts: bool = setting(
         False,
@@ -477,7 +477,7 @@ def _load(dotenv: str) -> None:
     except ValueError:
         # UTF-16 without a mark decodes, to names with zero bytes in them.
         raise SettingsError(
-            f"settings refused: {dotenv} is no UTF-8 text: save it in this encoding", setting=dotenv
+            f"settings refused: {dotenv} is not UTF-8 text: save it as UTF-8", setting=dotenv
         ) from None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from connect_worker.domain.states import JSON
-from connect_worker.dry_run.sandbox import CREATED, empty_state
+from connect_worker.dry_run.transport import CREATED, empty_state
 from connect_worker.models.requests import Fulfillment, TierConfigRequest
 from connect_worker.models.usage import UsageFile, UsageListing
 from connect_worker.sandbox import seeding

@@ -13,8 +13,7 @@ from connect_worker.config import Config
 from connect_worker.domain.states import JSON
 from connect_worker.dry_run.record import Record, ReplayTransport
 from connect_worker.dry_run.runner import DryRun, dry_run
-from connect_worker.dry_run.sandbox import URL, SandboxTransport
-from connect_worker.dry_run.transport import Transport
+from connect_worker.dry_run.transport import SANDBOX_URL, SandboxTransport, Transport
 from connect_worker.models.base import BaseModel
 from connect_worker.resources.automation import Automation
 
@@ -119,4 +118,4 @@ _one_at_a_time = threading.RLock()
 
 @cache
 def _config() -> Config:
-    return Config.local(URL, "SU-000-000-000:key-of-connect-worker-testing")
+    return Config.local(SANDBOX_URL, "SU-000-000-000:key-of-connect-worker-testing")

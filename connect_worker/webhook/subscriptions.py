@@ -14,7 +14,7 @@ from connect_worker.exceptions import SettingsError
 from connect_worker.resources.processor import load_registry
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
-from connect_worker.webhook.handler import path_for
+from connect_worker.webhook.server import path_for
 
 PATH: Final = "notifications/webhooks"
 

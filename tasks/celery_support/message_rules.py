@@ -1,7 +1,7 @@
 """Which messages a process accepts: those that a process of this project sends, and no others.
 
 Everyone who can write to the broker can send anything, and Celery 5.6 and kombu 5.7 read a message
-on the assumption that one of them has written it: see transports.py, which applies these rules
+on the assumption that one of them has written it: see transport.py, which applies these rules
 before either of them reads anything. The rules name what is accepted, so that a field that Celery
 will read in future is refused until it has a rule.
 """

@@ -62,7 +62,7 @@ from tasks.celery_support.bootstrap import (
     settings,
     warn_of_typos,
 )
-from tasks.celery_support.transports import log_throttled
+from tasks.celery_support.transport import log_throttled
 
 
 class TaskContextFilter(logging.Filter):

@@ -14,7 +14,6 @@ from connect_worker.sandbox.http import (
 from connect_worker.sandbox.memory import SandboxState
 from connect_worker.sandbox.products import Product
 from connect_worker.sandbox.requests import UPLOADABLE, USAGE_FILE_ACTIONS, accept, require_status
-from connect_worker.sandbox.spreadsheet import UnreadableSpreadsheetError
 from connect_worker.sandbox.usage import (
     SPREADSHEET_MEDIA_TYPE,
     Listing,
@@ -22,6 +21,7 @@ from connect_worker.sandbox.usage import (
     check_spreadsheet,
     spreadsheet_template,
 )
+from connect_worker.sandbox.usage_sheet import UnreadableSpreadsheetError
 
 _FILE_FIELDS = collection.names_of(collection.USAGE_FILES)
 _LISTING_FIELDS = collection.names_of(collection.LISTINGS)

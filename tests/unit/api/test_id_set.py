@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_worker.api.client import IdSet
+from connect_worker.api.responses import IdSet
 
 #: Ids that are easily mixed up: few letters, leading zeros, digits of another script.
 ids = st.text("0012-PR²٣", max_size=12) | st.from_regex(r"PR-[0-9]{1,4}-[0-9]{1,4}", fullmatch=True)

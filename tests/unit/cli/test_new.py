@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from connect_worker.cli import main
-from connect_worker.cli.new import installed_from
+from connect_worker.cli.devtools import installed_from
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent

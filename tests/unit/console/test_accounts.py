@@ -18,7 +18,7 @@ PR = RequestKey(RequestKind.FULFILLMENT, "PR-1")
 PROGRAM = f"""
 import os, sys
 from connect_worker.console.pages import Account, Deployment
-from connect_worker.console.application import serve
+from connect_worker.console.server import serve
 from connect_worker.ledger.redis import RedisLedger
 
 accounts = {{name: Account(RedisLedger.from_url(os.environ["CONNECT_REDIS_URL"], account=name[:5]))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from connect_worker.sandbox import spreadsheet, usage
+from connect_worker.sandbox import usage, usage_sheet
 from connect_worker.sandbox.products import Product
 from tests.support.sandbox_server import Client
 
@@ -86,12 +86,12 @@ def test_an_order_of_columns_with_newer_ones_between_is_read() -> None:
     ],
 )
 def test_an_unreadable_file_is_distinguished_from_bad_records(content: bytes) -> None:
-    with pytest.raises(spreadsheet.UnreadableSpreadsheetError):
+    with pytest.raises(usage_sheet.UnreadableSpreadsheetError):
         usage.check_spreadsheet(content, Product(0), ASSETS)
 
 
 def test_the_template_has_the_documented_columns() -> None:
-    with pytest.raises(spreadsheet.UnreadableSpreadsheetError, match="no sheet"):
+    with pytest.raises(usage_sheet.UnreadableSpreadsheetError, match="no sheet"):
         usage.check_spreadsheet(workbook([], sheet="other"), Product(0), ASSETS)
     assert usage.check_spreadsheet(usage.spreadsheet_template(), Product(0), ASSETS).errors == (
         "the file has no records",
@@ -116,7 +116,7 @@ def test_bad_records_make_the_file_invalid_and_a_new_upload_mends_it(client: Cli
 
 READ_A_BOMB = """
 import json, re, sys
-from connect_worker.sandbox import spreadsheet, usage
+from connect_worker.sandbox import usage_sheet, usage
 from connect_worker.sandbox.products import Product
 
 content = open(sys.argv[1], "rb").read()
@@ -125,7 +125,7 @@ before = peak()
 try:
     usage.check_spreadsheet(content, Product(0), set())
     said = "read"
-except spreadsheet.UnreadableSpreadsheetError as error:
+except usage_sheet.UnreadableSpreadsheetError as error:
     said = str(error)
 print(json.dumps([said, peak() - before]))
 """
@@ -153,12 +153,12 @@ def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path) -> None:
 def test_no_more_rows_and_columns_are_read_than_a_sheet_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wide = workbook([RECORD], header=(*HEADER, *[""] * spreadsheet.MAX_COLUMNS, "tier"))
-    with pytest.raises(spreadsheet.UnreadableSpreadsheetError, match="more than 100 columns"):
+    wide = workbook([RECORD], header=(*HEADER, *[""] * usage_sheet.MAX_COLUMNS, "tier"))
+    with pytest.raises(usage_sheet.UnreadableSpreadsheetError, match="more than 100 columns"):
         usage.check_spreadsheet(wide, Product(0), ASSETS)
-    monkeypatch.setattr(spreadsheet, "MAX_ROWS", 3)
+    monkeypatch.setattr(usage_sheet, "MAX_ROWS", 3)
     assert check(RECORD, changed(record_id="rec-2")).valid == 2
-    with pytest.raises(spreadsheet.UnreadableSpreadsheetError, match="more than 3 rows"):
+    with pytest.raises(usage_sheet.UnreadableSpreadsheetError, match="more than 3 rows"):
         check(RECORD, changed(record_id="rec-2"), changed(record_id="rec-3"))
 
 

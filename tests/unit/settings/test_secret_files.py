@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_is_refused(
 
 @each_secret
 @pytest.mark.parametrize(
-    ("content", "why"), [(b" \n", "is empty"), (b"\xff\xfe\x00", "it is no UTF-8 text")]
+    ("content", "why"), [(b" \n", "is empty"), (b"\xff\xfe\x00", "it is not UTF-8 text")]
 )
 def test_a_file_without_a_secret_is_refused(
     name: str, content: bytes, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -163,7 +163,7 @@ def test_the_encoding_of_an_env_file(
     file = tmp_path / "settings.env"
     file.write_bytes(content)
     if is_refused:
-        with pytest.raises(SettingsError, match=r"settings\.env is no UTF-8 text"):
+        with pytest.raises(SettingsError, match=r"settings\.env is not UTF-8 text"):
             Settings.from_env(dotenv=str(file))
     else:
         assert Settings.from_env(dotenv=str(file)).page_size == 7

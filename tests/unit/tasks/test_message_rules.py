@@ -18,7 +18,7 @@ from kombu.pidbox import Mailbox
 from tasks import app
 from tasks.celery_support.message_rules import MessageRejected
 from tasks.celery_support.publisher import _message
-from tasks.celery_support.transports import _CHECKED, Clock, check_envelope, read_envelope
+from tasks.celery_support.transport import _CHECKED, Clock, check_envelope, read_envelope
 from tests.support import hostile_messages as hostile
 
 JOBS, COMMANDS, EVENTS = "fulfillment", "one@host.celery.pidbox", "celeryev.1f"

@@ -15,7 +15,7 @@ from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, find_id, is_
 from connect_worker.domain.states import RequestKind
 from connect_worker.observability.logging import MAX_LINES_PER_SECOND, LogThrottle
 from connect_worker.sandbox.webhook import sign
-from connect_worker.webhook.handler import parse_path, path_for
+from connect_worker.webhook.server import parse_path, path_for
 from connect_worker.webhook.signature import DAY_SECONDS, SignatureError, verify
 from tests.support.webhook_stack import NOT_CLAIMS, SECRET, signed_text
 
