@@ -157,6 +157,8 @@ Network = IPv4Network | IPv6Network
 _ACCOUNT = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
 #: The name of a queue. kombu and Redis allow more characters, a command line and an ACL do not.
 QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+#: The seconds of about 30 years. Timers and clocks refuse much longer times.
+_NOT_TOO_MUCH = Range(max=1e9, error="must be at most 1000000000")
 _MORE_THAN_NOTHING = Range(min=0, min_inclusive=False, error="must be more than 0")
 
 
@@ -283,7 +285,7 @@ def number(env: Env, name: str, default: N, *, validate: Range = _MORE_THAN_NOTH
     """Return a number, with or without a fraction."""
     if is_blank(env, name):
         return default
-    value: N = env.float(name, default, validate=validate)
+    value: N = env.float(name, default, validate=[validate, _NOT_TOO_MUCH])
     return value
 
 
@@ -291,7 +293,7 @@ def whole(env: Env, name: str, default: int, *, validate: Range) -> int:
     """Return a whole number."""
     if is_blank(env, name):
         return default
-    value: int = env.int(name, default, validate=validate)
+    value: int = env.int(name, default, validate=[validate, _NOT_TOO_MUCH])
     return value
 
 

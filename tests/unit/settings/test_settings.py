@@ -116,6 +116,7 @@ def test_a_malformed_number_is_refused_by_its_variables_name(variable: str, text
     ("variable", "text"),
     [
         *(("PAGE_SIZE", "1001"), ("MAX_ATTEMPTS", "2.5"), ("LEASE_SECONDS", "0.5")),
+        *(("POLL_SECONDS", "1e10"), ("TIMEOUT_SECONDS", "1e12"), ("MAX_ATTEMPTS", "9999999999")),
         ("SAY_ACTIVATED", "perhaps"),
     ],
 )
