@@ -264,15 +264,4 @@ MUTANTS = (
             "its_key",
         ),
     ),
-    Mutant(
-        "after a failover a command is repeated at the old primary",
-        (
-            Edit(
-                "connect_worker/ledger/redis.py",
-                "        if self._sock is None:\n",
-                "        if False:\n",
-            ),
-        ),
-        ("tests/contract/test_sentinels.py::test_ledger_and_broker_follow_a_failover",),
-    ),
 )
