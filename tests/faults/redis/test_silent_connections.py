@@ -6,6 +6,7 @@ silent, and new ones work, at once or after a while.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_silent_connections_are_made_again(tmp_path: Path, pool: str, down_secon
 def test_a_stop_ends_what_waits_on_a_silent_connection(tmp_path: Path, pool: str) -> None:
     with embedded_redis() as real, silent_relay(real) as (url, relay):
         stack = FaultStack(tmp_path, url)
+        stack.environment["PYTHONFAULTHANDLER"] = "1"
         try:
             stack.seed("--latency-ms", "100", fulfillment=60)
             stack.work(pool=pool)
@@ -69,18 +71,20 @@ def test_a_stop_ends_what_waits_on_a_silent_connection(tmp_path: Path, pool: str
             for process in processes:
                 process.terminate()
             for process in processes:
-                end(process, stopped_at + STOPPED_SECONDS)
+                end(stack, process, stopped_at + STOPPED_SECONDS)
             assert time.monotonic() < stopped_at + STOPPED_SECONDS
         finally:
             stack.stop()
 
 
-def end(process: subprocess.Popen[bytes], deadline: float) -> None:
+def end(stack: FaultStack, process: subprocess.Popen[bytes], deadline: float) -> None:
     try:
         process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+        # It dumps the stacks of its threads into its log.
+        process.send_signal(signal.SIGABRT)
+        process.wait(10)
+        pytest.fail(f"not ended within {STOPPED_SECONDS} s:\n{stack.log('one', lines=200)}")
 
 
 def outcomes(stack: FaultStack) -> int:
