@@ -52,15 +52,7 @@ POLICY: Final = (
 )
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    # Other sites learn nothing. With `no-referrer` browsers would send `Origin: null` to the
-    # console itself, and it could not distinguish its own forms from those of another site.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Permitted-Cross-Domain-Policies": "none",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Server": "connect-worker",
 }
 #: A longer parameter or field is refused before anything looks at it.
