@@ -23,11 +23,12 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from amqp.exceptions import AMQPError
 from celery.apps.beat import Beat
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
+from celery.schedules import schedstate
 from celery.signals import beat_init
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -58,13 +59,6 @@ class QuietBeat(Beat):
 vars(app)["Beat"] = app.subclass_with_self(QuietBeat, name="Beat", reverse="Beat")
 
 
-class Due(NamedTuple):
-    """What Celery asks of an entry: `celery.schedules.schedstate`."""
-
-    is_due: bool
-    next: float
-
-
 class SteadyEntry(ScheduleEntry):
     """An entry with a fixed interval, which is due by a clock that nobody sets."""
 
@@ -75,12 +69,12 @@ class SteadyEntry(ScheduleEntry):
         """Return the seconds since the machine started, as a time."""
         return datetime.fromtimestamp(time.monotonic(), UTC)
 
-    def is_due(self) -> Due:
+    def is_due(self) -> schedstate:
         """Return whether to send the message now, and the seconds until the next one."""
         seconds: float = self.schedule.seconds
         passed = self.default_now() - (self.last_run_at or self.default_now())
         left = seconds - passed.total_seconds()
-        return Due(True, seconds) if left <= 0 else Due(False, left)
+        return schedstate(True, seconds) if left <= 0 else schedstate(False, left)
 
 
 class BeatScheduler(Scheduler):
