@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from tests.support.fault_stack import LEASE_SECONDS, FaultStack, running_fault_stack
 from tests.support.orders import Order, Point
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq, running_rabbitmq
+from tests.support.runs import settled
 from tests.support.silent_relay import silent_relay
 from tests.support.stack import POOLS, assert_each_resolved_once
 
@@ -136,27 +136,14 @@ def test_a_stop_ends_what_waits_on_a_silent_connection_to_rabbitmq(
     with (
         running_rabbitmq() as broker,
         silent_relay(broker.url) as (url, relay),
-        running_fault_stack(tmp_path, CONNECT_BROKER_URL=url) as stack,
+        running_fault_stack(tmp_path, CONNECT_BROKER_URL=url, PYTHONFAULTHANDLER="1") as stack,
     ):
         stack.seed("--latency-ms", "100", fulfillment=60)
         stack.work(pool=pool)
         stack.until_soon(lambda: settled(stack) >= 10, "the worker is at work")
         assert relay.silence(new_ones_too=True) > 0
         time.sleep(1)
-        stopped_at = time.monotonic()
-        processes = [stack.processes.pop(name) for name in ("one", "beat")]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            end(process, stopped_at + STOPPED_SECONDS)
-
-
-def end(process: subprocess.Popen[bytes], deadline: float) -> None:
-    try:
-        process.wait(max(0.1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+        stack.stop_within(STOPPED_SECONDS, "one", "beat")
 
 
 REFUSALS = {
@@ -202,10 +189,6 @@ def test_a_rabbitmq_that_refuses_the_connection_is_named_with_a_remedy(
         log = stack.whole_log(name)
         assert "Traceback" not in log
         assert log.count(sentence) <= 3 * (1 + log.count("seconds=5"))
-
-
-def settled(stack: FaultStack) -> int:
-    return sum(bool(row["accepted"]) for row in stack.report()["requests"].values())
 
 
 def waiting(stack: FaultStack) -> set[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from connect_worker.config import Config
@@ -121,6 +125,21 @@ class FaultStack(Stack):
         code = self.processes[name].wait(timeout=PATIENCE_SECONDS)
         del self.processes[name]
         return code
+
+    def stop_within(self, seconds: float, *names: str) -> None:
+        """Ask processes to stop, and wait for their end; one that hangs shows where it does."""
+        deadline = time.monotonic() + seconds
+        processes = {name: self.processes.pop(name) for name in names}
+        for process in processes.values():
+            process.terminate()
+        for name, process in processes.items():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                # With PYTHONFAULTHANDLER it dumps the stacks of its threads into its log.
+                process.send_signal(signal.SIGABRT)
+                process.wait(10)
+                pytest.fail(f"{name} not ended within {seconds} s:\n{self.log(name, lines=200)}")
 
     def stop(self) -> None:
         """End all processes; what a test has to say of an orderly end, it says itself."""

@@ -6,8 +6,6 @@ silent, and new ones work, at once or after a while.
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from connect_worker.devtools.embedded_redis import embedded_redis
 from tests.support.fault_stack import FaultStack
+from tests.support.runs import settled
 from tests.support.silent_relay import silent_relay
 from tests.support.stack import POOLS, assert_each_resolved_once
 
@@ -41,14 +40,14 @@ def test_silent_connections_are_made_again(tmp_path: Path, pool: str, down_secon
         try:
             stack.seed("--latency-ms", "100", fulfillment=60)
             stack.work(pool=pool)
-            stack.until(lambda: outcomes(stack) >= 10, "the worker is at work", seconds=60)
+            stack.until(lambda: settled(stack) >= 10, "the worker is at work", seconds=60)
             assert relay.silence(new_ones_too=down_seconds > 0) > 0
             time.sleep(down_seconds)
             # Calls to Connect that ran are at their end.
             time.sleep(2)
-            before = outcomes(stack)
+            before = settled(stack)
             relay.restore()
-            stack.until(lambda: outcomes(stack) > before, "work resumes", seconds=RESUMED_SECONDS)
+            stack.until(lambda: settled(stack) > before, "work resumes", seconds=RESUMED_SECONDS)
             # `until` fails when a process has ended: these are the same ones.
             stack.until(stack.is_done, "all is decided", seconds=120)
             assert_each_resolved_once(stack.report())
@@ -59,34 +58,13 @@ def test_silent_connections_are_made_again(tmp_path: Path, pool: str, down_secon
 @pytest.mark.parametrize("pool", [pool for pool, _ in POOLS])
 def test_a_stop_ends_what_waits_on_a_silent_connection(tmp_path: Path, pool: str) -> None:
     with embedded_redis() as real, silent_relay(real) as (url, relay):
-        stack = FaultStack(tmp_path, url)
-        stack.environment["PYTHONFAULTHANDLER"] = "1"
+        stack = FaultStack(tmp_path, url, PYTHONFAULTHANDLER="1")
         try:
             stack.seed("--latency-ms", "100", fulfillment=60)
             stack.work(pool=pool)
-            stack.until(lambda: outcomes(stack) >= 10, "the worker is at work", seconds=60)
+            stack.until(lambda: settled(stack) >= 10, "the worker is at work", seconds=60)
             assert relay.silence(new_ones_too=True) > 0
             time.sleep(1)
-            stopped_at = time.monotonic()
-            processes = [stack.processes.pop(name) for name in ("one", "beat")]
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                end(stack, process, stopped_at + STOPPED_SECONDS)
-            assert time.monotonic() < stopped_at + STOPPED_SECONDS
+            stack.stop_within(STOPPED_SECONDS, "one", "beat")
         finally:
             stack.stop()
-
-
-def end(stack: FaultStack, process: subprocess.Popen[bytes], deadline: float) -> None:
-    try:
-        process.wait(max(0.1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        # It dumps the stacks of its threads into its log.
-        process.send_signal(signal.SIGABRT)
-        process.wait(10)
-        pytest.fail(f"not ended within {STOPPED_SECONDS} s:\n{stack.log('one', lines=200)}")
-
-
-def outcomes(stack: FaultStack) -> int:
-    return sum(bool(entry["accepted"]) for entry in stack.report()["requests"].values())
