@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
@@ -192,12 +192,7 @@ class Client:
         step = first or size
         yield from new_rows(rows, seen)
         if total is None and first:
-            total = step
-            for more in self._pages_without_total(
-                path, query, offset=step, limit=step, known=seen.copy()
-            ):
-                total += len(more)
-                yield from new_rows(more, seen)
+            total = yield from self._rows_without_total(path, query, step=step, seen=seen)
             first = 0
         if not total or total <= first:
             return
@@ -216,10 +211,7 @@ class Client:
         if offset >= 0:
             # Nothing new in the pages that the count promises: it is wrong, or the offset ignored.
             logger.warning(LogEvent("list.count_rejected", path=path, count=total))
-            for more in self._pages_without_total(
-                path, query, offset=step, limit=step, known=seen.copy()
-            ):
-                yield from new_rows(more, seen)
+            yield from self._rows_without_total(path, query, step=step, seen=seen)
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
@@ -265,17 +257,24 @@ class Client:
         response = self._call("POST", path, data=body, headers=headers, seconds=seconds)
         return read_json(response, method="POST", path=path)
 
-    def _pages_without_total(
-        self, path: str, query: str, *, offset: int, limit: int, known: IdSet
-    ) -> Iterator[list[Row]]:
-        """Yield page after page, if the answers do not say how many rows there are."""
+    def _rows_without_total(
+        self, path: str, query: str, *, step: int, seen: IdSet
+    ) -> Generator[Row, None, int]:
+        """Yield the new rows of the pages after the first, if the answers give no usable count.
+
+        Return the offset of the first page without a new row. An endpoint without paging returns
+        the same rows for any offset.
+        """
+        offset = step
         while True:
-            rows, _ = self._page(path, query, offset=offset, limit=limit)
-            # An endpoint without paging returns the same rows for any offset.
-            if not list(new_rows(list(rows), known)):
-                return
-            offset += len(rows)
-            yield rows
+            rows, _ = self._page(path, query, offset=offset, limit=step)
+            count, has_new = len(rows), False
+            for row in new_rows(rows, seen):
+                has_new = True
+                yield row
+            if not has_new:
+                return offset
+            offset += count
 
     def _page(
         self, path: str, query: str, *, offset: int, limit: int

@@ -45,8 +45,7 @@ _CUT: Final = "…"
 
 
 def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
-    """Return the document of a 2xx answer (None when it has no body); raise what others mean."""
-    require_success(response, method=method, path=path)
+    """Return the document of a success; None when it has no body."""
     if not response.content:
         return None
     try:
@@ -65,7 +64,6 @@ def read_rows(response: requests.Response, *, method: str, path: str) -> list[Ro
     In place of levels beyond `MAX_LEVELS` a row has "…". A row that is no object comes as an empty
     one: it has no id either.
     """
-    require_success(response, method=method, path=path)
     try:
         try:
             rows = _load(response)
@@ -144,13 +142,6 @@ class IdSet:
         if not digits or len(name) > _MAX_ID_CHARACTERS:
             return _added(self._others, name)
         return _added(self._numbers[_DIGIT.sub("0", name)], int(digits))
-
-    def copy(self) -> IdSet:
-        """Return a second set with the same ids."""
-        other = IdSet()
-        other._numbers.update((shape, set(numbers)) for shape, numbers in self._numbers.items())
-        other._others.update(self._others)
-        return other
 
 
 def _added(members: set[Member], member: Member) -> bool:

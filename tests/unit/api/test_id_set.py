@@ -24,17 +24,6 @@ def test_names_are_a_set(names: list[str]) -> None:
     assert not any(found.add(name) for name in names)
 
 
-@given(st.lists(texts), texts)
-def test_a_copy_goes_its_own_way(names: list[str], one: str) -> None:
-    found = IdSet()
-    for name in names:
-        found.add(name)
-    copy = found.copy()
-    assert copy.add(one) == (one not in names)
-    assert found.add(one) == (one not in names)
-    assert not any(copy.add(name) for name in names)
-
-
 def test_an_id_of_any_length_is_taken() -> None:
     names = IdSet()
     assert names.add("9" * 10_000)
