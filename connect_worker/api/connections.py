@@ -272,7 +272,7 @@ class Guard:
         Raises:
             AnswerRefusedError: It is not.
         """
-        if not self._allows_private and not is_public(address):
+        if not is_public(address):
             name = host[:100] if host == address else f"{host[:100]} ({address})"
             raise AnswerRefusedError(
                 f"a link or redirection leads to {name}, which is no public address. If it should, "
