@@ -107,16 +107,19 @@ KINDS: Mapping[RequestKind, KindFacts] = {
 
 def product_of(kind: RequestKind, document: JSON) -> str:
     """Return the id of the document's product; "" when it names none."""
-    value: Any = document
-    for name in KINDS[kind].product_path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return _as_name(value)
+    return _as_name(_value_at(document, *KINDS[kind].product_path))
 
 
 def status_of(document: JSON) -> str:
     """Return the document's status in lower case (Connect sometimes sends capitals)."""
-    status = document.get("status") if isinstance(document, dict) else None
-    return _as_name(status).lower()
+    return _as_name(_value_at(document, "status")).lower()
+
+
+def _value_at(document: JSON, *path: str) -> object:
+    value: Any = document
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 #: Connect's ids, statuses and times are shorter.
@@ -148,9 +151,7 @@ def document_fault(ref: RequestKey, document: JSON) -> tuple[str, str] | None:
     paths = [("status",), KINDS[ref.kind].product_path]
     paths += [("events", name, "at") for name in _EVENTS.get(ref.kind, ())]
     for path in paths:
-        value: Any = document
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
+        value = _value_at(document, *path)
         if value not in (None, "") and not _as_name(value):
             return ".".join(path), f"{excerpt(value)} can't be used"
     return None if status_of(document) else ("status", "it is missing")
@@ -224,10 +225,7 @@ def cycle_of(kind: RequestKind, document: JSON) -> str | None:
 
 
 def _event_at(document: JSON, name: str) -> str | None:
-    events = document.get("events") if isinstance(document, dict) else None
-    event = events.get(name) if isinstance(events, dict) else None
-    at = event.get("at") if isinstance(event, dict) else None
-    return _as_name(at) or None
+    return _as_name(_value_at(document, "events", name, "at")) or None
 
 
 # ---- change hints: Connect notified that something changed. A hint is only a wake-up call: the
