@@ -30,6 +30,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.job_runner import keep_seconds
+from connect_worker.engine.lease import RENEWALS_PER_LEASE
 from connect_worker.engine.metrics import metric_labels
 from connect_worker.engine.retry import describe, record_account_error
 from connect_worker.engine.runtime import Runtime
@@ -47,8 +48,6 @@ MOST_REFRESHES: Final = 3
 
 #: A poll lasts so many leases at most. No other poll of its kind starts before.
 MOST_LEASES: Final = 5
-#: How often a poll renews its lock during a lease.
-RENEWALS_PER_LEASE: Final = 3
 #: How many rows of one poll that can't become requests are described.
 MOST_FAULTS: Final = 5
 
