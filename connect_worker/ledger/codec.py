@@ -68,9 +68,10 @@ MAX_HINTS: Final = 1000
 #: A cycle whose name was lost with a corrupt record; no cycle has this name.
 LOST_CYCLE: Final = "0"
 
+_STATES: Final = frozenset(State)
 #: The constants of the Lua scripts, by their names there.
 SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[State]]] = {
-    "ALL_STATES": frozenset(State),
+    "ALL_STATES": _STATES,
     "LEASED_STATES": frozenset(state for state in State if state.is_leased),
     "FINAL_STATES": FINAL_STATES,
     "DAY_MS": DAY_MS,
@@ -236,7 +237,7 @@ def _record_fault(stored: Mapping[str, str]) -> str:
     """Return why the scripts can't use a record; as `fault_of` in `_prelude.lua`."""
     if stored is NOT_A_HASH:
         return "its key in Redis holds no hash"
-    if stored.get("s") not in set(State):
+    if stored.get("s") not in _STATES:
         return "its state is missing or unknown"
     if not stored.get("v"):
         return "the name of its cycle is missing"
@@ -326,7 +327,7 @@ def worker_name(owner: str) -> str:
 def _history(stored: Mapping[str, str]) -> Iterator[StateChange]:
     for line in stored.get("y", "").splitlines():
         since, state, *worker = (*line.split(" ", 2), "")[:3]
-        if state in set(State) and (at := _since_began(stored, since)) is not None:
+        if state in _STATES and (at := _since_began(stored, since)) is not None:
             yield StateChange(at, State(state), "".join(worker))
 
 

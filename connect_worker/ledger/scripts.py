@@ -146,7 +146,12 @@ def source(name: str, *, clock: str | None = None) -> str:
     The constants of `codec.SHARED_CONSTANTS` take the place of their names. To define them before
     the script would cost time: Redis runs a script from its first line at every call.
     """
-    text = "\n".join((clock or read_lua("_clock"), read_lua("_prelude"), read_lua(name)))
+    parts = (clock or read_lua("_clock"), read_lua("_prelude"), read_lua(name))
+    return "\n".join(map(_with_constants, parts))
+
+
+@cache
+def _with_constants(text: str) -> str:
     return re.sub("|".join(rf"\b{name}\b" for name in SHARED_CONSTANTS), _literal, text)
 
 

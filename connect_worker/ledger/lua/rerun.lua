@@ -35,9 +35,9 @@ for at = 5, #ARGV do
   redis.call('HDEL', key, ARGV[at])
 end
 redis.call('PERSIST', key)
-move(ref, record.s, 'queued', now)
+local label = move(ref, record.s, 'queued', now)
 if record.s == 'discarded' then
   -- Final states are counted since the start; this count is taken back.
-  count(kind_of(ref), 'discarded', label_of(redis.call('HMGET', key, 'p', 'm')), -1)
+  count(kind_of(ref), 'discarded', label, -1)
 end
 return 1

@@ -58,24 +58,25 @@ local function rescue(ref, key, record)
   expired[#expired + 1] = ref
   local attempts = text(record.a) .. ' of ' .. text(max_attempts)
   redis.call('HDEL', key, 'c')
-  if record.s == 'posting' or record.a < max_attempts then
-    count_metric(RETRIES, ref, WORKER_DIED, label_of(redis.call('HMGET', key, 'p', 'm')))
-  end
+  local label
   if record.s == 'posting' then
     redis.call('HSET', key, 's', 'decided', 'r', text(now), 't', text(now),
       'e', 'the worker died while it posted the decision')
-    move(ref, 'posting', 'decided', published(ref, key, 0))
+    label = move(ref, 'posting', 'decided', published(ref, key, 0))
   elseif record.a < max_attempts then
     local delay = rescue_delay(ref, record.a)
     redis.call('HSET', key, 's', 'retry', 'r', text(now + delay), 't', text(now),
       'e', 'the worker died in attempt ' .. attempts)
-    move(ref, 'running', 'retry', delay > 0 and now + delay or published(ref, key, 0))
+    label = move(ref, 'running', 'retry', delay > 0 and now + delay or published(ref, key, 0))
   else
     redis.call('HSET', key, 's', 'parked', 't', text(now),
       'e', 'the worker died in attempt ' .. attempts .. ', the last one')
     redis.call('HDEL', key, 'r', 'w')
     move(ref, 'running', 'parked', nil)
     newly_parked[#newly_parked + 1] = ref
+  end
+  if label then
+    count_metric(RETRIES, ref, WORKER_DIED, label)
   end
 end
 
