@@ -145,10 +145,12 @@ class _Known:
         if not known:
             return
         with self._lock:
+            before = set(self._counts)
             for value in known:
                 self._counts[value] += step
             self._counts += Counter()
-            self.needles = _Needles.of(self._counts)
+            if self._counts.keys() != before:
+                self.needles = _Needles.of(self._counts)
 
 
 def _masked(text: str, needles: _Needles, *, has_shapes: bool, is_whole: bool) -> str:
