@@ -195,7 +195,7 @@ def secret(
         value = _secret_in(file, f"{PREFIX}{name}_FILE", validate)
     else:
         variable = f"{PREFIX}{name}"
-        raise _refused(f"{variable}_FILE", f"{variable} is set too: remove one of the two")
+        raise refused(f"{variable}_FILE", f"{variable} is set too: remove one of the two")
     if mask:
         register_secret(value)
     return value
@@ -205,15 +205,15 @@ def _secret_in(file: str, variable: str, validate: Regexp | None) -> str:
     try:
         value = Path(file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise _refused(variable, f"{file} can't be read: {_why_unreadable(file, exc)}") from None
+        raise refused(variable, f"{file} can't be read: {_why_unreadable(file, exc)}") from None
     if not value:
-        raise _refused(variable, f"{file} is empty")
+        raise refused(variable, f"{file} is empty")
     try:
         if validate is not None:
             validate(value)
     except ValidationError as exc:
         reason = f"the value in {file} {' '.join(map(str, exc.messages))}"
-        raise _refused(variable, reason) from None
+        raise refused(variable, reason) from None
     return value
 
 
@@ -270,10 +270,10 @@ def encryption_keys(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple
         what = (
             f"add one to {PLAIN_KEY!r}, or remove it" if keys else "add one, or remove the commas"
         )
-        raise _refused(f"{PREFIX}{name}", f"names no key: {what}")
+        raise refused(f"{PREFIX}{name}", f"names no key: {what}")
     for position, key in enumerate(keys, 1):
         if key != PLAIN_KEY and not re.fullmatch(r"[\w+/-]{43}=", key, re.ASCII):
-            raise _refused(
+            raise refused(
                 f"{PREFIX}{name}",
                 f"key {position} of {len(keys)} is no Fernet key: use 32 random bytes in URL-safe "
                 "Base64, such as `openssl rand -base64 32` prints",
@@ -322,7 +322,7 @@ def queue_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[str
     listed = names(env, name, default)
     for item in listed:
         if not QUEUE_NAME.fullmatch(item) or item == "control":
-            raise _refused(
+            raise refused(
                 f"{PREFIX}{name}",
                 f"{item[:40]!r} is no name of a queue: use up to 64 letters, digits, '-', '_' and "
                 "'.', and not `control`",
@@ -341,7 +341,7 @@ def networks(env: Env, name: str, default: tuple[Network, ...] = ()) -> tuple[Ne
         try:
             listed.append(ip_network(item))
         except ValueError:
-            raise _refused(
+            raise refused(
                 f"{PREFIX}{name}",
                 f"{item[:60]!r} is no address and no network: use 10.0.0.7 or 10.0.0.0/24",
             ) from None
@@ -357,13 +357,13 @@ def account_names(env: Env, name: str, default: tuple[str, ...] = ()) -> tuple[s
     listed = tuple(item.lower() for item in names(env, name, default))
     for item in listed:
         if not _ACCOUNT.fullmatch(item):
-            raise _refused(
+            raise refused(
                 f"{PREFIX}{name}",
                 f"{item[:40]!r} is no name of an account: use up to 30 letters, digits and single "
                 "underscores, beginning with a letter",
             )
     if len(set(listed)) < len(listed):
-        raise _refused(f"{PREFIX}{name}", "it lists a name twice")
+        raise refused(f"{PREFIX}{name}", "it lists a name twice")
     return listed
 
 
@@ -381,7 +381,8 @@ def is_blank(env: Env, name: str) -> bool:
     return not (value or "").strip()
 
 
-def _refused(variable: str, why: str) -> SettingsError:
+def refused(variable: str, why: str) -> SettingsError:
+    """Return the error that refuses a variable."""
     return SettingsError(f"settings refused: {variable}: {why}", setting=variable)
 
 

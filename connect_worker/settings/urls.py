@@ -26,7 +26,7 @@ from marshmallow.validate import Regexp
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.observability.masking import register_secret
-from connect_worker.settings.environment import PREFIX, secret
+from connect_worker.settings.environment import PREFIX, refused, secret
 
 _SENTINEL: Final = ("sentinel", "rediss+sentinel")
 _TLS: Final = ("rediss", "amqps", "rediss+sentinel")
@@ -96,7 +96,7 @@ def server_url(env: Env, name: str, default: str, *, validate: Regexp) -> str:
     if not any(_split(url).scheme in _SENTINEL for url in urls):
         return ";".join(urls)
     if len(urls) > 1:
-        raise _refused(variable, f"names Sentinels in several URLs: use one, {_SENTINEL_FORM}")
+        raise refused(variable, f"names Sentinels in several URLs: use one, {_SENTINEL_FORM}")
     password = quote(secret(env, "SENTINEL_PASSWORD", mask=True), safe="")
     register_secret(password)
     return f"{urls[0]}&sentinel_password={password}" if password else urls[0]
@@ -341,15 +341,15 @@ def _checked(variable: str, url: str) -> str:
         # Read here, for its own error would show what it takes for a port.
         _ = list(_sentinel_hosts(parts)) if parts.scheme in _SENTINEL else parts.port
     except ValueError:
-        raise _refused(
+        raise refused(
             variable, "is no URL: quote special characters of a password, such as %2F for /"
         ) from None
     register_secret(parts.password or "", unquote(parts.password or ""))
     items = parse_qsl(parts.query, keep_blank_values=True)
     if any(name == "password" for name, _ in items):
-        raise _refused(variable, "has its password in the query: put it before the @")
+        raise refused(variable, "has its password in the query: put it before the @")
     if any(name == "sentinel_password" for name, _ in items):
-        raise _refused(variable, f"has a password in the query: use {PREFIX}SENTINEL_PASSWORD")
+        raise refused(variable, f"has a password in the query: use {PREFIX}SENTINEL_PASSWORD")
     if parts.scheme in ("redis", "rediss"):
         known = _REDIS_PARAMETERS
         _check_path(variable, parts, dict(items))
@@ -359,7 +359,7 @@ def _checked(variable: str, url: str) -> str:
         known = _SENTINEL_PARAMETERS
         _check_path(variable, parts, dict(items))
         if not any(name == "master_name" for name, _ in items):
-            raise _refused(variable, f"lacks master_name: write {_SENTINEL_FORM}")
+            raise refused(variable, f"lacks master_name: write {_SENTINEL_FORM}")
     elif parts.scheme in ("amqp", "pyamqp", "amqps"):
         known = _AMQP_PARAMETERS
     else:
@@ -375,13 +375,13 @@ def _check_path(variable: str, parts: SplitResult, query: dict[str, str]) -> Non
     number = parts.path.removeprefix("/")
     if number and not (number.isascii() and number.isdigit()):
         # The path may be the end of a password with a slash in it.
-        raise _refused(
+        raise refused(
             variable,
             "names a database that is no number: end the address with the number of one, such as "
             "/0, and quote special characters of a password, such as %2F for /",
         )
     if number and query.get("db", number) != number:
-        raise _refused(variable, f"names two databases, /{number} and ?db=: remove one of the two")
+        raise refused(variable, f"names two databases, /{number} and ?db=: remove one of the two")
 
 
 def _value(
@@ -397,13 +397,9 @@ def _value(
             hint = f"use {'rediss' if scheme == 'redis' else 'rediss+sentinel'}:// for TLS"
         elif name == "master_name":
             hint = f"use {_SENTINEL_FORM}"
-        raise _refused(variable, f"has the unknown parameter {name[:40]!r}: {hint}")
+        raise refused(variable, f"has the unknown parameter {name[:40]!r}: {hint}")
     read, wanted = known[name]
     try:
         return read(value)
     except (KeyError, ValueError):
-        raise _refused(variable, f"has {name}={value[:40]}, and it must be {wanted}") from None
-
-
-def _refused(variable: str, why: str) -> SettingsError:
-    return SettingsError(f"settings refused: {variable}: {why}", setting=variable)
+        raise refused(variable, f"has {name}={value[:40]}, and it must be {wanted}") from None
