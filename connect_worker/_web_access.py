@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPHeaders
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import OutputTransform
 
 from connect_worker.settings.environment import Network
@@ -66,13 +66,18 @@ def _is_ip_address(text: str) -> bool:
 _MAX_FORWARDED: Final = 20
 
 
-def client_address(peer: str, forwarded_for: str, proxies: Iterable[Network]) -> str:
+def visitor_address(request: HTTPServerRequest, proxies: Sequence[Network]) -> str:
+    """Return the address of the browser that sent a request."""
+    forwarded_for = request.headers.get("X-Forwarded-For", "")
+    return client_address(request.remote_ip or "", forwarded_for, proxies)
+
+
+def client_address(peer: str, forwarded_for: str, proxies: Sequence[Network]) -> str:
     """Return the address of the browser: the last one that no trusted proxy has.
 
     Each proxy adds the address that it was called from to `X-Forwarded-For`. What stands before
     the addresses of trusted proxies is written by the browser, so it is worth nothing.
     """
-    proxies = tuple(proxies)
     address = peer
     for text in reversed(forwarded_for.split(",")[-_MAX_FORWARDED:]):
         caller = _without_port(text.strip())
@@ -92,7 +97,7 @@ def _without_port(text: str) -> str:
     return text.partition("%")[0]
 
 
-def _is_member(address: str, networks: Iterable[Network]) -> bool:
+def _is_member(address: str, networks: Sequence[Network]) -> bool:
     try:
         found = ip_address(address)
     except ValueError:
@@ -101,8 +106,15 @@ def _is_member(address: str, networks: Iterable[Network]) -> bool:
     return any((mapped or found) in network for network in networks)
 
 
-def _household(address: str) -> str:
-    """Return what one visitor has: an IPv4 address, or the 64 bits of an IPv6 network."""
+def client_network(address: str) -> str:
+    """Return what one client has: an IPv4 address, or the 64 bits of an IPv6 network.
+
+    Examples:
+        >>> client_network("192.0.2.7"), client_network("2001:db8::7")
+        ('192.0.2.7', '2001:db8::/64')
+        >>> client_network("fe80::1%eth0")
+        'fe80::/64'
+    """
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -144,7 +156,7 @@ class Throttle:
 
     def wait_seconds(self, address: str) -> float:
         """Return how long this address has to wait; 0 when it may try."""
-        now, name = self._clock(), _household(address)
+        now, name = self._clock(), client_network(address)
         while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
             self._wrong.popleft()
         own = [at for at, other in self._wrong if other == name]
@@ -159,11 +171,11 @@ class Throttle:
 
     def record_wrong(self, address: str) -> None:
         """Count a wrong password of an address that did not have to wait."""
-        self._wrong.append((self._clock(), _household(address)))
+        self._wrong.append((self._clock(), client_network(address)))
 
     def record_right(self, address: str) -> None:
         """Remember that somebody at this address has the password."""
-        name = _household(address)
+        name = client_network(address)
         self._known.pop(name, None)
         self._known[name] = None
         while len(self._known) > MAX_ADDRESSES:

@@ -13,9 +13,9 @@ from tornado.web import HTTPError, RequestHandler
 
 from connect_worker._web_access import (
     Throttle,
-    client_address,
     is_https,
     is_known_host,
+    visitor_address,
 )
 from connect_worker.console.security import (
     Session,
@@ -199,9 +199,7 @@ class Page(RequestHandler):
     @property
     def address(self) -> str:
         """The address of the visitor."""
-        forwarded_for = self.request.headers.get("X-Forwarded-For", "")
-        peer = self.request.remote_ip or ""
-        return client_address(peer, forwarded_for, self.deployment.trusted_proxies)
+        return visitor_address(self.request, self.deployment.trusted_proxies)
 
     @property
     def session(self) -> Session | None:

@@ -189,9 +189,7 @@ class SignInPage(Page):
         self.redirect(local_path(self.get_body_argument("next", "/")), status=303)
 
     def _log_refusal(self, **fields: object) -> None:
-        suppressed = self.state.log_throttle.allow()
-        if suppressed is not None:
-            more = {"suppressed": suppressed} if suppressed else {}
+        if (more := self.state.log_throttle.facts()) is not None:
             self.audit("console.sign_in_refused", **fields, **more)
 
     def _show_form(self, problem: str = "") -> None:

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from connect_worker.observability.output import (
     escape,
     escape_lines,
     format_traceback,
+    iso_timestamp,
 )
 
 #: More than this without a line break becomes a line of the log; the formatter cuts it.
@@ -82,6 +82,13 @@ class LogThrottle:
         self._written += 1
         suppressed, self._suppressed = self._suppressed, 0
         return suppressed
+
+    def facts(self) -> dict[str, int] | None:
+        """Return None to suppress a line, else what it says of the suppressed ones before it."""
+        suppressed = self.allow()
+        if suppressed is None:
+            return None
+        return {"suppressed": suppressed} if suppressed else {}
 
 
 class ContextFilter(logging.Filter):
@@ -164,7 +171,7 @@ class JsonFormatter(logging.Formatter):
         event = record.msg.name if isinstance(record.msg, LogEvent) else record.getMessage()
         own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": iso_timestamp(record.created),
             "level": record.levelname,
             "logger": record.name,
             "event": event,

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_network
 from typing import Any, Final, cast
 
 from tornado.http1connection import HTTP1ServerConnection
@@ -33,6 +32,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
+from connect_worker._web_access import client_network
 from connect_worker.logger import LogEvent
 from connect_worker.observability.logging import LogThrottle
 
@@ -224,7 +224,7 @@ class LimitedServer(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         """Serve a connection, if there is room for it."""
-        client = client_of(address[0])
+        client = client_network(address[0])
         if not self._make_room(client):
             stream.close()
             return
@@ -258,9 +258,7 @@ class LimitedServer(HTTPServer):
         return True
 
     def _warn(self, event: str, **fields: object) -> None:
-        suppressed = self._throttle.allow()
-        if suppressed is not None:
-            more = {"suppressed": suppressed} if suppressed else {}
+        if (more := self._throttle.facts()) is not None:
             log.warning(LogEvent(event, **fields, **more))
 
     # ---- requests
@@ -297,18 +295,6 @@ class LimitedServer(HTTPServer):
 
 def _stream_of(server_conn: object) -> IOStream:
     return cast(HTTP1ServerConnection, server_conn).stream
-
-
-def client_of(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the network of an IPv6 address.
-
-    Examples:
-        >>> client_of("192.0.2.7"), client_of("2001:db8::7"), client_of("fe80::1%eth0")
-        ('192.0.2.7', '2001:db8::/64', 'fe80::/64')
-    """
-    if ":" not in address:
-        return address
-    return str(ip_network((address.partition("%")[0], 64), strict=False))
 
 
 # ---- bodies

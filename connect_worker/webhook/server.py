@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body, url
 
-from connect_worker._web_access import client_address
+from connect_worker._web_access import visitor_address
 from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
@@ -249,17 +249,12 @@ class NotificationHandler(RequestHandler):
         # The rest of the body is not read.
         self.set_header("Connection", "close")
         self.finish({"verdict": "refused" if status_code < 500 else "not now"})
-        suppressed = self._state.throttle.allow()
-        if suppressed is not None:
+        if (more := self._state.throttle.facts()) is not None:
             fields = {
                 **self._log_fields,
                 "status": status_code,
-                "peer": client_address(
-                    self.request.remote_ip or "",
-                    self.request.headers.get("X-Forwarded-For", ""),
-                    self._state.trusted_proxies,
-                ),
-                **({"suppressed": suppressed} if suppressed else {}),
+                "peer": visitor_address(self.request, self._state.trusted_proxies),
+                **more,
             }
             log.warning(LogEvent("webhook.notification_rejected", verdict=verdict, **fields))
 

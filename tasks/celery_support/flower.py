@@ -35,7 +35,7 @@ from tornado.options import options
 from tornado.template import DictLoader
 from tornado.web import HTTPError, RequestHandler, authenticated
 
-from connect_worker._web_access import Throttle, add_headers, client_address, is_known_host
+from connect_worker._web_access import Throttle, add_headers, is_known_host, visitor_address
 from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import log_to_standard_error
@@ -215,11 +215,9 @@ def guard_handlers(own: Settings) -> None:
         return flower.get_handler_delegate(request, UnknownHost)
 
     def ask_seldom(handler: Any) -> Any:
-        headers = handler.request.headers
-        if "Authorization" not in headers:
+        if "Authorization" not in handler.request.headers:
             return ask_password(handler)
-        peer, forwarded_for = handler.request.remote_ip or "", headers.get("X-Forwarded-For", "")
-        address = client_address(peer, forwarded_for, own.trusted_proxies)
+        address = visitor_address(handler.request, own.trusted_proxies)
         if wait := math.ceil(throttle.wait_seconds(address)):
             raise HTTPError(429, f"Too many wrong passwords: try again in {wait} seconds")
         try:

@@ -51,9 +51,7 @@ _throttle: Final = LogThrottle(lines=20, seconds=2.0)
 
 def log_throttled(event: str, **facts: object) -> None:
     """Write a line about something refused; of a flood, some lines and how many there were."""
-    suppressed = _throttle.allow()
-    if suppressed is not None:
-        more = {"suppressed": suppressed} if suppressed else {}
+    if (more := _throttle.facts()) is not None:
         logger.error(LogEvent(event, **facts, **more))
 
 
