@@ -19,9 +19,9 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.ledger.scripts import remedy
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.accounts import at
-from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import CERTIFICATE_REMEDY
 from tasks.app import app
+from tasks.celery_support.bootstrap import settings
 from tasks.celery_support.publisher import CeleryPublisher, queue_lengths
 
 #: How long each step waits for the broker: to connect, to write, to read.
@@ -93,7 +93,7 @@ def _timeouts(url: str) -> dict[str, float]:
 
 def describe_failure(error: Exception) -> str:
     """Say in one sentence what is wrong with the broker, and what to do."""
-    variable = "CONNECT_BROKER_URL" if Settings.from_env().has_own_broker else "CONNECT_REDIS_URL"
+    variable = "CONNECT_BROKER_URL" if settings().has_own_broker else "CONNECT_REDIS_URL"
     # kombu raises an error of its own from the library's.
     cause = error.__cause__ if isinstance(error, OperationalError) else error
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
