@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.outcomes import (
@@ -21,6 +21,9 @@ from connect_worker.domain.outcomes import (
 )
 from connect_worker.domain.states import JSON, RequestKey, RequestKind
 from connect_worker.exceptions import Permanent
+
+#: Of a message in a conversation.
+MAX_MESSAGE_CHARACTERS: Final = 540
 
 #: Statuses that a request never leaves.
 TERMINAL_STATUSES = frozenset({"approved", "failed"})
@@ -160,10 +163,14 @@ def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusCha
 
 
 def _message(ref: RequestKey, name: str, text: str) -> tuple[ApiCall, ...]:
-    """One step per text: the same text is posted once per cycle, another text is posted too."""
+    """One step per text: the same text is posted once per cycle, another text is posted too.
+
+    A longer text is cut where releases of the SDK cut it.
+    """
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
-    return (MessagePost(f"{name}-{_digest(text)}", ref.request_id, text),)
+    step = MessagePost(f"{name}-{_digest(text)}", ref.request_id, text[:MAX_MESSAGE_CHARACTERS])
+    return (step,)
 
 
 def _digest(value: JSON) -> str:
