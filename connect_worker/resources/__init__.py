@@ -3,7 +3,7 @@
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory, TemplateResource
 from connect_worker.resources.fulfillment import FulfillmentAutomation
-from connect_worker.resources.runner import LocalRunner
+from connect_worker.resources.runner import LOCAL_RUNNER
 from connect_worker.resources.tier_config import TierConfigAutomation
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
 
@@ -17,4 +17,4 @@ __all__ = [
 ]
 
 # The local runner imports the automations, and their `process()` calls it: here the two meet.
-Automation._local_runner = LocalRunner()
+Automation._local_runner = LOCAL_RUNNER

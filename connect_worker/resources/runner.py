@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -38,8 +38,16 @@ from connect_worker.settings.model import account_name
 LEASE_SECONDS: Final = 365 * 86_400.0
 
 
+#: The result of a request whose decision is not in Connect, because of an error.
+NOT_DECIDED: Final = "not decided"
+
+
 class LocalRunner:
     """Runs an automation in this process; `Automation.process` and `dispatch` call it."""
+
+    def __init__(self) -> None:
+        #: How many requests of this process ended how: `approved`, `left pending`, `not decided`.
+        self.results: Counter[str] = Counter()
 
     def process(self, automation: Automation[Any]) -> None:
         """Process all pending requests of the automation, one after the other."""
@@ -48,8 +56,9 @@ class LocalRunner:
         refs = deque(run.list_pending())
         logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
         while refs and not run.stop_reason:
-            run.process(refs.popleft())
+            self._process(run, refs.popleft())
         if run.stop_reason:
+            self.results[NOT_DECIDED] += len(refs)
             logger.error(LogEvent("local.stopped", reason=run.stop_reason, requests_left=len(refs)))
 
     def dispatch(self, automation: Automation[Any], request: Any) -> str:
@@ -60,7 +69,24 @@ class LocalRunner:
             return "left alone: the automation is not for its product"
         pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
         run.register([pending])
-        return run.process(pending.ref)
+        return self._process(run, pending.ref).text
+
+    def _process(self, run: _LocalRun, ref: RequestKey) -> JobResult:
+        result = run.process(ref)
+        record = run.runtime.ledger.get_record(ref)
+        match result.status:
+            case JobStatus.COMPLETED | JobStatus.SUPERSEDED if record:
+                word = record.outcome
+            case JobStatus.SNOOZED:
+                word = "left pending"
+            case _:
+                word = NOT_DECIDED
+        self.results[word] += 1
+        return result
+
+
+#: The one of this process.
+LOCAL_RUNNER: Final = LocalRunner()
 
 
 def local_runtime(
@@ -91,6 +117,7 @@ def local_runtime(
         account=ledger.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         lease_seconds=LEASE_SECONDS,
+        is_lasting=False,
     )
 
 
@@ -126,7 +153,7 @@ class _LocalRun:
         ledger = self.runtime.ledger
         return ledger.register(list(pending), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
 
-    def process(self, ref: RequestKey) -> str:
+    def process(self, ref: RequestKey) -> JobResult:
         """Run the jobs of one request; after a 429, wait as long as Connect asks for.
 
         Raises:
@@ -138,7 +165,7 @@ class _LocalRun:
                 raise self.processor.missing
             if not self._wait(ref, result):
                 logger.info(LogEvent("local.completed", request=ref.id, result=result.text))
-                return result.text
+                return result
 
     def _wait(self, ref: RequestKey, result: JobResult) -> bool:
         """Wait for another job of the request; False when there is none.
