@@ -2,6 +2,8 @@
 
 A model is made from a JSON document (`deserialize`, `deserialize_json`) or from keyword arguments.
 Its attributes are read and changed; `json` is its document: as it came, with the changes.
+
+Dates and times are naive and in UTC. `moment.replace(tzinfo=UTC)` makes an aware one.
 """
 
 from __future__ import annotations

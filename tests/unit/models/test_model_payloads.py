@@ -3,7 +3,7 @@
 import copy
 import json
 import pickle
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def test_a_deep_copy_is_apart_from_its_original() -> None:
 def test_a_request_reads_as_it_is_documented() -> None:
     request = fulfillment()
 
-    assert request.created == datetime(2021, request.created.month, 3, 10, 28, 18, 472670, UTC)
+    assert request.created == datetime(2021, request.created.month, 3, 10, 28, 18, 472670)
     assert request.asset.connection.provider.name == "Northwind Distribution"
     assert [item.quantity for item in request.asset.items] == [100, 200, 201, 199, 0]
     assert request.asset.tiers.customer.contact_info.contact.phone_number.country_code
