@@ -43,11 +43,28 @@ DIFFERENCES = {
 
 #: Attributes that Connect has added since, and second names of attributes.
 LATER: dict[str, dict[str, str]] = {
+    "Anniversary": {"day": "int|None", "month": "int|None"},
     "Asset": {
         "pending_request": "BaseModel|None",
         "renewal_expiration_date": "datetime|None",
         "template": "Template|None",
     },
+    "Attributes": {"provider": "Company|None", "vendor": "Company|None"},
+    "Billing": {
+        "anniversary": "Anniversary|None",
+        "next_date": "datetime|None",
+        "period": "Period|None",
+        "stats": "Stats|None",
+    },
+    "BillingRequest": {
+        "asset": "Asset",
+        "attributes": "Attributes|None",
+        "events": "Events",
+        "items": "list[Item]",
+        "period": "Period",
+        "type": "str",
+    },
+    "Commitment": {"count": "int", "multiplier": "str"},
     "Connection": {"created_at": "datetime|None", "status": "str|None"},
     "Constraints": {
         "max_length": "int|None",
@@ -69,6 +86,8 @@ LATER: dict[str, dict[str, str]] = {
         "previous_approved_request": "BaseModel|None",
         "template": "Template|None",
     },
+    "Item": {"commitment": "Commitment|None", "ui": "UI|None", "unit": "Unit|None"},
+    "LastRequest": {"period": "Period|None", "type": "str"},
     "Param": {"reconciliation": "bool|None", "structured_value": "dict[str,Any]|None"},
     "Period": {
         "delta": "int|float|None",
@@ -80,23 +99,60 @@ LATER: dict[str, dict[str, str]] = {
     },
     "Product": {"status": "str"},
     "ProductConfigurationParameter": {"structured_value": "dict[str,Any]|None"},
+    "RecurringAsset": {
+        "billing": "Billing",
+        "connection": "Connection",
+        "contract": "Contract",
+        "events": "Events",
+        "external_id": "str",
+        "external_uid": "str|None",
+        "external_uuid": "str|None",
+        "items": "list[Item]",
+        "marketplace": "Marketplace",
+        "params": "list[Param]",
+        "product": "Product",
+        "status": "str",
+        "tiers": "TierAccounts",
+    },
+    "Stat": {"count": "int", "last_request": "LastRequest|None"},
+    "Stats": {"provider": "Stat|None", "vendor": "Stat|None"},
     "Template": {"scope": "str", "title": "str", "type": "str|None"},
     "TierAccount": {
         "environment": "str|None",
+        "events": "Events|None",
+        "hub": "Hub|None",
+        "marketplace": "Marketplace|None",
         "scopes": "list[str]|None",
         "tax_id": "str|None",
         "version": "int|None",
+    },
+    "TierAccountRequest": {
+        "account": "TierAccount",
+        "contact_info": "ContactInfo|None",
+        "events": "Events",
+        "external_id": "str|None",
+        "external_uid": "str|None",
+        "product": "Product",
+        "provider": "Company",
+        "reason": "str|None",
+        "status": "str",
+        "type": "str",
+        "vendor": "Company",
     },
     "TierConfigRequest": {
         "effective_date": "datetime|None",
         "previous_approved_request": "BaseModel|None",
     },
+    "UI": {"visibility": "bool"},
+    "Unit": {"title": "str", "unit": "str"},
     "UsageFile": {
         "currency": "str|None",
         "environment": "str",
         "error_detail": "str|None",
         "external_id": "str|None",
         "period": "Period|None",
+        "period_from": "str|None",
+        "period_to": "str|None",
         "reconciliation_file_uri": "str|None",
         "schema": "str|None",
         "stats": "UsageStats|None",
@@ -130,7 +186,23 @@ LATER: dict[str, dict[str, str]] = {
     },
 }
 #: Classes that the reference does not have: Connect's newer objects, and a later SDK's name.
-LATER_CLASSES = {"AssetRequest", "Period", "UsageStats"}
+LATER_CLASSES = {
+    "AssetRequest",
+    "Period",
+    "UsageStats",
+    "Anniversary",
+    "Attributes",
+    "Billing",
+    "BillingRequest",
+    "Commitment",
+    "LastRequest",
+    "RecurringAsset",
+    "Stat",
+    "Stats",
+    "TierAccountRequest",
+    "UI",
+    "Unit",
+}
 
 MODEL_NAMES = [
     name
