@@ -67,6 +67,8 @@ MAX_WAITING_CALLS: Final = 10_000
 MAX_HINTS: Final = 1000
 #: A cycle whose name was lost with a corrupt record; no cycle has this name.
 LOST_CYCLE: Final = "0"
+#: Why a lease ended while its request was in the processor.
+WORKER_LOST: Final = "the worker died, or its processor let no other thread run,"
 
 _STATES: Final = frozenset(State)
 #: The constants of the Lua scripts, by their names there.
@@ -93,6 +95,7 @@ SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[Sta
     "ATTEMPTS": ATTEMPTS,
     "RETRIES": RETRIES,
     "WORKER_DIED": WORKER_DIED,
+    "WORKER_LOST": WORKER_LOST,
 }
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.

@@ -41,6 +41,7 @@ from connect_worker.ledger.codec import (
     MAX_PROBE_WAIT_MS,
     MAX_SPREAD_MS,
     MAX_WAIT_MS,
+    WORKER_LOST,
     encode_json,
     milliseconds,
     truncate_error,
@@ -352,11 +353,11 @@ class MemoryLedger(MemoryAccount):
             record.error = "the worker died while it posted the decision"
             self._move(record, State.DECIDED, due=self._now())
         elif record.attempt < max_attempts:
-            record.error = f"the worker died in attempt {attempts}"
+            record.error = f"{WORKER_LOST} in attempt {attempts}"
             delay = _rescue_delay(ref, record.attempt, rescue_seconds)
             self._move(record, State.RETRY, due=self._now() + delay)
         else:
-            record.error = f"the worker died in attempt {attempts}, the last one"
+            record.error = f"{WORKER_LOST} in attempt {attempts}, the last one"
             self._move(record, State.PARKED)
 
     @atomic
