@@ -89,12 +89,27 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "no clock of the ledger's own: a step of Redis's clock ends leases, or makes them longer",
-        (Edit("connect_worker/ledger/lua/_prelude.lua", "\nread_clock()\n", ""),),
+        "a step of Redis's clock forward ends leases",
         (
-            CLOCKS + "test_a_redis_whose_clock_is_set_forward_starts_no_second_run",
-            CLOCKS + "test_a_redis_whose_clock_is_set_back_delays_nothing",
+            Edit(
+                "connect_worker/ledger/lua/_prelude.lua",
+                "    extend_leases(since, passed - MAX_GAP_MS)\n",
+                "",
+            ),
         ),
+        (CLOCKS + "test_a_redis_whose_clock_is_set_forward_starts_no_second_run",),
+    ),
+    Mutant(
+        "a step of Redis's clock back makes waits longer",
+        (
+            Edit(
+                "connect_worker/ledger/lua/_prelude.lua",
+                "      ahead = ahead - passed\n",
+                "      ahead = 0\n",
+            ),
+        ),
+        (CLOCKS + "test_a_redis_whose_clock_is_set_back_delays_nothing",),
+        waits=True,
     ),
     Mutant(
         "no journal: a decision is posted without being stored first",
