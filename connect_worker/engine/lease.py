@@ -31,7 +31,7 @@ class Lease:
     Args:
         ledger: Renews it.
         claim: Whose lease it is.
-        backup: Learns until when the lease was renewed here.
+        backup: Learns when the lease was renewed, and when it is no longer to be renewed.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class Lease:
         self.lost = False
         self._ledger = ledger
         self._backup = backup
+        #: Without it, a renewal that is under way could reach the backup after the end of the job.
+        self._telling = threading.Lock()
         self._renewed = time.monotonic()
 
     @property
@@ -60,14 +62,16 @@ class Lease:
             self.lost = True
             return
         self._renewed = asked
-        if self._backup and not self.lost:
-            self._backup.hold(self.claim)
+        with self._telling:
+            if self._backup and not self.lost:
+                self._backup.hold(self.claim)
 
     def revoke(self) -> None:
         """Prevent all further writes of the job, and let the lease end."""
-        self.lost = True
-        if self._backup:
-            self._backup.release()
+        with self._telling:
+            self.lost = True
+            if self._backup:
+                self._backup.release()
 
     def ensure_held(self) -> None:
         """Return only while the lease holds; called before each write to another system.
@@ -221,8 +225,7 @@ class LeaseKeeper:
         finally:
             with self._changed:
                 self._leases.pop(claim.owner, None)
-            if self._backup:
-                self._backup.release()
+            lease.revoke()
 
     def _ensure_thread(self) -> None:
         """Start the thread; once per process, since a fork takes no threads along."""

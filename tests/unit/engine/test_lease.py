@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
-from connect_worker.engine.lease import LeaseBackup, LeaseKeeper
+from connect_worker.engine.lease import Lease, LeaseBackup, LeaseKeeper
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.memory import MemoryLedger
 
@@ -144,3 +144,28 @@ def test_the_main_process_renews_nothing_while_a_process_is_stopped(
     assert not ledger.is_renewed_within(0.7 * SHORT_SECONDS)
     os.kill(pid, signal.SIGCONT)
     assert ledger.is_renewed_within(SHORT_SECONDS)
+
+
+class RecordingBackup(LeaseBackup):
+    """Notes what it would send to the main process."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        super().__init__(ledger)
+        self.sent: list[str] = []
+
+    def hold(self, claim: Claim) -> None:
+        self.sent.append("hold")
+
+    def release(self) -> None:
+        self.sent.append("release")
+
+
+def test_the_main_process_does_not_learn_of_a_renewal_that_ends_after_the_job() -> None:
+    ledger = MemoryLedger()
+    (claim,) = claims(ledger, 1)
+    backup = RecordingBackup(ledger)
+    pulse = Lease(ledger, claim, backup)
+    pulse.renew()
+    pulse.revoke()
+    pulse.renew()
+    assert backup.sent == ["hold", "release"]
