@@ -39,7 +39,7 @@ class LedgerClock(Protocol):
 
     It follows the store's clock. When that is set back (a failover, NTP), the ledger's clock stands
     still, and goes on from there a tenth slower until both agree. When it is set forward, delays
-    and open breakers end early. That can't be told from a time in which no one called the ledger:
+    and open breakers end early. That looks like a time in which no one called the ledger:
     no lease could be renewed then, so that leases lose only `MAX_GAP_MS` of it.
     """
 
