@@ -44,7 +44,7 @@ def report(url: str) -> Any:
 
 
 def approve(client: Client, request_id: str) -> None:
-    client.send("POST", f"requests/{request_id}/approve/", {"activation_tile": "Welcome"})
+    client.send("POST", f"requests/{request_id}/approve", {"activation_tile": "Welcome"})
     conversation = client.get("conversations", {"instance_id": request_id})[0]["id"]
     client.send("POST", f"conversations/{conversation}/messages", {"text": "Activated."})
 
@@ -73,5 +73,5 @@ def test_duplicates_are_reported(client: Client, url: str) -> None:
     conversation = client.get("conversations", {"instance_id": name})[0]["id"]
     client.send("POST", f"conversations/{conversation}/messages", {"text": "Activated."})
     with pytest.raises(Exception, match="Not pending"):
-        client.send("POST", f"requests/{name}/approve/", {"activation_tile": "Welcome"})
+        client.send("POST", f"requests/{name}/approve", {"activation_tile": "Welcome"})
     assert report(url)["duplicates"] == 2
