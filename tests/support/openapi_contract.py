@@ -172,6 +172,7 @@ UNDESCRIBED = {
 #: Query words that belong to every collection.
 _PAGING = frozenset(("limit", "offset", "ordering", "order_by", "search", "select"))
 _DJANGO_SUFFIX = re.compile(r"__(in|exact|gte?|lte?|i?contains|is_?null)$")
+_RQL_SELECT = re.compile(r"\bselect\(([^()]*)\)")
 _RQL_FIELD = re.compile(r"\b(?:eq|ne|gt|ge|lt|le|like|ilike|in|out)\(\s*([A-Za-z][\w.]*)\s*,")
 
 #: What an answer that refuses a call must look like.
@@ -198,7 +199,7 @@ def check_exchange(
 
     Args:
         method: the HTTP method.
-        path: the path of the call, with or without the base path and a trailing slash.
+        path: the path of the call, with or without the base path.
         query: the raw query string, or its parameters.
         request_json: the parsed body of the call; None for no body or a multipart one.
         status: the status of the answer.
@@ -246,8 +247,7 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
 
 
 def _operation(method: str, path: str) -> str | None:
-    # A trailing slash makes no difference to the API: the SDKs post to both forms.
-    plain = "/" + path.removeprefix(BASE_PATH).strip("/")
+    plain = "/" + path.removeprefix(BASE_PATH).removeprefix("/")
     for pattern, name in _patterns():
         if pattern.fullmatch(f"{method} {plain}"):
             return name
@@ -256,6 +256,12 @@ def _operation(method: str, path: str) -> str | None:
 
 def _query_faults(described: dict[str, Any], query: str | Mapping[str, str]) -> Iterator[str]:
     known = {name.replace("__", ".") for name in described["query"]} | _PAGING
+    text = query if isinstance(query, str) else ""
+    for select in _RQL_SELECT.findall(unquote(text)):
+        for name in select.split(","):
+            plain = name.lstrip("+-")
+            if not any(field == plain or field.startswith(f"{plain}.") for field in known):
+                yield f"query: there is nothing to select under {name}"
     for name in _filter_names(query):
         stem = _DJANGO_SUFFIX.sub("", name).replace("__", ".")
         if stem not in known:

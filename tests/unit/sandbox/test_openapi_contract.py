@@ -22,7 +22,8 @@ FILE = {
     ("method", "path", "query", "body", "status", "answer"),
     [
         ("GET", "requests", "", None, 200, [REQUEST]),
-        ("GET", "/public/v1/requests/", "eq(status,pending)", None, 200, []),
+        ("GET", "/public/v1/requests", "eq(status,pending)", None, 200, []),
+        ("GET", "requests", "select(-asset.items,-asset.tiers,-template)", None, 200, []),
         ("GET", "requests", {"asset.product.id__in": "A,B", "limit": "5"}, None, 200, []),
         ("GET", "requests", "eq%28status%2Cpending%29&ordering(-created)", None, 200, []),
         ("GET", "requests/PR-1", "", None, 404, {"error_code": "NF", "errors": ["no"]}),
@@ -45,6 +46,9 @@ def test_conforming_exchanges_pass(
     ("method", "path", "query", "body", "status", "answer"),
     [
         ("GET", "orders", "", None, 200, []),
+        ("GET", "requests/", "", None, 200, []),
+        ("POST", "requests/PR-1/approve/", "", {"template_id": "TL-1"}, 200, REQUEST),
+        ("GET", "requests", "select(-asset.color)", None, 200, []),
         ("DELETE", "requests/PR-1", "", None, 200, REQUEST),
         ("GET", "requests", "", None, 200, REQUEST),
         ("GET", "requests", "", None, 201, [REQUEST]),
