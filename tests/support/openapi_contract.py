@@ -208,7 +208,7 @@ def check_exchange(
     Returns:
         One sentence per violation; none when the exchange conforms.
     """
-    operation = _operation(method.upper(), path)
+    operation = operation_of(method, path)
     if operation is None:
         return [f"{method} {path}: the API has no such operation"]
     if operation in UNDESCRIBED:
@@ -246,10 +246,11 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
     ]
 
 
-def _operation(method: str, path: str) -> str | None:
+def operation_of(method: str, path: str) -> str | None:
+    """The operation of a call, described or known to be left out; None if there is none."""
     plain = "/" + path.removeprefix(BASE_PATH).removeprefix("/")
     for pattern, name in _patterns():
-        if pattern.fullmatch(f"{method} {plain}"):
+        if pattern.fullmatch(f"{method.upper()} {plain}"):
             return name
     return None
 
