@@ -2,15 +2,23 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.foreign_environment import foreign_python
-from tests.support.sandbox_server import API_KEY, Client
+from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 
 pytestmark = [pytest.mark.foreign, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Client]:
+    """It posts to the paths of 2019."""
+    with running_sandbox("--requests", "120", "--api", "2019") as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
