@@ -119,9 +119,8 @@ class Client:
     or a 5xx. Every other call takes effect once; the caller decides whether to repeat it. The key
     never appears in an exception or a log.
 
-    Connect's paths have no slash at the end. Some deployments want one, as Connect did in 2019: if
-    the path of an action is not found, it is tried with a slash, and the client remembers which of
-    the two was right.
+    Connect's paths have no slash at the end. Some deployments want one, as Connect did in 2019: an
+    action that is not found is sent to the other path, and the client remembers which was right.
 
     Args:
         url: The API of the account.
@@ -159,7 +158,7 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
         self._max_list_rows = max_list_rows
-        #: How the paths end on this deployment, by their last part: "" or a slash.
+        #: How paths end on this deployment, by their last part, where that was not as described.
         self._endings: dict[str, str] = {}
         self._guard = Guard(self.url, allows_private=allow_private_hosts)
         self._pool = pool or SessionPool(key, url=self.url, before_call=before_call)
@@ -352,20 +351,23 @@ class Client:
         return response
 
     def _ask(self, pool: SessionPool, method: str, url: str, **kwargs: Any) -> requests.Response:
-        """Send a call to its path with the ending that this deployment wants."""
+        """Send a call to its path, with a slash at the end where this deployment wants one."""
         action = url.rpartition("/")[2]
         if not _ACTION.fullmatch(action):
             return self._exchange(pool, method, url, **kwargs)
-        ending = self._endings.get(action)
-        response = self._exchange(pool, method, url + (ending or ""), **kwargs)
-        if ending is None and _has_no_such_path(response, url):
-            with_slash = self._exchange(pool, method, f"{url}/", **kwargs)
-            if with_slash.status_code != 404 and not with_slash.is_redirect:
-                response, ending = with_slash, "/"
-                logger.warning(LogEvent("connect.slash_needed", method=method, path=f"…/{action}/"))
-        if response.ok and not response.is_redirect:
-            self._endings[action] = ending or ""
-        return response
+        ending = self._endings.get(action, "")
+        other = "" if ending else "/"
+        response = self._exchange(pool, method, url + ending, **kwargs)
+        if not _has_no_such_path(response, other=url + other):
+            return response
+        again = self._exchange(pool, method, url + other, **kwargs)
+        if again.status_code == 404 or again.is_redirect:
+            return response
+        if again.ok:
+            self._endings[action] = other
+            event = "connect.slash_needed" if other else "connect.slash_refused"
+            logger.warning(LogEvent(event, method=method, action=action))
+        return again
 
     def _exchange(
         self, pool: SessionPool, method: str, url: str, **kwargs: Any
@@ -398,12 +400,12 @@ class Client:
         raise AnswerRefusedError(f"the call is redirected more than {MAX_REDIRECTIONS} times")
 
 
-def _has_no_such_path(response: requests.Response, url: str) -> bool:
-    """Whether Connect has no such path, so that the call had no effect, and may have another."""
+def _has_no_such_path(response: requests.Response, *, other: str) -> bool:
+    """Whether Connect has no such path, so that the call had no effect, and may have the other."""
     if response.status_code == 404:
         # A proxy's page has no code.
         return bool(to_error(response, method="", path="").error_code)
-    return response.status_code in (301, 308) and _target(response) == f"{url}/"
+    return response.status_code in (301, 308) and _target(response) == other
 
 
 def _target(response: requests.Response) -> str:

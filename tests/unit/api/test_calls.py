@@ -298,7 +298,7 @@ def test_a_deployment_that_wants_a_slash_is_noticed_once(
     ]
     assert bodies[0] == bodies[1] == (b'{"template_id": "TL-1"}', "k")
     lines = [text for text in caplog.messages if "connect.slash_needed" in text]
-    assert [text.partition("path=")[2] for text in lines] == ["…/approve/", "…/upload/"]
+    assert [text.partition("action=")[2] for text in lines] == ["approve", "upload"]
 
 
 @pytest.mark.parametrize(
@@ -318,18 +318,24 @@ def test_a_refusal_is_not_taken_for_a_path_without_its_slash(reply: Reply, sent:
         assert len(server.calls) == sent
 
 
-def test_where_paths_need_no_slash_none_is_tried() -> None:
-    def play(call: Call) -> Reply:
-        return NO_SUCH_PATH if "PR-2" in call.path else FINE
-
-    with serving(play) as server:
+def test_a_deployment_that_changes_is_followed(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(NO_SUCH_PATH, FINE, NO_SUCH_PATH, FINE) as server:
         client = server.client()
-        client.post("requests/PR-1/approve", {})
+        for _ in range(3):
+            client.post("requests/PR-1/approve", {})
+        slashes = [call.path.endswith("/") for call in server.calls]
+    assert slashes == [False, True, True, False, False]
+    assert [text.split()[0] for text in caplog.messages if "slash" in text] == [
+        "connect.slash_needed",
+        "connect.slash_refused",
+    ]
+
+
+def test_an_object_that_is_not_found_is_asked_for_once() -> None:
+    with serving(NO_SUCH_PATH) as server:
         with pytest.raises(ApiError):
-            client.post("requests/PR-2/approve", {})
-        with pytest.raises(ApiError):
-            client.get("requests/PR-2")
-        assert len(server.calls) == 3
+            server.client().get("requests/PR-2")
+        assert len(server.calls) == 1
 
 
 @pytest.mark.parametrize("lost", [Reply(action="reset"), Reply(502)])
