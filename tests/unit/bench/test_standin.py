@@ -57,6 +57,18 @@ def test_the_list_has_pages_and_loses_what_is_approved(client: Client) -> None:
     assert client.get(f"requests/{names[0]}")["status"] == "approved"
 
 
+def test_the_list_leaves_out_what_is_not_selected_and_counts_its_bytes(
+    client: Client, url: str
+) -> None:
+    whole = list(client.get_all("requests"))
+    size = report(url)["list_bytes"]
+    short = list(client.get_all("requests", "select(-template,-asset.items)"))
+    assert report(url)["list_bytes"] < 2 * size
+    for row, other in zip(short, whole, strict=True):
+        other["asset"].pop("items")
+        assert row == other
+
+
 def test_it_is_done_when_each_is_approved_and_has_its_message(client: Client, url: str) -> None:
     names = [row["id"] for row in client.get_all("requests")]
     for name in names:
