@@ -208,7 +208,7 @@ def check_exchange(
     Returns:
         One sentence per violation; none when the exchange conforms.
     """
-    operation = operation_of(method, path)
+    operation = _find(method, path, _patterns((*described_operations(), *UNDESCRIBED)))
     if operation is None:
         return [f"{method} {path}: the API has no such operation"]
     if operation in UNDESCRIBED:
@@ -230,26 +230,34 @@ def described_operations() -> tuple[str, ...]:
     return tuple(_contract())
 
 
+def is_described(method: str, path: str) -> bool:
+    """Whether the API has an operation, also one that cannot be checked further."""
+    return _find(method, path, _patterns((*_document()["names"], *UNDESCRIBED))) is not None
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(_CONTRACT.read_text(encoding="utf-8"))
+    return document
+
+
 @cache
 def _contract() -> dict[str, Any]:
-    document = json.loads(_CONTRACT.read_text(encoding="utf-8"))
-    operations: dict[str, Any] = _nullable_types(document["operations"])
+    operations: dict[str, Any] = _nullable_types(_document()["operations"])
     return operations
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    names = [*described_operations(), *UNDESCRIBED]
+def _patterns(names: tuple[str, ...]) -> list[tuple[re.Pattern[str], str]]:
     return [
         (re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(name))), name)
         for name in sorted(names, key=lambda name: name.count("{"))
     ]
 
 
-def operation_of(method: str, path: str) -> str | None:
-    """The operation of a call, described or known to be left out; None if there is none."""
+def _find(method: str, path: str, patterns: list[tuple[re.Pattern[str], str]]) -> str | None:
     plain = "/" + path.removeprefix(BASE_PATH).removeprefix("/")
-    for pattern, name in _patterns():
+    for pattern, name in patterns:
         if pattern.fullmatch(f"{method.upper()} {plain}"):
             return name
     return None
