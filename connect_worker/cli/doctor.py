@@ -294,7 +294,10 @@ class Checkup:
                 if self._is_whole:
                     yield from self._check_redis(client)
                 ledger = RedisLedger(
-                    client, account=self._settings.account, keys=self._settings.encryption_key
+                    client,
+                    account=self._settings.account,
+                    prefix=self._settings.key_prefix,
+                    keys=self._settings.encryption_key,
                 )
                 if problem := self._is_whole and ledger.write_problem():
                     yield failed("Redis", problem)

@@ -141,6 +141,7 @@ class RedisLedger(RedisAccount):
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
+        prefix: What each key begins with; `Settings.key_prefix`.
         keys: Encrypt decisions, results of steps and errors; see `ledger/encryption.py`.
         metric_buffer: What this process counts; it is stored with the end of a job or a poll.
         clock: As `Scripts` takes it.
@@ -154,11 +155,12 @@ class RedisLedger(RedisAccount):
         client: redis.Redis,
         *,
         account: str,
+        prefix: str = "",
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         clock: str | None = None,
     ) -> None:
-        scripts = Scripts(client, account=account, clock=clock)
+        scripts = Scripts(client, account=account, prefix=prefix, clock=clock)
         super().__init__(scripts, metric_buffer=metric_buffer)
         self._cipher = cipher_for(keys, account=account)
 
@@ -168,6 +170,7 @@ class RedisLedger(RedisAccount):
         url: str,
         *,
         account: str,
+        prefix: str = "",
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
@@ -175,7 +178,7 @@ class RedisLedger(RedisAccount):
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
         client = connect(url, timeout_seconds=timeout_seconds, retries=retries)
-        return cls(client, account=account, keys=keys, metric_buffer=metric_buffer)
+        return cls(client, account=account, prefix=prefix, keys=keys, metric_buffer=metric_buffer)
 
     # ---- RequestRecords
 

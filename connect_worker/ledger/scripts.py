@@ -170,6 +170,7 @@ class Scripts:
     Args:
         client: With `decode_responses=True`.
         account: A text without braces.
+        prefix: What each key begins with; `Settings.key_prefix`.
         clock: Lua that sets `exact` and `now`, in micro- and milliseconds, for a test that steps
             them; by default the server's `TIME`. Ended records expire by the server's own clock in
             any case (`PEXPIRE`).
@@ -179,13 +180,15 @@ class Scripts:
         LedgerUnavailable: From every method, when Redis can't be reached or refuses.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, *, account: str, prefix: str = "", clock: str | None = None
+    ) -> None:
         if not account or "{" in account or "}" in account:
             raise ValueError(f"an account is a text without braces, not {account!r}")
         if not client.get_encoder().decode_responses:
             raise ValueError("the ledger's Redis client needs decode_responses=True")
         self._client = client
-        self._prefix = f"connect-worker:{{{account}}}:"
+        self._prefix = f"{prefix}connect-worker:{{{account}}}:"
         self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "breaker")]
         self._scripts = {name: client.register_script(source(name, clock=clock)) for name in NAMES}
 

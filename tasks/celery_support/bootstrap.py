@@ -88,6 +88,7 @@ def _runtime(account: str) -> Runtime:
     ledger = RedisLedger.from_url(
         account_settings.redis_url,
         account=account_settings.account,
+        prefix=account_settings.key_prefix,
         keys=account_settings.encryption_key,
         metric_buffer=metrics,
     )

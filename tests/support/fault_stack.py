@@ -158,7 +158,9 @@ class FaultStack(Stack):
 
     def ledger(self) -> RedisLedger:
         """The workers' ledger."""
-        return RedisLedger.from_url(self.redis_url, account=self.account)
+        prefix = self.environment.get("CONNECT_PREFIX", "")
+        prefix = f"{prefix}:" if prefix else ""
+        return RedisLedger.from_url(self.redis_url, account=self.account, prefix=prefix)
 
     def record(self, request_id: str, kind: RequestKind = RequestKind.FULFILLMENT) -> RequestRecord:
         """What the ledger has of a request."""

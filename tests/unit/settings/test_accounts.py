@@ -233,3 +233,8 @@ def test_each_account_has_queues_tasks_and_a_schedule_of_its_own() -> None:
         "args": ["usage"],
         "options": {"queue": "control@us"},
     }
+
+
+@pytest.mark.parametrize("prefix", ["Shop", "-shop", "a b", "a:b", "{a}", "a*", "é", "a" * 33])
+def test_a_prefix_that_could_be_part_of_other_names_is_refused(prefix: str) -> None:
+    assert "CONNECT_PREFIX: " in str(refused(PREFIX=prefix))
