@@ -6,12 +6,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import redis
+from redis._parsers.helpers import parse_info
 from redis.sentinel import SentinelConnectionPool
 
-from connect_worker.ledger.scripts import CLUSTER, translate_redis_errors
+from connect_worker.ledger.scripts import CLUSTER, UnusableRedisError, translate_redis_errors
 
 MIN_VERSION = (6, 2)
 MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
@@ -91,6 +92,28 @@ def check_broker(client: redis.Redis) -> list[Finding]:
             "wait until a sweep sends new ones: set it to noeviction",
         )
     ]
+
+
+def require_usable(connection: redis.Connection) -> None:
+    """Prepare a new connection; redis-py calls it in place of its own `on_connect`.
+
+    Redis may have come back with other settings, or another one may have its name.
+
+    Raises:
+        UnusableRedisError: The ledger would lose cycles there.
+    """
+    # redis-py has no types for these three.
+    prepare: Any = connection
+    prepare.on_connect()
+    prepare.send_command("INFO", check_health=False)
+    info: Mapping[str, object] = parse_info(connection.read_response())  # type: ignore[no-untyped-call]
+    policy = str(info.get("maxmemory_policy", ""))
+    for finding in (_mode(info), check_version(info), _eviction(policy)):
+        if finding and finding.level == "refuse":
+            raise UnusableRedisError(finding.message)
+    if finding := _role(info):
+        # As after a failover: the client connects again, and the name may lead to the primary.
+        raise redis.ReadOnlyError(finding.message)
 
 
 def _settings(client: redis.Redis) -> Mapping[str, str]:

@@ -67,13 +67,18 @@ _BY_CODE = (
 )
 
 
+class UnusableRedisError(redis.ResponseError):
+    """A Redis whose settings or role make it unusable for a ledger; the text has the remedy."""
+
+
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
     """Turn every error of the Redis client into `LedgerUnavailable`, which names the remedy."""
     try:
         yield
     except redis_errors.RedisError as exc:
-        raise LedgerUnavailable(f"{remedy(exc)} ({exc})") from exc
+        text = remedy(exc)
+        raise LedgerUnavailable(text if text == str(exc) else f"{text} ({exc})") from exc
 
 
 def _is_wrong_type(error: redis_errors.RedisError) -> bool:
@@ -82,6 +87,8 @@ def _is_wrong_type(error: redis_errors.RedisError) -> bool:
 
 def remedy(error: redis_errors.RedisError) -> str:
     """Say in one sentence what is wrong and what to do."""
+    if isinstance(error, UnusableRedisError):
+        return str(error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return f"Redis's certificate is not trusted: {CERTIFICATE_REMEDY}"
     for error_class, sentence in _BY_CLASS:

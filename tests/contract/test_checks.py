@@ -97,3 +97,24 @@ def test_hidden_settings_are_a_warning_and_eviction_is_still_seen(client: redis.
 def test_an_unreachable_redis_is_unavailable(tmp_path: Path) -> None:
     with connect(f"unix://{tmp_path}/none") as client, pytest.raises(LedgerUnavailable):
         check_redis(client)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (("CONFIG", "SET", "maxmemory-policy", "allkeys-lru"), "set it to noeviction"),
+        (("REPLICAOF", "127.0.0.1", "1"), "point the Redis URL at its primary"),
+    ],
+)
+def test_a_checked_client_is_refused_by_each_new_connection(
+    client: redis.Redis, server: str, harm: tuple[str, ...], words: str
+) -> None:
+    with connect(server, retries=0, is_checked=True) as checked:
+        assert checked.ping()
+        tell(client, *harm)
+        # Nothing is asked on a connection that stays.
+        assert checked.ping()
+        checked.connection_pool.disconnect()
+        with pytest.raises(redis.ResponseError) as raised:
+            checked.ping()
+    assert words in str(raised.value)
