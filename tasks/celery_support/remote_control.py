@@ -16,12 +16,18 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from connect_worker.domain.states import RequestKind
+from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.ledger.checks import Finding
 from connect_worker.ledger.scripts import remedy
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.settings.accounts import at
 from connect_worker.settings.urls import CERTIFICATE_REMEDY
 from tasks.app import app
 from tasks.celery_support.bootstrap import settings
+from tasks.celery_support.deployment import (
+    check_broker_deployment,
+    replace_broker_deployment,
+)
 from tasks.celery_support.publisher import CeleryPublisher, queue_lengths
 
 #: How long each step waits for the broker: to connect, to write, to read.
@@ -49,6 +55,17 @@ class RemoteControl:
             if isinstance(queues, list) and all(isinstance(queue, dict) for queue in queues)
         }
 
+    def check_deployment(self, *, take_over: bool = False) -> list[Finding]:
+        """Return whether another deployment has the queues.
+
+        Args:
+            take_over: Make them this deployment's first.
+        """
+        with _broker() as connection:
+            if take_over:
+                replace_broker_deployment(connection)
+            return check_broker_deployment(connection, store=False)
+
     def send_polls(self, kinds: Sequence[RequestKind], account: str = "") -> None:
         """Ask the workers to poll these kinds of an account now."""
         task, queue = at("poll.now", account), at("control", account)
@@ -75,7 +92,10 @@ def _broker() -> Iterator[Any]:
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=STEP_SECONDS)
         yield connection
-    except (AMQPError, OperationalError, OSError, RedisError, KeyError) as error:
+    except (
+        *(AMQPError, OperationalError, OSError, RedisError, KeyError),
+        LedgerUnavailable,
+    ) as error:
         # kombu raises a KeyError for a URL scheme that it does not know.
         raise ConnectionError(mask_secrets(describe_failure(error))) from error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ ORDERS = 40
 PREFIXES = ("shop", "wholesale")
 #: What Celery declares with names of its own, in addition to the queues.
 CHANNELS = ("celery.pidbox", "celeryev/*", "celeryev/worker.*")
+EXIT_CONFIGURATION = 78
 
 
 @contextmanager
@@ -120,3 +122,55 @@ def test_two_prefixes_on_one_rabbitmq_are_two_deployments(tmp_path: Path) -> Non
         ]
         with deployments(tmp_path, *settings) as stacks:
             assert_separate(stacks)
+
+
+@pytest.mark.parametrize(
+    "has_rabbitmq",
+    [False, pytest.param(True, marks=[pytest.mark.rabbitmq, needs_rabbitmq])],
+)
+def test_a_second_deployment_with_the_same_names_is_refused_at_its_start(
+    tmp_path: Path, has_rabbitmq: bool
+) -> None:
+    with ExitStack() as servers:
+        settings = {"CONNECT_REDIS_URL": servers.enter_context(embedded_redis())}
+        others = dict(settings)
+        if has_rabbitmq:
+            settings["CONNECT_BROKER_URL"] = servers.enter_context(running_rabbitmq()).url
+            others = {**settings, "CONNECT_REDIS_URL": servers.enter_context(embedded_redis())}
+        one, two = servers.enter_context(deployments(tmp_path, settings, others))
+        one.work("one", pool="threads")
+        one.until_done()
+
+        owner = one.account if has_rabbitmq else one.environment["CONNECT_API_URL"]
+        for name in ("worker", "beat"):
+            process = two.celery(name, name, "-l", "info")
+            assert process.wait(timeout=60) == EXIT_CONFIGURATION
+            del two.processes[name]
+            said = two.log(name, lines=1)
+            assert said.startswith("connect-worker: "), said
+            assert "another deployment uses this server with no prefix" in said
+            assert owner in said
+            assert "give one of the two a CONNECT_PREFIX of its own" in said
+            assert "Traceback" not in two.whole_log(name)
+        assert {item["level"] for item in foreign(two)} == {"fail"}
+        assert not foreign(one)
+        # The first one goes on, and a new key of its service user is no other deployment.
+        one.environment["CONNECT_API_KEY"] = f"{one.environment['CONNECT_API_KEY']}-rotated"
+        one.worker("after-rotation", "--pool", "solo")
+        one.until_soon(lambda: " ready." in one.whole_log("after-rotation"), "it starts")
+
+        # A deployment that has ended leaves its names to another one.
+        one.stop()
+        assert "--take-over" in foreign(two)[0]["remedy"]
+        two.run("doctor", "--take-over")
+        assert not foreign(two)
+        two.work("one", pool="threads")
+        two.until_done()
+        assert foreign(one)
+
+
+def foreign(stack: FaultStack) -> list[dict[str, str]]:
+    """What doctor says about another deployment, of Redis and of the broker."""
+    done = stack.run("doctor", "--json")
+    findings = json.loads(done.stdout)["findings"]
+    return [item for item in findings if "another deployment" in item["text"]]
