@@ -68,7 +68,7 @@ _BY_CODE = (
 
 
 class UnusableRedisError(redis.ResponseError):
-    """A Redis whose settings or role make it unusable for a ledger; the text has the remedy."""
+    """A Redis that may lose what a ledger stores; the text has the remedy."""
 
 
 @contextmanager
