@@ -12,6 +12,8 @@ notices when they are gone, tests/faults/test_hostile_messages.py when a check i
 - py-amqp waits without end for an answer on a connection that has gone silent;
   tests/faults/test_rabbitmq.py.
 - py-amqp raises for properties that it can't decode, before it tells which message they are of.
+- kombu gives the names of RabbitMQ no prefix, and those of Redis one in all commands but EXISTS;
+  tests/acceptance/test_two_deployments.py.
 
 A refused message is acknowledged, so that it does not come back, and logged in a line. Nothing is
 lost with it: a message of this project is only a wake-up call.
