@@ -54,8 +54,8 @@ def restricted(server: RedisServer, prefix: str) -> str:
 def assert_separate(stacks: list[FaultStack]) -> None:
     """Run both deployments; each resolves its own orders, once, and gets no other one's message."""
     ids = [set(stack.report()["requests"]) for stack in stacks]
-    for stack in stacks:
-        stack.work("one", pool="threads")
+    for stack, pool in zip(stacks, ("prefork", "gevent"), strict=True):
+        stack.work("one", pool=pool)
     for stack in stacks:
         stack.until_done()
         stack.until_polled_again()
