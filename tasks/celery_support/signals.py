@@ -67,7 +67,7 @@ from tasks.celery_support.bootstrap import (
     settings,
     warn_of_typos,
 )
-from tasks.celery_support.deployment import check_broker_deployment, identity
+from tasks.celery_support.remote_control import check_broker_deployment, identity
 from tasks.celery_support.transport import log_throttled
 
 
