@@ -56,7 +56,7 @@ def test_what_has_to_be_rewritten_is_not_plain(path: str) -> None:
 CALLS: dict[str, Callable[[Client], Any]] = {
     "get": lambda client: client.get("requests/PR-1", {"a": "b c"}),
     "get of what is quoted": lambda client: client.get("requests?like(name,'*a%20b*')"),
-    "post": lambda client: client.post("requests/PR-1/approve/", {"tile": "é"}, key="abc"),
+    "post": lambda client: client.post("requests/PR-1/approve", {"tile": "é"}, key="abc"),
     "post without a body": lambda client: client.post("usage/files/UF-1/close", key="abc"),
     "put": lambda client: client.put("requests/PR-1", {"a": [1, None]}),
     "text": lambda client: client.get_text("templates/TL-1/render"),
@@ -178,9 +178,9 @@ def test_a_double_may_answer_with_whatever_the_sdk_took(answer: Any) -> None:
     client = Client(BASE, KEY)
     with with_patches(*FUNCTIONS, answer=answer):
         assert client.get("requests/PR-1") == {"id": "PR-1"}
-        assert client.post("requests/PR-1/approve/", {}) == {"id": "PR-1"}
+        assert client.post("requests/PR-1/approve", {}) == {"id": "PR-1"}
     with with_patches(*FUNCTIONS, answer=MagicMock()):
-        assert client.post("requests/PR-1/approve/", {}) is None
+        assert client.post("requests/PR-1/approve", {}) is None
 
 
 def test_a_double_gets_the_arguments_of_the_sdk() -> None:
@@ -207,7 +207,7 @@ def test_a_doubles_refusal_and_failure_are_the_errors_of_the_call() -> None:
     client = Client(BASE, KEY)
     refusal = Answer(False, '{"error_code": "VAL_001", "errors": ["no"]}', 400)
     with with_patches("requests.post", answer=refusal), pytest.raises(BadRequest, match="no"):
-        client.post("requests/PR-1/approve/", {})
+        client.post("requests/PR-1/approve", {})
     with (
         patch("requests.get", side_effect=requests.ConnectionError("away")),
         pytest.raises(ConnectionFailed),
@@ -281,7 +281,7 @@ def test_a_watcher_sees_each_call_which_is_sent_once_and_takes_one_turn(watcher:
 
 def test_opentelemetry_traces_a_change_and_passes_its_context_on() -> None:
     with serving(FINE) as server, with_opentelemetry() as spans:
-        server.client().post("requests/PR-1/approve/", {})
+        server.client().post("requests/PR-1/approve", {})
         assert spans() == 1
     assert server.calls[0].headers["traceparent"].startswith("00-")
 

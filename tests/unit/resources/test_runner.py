@@ -419,7 +419,7 @@ def test_a_double_of_requests_sees_what_is_listed_and_what_is_decided(config: Co
     ):
         Mine(config).process()
     approval = post.call_args_list[0].kwargs
-    assert approval["url"] == f"{config.api_url}requests/PR-1/approve/"
+    assert approval["url"] == f"{config.api_url}requests/PR-1/approve"
     assert approval["json"] == {"activation_tile": "# Welcome, PR-1"}
 
 
