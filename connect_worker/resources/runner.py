@@ -32,6 +32,7 @@ from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.rql import Filters
 from connect_worker.settings.model import account_name
 
 #: No other worker can take a request over, so a lease need not end.
@@ -41,10 +42,10 @@ LEASE_SECONDS: Final = 365 * 86_400.0
 class LocalRunner:
     """Runs an automation in this process; `Automation.process` and `dispatch` call it."""
 
-    def process(self, automation: Automation[Any]) -> None:
-        """Process all pending requests of the automation, one after the other."""
+    def process(self, automation: Automation[Any], filters: Filters = None) -> None:
+        """Process what the automation lists, one after the other."""
         prepare_last_resort()
-        run = _LocalRun(automation)
+        run = _LocalRun(automation, filters)
         refs = deque(run.list_pending())
         logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
         while refs and not run.stop_reason:
@@ -97,8 +98,8 @@ def local_runtime(
 class _LocalRun:
     """One run of one automation, with a ledger of its own."""
 
-    def __init__(self, automation: Automation[Any]) -> None:
-        self.processor = _Processor(automation.kind, lambda: automation, automation.config)
+    def __init__(self, automation: Automation[Any], filters: Filters = None) -> None:
+        self.processor = _Processor(automation.kind, lambda: automation, automation.config, filters)
         self.runtime = local_runtime(
             self.processor,
             name=type(automation).__name__,

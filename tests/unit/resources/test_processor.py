@@ -100,14 +100,14 @@ def test_the_rows_are_read_with_the_automations_query() -> None:
 
 
 BAD_ROWS = [
-    ({"status": "pending"}, "a row without an id"),
-    ({"id": None}, "a row without an id"),
-    ({"id": ""}, "a row without an id"),
+    ({"status": "pending"}, "a row without an id, number 1 of the list"),
+    ({"id": None}, "a row without an id, number 1 of the list"),
+    ({"id": ""}, "a row without an id, number 1 of the list"),
     (row(5), "a row whose id is a int, not a text"),  # type: ignore[arg-type]  # Connect's mistake
     (row({"a": 1}), "a row whose id is a dict, not a text"),  # type: ignore[arg-type]  # the same
-    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no request has"),
-    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no request has"),
-    (row("PR-" + "1" * 70), "(73 characters), which no request has"),
+    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no fulfillment request has"),
+    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no fulfillment request has"),
+    (row("PR-" + "1" * 70), "(73 characters), which no fulfillment request has"),
 ]
 
 
