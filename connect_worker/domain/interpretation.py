@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from connect_worker.domain.api_calls import FILE_ACTIONS
+from connect_worker.domain.api_calls import FILE_ACTIONS, SKIP_TEXT
 from connect_worker.domain.outcomes import (
     Approve,
     Fail,
@@ -33,7 +33,6 @@ from connect_worker.models.common import ActivationTemplateResponse, ActivationT
 
 INQUIRE_TEXT = "Correct user input required"
 FAIL_TEXT = "Request failed"
-SKIP_TEXT = "Request skipped"
 
 
 def interpret(kind: RequestKind, process: Callable[[], object]) -> Outcome:
@@ -73,7 +72,7 @@ def _ends_process(exc: SystemExit) -> bool:
 
 def _interpret_result(kind: RequestKind, result: object) -> Outcome:
     if kind is RequestKind.USAGE:
-        return Report("" if result is None else str(result))
+        return Report(str(result)) if result else NoDecision()
     if kind is RequestKind.USAGE_FILE:
         raise InvalidDecision(
             "the processor of a usage file must raise AcceptUsageFile, RejectUsageFile, "

@@ -18,12 +18,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from logging import Logger
 from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
+from urllib.parse import quote
 
 from connect_worker.api.client import Client, client_for
 from connect_worker.config import Config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts, excerpt
-from connect_worker.domain.outcomes import Outcome, Report
+from connect_worker.domain.outcomes import NoDecision, Outcome, Report
 from connect_worker.domain.retry import DEFAULT_GIVE_UP_AFTER_SECONDS
 from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
@@ -96,8 +97,8 @@ def product_list(products: str | Sequence[str] | None) -> list[str]:
 class Runner(Protocol):
     """Runs automations where no worker does."""
 
-    def process(self, automation: Automation[Any]) -> None:
-        """Process all pending requests of the automation."""
+    def process(self, automation: Automation[Any], filters: Filters = None) -> None:
+        """Process what the automation lists, with these filters if there are any."""
 
     def dispatch(self, automation: Automation[Any], request: Any) -> str:
         """Process and post one request; return how it ended."""
@@ -256,13 +257,28 @@ class Automation(Generic[M]):
             filters[self._facts.product_field] = products
         return {**filters, **kwargs}
 
-    def list(self) -> builtins.list[M]:
-        """Return all requests that match the filters, every page.
+    def get(self, pk: str) -> M:
+        """Return the request with an id.
 
-        A document that fits no model costs no other one: it is logged, and left out.
+        Raises:
+            ValueError: The id is blank.
+            NotFound: There is no such request.
+            Message: Whatever else the client raises.
         """
+        if not pk:
+            raise ValueError(f"{type(self).__name__}.get needs the id of a request")
+        return self.load(self.client.get(f"{self._facts.path}/{quote(pk, safe='')}"))
+
+    def list(self, filters: Filters = None) -> builtins.list[M]:
+        """Return the requests that match the automation's filters, or those given instead.
+
+        A list has every page. With filters of the caller, `limit` is how many requests it has at
+        most, and `offset` how many it leaves out. A document that fits no model costs no other one:
+        it is logged, and left out.
+        """
+        read = self.client.get_list if filters else self.client.get_all
         requests = []
-        for row in self.client.get_all(self._facts.path, self.query()):
+        for row in read(self._facts.path, self.query(filters)):
             try:
                 requests.append(self.load(row))
             except (InvalidDocument, RecursionError) as error:
@@ -270,10 +286,9 @@ class Automation(Generic[M]):
                 logger.error(LogEvent("list.document_rejected", request=name, error=why))
         return requests
 
-    def query(self) -> str:
+    def query(self, filters: Filters = None) -> str:
         """Return the filters as RQL, ordered by creation unless the filters say otherwise."""
-        filters: Filters = self.filters()
-        query = to_query(filters)
+        query = to_query(filters or self.filters())
         if re.search(r"(?:^|&)(?:ordering|order_by)[=(]", query):
             return query
         ordering = f"ordering({self._facts.created_field})"
@@ -317,18 +332,20 @@ class Automation(Generic[M]):
             self.logger.info(LogEvent("usage.reported", result=outcome.note))
         return type(outcome).__name__.lower()
 
-    def process(self) -> None:
+    def process(self, filters: Filters = None) -> None:
         """Process every pending request here, one after the other; needs no Celery, no Redis.
 
-        All pages are read. An error is logged and concerns its request only, which stays as it is
-        for the next run. Called by a module that a worker imports, it logs a warning and does
-        nothing.
+        An error is logged and concerns its request only, which stays as it is for the next run.
+        Called by a module that a worker imports, it logs a warning and does nothing.
+
+        Args:
+            filters: What to process instead of what is pending; see `list`.
 
         Raises:
             NotImplementedError: The subclass has no `process_request`.
         """
         if not is_importing():
-            self._local_runner.process(self)
+            self._local_runner.process(self, filters)
 
     @property
     def client(self) -> Client:
@@ -354,6 +371,10 @@ class Automation(Generic[M]):
         bound._steps = Steps(job)
         bound._outcome = None
         return bound
+
+    def _conclude(self) -> Outcome:
+        """Return the outcome of the job; `NoDecision` where `dispatch` has made none."""
+        return self._outcome or NoDecision()
 
     @property
     def _facts(self) -> KindFacts:

@@ -100,7 +100,8 @@ def test_a_result_means_this_or_is_refused(
     kind: RequestKind, result: object, means: dict[RequestKind, Outcome]
 ) -> None:
     if kind is RequestKind.USAGE:
-        assert interpret(kind, returning(result)) == Report("" if result is None else str(result))
+        expected = Report(str(result)) if result else NoDecision()
+        assert interpret(kind, returning(result)) == expected
     elif kind in means:
         assert interpret(kind, returning(result)) == means[kind]
     else:
