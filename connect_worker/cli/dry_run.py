@@ -96,7 +96,7 @@ def try_command(
 
     Exit code 0 when the processor decided or asked to come back later; 1 when it raised an error.
     """
-    from connect_worker.config import Config
+    from connect_worker.config import Config, first_made
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import SANDBOX_URL, LiveTransport, SandboxTransport
@@ -116,6 +116,9 @@ def try_command(
         config = Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
     automation_class = find_automation(automation, kind)
+    if not is_online:
+        # The module may need properties of the configuration that it makes; no call leaves.
+        config = first_made() or config
     if document is None:
         document = _fetch(config, kind, str(request_id))
     recording = RecordingTransport(reads)

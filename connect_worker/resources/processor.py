@@ -409,7 +409,8 @@ def processor_of(automation: type[Automation[Any]], config: Config) -> Automatio
     _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:
-        return automation(config=config) if takes_config else automation()
+        # The account's, or what the vendor's code made for the same account.
+        return automation(config=Config.get_instance()) if takes_config else automation()
 
     return AutomationProcessor(automation.kind, make, config)
 
