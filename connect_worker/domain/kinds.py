@@ -29,20 +29,21 @@ _REPORTABLE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "TCR": ("tier/config-requests", ("configuration", "product", "id")),
     "UF": ("usage/files", ("product", "id")),
 }
+_LETTERS: Final = "LST|AS|CRD|PR|PRD|TC|TCR|UF"
 #: The letters of the ids for which usage is reported.
-REPORTABLE: Final = ("LST", *_REPORTABLE)
+REPORTABLE: Final = tuple(_LETTERS.split("|"))
 
 #: Ledger names of requests, the only texts a message may carry; a listing's includes its period.
 _PATTERNS: Final[Mapping[RequestKind, re.Pattern[str]]] = {
     RequestKind.FULFILLMENT: re.compile(rf"PR{_ID}"),
     RequestKind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
     RequestKind.USAGE_FILE: re.compile(rf"UF{_ID}"),
-    RequestKind.USAGE: re.compile(rf"(?:{'|'.join(REPORTABLE)}){_ID}@[\w .:/+-]{{1,64}}"),
+    RequestKind.USAGE: re.compile(rf"(?:{_LETTERS}){_ID}@[\w .:/+-]{{1,64}}"),
 }
 
 #: A listing's id in Connect, without a period.
 _LISTING: Final = re.compile(rf"LST{_ID}")
-_REPORTABLE_ID: Final = re.compile(rf"(?:{'|'.join(REPORTABLE)}){_ID}")
+_REPORTABLE_ID: Final = re.compile(rf"(?:{_LETTERS}){_ID}")
 
 
 def is_request_id(kind: RequestKind, text: object) -> bool:

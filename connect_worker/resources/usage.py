@@ -137,9 +137,8 @@ class UsageAutomation(Automation[UsageListing]):
 
         Args:
             usage_file: Name, product and contract; a description and a period if you like.
-            usage_records: What was used: any iterable. Every file has eight columns. An optional
-                one (`amount`, `record_note`, `tier`, …) is added if the first record has a value
-                for it.
+            usage_records: What was used: any iterable. Every file has eight columns, and each
+                optional one (`amount`, `record_note`, `tier`, …) for which a record has a value.
 
         Returns:
             The usage file as Connect has it.
