@@ -181,11 +181,6 @@ def use_config(config: Config) -> Iterator[Config]:
         _in_force.reset(token)
 
 
-def first_made() -> Config | None:
-    """Return the first configuration that the vendor's code made; None without one."""
-    return _made.first
-
-
 class _Made:
     """Remembers the first configuration of each account, however many threads make one at once."""
 
