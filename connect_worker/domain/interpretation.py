@@ -29,7 +29,11 @@ from connect_worker.exceptions import (
     SkipRequest,
     UsageFileAction,
 )
-from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse, Param
+from connect_worker.models.common import (
+    ActivationTemplateResponse,
+    ActivationTileResponse,
+    param_document,
+)
 
 INQUIRE_TEXT = "Correct user input required"
 FAIL_TEXT = "Request failed"
@@ -109,8 +113,9 @@ def _allow(kind: RequestKind, exc: Exception, *kinds: RequestKind) -> None:
 
 def _param(param: Any) -> dict[str, JSON]:
     """The fields that Connect takes for a parameter: its id, value, error and structured value."""
-    if not isinstance(param, (dict, Param)):
-        raise InvalidDecision(f"InquireRequest takes parameters, not {type(param).__name__}")
-    document = dict(param if isinstance(param, dict) else param.json)
+    try:
+        document = param_document(param)
+    except TypeError as exc:
+        raise InvalidDecision(f"InquireRequest: {exc}") from exc
     names = ("id", "value", "value_error", "structured_value")
     return {name: document[name] for name in names if document.get(name) is not None}

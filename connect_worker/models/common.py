@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from connect_worker.models._fields import to_json
 from connect_worker.models.base import BaseModel, alias, field, synonym
 
 
@@ -314,6 +316,23 @@ class Param(BaseModel):
     reconciliation: bool | None = field
     #: The value of parameters that are not text, such as addresses and objects.
     structured_value: dict[str, Any] | None = field
+
+
+def param_document(param: Any) -> dict[str, Any]:
+    """Return the document of a parameter that is a `Param` or a dict; a date is written as text.
+
+    Raises:
+        TypeError: It is neither.
+
+    Examples:
+        >>> param_document({"id": "seats", "value": 5})
+        {'id': 'seats', 'value': 5}
+    """
+    if not isinstance(param, (Mapping, Param)):
+        kind = type(param).__name__
+        raise TypeError(f"a parameter is a Param, or a dict such as {{'id': …}}, not a {kind}")
+    document: dict[str, Any] = to_json(param)
+    return document
 
 
 class Template(BaseModel):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from connect_worker.domain.states import RequestKind
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import Param
+from connect_worker.models.common import Param, param_document
 from connect_worker.models.requests import TierConfigRequest
 from connect_worker.resources.automation import Automation
 
@@ -37,18 +37,20 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
         """Return the default filters, with those given; see `Automation.filters`."""
         return super().filters(status, **kwargs)
 
-    def update_parameters(self, pk: str, params: Sequence[Param]) -> str:
+    def update_parameters(self, pk: str, params: Iterable[Param | Mapping[str, Any]]) -> str:
         """Store parameters of a request (`PUT tier/config-requests/{id}`); safe to repeat.
 
         Args:
             pk: Id of the request.
-            params: Parameters with their new values.
+            params: Parameters with their new values: `Param` objects or dicts. A date is sent as
+                its text.
 
         Returns:
             Connect's answer, as JSON text.
 
         Raises:
+            TypeError: A parameter is neither.
             ApiError: Connect refused.
         """
-        body = {"params": [dict(param.json) for param in params]}
+        body = {"params": [param_document(param) for param in params]}
         return json.dumps(self._change("PUT", f"tier/config-requests/{pk}", body))

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar
 
 import pytest
 
 from connect_worker.config import Config
 from connect_worker.domain.states import PollProblem, RequestKind, State
-from connect_worker.exceptions import NotFound, SkipRequest
-from connect_worker.models import Asset, Fulfillment, Product, UsageFile, UsageListing
-from connect_worker.resources import Directory, FulfillmentAutomation, UsageAutomation
+from connect_worker.exceptions import InquireRequest, NotFound, SkipRequest
+from connect_worker.models import (
+    Asset,
+    Fulfillment,
+    Param,
+    Product,
+    TierConfigRequest,
+    UsageFile,
+    UsageListing,
+)
+from connect_worker.resources import (
+    Directory,
+    FulfillmentAutomation,
+    TierConfigAutomation,
+    UsageAutomation,
+)
 from connect_worker.rql import Query
 from tests.support.engine_harness import SKIP_SECONDS, EngineHarness
 from tests.support.sandbox_server import API_KEY, Client
@@ -319,3 +332,76 @@ def test_the_message_of_a_skip_is_in_the_log_and_in_the_record(
     # `show` and the console print the record's error.
     assert opened.entry(ref).error == "skipped: Non controlled status"
     assert "why='skipped: Non controlled status'" in caplog.text
+
+
+# ---- filters and parameters
+
+#: The filters that the seed documents for each kind.
+SEED_FILTERS = {
+    FulfillmentAutomation: """
+        status created id type asset.id asset_id asset.product.id product_id asset.product.name
+        asset.hub.id asset.connection.hub.name asset.connection.provider.id
+        asset.connection.provider.name asset.connection.vendor.name asset.tiers.customer.id
+        asset.tiers.tier1.id asset.tiers.tier2.id asset.connection.type""",
+    TierConfigAutomation: """
+        type status id configuration__id configuration__tier_level configuration__account__id
+        configuration__product__id assignee__id unassigned configuration__account__external_uid""",
+}
+
+
+@pytest.mark.parametrize("kind", SEED_FILTERS)
+def test_the_sandbox_knows_each_filter_of_the_seed(config: Config, kind: Any) -> None:
+    for name in SEED_FILTERS[kind].split():
+        assert kind(config).list({name: "no such value"}) == []
+
+
+def test_requests_of_resellers_are_found_by_unassigned(sandbox: Client, config: Config) -> None:
+    for assignee in (None, {"id": "UR-1"}):
+        request = {"kind": "tier-config", "body": {"assignee": assignee}}
+        sandbox.control("POST", "requests", request)
+    automation = TierConfigAutomation(config)
+    everything = {request.id for request in automation.list({"status": "pending"})}
+    free = automation.list(automation.filters(unassigned=True))
+    taken = automation.list(Query({"status": "pending"}).equal("unassigned", False))
+    assert {request.id for request in free} | {request.id for request in taken} == everything
+    assert [request.assignee for request in free if request.assignee] == []
+    assert all(request.assignee for request in taken)
+    assert free
+    assert taken
+
+
+@pytest.mark.parametrize(
+    ("kind", "scenario"),
+    [(RequestKind.FULFILLMENT, "purchase"), (RequestKind.TIER_CONFIG, "setup")],
+)
+@pytest.mark.parametrize("is_inquiry", [False, True])
+def test_parameters_are_dicts_or_models_with_any_value(
+    open_for: Open, kind: RequestKind, scenario: str, is_inquiry: bool
+) -> None:
+    def process(self: Any, request: Any) -> None:
+        names = [param.id for param in given]
+        values: list[Any] = ["1", 5, 2.5, date(2026, 10, 1), datetime(2026, 10, 1, 12, tzinfo=UTC)]
+        for value in values:
+            expected.append(value.isoformat() if isinstance(value, date) else value)
+            params: list[Any] = [{"id": names[0], "value": value}, Param(id=names[1], value=value)]
+            if is_inquiry:
+                raise InquireRequest("Why?", params=params)
+            self.update_parameters(request.id, params)
+
+    expected: list[Any] = []
+    opened = open_for(process, kind)
+    ref = opened.only(opened.sandbox.with_scenario(scenario))
+    document = opened.engine.fetch(ref)
+    given = (
+        TierConfigRequest.deserialize_json(document).params
+        or Fulfillment.deserialize_json(document).asset.params
+    )
+    opened.handle(ref)
+    puts = opened.seen(ref)["params"]
+    assert [[sent["value"] for sent in put.values()] for put in puts] == [[v, v] for v in expected]
+    assert len(puts) == (1 if is_inquiry else 5)
+
+
+def test_what_is_no_parameter_is_named(config: Config) -> None:
+    with pytest.raises(TypeError, match=r"a parameter is a Param, or a dict .* not a str"):
+        FulfillmentAutomation(config).update_parameters("PR-1", ["x"])  # type: ignore[list-item]
