@@ -49,7 +49,13 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
-from connect_worker.resources.automation import PARK, Automation, name_of, product_list
+from connect_worker.resources.automation import (
+    PARK,
+    Automation,
+    misspelled,
+    name_of,
+    product_list,
+)
 from connect_worker.resources.discovery import find_automations
 from connect_worker.rql import Filters, statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
@@ -74,10 +80,30 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
         time_limit=_seconds(automation, name, "time_limit"),
     )
     _require_schedule(automation, name)
+    _require_known_attributes(automation, name)
     if both := set(rules.retry_on) & set(rules.give_up_on):
         names = ", ".join(sorted(item.__name__ for item in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
     return rules
+
+
+#: The attributes by which an automation declares what the worker does.
+_ATTRIBUTES: Final = (
+    *("products", "max_concurrency", "retry_on", "give_up_on", "when_exhausted", "give_up_after"),
+    *("queue", "priority", "time_limit", "period", "schedule"),
+)
+
+
+def _require_known_attributes(automation: type[Automation[Any]], name: str) -> None:
+    for attribute, known in misspelled(automation, _ATTRIBUTES):
+        value: object = inspect.getattr_static(automation, attribute)
+        if hasattr(value, "__get__") or attribute in _ATTRIBUTES:
+            # A method or a property of the user's own, or an attribute of another kind.
+            continue
+        raise RegistrationError(
+            f"{name} has {attribute} = {value!r}, which has no effect: write {known}, or begin the "
+            "name with an underscore if it is your own"
+        )
 
 
 def _exceptions(
