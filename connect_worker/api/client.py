@@ -174,16 +174,36 @@ class Client:
 
         A `limit` in the query is the size of a page, not of the collection.
         """
-        text, asked = without_paging(to_query(query))
+        text, asked, _ = without_paging(to_query(query))
         size = min(asked or self.page_size, LARGEST_PAGE)
         for count, row in enumerate(self._rows(path, text, size)):
             if count == self._max_list_rows:
-                raise InvalidResponse(
-                    method="GET",
-                    path=path,
-                    problem=f"the list has more than {count} rows (CONNECT_MAX_LIST_ROWS)",
-                )
+                raise self._list_too_long(path)
             yield row
+
+    def get_list(self, path: str, query: Filters = None) -> Iterator[Row]:
+        """Yield the rows that the query's `limit` and `offset` ask for; without them, every row.
+
+        So a caller may read a collection page by page, as with the SDK.
+        """
+        text, limit, offset = without_paging(to_query(query))
+        if limit is None and offset is None:
+            yield from self.get_all(path, text)
+            return
+        at, left = offset or 0, limit or self._max_list_rows
+        while left:
+            size = min(left, limit or self.page_size, LARGEST_PAGE)
+            rows, total = self._page(path, text, offset=at, limit=size)
+            at, left = at + len(rows), max(0, left - len(rows))
+            yield from rows[:size]
+            if not rows or (total is not None and at >= total):
+                return
+        if limit is None:
+            raise self._list_too_long(path)
+
+    def _list_too_long(self, path: str) -> InvalidResponse:
+        problem = f"the list has more than {self._max_list_rows} rows (CONNECT_MAX_LIST_ROWS)"
+        return InvalidResponse(method="GET", path=path, problem=problem)
 
     def _rows(self, path: str, query: str, size: int) -> Iterator[Row]:
         rows, total = self._page(path, query, offset=0, limit=size)

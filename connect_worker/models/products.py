@@ -9,7 +9,7 @@ from connect_worker.api.client import client_for
 from connect_worker.config import Config
 from connect_worker.models.base import BaseModel, alias, field, first_with
 from connect_worker.models.common import Company, Constraints, Events, Marketplace, Param, Template
-from connect_worker.rql import Filters, to_query
+from connect_worker.rql import Filters
 
 
 class Renewal(BaseModel):
@@ -284,5 +284,5 @@ class Product(BaseModel):
             Message: Whatever the client raises.
         """
         path = f"products/{self.id}/configurations"
-        rows = client_for(config).get_all(path, to_query(filters))
+        rows = client_for(config).get_list(path, filters)
         return [ProductConfigurationParameter.deserialize_json(row) for row in rows]

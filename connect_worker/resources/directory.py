@@ -14,7 +14,7 @@ from connect_worker.models.base import BaseModel
 from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse
 from connect_worker.models.products import Product
 from connect_worker.models.requests import Asset, TierConfig
-from connect_worker.rql import Filters, Query, to_query
+from connect_worker.rql import Filters, Query
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -22,7 +22,8 @@ M = TypeVar("M", bound=BaseModel)
 class Directory:
     """Lists and gets several types of objects.
 
-    Filters are a mapping, a `connect_worker.rql.Query` or RQL text, which is sent as it is.
+    Filters are a mapping, a `connect_worker.rql.Query` or RQL text, which is sent as it is. A list
+    has all pages; `limit` is how many objects it has at most, `offset` how many it leaves out.
 
     Args:
         config: The account; None means the configuration in force.
@@ -41,7 +42,7 @@ class Directory:
         self.config = config or Config.get_instance()
 
     def list_assets(self, filters: Filters = None) -> list[Asset]:
-        """Return the assets that match, all pages; of the configured products unless named."""
+        """Return the assets that match; of the configured products unless named."""
         return self._list(Asset, "assets", self._of_products(filters, "product.id"))
 
     def get_asset(self, asset_id: str) -> Asset | None:
@@ -49,7 +50,7 @@ class Directory:
         return self._get(Asset, "assets", asset_id)
 
     def list_products(self, filters: Filters = None) -> list[Product]:
-        """Return the products that match, all pages; all of the account's when nothing is asked."""
+        """Return the products that match; all of the account's when nothing is asked."""
         return self._list(Product, "products", filters)
 
     def get_product(self, product_id: str) -> Product | None:
@@ -57,7 +58,7 @@ class Directory:
         return self._get(Product, "products", product_id)
 
     def list_tier_configs(self, filters: Filters = None) -> list[TierConfig]:
-        """Return the tier configurations that match, all pages; products as for assets."""
+        """Return the tier configurations that match; products as for assets."""
         return self._list(TierConfig, "tier/configs", self._of_products(filters, "product.id"))
 
     def get_tier_config(self, tier_config_id: str) -> TierConfig | None:
@@ -78,7 +79,7 @@ class Directory:
         return by_field if field in names else {**by_field, field: products}
 
     def _list(self, model: type[M], path: str, filters: Filters) -> list[M]:
-        rows = client_for(self.config).get_all(path, to_query(filters))
+        rows = client_for(self.config).get_list(path, filters)
         return [model.deserialize_json(row) for row in rows]
 
     def _get(self, model: type[M], path: str, pk: str) -> M | None:
