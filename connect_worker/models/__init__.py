@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connect_worker._deprecated import deprecated_names
+from connect_worker._deprecated import SCHEMAS, deprecated_names
 from connect_worker.models.accounts import (
     Agreement,
     AgreementStats,
@@ -101,7 +101,21 @@ if not TYPE_CHECKING:
         "SkipRequest",
         "SubmitUsageFile",
     )
-    __getattr__ = deprecated_names(__name__, {name: f"exceptions.{name}" for name in _DECISIONS})
+    _RENAMED = {
+        "Account": "TierAccount",
+        "BaseObject": "BaseModel",
+        "EventInfo": "Event",
+        "Hubs": "ExtIdHub",
+        "ServerError": "ServerErrorResponse",
+        "Tier": "TierAccount",
+        "Tiers": "TierAccounts",
+    }
+    __getattr__ = deprecated_names(
+        __name__,
+        {name: f"exceptions.{name}" for name in _DECISIONS}
+        | {name: f"models.{now}" for name, now in _RENAMED.items()},
+        SCHEMAS,
+    )
 
 __all__ = [
     "UI",

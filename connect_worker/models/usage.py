@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+from connect_worker._deprecated import SCHEMAS, deprecated_names
 from connect_worker.models.accounts import Contract, TierAccounts
 from connect_worker.models.base import BaseModel, alias, field, synonym
 from connect_worker.models.common import Company, Events, Marketplace, Param, Period
 from connect_worker.models.products import Item, Product
 from connect_worker.models.requests import Asset, Connection
+
+if not TYPE_CHECKING:
+    _RENAMED = {
+        "File": "UsageFile",
+        "FileUsageRecord": "UsageRecord",
+        "Listing": "UsageListing",
+        "Records": "UsageRecords",
+    }
+    __getattr__ = deprecated_names(
+        __name__, {name: f"models.{now}" for name, now in _RENAMED.items()}, SCHEMAS
+    )
 
 
 class UsageFile(BaseModel):
