@@ -7,7 +7,11 @@ from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory, MarketplaceResource, TemplateResource
 from connect_worker.resources.fulfillment import AssetRequestResource, FulfillmentAutomation
 from connect_worker.resources.runner import LocalRunner
-from connect_worker.resources.tier_config import TierAccountRequestAutomation, TierConfigAutomation
+from connect_worker.resources.tier_config import (
+    TierAccountRequestAction,
+    TierAccountRequestAutomation,
+    TierConfigAutomation,
+)
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
 
 if not TYPE_CHECKING:
@@ -34,6 +38,7 @@ __all__ = [
     "FulfillmentAutomation",
     "MarketplaceResource",
     "TemplateResource",
+    "TierAccountRequestAction",
     "TierAccountRequestAutomation",
     "TierConfigAutomation",
     "UsageAutomation",

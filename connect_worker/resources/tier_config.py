@@ -136,6 +136,10 @@ class TierAccountRequestAction:
 
     Raises:
         ValueError: The action is none of these.
+
+    Examples:
+        >>> TierAccountRequestAction(TierAccountRequestAction.IGNORE, "It is a test.").data
+        'It is a test.'
     """
 
     ACCEPT: ClassVar[str] = "accept"
@@ -165,7 +169,8 @@ class TierAccountRequestAutomation:
         ...         if request.account.contact_info:
         ...             return TierAccountRequestAction(TierAccountRequestAction.ACCEPT)
         ...         return TierAccountRequestAction("ignore", "There is no address.")
-        >>> Accounts().process_request(TierAccountRequest(account=TierAccount())).data
+        >>> accounts = Accounts(Config.local("https://api.example/public/v1", "SU-1:key"))
+        >>> accounts.process_request(TierAccountRequest(account=TierAccount(id="TA-1"))).data
         'There is no address.'
     """
 
