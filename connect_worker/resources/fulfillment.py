@@ -11,10 +11,10 @@ from connect_worker._deprecated import deprecated_names
 from connect_worker.config import Config
 from connect_worker.domain.states import RequestKind
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import Param
+from connect_worker.models.common import ActivationTileResponse, Param
 from connect_worker.models.requests import AssetRequest, TierAccountRequest, TierConfig
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.directory import BaseResource
+from connect_worker.resources.directory import BaseResource, TemplateResource
 from connect_worker.resources.tier_config import TierAccountRequestResource
 from connect_worker.rql import Filters
 
@@ -65,6 +65,10 @@ class FulfillmentAutomation(Automation[AssetRequest]):
         """
         body = {"asset": {"params": [dict(param.json) for param in params]}}
         return json.dumps(self._change("PUT", f"requests/{pk}", body))
+
+    def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
+        """Return the approval of a request with a tile; see `TemplateResource.render`."""
+        return TemplateResource(self.config).render(template_id, pk)
 
     def create_request(self, request: AssetRequest) -> AssetRequest:
         """Create a request (`POST requests`); needs a provider's key.

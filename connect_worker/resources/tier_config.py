@@ -14,10 +14,10 @@ from connect_worker.domain.states import RequestKind
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.accounts import TierAccount
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import Param
+from connect_worker.models.common import ActivationTileResponse, Param
 from connect_worker.models.requests import TierAccountRequest, TierConfig, TierConfigRequest
 from connect_worker.resources.automation import Automation, is_importing
-from connect_worker.resources.directory import BaseResource
+from connect_worker.resources.directory import BaseResource, TemplateResource
 from connect_worker.rql import Filters
 
 
@@ -60,6 +60,10 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
         """
         body = {"params": [dict(param.json) for param in params]}
         return json.dumps(self._change("PUT", f"tier/config-requests/{pk}", body))
+
+    def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
+        """Return the approval of a request with a tile; see `TemplateResource.render`."""
+        return TemplateResource(self.config).render(template_id, pk)
 
 
 class TierConfigResource(BaseResource[TierConfig]):
