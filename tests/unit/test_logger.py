@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.logger import LogEvent, bind_log, event_logger, log_context, logger
+from connect_worker.logger import (
+    LogEvent,
+    bind_log,
+    event_logger,
+    function_log,
+    log_context,
+    logger,
+)
 from connect_worker.observability.logging import ContextFilter, JsonFormatter, prepare_handler
 from connect_worker.observability.masking import (
     mask_secrets,
@@ -245,3 +252,21 @@ def test_a_filter_or_handler_that_raises_costs_no_line_and_ends_nothing(
     reported = capsys.readouterr().err
     assert "TypeError: expected a string, with the key ***" in reported
     assert "0123456789abcdef" not in reported
+
+
+def test_function_log_names_the_function_and_shows_no_value(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @function_log
+    def log_in(password: str) -> str:
+        """Log in."""
+        return f"token of {password}"
+
+    with caplog.at_level(logging.DEBUG, logger="connect_worker"):
+        assert log_in(password="hunter2") == "token of hunter2"
+        assert log_in.__doc__ == "Log in."
+
+    names = [record.getMessage().partition(" ")[0] for record in caplog.records]
+    assert names == ["function.called", "function.returned"]
+    assert all("log_in" in record.getMessage() for record in caplog.records)
+    assert "hunter2" not in caplog.text

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from connect_worker.models import (
     BaseModel,
+    BillingRequest,
     Conversation,
     Events,
     Fulfillment,
+    RecurringAsset,
     Renewal,
+    TierAccountRequest,
     TierConfigRequest,
     UsageFile,
     UsageListing,
@@ -34,10 +37,13 @@ from connect_worker.models._model import fields_of, problems
 from connect_worker.models.base import fits
 
 MODELS: list[type[BaseModel]] = [
+    BillingRequest,
     Conversation,
     Events,
     Fulfillment,
+    RecurringAsset,
     Renewal,
+    TierAccountRequest,
     TierConfigRequest,
     UsageFile,
     UsageListing,
