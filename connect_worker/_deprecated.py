@@ -1,4 +1,4 @@
-"""Names that the SDK's releases had, and this project has not: others for them, or a refusal."""
+"""Names of the SDK's releases that are no more: what is loaded for them, or why nothing is."""
 
 from __future__ import annotations
 

@@ -84,9 +84,9 @@ _HOLDS: Final = (
     ),
     ("resources", "usage_automation usage_file_automation", "resources.usage"),
     # What the package was called until release 16; its reference still says so in places.
-    ("resource", "automation base utils", "resources"),
+    ("resource", "automation utils", "resources"),
+    ("resource", "base template", "resources.directory"),
     ("resource", "fulfillment fulfillment_automation", "resources.fulfillment"),
-    ("resource", "template", "resources.directory"),
     ("resource", "tier_config_automation", "resources.tier_config"),
     ("resource", "usage_automation usage_file_automation", "resources.usage"),
     ("logger", "logger", "logger"),

@@ -19,8 +19,6 @@ if not TYPE_CHECKING:
     __getattr__ = deprecated_names(
         __name__,
         {
-            "ApiClient": "resources.directory.ApiClient",
-            "BaseResource": "resources.directory.BaseResource",
             "BillingRequest": "models.BillingRequest",
             "FulfillmentResource": "resources.fulfillment.FulfillmentResource",
             "RecurringAsset": "models.RecurringAsset",

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 
 from connect_worker.config import Config
 from connect_worker.domain.states import RequestKind
+from connect_worker.exceptions import InvalidDecision
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.accounts import TierAccount
 from connect_worker.models.base import BaseModel
 from connect_worker.models.common import ActivationTileResponse, Param
 from connect_worker.models.requests import TierAccountRequest, TierConfig, TierConfigRequest
+from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation, is_importing
 from connect_worker.resources.directory import BaseResource, TemplateResource
 from connect_worker.rql import Filters
@@ -127,7 +129,7 @@ class TierAccountRequestResource(BaseResource[TierAccountRequest]):
 
     def ignore(self, id_tar: str, reason: str | None = None) -> TierAccountRequest:
         """Ignore a request; the reason is shown to the provider."""
-        return self._object(self._act(id_tar, "ignore", {"reason": reason}))
+        return self._object(self._act(id_tar, "ignore", {"reason": reason} if reason else {}))
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,7 @@ class TierAccountRequestAutomation:
         """
         if is_importing():
             return
+        prepare_last_resort()
         for request in self.list(filters):
             try:
                 self.dispatch(request)
@@ -216,12 +219,23 @@ class TierAccountRequestAutomation:
                 self.logger.exception(event)
 
     def dispatch(self, request: TierAccountRequest) -> None:
-        """Process one request, and post what is to be done with it."""
+        """Process one request, and post what is to be done with it.
+
+        Raises:
+            InvalidDecision: `process_request` returned no action; nothing is posted.
+        """
         result = self.process_request(request)
+        if not isinstance(result, TierAccountRequestAction):
+            raise InvalidDecision(
+                "process_request must return a TierAccountRequestAction; it returned "
+                f"{type(result).__name__}"
+            )
         if result.action == TierAccountRequestAction.ACCEPT:
             self._requests.accept(request.id)
         elif result.action == TierAccountRequestAction.IGNORE:
             self._requests.ignore(request.id, result.data)
+        event = LogEvent("tier_account_request.completed", request=request.id, action=result.action)
+        self.logger.info(event)
 
     def process_request(self, request: TierAccountRequest) -> TierAccountRequestAction:
         """Decide one request; every automation has its own.

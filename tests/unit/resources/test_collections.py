@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from connect_worker.config import Config
-from connect_worker.exceptions import NotFound, RegistrationError, ServerError
+from connect_worker.exceptions import (
+    InvalidDecision,
+    NotFound,
+    RegistrationError,
+    ServerError,
+)
 from connect_worker.models import (
     AssetRequest,
     BillingRequest,
@@ -332,18 +337,23 @@ def test_a_module_that_is_imported_changes_nothing(config: Config, server: Serve
 # ---- tier account requests
 
 
+KINDS = ("broken", "undecided", "accept", "skip", "ignore")
+
+
 class Accounts(TierAccountRequestAutomation):
     def process_request(self, request: TierAccountRequest) -> TierAccountRequestAction:
         if request.type == "broken":
             raise KeyError("oops")
+        if request.type == "undecided":
+            return None  # type: ignore[return-value]  # that is the point
         reason = "twice" if request.type == TierAccountRequestAction.IGNORE else None
         return TierAccountRequestAction(request.type, reason)
 
 
 @pytest.fixture
 def pending(server: Server) -> Server:
-    rows = [{"id": f"TAR-{kind}", "type": kind} for kind in ("broken", "accept", "skip", "ignore")]
-    listed = Reply(body=rows, headers={"Content-Range": "items 0-3/4"})
+    rows = [{"id": f"TAR-{kind}", "type": kind} for kind in KINDS]
+    listed = Reply(body=rows, headers={"Content-Range": "items 0-4/5"})
     server.play = lambda call: listed if call.method == "GET" else Reply(body={"id": "TAR-1"})
     return server
 
@@ -361,9 +371,10 @@ def test_tier_account_requests_are_accepted_ignored_or_left(
         ("POST", ["TAR-ignore", "ignore"]),
     ]
     assert posts[1].json == {"reason": "twice"}
-    [line] = caplog.records
-    assert line.getMessage() == "tier_account_request.failed request=TAR-broken"
-    assert line.exc_info
+    assert [(line.getMessage(), line.exc_info and line.exc_info[0]) for line in caplog.records] == [
+        ("tier_account_request.failed request=TAR-broken", KeyError),
+        ("tier_account_request.failed request=TAR-undecided", InvalidDecision),
+    ]
 
 
 def test_its_filters_can_be_given(pending: Server, config: Config) -> None:
