@@ -83,6 +83,18 @@ class UsageFile(BaseModel):
     #: What `upload_file_uri` is called now.
     usage_file_uri: str = field
 
+    # Of the SDK's releases 14 to 17.0: what `events` says now.
+    accepted_at: str | None = field
+    accepted_by: str | None = field
+    closed_at: str | None = field
+    closed_by: str | None = field
+    rejected_at: str | None = field
+    rejected_by: str | None = field
+    submitted_at: str | None = field
+    submitted_by: str | None = field
+    uploaded_at: str | None = field
+    uploaded_by: str | None = field
+
 
 class UsageListing(BaseModel):
     """A product on sale on a marketplace, under a contract; its usage is reported for each listing.
