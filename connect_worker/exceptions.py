@@ -67,6 +67,7 @@ if not TYPE_CHECKING:
         {
             "FulfillmentFail": "exceptions.FailRequest",
             "FulfillmentInquire": "exceptions.InquireRequest",
+            "ServerErrorException": "exceptions.ServerError",
             "Skip": "exceptions.SkipRequest",
         },
     )

@@ -264,6 +264,13 @@ class Client:
         response = self._call(method, path, json=json, headers=headers)
         return read_json(response, method=method, path=path)
 
+    def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: JSON = None
+    ) -> tuple[str, int]:
+        """Send one call; return the text and the status of its answer, which is a success."""
+        response = self._call(method, path, params=params, json=json)
+        return response.content.decode(errors="replace"), response.status_code
+
     def upload(
         self, path: str, *, field: str, filename: str, content: bytes | IO[bytes], key: str = ""
     ) -> JSON:

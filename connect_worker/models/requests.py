@@ -12,6 +12,7 @@ from connect_worker.models.base import BaseModel, alias, field, first_with
 from connect_worker.models.common import (
     Activation,
     Company,
+    ContactInfo,
     Events,
     Hub,
     Marketplace,
@@ -161,6 +162,32 @@ class TierConfigRequest(BaseModel):
     def get_param_by_id(self, id_: str) -> Param | None:
         """Return the parameter with this id, or None."""
         return first_with(self.params, id=id_)
+
+
+class TierAccountRequest(BaseModel):
+    """A change of a customer's or reseller's data that waits for the vendor; not in the 2019 SDK.
+
+    Examples:
+        >>> document = {"id": "TAR-1", "account": {"id": "TA-1"}, "status": "pending"}
+        >>> TierAccountRequest.deserialize_json(document).account.id
+        'TA-1'
+    """
+
+    account: TierAccount = field
+    contact_info: ContactInfo | None = field
+    events: Events = field
+    #: Its id in the commerce system; it may come as a number.
+    external_id: str | None = field
+    external_uid: str | None = field
+    product: Product = field
+    provider: Company = field
+    #: Why it was ignored.
+    reason: str | None = field
+    #: ``pending``, ``accepted``, ``ignored`` or ``unsupported``.
+    status: str = field
+    #: ``update``.
+    type: str = field
+    vendor: Company = field
 
 
 class ConversationMessage(BaseModel):

@@ -37,6 +37,12 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} has no process_request, but "
                     f"{method}: rename it"
                 )
+            elif _is_local(value):
+                raise RegistrationError(
+                    f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
+                    "which a worker does not process: name the other automations of the module "
+                    f"({name}:NAME), and call its process() in a script"
+                )
             elif _is_foreign(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is an automation of the "
@@ -69,6 +75,15 @@ def _misspelled_method(value: object) -> str:
     if not (inspect.isclass(value) and issubclass(value, Automation)):
         return ""
     return next((name for name, _ in misspelled(value, ["process_request"])), "")
+
+
+def _is_local(value: object) -> bool:
+    """Whether it is a user's `TierAccountRequestAutomation`."""
+    return (
+        inspect.isclass(value)
+        and getattr(value, "is_local", False)
+        and "is_local" not in vars(value)
+    )
 
 
 def _is_foreign(value: object) -> bool:

@@ -379,3 +379,19 @@ def test_a_misspelled_attribute_is_refused_at_the_start(write: Write) -> None:
     write("shop.py", automation("Orders", "FulfillmentAutomation", 'product = "PRD-1"'))
     with pytest.raises(RegistrationError, match=r"shop\.Orders has product = 'PRD-1'"):
         load("shop")
+
+
+def test_an_automation_of_tier_account_requests_is_refused_by_name(write: Write) -> None:
+    base = "from connect_worker.resources import TierAccountRequestAutomation"
+    write(
+        "tiers_of_mine.py",
+        base,
+        automation("Accounts", "TierAccountRequestAutomation"),
+        automation("Purchases"),
+    )
+    write("purchases_of_mine.py", base, automation("Others"))
+
+    with pytest.raises(RegistrationError, match="Accounts in tiers_of_mine is for tier account"):
+        load("tiers_of_mine")
+    assert names_of(load("tiers_of_mine:Purchases")) == ["tiers_of_mine.Purchases"]
+    assert names_of(load("purchases_of_mine")) == ["purchases_of_mine.Others"]
