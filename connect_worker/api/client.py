@@ -235,11 +235,7 @@ class Client:
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
-        response = self._call("GET", path, params=params, headers={"Accept": "*/*"})
-        if "charset" not in response.headers.get("Content-Type", ""):
-            # Without a charset, requests reads `text/…` as Latin-1.
-            response.encoding = "utf-8"
-        return response.text
+        return self._call("GET", path, params=params, headers={"Accept": "*/*"}).text
 
     def download(self, url: str) -> bytes:
         """Return the bytes at an absolute URL (a template link); the key is not sent there.

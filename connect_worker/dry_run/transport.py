@@ -23,6 +23,7 @@ from requests.structures import CaseInsensitiveDict
 
 from connect_worker.api.client import FILE_TIMEOUTS
 from connect_worker.api.connections import Budget, Guard
+from connect_worker.api.responses import encoding_of
 from connect_worker.api.transport import Session, SessionPool
 from connect_worker.config import Config
 from connect_worker.domain.api_calls import FILE_ACTIONS
@@ -135,7 +136,7 @@ def _response(answer: Response, url: str) -> requests.Response:
     response = requests.Response()
     response.status_code = answer.status
     response.headers = CaseInsensitiveDict(answer.headers)
-    response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+    response.encoding = encoding_of(response.headers)
     response.url = url
     response.raw = BytesIO(answer.content)
     return response

@@ -269,6 +269,10 @@ class Runtime:
             if ref.kind in _DELETABLE and error.error_code:
                 return {"id": ref.request_id, "status": "deleted"}
             raise RequestUnavailable(f"{ref.request_id} can't be read: {error}") from error
+        if isinstance(document, list):
+            # A double in a vendor's test answers each GET with the same list, as the SDK took it.
+            named = (row for row in document if isinstance(row, dict))
+            document = next((row for row in named if row.get("id") == ref.request_id), document)
         if fault := document_fault(ref, document):
             raise InvalidDocument(ref.request_id, dict([fault]))
         return document
