@@ -38,7 +38,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
-from connect_worker.rql import Filters, to_query
+from connect_worker.rql import Filters, QueryFilters, to_query
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
 FILE_PREFIX: Final = "connect_processors_"
@@ -247,7 +247,8 @@ class Automation(Generic[M]):
     def filters(self, status: str | Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return the filters of a poll: the status, the products, and the given ones.
 
-        A subclass may return filters of its own: a mapping, a `connect_worker.rql.Query`, RQL text.
+        They are a mapping that also has the methods of a `connect_worker.rql.Query`. A subclass may
+        return filters of its own: a mapping, a query or RQL text.
 
         Args:
             status: One status or several; by default the one in which requests wait for the vendor.
@@ -258,7 +259,7 @@ class Automation(Generic[M]):
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:
             filters[self._facts.product_field] = products
-        return {**filters, **kwargs}
+        return QueryFilters({**filters, **kwargs})
 
     def get(self, pk: str) -> M:
         """Return the request with an id.
