@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from connect_worker.config import Config
+from connect_worker.domain.kinds import product_of
 from connect_worker.domain.states import PollProblem, RequestKind, State
 from connect_worker.exceptions import InquireRequest, NotFound, SkipRequest
 from connect_worker.models import (
@@ -16,6 +17,7 @@ from connect_worker.models import (
     Fulfillment,
     Param,
     Product,
+    TierConfig,
     TierConfigRequest,
     UsageFile,
     UsageListing,
@@ -135,6 +137,33 @@ def test_usage_of_listed_assets_is_reported_once_a_period_for_each(
     assert len(set(reported)) == 5
     period = datetime.fromtimestamp(opened.clock(), UTC).strftime("%Y-%m")
     assert {ref.id for ref in opened.messages} == {f"{name}@{period}" for name, _ in reported}
+
+
+@pytest.mark.parametrize(
+    ("own_list", "model"),
+    [
+        (lambda self: Directory(self.config).list_products({"limit": 1}), Product),
+        (lambda self: Directory(self.config).list_tier_configs({"limit": 1}), TierConfig),
+        (lambda self: FulfillmentAutomation(self.config).list({"limit": 1}), Fulfillment),
+        (lambda self: UsageAutomation.list(self, {"limit": 1}), UsageListing),
+    ],
+)
+def test_usage_is_reported_for_whatever_a_list_returns(
+    open_for: Open, own_list: Any, model: type
+) -> None:
+    """An automation for a product finds it in each of them."""
+    seen: list[type] = []
+
+    def process(self: Any, request: Any) -> str:
+        seen.append(type(request))
+        return "nothing was used"
+
+    opened = open_for(process, RequestKind.USAGE, list=own_list)
+    assert opened.poll().new == 1
+    [ref] = opened.messages
+    assert opened.handle(ref).text == "nothing submitted"
+    assert seen == [model]
+    assert product_of(RequestKind.USAGE, opened.engine.fetch(ref)).startswith("PRD-")
 
 
 def test_requests_that_a_list_returns_are_processed_in_any_status(open_for: Open) -> None:
