@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from connect_worker.models._fields import to_json
@@ -331,11 +332,17 @@ def param_document(param: Any) -> dict[str, Any]:
         >>> param_document({"id": "seats", "value": 5})
         {'id': 'seats', 'value': 5}
     """
-    if not isinstance(param, (Mapping, Param)):
+    if isinstance(param, Param):
+        return dict(param.json)
+    if not isinstance(param, Mapping):
         kind = type(param).__name__
         raise TypeError(f"a parameter is a Param, or a dict such as {{'id': …}}, not a {kind}")
-    document: dict[str, Any] = to_json(param)
-    return document
+    # What has no form in JSON stays, and is refused.
+    written = (date, Decimal)
+    return {
+        name: to_json(value) if isinstance(value, written) else value
+        for name, value in param.items()
+    }
 
 
 class Template(BaseModel):
