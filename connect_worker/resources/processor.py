@@ -39,6 +39,7 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.engine.runtime import Processor, Registration, Registry
 from connect_worker.exceptions import (
+    BadRequest,
     InvalidDecision,
     InvalidDocument,
     LeaseLost,
@@ -227,6 +228,8 @@ class AutomationProcessor:
         self._made: tuple[int, Automation[Any]] | None = None
         self._lock = threading.Lock()
         self._rules: ErrorRules | None = None
+        #: Whether Connect may be asked for parts of documents; False once it has refused that.
+        self._selects = True
 
     def __str__(self) -> str:
         return type(self.automation).__name__
@@ -261,7 +264,7 @@ class AutomationProcessor:
         if self.kind is RequestKind.USAGE:
             return True
         own = document.get("id"), status
-        return any((row.get("id"), status_of(row)) == own for row in self._listed())
+        return any((row.get("id"), status_of(row)) == own for row in self._own_rows())
 
     def covers(self, document: JSON) -> bool:
         """Whether the document's product is one of the automation's or the account's.
@@ -295,7 +298,7 @@ class AutomationProcessor:
         if is_own:
             reject = partial(_reject_listed, reject, name_of(type(automation)))
         with use_config(self._config):
-            rows = self._listed() if is_own else self._rows(connect, request_id)
+            rows = self._own_rows() if is_own else self._rows(connect, request_id)
             takes_all = is_own or self._filters
             statuses = None if takes_all else {*self._statuses(), ""}
         named, period = frozenset(automation.product_ids), automation.due_period(now)
@@ -373,13 +376,30 @@ class AutomationProcessor:
 
     def _rows(self, connect: Connect, request_id: str) -> Iterator[dict[str, JSON]]:
         if self._filters:
-            return self._listed()
+            return self._own_rows()
         query = self.automation.query()
         if request_id:
             query = f"{to_term('id', request_id)}&{query}"
-        return iter(connect.get_all(KINDS[self.kind].path, query))
+        return self._listed(connect, query)
 
-    def _listed(self) -> Iterator[dict[str, JSON]]:
+    def _listed(self, connect: Connect, query: str) -> Iterator[dict[str, JSON]]:
+        """Read a list without what a poll does not need, where Connect can leave it out."""
+        facts = KINDS[self.kind]
+        refusal: Message | None = None
+        if facts.unneeded and self._selects and "select(" not in query:
+            parts = ",".join(f"-{name}" for name in facts.unneeded)
+            try:
+                yield from connect.get_all(facts.path, f"select({parts})&{query}")
+            except BadRequest as error:
+                refusal = error
+            else:
+                return
+        yield from connect.get_all(facts.path, query)
+        if refusal:
+            self._selects = False
+            logger.warning(LogEvent("poll.select_refused", kind=self.kind, error=refusal))
+
+    def _own_rows(self) -> Iterator[dict[str, JSON]]:
         """Return what the automation's `list` returns, as documents; without an id what is none.
 
         Raises:
