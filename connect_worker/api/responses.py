@@ -66,8 +66,11 @@ def _content_of(answer: Any) -> bytes:
         body = getattr(answer, name, None)
         if body and isinstance(body, str | bytes):
             return body.encode() if isinstance(body, str) else body
-    document = answer.json() if hasattr(answer, "json") else None
-    return json.dumps(document).encode() if isinstance(document, dict | list) else b""
+    try:
+        return json.dumps(answer.json()).encode()
+    except (AttributeError, TypeError, ValueError):
+        # It has no document, or another double in the place of one.
+        return b""
 
 
 def encoding_of(headers: Mapping[str, str]) -> str:

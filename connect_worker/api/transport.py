@@ -213,11 +213,6 @@ _ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w./~:?=&(),*;@!$'+-]*", re.ASCII)
 
 
-def _timeout(budget: Budget) -> tuple[float, float]:
-    """Return what the libraries ask for; the connections themselves keep to the budget."""
-    return min(CONNECT_TIMEOUT_SECONDS, budget.seconds), budget.seconds
-
-
 def plain_url(url: str, params: Mapping[str, str] | None) -> str | None:
     """Return a URL as `requests` prepares it; None if parts of it have to be quoted."""
     if not _PLAIN.fullmatch(url) or "/." in url or url.endswith("?"):
@@ -329,12 +324,14 @@ class Session(requests.Session):
         self.proxies.update(settings["proxies"])
         self.verify = settings["verify"]
         self.trust_env = False
-        if not _ADDRESS.match(url) or select_proxy(url, dict(self.proxies)):
+        if not _ADDRESS.match(url):
             return
         request = self.prepare_request(requests.Request("GET", url))
+        self._prepared_headers = request.headers
+        if select_proxy(url, dict(self.proxies)):
+            return
         self._adapter.bind(request, self.verify, self.cert)
         self._base, self._prepared_base = url, str(request.url).rstrip("/")
-        self._prepared_headers = request.headers
 
     def prepare_plain(
         self,
@@ -395,11 +392,9 @@ class Session(requests.Session):
             response = call_double(verb, method, url, headers=sent, **body)
             if response is not None:
                 return response
-        options: dict[str, Any] = {
-            "timeout": _timeout(budget),
-            "stream": True,
-            "allow_redirects": False,
-        }
+        # The connections themselves keep to the budget.
+        timeout = min(CONNECT_TIMEOUT_SECONDS, budget.seconds), budget.seconds
+        options: dict[str, Any] = {"timeout": timeout, "stream": True, "allow_redirects": False}
         prepared = None
         if data is None and not _replaced(requests.Session, _METHODS, method):
             prepared = self.prepare_plain(method, url, params=params, json=json, headers=headers)

@@ -179,7 +179,8 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
         products = product_list(item.products) or config.products
         try:
             with no_logging():
-                requests = latest(client_for(config), item.kind, products=products, last=last)
+                client = client_for(config, settings)
+                requests = latest(client, item.kind, products=products, last=last)
                 rows += [_replay_one(item, document, config, settings) for document in requests]
         except Message as error:
             raise CommandError(

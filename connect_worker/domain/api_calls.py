@@ -26,6 +26,8 @@ from connect_worker.exceptions import Permanent
 SKIP_TEXT: Final = "Request skipped"
 #: The result of a usage report without a usage file.
 NOTHING_SUBMITTED: Final = "nothing submitted"
+#: Of a message in a conversation.
+MAX_MESSAGE_CHARACTERS: Final = 540
 
 #: Statuses that a request never leaves.
 TERMINAL_STATUSES = frozenset({"approved", "failed"})
@@ -166,10 +168,14 @@ def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusCha
 
 
 def _message(ref: RequestKey, name: str, text: str) -> tuple[ApiCall, ...]:
-    """One step per text: the same text is posted once per cycle, another text is posted too."""
+    """One step per text: the same text is posted once per cycle, another text is posted too.
+
+    A longer text is cut where releases of the SDK cut it.
+    """
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
-    return (MessagePost(f"{name}-{_digest(text)}", ref.request_id, text),)
+    step = MessagePost(f"{name}-{_digest(text)}", ref.request_id, text[:MAX_MESSAGE_CHARACTERS])
+    return (step,)
 
 
 def _digest(value: JSON) -> str:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlencode
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from connect_worker.api.client import FILE_TIMEOUTS
+from connect_worker.api.client import LONG_CALLS
 from connect_worker.api.connections import Budget, Guard
 from connect_worker.api.responses import encoding_of
 from connect_worker.api.transport import Session, SessionPool
@@ -165,7 +165,8 @@ class LiveTransport:
         is_download = "://" in sent.path
         url = self._guard.require_allowed(sent.path) if is_download else f"{self._url}/{sent.path}"
         pool = self._plain if is_download else self._pool
-        seconds = self._settings.timeout_seconds * (FILE_TIMEOUTS if is_download else 1)
+        is_long = is_download or "offset=" in sent.query
+        seconds = self._settings.timeout_seconds * (LONG_CALLS if is_long else 1)
         budget = Budget(seconds=seconds, max_bytes=self._settings.max_answer_bytes)
         url = f"{url}?{sent.query}" if sent.query else url
         with pool.session() as session:

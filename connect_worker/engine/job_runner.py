@@ -183,11 +183,12 @@ def _end_cycle(runtime: Runtime, job: Job, posted: PostResult) -> JobResult:
     if posted.superseded_by:
         return _supersede(runtime, job, posted.superseded_by, decision=text)
     if posted.calls.stays_pending:
-        return _snooze(runtime, job, text)
+        return _snooze(runtime, job, ". ".join(filter(None, [text, posted.problem])))
     keep = keep_seconds(runtime, job.ref, posted.calls.resulting_status)
-    runtime.ledger.complete(job.claim, text, keep_seconds=keep)
+    runtime.ledger.complete(job.claim, text, keep_seconds=keep, error=posted.problem)
     logger.info(LogEvent("job.completed", outcome=text))
-    return job.result(JobStatus.COMPLETED, text)
+    shown = f"{text}. {job.without_values(posted.problem)}" if posted.problem else text
+    return job.result(JobStatus.COMPLETED, shown)
 
 
 def _supersede(

@@ -116,8 +116,8 @@ class RequestRecords(LedgerClock, Protocol):
         Of a processor's own step the time is recorded, too.
         """
 
-    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the cycle as `completed`; the record is kept for `keep_seconds`."""
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float, error: str = "") -> None:
+        """End the cycle as `completed`; the record is kept for `keep_seconds`, with the error."""
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the cycle as `superseded`, with the status that Connect shows as its outcome."""

@@ -245,6 +245,8 @@ class Runtime:
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 
+    #: Whether the ledger outlives the process, so that an operator can rerun what was parked.
+    is_lasting: bool = True
     #: Kills the process of a run that exceeds its time limit.
     process_killer: ProcessKiller = field(default_factory=NullProcessKiller)
 

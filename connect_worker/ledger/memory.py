@@ -245,10 +245,10 @@ class MemoryLedger(MemoryAccount):
                 record.step_times[step] = self._now()
 
     @atomic
-    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float, error: str = "") -> None:
         """End the cycle as `completed`."""
         if record := self._release(claim, f"end:{outcome}"):
-            record.error = ""
+            record.error = truncate_error(error)
             self._end(claim.ref, record, State.COMPLETED, outcome, keep_seconds)
             self._add_metrics()
 

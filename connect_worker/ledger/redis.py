@@ -250,9 +250,10 @@ class RedisLedger(RedisAccount):
         text, with_time = self._cipher.encrypt(encode_json(result), *place), int(is_own(step))
         _require_lease(self._run_with_claim("record_step", claim, step, text, with_time), claim)
 
-    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float, error: str = "") -> None:
         """End the cycle as `completed`."""
-        self._release("complete", claim, outcome, expiry(keep_seconds))
+        text = self._encode_error(claim, error)
+        self._release("complete", claim, outcome, expiry(keep_seconds), text)
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the cycle as `superseded`."""

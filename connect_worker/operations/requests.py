@@ -192,7 +192,9 @@ def reason(record: RequestRecord) -> str:
     if record.corrupt:
         return sanitize(f"corrupt: {record.corrupt}")
     paused = f"paused by an operator ({shorten(record.paused_by)})" if record.paused_by else ""
-    return sanitize(paused or record.outcome or record.error)
+    # A completed request has an error if a message of its decision was refused.
+    ends = [record.outcome] if record.state is State.SUPERSEDED else [record.outcome, record.error]
+    return sanitize(paused or ". ".join(filter(None, ends)))
 
 
 def facts(

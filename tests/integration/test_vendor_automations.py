@@ -28,6 +28,7 @@ from connect_worker.resources import (
     TierConfigAutomation,
     UsageAutomation,
 )
+from connect_worker.resources.runner import LOCAL_RUNNER, NOT_DECIDED
 from connect_worker.rql import Query
 from tests.support.engine_harness import SKIP_SECONDS, EngineHarness
 from tests.support.sandbox_server import API_KEY, Client
@@ -77,7 +78,7 @@ def test_process_takes_filters_instead_of_its_own(config: Config) -> None:
 
 def test_process_takes_filters_for_decided_requests(sandbox: Client, config: Config) -> None:
     name = sandbox.with_scenario("purchase")
-    sandbox.post(f"requests/{name}/approve/", {"template_id": "TL-497-535-242"})
+    sandbox.post(f"requests/{name}/approve", {"template_id": "TL-497-535-242"})
     for filters in ({"status": "approved"}, {"id": name}):
         automation = Seen(config)
         automation.process(filters)
@@ -180,13 +181,13 @@ def test_requests_that_a_list_returns_are_processed_in_any_status(open_for: Open
     name = opened.sandbox.with_scenario("purchase")
     other = opened.sandbox.with_scenario("purchase", 1)
     for request_id in (name, other):
-        opened.sandbox.post(f"requests/{request_id}/inquire/")
+        opened.sandbox.post(f"requests/{request_id}/inquire")
     assert opened.poll().new == 2
     ref = next(ref for ref in opened.messages if ref.id == name)
     gone = next(ref for ref in opened.messages if ref.id == other)
     assert opened.handle(ref).text == "left pending"
     # Another user decides a request that waits for a worker: its processor does not run.
-    opened.sandbox.post(f"requests/{other}/fail/", {"reason": "No"})
+    opened.sandbox.post(f"requests/{other}/fail", {"reason": "No"})
     assert opened.handle(gone).text == "nothing to do: Connect shows failed"
     assert seen == [name]
 
@@ -221,6 +222,16 @@ def test_a_row_that_can_not_be_processed_is_named(
     assert (polled.seen, polled.problem) == (0, PollProblem.ROWS_REJECTED)
     assert "Mine.list returned" in polled.detail
     assert why in polled.detail
+
+
+def test_a_script_counts_the_rows_that_it_can_not_process(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = LOCAL_RUNNER.results[NOT_DECIDED]
+    mine = type("Mine", (Seen,), {"list": documents("AS-1", "AS-2")})
+    mine(config).process()
+    assert LOCAL_RUNNER.results[NOT_DECIDED] == before + 2
+    assert "Mine.list returned a row with the id 'AS-2'" in caplog.text
 
 
 def test_a_row_without_a_product_is_named_where_an_automation_is_for_products(
