@@ -22,6 +22,10 @@ from connect_worker.domain.outcomes import (
 from connect_worker.domain.states import JSON, RequestKey, RequestKind
 from connect_worker.exceptions import Permanent
 
+#: What `SkipRequest` says if its processor says nothing.
+SKIP_TEXT: Final = "Request skipped"
+#: The result of a usage report without a usage file.
+NOTHING_SUBMITTED: Final = "nothing submitted"
 #: Of a message in a conversation.
 MAX_MESSAGE_CHARACTERS: Final = 540
 
@@ -105,13 +109,16 @@ def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = 
                 raise Permanent(f"Unknown action {action!r} on a usage file.")
             return _ending(ref, action, body, becomes=FILE_ACTIONS[action])
         case Skip(message):
-            return ApiCalls(
-                _message(ref, "skip-message", message), result="skipped", stays_pending=True
-            )
+            # Of most kinds an operator sees the message nowhere else.
+            result = "skipped" if message in ("", SKIP_TEXT) else f"skipped: {message}"
+            steps = _message(ref, "skip-message", message)
+            return ApiCalls(steps, result=result, stays_pending=True)
         case NoDecision():
-            return ApiCalls(result="left pending", stays_pending=True)
-        case Report():
-            return ApiCalls(result="reported")
+            is_report = ref.kind is RequestKind.USAGE
+            result = NOTHING_SUBMITTED if is_report else "left pending"
+            return ApiCalls(result=result, stays_pending=True)
+        case Report(is_submitted=is_submitted):
+            return ApiCalls(result="reported" if is_submitted else NOTHING_SUBMITTED)
         case _:
             assert_never(outcome)
 

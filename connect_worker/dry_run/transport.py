@@ -27,7 +27,7 @@ from connect_worker.api.responses import encoding_of
 from connect_worker.api.transport import Session, SessionPool
 from connect_worker.config import Config
 from connect_worker.domain.api_calls import FILE_ACTIONS
-from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.kinds import path_of
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.sandbox import http
 from connect_worker.sandbox.api import dispatch, error_response, router
@@ -361,7 +361,7 @@ class CapturingTransport:
 
 def documents_of(kind: RequestKind, document: JSON) -> dict[str, JSON]:
     """Return the documents in a request, by path: itself, its asset, its configuration."""
-    documents = {f"{KINDS[kind].path}/{document.get('id')}": document}
+    documents = {path_of(kind, str(document.get("id"))): document}
     for name, path in (("asset", "assets"), ("configuration", "tier/configs")):
         part = document.get(name)
         if isinstance(part, dict) and part.get("id"):

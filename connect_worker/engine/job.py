@@ -160,6 +160,10 @@ class Job:
         """The request's key in the ledger."""
         return self.claim.ref
 
+    def now(self) -> float:
+        """Return the ledger's clock, in seconds since the epoch."""
+        return self._ledger.now()
+
     def load_decision(self) -> Decision | None:
         """Return the decision that an earlier attempt of the cycle has stored, if there is one.
 

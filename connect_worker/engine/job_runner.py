@@ -29,7 +29,11 @@ from connect_worker.engine.runtime import Processor, Runtime
 from connect_worker.engine.time_limit import time_limit
 from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
-from connect_worker.observability.masking import register_scoped_secrets, secret_scope
+from connect_worker.observability.masking import (
+    mask_secrets,
+    register_scoped_secrets,
+    secret_scope,
+)
 
 #: Inquired requests: the record holds the cycle number that the next cycle continues.
 KEEP_INQUIRED_SECONDS: Final = 400 * 86_400.0
@@ -203,6 +207,7 @@ def _supersede(
 
 
 def _snooze(runtime: Runtime, job: Job, why: str) -> JobResult:
+    why = " ".join(mask_secrets(why).split())[:500]
     runtime.ledger.reschedule(
         job.claim,
         State.SNOOZED,

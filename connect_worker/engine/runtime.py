@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
-from connect_worker.domain.kinds import KINDS, document_fault
+from connect_worker.domain.kinds import document_fault, path_of
 from connect_worker.domain.outcomes import Outcome
 from connect_worker.domain.retry import ErrorRules, RetryPolicy
 from connect_worker.domain.states import (
@@ -266,7 +266,7 @@ class Runtime:
             Message: No answer, or none that is a document.
         """
         try:
-            document = self.connect.get(f"{KINDS[ref.kind].path}/{ref.request_id}")
+            document = self.connect.get(path_of(ref.kind, ref.request_id))
         except NotFound as error:
             if ref.kind in _DELETABLE and error.error_code:
                 return {"id": ref.request_id, "status": "deleted"}

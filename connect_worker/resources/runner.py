@@ -31,7 +31,8 @@ from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.resources.processor import AutomationProcessor, log_rejected_row
+from connect_worker.rql import Filters
 from connect_worker.settings.model import account_name
 
 #: No other worker can take a request over, so a lease need not end.
@@ -49,11 +50,13 @@ class LocalRunner:
         #: How many requests of this process ended how: `approved`, `left pending`, `not decided`.
         self.results: Counter[str] = Counter()
 
-    def process(self, automation: Automation[Any]) -> None:
-        """Process all pending requests of the automation, one after the other."""
+    def process(self, automation: Automation[Any], filters: Filters = None) -> None:
+        """Process what the automation lists, one after the other."""
         prepare_last_resort()
-        run = _LocalRun(automation)
+        run = _LocalRun(automation, filters)
         refs = deque(run.list_pending())
+        if run.rejected:
+            self.results[NOT_DECIDED] += run.rejected
         logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
         while refs and not run.stop_reason:
             self._process(run, refs.popleft())
@@ -124,14 +127,16 @@ def local_runtime(
 class _LocalRun:
     """One run of one automation, with a ledger of its own."""
 
-    def __init__(self, automation: Automation[Any]) -> None:
-        self.processor = _Processor(automation.kind, lambda: automation, automation.config)
+    def __init__(self, automation: Automation[Any], filters: Filters = None) -> None:
+        self.processor = _Processor(automation.kind, lambda: automation, automation.config, filters)
         self.runtime = local_runtime(
             self.processor,
             name=type(automation).__name__,
             connect=automation.client,
             ledger=MemoryLedger(account=account_name(automation.config)),
         )
+        #: How many rows of the list can't be processed.
+        self.rejected = 0
         #: Why no request can be processed (a refused key, Connect is down); "" while they can.
         self.stop_reason = ""
         #: Of the last job that failed: why the circuit breaker is open, if it is.
@@ -141,12 +146,17 @@ class _LocalRun:
         """Register what is pending; after a 429, wait as long as Connect asks for."""
         while True:
             try:
-                now = self.runtime.ledger.now()
-                return self.register(self.processor.list_pending(self.runtime.connect, now=now))
+                now, connect = self.runtime.ledger.now(), self.runtime.connect
+                rows = self.processor.list_pending(connect, now=now, rejected=self._reject)
+                return self.register(rows)
             except RateLimited as error:
                 account_error = classify_account_error(error)
                 assert account_error is not None  # noqa: S101 - a 429 always is one
                 time.sleep(account_error.asked_seconds or 0)
+
+    def _reject(self, why: str) -> None:
+        self.rejected += 1
+        log_rejected_row(self.processor.kind, why)
 
     def register(self, pending: Iterable[PendingRequest]) -> list[RequestKey]:
         """Register pending requests; return those that are new, which are all of them."""

@@ -672,6 +672,7 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
         if len(started) == 1:
             raise OSError("the meters are away")
         reported.append(self.reporting_period)
+        return "nothing was used"
 
     opened = open_for(process, RequestKind.USAGE)
     opened.poll()

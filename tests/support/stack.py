@@ -29,6 +29,8 @@ class Stack:
 
     def __init__(self, directory: Path, redis_url: str, **settings: str) -> None:
         self.directory = directory
+        #: Where the processes run.
+        self.home = ROOT
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("CONNECT_")},
@@ -119,7 +121,7 @@ class Stack:
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=ROOT,
+                cwd=self.home,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -132,7 +134,7 @@ class Stack:
         """Run an operator's command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "connect_worker", *words],
-            cwd=ROOT,
+            cwd=self.home,
             env=self.environment,
             capture_output=True,
             text=True,

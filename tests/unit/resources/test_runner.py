@@ -313,7 +313,7 @@ def test_a_request_is_dispatched_by_hand_decision_and_posts_included(
 
 
 @pytest.mark.parametrize(
-    ("error", "ended"), [(FailRequest("No"), "failed"), (SkipRequest("Later"), "skipped")]
+    ("error", "ended"), [(FailRequest("No"), "failed"), (SkipRequest("Later"), "skipped: Later")]
 )
 def test_a_dispatch_by_hand_says_how_it_ended(make: Make, error: Exception, ended: str) -> None:
     def process(self: Any, request: Any) -> Any:
