@@ -19,8 +19,9 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
 - Without prefetching a worker whose threads are all busy looks for messages once a second, because
   no thread of the pool wakes the loop: `Waker`; tests/unit/tasks/test_wake_ups.py. A busy gevent
   pool waits two seconds: `perform_pending_operations`. And Celery takes no more messages than the
-  pool has processes, of which a gevent pool has none at first: `__init__`.
-  tests/unit/tasks/test_celery_gaps.py has these two.
+  pool has processes, of which a gevent pool has none at first: `__init__`. It can't cancel what it
+  repeats, so that each lost connection leaves a heartbeat that goes on with a connection of its
+  own: `cancel_timer`. tests/unit/tasks/test_celery_gaps.py has these three.
 - A worker has one channel, with one wait for the messages of all queues, so that one account's
   backlog can take all slots: `AccountConsumers` and fair_share.py;
   tests/faults/test_account_in_trouble.py.
@@ -286,6 +287,7 @@ class WorkerConsumer(Consumer):
     controller: Any
     hub: Any
     pool: Any
+    timer: Any
     amqheartbeat: Any
     task_consumer: Any
     channel_errors: tuple[type[Exception], ...]
@@ -299,12 +301,16 @@ class WorkerConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
         self._was_connected = False
+        #: What the loop does at each turn for the connection.
+        self._ticks: set[Callable[[], None]] = set()
         self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
             # Without prefetching Celery takes no more messages than the pool's size. A gevent pool
             # gives the number of its running jobs for it: none at first, so that none would ever
             # run.
             self.controller.max_concurrency = self.pool.limit
+        if self.pool.is_green:
+            self.timer.cancel = cancel_timer
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # celery-types is wrong
         """Plan to send the events of a moment together."""
@@ -359,8 +365,12 @@ class WorkerConsumer(Consumer):
         try:
             self._require_ledger()
             if self.hub:
+                # kombu adds what the loop does at each turn, and never takes it away.
+                self.hub.on_tick -= self._ticks
+                others = set(self.hub.on_tick)
                 # This writes: it takes the lock under which lost messages are restored.
                 connection.transport.register_with_event_loop(connection.connection, self.hub)
+                self._ticks = self.hub.on_tick - others
         except Exception:
             close_connection(connection)
             raise
@@ -416,6 +426,12 @@ class WorkerConsumer(Consumer):
                 # The worker is alive. One that was never connected is not ready, however.
                 touch_heartbeat_file()
             sleep(1)
+
+
+def cancel_timer(run: Any) -> None:
+    """Cancel a function that greenlets call repeatedly, in each of which it is entered again."""
+    run.entry.cancel()
+    run.cancel()
 
 
 def close_connection(connection: Any) -> None:
