@@ -19,9 +19,11 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
 - Without prefetching a worker whose threads are all busy looks for messages once a second, because
   no thread of the pool wakes the loop: `Waker`; tests/unit/tasks/test_wake_ups.py. A busy gevent
   pool waits two seconds: `perform_pending_operations`. And Celery takes no more messages than the
-  pool has processes, of which a gevent pool has none at first: `__init__`. It can't cancel what it
-  repeats, so that each lost connection leaves a heartbeat that goes on with a connection of its
-  own: `cancel_timer`. tests/unit/tasks/test_celery_gaps.py has these three.
+  pool has processes, of which a gevent pool has none at first: `__init__`.
+  tests/unit/tasks/test_celery_gaps.py has these two.
+- Each lost connection leaves heartbeats under gevent and solo, which open a connection of their
+  own for ever: `_repeat`. Under the other pools it leaves a part of the loop: `connect`.
+  tests/unit/tasks/test_celery_gaps.py, tests/faults/test_soak.py.
 - A worker has one channel, with one wait for the messages of all queues, so that one account's
   backlog can take all slots: `AccountConsumers` and fair_share.py;
   tests/faults/test_account_in_trouble.py.
@@ -303,14 +305,17 @@ class WorkerConsumer(Consumer):
         self._was_connected = False
         #: What the loop does at each turn for the connection.
         self._ticks: set[Callable[[], None]] = set()
+        #: What a pool without a loop does repeatedly for it.
+        self._repeated: list[Any] = []
         self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
             # Without prefetching Celery takes no more messages than the pool's size. A gevent pool
             # gives the number of its running jobs for it: none at first, so that none would ever
             # run.
             self.controller.max_concurrency = self.pool.limit
-        if self.pool.is_green:
-            self.timer.cancel = cancel_timer
+        if not self.hub:
+            self._call_repeatedly = self.timer.call_repeatedly
+            self.timer.call_repeatedly = self._repeat
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # celery-types is wrong
         """Plan to send the events of a moment together."""
@@ -400,11 +405,22 @@ class WorkerConsumer(Consumer):
         if self.pool.is_green and wait_available is not None:
             wait_available(timeout=BUSY_WAIT_SECONDS)
 
+    def _repeat(self, *args: Any, **kwargs: Any) -> Any:
+        """Have the timer call a function repeatedly, as long as the connection is there."""
+        run = self._call_repeatedly(*args, **kwargs)
+        # A greenlet is one call; what it enters again and again is its entry.
+        self._repeated.append(getattr(run, "entry", run))
+        return run
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection; the caller opens a new one, after a refusal only after a pause."""
+        while self._repeated:
+            self._repeated.pop().cancel()
         refusals = *self.channel_errors, IrrecoverableConnectionError, LedgerUnusableError
         if not isinstance(exc, refusals):
             super().on_connection_error_after_connected(exc)
+            # Else it would be opened again by whatever still has it.
+            self.connection.release()
             return
         close_connection(self.connection)
         self._pause(exc)
@@ -426,12 +442,6 @@ class WorkerConsumer(Consumer):
                 # The worker is alive. One that was never connected is not ready, however.
                 touch_heartbeat_file()
             sleep(1)
-
-
-def cancel_timer(run: Any) -> None:
-    """Cancel a function that greenlets call repeatedly, in each of which it is entered again."""
-    run.entry.cancel()
-    run.cancel()
 
 
 def close_connection(connection: Any) -> None:
