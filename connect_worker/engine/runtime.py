@@ -28,6 +28,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.job import Job
 from connect_worker.engine.lease import LeaseKeeper
+from connect_worker.engine.metrics import CallMetrics
 from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publisher
 from connect_worker.engine.rate_limiter import BreakerCache
 from connect_worker.exceptions import (
@@ -245,6 +246,8 @@ class Runtime:
     #: The products that the settings or the automations name.
     products: tuple[str, ...] = ()
 
+    #: What this process counts; the ledger's buffer is the same object.
+    metrics: CallMetrics = field(default_factory=CallMetrics)
     #: Kills the process of a run that exceeds its time limit.
     process_killer: ProcessKiller = field(default_factory=NullProcessKiller)
 

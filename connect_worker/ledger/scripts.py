@@ -115,6 +115,7 @@ NAMES = (
     "unlock",
     "now",
     "record_poll",
+    "record_worker",
     "pause",
     "resume",
     "oldest",
