@@ -86,6 +86,7 @@ def serve(*, address: str, port: int, account: str) -> None:
             RedisLedger.from_url(
                 of_account.redis_url,
                 account=of_account.account,
+                prefix=of_account.key_prefix,
                 timeout_seconds=TIMEOUT_SECONDS,
             ),
             publish=remote_control().publisher(name).publish_hints,

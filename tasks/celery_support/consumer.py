@@ -59,6 +59,7 @@ from tasks.celery_support.fair_share import FairShare
 from tasks.celery_support.remote_control import describe_failure
 from tasks.celery_support.signals import (
     check_ledger_redis,
+    check_queues,
     served_accounts,
     touch_heartbeat_file,
 )
@@ -280,7 +281,12 @@ def _reports(account: str) -> Counters:
     """Return the ledger of an account, with a connection that gives up soon."""
     own = settings(account)
     return RedisLedger.from_url(
-        own.redis_url, account=own.account, timeout_seconds=REPORT_SECONDS, retries=0
+        own.redis_url,
+        account=own.account,
+        prefix=own.key_prefix,
+        timeout_seconds=REPORT_SECONDS,
+        retries=0,
+        is_checked=True,
     )
 
 
@@ -404,7 +410,7 @@ class WorkerConsumer(Consumer):
         """Connect as Celery does, and close a connection whose first command is refused."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
-            self._require_ledger()
+            self._require_servers(connection)
             if self.hub:
                 # kombu adds what the loop does at each turn, and never takes it away.
                 self.hub.on_tick -= self._ticks
@@ -417,18 +423,21 @@ class WorkerConsumer(Consumer):
             raise
         return connection
 
-    def _require_ledger(self) -> None:
-        """Check the ledger's Redis at each connection: after a failover it may be another one.
+    def _require_servers(self, connection: Any) -> None:
+        """Check the ledger's Redis and the queues at each connection: they may be others now.
 
         Raises:
-            LedgerUnusableError: It may lose requests, or does not answer. No job could run.
+            LedgerUnusableError: Redis may lose requests or does not answer, so that no job could
+                run; or another deployment has the queues.
         """
         try:
             problem = check_ledger_redis()
+            if problem is None and settings().has_own_broker:
+                problem = check_queues(connection)
         except LedgerUnavailable as error:
-            problem = str(error)
+            raise LedgerUnusableError(str(error)) from error
         if problem:
-            raise LedgerUnusableError(problem)
+            raise LedgerUnusableError(problem.message)
 
     def perform_pending_operations(self) -> None:
         """Do what is scheduled before each wait for messages.

@@ -1,4 +1,4 @@
-"""A deployment that lives for a while with all that goes wrong in it, and does not grow: row 49.
+"""A deployment that lives for a while with all that goes wrong in it, and does not grow: row 51.
 
 In each round requests arrive, Connect fails, connections go silent, Redis and RabbitMQ are killed,
 and one worker is killed and another one stopped. A round ends when all is decided. Then everything
@@ -60,6 +60,8 @@ LASTING = {
     r"connect-worker:\{.+\}:(counts|outcomes|metrics|products)": 100,
     # A field for each kind; one account's circuit breaker.
     r"connect-worker:\{.+\}:(polls|breaker)": 10,
+    # Whose the queues are.
+    r"connect-worker:deployment": 1,
     # The queues that there are.
     r"_kombu\.binding(_permanent)?\.control": 5,
     # What workers had taken that were killed, or whose acknowledgement was lost with a connection.

@@ -154,3 +154,10 @@ def test_kombu_leaves_what_a_loop_does_for_a_connection_that_is_closed() -> None
             connection.transport.register_with_event_loop(connection.connection, hub)
             connection.collect()
     assert len(hub.on_tick) == 2, "the ticks in WorkerConsumer.connect can go"
+
+
+def test_kombu_asks_for_a_queue_without_its_prefix() -> None:
+    mixin = redis.GlobalKeyPrefixMixin
+    prefixed = {*mixin.PREFIXED_SIMPLE_COMMANDS, *mixin.PREFIXED_COMPLEX_COMMANDS}
+    assert "LLEN" in prefixed
+    assert "EXISTS" not in prefixed, "_RedisChannel._has_queue can go"
