@@ -217,7 +217,7 @@ class Job:
 
     def revoke(self) -> None:
         """Prevent all further writes of this job, and let its lease end."""
-        self._lease.lost = True
+        self._lease.revoke()
 
     def without_values(self, text: str) -> str:
         """Mask the values of the request's parameters: Flower and Celery's log show the text."""

@@ -282,7 +282,7 @@ def test_both_ledgers_have_the_same_bounds(
 
 
 def stepped(client: redis.Redis, account: str, now: int) -> RedisLedger:
-    return RedisLedger(client, account=account, clock=f"local now = {now}")
+    return RedisLedger(client, account=account, clock=f"local exact = {now}000")
 
 
 def test_hours_are_forgotten_by_themselves(

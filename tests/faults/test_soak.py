@@ -60,6 +60,8 @@ LASTING = {
     r"connect-worker:\{.+\}:(counts|outcomes|metrics|products)": 100,
     # A field for each kind; one account's circuit breaker.
     r"connect-worker:\{.+\}:(polls|breaker)": 10,
+    # Two numbers: the ledger's clock.
+    r"connect-worker:\{.+\}:clock": 40,
     # Whose the queues are.
     r"connect-worker:deployment": 1,
     # The queues that there are.
