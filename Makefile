@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 10
 # ARGS is for the command of one target: a test that calls make in another project must not inherit it.
 unexport ARGS
 MAKEOVERRIDES =
@@ -19,7 +20,7 @@ UV := uv==0.13.9
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo test test-all test-compose test-mutants test-versions bench docs docs-serve tables lint format \
+.PHONY: help demo test test-all test-long test-compose test-mutants test-versions bench docs docs-serve tables lint format \
     lock audit image clean
 
 help:  ## Show the targets
@@ -38,7 +39,10 @@ test: .venv/.dev lint  ## Prove a change in under five minutes: lint, types, eac
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-all: .venv/.dev lint  ## Run every test, those that take minutes too; CI runs it each night
-	$(BIN)/pytest $(PARALLEL) -m "not compose" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not compose and not soak" $(ARGS)
+
+test-long: .venv/.dev  ## Run a deployment for MINUTES (10) with every fault: nothing may grow
+	SOAK_MINUTES=$(MINUTES) $(BIN)/pytest -m soak -s $(ARGS)
 
 test-compose: .venv/.dev image  ## Bring docker-compose.yml up for real: three workers, two beats, a rollout
 	$(BIN)/pytest -m compose $(ARGS)
@@ -58,7 +62,7 @@ docs: .venv/.docs  ## Build the documentation's site in build/site, and check al
 docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pages are written
 	$(BIN)/python -m tools.site serve $(ARGS)
 
-tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings/model.py
+tables: .venv/.dev  ## Write the settings into their page, and the alert rules into their manifest
 	$(BIN)/python -m tools.site tables
 
 lint: .venv/.dev  ## Check style, format, imports, spelling and types

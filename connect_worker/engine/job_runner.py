@@ -163,7 +163,7 @@ def _process(runtime: Runtime, job: Job, processor: Processor) -> Outcome | _Sup
     """
     try:
         job.rules = processor.rules
-        with time_limit(runtime, job, job.rules.time_limit):
+        with runtime.metrics.time_run(), time_limit(runtime, job, job.rules.time_limit):
             return processor.run(job.document, job)
     except Exception as error:
         outcome = exhausted_outcome(runtime, job, error)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from connect_worker.domain.kinds import ChangeHint, HintResult
-from connect_worker.domain.metrics import HourlyCompletions, MetricCounts
+from connect_worker.domain.metrics import HourlyCompletions, MetricCounts, WorkerLoad
 from connect_worker.domain.states import (
     JSON,
     NO_BACKLOG,
@@ -366,6 +366,12 @@ class Counters(LedgerClock, Protocol):
 
     def metrics(self) -> MetricCounts:
         """Return what was counted in addition to states and outcomes, since the start."""
+
+    def record_worker(self, name: str, load: WorkerLoad) -> None:
+        """Store what a worker does now; it is forgotten after `WORKER_SECONDS`."""
+
+    def workers(self) -> Mapping[str, WorkerLoad]:
+        """Return what each worker does that has reported lately, by its name."""
 
 
 class Ledger(

@@ -28,6 +28,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.job import Job
 from connect_worker.engine.lease import LeaseKeeper
+from connect_worker.engine.metrics import CallMetrics
 from connect_worker.engine.ports import Connect, Ledger, ProcessKiller, Publisher
 from connect_worker.engine.rate_limiter import BreakerCache
 from connect_worker.exceptions import (
@@ -247,6 +248,8 @@ class Runtime:
 
     #: Whether the ledger outlives the process, so that an operator can rerun what was parked.
     is_lasting: bool = True
+    #: What this process counts; the ledger's buffer is the same object.
+    metrics: CallMetrics = field(default_factory=CallMetrics)
     #: Kills the process of a run that exceeds its time limit.
     process_killer: ProcessKiller = field(default_factory=NullProcessKiller)
 

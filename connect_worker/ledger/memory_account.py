@@ -18,12 +18,14 @@ from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import (
     MAX_PRODUCTS,
     OTHER,
+    WORKER_SECONDS,
     Durations,
     HourlyCompletions,
     Metric,
     MetricBuffer,
     MetricCounts,
     NullMetricBuffer,
+    WorkerLoad,
     bound_of,
 )
 from connect_worker.domain.states import (
@@ -250,6 +252,8 @@ class MemoryAccount:
         #: Completed cycles by hour, since the epoch, and by how long they took.
         self._completed: Counter[tuple[int, RequestKind, float]] = Counter()
         self._metric_buffer = metric_buffer or NullMetricBuffer()
+        #: Until when each worker's report counts, and the report.
+        self._workers: dict[str, tuple[int, WorkerLoad]] = {}
         self._metrics: Counter[Metric] = Counter()
         #: The products that are counted by name.
         self._products: set[str] = set()
@@ -501,6 +505,17 @@ class MemoryAccount:
     def metrics(self) -> MetricCounts:
         """Return what was counted in addition to states and outcomes, since the start."""
         return dict(self._metrics)
+
+    @atomic
+    def record_worker(self, name: str, load: WorkerLoad) -> None:
+        """Store what a worker does now."""
+        self._workers[name] = self._now() + milliseconds(WORKER_SECONDS), load
+
+    @atomic
+    def workers(self) -> Mapping[str, WorkerLoad]:
+        """Return what each worker does that has reported lately."""
+        now = self._now()
+        return {name: load for name, (ends, load) in self._workers.items() if ends > now}
 
     def _label_of(self, product: str) -> str:
         """Return the name under which a product is counted; it stays the same."""

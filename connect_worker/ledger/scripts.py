@@ -122,6 +122,7 @@ NAMES = (
     "unlock",
     "now",
     "record_poll",
+    "record_worker",
     "pause",
     "resume",
     "oldest",

@@ -127,6 +127,7 @@ def _runtime(account: str) -> Runtime:
         poll_seconds={
             RequestKind(kind): seconds for kind, seconds in account_settings.poll_seconds.items()
         },
+        metrics=metrics,
         process_killer=PoolProcessKiller(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

@@ -9,6 +9,9 @@ notices when they are gone, tests/faults/test_hostile_messages.py when a check i
 - kombu decompresses a body before anybody decides whether to read it.
 - A message names the queue into which kombu puts it back, and a table in Redis the queue of an
   answer: someone who may write to the broker could name a key of the ledger.
+- Such tables also have each worker, Flower and command that ever listened, and was killed or lost
+  its connection. They and the answers that nobody reads any more grow for ever: `_RedisChannel`;
+  tests/faults/test_soak.py.
 - py-amqp waits without end for an answer on a connection that has gone silent;
   tests/faults/test_rabbitmq.py.
 - py-amqp raises for properties that it can't decode, before it tells which message they are of.
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import amqp.basic_message
@@ -44,6 +48,7 @@ from tasks.celery_support.message_rules import (
     MessageRejected,
     check_message,
     is_for_a_task,
+    is_for_answers,
     is_label,
     max_bytes,
     shown,
@@ -152,6 +157,11 @@ class RedisQoS(redis.QoS):
             self._remove_from_indices(tag).execute()  # type: ignore[attr-defined]  # as above
 
 
+#: The beginning of the exchange of answers.
+ANSWERS: Final = "reply."
+ANSWER_MS: Final = 60_000
+
+
 class _RedisChannel:
     """What is added to kombu's channels."""
 
@@ -174,12 +184,54 @@ class _RedisChannel:
         """Whether a queue has messages; kombu asks with EXISTS, which it gives no prefix."""
         return bool(self._size(queue))  # type: ignore[attr-defined]  # of the class it is added to
 
-    def get_table(self, exchange: str) -> list[Any]:
-        """Return an exchange's bindings; for answers of workers only those of queues for them."""
-        table: list[Any] = super().get_table(exchange)  # type: ignore[misc]
-        if not exchange.startswith("reply."):
-            return table
-        return [row for row in table if len(row) == 3 and row[2].endswith(f".{exchange}")]
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Listen to an exchange; write it into a table only where kombu needs it there.
+
+        Redis itself knows who listens to commands and events, and the queue of an answer has the
+        name of its exchange.
+        """
+        if self.typeof(exchange).type == "fanout":  # type: ignore[attr-defined]  # kombu's
+            topic = routing_key.replace("#", "*")
+            self._fanout_queues[queue] = (exchange, topic)  # type: ignore[attr-defined]  # as above
+        elif not exchange.startswith(ANSWERS):
+            super()._queue_bind(exchange, routing_key, pattern, queue)  # type: ignore[misc]
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Do nothing: what is in a table does not expire."""
+
+    def close(self) -> None:
+        """Close the channel with its sockets, without a word to Redis, which may be away.
+
+        An error would leave the sockets of this channel open, and all other channels of its
+        connection.
+        """
+        channel: Any = self
+        # kombu would delete what it wrote about them.
+        channel.auto_delete_queues.clear()
+        try:
+            with suppress(*channel.connection_errors, channel.ResponseError):
+                super().close()  # type: ignore[misc]  # of the class that this is added to
+        finally:
+            channel._disconnect_pools()
+            channel._close_clients()
+
+    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> Any:
+        """Return the queues of a message."""
+        if exchange.startswith(ANSWERS):
+            return [f"{routing_key}.{exchange}"]
+        return super()._lookup(exchange, routing_key, default)  # type: ignore[misc]
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """Put a message into a queue; an answer expires, because who asked may be gone."""
+        expires = self._expires  # type: ignore[attr-defined]  # as above
+        if not is_for_answers(queue) or queue in expires:
+            super()._put(queue, message, **options)  # type: ignore[misc]
+            return
+        expires[queue] = ANSWER_MS
+        try:
+            super()._put(queue, message, **options)  # type: ignore[misc]
+        finally:
+            del expires[queue]
 
 
 class _RedisTransport:

@@ -77,6 +77,19 @@ class RabbitMQ:
         for process in filter(None, (self._server, self._names)):
             _end(process, signal.SIGTERM)
 
+    def count(self, what: str) -> int:
+        """Return how many `connections`, `queues` or `bindings` it has."""
+        done = subprocess.run(
+            ["rabbitmqctl", "--quiet", "--no-table-headers", f"list_{what}"],
+            env=self._environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return len(done.stdout.splitlines())
+
     def log(self) -> str:
         return (self.home / "server.log").read_text(errors="replace")[-2000:]
 

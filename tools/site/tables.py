@@ -1,13 +1,14 @@
 """Writes the settings into docs/configuration.md, from their descriptions in the settings' model.
 
-The generated parts are between pairs of comments; people write the rest of the page.
+The generated parts are between pairs of comments; people write the rest of the page. The alert
+rules are written into their manifest for Kubernetes, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from textwrap import TextWrapper
+from textwrap import TextWrapper, indent
 from typing import Final
 
 from connect_worker.settings.environment import PREFIX, Description, descriptions
@@ -60,12 +61,23 @@ def with_settings(page: str) -> str:
     return text
 
 
+RULES: Final = "deploy/prometheus/alerts.yml"
+MANIFEST: Final = "deploy/kubernetes/prometheus.yaml"
+
+
+def with_rules() -> str:
+    """Return the manifest with the alert rules, written again at its end."""
+    before, begin, _ = (ROOT / MANIFEST).read_text(encoding="utf-8").rpartition("\nspec:\n")
+    _, groups, rules = (ROOT / RULES).read_text(encoding="utf-8").partition("groups:\n")
+    return f"{before}{begin}{indent(groups + rules, '  ')}"
+
+
 def write() -> None:
-    """Write the pages that differ."""
-    for page in PAGES:
-        text = with_settings(page)
-        if (ROOT / page).read_text(encoding="utf-8") != text:
-            (ROOT / page).write_text(text, encoding="utf-8")
+    """Write the files that differ."""
+    texts = {page: with_settings(page) for page in PAGES} | {MANIFEST: with_rules()}
+    for name, text in texts.items():
+        if (ROOT / name).read_text(encoding="utf-8") != text:
+            (ROOT / name).write_text(text, encoding="utf-8")
 
 
 def _names(setting: Description) -> str:

@@ -47,6 +47,8 @@
 --   hints_due               zset    the same names, once each; the score is when `stale_hints` returns it
 --   notification:<digest>   string  the call that stored the notification's hint; expires
 --   polls                   hash    <kind> -> when its last poll ended, a blank, and the report
+--   workers                 hash    <worker> -> until when its report counts, its slots, the busy ones;
+--                                   expires
 --   recount                 string  a corrupt record was parked: which state it was in is not known, so
 --                                   the next `take_due` counts all records
 --
