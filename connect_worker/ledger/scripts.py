@@ -22,7 +22,9 @@ from connect_worker.settings.urls import CERTIFICATE_REMEDY
 _FULL = "Redis is full and nothing was written: raise maxmemory, or free memory"
 _REPLICA = "this Redis is a read-only replica: point the Redis URL at the primary"
 _LOADING = "Redis is loading its data after a start: wait, it answers when it is done"
-_FORBIDDEN = "the Redis user may not do this: allow it scripts and the keys connect-worker:*"
+_FORBIDDEN = (
+    "the Redis user may not do this: give it the rules that `connect-worker redis-acl` prints"
+)
 _REFUSED = "Redis refused the user or password: check the Redis URL"
 _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"

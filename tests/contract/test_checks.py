@@ -10,8 +10,7 @@ import redis
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.checks import Finding, check_redis, check_version
 from connect_worker.ledger.redis import connect
-from tests.support.ledger_factories import tell
-from tests.support.redis_server import running_server
+from tests.support.redis_server import running_server, tell
 
 
 @pytest.fixture(scope="module")
