@@ -208,6 +208,13 @@ class Scripts:
             except redis_errors.NoScriptError:
                 # redis-py gave it to the old primary, and the new one was to run it.
                 return self._scripts[name](keys=keys, args=values)
+            except redis_errors.ResponseError as error:
+                if "-READONLY" not in str(error):
+                    raise
+                # Redis 6.2 puts another error around a script's own, so that redis-py keeps the
+                # connection to a server that is no primary any more.
+                self._client.connection_pool.disconnect(inuse_connections=False)
+                return self._scripts[name](keys=keys, args=values)
 
     def write_problem(self) -> str:
         """Return why Redis refuses writes, and the remedy; "" when it takes them."""

@@ -25,7 +25,7 @@ REQUEST = RequestKey(RequestKind.FULFILLMENT, "PR-0000-0000-0001")
 ANSWERED_SECONDS = 10.0
 
 REFUSALS = {
-    "full": (("CONFIG", "SET", "maxmemory", "1mb"), "Redis is full and nothing was written"),
+    "full": (("CONFIG", "SET", "maxmemory", "1"), "Redis is full and nothing was written"),
     "read-only": (("REPLICAOF", "127.0.0.1", "1"), "this Redis is a read-only replica"),
     "without replicas": (
         ("CONFIG", "SET", "min-replicas-to-write", "1"),
