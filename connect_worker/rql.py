@@ -59,7 +59,7 @@ _STATUS = re.compile(r"\beq\(status,([^()]*)\)|(?:^|[&|;(])status=(?:eq=)?([^&|;
 _STATUSES = re.compile(r"\bin\(status,\(([^()]*)\)\)|(?:^|&)status__in=([^&]*)")
 _BRACKETS = re.compile(r"\bnot\(|[()]")
 _PAGING = re.compile(r"(?:limit|offset)=.*|limit\(.*\)")
-_PAGE_SIZE = re.compile(r"limit[=(](\d+)")
+_PAGING_NUMBER = re.compile(r"(limit|offset)[=(](\d+)")
 
 
 class Query:
@@ -153,11 +153,11 @@ class Query:
         return self._set_word("order_by", to_term("ordering", prop))
 
     def limit(self, amount: int) -> Self:
-        """Set the size of a page. Methods that return lists read all pages anyway."""
+        """Set how many objects a list may have; in `filters`, the size of the poll's pages."""
         return self._set_word("limit", f"limit={int(amount)}")
 
     def offset(self, page: int) -> Self:
-        """Set where a page begins. Methods that return lists read all pages and ignore it."""
+        """Set how many objects a list leaves out at its beginning; a poll ignores it."""
         return self._set_word("offset", f"offset={int(page)}")
 
     def asks_for(self, prop: str) -> bool:
@@ -322,13 +322,13 @@ def _without_negations(query: str) -> str:
     return "".join([*kept, query[start:]])
 
 
-def without_paging(query: str) -> tuple[str, int | None]:
-    """Take `limit` and `offset` out of a query; returns the rest and the limit, if there was one.
+def without_paging(query: str) -> tuple[str, int | None, int | None]:
+    """Take the paging out of a query: return the rest, the `limit` and the `offset`.
 
-    A caller that reads all pages chooses the offsets itself, and uses the limit as the page size.
+    Each is None if the query has none. A limit of 0 is none, as it was for the SDK.
     """
     parts = query.split("&")
     paging = [part for part in parts if _PAGING.fullmatch(part)]
-    sizes = [int(size) for part in paging for size in _PAGE_SIZE.findall(part)]
+    asked = {name: int(text) for part in paging for name, text in _PAGING_NUMBER.findall(part)}
     rest = "&".join(part for part in parts if part not in paging)
-    return rest, sizes[-1] if sizes else None
+    return rest, asked.get("limit") or None, asked.get("offset")

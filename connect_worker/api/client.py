@@ -30,6 +30,7 @@ from connect_worker.api.responses import (
     read_rows,
     require_success,
     to_connection_error,
+    to_error,
 )
 from connect_worker.api.transport import BeforeCall, SessionPool, no_limit
 from connect_worker.config import Config
@@ -107,13 +108,19 @@ MAX_USELESS_PAGES: Final = 10
 #: A GET follows so many redirections.
 MAX_REDIRECTIONS: Final = 5
 
+#: The last part of a path that names an action or a collection, and no object.
+_ACTION: Final = re.compile(r"[a-z-]+")
+
 
 class Client:
     """Connect's REST API as JSON documents.
 
     Paths are relative to the API URL (`requests/PR-…`). A GET is repeated after a connection error
-    or a 5xx. Every other call is sent once; the caller decides whether to repeat it. The key never
-    appears in an exception or a log.
+    or a 5xx. Every other call takes effect once; the caller decides whether to repeat it. The key
+    never appears in an exception or a log.
+
+    Connect's paths have no slash at the end. Some deployments want one, as Connect did in 2019: an
+    action that is not found is sent to the other path, and the client remembers which was right.
 
     Args:
         url: The API of the account.
@@ -151,6 +158,8 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
         self._max_list_rows = max_list_rows
+        #: How paths end on this deployment, by their last part, where that was not as described.
+        self._endings: dict[str, str] = {}
         self._guard = Guard(self.url, allows_private=allow_private_hosts)
         self._pool = pool or SessionPool(key, url=self.url, before_call=before_call)
         # Downloads are not calls to Connect: they have no key and no rate limit.
@@ -174,16 +183,36 @@ class Client:
 
         A `limit` in the query is the size of a page, not of the collection.
         """
-        text, asked = without_paging(to_query(query))
+        text, asked, _ = without_paging(to_query(query))
         size = min(asked or self.page_size, LARGEST_PAGE)
         for count, row in enumerate(self._rows(path, text, size)):
             if count == self._max_list_rows:
-                raise InvalidResponse(
-                    method="GET",
-                    path=path,
-                    problem=f"the list has more than {count} rows (CONNECT_MAX_LIST_ROWS)",
-                )
+                raise self._list_too_long(path)
             yield row
+
+    def get_list(self, path: str, query: Filters = None) -> Iterator[Row]:
+        """Yield the rows that the query's `limit` and `offset` ask for; without them, every row.
+
+        So a caller may read a collection page by page, as with the SDK.
+        """
+        text, limit, offset = without_paging(to_query(query))
+        if limit is None and offset is None:
+            yield from self.get_all(path, text)
+            return
+        at, left = offset or 0, limit or self._max_list_rows
+        while left:
+            size = min(left, limit or self.page_size, LARGEST_PAGE)
+            rows, total = self._page(path, text, offset=at, limit=size)
+            at, left = at + len(rows), max(0, left - len(rows))
+            yield from rows[:size]
+            if not rows or (total is not None and at >= total):
+                return
+        if limit is None:
+            raise self._list_too_long(path)
+
+    def _list_too_long(self, path: str) -> InvalidResponse:
+        problem = f"the list has more than {self._max_list_rows} rows (CONNECT_MAX_LIST_ROWS)"
+        return InvalidResponse(method="GET", path=path, problem=problem)
 
     def _rows(self, path: str, query: str, size: int) -> Iterator[Row]:
         rows, total = self._page(path, query, offset=0, limit=size)
@@ -243,6 +272,13 @@ class Client:
         headers = {"Idempotency-Key": key} if key else None
         response = self._call(method, path, json=json, headers=headers)
         return read_json(response, method=method, path=path)
+
+    def request(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: JSON = None
+    ) -> tuple[str, int]:
+        """Send one call; return the text and the status of its answer, which is a success."""
+        response = self._call(method, path, params=params, json=json)
+        return response.content.decode(errors="replace"), response.status_code
 
     def upload(
         self, path: str, *, field: str, filename: str, content: bytes | IO[bytes], key: str = ""
@@ -321,7 +357,7 @@ class Client:
         try:
             if pool is self._plain and pool is not self._pool:
                 self._guard.require_allowed(url)
-            response = self._exchange(pool, method, url, budget=budget, **kwargs)
+            response = self._ask(pool, method, url, budget=budget, **kwargs)
             if response.status_code >= 300 and method == "GET" and response.is_redirect:
                 response = self._follow(pool, response, budget=budget, **kwargs)
             if pool is self._pool and has_too_many_values(response.content, budget.max_bytes):
@@ -340,6 +376,25 @@ class Client:
             raise InvalidResponse(method=method, path=path, problem=str(exc)) from exc
         require_success(response, method=method, path=path)
         return response
+
+    def _ask(self, pool: SessionPool, method: str, url: str, **kwargs: Any) -> requests.Response:
+        """Send a call to its path, with a slash at the end where this deployment wants one."""
+        action = url.rpartition("/")[2]
+        if not _ACTION.fullmatch(action):
+            return self._exchange(pool, method, url, **kwargs)
+        ending = self._endings.get(action, "")
+        other = "" if ending else "/"
+        response = self._exchange(pool, method, url + ending, **kwargs)
+        if not _has_no_such_path(response, other=url + other):
+            return response
+        again = self._exchange(pool, method, url + other, **kwargs)
+        if again.status_code == 404 or again.is_redirect:
+            return response
+        if again.ok:
+            self._endings[action] = other
+            event = "connect.slash_needed" if other else "connect.slash_refused"
+            logger.warning(LogEvent(event, method=method, action=action))
+        return again
 
     def _exchange(
         self, pool: SessionPool, method: str, url: str, **kwargs: Any
@@ -370,6 +425,14 @@ class Client:
             if not response.is_redirect:
                 return response
         raise AnswerRefusedError(f"the call is redirected more than {MAX_REDIRECTIONS} times")
+
+
+def _has_no_such_path(response: requests.Response, *, other: str) -> bool:
+    """Whether Connect has no such path, so that the call had no effect, and may have the other."""
+    if response.status_code == 404:
+        # A proxy's page has no code.
+        return bool(to_error(response, method="", path="").error_code)
+    return response.status_code in (301, 308) and _target(response) == other
 
 
 def _target(response: requests.Response) -> str:

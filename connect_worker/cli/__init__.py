@@ -12,6 +12,7 @@ from click.shell_completion import get_completion_class
 from connect_worker.cli.actions import discard, pause, repost, rerun, resume
 from connect_worker.cli.celery import beat, flower, worker
 from connect_worker.cli.console import console
+from connect_worker.cli.context import CommandError, Exit
 from connect_worker.cli.devtools import demo, dev, new
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.dry_run import replay, try_command
@@ -21,6 +22,7 @@ from connect_worker.cli.redis_acl import redis_acl
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
 from connect_worker.cli.webhook import webhook
+from connect_worker.exceptions import SettingsError
 from connect_worker.observability.masking import mask_secrets
 from connect_worker.observability.output import accept_any_text, escape_lines, report_crashes
 from connect_worker.settings.model import mask_environment
@@ -40,13 +42,17 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        failure: click.ClickException
         try:
             return super().invoke(ctx)
+        except SettingsError as error:
+            failure = CommandError(str(error), Exit.CONFIGURATION)
         except click.ClickException as error:
-            # It may quote an answer of Connect, a log or the environment.
-            shown = escape_lines(mask_secrets(error.message))
-            error.message = shown  # type: ignore[misc]  # click reads it when it shows the error
-            raise
+            failure = error
+        # It may quote an answer of Connect, a log or the environment.
+        shown = escape_lines(mask_secrets(failure.message))
+        failure.message = shown  # type: ignore[misc]  # click reads it when it shows the error
+        raise failure
 
 
 @click.group(cls=Commands, context_settings={"max_content_width": 100})

@@ -7,8 +7,6 @@ import logging
 import click
 
 from connect_worker.cli.context import (
-    CommandError,
-    Exit,
     account_option,
     announce,
     cannot_listen,
@@ -17,7 +15,6 @@ from connect_worker.cli.context import (
     open_ledger,
     select_accounts,
 )
-from connect_worker.exceptions import SettingsError
 from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.environment import is_loopback
@@ -46,20 +43,17 @@ def console(*, address: str, port: int, account: str) -> None:
     from connect_worker.console.pages import Account, Deployment
     from connect_worker.console.server import serve
 
-    try:
-        settings = Settings.from_env()
-        log_to_standard_error(settings.log_format, logging.INFO)
-        accounts = {}
-        for name in select_accounts(settings, account):
-            of_account = settings_of(name)
-            accounts[name or of_account.account] = Account(
-                open_ledger(of_account, timeout_seconds=TIMEOUT_SECONDS),
-                poll_seconds=of_account.poll_seconds,
-                max_calls_per_second=of_account.max_calls_per_second,
-                keep_days=of_account.keep_days,
-            )
-    except SettingsError as error:
-        raise CommandError(str(error), Exit.CONFIGURATION) from None
+    settings = Settings.from_env()
+    log_to_standard_error(settings.log_format, logging.INFO)
+    accounts = {}
+    for name in select_accounts(settings, account):
+        of_account = settings_of(name)
+        accounts[name or of_account.account] = Account(
+            open_ledger(of_account, timeout_seconds=TIMEOUT_SECONDS),
+            poll_seconds=of_account.poll_seconds,
+            max_calls_per_second=of_account.max_calls_per_second,
+            keep_days=of_account.keep_days,
+        )
     if not settings.console_password and not is_loopback(address):
         raise click.UsageError(
             f"Anyone who can reach {address} could read the console: set CONNECT_CONSOLE_PASSWORD."

@@ -36,7 +36,6 @@ from connect_worker.exceptions import (
     NotFound,
     RegistrationError,
     RetryRequest,
-    SettingsError,
 )
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.observability.output import escape_lines, format_traceback, sanitize
@@ -262,14 +261,11 @@ def account_of(account: str) -> tuple[Config, Settings]:
         CommandError: The environment names no account, or several and none was chosen.
         BadParameter: There is no account of this name.
     """
-    try:
-        names = select_accounts(Settings.from_env(), account)
-        if len(names) > 1:
-            raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
-        settings = settings_of(names[0])
-        return settings.config(), settings
-    except SettingsError as error:
-        raise CommandError(str(error), Exit.CONFIGURATION) from error
+    names = select_accounts(Settings.from_env(), account)
+    if len(names) > 1:
+        raise CommandError(f"choose an account: --account {' or '.join(names)}", Exit.USAGE)
+    settings = settings_of(names[0])
+    return settings.config(), settings
 
 
 @contextmanager
@@ -313,10 +309,7 @@ def _warn_if_shared(record_file: Path) -> None:
 
 
 def _has_account() -> bool:
-    try:
-        settings = Settings.from_env()
-    except SettingsError as error:
-        raise CommandError(str(error), Exit.CONFIGURATION) from error
+    settings = Settings.from_env()
     return bool(settings.api_url or settings.config_file or settings.accounts)
 
 

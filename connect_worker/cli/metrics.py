@@ -12,8 +12,6 @@ import click
 
 from connect_worker.cli.celery import remote_control
 from connect_worker.cli.context import (
-    CommandError,
-    Exit,
     account_option,
     announce,
     cannot_listen,
@@ -21,7 +19,6 @@ from connect_worker.cli.context import (
     listen_options,
     select_accounts,
 )
-from connect_worker.exceptions import SettingsError
 from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import escape_lines
 from connect_worker.settings.accounts import settings_of
@@ -65,14 +62,11 @@ def metrics(*, address: str, port: int, hosts: Sequence[str], once: bool, accoun
 
     from connect_worker.operations.exporter import serve
 
-    try:
-        settings = Settings.from_env()
-        if not once:
-            log_to_standard_error(settings.log_format, logging.INFO)
-        names = select_accounts(settings, account)
-        registry = make_registry({name: settings_of(name) for name in names})
-    except SettingsError as error:
-        raise CommandError(str(error), Exit.CONFIGURATION) from None
+    settings = Settings.from_env()
+    if not once:
+        log_to_standard_error(settings.log_format, logging.INFO)
+    names = select_accounts(settings, account)
+    registry = make_registry({name: settings_of(name) for name in names})
     if once:
         text = generate_latest(registry)
         # Programs read the format as it is; a product's name must not command a terminal.
@@ -111,6 +105,7 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
         ledger = RedisLedger.from_url(
             settings.redis_url,
             account=settings.account,
+            prefix=settings.key_prefix,
             timeout_seconds=TIMEOUT_SECONDS,
             retries=0,
         )

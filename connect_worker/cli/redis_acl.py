@@ -35,7 +35,7 @@ def redis_acl(*, server_version: str, setuser: bool) -> None:
 
     The line is for Redis's ACL file or redis.conf; put a password in the place of PASSWORD. The
     user's name, the database, the broker and the queues are those of the settings
-    (CONNECT_REDIS_URL, CONNECT_BROKER_URL, CONNECT_QUEUES).
+    (CONNECT_REDIS_URL, CONNECT_BROKER_URL, CONNECT_QUEUES, CONNECT_PREFIX).
     """
     try:
         settings = Settings.from_env()

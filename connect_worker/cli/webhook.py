@@ -24,7 +24,7 @@ from connect_worker.cli.context import (
     write_json,
 )
 from connect_worker.domain.kinds import OBJECT_CLASSES
-from connect_worker.exceptions import Message, RegistrationError, SettingsError
+from connect_worker.exceptions import Message, RegistrationError
 from connect_worker.ledger.redis import RedisLedger
 from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import sanitize
@@ -77,24 +77,22 @@ def serve(*, address: str, port: int, account: str) -> None:
     from connect_worker.webhook.server import Account
     from connect_worker.webhook.server import serve as serve_webhooks
 
-    try:
-        settings = Settings.from_env()
-        log_to_standard_error(settings.log_format, logging.INFO)
-        accounts = {}
-        for name in select_accounts(settings, account):
-            of_account = settings_of(name)
-            accounts[name] = Account(
-                RedisLedger.from_url(
-                    of_account.redis_url,
-                    account=of_account.account,
-                    timeout_seconds=TIMEOUT_SECONDS,
-                ),
-                publish=remote_control().publisher(name).publish_hints,
-                secret=secret_of(of_account),
-                requeue_seconds=of_account.lease_seconds,
-            )
-    except SettingsError as error:
-        raise CommandError(str(error), Exit.CONFIGURATION) from None
+    settings = Settings.from_env()
+    log_to_standard_error(settings.log_format, logging.INFO)
+    accounts = {}
+    for name in select_accounts(settings, account):
+        of_account = settings_of(name)
+        accounts[name] = Account(
+            RedisLedger.from_url(
+                of_account.redis_url,
+                account=of_account.account,
+                prefix=of_account.key_prefix,
+                timeout_seconds=TIMEOUT_SECONDS,
+            ),
+            publish=remote_control().publisher(name).publish_hints,
+            secret=secret_of(of_account),
+            requeue_seconds=of_account.lease_seconds,
+        )
     try:
         serve_webhooks(
             accounts,
@@ -170,17 +168,15 @@ def _subscriptions(account: str, url: str) -> Iterator[WebhookSubscriptions]:
             with contextlib.redirect_stdout(sys.stderr):
                 subscriptions = load_subscriptions(name, url)
             yield subscriptions
-    except (SettingsError, RegistrationError) as error:
+    except RegistrationError as error:
         raise CommandError(str(error), Exit.CONFIGURATION) from None
 
 
 @contextlib.contextmanager
 def _connect_errors() -> Iterator[None]:
-    """End the command with one sentence when a setting is missing or Connect refuses a call."""
+    """End the command with one sentence when Connect refuses a call."""
     try:
         yield
-    except SettingsError as error:
-        raise CommandError(str(error), Exit.CONFIGURATION) from None
     except Message as error:
         raise CommandError(f"Connect refused the call: {error}", Exit.NOT_DONE) from None
 

@@ -48,36 +48,53 @@ OURS: Final = "connect_worker"
 _PUBLIC: Final = ("config", "exceptions", "logger", "models", "resources", "rql")
 _PACKAGES: Final = ("models", "resources")
 
-#: The modules of the SDK by the module that has their classes now. The SDK had one for nearly every
-#: class, under names that changed over its releases (16 to 22, of 2019 and 2020).
-_HOLDS: Final = {
-    "models.accounts": "agreement agreement_stats contract tier_account tier_accounts",
-    "models.common": "activation activation_template_response activation_tile_response company "
-    "constraints contact contact_info country event events ext_id_hub hub hub_instance hub_stats "
-    "marketplace param period phone_number server_error server_error_response template user "
-    "value_choice",
-    "models.products": "customer_ui_settings document download_link item product product_category "
-    "product_configuration product_configuration_parameter product_family product_stats "
-    "product_stats_info renewal",
-    "models.requests": "asset asset_request configuration connection conversation "
-    "conversation_message fulfillment tier_config tier_config_request",
-    "models.usage": "usage_file usage_listing usage_record usage_records",
-    "resources.directory": "template",
-    "resources.fulfillment": "fulfillment_automation",
-    "resources.tier_config": "tier_config_automation",
-    "resources.usage": "usage_automation usage_file_automation",
-}
-
-_RENAMED: Final = {
-    f"{home.partition('.')[0]}.{name}": home
-    for home, names in _HOLDS.items()
-    for name in names.split()
-} | {
-    "logger.logger": "logger",
-    "rql.query": "rql",
+#: Where the names of the SDK's modules are now: package, modules, and our module. The SDK had a
+#: module for nearly every class, under names that changed over its releases (14 to 22, of 2019 and
+#: 2020). `connect_worker.models` has all models.
+_HOLDS: Final = (
+    (
+        "models",
+        (
+            "activation activation_response activation_template_response activation_tile_response "
+            "agreement agreement_stats anniversary asset asset_request attributes billing "
+            "billing_request commitment company configuration connection constraints contact "
+            "contact_info contract conversation conversation_message country customer_ui_settings "
+            "document download_link event events ext_id_hub fulfillment hub hub_instance hub_stats "
+            "item last_request marketplace param parameters period phone_number product "
+            "product_category product_configuration product_configuration_parameter product_family "
+            "product_stats product_stats_info recurring_asset renewal schema schemas server_error "
+            "server_error_response stat stats template tier_account tier_account_request "
+            "tier_accounts tier_config tier_config_request tiers ui unit usage_file usage_listing "
+            "usage_record usage_records usage_stats user value_choice"
+        ),
+        "models",
+    ),
+    ("models", "exception", "exceptions"),
+    ("resources", "automation_engine", "resources"),
+    (
+        "resources",
+        "base billing_request marketplace product recurring_asset subscription template",
+        "resources.directory",
+    ),
+    ("resources", "asset_request fulfillment_automation", "resources.fulfillment"),
+    (
+        "resources",
+        "tier_account tier_account_request_automation tier_config_automation tier_config_request",
+        "resources.tier_config",
+    ),
+    ("resources", "usage_automation usage_file_automation", "resources.usage"),
     # What the package was called until release 16; its reference still says so in places.
-    "resource": "resources",
-    "models.exception": "exceptions",
+    ("resource", "automation utils", "resources"),
+    ("resource", "base template", "resources.directory"),
+    ("resource", "fulfillment fulfillment_automation", "resources.fulfillment"),
+    ("resource", "tier_config_automation", "resources.tier_config"),
+    ("resource", "usage_automation usage_file_automation", "resources.usage"),
+    ("logger", "logger", "logger"),
+    ("rql", "query", "rql"),
+)
+
+_RENAMED: Final = {"resource": "resources"} | {
+    f"{package}.{name}": ours for package, names, ours in _HOLDS for name in names.split()
 }
 
 

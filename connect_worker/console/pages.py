@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -26,7 +25,7 @@ from connect_worker.console.security import (
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.logger import LogEvent
+from connect_worker.logger import LogEvent, event_logger
 from connect_worker.observability.logging import LogThrottle
 from connect_worker.observability.output import (
     format_count,
@@ -41,7 +40,7 @@ from connect_worker.settings.environment import Network
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger("connect_worker.console")
+log: Final = event_logger("connect_worker.console")
 
 #: Only the console's own files; no script or style in a page; no frame around it. With Trusted
 #: Types not even the console's own script can turn a text into markup.

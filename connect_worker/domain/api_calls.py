@@ -154,9 +154,7 @@ def _ending(ref: RequestKey, action: str, body: JSON, *, becomes: str) -> ApiCal
 
 
 def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusChange:
-    # Connect's paths: usage files without a final slash, the other kinds with one.
-    slash = "" if ref.kind is RequestKind.USAGE_FILE else "/"
-    return StatusChange(action, "POST", f"{_path(ref)}/{action}{slash}", body, becomes)
+    return StatusChange(action, "POST", f"{_path(ref)}/{action}", body, becomes)
 
 
 def _message(ref: RequestKey, name: str, text: str) -> tuple[ApiCall, ...]:

@@ -83,10 +83,15 @@ def _interpret_result(kind: RequestKind, result: object) -> Outcome:
     if not result:
         return NoDecision()
     if isinstance(result, ActivationTemplateResponse):
-        if not result.template_id:
+        if not (result.template_id and isinstance(result.template_id, str)):
             raise InvalidDecision("the ActivationTemplateResponse names no template")
         return Approve(template_id=result.template_id)
     if isinstance(result, ActivationTileResponse):
+        if not (result.tile and isinstance(result.tile, str | dict)):
+            raise InvalidDecision(
+                "the tile of the ActivationTileResponse must be Markdown or a document; "
+                f"it is {type(result.tile).__name__}"
+            )
         return Approve(tile=result.tile)
     raise InvalidDecision(
         "process_request must return an ActivationTemplateResponse or an "

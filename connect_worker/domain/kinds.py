@@ -63,6 +63,9 @@ class KindFacts:
     created_field: str
     #: Whether requests have a conversation in which messages are posted.
     has_conversation: bool = False
+    #: What a poll does not need of a document, as far as Connect can leave it out of a list: the
+    #: description names it for `select`, or has filters by its fields.
+    unneeded: tuple[str, ...] = ()
 
 
 KINDS: Mapping[RequestKind, KindFacts] = {
@@ -76,6 +79,10 @@ KINDS: Mapping[RequestKind, KindFacts] = {
             product_path=("asset", "product", "id"),
             created_field="created",
             has_conversation=True,
+            unneeded=(
+                *("activation_key", "template", "asset.configuration", "asset.items"),
+                *("asset.params", "asset.tiers"),
+            ),
         ),
         KindFacts(
             RequestKind.TIER_CONFIG,
@@ -84,6 +91,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
             product_field="configuration.product.id",
             product_path=("configuration", "product", "id"),
             created_field="created",
+            unneeded=("configuration.configuration", "configuration.params", "tiers"),
         ),
         KindFacts(
             RequestKind.USAGE_FILE,

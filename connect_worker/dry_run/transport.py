@@ -274,12 +274,12 @@ class Call:
     """One call that changes something in Connect.
 
     Examples:
-        >>> Call("POST", "requests/PR-1/fail/", {"reason": "Too many"})
-        Call(method='POST', path='requests/PR-1/fail/', body={'reason': 'Too many'}, by='decision')
+        >>> Call("POST", "requests/PR-1/fail", {"reason": "Too many"})
+        Call(method='POST', path='requests/PR-1/fail', body={'reason': 'Too many'}, by='decision')
     """
 
     method: str
-    #: Relative to the API: `requests/PR-5852-1608-0000/approve/`.
+    #: Relative to the API: `requests/PR-5852-1608-0000/approve`.
     path: str
     body: JSON = None
     #: Its idempotency key; two calls that differ in nothing else are equal.

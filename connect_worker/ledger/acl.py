@@ -57,7 +57,8 @@ def user_rules(
         database = _database(settings.broker_url.partition(";")[0])
         databases.add(database)
         commands |= _BROKER
-        channels = [f"&/{database}{channel}" for channel in _BROKER_CHANNELS]
+        start = f"&{settings.key_prefix}/{database}"
+        channels = [start + channel for channel in _BROKER_CHANNELS]
     if databases != {0}:
         commands.add("select")
     return [
@@ -69,7 +70,10 @@ def user_rules(
 
 
 def key_patterns(settings: Settings, queues: Iterable[str]) -> Iterator[str]:
-    """Yield the patterns of all keys: those of the ledger, then those of the broker."""
+    """Yield the patterns of all keys: those with the prefix, or those of ledger and broker."""
+    if settings.prefix:
+        yield f"{settings.key_prefix}*"
+        return
     yield "connect-worker:*"
     if not _has_redis_broker(settings):
         return

@@ -34,6 +34,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.domain.steps import OWN, is_own
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.checks import require_usable
 from connect_worker.ledger.codec import (
     decode_claim,
     decode_pause,
@@ -60,12 +61,15 @@ BATCH = 500
 OPERATOR_SECONDS = 3.0
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redis.Redis:
+def connect(
+    url: str, *, timeout_seconds: float = 5.0, retries: int = 3, is_checked: bool = False
+) -> redis.Redis:
     """Return a client as the ledger needs it; nothing is sent yet.
 
     A command whose reply was lost is sent again, by default up to 3 times within about a second,
     timeouts not counted; each script recognizes its repetition. READONLY is repeated too, on a new
     connection: after a failover the name leads to the new primary, or Sentinels name it.
+    `is_checked` refuses each new connection to a Redis that may lose cycles: `require_usable`.
 
     Raises:
         ValueError: The URL is not a Redis URL.
@@ -79,6 +83,7 @@ def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redi
         "encoding_errors": "backslashreplace",
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=retries),
         "retry_on_error": [redis.ReadOnlyError],
+        **({"redis_connect_func": require_usable} if is_checked else {}),
     }
     if sentinels := read_sentinels(url, timeout_seconds=timeout_seconds):
         options |= sentinels.primary
@@ -141,6 +146,7 @@ class RedisLedger(RedisAccount):
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
+        prefix: What each key begins with; `Settings.key_prefix`.
         keys: Encrypt decisions, results of steps and errors; see `ledger/encryption.py`.
         metric_buffer: What this process counts; it is stored with the end of a job or a poll.
         clock: As `Scripts` takes it.
@@ -154,11 +160,12 @@ class RedisLedger(RedisAccount):
         client: redis.Redis,
         *,
         account: str,
+        prefix: str = "",
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         clock: str | None = None,
     ) -> None:
-        scripts = Scripts(client, account=account, clock=clock)
+        scripts = Scripts(client, account=account, prefix=prefix, clock=clock)
         super().__init__(scripts, metric_buffer=metric_buffer)
         self._cipher = cipher_for(keys, account=account)
 
@@ -168,14 +175,18 @@ class RedisLedger(RedisAccount):
         url: str,
         *,
         account: str,
+        prefix: str = "",
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
         retries: int = 3,
+        is_checked: bool = False,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        client = connect(url, timeout_seconds=timeout_seconds, retries=retries)
-        return cls(client, account=account, keys=keys, metric_buffer=metric_buffer)
+        client = connect(
+            url, timeout_seconds=timeout_seconds, retries=retries, is_checked=is_checked
+        )
+        return cls(client, account=account, prefix=prefix, keys=keys, metric_buffer=metric_buffer)
 
     # ---- RequestRecords
 

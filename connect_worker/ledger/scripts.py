@@ -69,13 +69,18 @@ _BY_CODE = (
 )
 
 
+class UnusableRedisError(redis.ResponseError):
+    """A Redis that may lose what a ledger stores; the text has the remedy."""
+
+
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
     """Turn every error of the Redis client into `LedgerUnavailable`, which names the remedy."""
     try:
         yield
     except redis_errors.RedisError as exc:
-        raise LedgerUnavailable(f"{remedy(exc)} ({exc})") from exc
+        text = remedy(exc)
+        raise LedgerUnavailable(text if text == str(exc) else f"{text} ({exc})") from exc
 
 
 def _is_wrong_type(error: redis_errors.RedisError) -> bool:
@@ -84,6 +89,8 @@ def _is_wrong_type(error: redis_errors.RedisError) -> bool:
 
 def remedy(error: redis_errors.RedisError) -> str:
     """Say in one sentence what is wrong and what to do."""
+    if isinstance(error, UnusableRedisError):
+        return str(error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return f"Redis's certificate is not trusted: {CERTIFICATE_REMEDY}"
     for error_class, sentence in _BY_CLASS:
@@ -172,6 +179,7 @@ class Scripts:
     Args:
         client: With `decode_responses=True`.
         account: A text without braces.
+        prefix: What each key begins with; `Settings.key_prefix`.
         clock: Lua that sets `exact` and `now`, in micro- and milliseconds, for a test that steps
             them; by default the server's `TIME`. Ended records expire by the server's own clock in
             any case (`PEXPIRE`).
@@ -181,13 +189,15 @@ class Scripts:
         LedgerUnavailable: From every method, when Redis can't be reached or refuses.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, *, account: str, prefix: str = "", clock: str | None = None
+    ) -> None:
         if not account or "{" in account or "}" in account:
             raise ValueError(f"an account is a text without braces, not {account!r}")
         if not client.get_encoder().decode_responses:
             raise ValueError("the ledger's Redis client needs decode_responses=True")
         self._client = client
-        self._prefix = f"connect-worker:{{{account}}}:"
+        self._prefix = f"{prefix}connect-worker:{{{account}}}:"
         self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "breaker")]
         self._scripts = {name: client.register_script(source(name, clock=clock)) for name in NAMES}
 

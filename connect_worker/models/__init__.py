@@ -2,13 +2,15 @@
 
 A model is made from a JSON document (`deserialize`, `deserialize_json`) or from keyword arguments.
 Its attributes are read and changed; `json` is its document: as it came, with the changes.
+
+Dates and times are naive and in UTC. `moment.replace(tzinfo=UTC)` makes an aware one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connect_worker._deprecated import deprecated_names
+from connect_worker._deprecated import SCHEMAS, deprecated_names
 from connect_worker.models.accounts import (
     Agreement,
     AgreementStats,
@@ -44,6 +46,8 @@ from connect_worker.models.common import (
     ValueChoice,
 )
 from connect_worker.models.products import (
+    UI,
+    Commitment,
     CustomerUiSettings,
     Document,
     DownloadLink,
@@ -56,6 +60,7 @@ from connect_worker.models.products import (
     ProductStats,
     ProductStatsInfo,
     Renewal,
+    Unit,
 )
 from connect_worker.models.requests import (
     Asset,
@@ -65,10 +70,19 @@ from connect_worker.models.requests import (
     Conversation,
     ConversationMessage,
     Fulfillment,
+    TierAccountRequest,
     TierConfig,
     TierConfigRequest,
 )
 from connect_worker.models.usage import (
+    Anniversary,
+    Attributes,
+    Billing,
+    BillingRequest,
+    LastRequest,
+    RecurringAsset,
+    Stat,
+    Stats,
     UsageFile,
     UsageListing,
     UsageRecord,
@@ -87,17 +101,37 @@ if not TYPE_CHECKING:
         "SkipRequest",
         "SubmitUsageFile",
     )
-    __getattr__ = deprecated_names(__name__, {name: f"exceptions.{name}" for name in _DECISIONS})
+    _RENAMED = {
+        "Account": "TierAccount",
+        "BaseObject": "BaseModel",
+        "EventInfo": "Event",
+        "Hubs": "ExtIdHub",
+        "ServerError": "ServerErrorResponse",
+        "Tier": "TierAccount",
+        "Tiers": "TierAccounts",
+    }
+    __getattr__ = deprecated_names(
+        __name__,
+        {name: f"exceptions.{name}" for name in _DECISIONS}
+        | {name: f"models.{now}" for name, now in _RENAMED.items()},
+        SCHEMAS,
+    )
 
 __all__ = [
+    "UI",
     "Activation",
     "ActivationTemplateResponse",
     "ActivationTileResponse",
     "Agreement",
     "AgreementStats",
+    "Anniversary",
     "Asset",
     "AssetRequest",
+    "Attributes",
     "BaseModel",
+    "Billing",
+    "BillingRequest",
+    "Commitment",
     "Company",
     "Configuration",
     "Connection",
@@ -119,6 +153,7 @@ __all__ = [
     "HubInstance",
     "HubStats",
     "Item",
+    "LastRequest",
     "Marketplace",
     "Param",
     "Period",
@@ -130,13 +165,18 @@ __all__ = [
     "ProductFamily",
     "ProductStats",
     "ProductStatsInfo",
+    "RecurringAsset",
     "Renewal",
     "ServerErrorResponse",
+    "Stat",
+    "Stats",
     "Template",
     "TierAccount",
+    "TierAccountRequest",
     "TierAccounts",
     "TierConfig",
     "TierConfigRequest",
+    "Unit",
     "UsageFile",
     "UsageListing",
     "UsageRecord",

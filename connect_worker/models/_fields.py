@@ -7,7 +7,10 @@ document (`write`). Connect is not strict, so these types are not strict either:
 - null is accepted everywhere, and a blank text where the documentation has another type than text:
   both read as None;
 - ids and other texts may come as numbers, and numbers as texts;
+- a flag may be a number or a text, such as 1 or ``"False"``;
 - a quantity may be ``"unlimited"``, which reads as -1.
+
+A date and time reads as a naive `datetime` in UTC, as in the SDK.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -26,6 +29,10 @@ UNLIMITED: Final = -1
 
 # Bounded, since Python refuses to read thousands of digits, and 1e999 is infinity.
 _NUMBER: Final = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,2})?\Z", re.ASCII)
+#: What each value of a flag means; marshmallow's sets are those of the SDK, and a few words more.
+_FLAGS: Final[dict[Any, bool]] = dict.fromkeys(fields.Boolean.truthy, True) | dict.fromkeys(
+    fields.Boolean.falsy, False
+)
 _ATOMS: Final = frozenset({str, int, float, bool, NoneType})
 _NAMES: Final[dict[type, str]] = {
     dict: "an object",
@@ -132,18 +139,18 @@ class Text(ModelField):
 
 
 class Boolean(ModelField):
-    """A boolean."""
+    """A boolean: itself, 1 or 0, or one of marshmallow's words for them, such as "true" or "no"."""
 
     plain = frozenset({bool})
     expected = "a boolean"
 
     def accepts(self, value: Any) -> bool:
         """Take blank texts too."""
-        return isinstance(value, bool) or value == ""
+        return isinstance(value, str | int | float) and (value == "" or value in _FLAGS)
 
     def read(self, value: Any) -> bool | None:
         """Return the boolean."""
-        return None if value == "" else value
+        return value if value.__class__ is bool else _FLAGS.get(value)
 
 
 class Quantity(ModelField):
@@ -182,7 +189,10 @@ class Integer(Quantity):
 
 
 class DateTime(ModelField):
-    """A date and time in ISO 8601; a date alone is its midnight. No zone in the text, none read."""
+    """A date and time in ISO 8601; a date alone is its midnight. Naive values are in UTC.
+
+    A text without a zone is in UTC. So is a naive value that code sets, and it is written so.
+    """
 
     expected = "an ISO 8601 date and time"
 
@@ -194,8 +204,23 @@ class DateTime(ModelField):
             return False
 
     def read(self, value: str) -> datetime | None:
-        """Return the moment."""
-        return datetime.fromisoformat(value) if value else None
+        """Return the moment in UTC, without a zone."""
+        if not value:
+            return None
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            return moment
+        try:
+            return moment.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # Its year in UTC would be 0 or 10000: the text is no real moment.
+            return moment.replace(tzinfo=None)
+
+    def write(self, value: Any, raw: Any) -> Any:
+        """Return the text as it came, or the ISO 8601 text of another moment."""
+        is_naive = isinstance(value, datetime) and value.tzinfo is None
+        if is_naive and (raw is None or value != self.read(raw)):
+            return value.replace(tzinfo=UTC).isoformat()
+        return super().write(value, raw)
 
 
 class AnyJSON(ModelField):

@@ -8,8 +8,11 @@ A model is declared once, as a class of annotated attributes::
 
 An instance keeps the JSON document as it came. An attribute is read from it on first access. A
 value that differs from the document (an object or list that was read, or a value that code has set)
-is kept in the instance's `__dict__`, which takes precedence. So loading costs next to nothing, an
+is kept in the instance's dict, which takes precedence. So loading costs next to nothing, an
 unchanged field is written exactly as it came, and a changed field as changed.
+
+`vars(model)` and `model.__dict__` first read all fields of the document into that dict: the 2019
+SDK's models had them there. The code here uses `_values`, which is the dict as it is.
 """
 
 from __future__ import annotations
@@ -100,7 +103,7 @@ class Alias:
 class Attribute:
     """Descriptor: reads an attribute out of the model's document.
 
-    It has no `__set__`, so that a value in the instance's `__dict__` is found before it.
+    It has no `__set__`, so that a value in the instance's dict is found before it.
     """
 
     def __init__(self, name: str, declared: FieldSpec) -> None:
@@ -125,7 +128,7 @@ class Attribute:
             return value
         # Two threads may get here at once; the first one's value is the one both must see, or
         # what one of them then changes in it would be lost.
-        return model.__dict__.setdefault(self.name, value)
+        return model._values.setdefault(self.name, value)
 
     def write(self, owner: type[Document], value: Any, raw: Any) -> Any:
         """Return the document's form of a value that lies over `raw`."""
@@ -140,11 +143,21 @@ class Attribute:
         return next((key for key in self.keys if key in raw), self.key)
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False)
-class Document(JSONObject):
-    """What all models are made of: typed attributes over a JSON document."""
+class _Instance(JSONObject):
+    """An object with a dict, a document, and nothing else."""
 
     __slots__ = ("__dict__", "__weakref__", "_raw")
+
+    if TYPE_CHECKING:
+        _raw: dict[str, Any]
+        _values: dict[str, Any]
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+class Document(_Instance):
+    """What all models are made of: typed attributes over a JSON document."""
+
+    __slots__ = ()
 
     #: By name, the attributes of this model, inherited ones included.
     _attributes: ClassVar[Mapping[str, Attribute]] = {}
@@ -153,7 +166,23 @@ class Document(JSONObject):
     #: By second name or key of an attribute, its name.
     _aliases: ClassVar[Mapping[str, str]] = {}
 
-    _raw: dict[str, Any]
+    if not TYPE_CHECKING:
+        #: The instance's dict: what was read or set so far.
+        _values = vars(_Instance)["__dict__"]
+
+        @property
+        def __dict__(self) -> dict[str, Any]:
+            """The instance's dict, after all fields of the document were read into it."""
+            values = self._values
+            # Pickle and copy fill the dict before there is a document.
+            for key, raw in getattr(self, "_raw", {}).items():
+                attribute = self._by_key.get(key)
+                if attribute is None:
+                    if not hasattr(type(self), key):
+                        values.setdefault(key, raw)
+                elif attribute.key_in(self._raw) == key:
+                    values.setdefault(attribute.name, getattr(self, attribute.name))
+            return values
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -172,7 +201,7 @@ class Document(JSONObject):
     def __init__(self, **values: Any) -> None:
         self._raw = {}
         aliases = self._aliases
-        self.__dict__.update({aliases.get(name, name): item for name, item in values.items()})
+        self._values.update({aliases.get(name, name): item for name, item in values.items()})
 
     @classmethod
     def _from_raw(cls, raw: dict[str, Any]) -> Self:
@@ -191,7 +220,7 @@ class Document(JSONObject):
 
     def __delattr__(self, name: str) -> None:
         name = self._aliases.get(name, name)
-        had = self.__dict__.pop(name, self) is not self
+        had = self._values.pop(name, self) is not self
         keys = self._attributes[name].keys if name in self._attributes else (name,)
         stored = [key for key in keys if key in self._raw]
         if not had and not stored:
@@ -202,7 +231,7 @@ class Document(JSONObject):
     @property
     def json(self) -> dict[str, Any]:
         """The document: as it came, with what has been changed or added since. A copy."""
-        values = self.__dict__
+        values = self._values
         if not values:
             return to_json(self._raw)  # type: ignore[no-any-return]  # of a dict it is a dict
         written = {key: self._written(key, raw) for key, raw in self._raw.items()}
@@ -210,16 +239,18 @@ class Document(JSONObject):
             attribute = self._attributes.get(name)
             key = attribute.key_in(self._raw) if attribute else name
             if key not in self._raw:
-                written[key] = to_json(value)
+                written[key] = (
+                    attribute.write(type(self), value, None) if attribute else to_json(value)
+                )
         return written
 
     def _written(self, key: str, raw: Any) -> Any:
         attribute = self._by_key.get(key)
         name = attribute.name if attribute else key
         is_here = attribute.key_in(self._raw) == key if attribute else key not in self._attributes
-        if not is_here or name not in self.__dict__:
+        if not is_here or name not in self._values:
             return to_json(raw)
-        value = self.__dict__[name]
+        value = self._values[name]
         return attribute.write(type(self), value, raw) if attribute else to_json(value)
 
 

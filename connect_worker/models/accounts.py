@@ -9,6 +9,8 @@ from connect_worker.models.common import (
     Activation,
     Company,
     ContactInfo,
+    Events,
+    Hub,
     Marketplace,
     User,
 )
@@ -109,6 +111,9 @@ class TierAccount(BaseModel):
 
     # Added by the API since the 2019 SDK.
     environment: str | None = field
+    events: Events | None = field
+    hub: Hub | None = field
+    marketplace: Marketplace | None = field
     scopes: list[str] | None = field
     tax_id: str | None = field
     version: int | None = field

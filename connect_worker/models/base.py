@@ -16,8 +16,9 @@ import json as json_module
 import threading
 from collections.abc import Callable, Iterable
 from types import NoneType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
+from connect_worker._deprecated import SCHEMAS, deprecated_names
 from connect_worker.exceptions import InvalidDocument
 from connect_worker.models._fields import ListOf, ModelField, Nested, refusal
 from connect_worker.models._model import (
@@ -30,6 +31,9 @@ from connect_worker.models._model import (
     schema_of,
     synonym,
 )
+
+if not TYPE_CHECKING:
+    __getattr__ = deprecated_names(__name__, {"BaseObject": "models.BaseModel"}, SCHEMAS)
 
 Check = Callable[[Any], bool]
 #: The classes whose values fit without a further look, and the look at all others.

@@ -106,11 +106,14 @@ class Event(BaseModel):
     """The moment and the cause of an event.
 
     Examples:
-        >>> Event.deserialize_json({"at": "2026-01-15T09:30:00+00:00"}).at.year
-        2026
+        >>> event = Event.deserialize_json({"at": "2020-02-29T23:30:00+05:30"})
+        >>> str(event.at)
+        '2020-02-29 18:00:00'
+        >>> str(event.at.replace(tzinfo=UTC))
+        '2020-02-29 18:00:00+00:00'
     """
 
-    #: When it happened.
+    #: When it happened: in UTC, without a zone, as all times of models.
     at: datetime | None = field
     #: Who caused it; Connect leaves it out of what it did itself.
     by: User = field
@@ -121,7 +124,7 @@ class Events(BaseModel):
 
     Examples:
         >>> tier_setup().events.pended.at.isoformat()
-        '2026-01-15T09:30:00+00:00'
+        '2026-01-15T09:30:00'
     """
 
     created: Event = field
@@ -356,7 +359,7 @@ class Activation(BaseModel):
     message: str = field
 
 
-@dataclass(frozen=True)
+@dataclass
 class ActivationTemplateResponse:
     """Approve the request, and show the template with this id.
 
@@ -371,34 +374,36 @@ class ActivationTemplateResponse:
     template_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(init=False)
 class ActivationTileResponse:
     """Approve the request, and show a tile with these contents.
 
+    Args:
+        markdown: The contents, in Markdown; None counts as none. Contents that are a JSON string (a
+            template rendered by an API that quotes it) are unquoted, as in the 2019 SDK.
+
     Attributes:
-        markdown: The contents, in Markdown; None counts as none.
+        tile: What Connect is given: the contents, or `DEFAULT_TILE` where there are none; a
+            document (a dict) may be set too.
 
     Examples:
         >>> ActivationTileResponse("# Welcome!").tile
         '# Welcome!'
     """
 
-    markdown: str | None = ""
+    tile: str | dict[str, Any]
 
-    @property
-    def tile(self) -> str:
-        """What Connect is given: the contents, or `DEFAULT_TILE` where there are none.
+    def __init__(self, markdown: str | None = "") -> None:
+        self.tile = _unquoted(markdown or "") or DEFAULT_TILE
 
-        Contents that are a JSON string (a template rendered by an API that quotes it) are unquoted,
-        as in the 2019 SDK.
-        """
-        text = self.markdown or DEFAULT_TILE
-        if not text.startswith('"'):
-            return text
-        try:
-            return str(json.loads(text)) or DEFAULT_TILE
-        except ValueError:  # Markdown that only begins with a quotation mark
-            return text
+
+def _unquoted(text: str) -> str:
+    if not text.startswith('"'):
+        return text
+    try:
+        return str(json.loads(text))
+    except ValueError:  # Markdown that only begins with a quotation mark
+        return text
 
 
 class ServerErrorResponse(BaseModel):

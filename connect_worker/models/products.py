@@ -9,7 +9,7 @@ from connect_worker.api.client import client_for
 from connect_worker.config import Config
 from connect_worker.models.base import BaseModel, alias, field, first_with
 from connect_worker.models.common import Company, Constraints, Events, Marketplace, Param, Template
-from connect_worker.rql import Filters, to_query
+from connect_worker.rql import Filters
 
 
 class Renewal(BaseModel):
@@ -28,6 +28,45 @@ class Renewal(BaseModel):
     period_delta: int = field
     #: The unit: year, month, day or hour.
     period_uom: str = field
+
+
+class Unit(BaseModel):
+    """What an item is counted in; not in the 2019 SDK.
+
+    Examples:
+        >>> Unit.deserialize_json({"title": "Licenses", "unit": "lic"}).title
+        'Licenses'
+    """
+
+    #: What people see.
+    title: str = field
+    #: Its code.
+    unit: str = field
+
+
+class Commitment(BaseModel):
+    """For how long an item is billed at least; not in the 2019 SDK.
+
+    Examples:
+        >>> Commitment.deserialize_json({"multiplier": "billing_period", "count": 12}).count
+        12
+    """
+
+    #: How many.
+    count: int = field
+    #: Of what, such as ``billing_period``.
+    multiplier: str = field
+
+
+class UI(BaseModel):
+    """How an item is shown; not in the 2019 SDK.
+
+    Examples:
+        >>> UI.deserialize_json({"visibility": True}).visibility
+        True
+    """
+
+    visibility: bool = field
 
 
 class Item(BaseModel):
@@ -55,6 +94,12 @@ class Item(BaseModel):
     #: Only in renewal requests.
     renewal: Renewal | None = field
     type: str = field
+
+    # Added by the API since the 2019 SDK.
+    commitment: Commitment | None = field
+    ui: UI | None = field
+    #: Connect sends an object, or the code alone.
+    unit: Unit | None = alias(bare="unit")
 
     def get_param_by_id(self, param_id: str) -> Param | None:
         """Return the parameter with this id, or None."""
@@ -239,5 +284,5 @@ class Product(BaseModel):
             Message: Whatever the client raises.
         """
         path = f"products/{self.id}/configurations"
-        rows = client_for(config).get_all(path, to_query(filters))
+        rows = client_for(config).get_list(path, filters)
         return [ProductConfigurationParameter.deserialize_json(row) for row in rows]

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from connect_worker.api.client import client_for
+from connect_worker.api.responses import conversations_in, messages_of
 from connect_worker.config import Config
 from connect_worker.models.accounts import Contract, TierAccount, TierAccounts
 from connect_worker.models.base import BaseModel, alias, field, first_with
 from connect_worker.models.common import (
     Activation,
     Company,
+    ContactInfo,
     Events,
     Hub,
     Marketplace,
@@ -161,6 +163,32 @@ class TierConfigRequest(BaseModel):
     def get_param_by_id(self, id_: str) -> Param | None:
         """Return the parameter with this id, or None."""
         return first_with(self.params, id=id_)
+
+
+class TierAccountRequest(BaseModel):
+    """A change of a customer's or reseller's data that waits for the vendor; not in the 2019 SDK.
+
+    Examples:
+        >>> document = {"id": "TAR-1", "account": {"id": "TA-1"}, "status": "pending"}
+        >>> TierAccountRequest.deserialize_json(document).account.id
+        'TA-1'
+    """
+
+    account: TierAccount = field
+    contact_info: ContactInfo | None = field
+    events: Events = field
+    #: Its id in the commerce system; it may come as a number.
+    external_id: str | None = field
+    external_uid: str | None = field
+    product: Product = field
+    provider: Company = field
+    #: Why it was ignored.
+    reason: str | None = field
+    #: ``pending``, ``accepted``, ``ignored`` or ``unsupported``.
+    status: str = field
+    #: ``update``.
+    type: str = field
+    vendor: Company = field
 
 
 class ConversationMessage(BaseModel):
@@ -355,7 +383,8 @@ class Fulfillment(BaseModel):
     def get_conversation(self, config: Config | None = None) -> Conversation | None:
         """Fetch the conversation about this request with its messages, or None if there is none.
 
-        Two calls: GET ``conversations?instance_id=…`` and GET ``conversations/{id}``.
+        It is the open one if there are several. Two calls: GET ``conversations?instance_id=…`` and
+        GET ``conversations/{id}/messages``.
 
         Args:
             config: The account to ask; None means the one in force.
@@ -364,11 +393,11 @@ class Fulfillment(BaseModel):
             Message: Whatever the client raises.
         """
         client = client_for(config)
-        rows = client.get("conversations", {"instance_id": self.id})
-        name = rows[0].get("id") if rows else None
-        if not name:
+        rows = conversations_in(client.get("conversations", {"instance_id": self.id}))
+        if not rows:
             return None
-        return Conversation.deserialize_json(client.get(f"conversations/{name}"))
+        messages = list(messages_of(client, rows[0]["id"]))
+        return Conversation.deserialize_json({**rows[0], "messages": messages})
 
     def _items_where(
         self, wanted: Callable[[int | float | None, int | float | None], bool]

@@ -1,11 +1,27 @@
-"""Usage files: reports of what has been used."""
+"""What has been used, and what is billed: usage files, recurring assets, billing requests."""
 
 from __future__ import annotations
 
-from connect_worker.models.accounts import Contract
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from connect_worker._deprecated import SCHEMAS, deprecated_names
+from connect_worker.models.accounts import Contract, TierAccounts
 from connect_worker.models.base import BaseModel, alias, field, synonym
-from connect_worker.models.common import Company, Events, Marketplace, Period
-from connect_worker.models.products import Product
+from connect_worker.models.common import Company, Events, Marketplace, Param, Period
+from connect_worker.models.products import Item, Product
+from connect_worker.models.requests import Asset, Connection
+
+if not TYPE_CHECKING:
+    _RENAMED = {
+        "File": "UsageFile",
+        "FileUsageRecord": "UsageRecord",
+        "Listing": "UsageListing",
+        "Records": "UsageRecords",
+    }
+    __getattr__ = deprecated_names(
+        __name__, {name: f"models.{now}" for name, now in _RENAMED.items()}, SCHEMAS
+    )
 
 
 class UsageFile(BaseModel):
@@ -55,6 +71,9 @@ class UsageFile(BaseModel):
     external_id: str | None = field
     #: What was used when; dates without a time.
     period: Period | None = field
+    #: The bounds of the period in the later SDK, as texts.
+    period_from: str | None = field
+    period_to: str | None = field
     reconciliation_file_uri: str | None = field
     #: The schema of its usage: ``qt``, ``tr``, ``cr`` or ``pr``.
     schema: str | None = field
@@ -63,6 +82,18 @@ class UsageFile(BaseModel):
     sub_status: str | None = field
     #: What `upload_file_uri` is called now.
     usage_file_uri: str = field
+
+    # Of the SDK's releases 14 to 17.0: what `events` says now.
+    accepted_at: str | None = field
+    accepted_by: str | None = field
+    closed_at: str | None = field
+    closed_by: str | None = field
+    rejected_at: str | None = field
+    rejected_by: str | None = field
+    submitted_at: str | None = field
+    submitted_by: str | None = field
+    uploaded_at: str | None = field
+    uploaded_by: str | None = field
 
 
 class UsageListing(BaseModel):
@@ -159,3 +190,122 @@ class UsageStats(BaseModel):
     accepted: int = field
     closed: int = field
     billed: int = field
+
+
+class Anniversary(BaseModel):
+    """On which day billing begins again; not in the 2019 SDK.
+
+    Examples:
+        >>> Anniversary.deserialize_json({"day": 28, "month": "2"}).month
+        2
+    """
+
+    day: int | None = field
+    month: int | None = field
+
+
+class LastRequest(BaseModel):
+    """The last billing request of an asset; not in the 2019 SDK.
+
+    Examples:
+        >>> last = {"id": "BRV-1", "period": {"from": "2026-01-01T00:00:00+00:00"}}
+        >>> LastRequest.deserialize_json(last).period.from_.month
+        1
+    """
+
+    period: Period | None = field
+    type: str = field
+
+
+class Stat(BaseModel):
+    """The billing requests of one side, vendor or provider; not in the 2019 SDK.
+
+    Examples:
+        >>> Stat.deserialize_json({"count": 7}).count
+        7
+    """
+
+    count: int = field
+    last_request: LastRequest | None = field
+
+
+class Stats(BaseModel):
+    """The billing requests of an asset; not in the 2019 SDK.
+
+    Examples:
+        >>> Stats.deserialize_json({"vendor": {"count": 7}}).vendor.count
+        7
+    """
+
+    provider: Stat | None = field
+    vendor: Stat | None = field
+
+
+class Billing(BaseModel):
+    """When and how an asset is billed; not in the 2019 SDK.
+
+    Examples:
+        >>> Billing.deserialize_json({"period": {"delta": 1, "uom": "monthly"}}).period.uom
+        'monthly'
+    """
+
+    anniversary: Anniversary | None = field
+    next_date: datetime | None = field
+    period: Period | None = field
+    stats: Stats | None = field
+
+
+class RecurringAsset(BaseModel):
+    """An asset that is billed again and again; not in the 2019 SDK.
+
+    Examples:
+        >>> asset = {"id": "AS-1", "billing": {"next_date": "2026-02-01T00:00:00+00:00"}}
+        >>> str(RecurringAsset.deserialize_json(asset).billing.next_date)
+        '2026-02-01 00:00:00'
+    """
+
+    billing: Billing = field
+    connection: Connection = field
+    contract: Contract = field
+    events: Events = field
+    #: Its id in the commerce system; it may come as a number.
+    external_id: str = field
+    #: The later SDK calls it `external_uuid`.
+    external_uid: str | None = alias("external_uid", "external_uuid")
+    external_uuid: str | None = synonym("external_uid")
+    items: list[Item] = field
+    marketplace: Marketplace = field
+    params: list[Param] = field
+    product: Product = field
+    status: str = field
+    tiers: TierAccounts = field
+
+
+class Attributes(BaseModel):
+    """What each side notes at a billing request; not in the 2019 SDK.
+
+    Examples:
+        >>> Attributes.deserialize_json({"vendor": {"external_id": "INV-7"}}).vendor.external_id
+        'INV-7'
+    """
+
+    provider: Company | None = field
+    vendor: Company | None = field
+
+
+class BillingRequest(BaseModel):
+    """The billing of an asset for one period; not in the 2019 SDK.
+
+    Examples:
+        >>> request = {"id": "BRV-1", "asset": {"id": "AS-1"}, "period": {"delta": 1}}
+        >>> BillingRequest.deserialize_json(request).asset.id
+        'AS-1'
+    """
+
+    asset: Asset = field
+    attributes: Attributes | None = field
+    events: Events = field
+    items: list[Item] = field
+    period: Period = field
+    #: ``vendor`` or ``provider``.
+    type: str = field

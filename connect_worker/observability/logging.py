@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 import sys
 import threading
 import time
@@ -18,8 +17,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from connect_worker.logger import LogEvent, log_context, pairs
-from connect_worker.observability.masking import LONGEST_TEXT, mask_secrets
+from connect_worker.logger import LogEvent, event_logger, log_context, pairs
+from connect_worker.observability.masking import LONGEST_TEXT, mask_secrets, mask_value, text_of
 from connect_worker.observability.output import (
     accept_any_text,
     dump_json,
@@ -34,17 +33,18 @@ _LONGEST_LINE: Final = 1 << 20
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
-#: How many levels of a nested value are written: Python's limit would end the call that logs.
-MAX_DEPTH: Final = 20
-#: Python refuses to write an integer of more than 4,300 digits.
-MAX_INTEGER_BITS: Final = 4096
-
 #: How many lines about a flood are written.
 MAX_LINES_PER_SECOND: Final = 10
 
 #: The attributes of every record; any other is an `extra` of the call that logs. Celery's `data`
 #: repeats its message.
-_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "facts", "data"}
+_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "facts",
+    "data",
+    "event_fields",
+}
 
 
 class LogThrottle:
@@ -109,15 +109,12 @@ class RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask the message and let the record pass."""
         if isinstance(record.msg, LogEvent):
-            # It stays a LogEvent, so that a formatter still finds its parts.
-            facts = {name: _masked(value) for name, value in record.msg.facts.items()}
-            record.msg = LogEvent(mask_secrets(record.msg.name), **facts)
             return True
         # What an argument of any depth or type raises must not reach the code that logs.
         try:
             text = record.getMessage()
         except Exception as exc:  # noqa: BLE001 - an argument's `__str__` may be the user's
-            text = f"{_text(record.msg)} (its arguments do not fit: {type(exc).__name__})"
+            text = f"{text_of(record.msg)} (its arguments do not fit: {type(exc).__name__})"
             record.msg, record.args = text, None
         masked = mask_secrets(text)
         if masked != text:
@@ -139,7 +136,7 @@ class KeyValueFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line without a traceback, the facts at its end."""
         own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
-        facts = {key: _masked(value) for key, value in _facts(record).items() if key not in own}
+        facts = {key: mask_value(value) for key, value in _facts(record).items() if key not in own}
         return escape(" ".join([super().formatMessage(record), *pairs(facts)]))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
@@ -168,21 +165,22 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, traceback included, without secrets."""
-        event = record.msg.name if isinstance(record.msg, LogEvent) else record.getMessage()
-        own = record.msg.facts if isinstance(record.msg, LogEvent) else _NOTHING
+        event = record.msg if isinstance(record.msg, LogEvent) else None
         line: dict[str, object] = {
             "time": iso_timestamp(record.created),
             "level": record.levelname,
             "logger": record.name,
-            "event": event,
+            "event": event.name if event else record.getMessage(),
         }
-        extra = {name: value for name, value in vars(record).items() if name not in _OWN}
+        own = event.facts if event else _NOTHING
+        hidden = _OWN.union(getattr(record, "event_fields", ()))
+        extra = {name: value for name, value in vars(record).items() if name not in hidden}
         for name, value in {**_facts(record), **extra, **own}.items():
             # Readers of a log sort by the four above: a fact of the same name gets an underscore.
             line[f"{name}_" if name in line else name] = value
         if record.exc_info:
             line["exception"] = format_traceback(*record.exc_info)
-        fields = {name: _bounded(value) for name, value in _masked(line).items()}
+        fields = {name: _bounded(value) for name, value in mask_value(line).items()}
         return dump_json(fields, stream=self._stream)
 
 
@@ -247,7 +245,7 @@ class LogSink(io.RawIOBase):
         super().__init__()
         self._name = name
         self._level = level
-        self._log = logging.getLogger(f"connect_worker.{name}")
+        self._log = event_logger(f"connect_worker.{name}")
         # What has no line break yet, and whether the log itself prints; of each thread.
         self._local = threading.local()
 
@@ -299,35 +297,6 @@ def prepare_last_resort() -> None:
 def _facts(record: logging.LogRecord) -> Mapping[str, object]:
     facts: Mapping[str, object] = getattr(record, "facts", _NOTHING)
     return facts
-
-
-def _masked(value: Any, depth: int = 0) -> Any:
-    """Return a value in its JSON form, with secrets masked, cut below `MAX_DEPTH` levels."""
-    match value:
-        case int() if value.bit_length() > MAX_INTEGER_BITS:
-            return f"an integer of {value.bit_length()} bits"
-        case bool() | int() | None:
-            return value
-        case float() if math.isfinite(value):
-            return value
-        case dict() | list() | tuple() if depth == MAX_DEPTH:
-            return "…"
-        case dict():
-            return {
-                mask_secrets(_text(name)): _masked(item, depth + 1) for name, item in value.items()
-            }
-        case list() | tuple():
-            return [_masked(item, depth + 1) for item in value]
-        case _:
-            return mask_secrets(_text(value))
-
-
-def _text(value: object) -> str:
-    # What an argument's own code raises must not reach the code that logs.
-    try:
-        return str(value)
-    except Exception as exc:  # noqa: BLE001 - an argument's `__str__` may be the user's
-        return f"{type(value).__name__}, without a text ({type(exc).__name__})"
 
 
 def _bounded(value: Any) -> Any:

@@ -11,6 +11,7 @@ a value is never part of a pattern, and of a very long text only the beginning i
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import threading
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from connect_worker.observability.spellings import LEVELS, fold, forms, readings
 
@@ -35,6 +36,11 @@ LONGEST_VALUE: Final = 4 * 1024
 MOST_WORK: Final = 8 * 1024 * 1024
 
 MASK: Final = "***"
+
+#: How many levels of a nested value are kept: Python's limit would end the call that logs.
+MAX_DEPTH: Final = 20
+#: Python refuses to write an integer of more than 4,300 digits.
+MAX_INTEGER_BITS: Final = 4096
 
 #: How far behind the cut a secret may end that begins before it: a value whose every character is
 #: escaped as `\\\\u00e9` or `%25C3%25A9`.
@@ -75,6 +81,36 @@ def mask_values(text: str, values: Iterable[str], *, is_whole: bool = False) -> 
         is_whole: As for `mask_secrets`.
     """
     return _masked(text, _Needles.of(values), has_shapes=False, is_whole=is_whole)
+
+
+def mask_value(value: Any, depth: int = 0) -> Any:
+    """Return a value in its JSON form, with secrets masked, cut below `MAX_DEPTH` levels."""
+    match value:
+        case int() if value.bit_length() > MAX_INTEGER_BITS:
+            return f"an integer of {value.bit_length()} bits"
+        case bool() | int() | None:
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case dict() | list() | tuple() if depth == MAX_DEPTH:
+            return "…"
+        case dict():
+            return {
+                mask_secrets(text_of(name)): mask_value(item, depth + 1)
+                for name, item in value.items()
+            }
+        case list() | tuple():
+            return [mask_value(item, depth + 1) for item in value]
+        case _:
+            return mask_secrets(text_of(value))
+
+
+def text_of(value: object) -> str:
+    """Return a value's text, or what it is if its own code raises."""
+    try:
+        return str(value)
+    except Exception as exc:  # noqa: BLE001 - the `__str__` may be the user's
+        return f"{type(value).__name__}, without a text ({type(exc).__name__})"
 
 
 def register_secret(*values: str) -> None:

@@ -33,10 +33,10 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 
 from connect_worker._web_access import client_network
-from connect_worker.logger import LogEvent
+from connect_worker.logger import LogEvent, event_logger
 from connect_worker.observability.logging import LogThrottle
 
-log: Final = logging.getLogger("connect_worker.webserver")
+log: Final = event_logger("connect_worker.webserver")
 
 #: How many requests to a server wait for a ledger at the same time.
 THREADS: Final = 8

@@ -32,6 +32,12 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
         for value in [contents[only]] if only else contents.values():
             if _is_automation(value):
                 automations[value] = None
+            elif _is_local(value):
+                raise RegistrationError(
+                    f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
+                    "which a worker does not process: name the other automations of the module "
+                    f"({name}:NAME), and call its process() in a script"
+                )
             elif _is_foreign(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is an automation of the "
@@ -56,6 +62,15 @@ def _is_automation(value: object) -> bool:
         and issubclass(value, Automation)
         and value.process_request is not Automation.process_request
         and not value.__name__.startswith("_")
+    )
+
+
+def _is_local(value: object) -> bool:
+    """Whether it is a user's `TierAccountRequestAutomation`."""
+    return (
+        inspect.isclass(value)
+        and getattr(value, "is_local", False)
+        and "is_local" not in vars(value)
     )
 
 

@@ -1,20 +1,32 @@
-"""Automation of fulfillment requests: purchases, changes, cancellations of assets."""
+"""Fulfillment requests, the purchases, changes and cancellations of assets: their automation."""
 
 from __future__ import annotations
 
 import json
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from connect_worker._deprecated import deprecated_names
+from connect_worker.config import Config
 from connect_worker.domain.states import RequestKind
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import Param
-from connect_worker.models.requests import Fulfillment, TierConfig
+from connect_worker.models.common import ActivationTileResponse, Param
+from connect_worker.models.requests import AssetRequest, TierAccountRequest, TierConfig
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.directory import BaseResource, TemplateResource
+from connect_worker.resources.tier_config import TierAccountRequestResource
+from connect_worker.rql import Filters
+
+# The model is called AssetRequest here: `Fulfillment` of `connect.resources.fulfillment` was the
+# resource, in the SDK's releases 19.
+if not TYPE_CHECKING:
+    __getattr__ = deprecated_names(
+        __name__, {"Fulfillment": "resources.fulfillment.FulfillmentResource"}
+    )
 
 
-class FulfillmentAutomation(Automation[Fulfillment]):
+class FulfillmentAutomation(Automation[AssetRequest]):
     """Processes fulfillment requests: subclass it and implement `process_request`.
 
     Return an `ActivationTemplateResponse` or an `ActivationTileResponse` to approve the request, or
@@ -29,8 +41,8 @@ class FulfillmentAutomation(Automation[Fulfillment]):
     """
 
     kind = RequestKind.FULFILLMENT
-    model_class: ClassVar[type[BaseModel]] = Fulfillment
-    request_class: ClassVar[type[BaseModel]] = Fulfillment
+    model_class: ClassVar[type[BaseModel]] = AssetRequest
+    request_class: ClassVar[type[BaseModel]] = AssetRequest
 
     def filters(
         self, status: str | Sequence[str] | None = "pending", **kwargs: Any
@@ -54,7 +66,11 @@ class FulfillmentAutomation(Automation[Fulfillment]):
         body = {"asset": {"params": [dict(param.json) for param in params]}}
         return json.dumps(self._change("PUT", f"requests/{pk}", body))
 
-    def create_request(self, request: Fulfillment) -> Fulfillment:
+    def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
+        """Return the approval of a request with a tile; see `TemplateResource.render`."""
+        return TemplateResource(self.config).render(template_id, pk)
+
+    def create_request(self, request: AssetRequest) -> AssetRequest:
         """Create a request (`POST requests`); needs a provider's key.
 
         Raises:
@@ -68,3 +84,79 @@ class FulfillmentAutomation(Automation[Fulfillment]):
             "get_tier_config is deprecated: use TierConfig.get", DeprecationWarning, stacklevel=2
         )
         return TierConfig.get(tier_id, product_id, self.config)
+
+
+class AssetRequestResource(BaseResource[AssetRequest]):
+    """The fulfillment requests (``requests``); the later SDK's name for them is asset request.
+
+    Examples:
+        >>> class Orders(FulfillmentAutomation):
+        ...     def process_request(self, request: Fulfillment) -> ActivationTileResponse:
+        ...         earlier = AssetRequestResource(self.config).search({"asset.id": "AS-1"})
+        ...         return ActivationTileResponse(f"Order {len(earlier)}")
+        >>> run(Orders, purchase(), answers={"requests": [{"id": "PR-1"}]}).outcome.tile
+        'Order 1'
+    """
+
+    resource = "requests"
+    model_class = AssetRequest
+
+    def update_param_asset_request(
+        self, request_id: str, data: Any, note: str | None = None
+    ) -> tuple[str, int]:
+        """Change parameters and the note of a request (PUT).
+
+        Args:
+            request_id: Id of the request.
+            data: What becomes of its asset, such as ``{"params": [{"id": …, "value": …}]}``.
+            note: None leaves the note as it is.
+        """
+        return self.update(request_id, {"asset": data} | ({} if note is None else {"note": note}))
+
+
+class FulfillmentResource:
+    """Asset requests and tier account requests in one object.
+
+    Args:
+        config: The account; None means the configuration in force.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self._asset_requests = AssetRequestResource(config)
+        self._tier_account_requests = TierAccountRequestResource(config)
+
+    def create_purchase_request(self, obj: Any) -> AssetRequest:
+        """Create an asset request of a document; needs a provider's key."""
+        return self._asset_requests.create(obj)
+
+    def search_asset_request(self, obj: Filters = None) -> list[AssetRequest]:
+        """Return the asset requests that match the filters."""
+        return self._asset_requests.search(obj)
+
+    def update_param_asset_request(
+        self, request_id: str, data: Any, note: str | None = None
+    ) -> tuple[str, int]:
+        """Change parameters and the note of a request; see `AssetRequestResource`."""
+        return self._asset_requests.update_param_asset_request(request_id, data, note)
+
+    def create_tier_account_request(self, obj: Any) -> TierAccountRequest:
+        """Create a tier account request of a document; needs a provider's key."""
+        return self._tier_account_requests.create(obj)
+
+    def search_tier_account_requests(self, filters: Filters = None) -> list[TierAccountRequest]:
+        """Return the tier account requests that match the filters."""
+        return self._tier_account_requests.search(filters)
+
+    def get_pending_tier_account_requests(self) -> list[TierAccountRequest]:
+        """Return the tier account requests that wait for the vendor."""
+        return self.search_tier_account_requests({"status": "pending"})
+
+    def accept_tier_account_request(self, id_tar: str) -> TierAccountRequest:
+        """Accept a tier account request."""
+        return self._tier_account_requests.accept(id_tar)
+
+    def ignore_tier_account_request(
+        self, id_tar: str, reason: str | None = None
+    ) -> TierAccountRequest:
+        """Ignore a tier account request; the reason is shown to the provider."""
+        return self._tier_account_requests.ignore(id_tar, reason)

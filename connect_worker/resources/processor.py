@@ -38,6 +38,7 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.engine.runtime import Processor, Registration, Registry
 from connect_worker.exceptions import (
+    BadRequest,
     InvalidDecision,
     LeaseLost,
     LedgerUnavailable,
@@ -192,6 +193,8 @@ class AutomationProcessor:
         self._made: tuple[int, Automation[Any]] | None = None
         self._lock = threading.Lock()
         self._rules: ErrorRules | None = None
+        #: Whether Connect may be asked for parts of documents; False once it has refused that.
+        self._selects = True
 
     def __str__(self) -> str:
         return type(self.automation).__name__
@@ -311,7 +314,24 @@ class AutomationProcessor:
         query = automation.query()
         if request_id:
             query = f"{to_term('id', request_id)}&{query}"
-        return iter(connect.get_all(KINDS[self.kind].path, query))
+        return self._listed(connect, query)
+
+    def _listed(self, connect: Connect, query: str) -> Iterator[dict[str, JSON]]:
+        """Read a list without what a poll does not need, where Connect can leave it out."""
+        facts = KINDS[self.kind]
+        refusal: Message | None = None
+        if facts.unneeded and self._selects and "select(" not in query:
+            parts = ",".join(f"-{name}" for name in facts.unneeded)
+            try:
+                yield from connect.get_all(facts.path, f"select({parts})&{query}")
+            except BadRequest as error:
+                refusal = error
+            else:
+                return
+        yield from connect.get_all(facts.path, query)
+        if refusal:
+            self._selects = False
+            logger.warning(LogEvent("poll.select_refused", kind=self.kind, error=refusal))
 
 
 def log_rejected_row(kind: RequestKind, why: str) -> None:

@@ -1,16 +1,26 @@
-"""Automation of tier config requests: the setups of resellers."""
+"""Tier config requests, the setups of resellers, and tier account requests: their automations."""
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from logging import Logger
 from typing import Any, ClassVar
 
+from connect_worker.config import Config
 from connect_worker.domain.states import RequestKind
+from connect_worker.exceptions import InvalidDecision
+from connect_worker.logger import LogEvent, logger
+from connect_worker.models.accounts import TierAccount
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import Param
-from connect_worker.models.requests import TierConfigRequest
-from connect_worker.resources.automation import Automation
+from connect_worker.models.common import ActivationTileResponse, Param
+from connect_worker.models.requests import TierAccountRequest, TierConfig, TierConfigRequest
+from connect_worker.observability.logging import prepare_last_resort
+from connect_worker.resources.automation import Automation, is_importing
+from connect_worker.resources.directory import BaseResource, TemplateResource
+from connect_worker.rql import Filters
 
 
 class TierConfigAutomation(Automation[TierConfigRequest]):
@@ -52,3 +62,185 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
         """
         body = {"params": [dict(param.json) for param in params]}
         return json.dumps(self._change("PUT", f"tier/config-requests/{pk}", body))
+
+    def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
+        """Return the approval of a request with a tile; see `TemplateResource.render`."""
+        return TemplateResource(self.config).render(template_id, pk)
+
+
+class TierConfigResource(BaseResource[TierConfig]):
+    """The tier configurations (``tier/configs``)."""
+
+    resource = "tier/configs"
+    model_class = TierConfig
+
+
+class TierConfigRequestResource(BaseResource[TierConfigRequest]):
+    """The tier config requests (``tier/config-requests``).
+
+    A processor does not need it for its own request: what it returns or raises is posted.
+    """
+
+    resource = "tier/config-requests"
+    model_class = TierConfigRequest
+
+    def pend(self, id_tcr: str) -> tuple[str, int]:
+        """Make a request pending."""
+        return self._act(id_tcr, "pend")
+
+    def inquire(self, id_tcr: str) -> tuple[str, int]:
+        """Ask for other parameters of a request."""
+        return self._act(id_tcr, "inquire")
+
+    def approve(self, tcr_id: str, template_id: str | None = None) -> tuple[str, int]:
+        """Approve a request; the template is what the reseller is shown."""
+        body = {"template": {"id": template_id}} if template_id else None
+        return self._act(tcr_id, "approve", body)
+
+    def fail(self, id_tcr: str, reason: str) -> tuple[str, int]:
+        """Fail a request."""
+        return self._act(id_tcr, "fail", {"reason": reason})
+
+    def assign(self, id_tcr: str) -> tuple[str, int]:
+        """Assign a request to the owner of the key."""
+        return self._act(id_tcr, "assign")
+
+    def unassign(self, id_tcr: str) -> tuple[str, int]:
+        """Let nobody be assigned to a request."""
+        return self._act(id_tcr, "unassign")
+
+
+class TierAccountResource(BaseResource[TierAccount]):
+    """The customers and resellers (``tier/accounts``)."""
+
+    resource = "tier/accounts"
+    model_class = TierAccount
+
+
+class TierAccountRequestResource(BaseResource[TierAccountRequest]):
+    """The tier account requests (``tier/account-requests``)."""
+
+    resource = "tier/account-requests"
+    model_class = TierAccountRequest
+
+    def accept(self, id_tar: str) -> TierAccountRequest:
+        """Accept a request."""
+        return self._object(self._act(id_tar, "accept"))
+
+    def ignore(self, id_tar: str, reason: str | None = None) -> TierAccountRequest:
+        """Ignore a request; the reason is shown to the provider."""
+        return self._object(self._act(id_tar, "ignore", {"reason": reason} if reason else {}))
+
+
+@dataclass(frozen=True)
+class TierAccountRequestAction:
+    """What is done with a tier account request.
+
+    Attributes:
+        action: `ACCEPT`, `IGNORE`, or `SKIP` to leave it pending.
+        data: The reason why it is ignored.
+
+    Raises:
+        ValueError: The action is none of these.
+
+    Examples:
+        >>> TierAccountRequestAction(TierAccountRequestAction.IGNORE, "It is a test.").data
+        'It is a test.'
+    """
+
+    ACCEPT: ClassVar[str] = "accept"
+    IGNORE: ClassVar[str] = "ignore"
+    SKIP: ClassVar[str] = "skip"
+
+    action: str
+    data: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.action not in (self.ACCEPT, self.IGNORE, self.SKIP):
+            raise ValueError(f"action must be accept, ignore or skip, not {self.action!r}")
+
+
+class TierAccountRequestAutomation:
+    """Processes tier account requests in this process: changes of a customer's or reseller's data.
+
+    Subclass it, implement `process_request`, and call `process` in a script. A worker does not run
+    it: it refuses a module that has one.
+
+    Args:
+        config: The account; None means the configuration in force.
+
+    Examples:
+        >>> class Accounts(TierAccountRequestAutomation):
+        ...     def process_request(self, request: TierAccountRequest) -> TierAccountRequestAction:
+        ...         if request.account.contact_info:
+        ...             return TierAccountRequestAction(TierAccountRequestAction.ACCEPT)
+        ...         return TierAccountRequestAction("ignore", "There is no address.")
+        >>> accounts = Accounts(Config.local("https://api.example/public/v1", "SU-1:key"))
+        >>> accounts.process_request(TierAccountRequest(account=TierAccount(id="TA-1"))).data
+        'There is no address.'
+    """
+
+    #: Tells the search for automations that a worker can't run this one.
+    is_local: ClassVar[bool] = True
+    #: The logger of the processor's lines.
+    logger: Logger = logger
+
+    def __init__(self, config: Config | None = None) -> None:
+        self._requests = TierAccountRequestResource(config)
+
+    @property
+    def config(self) -> Config:
+        """The account."""
+        return self._requests.config
+
+    def list(self, filters: Filters = None) -> builtins.list[TierAccountRequest]:
+        """Return the requests that match the filters; by default those that are pending."""
+        return self._requests.search(filters or {"status": "pending"})
+
+    def process(self, filters: Filters = None) -> None:
+        """Process all requests that `list` returns, one after the other.
+
+        An error is logged and concerns its request only, which stays pending for the next run.
+        Called by a module that a worker imports, it logs a warning and does nothing.
+
+        Raises:
+            NotImplementedError: The subclass has no `process_request`.
+        """
+        if is_importing():
+            return
+        prepare_last_resort()
+        for request in self.list(filters):
+            try:
+                self.dispatch(request)
+            except NotImplementedError:
+                raise
+            except Exception:
+                event = LogEvent("tier_account_request.failed", request=request.id)
+                self.logger.exception(event)
+
+    def dispatch(self, request: TierAccountRequest) -> None:
+        """Process one request, and post what is to be done with it.
+
+        Raises:
+            InvalidDecision: `process_request` returned no action; nothing is posted.
+        """
+        result = self.process_request(request)
+        if not isinstance(result, TierAccountRequestAction):
+            raise InvalidDecision(
+                "process_request must return a TierAccountRequestAction; it returned "
+                f"{type(result).__name__}"
+            )
+        if result.action == TierAccountRequestAction.ACCEPT:
+            self._requests.accept(request.id)
+        elif result.action == TierAccountRequestAction.IGNORE:
+            self._requests.ignore(request.id, result.data)
+        event = LogEvent("tier_account_request.completed", request=request.id, action=result.action)
+        self.logger.info(event)
+
+    def process_request(self, request: TierAccountRequest) -> TierAccountRequestAction:
+        """Decide one request; every automation has its own.
+
+        Raises:
+            NotImplementedError: The subclass has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no process_request")

@@ -142,7 +142,7 @@ class UsageAutomation(Automation[UsageListing]):
         Raises:
             FileRetrievalError: There is none, or it can't be fetched.
         """
-        path = f"usage/products/{product.id}/template/"
+        path = f"usage/products/{product.id}/template"
         try:
             answer = self.client.get(path)
             link = answer.get("template_link") if isinstance(answer, dict) else None
@@ -166,13 +166,13 @@ class UsageAutomation(Automation[UsageListing]):
         body = dict(usage_file.json)
         if self._job is None:
             require_imported()
-            return self.client.post("usage/files/", body)
+            return self.client.post("usage/files", body)
         job = self._job
         body.setdefault("external_id", f"{job.key}-{self._submitted}")
 
         def find_or_create() -> JSON:
             existing = self._find(body)
-            return existing or self.client.post("usage/files/", body, key=job.key)
+            return existing or self.client.post("usage/files", body, key=job.key)
 
         return job.step(self._step("create"), find_or_create)
 
@@ -188,11 +188,11 @@ class UsageAutomation(Automation[UsageListing]):
     def _upload(self, created: JSON, sheet: IO[bytes]) -> JSON:
         file_id = created.get("id") if isinstance(created, dict) else None
         if not file_id:
-            raise InvalidResponse(method="POST", path="usage/files/", body=str(created))
+            raise InvalidResponse(method="POST", path="usage/files", body=str(created))
 
         def upload() -> JSON:
             return self.client.upload(
-                f"usage/files/{file_id}/upload/",
+                f"usage/files/{file_id}/upload",
                 field="usage_file",
                 filename="usage_file.xlsx",
                 content=sheet,

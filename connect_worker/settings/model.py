@@ -57,6 +57,10 @@ _STRONG = Regexp(
     re.compile(r"\s*[!-~]{32,100}\s*\Z"),
     error="must have 32 to 100 characters, none of them a blank",
 )
+_KEY_PREFIX = Regexp(
+    re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z"),
+    error="must have 1 to 32 lower-case letters, digits, - or _, and begin with none of the last",
+)
 _REDIS_URL = re.compile(r"(?:rediss?|unix|sentinel|rediss\+sentinel)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss://, unix://, sentinel:// or rediss+sentinel://"
@@ -138,6 +142,14 @@ class Settings:
         scope=Scope.DEPLOYMENT,
         is_secret=True,
         unset="`CONNECT_REDIS_URL`",
+    )
+    prefix: str = setting(
+        "",
+        partial(text, validate=_KEY_PREFIX),
+        "begins each key and channel in Redis, and each queue and exchange at the broker, so that "
+        "deployments can share a server: [how](docs/deployment.md#two-deployments-on-one-server)",
+        scope=Scope.DEPLOYMENT,
+        unset="none",
     )
     sentinel_password: str = setting(
         "",
@@ -384,6 +396,11 @@ class Settings:
     def has_own_broker(self) -> bool:
         """Whether the broker is not the ledger's Redis."""
         return self.broker_url != self.redis_url
+
+    @property
+    def key_prefix(self) -> str:
+        """What each name at Redis and the broker begins with."""
+        return f"{self.prefix}:" if self.prefix else ""
 
     @property
     def max_answer_bytes(self) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import queue
 import threading
 import time
@@ -25,7 +24,7 @@ from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, 
 from connect_worker.domain.states import RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
-from connect_worker.logger import LogEvent
+from connect_worker.logger import LogEvent, event_logger
 from connect_worker.observability.logging import LogThrottle
 from connect_worker.operations import webserver
 from connect_worker.operations.webserver import (
@@ -38,7 +37,7 @@ from connect_worker.operations.webserver import (
 from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
 
-log: Final = logging.getLogger("connect_worker.webhook")
+log: Final = event_logger("connect_worker.webhook")
 
 _MAX_LENGTH_DIGITS: Final = 12
 #: How many notifications may wait for the ledger at the same time.

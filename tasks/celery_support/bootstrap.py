@@ -88,8 +88,10 @@ def _runtime(account: str) -> Runtime:
     ledger = RedisLedger.from_url(
         account_settings.redis_url,
         account=account_settings.account,
+        prefix=account_settings.key_prefix,
         keys=account_settings.encryption_key,
         metric_buffer=metrics,
+        is_checked=True,
     )
     breaker_cache = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.

@@ -47,9 +47,10 @@ from kombu import Queue
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
+from tasks.celery_support.bootstrap import settings
 from tasks.celery_support.fair_share import FairShare
 from tasks.celery_support.remote_control import describe_failure
-from tasks.celery_support.signals import check_ledger_redis, touch_heartbeat_file
+from tasks.celery_support.signals import check_ledger_redis, check_queues, touch_heartbeat_file
 
 
 class Waker:
@@ -357,7 +358,7 @@ class WorkerConsumer(Consumer):
         """Connect as Celery does, and close a connection whose first command is refused."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
-            self._require_ledger()
+            self._require_servers(connection)
             if self.hub:
                 # This writes: it takes the lock under which lost messages are restored.
                 connection.transport.register_with_event_loop(connection.connection, self.hub)
@@ -366,18 +367,21 @@ class WorkerConsumer(Consumer):
             raise
         return connection
 
-    def _require_ledger(self) -> None:
-        """Check the ledger's Redis at each connection: after a failover it may be another one.
+    def _require_servers(self, connection: Any) -> None:
+        """Check the ledger's Redis and the queues at each connection: they may be others now.
 
         Raises:
-            LedgerUnusableError: It may lose requests, or does not answer. No job could run.
+            LedgerUnusableError: Redis may lose requests or does not answer, so that no job could
+                run; or another deployment has the queues.
         """
         try:
             problem = check_ledger_redis()
+            if problem is None and settings().has_own_broker:
+                problem = check_queues(connection)
         except LedgerUnavailable as error:
-            problem = str(error)
+            raise LedgerUnusableError(str(error)) from error
         if problem:
-            raise LedgerUnusableError(problem)
+            raise LedgerUnusableError(problem.message)
 
     def perform_pending_operations(self) -> None:
         """Do what is scheduled before each wait for messages.

@@ -13,6 +13,8 @@ Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when it
 - Its log has a format of its own: `refuse_unsafe_options` gives it this project's.
 - Its broker page asks the first Sentinel only, and database 0: `ask_sentinels`.
   tests/acceptance/test_flower.py.
+- Its broker page knows a prefix on Redis, and none at RabbitMQ: `ask_rabbitmq`;
+  tests/unit/tasks/test_flower.py.
 - It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
 - Its menu has no setting for a link: `link_console` adds an entry to its template. A menu without
   the expected end stays as it is; tests/unit/console/test_flower_link.py.
@@ -23,6 +25,7 @@ from __future__ import annotations
 import math
 import sys
 from ast import literal_eval
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,6 @@ from tornado.template import DictLoader
 from tornado.web import HTTPError, RequestHandler, authenticated
 
 from connect_worker._web_access import Throttle, add_headers, is_known_host, visitor_address
-from connect_worker.exceptions import SettingsError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.output import refuse_start
@@ -50,22 +52,7 @@ MENU = "navbar.html"
 MENU_END = "</ul>"
 
 
-def link_console() -> None:
-    """Add the link if Flower is installed: the `celery` command has then loaded it already."""
-    if "flower.urls" not in sys.modules:
-        return
-    try:
-        url = settings().console_url
-    except SettingsError:
-        # The code that needs the settings reports what is wrong with them.
-        return
-    if url:
-        from flower.urls import settings as flower_settings
-
-        add_link(flower_settings, url)
-
-
-def add_link(flower_settings: dict[str, Any], url: str) -> None:
+def link_console(flower_settings: dict[str, Any], url: str) -> None:
     """Give Flower templates with the link; change nothing when the menu is not the expected one."""
     folder = Path(flower_settings["template_path"])
     texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.html")}
@@ -78,8 +65,6 @@ def add_link(flower_settings: dict[str, Any], url: str) -> None:
     entry = f'<li class="nav-item"><a class="nav-link" href="{address}">Console</a></li>\n      '
     flower_settings["template_loader"] = DictLoader({**texts, MENU: before + entry + end + after})
 
-
-link_console()
 
 #: A worker that ended is shown for this time: the next one has another name.
 PURGE_SECONDS = 3600
@@ -107,11 +92,7 @@ def _without_quotes(text: object) -> object:
 
 
 def set_defaults() -> None:
-    """Set the defaults if Flower is installed: the `celery` command has then loaded it already.
-
-    Raises:
-        SystemExit: The environment is malformed.
-    """
+    """Set the defaults if Flower is installed: the `celery` command has then loaded it already."""
     if "flower.options" not in sys.modules:
         return
     options.address = "127.0.0.1"
@@ -119,15 +100,17 @@ def set_defaults() -> None:
     options.tasks_columns = COLUMNS
     options.purge_offline_workers = PURGE_SECONDS
     options.format_task = format_task
-    try:
-        own = settings()
-    except SettingsError as error:
-        refuse_start(error)
+    from flower.urls import settings as flower_settings
+
+    own = settings()
     if own.flower_auth:
         options.basic_auth = [own.flower_auth]
+    if own.console_url:
+        link_console(flower_settings, own.console_url)
     _guard_metrics()
     guard_handlers(own)
     ask_sentinels(own)
+    ask_rabbitmq(own)
 
 
 def _guard_metrics() -> None:
@@ -166,6 +149,19 @@ def ask_sentinels(own: Settings) -> None:
         return client
 
     RedisSentinel._get_redis_client = connect
+
+
+def ask_rabbitmq(own: Settings) -> None:
+    """Let the broker page find queues that have the deployment's prefix at RabbitMQ."""
+    from flower.utils.broker import RabbitMQ
+
+    ask = RabbitMQ.queues
+
+    async def queues(broker: Any, names: Iterable[str]) -> list[dict[str, Any]]:
+        found = await ask(broker, [f"{own.key_prefix}{name}" for name in names])
+        return [{**item, "name": item["name"].removeprefix(own.key_prefix)} for item in found]
+
+    RabbitMQ.queues = queues
 
 
 #: Flower's pages have one script and a few styles of their own, and no form for other sites.

@@ -12,6 +12,8 @@ notices when they are gone, tests/faults/test_hostile_messages.py when a check i
 - py-amqp waits without end for an answer on a connection that has gone silent;
   tests/faults/test_rabbitmq.py.
 - py-amqp raises for properties that it can't decode, before it tells which message they are of.
+- kombu gives the names of RabbitMQ no prefix, and those of Redis one in all commands but EXISTS;
+  tests/acceptance/test_two_deployments.py.
 
 A refused message is acknowledged, so that it does not come back, and logged in a line. Nothing is
 lost with it: a message of this project is only a wake-up call.
@@ -26,6 +28,7 @@ from typing import Any, Final
 import amqp.basic_message
 import amqp.method_framing
 import kombu
+from amqp import spec
 from celery.app.amqp import AMQP
 from kombu.clocks import LamportClock
 from kombu.connection import ConnectionPool
@@ -167,6 +170,10 @@ class _RedisChannel:
             return
         super()._do_restore_message(payload, "", routing_key, pipe, leftmost)  # type: ignore[misc]
 
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        """Whether a queue has messages; kombu asks with EXISTS, which it gives no prefix."""
+        return bool(self._size(queue))  # type: ignore[attr-defined]  # of the class it is added to
+
     def get_table(self, exchange: str) -> list[Any]:
         """Return an exchange's bindings; for answers of workers only those of queues for them."""
         table: list[Any] = super().get_table(exchange)  # type: ignore[misc]
@@ -251,8 +258,45 @@ def check_amqp_message(message: Any, queue: str) -> None:
     )
 
 
+#: At which places the arguments of a method have the name of an exchange or queue.
+_NAMES: Final[Mapping[Any, tuple[int, ...]]] = {
+    spec.Exchange.Declare: (1,),
+    spec.Exchange.Delete: (1,),
+    spec.Exchange.Bind: (1, 2),
+    spec.Exchange.Unbind: (1, 2),
+    spec.Queue.Declare: (1,),
+    spec.Queue.Bind: (1, 2),
+    spec.Queue.Unbind: (1, 2),
+    spec.Queue.Purge: (1,),
+    spec.Queue.Delete: (1,),
+    spec.Basic.Consume: (1,),
+    spec.Basic.Get: (1,),
+    spec.Basic.Publish: (1,),
+}
+
+
 class AmqpChannel(pyamqp.Channel):
-    """A channel that hands its consumers checked messages only."""
+    """A channel that hands its consumers checked messages only.
+
+    It puts the deployment's prefix before the names of exchanges and queues, as kombu does on
+    Redis, so that the rest of the program does not see it.
+    """
+
+    def send_method(  # type: ignore[override]  # the rest passes through
+        self, sig: Any, argsig: str | None = None, args: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        """Send a method with the names that RabbitMQ knows; "" is the exchange of all queues."""
+        places = _NAMES.get(sig, ())
+        if sig == spec.Basic.Publish and not args[1]:
+            # Without an exchange the routing key is the name of a queue.
+            places = (2,)
+        # A closed channel has no connection, which the class says.
+        if args and (prefix := getattr(self.connection, "global_keyprefix", "")):
+            args = [
+                f"{prefix}{value}" if place in places and value else value
+                for place, value in enumerate(args)
+            ]
+        return super().send_method(sig, argsig, args, *rest, **options)
 
     def basic_consume(  # type: ignore[override]  # kombu calls it with keywords only
         self,
@@ -284,6 +328,10 @@ class AmqpConnection(pyamqp.Connection):
     Channel = AmqpChannel
     #: Of `broker_transport_options`. py-amqp's class has it; its stubs do not declare it.
     read_timeout: float | None
+
+    def __init__(self, *args: Any, global_keyprefix: str = "", **options: Any) -> None:
+        self.global_keyprefix = global_keyprefix
+        super().__init__(*args, **options)
 
     def blocking_read(self, timeout: float | None = None) -> Any:
         """Read one frame; without a time of its own, at most for the connection's `read_timeout`.

@@ -170,7 +170,7 @@ def test_a_change_with_a_hostile_answer_is_sent_once(name: str) -> None:
     shape, message = SHAPES[name]
     with hostile_connect(shape) as server:
         with pytest.raises((ConnectionFailed, InvalidResponse), match=message):
-            client_of(server).post("requests/PR-1/approve/", {})
+            client_of(server).post("requests/PR-1/approve", {})
         assert len(server.requests) == 1
 
 

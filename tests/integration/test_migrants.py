@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +16,7 @@ from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.outcomes import Fail, FileAction, Outcome
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.exceptions import SkipRequest
-from connect_worker.logger import LogEvent
+from connect_worker.logger import LogEvent, logger
 from connect_worker.models import ActivationTileResponse
 from connect_worker.rql import Query
 from tests.support.engine_harness import SKIP_SECONDS, automation
@@ -67,6 +68,39 @@ def test_a_logger_of_the_subclass_is_used(open_for: Open, caplog: pytest.LogCapt
         assert opened.handle(ref).text == "approved"
         [line] = [record for record in caplog.records if record.name == "mine"]
         assert line.getMessage() == f"{ref.id} is looked at"
+
+
+class Masking(logging.Filter):
+    """A vendor's filter, which takes each message for text, and raises at some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.seen.append(record.msg)
+        if re.search(r"completed|approve", record.msg):
+            raise ValueError("a fault of the filter")
+        return not re.search("password", record.msg)
+
+
+def test_a_filter_of_the_sdks_logger_ends_no_poll_and_no_job(
+    open_for: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masking = Masking()
+    logger.addFilter(masking)
+    logger.setLevel(logging.DEBUG)
+    try:
+        opened = open_for(approve)
+        opened.poll()
+        results = {opened.handle(ref).text for ref in list(opened.messages)}
+    finally:
+        logger.removeFilter(masking)
+        logger.setLevel(logging.NOTSET)
+    assert results == {"approved"}
+    assert "job.completed outcome=approved" in masking.seen
+    assert any(text.startswith("poll.completed kind=fulfillment") for text in masking.seen)
+    assert "ValueError: a fault of the filter" in capsys.readouterr().err
 
 
 def test_what_a_listings_processor_returns_is_logged(

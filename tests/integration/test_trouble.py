@@ -302,6 +302,24 @@ def test_a_message_whose_reply_is_lost_is_said_once(opened: EngineHarness) -> No
     assert opened.accepted(ref) == ["approve"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"), [("reset_after", 1), ("reset_before", 0)], ids=["taken", "lost"]
+)
+def test_a_message_is_not_said_again_when_its_conversation_is_closed_meanwhile(
+    opened: EngineHarness, caplog: pytest.LogCaptureFixture, fault: str, said: int
+) -> None:
+    ref = purchase(opened)
+    with opened.fault(fault, method="POST", path="messages"):
+        opened.handle(ref)
+    rows = opened.engine.connect.get("conversations", {"instance_id": ref.id})
+    closed = OddConversations(opened.engine.connect, [{**row, "status": "closed"} for row in rows])
+    opened.engine = replace(opened.engine, connect=closed)
+    assert opened.later(ref, LONG).text == "approved"
+    assert len(opened.said(ref)) == said
+    warned = any("conversation.none_open" in text for text in caplog.messages)
+    assert warned is (said == 0)
+
+
 def test_a_message_that_quotes_a_password_is_said_once_and_stored_without_it(
     open_for: Open,
 ) -> None:
@@ -399,7 +417,7 @@ def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: EngineHarn
     decision = Decision(Approve(tile="x"), pending_status="pending")
     opened.engine.ledger.decide(claim, decision.dump())
     opened.engine.connect.send(
-        "POST", f"requests/{ref.id}/approve/", {"activation_tile": "x"}, key="k"
+        "POST", f"requests/{ref.id}/approve", {"activation_tile": "x"}, key="k"
     )
     assert opened.later(ref, 61).text == "approved"
     assert opened.accepted(ref) == ["approve"]

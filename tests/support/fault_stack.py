@@ -18,7 +18,7 @@ from connect_worker.config import Config
 from connect_worker.devtools.embedded_redis import embedded_redis
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.settings.model import account_name
+from connect_worker.settings.model import Settings, account_name
 from tests.support.stack import ROOT, Stack
 
 from .orders import Orders
@@ -159,7 +159,8 @@ class FaultStack(Stack):
 
     def ledger(self) -> RedisLedger:
         """The workers' ledger."""
-        return RedisLedger.from_url(self.redis_url, account=self.account)
+        prefix = Settings(prefix=self.environment.get("CONNECT_PREFIX", "")).key_prefix
+        return RedisLedger.from_url(self.redis_url, account=self.account, prefix=prefix)
 
     def record(self, request_id: str, kind: RequestKind = RequestKind.FULFILLMENT) -> RequestRecord:
         """What the ledger has of a request."""

@@ -56,18 +56,22 @@ def _await_answer(socket: Path) -> None:
                 return
 
 
-def rules_of(url: str, *, broker_url: str = "", queues: Iterable[str] = ()) -> list[str]:
+def rules_of(
+    url: str, *, broker_url: str = "", queues: Iterable[str] = (), prefix: str = ""
+) -> list[str]:
     """The user's name and rules, for the server that the tests start."""
-    settings = Settings(redis_url=url, broker_url=broker_url or url)
+    settings = Settings(redis_url=url, broker_url=broker_url or url, prefix=prefix)
     version = server_version(find_server()) or ()
-    return [USER, *user_rules(settings, version=version, queues=queues, password=PASSWORD)]
+    rules = user_rules(settings, version=version, queues=queues, password=PASSWORD)
+    return [prefix or USER, *rules]
 
 
-def as_user(url: str, *, broker_url: str = "", queues: Iterable[str] = ()) -> str:
+def as_user(url: str, *, broker_url: str = "", queues: Iterable[str] = (), prefix: str = "") -> str:
     """Create the user at a running server; the server's URL with the user in it."""
+    rules = rules_of(url, broker_url=broker_url, queues=queues, prefix=prefix)
     with redis.Redis.from_url(url, socket_timeout=5) as admin:
-        tell(admin, "ACL", "SETUSER", *rules_of(url, broker_url=broker_url, queues=queues))
-    return url.replace("://", f"://{USER}:{PASSWORD}@", 1)
+        tell(admin, "ACL", "SETUSER", *rules)
+    return url.replace("://", f"://{rules[0]}:{PASSWORD}@", 1)
 
 
 def is_open(url: str) -> bool:
@@ -83,11 +87,11 @@ def is_open(url: str) -> bool:
 
 
 def assert_nothing_denied(url: str) -> None:
-    """The user was refused no command, key or channel; a server that is away can't be asked."""
+    """No user was refused a command, key or channel; a server that is away can't be asked."""
     if not is_open(url):
         return
     with redis.Redis.from_url(url, decode_responses=True, socket_timeout=5) as admin:
-        entries = [entry for entry in admin.acl_log() if entry["username"] == USER]
+        entries = [entry for entry in admin.acl_log() if entry["username"] != "default"]
     denied = {(entry["reason"], entry["object"]) for entry in entries if entry["reason"] != "auth"}
     assert not denied, denied
 

@@ -51,6 +51,7 @@ class Stack:
                 redis_url,
                 broker_url=settings.get("CONNECT_BROKER_URL", ""),
                 queues=filter(None, settings.get("CONNECT_QUEUES", "").split(",")),
+                prefix=settings.get("CONNECT_PREFIX", ""),
             )
             if is_open(redis_url)
             else redis_url

@@ -158,6 +158,17 @@ MUTANTS = (
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
     ),
     Mutant(
+        "a message is posted to the first conversation, whatever it is",
+        (
+            Edit(
+                "connect_worker/api/responses.py",
+                "    return sorted(found, key=is_open, reverse=True)\n",
+                "    return list(rows)\n",
+            ),
+        ),
+        (LOST + "test_each_message_is_said_once_in_its_open_conversation",),
+    ),
+    Mutant(
         "a poll enqueues known requests again",
         (
             Edit(

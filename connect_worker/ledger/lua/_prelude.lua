@@ -2,7 +2,8 @@
 -- which says what time it is (`now`), and this one. Names in capital letters are constants; their values come
 -- from `SHARED_CONSTANTS` in `ledger/codec.py`.
 --
--- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
+-- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot.
+-- With `CONNECT_PREFIX` they begin with that and a colon:
 --
 --   request:<kind>:<id>     hash    one request, see below
 --   due                     zset    every unfinished request that is not parked, once; the score is when

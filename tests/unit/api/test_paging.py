@@ -241,3 +241,38 @@ def test_a_count_that_no_collection_has_is_an_invalid_response(digits: int) -> N
         pytest.raises(InvalidResponse),
     ):
         list(server.client().get_all("requests"))
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", range(60)),
+        ("limit=1", range(1)),
+        ("limit=25&offset=50", range(50, 60)),
+        ("limit=25&offset=75", range(0)),
+        ("offset=45", range(45, 60)),
+        ("limit=0", range(60)),
+        ("limit=30&offset=20", range(20, 50)),
+    ],
+)
+def test_a_list_has_what_its_limit_and_offset_ask_for(
+    query: str, expected: range, counts: bool
+) -> None:
+    with serving(Collection(60, largest_page=20, counts=counts)) as server:
+        rows = list(server.client(page_size=10).get_list("assets", query))
+    assert sorted(int(row["id"][3:]) for row in rows) == list(expected)
+
+
+def test_a_list_of_one_row_takes_one_call() -> None:
+    with serving(Collection(60)) as server:
+        list(server.client(page_size=10).get_list("assets", {"limit": 1, "order_by": "-created"}))
+        [call] = server.calls
+    assert call.query == "ordering(-created)&limit=1&offset=0"
+
+
+def test_a_list_from_an_offset_ends_where_a_server_ignores_the_offset() -> None:
+    with serving(lambda _: Reply(body=[{"id": "AS-1"}])) as server:
+        client = server.client(max_list_rows=50)
+        with pytest.raises(InvalidResponse, match="more than 50 rows"):
+            list(client.get_list("assets", "offset=10"))

@@ -191,16 +191,19 @@ def test_many_negations_take_no_longer_than_their_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "rest", "limit"),
+    ("query", "rest", "limit", "offset"),
     [
-        ("", "", None),
-        ("eq(a,b)", "eq(a,b)", None),
-        ("limit=10", "", 10),
-        ("eq(a,b)&limit=10&offset=20&eq(c,d)", "eq(a,b)&eq(c,d)", 10),
-        ("limit(10,20)&eq(a,b)", "eq(a,b)", 10),
-        ("eq(limit,5)&eq(a,limit=3)", "eq(limit,5)&eq(a,limit=3)", None),
-        ("limit=5&limit=7", "", 7),
+        ("", "", None, None),
+        ("eq(a,b)", "eq(a,b)", None, None),
+        ("limit=10", "", 10, None),
+        ("eq(a,b)&limit=10&offset=20&eq(c,d)", "eq(a,b)&eq(c,d)", 10, 20),
+        ("limit(10,20)&eq(a,b)", "eq(a,b)", 10, None),
+        ("eq(limit,5)&eq(a,limit=3)", "eq(limit,5)&eq(a,limit=3)", None, None),
+        ("limit=5&limit=7", "", 7, None),
+        ("limit=0&offset=0", "", None, 0),
     ],
 )
-def test_paging_is_taken_out_of_a_query(query: str, rest: str, limit: int | None) -> None:
-    assert without_paging(query) == (rest, limit)
+def test_paging_is_taken_out_of_a_query(
+    query: str, rest: str, limit: int | None, offset: int | None
+) -> None:
+    assert without_paging(query) == (rest, limit, offset)

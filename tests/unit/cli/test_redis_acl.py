@@ -9,6 +9,9 @@ from tests.support.redis_server import tell
 
 from .conftest import OperatorShell
 
+#: What Celery declares with names of its own, in addition to the queues.
+CHANNELS = ("celery.pidbox", "celeryev/*", "celeryev/worker.*")
+
 
 @pytest.fixture
 def shell(operator_shell: OperatorShell) -> OperatorShell:
@@ -79,6 +82,14 @@ def test_user_databases_and_queues_are_those_of_the_settings(
     assert words[:2] == ["user", "vendor"]
     assert {"~slow*", "~bulk*", "&/5.celery.pidbox", "+select"} <= set(words)
     assert "secret" not in " ".join(words)
+
+
+def test_with_a_prefix_the_user_has_what_begins_with_it(shell: OperatorShell) -> None:
+    shell.set(CONNECT_PREFIX="shop")
+    words = words_of(shell, "--server-version", "8")
+    assert [word for word in words if word[0] == "~"] == ["~shop:*"]
+    channels = [word for word in words if word[0] == "&"]
+    assert channels == [f"&shop:/0.{name}" for name in CHANNELS]
 
 
 @pytest.mark.parametrize(

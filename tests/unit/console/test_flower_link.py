@@ -10,7 +10,7 @@ import pytest
 import requests
 from flower.urls import settings as of_flower
 
-from tasks.celery_support.flower import MENU, add_link
+from tasks.celery_support.flower import MENU, link_console
 from tests.support.console_client import serving
 from tests.support.stack import running_stack
 
@@ -41,7 +41,7 @@ def test_the_console_has_a_link_to_flower(redis_url: str, tmp_path: Path) -> Non
 
 def test_an_odd_address_is_no_markup_and_no_template_code() -> None:
     settings = dict(of_flower)
-    add_link(settings, 'http://console/{{ 1 / 0 }}{% raw x %}"><script>')
+    link_console(settings, 'http://console/{{ 1 / 0 }}{% raw x %}"><script>')
     code = settings["template_loader"].load(MENU).code
     assert "%7B%7B 1 / 0 %7D%7D" in code
     assert "&quot;&gt;&lt;script&gt;" in code
@@ -54,6 +54,6 @@ def test_a_menu_that_is_not_known_stays_as_it_is(
         if text:
             (tmp_path / MENU).write_text(text)
         settings: dict[str, Any] = {"template_path": str(tmp_path)}
-        add_link(settings, CONSOLE)
+        link_console(settings, CONSOLE)
         assert "template_loader" not in settings
     assert "flower.menu_unknown" in caplog.text

@@ -49,6 +49,12 @@ def returning(value: object) -> Callable[[], object]:
     return lambda: value
 
 
+def tile_of(value: Any) -> ActivationTileResponse:
+    response = ActivationTileResponse()
+    response.tile = value
+    return response
+
+
 #: What a listing's processor returns is only logged.
 RETURNED: list[tuple[object, dict[RequestKind, Outcome]]] = [
     (
@@ -65,6 +71,9 @@ RETURNED: list[tuple[object, dict[RequestKind, Outcome]]] = [
     (True, {}),
     ({"template_id": "TL-1"}, {}),
     (ActivationTemplateResponse(""), {}),
+    (tile_of({"title": "Hi"}), dict.fromkeys(REQUESTS, Approve(tile={"title": "Hi"}))),
+    (tile_of(None), {}),
+    (tile_of(7), {}),
 ]
 
 RAISED: list[tuple[BaseException, dict[RequestKind, Outcome]]] = [

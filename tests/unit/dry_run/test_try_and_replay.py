@@ -68,7 +68,7 @@ def test_it_shows_the_outcome_and_the_exact_calls(account: Sandbox) -> None:
     shown = said("try", ORDERS, name).stdout
     assert "An email, please" in shown
     assert f"1. PUT requests/{name}" in shown
-    assert f"2. POST requests/{name}/inquire/" in shown
+    assert f"2. POST requests/{name}/inquire" in shown
     assert "Would be sent to Connect; nothing was" in shown
     assert_untouched(account, name)
 
@@ -183,7 +183,7 @@ def test_without_an_account_a_file_is_tried_and_an_id_is_not(
         monkeypatch.delenv(name, raising=False)
     Path("order.json").write_text(json.dumps(purchase(id="PR-7").json))
     shown = said("try", ORDERS, "--file", "order.json").stdout
-    assert "POST requests/PR-7/approve/" in shown
+    assert "POST requests/PR-7/approve" in shown
     assert "No account is set" in shown
     assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=Exit.CONFIGURATION).stderr
     Path("bad.json").write_text("{}")

@@ -1,5 +1,6 @@
 """What models answer about themselves."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -99,3 +100,37 @@ def test_a_request_needs_migration_if_the_param_has_a_value(
     assert request.needs_migration(key) is needed
     if key == "migration_info":
         assert request.needs_migration() is needed
+
+
+def test_vars_has_the_fields_of_the_document() -> None:
+    param = Param.deserialize_json({"id": "seats", "value": 3, "title": None, "new": [1]})
+
+    assert vars(param) == {"id": "seats", "value": "3", "title": None, "new": [1]}
+    assert vars(param) == param.__dict__
+    assert vars(Param(id="seats")) == {"id": "seats"}
+
+
+def test_vars_has_models_in_models_and_attributes_under_their_names() -> None:
+    document = {"asset": {"items": [{"renewal": {"from": "2020-01-01T00:00:00Z"}}]}}
+    request = Fulfillment.deserialize_json(document)
+
+    assert vars(request) == {"asset": request.asset}
+    assert vars(request.asset) == {"items": request.asset.items}
+    assert vars(request.asset.items[0].renewal) == {"from_": datetime(2020, 1, 1)}
+
+
+def test_what_is_written_into_vars_is_set() -> None:
+    param = Param.deserialize_json({"id": "seats", "value": 3})
+    vars(param).update(value="4", value_error="too few")
+
+    assert param.value == "4"
+    assert param.json == {"id": "seats", "value": "4", "value_error": "too few"}
+
+
+def test_an_unknown_field_hides_no_method_in_vars() -> None:
+    document = {"json": 1, "get_param_by_id": 2, "_raw": 3, "id": "AS-1"}
+    asset = Asset.deserialize_json(document)
+
+    assert vars(asset) == {"id": "AS-1"}
+    assert asset.get_param_by_id("seats") is None
+    assert asset.json == document

@@ -120,13 +120,20 @@ def test_a_template_response_has_its_id() -> None:
     ],
 )
 def test_a_tile_response_has_its_contents(markdown: str, tile: str) -> None:
-    response = ActivationTileResponse(markdown)
-
-    assert (response.markdown, response.tile) == (markdown, tile)
+    assert ActivationTileResponse(markdown).tile == tile
+    assert vars(ActivationTileResponse(markdown)) == {"tile": tile}
 
 
 def test_a_tile_response_without_contents_has_the_default() -> None:
     assert ActivationTileResponse(None).tile == ActivationTileResponse().tile
+
+
+def test_responses_can_be_changed() -> None:
+    tile, template = ActivationTileResponse("# Welcome"), ActivationTemplateResponse("TL-1")
+    tile.tile, template.template_id = "# Bye", "TL-2"
+
+    assert tile == ActivationTileResponse("# Bye")
+    assert template == ActivationTemplateResponse("TL-2")
 
 
 def test_a_tile_response_can_be_empty() -> None:

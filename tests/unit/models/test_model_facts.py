@@ -182,7 +182,7 @@ def test_pended_and_pending_are_one_event(key: str) -> None:
     events = Events.deserialize_json(document)
 
     assert events.pending is events.pended
-    assert events.pending.at == datetime(2018, 11, 21, 11, 10, 29, tzinfo=UTC)
+    assert events.pending.at == datetime(2018, 11, 21, 11, 10, 29)
     assert events.json == document
 
     events.pending = Event(at=None)
@@ -205,7 +205,7 @@ def test_pending_can_be_given_by_either_name() -> None:
 def test_from_is_renamed() -> None:
     document = {"from": "2017-10-27T00:00:00+00:00", "to": "2017-11-27T00:00:00+00:00"}
     renewal = Renewal.deserialize_json(document)
-    assert renewal.from_ == datetime(2017, 10, 27, tzinfo=UTC)
+    assert renewal.from_ == datetime(2017, 10, 27)
     assert renewal.json == document
 
     moment = datetime(2018, 1, 1, tzinfo=UTC)
@@ -250,22 +250,62 @@ def test_the_later_sdks_spellings_of_usage_are_second_names() -> None:
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("2019-03-07T17:36:11Z", datetime(2019, 3, 7, 17, 36, 11, tzinfo=UTC)),
-        ("2018-09-03T10:28:18.472670+00:00", datetime(2018, 9, 3, 10, 28, 18, 472670, UTC)),
-        (
-            "2018-09-03T10:28:18+02:00",
-            datetime(2018, 9, 3, 10, 28, 18, tzinfo=timezone(timedelta(hours=2))),
-        ),
+        ("2019-03-07T17:36:11Z", datetime(2019, 3, 7, 17, 36, 11)),
+        ("2018-09-03T10:28:18.472670+00:00", datetime(2018, 9, 3, 10, 28, 18, 472670)),
+        ("2020-02-29T23:30:00+05:30", datetime(2020, 2, 29, 18)),
+        ("2018-12-31T22:28:18-02:00", datetime(2019, 1, 1, 0, 28, 18)),
         ("2018-09-03T10:28:18", datetime(2018, 9, 3, 10, 28, 18)),
         ("2018-09-03", datetime(2018, 9, 3)),
+        ("0001-01-01T00:00:00+02:00", datetime(1, 1, 1)),
+        ("9999-12-31T23:59:59-02:00", datetime(9999, 12, 31, 23, 59, 59)),
         ("", None),
     ],
 )
-def test_a_moment_is_dumped_as_the_text_it_came_as(text: str, moment: datetime | None) -> None:
+def test_a_time_reads_in_utc_without_a_zone_and_is_dumped_as_it_came(
+    text: str, moment: datetime | None
+) -> None:
     activation = Activation.deserialize_json({"date": text})
 
     assert activation.date == moment
     assert activation.json == {"date": text}
+
+
+def test_a_naive_time_that_is_set_is_written_as_utc() -> None:
+    activation = Activation.deserialize_json({"date": "2020-02-29T23:30:00+05:30"})
+    activation.date = datetime(2020, 2, 29, 18)
+    assert activation.json == {"date": "2020-02-29T23:30:00+05:30"}
+
+    activation.date = datetime(2020, 3, 1)
+    assert activation.json == {"date": "2020-03-01T00:00:00+00:00"}
+    assert Activation(date=datetime(2020, 3, 1)).json == activation.json
+    assert Activation.deserialize_json(activation.json).date == datetime(2020, 3, 1)
+
+    activation.date = datetime(2020, 3, 1, tzinfo=timezone(timedelta(hours=2)))
+    assert activation.json == {"date": "2020-03-01T00:00:00+02:00"}
+
+
+def spellings(*words: str) -> list[str]:
+    return [spelled for word in words for spelled in (word, word.capitalize(), word.upper())]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        *((flag, True) for flag in (True, 1, 1.0, "1")),
+        *((word, True) for word in spellings("t", "true", "y", "yes", "on")),
+        *((flag, False) for flag in (False, 0, 0.0, "0")),
+        *((word, False) for word in spellings("f", "false", "n", "no", "off")),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_flag_may_be_a_number_or_a_word(sent: Any, read: bool | None) -> None:
+    constraints = Constraints.deserialize_json({"required": sent})
+    assert constraints.required is read
+    assert exact(constraints.json) == exact({"required": sent})
+
+    constraints.required = not read
+    assert constraints.json == {"required": not read}
 
 
 def test_choices_may_be_objects_or_values() -> None:
@@ -288,7 +328,7 @@ def test_choices_may_be_objects_or_values() -> None:
         ({"status": True}, "status: expected text, not a boolean"),
         ({"created": "yesterday"}, "created: expected an ISO 8601 date and time"),
         ({"created": 1700000000}, "created: expected an ISO 8601 date and time, not a number"),
-        ({"asset": {"configuration": {"params": [{"constraints": {"hidden": "yes"}}]}}},
+        ({"asset": {"configuration": {"params": [{"constraints": {"hidden": "maybe"}}]}}},
          "asset.configuration.params[0].constraints.hidden: expected a boolean"),
         ({"asset": {"params": [{"structured_value": []}]}},
          "asset.params[0].structured_value: expected an object, not a list"),

@@ -353,3 +353,19 @@ def test_after_the_import_the_module_is_as_any_other(write: Write) -> None:
     (found,) = find_automations([str(Path("quiet.py"))])
     with use_config(CONFIG), pytest.raises(ConnectionFailed):
         found().process()
+
+
+def test_an_automation_of_tier_account_requests_is_refused_by_name(write: Write) -> None:
+    base = "from connect_worker.resources import TierAccountRequestAutomation"
+    write(
+        "tiers_of_mine.py",
+        base,
+        automation("Accounts", "TierAccountRequestAutomation"),
+        automation("Purchases"),
+    )
+    write("purchases_of_mine.py", base, automation("Others"))
+
+    with pytest.raises(RegistrationError, match="Accounts in tiers_of_mine is for tier account"):
+        load("tiers_of_mine")
+    assert names_of(load("tiers_of_mine:Purchases")) == ["tiers_of_mine.Purchases"]
+    assert names_of(load("purchases_of_mine")) == ["purchases_of_mine.Others"]

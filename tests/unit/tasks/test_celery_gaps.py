@@ -125,3 +125,10 @@ def test_py_amqp_raises_for_properties_before_it_tells_whose_they_are() -> None:
     message: Any = basic_message.Message()
     with pytest.raises(UnicodeDecodeError):
         message._load_properties(60, b"\x80\x00\x02\xff\xfe", 0)
+
+
+def test_kombu_asks_for_a_queue_without_its_prefix() -> None:
+    mixin = redis.GlobalKeyPrefixMixin
+    prefixed = {*mixin.PREFIXED_SIMPLE_COMMANDS, *mixin.PREFIXED_COMPLEX_COMMANDS}
+    assert "LLEN" in prefixed
+    assert "EXISTS" not in prefixed, "_RedisChannel._has_queue can go"
