@@ -139,7 +139,7 @@ class Server:
         report.unlink(missing_ok=True)
         if self.is_rabbitmq:
             variables = {"RABBITMQ_PROGRAMS": str(self.programs)}
-            selected = ["-m", "rabbitmq and not long"]
+            selected = ["-m", "rabbitmq", "-k", "prefork or remedy"]
         else:
             path = f"{self.programs}{os.pathsep}{os.environ.get('PATH', '')}"
             variables, selected = {"PATH": path}, []

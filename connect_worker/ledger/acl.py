@@ -1,7 +1,7 @@
 """The ACL rules of the Redis user of a deployment: what its processes use, and nothing else.
 
 `connect-worker redis-acl` prints them. The tests' processes run as this user, on each supported
-server: a command or key that is missing here fails them (`tests/support/redis_user.py`).
+server: a command or key that is missing here fails them (`tests/support/redis_server.py`).
 """
 
 from __future__ import annotations

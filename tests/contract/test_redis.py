@@ -278,6 +278,14 @@ def test_every_constant_of_a_script_has_a_value(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_each_command_of_a_script_is_named_where_the_acl_rules_look(name: str) -> None:
+    text = source(name)
+    assert text.count("redis.call") + text.count("redis.pcall") == len(
+        re.findall(r"\bredis\.p?call\('\w+'", text)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_script_hides_a_name_of_the_prelude(name: str) -> None:
     """A local variable of the same name would take its place without an error."""
     lines = source(name).splitlines()
