@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 from urllib.parse import urljoin
 
 import requests
@@ -37,6 +37,7 @@ from connect_worker.config import Config
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidDocument, InvalidResponse
 from connect_worker.logger import LogEvent, logger
 from connect_worker.rql import Filters, to_query, without_paging
+from connect_worker.settings.model import DEFAULTS, Settings
 
 _BLOCK_BYTES = 64 * 1024
 
@@ -87,20 +88,9 @@ _MAX_COUNT_DIGITS: Final = 12
 #: Connect's pages have no more rows than this.
 LARGEST_PAGE = 1000
 
-#: How long one call may take, unless the settings say otherwise.
-TIMEOUT_SECONDS: Final = 30.0
-
-#: The upload or download of a file may take so many times as long as another call.
-FILE_TIMEOUTS: Final = 10
-
-#: Rows per page of a collection, unless the settings or the filters say otherwise.
-PAGE_SIZE: Final = 500
-
-#: The largest answer, unless the settings say otherwise.
-MAX_ANSWER_BYTES: Final = 64 * 2**20
-
-#: The longest collection, unless the settings say otherwise.
-MAX_LIST_ROWS: Final = 200_000
+#: A page of a list, and the upload or download of a file, may take so many times as long as another
+#: call.
+LONG_CALLS: Final = 10
 
 #: A collection is not paged as it says after so many pages in a row without a new row.
 MAX_USELESS_PAGES: Final = 10
@@ -126,7 +116,8 @@ class Client:
         url: The API of the account.
         key: The key of the service user.
         timeout_seconds: How long one call may take, with its repetitions and redirections, until
-            the last byte of the answer; the upload or download of a file, `FILE_TIMEOUTS` as long.
+            the last byte of the answer; `LONG_CALLS` as long for a page of a list, and for the
+            upload or download of a file.
         page_size: Rows per page of a collection.
         max_answer_bytes: The largest answer, before and after decompression.
         max_list_rows: The longest collection that `get_all` reads.
@@ -143,11 +134,11 @@ class Client:
         url: str,
         key: str,
         *,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        page_size: int = PAGE_SIZE,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-        max_list_rows: int = MAX_LIST_ROWS,
-        allow_private_hosts: bool = False,
+        timeout_seconds: float = DEFAULTS.timeout_seconds,
+        page_size: int = DEFAULTS.page_size,
+        max_answer_bytes: int = DEFAULTS.max_answer_bytes,
+        max_list_rows: int = DEFAULTS.max_list_rows,
+        allow_private_hosts: bool = DEFAULTS.allow_private_hosts,
         before_call: BeforeCall = no_limit,
         observe: Observer | None = None,
         pool: SessionPool | None = None,
@@ -164,6 +155,28 @@ class Client:
         self._pool = pool or SessionPool(key, url=self.url, before_call=before_call)
         # Downloads are not calls to Connect: they have no key and no rate limit.
         self._plain = pool or SessionPool(guard=self._guard)
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        settings: Settings,
+        *,
+        before_call: BeforeCall = no_limit,
+        observe: Observer | None = None,
+    ) -> Self:
+        """Return a client of an account, with the limits of the settings."""
+        return cls(
+            config.api_url,
+            config.api_key,
+            timeout_seconds=settings.timeout_seconds,
+            page_size=settings.page_size,
+            max_answer_bytes=settings.max_answer_bytes,
+            max_list_rows=settings.max_list_rows,
+            allow_private_hosts=settings.allow_private_hosts,
+            before_call=before_call,
+            observe=observe,
+        )
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -244,11 +257,7 @@ class Client:
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
-        response = self._call("GET", path, params=params, headers={"Accept": "*/*"})
-        if "charset" not in response.headers.get("Content-Type", ""):
-            # Without a charset, requests reads `text/…` as Latin-1.
-            response.encoding = "utf-8"
-        return response.text
+        return self._call("GET", path, params=params, headers={"Accept": "*/*"}).text
 
     def download(self, url: str) -> bytes:
         """Return the bytes at an absolute URL (a template link); the key is not sent there.
@@ -256,7 +265,7 @@ class Client:
         The URL may lead to Connect's own host or to a public one.
         """
         path = str(url).partition("?")[0][:200]
-        seconds = self._timeout_seconds * FILE_TIMEOUTS
+        seconds = self._timeout_seconds * LONG_CALLS
         return self._send(self._plain, "GET", url, path=path, seconds=seconds).content
 
     def post(self, path: str, json: JSON = None, *, key: str = "") -> JSON:
@@ -289,7 +298,7 @@ class Client:
         headers = {"Content-Type": body.content_type}
         if key:
             headers["Idempotency-Key"] = key
-        seconds = self._timeout_seconds * FILE_TIMEOUTS
+        seconds = self._timeout_seconds * LONG_CALLS
         response = self._call("POST", path, data=body, headers=headers, seconds=seconds)
         return read_json(response, method="POST", path=path)
 
@@ -316,7 +325,8 @@ class Client:
         self, path: str, query: str, *, offset: int, limit: int
     ) -> tuple[list[Row], int | None]:
         paging = f"limit={limit}&offset={offset}"
-        response = self._call("GET", f"{path}?{query}&{paging}" if query else f"{path}?{paging}")
+        address = f"{path}?{query}&{paging}" if query else f"{path}?{paging}"
+        response = self._call("GET", address, seconds=self._timeout_seconds * LONG_CALLS)
         rows = read_rows(response, method="GET", path=path)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if match and len(match[1]) > _MAX_COUNT_DIGITS:
@@ -447,32 +457,25 @@ def _target(response: requests.Response) -> str:
 
 def client_for(
     config: Config | None = None,
+    settings: Settings | None = None,
     *,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-    page_size: int = PAGE_SIZE,
-    max_answer_bytes: int = MAX_ANSWER_BYTES,
-    max_list_rows: int = MAX_LIST_ROWS,
-    allow_private_hosts: bool = False,
     before_call: BeforeCall = no_limit,
     observe: Observer | None = None,
 ) -> Client:
     """Return the shared client of a config; None means the current config.
 
-    The first call for an account makes its client with these arguments; later calls return it.
+    The first call for an account makes its client with these arguments; later calls return it. The
+    settings are those of the environment, unless they are given.
+
+    Raises:
+        SettingsError: A setting of calls is malformed in the environment.
     """
     config = config or Config.get_instance()
     account = config.api_url, config.api_key
     with _making:
         if account not in _clients:
-            _clients[account] = Client(
-                *account,
-                timeout_seconds=timeout_seconds,
-                page_size=page_size,
-                max_answer_bytes=max_answer_bytes,
-                max_list_rows=max_list_rows,
-                allow_private_hosts=allow_private_hosts,
-                before_call=before_call,
-                observe=observe,
+            _clients[account] = Client.of(
+                config, settings or Settings.of_calls(), before_call=before_call, observe=observe
             )
         return _clients[account]
 

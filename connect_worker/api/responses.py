@@ -46,6 +46,51 @@ MAX_LEVELS: Final = 100
 _CUT: Final = "…"
 
 
+def to_response(answer: Any, url: str) -> requests.Response:
+    """Return an answer as a response of `requests`, whatever of one a test's double has."""
+    if isinstance(answer, requests.Response):
+        return answer
+    response = requests.Response()
+    status, headers = getattr(answer, "status_code", None), getattr(answer, "headers", None)
+    is_success = bool(getattr(answer, "ok", True))
+    response.status_code = status if isinstance(status, int) else 200 if is_success else 400
+    response.headers.update(headers if isinstance(headers, Mapping) else {})
+    response.url = url
+    response.encoding = encoding_of(response.headers)
+    response._content = _content_of(answer)
+    return response
+
+
+def _content_of(answer: Any) -> bytes:
+    for name in ("content", "text"):
+        body = getattr(answer, name, None)
+        if body and isinstance(body, str | bytes):
+            return body.encode() if isinstance(body, str) else body
+    try:
+        return json.dumps(answer.json()).encode()
+    except (AttributeError, TypeError, ValueError):
+        # It has no document, or another double in the place of one.
+        return b""
+
+
+def encoding_of(headers: Mapping[str, str]) -> str:
+    """Return the encoding of a body: UTF-8, unless its headers name another one.
+
+    `requests` reads `text/…` as Latin-1, looks for an encoding in the whole of other bodies, and
+    accepts all that Python knows, some of which take much time.
+    """
+    charset = _CHARSET.search(headers.get("Content-Type", ""))
+    name = charset[1].lower() if charset else ""
+    return name if name in _CHARSETS else "utf-8"
+
+
+_CHARSET = re.compile(r"charset=[\"']?([\w-]{1,20})", re.IGNORECASE | re.ASCII)
+_CHARSETS = frozenset(("us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16", "utf-32"))
+
+
+# ---- documents and rows
+
+
 def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
     """Return the document of a success; None when it has no body."""
     if not response.content:

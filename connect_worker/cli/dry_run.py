@@ -95,10 +95,9 @@ def try_command(
 
     Exit code 0 when the processor decided or asked to come back later; 1 when it raised an error.
     """
-    from connect_worker.config import Config
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
-    from connect_worker.dry_run.transport import SANDBOX_URL, LiveTransport, SandboxTransport
+    from connect_worker.dry_run.transport import LiveTransport, SandboxTransport
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
@@ -112,9 +111,10 @@ def try_command(
         config, settings = account_of(account)
         reads: Any = LiveTransport(config, settings)
     else:
-        config = Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
     automation_class = find_automation(automation, kind)
+    if not is_online:
+        config = _offline_config()
     if document is None:
         document = _fetch(config, kind, str(request_id))
     recording = RecordingTransport(reads)
@@ -179,7 +179,8 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
         products = product_list(item.products) or config.products
         try:
             with no_logging():
-                requests = latest(client_for(config), item.kind, products=products, last=last)
+                client = client_for(config, settings)
+                requests = latest(client, item.kind, products=products, last=last)
                 rows += [_replay_one(item, document, config, settings) for document in requests]
         except Message as error:
             raise CommandError(
@@ -200,7 +201,7 @@ _KINDS = {
     "PR": RequestKind.FULFILLMENT,
     "TCR": RequestKind.TIER_CONFIG,
     "UF": RequestKind.USAGE_FILE,
-    "LST": RequestKind.USAGE,
+    **dict.fromkeys(("LST", "AS", "CRD", "PRD", "TC"), RequestKind.USAGE),
 }
 
 
@@ -308,6 +309,17 @@ def _warn_if_shared(record_file: Path) -> None:
         click.echo(f"{record_file} {text}", err=True)
 
 
+def _offline_config() -> Config:
+    """Return the configuration that the module has made or a script would read; no call leaves."""
+    from connect_worker.config import Config
+    from connect_worker.dry_run.transport import SANDBOX_URL
+
+    try:
+        return Config.get_instance()
+    except (OSError, TypeError, ValueError):
+        return Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
+
+
 def _has_account() -> bool:
     settings = Settings.from_env()
     return bool(settings.api_url or settings.config_file or settings.accounts)
@@ -315,10 +327,10 @@ def _has_account() -> bool:
 
 def _fetch(config: Config, kind: RequestKind, request_id: str) -> dict[str, JSON]:
     from connect_worker.api.client import client_for
-    from connect_worker.domain.kinds import KINDS
+    from connect_worker.domain.kinds import path_of
 
     try:
-        document: dict[str, JSON] = client_for(config).get(f"{KINDS[kind].path}/{request_id}")
+        document: dict[str, JSON] = client_for(config).get(path_of(kind, request_id))
     except NotFound as error:
         raise CommandError(f"the account has no request {request_id}", Exit.NOT_DONE) from error
     except Message as error:

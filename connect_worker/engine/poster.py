@@ -24,6 +24,7 @@ from connect_worker.domain.api_calls import (
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.states import JSON
 from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.retry import describe
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import (
     BadRequest,
@@ -51,6 +52,8 @@ class PostResult:
     calls: ApiCalls
     #: The status that Connect shows instead of the decision's; "" when the decision stands.
     superseded_by: str = ""
+    #: What Connect refused of the messages, for people; "" when nothing.
+    problem: str = ""
 
 
 class _SupersededError(Exception):
@@ -90,14 +93,16 @@ def post_decision(
     )
     posting = _Posting(runtime, job, decision, calls, compare_first)
     steps = [step for step in calls.steps if step.name not in job.steps]
+    problem = ""
     try:
         for step in steps:
             result = _post(posting, step)
+            problem = result.get("problem", problem)
             if calls.stays_pending or not (step is steps[-1] or _is_visible(step)):
                 job.record_step(step.name, result)
     except _SupersededError as superseded:
         return PostResult(calls, superseded_by=superseded.status)
-    return PostResult(calls)
+    return PostResult(calls, problem=problem)
 
 
 def _is_visible(step: ApiCall) -> bool:
@@ -153,8 +158,9 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
 def _post_message(posting: _Posting, step: MessagePost) -> JSON:
     """Post a message to the request's open conversation; a request without one is not an error.
 
-    Connect makes the conversations, and nobody else can. The decision itself is already posted. If
-    Connect refuses the message, that is logged, and the cycle still ends.
+    Connect makes the conversations, and nobody else can. The decision itself is already posted, and
+    stands. If Connect refuses the message, the cycle ends with that as the request's error: another
+    try would be refused too.
     """
     connect, job = posting.runtime.connect, posting.job
     try:
@@ -172,8 +178,11 @@ def _post_message(posting: _Posting, step: MessagePost) -> JSON:
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )
     except (BadRequest, Forbidden, NotFound) as error:
-        logger.warning(LogEvent("conversation.message_rejected", error=error))
-        return {"conversation": None}
+        logger.error(LogEvent("conversation.message_rejected", error=error))
+        return {
+            "conversation": None,
+            "problem": f"Connect refused the message to the conversation: {describe(error)}",
+        }
     return {"conversation": conversation}
 
 

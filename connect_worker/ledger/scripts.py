@@ -180,8 +180,8 @@ class Scripts:
         client: With `decode_responses=True`.
         account: A text without braces.
         prefix: What each key begins with; `Settings.key_prefix`.
-        clock: Lua that sets `exact` and `now`, in micro- and milliseconds, for a test that steps
-            them; by default the server's `TIME`. Ended records expire by the server's own clock in
+        clock: Lua that sets `exact`, in microseconds, for a test that steps it; by default the
+            server's `TIME`. Ended records expire by the server's own clock in
             any case (`PEXPIRE`).
 
     Raises:

@@ -6,7 +6,7 @@ from connect_worker._deprecated import deprecated_names
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory, MarketplaceResource, TemplateResource
 from connect_worker.resources.fulfillment import AssetRequestResource, FulfillmentAutomation
-from connect_worker.resources.runner import LocalRunner
+from connect_worker.resources.runner import LOCAL_RUNNER
 from connect_worker.resources.tier_config import (
     TierAccountRequestAction,
     TierAccountRequestAutomation,
@@ -44,4 +44,4 @@ __all__ = [
 ]
 
 # The local runner imports the automations, and their `process()` calls it: here the two meet.
-Automation._local_runner = LocalRunner()
+Automation._local_runner = LOCAL_RUNNER

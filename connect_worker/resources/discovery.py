@@ -14,7 +14,7 @@ from typing import Any
 
 from connect_worker import compat
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.automation import FILE_PREFIX, Automation, importing
+from connect_worker.resources.automation import FILE_PREFIX, Automation, importing, misspelled
 
 
 def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
@@ -32,6 +32,11 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
         for value in [contents[only]] if only else contents.values():
             if _is_automation(value):
                 automations[value] = None
+            elif method := _misspelled_method(value):
+                raise RegistrationError(
+                    f"CONNECT_PROCESSORS: {value.__name__} in {name} has no process_request, but "
+                    f"{method}: rename it"
+                )
             elif _is_local(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
@@ -63,6 +68,13 @@ def _is_automation(value: object) -> bool:
         and value.process_request is not Automation.process_request
         and not value.__name__.startswith("_")
     )
+
+
+def _misspelled_method(value: object) -> str:
+    """Return the method that is almost called process_request, of a class without one; else ""."""
+    if not (inspect.isclass(value) and issubclass(value, Automation)):
+        return ""
+    return next((name for name, _ in misspelled(value, ["process_request"])), "")
 
 
 def _is_local(value: object) -> bool:

@@ -290,7 +290,8 @@ TIER_CONFIGS = _names(
 TIER_REQUESTS = (
     *_names(
         """
-        id type status created updated environment assignee.id assignee.name template.id
+        id type status created updated environment assignee.id assignee.name unassigned
+        template.id
         params.id params.value events.created.at events.pended.at
         """
     ),

@@ -205,7 +205,8 @@ class Settings:
         30.0,
         number,
         "how long a call to Connect may take, with its repetitions, until the last byte of the "
-        "answer. The upload or download of a file may take ten times as long",
+        "answer. A page of a list, and the upload or download of a file, may take ten times as "
+        "long: 300 seconds, as with the SDK",
     )
     max_answer_megabytes: float = setting(
         64.0,
@@ -360,6 +361,23 @@ class Settings:
             values = read_values(env)
         return cls(**values)
 
+    @classmethod
+    def of_calls(cls) -> Settings:
+        """Read the settings of a call to Connect from the environment, and no others.
+
+        A script that calls `process()` has these settings, even where others are malformed.
+
+        Raises:
+            SettingsError: Names every malformed variable and says what is wrong with it.
+        """
+        with reading(None) as env:
+            values = {
+                item.name: item.metadata[READING].read(env, item.name.upper(), item.default)
+                for item in fields(cls)
+                if item.name in CALL_SETTINGS
+            }
+        return cls(**values)
+
     def variable(self, setting: str) -> str:
         """Return the variable of a setting: `CONNECT_API_URL` for `API_URL`."""
         return f"{PREFIX}{setting}"
@@ -420,6 +438,11 @@ def _names(scope: Scope) -> tuple[str, ...]:
         if READING in item.metadata and item.metadata[READING].scope is scope
     )
 
+
+#: What a call to Connect may take, and which links of an answer it may follow.
+CALL_SETTINGS: Final = frozenset(
+    ["timeout_seconds", "max_answer_megabytes", "max_list_rows", "allow_private_hosts", "page_size"]
+)
 
 #: The settings of the whole deployment.
 SHARED: Final = tuple(name for name in _names(Scope.DEPLOYMENT) if name != "ACCOUNTS")

@@ -97,11 +97,7 @@ def _runtime(account: str) -> Runtime:
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,
-        timeout_seconds=account_settings.timeout_seconds,
-        page_size=account_settings.page_size,
-        max_answer_bytes=account_settings.max_answer_bytes,
-        max_list_rows=account_settings.max_list_rows,
-        allow_private_hosts=account_settings.allow_private_hosts,
+        account_settings,
         before_call=RateLimiter(
             ledger, breaker_cache, calls_per_second=account_settings.max_calls_per_second
         ),

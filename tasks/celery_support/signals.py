@@ -10,6 +10,8 @@ Answers gaps of Celery 5.6:
   log: `start_log`, `prepare_worker`, `say_in_json`; tests/acceptance/security/test_log_streams.py.
 - Workers on machines of one name have one name: `prepare_worker`;
   tests/acceptance/test_worker_start.py.
+- A processor that holds the GIL keeps its process from renewing its lease: `back_up_leases`;
+  tests/faults/test_long_jobs.py.
 - Anyone who can write to the broker may stop all workers: `refuse_commands`;
   tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
@@ -28,6 +30,8 @@ from typing import Any
 import click
 from celery import _original_os_write  # type: ignore[attr-defined]  # celery-types lacks it
 from celery.apps import worker as celery_worker
+from celery.concurrency import get_implementation
+from celery.concurrency.prefork import TaskPool
 from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
@@ -183,6 +187,17 @@ def _refuse_finding(problem: Finding | None, where: str = "") -> None:
         # Except for another deployment, a restart helps when the server has been changed.
         status = EXIT_CONFIGURATION if problem.level == "foreign" else 1
         refuse_start(f"{where}{problem.message}", status=status)
+
+
+@worker_init.connect
+def back_up_leases(sender: Any, **_: Any) -> None:
+    """Renew from the main process the leases of a pool's processes that can't do it themselves.
+
+    Comes after `check_worker`, which makes the runtimes; the pool's processes inherit them.
+    """
+    if get_implementation(sender.pool_cls) is TaskPool:
+        for account in served_accounts():
+            runtime(account).leases.start_backup()
 
 
 #: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds

@@ -61,25 +61,34 @@ def server_clock(client: redis.Redis, clock: Clock) -> Iterator[str]:
 
     clock.observers.append(tell)
     tell(clock.time)
-    exact = f"local exact = tonumber(redis.call('GET', '{key}'))"
-    yield f"{exact}; local now = math.floor(exact / 1000)"
+    yield f"local exact = tonumber(redis.call('GET', '{key}'))"
     client.delete(key)
 
 
 @pytest.fixture
-def redis_ledger(ledger_client: redis.Redis, account: str, server_clock: str) -> RedisLedger:
-    return RedisLedger(ledger_client, account=account, clock=server_clock)
+def redis_ledger(
+    ledger_client: redis.Redis, account: str, server_clock: str, clock: Clock
+) -> RedisLedger:
+    ledger = RedisLedger(ledger_client, account=account, clock=server_clock)
+    clock.calls.append(ledger.now)
+    return ledger
 
 
 @pytest.fixture
 def memory_ledger(clock: Clock) -> MemoryLedger:
-    return MemoryLedger(clock=clock)
+    ledger = MemoryLedger(clock=clock)
+    clock.calls.append(ledger.now)
+    return ledger
 
 
 @pytest.fixture
-def encrypted_ledger(ledger_client: redis.Redis, account: str, server_clock: str) -> RedisLedger:
+def encrypted_ledger(
+    ledger_client: redis.Redis, account: str, server_clock: str, clock: Clock
+) -> RedisLedger:
     keys = [Fernet.generate_key().decode()]
-    return RedisLedger(ledger_client, account=account, keys=keys, clock=server_clock)
+    ledger = RedisLedger(ledger_client, account=account, keys=keys, clock=server_clock)
+    clock.calls.append(ledger.now)
+    return ledger
 
 
 @pytest.fixture(params=["memory", "redis", "encrypted"])

@@ -45,7 +45,9 @@ def counting(
     meter: CallMetrics,
 ) -> Counting:
     if request.param == "memory":
-        return MemoryLedger(clock=clock, metric_buffer=meter)
+        memory = MemoryLedger(clock=clock, metric_buffer=meter)
+        clock.calls.append(memory.now)
+        return memory
     return RedisLedger(client, account=account, metric_buffer=meter)
 
 

@@ -8,11 +8,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from redis import exceptions as redis_errors
 
+from connect_worker.devtools.embedded_redis import embedded_redis
 from connect_worker.domain.states import Claim, PollReport, RequestKey, RequestKind, State
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.ledger.redis import RedisLedger, connect
@@ -32,6 +34,7 @@ from tests.support.ledger_factories import (
 )
 from tests.support.page_blocks import ROOT
 from tests.support.redis_server import running_server, tell
+from tests.support.silent_relay import silent_relay
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_all_keys_of_an_account_are_in_one_cluster_slot(
     prefix = f"connect-worker:{{{account}}}:"
     today = f"outcomes:{int(ledger.now() // 86_400)}"
     names = ["due", "parked", "counts", "outcomes", "breaker", "lock:sweep", today]
-    names += ["polls", "unfinished:tier-config", "metrics", "products"]
+    names += ["clock", "polls", "unfinished:tier-config", "metrics", "products"]
     names.append(f"completed:{int(ledger.now() // 3600)}")
     names += [f"request:{ref}" for ref in (PR, OTHER, TCR)]
     assert keys == {prefix + name for name in names}
@@ -213,6 +216,39 @@ def test_a_redis_that_does_not_answer_in_time_is_said_so(own_client: redis.Redis
 
 def connect_patiently(client: redis.Redis) -> redis.Redis:
     return connect("unix://" + client.get_connection_kwargs()["path"], timeout_seconds=0.05)
+
+
+class CountedConnection(redis.Connection):
+    """Counts how often any connection was opened."""
+
+    opened = 0
+
+    def _connect(self) -> Any:
+        CountedConnection.opened += 1
+        return super()._connect()  # type: ignore[no-untyped-call]  # redis-py has no types for it
+
+
+def test_what_timed_out_in_every_try_is_tried_once_until_redis_answers() -> None:
+    """Each try opens one connection, where redis-py would open several."""
+    with (
+        embedded_redis() as real,
+        silent_relay(real) as (url, relay),
+        connect(url, timeout_seconds=0.3) as client,
+    ):
+        client.connection_pool.connection_class = CountedConnection
+
+        def tries() -> int:
+            before = CountedConnection.opened
+            with pytest.raises(redis.TimeoutError):
+                client.get("key")
+            return CountedConnection.opened - before
+
+        for _ in range(2):
+            assert client.ping()
+            relay.silence(new_ones_too=True)
+            # The first of four tries is over the connection that is there.
+            assert [tries() for _ in range(3)] == [3, 1, 1]
+            relay.restore()
 
 
 def test_a_full_redis_is_said_so_and_nothing_is_written(own_client: redis.Redis) -> None:

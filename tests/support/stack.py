@@ -33,6 +33,8 @@ class Stack:
         self.directory = directory
         #: As its administrator; the processes use it as a user.
         self.redis_url = redis_url
+        #: Where the processes run.
+        self.home = ROOT
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("CONNECT_")},
@@ -132,7 +134,7 @@ class Stack:
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=ROOT,
+                cwd=self.home,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -145,7 +147,7 @@ class Stack:
         """Run an operator's command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "connect_worker", *words],
-            cwd=ROOT,
+            cwd=self.home,
             env=self.environment,
             capture_output=True,
             text=True,

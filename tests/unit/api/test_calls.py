@@ -124,6 +124,22 @@ def test_a_get_that_times_out_has_used_its_time_and_is_not_repeated() -> None:
         assert len(server.calls) == 1
 
 
+def late(call: Call) -> Reply:
+    time.sleep(0.6)
+    return Reply(body=[{"id": "PR-1"}], headers={"Content-Range": "items 0-0/1"})
+
+
+def test_a_list_and_a_file_may_take_ten_times_as_long_as_another_call() -> None:
+    with serving(late) as server:
+        client = server.client(timeout_seconds=0.3)
+        assert [row["id"] for row in client.get_all("requests")] == ["PR-1"]
+        assert client.upload("usage", field="f", filename="f.xlsx", content=b"PK")
+        with pytest.raises(ConnectionFailed, match=r"not within 0\.3 s"):
+            client.get("requests/PR-1")
+        with pytest.raises(ConnectionFailed, match=r"not within 0\.3 s"):
+            client.post("requests/PR-1/approve/", {})
+
+
 #: Nobody listens there.
 CLOSED_PORT = 1
 

@@ -94,8 +94,9 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         "failed",
         "failed",
     ),
-    (PR, Skip("Later"), [say("Later")], "skipped", ""),
+    (PR, Skip("Later"), [say("Later")], "skipped: Later", ""),
     (PR, Skip(), [], "skipped", ""),
+    (UF, Skip("Request skipped"), [], "skipped", ""),
     (PR, NoDecision(), [], "left pending", ""),
     # ---- tier configurations: other bodies, no conversation
     (
@@ -143,7 +144,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         "failed",
         "failed",
     ),
-    (TCR, Skip("Later"), [], "skipped", ""),
+    (TCR, Skip("Later"), [], "skipped: Later", ""),
     (TCR, NoDecision(), [], "left pending", ""),
     # ---- usage files: no closing slash
     *(
@@ -163,10 +164,12 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
             ("delete", None, "deleted", "deleted"),
         )
     ),
-    (UF, Skip("Later"), [], "skipped", ""),
+    (UF, Skip("Later"), [], "skipped: Later", ""),
     # ---- listings
     (LST, Report("reported as UF-1"), [], "reported", ""),
-    (LST, Skip("Later"), [], "skipped", ""),
+    (LST, Report("no usage", is_submitted=False), [], "nothing submitted", ""),
+    (LST, NoDecision(), [], "nothing submitted", ""),
+    (LST, Skip("Later"), [], "skipped: Later", ""),
 ]
 
 

@@ -164,7 +164,7 @@ def test_an_error_is_reported_and_ends_with_1(account: Sandbox) -> None:
             2,
             "no automation for tier-config requests",
         ),
-        ([ORDERS, "AS-1-2-3"], 2, "is not the id of a request"),
+        ([ORDERS, "TL-1-2-3"], 2, "is not the id of a request"),
         ([ORDERS, "PR-1-2-3"], 3, "the account has no request PR-1-2-3"),
         ([ORDERS], 2, "Give either the id of a request or --file"),
     ],

@@ -147,14 +147,14 @@ def test_an_automation_that_selects_for_itself_gets_what_it_asks_for() -> None:
 
 
 BAD_ROWS = [
-    ({"status": "pending"}, "a row without an id"),
-    ({"id": None}, "a row without an id"),
-    ({"id": ""}, "a row without an id"),
+    ({"status": "pending"}, "a row without an id, number 1 of the list"),
+    ({"id": None}, "a row without an id, number 1 of the list"),
+    ({"id": ""}, "a row without an id, number 1 of the list"),
     (row(5), "a row whose id is a int, not a text"),  # type: ignore[arg-type]  # Connect's mistake
     (row({"a": 1}), "a row whose id is a dict, not a text"),  # type: ignore[arg-type]  # the same
-    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no request has"),
-    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no request has"),
-    (row("PR-" + "1" * 70), "(73 characters), which no request has"),
+    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no fulfillment request has"),
+    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no fulfillment request has"),
+    (row("PR-" + "1" * 70), "(73 characters), which no fulfillment request has"),
 ]
 
 
