@@ -58,14 +58,23 @@ def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) 
     return [finding for finding in findings if finding is not None]
 
 
+def server_info(client: redis.Redis) -> Mapping[str, object]:
+    """Return what the server says about itself.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with translate_redis_errors():
+        return cast("Mapping[str, object]", client.info("server"))
+
+
 def name_server(client: redis.Redis) -> str:
     """Return which server it is, such as `Valkey 9.0.1, as Redis 7.2.4`; a primary's address, too.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
-    with translate_redis_errors():
-        info = cast("Mapping[str, object]", client.info("server"))
+    info = server_info(client)
     redis_version = f"Redis {info.get('redis_version', 'of unknown version')}"
     if "valkey_version" in info:
         redis_version = f"Valkey {info['valkey_version']}, as {redis_version}"
@@ -221,12 +230,17 @@ def _settings(client: redis.Redis) -> Mapping[str, str]:
     return merged
 
 
+def version_of(info: Mapping[str, object]) -> tuple[int, ...]:
+    """Return the first two numbers of the server's version; none if it is not known."""
+    # Valkey says 7.2.4 here, the Redis it is compatible with.
+    return tuple(int(part) for part in re.findall(r"\d+", str(info.get("redis_version", "")))[:2])
+
+
 def check_version(info: Mapping[str, object]) -> Finding | None:
     """Refuse a server that lacks commands of the scripts."""
-    # Valkey says 7.2.4 here, the Redis it is compatible with.
-    version = str(info.get("redis_version", ""))
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= MIN_VERSION:
+    if version_of(info) >= MIN_VERSION:
         return None
+    version = info.get("redis_version")
     return Finding(
         "refuse", f"Redis {version or 'of unknown version'} is too old: use 6.2 or later"
     )

@@ -22,7 +22,9 @@ from connect_worker.settings.urls import CERTIFICATE_REMEDY
 _FULL = "Redis is full and nothing was written: raise maxmemory, or free memory"
 _REPLICA = "this Redis is a read-only replica: point the Redis URL at the primary"
 _LOADING = "Redis is loading its data after a start: wait, it answers when it is done"
-_FORBIDDEN = "the Redis user may not do this: allow it scripts and the keys connect-worker:*"
+_FORBIDDEN = (
+    "the Redis user may not do this: give it the rules that `connect-worker redis-acl` prints"
+)
 _REFUSED = "Redis refused the user or password: check the Redis URL"
 _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"
@@ -216,6 +218,13 @@ class Scripts:
                 return self._scripts[name](keys=keys, args=values)
             except redis_errors.NoScriptError:
                 # redis-py gave it to the old primary, and the new one was to run it.
+                return self._scripts[name](keys=keys, args=values)
+            except redis_errors.ResponseError as error:
+                if "-READONLY" not in str(error):
+                    raise
+                # Redis 6.2 puts another error around a script's own, so that redis-py keeps the
+                # connection to a server that is no primary any more.
+                self._client.connection_pool.disconnect(inuse_connections=False)
                 return self._scripts[name](keys=keys, args=values)
 
     def write_problem(self) -> str:

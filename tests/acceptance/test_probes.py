@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.redis_process import RedisServer, running_server, tell
+from tests.support.redis_process import RedisServer, running_server
+from tests.support.redis_server import tell
 from tests.support.stack import ROOT, Stack, running_stack
 
 from .test_worker_start import ACCOUNT, start

@@ -83,7 +83,7 @@ def test_a_clock_that_is_far_off_is_warned_of(careless_start: str) -> None:
 
 def test_a_redis_that_evicts_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with running_stack(tmp_path, **ACCOUNT) as stack:
-        configure(stack.environment["CONNECT_REDIS_URL"], maxmemory_policy=EVICTING)
+        configure(stack.redis_url, maxmemory_policy=EVICTING)
         worker = stack.worker("worker", "--pool", "solo")
         assert worker.wait(timeout=60) == 1
         # Celery warns a superuser before it; there is no traceback.
@@ -181,7 +181,7 @@ def test_a_broker_that_is_away_is_said_so_and_waited_for(tmp_path: Path) -> None
 def test_a_redis_as_it_should_be_is_not_warned_of(tmp_path: Path) -> None:
     # Celery warns a superuser.
     with running_stack(tmp_path, **ACCOUNT, PYTHONWARNINGS="ignore") as stack:
-        configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
+        configure(stack.redis_url, appendonly="yes")
         assert "WARNING" not in start(stack)
 
 

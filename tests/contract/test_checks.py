@@ -17,8 +17,7 @@ from connect_worker.ledger.checks import (
 )
 from connect_worker.ledger.redis import connect
 from connect_worker.settings.accounts import DEPLOYMENT, DeploymentIdentity
-from tests.support.ledger_factories import tell
-from tests.support.redis_server import running_server
+from tests.support.redis_server import running_server, tell
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,10 @@ DOCKER: Mapping[str, Mapping[str, bool]] = {
 }
 CURL = {"--silent": False, "--request": True, "--data": True, "--header": True, "--fail": False}
 #: Programs of which nothing that this project has is asked.
-FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "unset", "useradd"})
+FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "redis-cli", "sed"}) | {
+    "unset",
+    "useradd",
+}
 
 
 def understand(text: str) -> list[Command]:

@@ -110,11 +110,6 @@ def take_due(ledger: Ledger, *, max_attempts: int = 8) -> list[RequestKey]:
     return found.publish
 
 
-def tell(client: redis.Redis, *words: str) -> None:
-    """Send a command that the client has no method for."""
-    client.execute_command(*words)  # type: ignore[no-untyped-call]  # it is, in the client
-
-
 def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = True) -> None:
     """Compare counts, due, parked, waiting, slots, lines and held with every record there is.
 

@@ -18,10 +18,12 @@ import pytest
 from connect_worker.devtools.embedded_redis import HOST, free_port
 
 #: Packages put the programs here; what Debian has in the PATH is for root and `rabbitmq` only.
-PROGRAMS = f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', '')}"
+#: `make test-servers` names the folder of another version.
+FOLDER = os.environ.get("RABBITMQ_PROGRAMS", "/usr/lib/rabbitmq/bin")
+PROGRAMS = f"{FOLDER}{os.pathsep}{os.environ.get('PATH', '')}"
 SERVER = shutil.which("rabbitmq-server", path=PROGRAMS)
 #: Erlang's register of names; started by RabbitMQ itself it would outlive it.
-EPMD = shutil.which("epmd")
+EPMD = shutil.which("epmd", path=PROGRAMS)
 
 needs_rabbitmq = pytest.mark.skipif(
     SERVER is None or EPMD is None,
