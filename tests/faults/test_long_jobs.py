@@ -1,4 +1,4 @@
-"""Processors that take longer than their lease, under each pool (rows 22 and 53)."""
+"""Processors that take longer than their lease, under each pool (rows 22 and 52)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_processor_that_computes_under_gevent_loses_its_lease_and_writes_nothi
 def test_a_processor_that_holds_the_gil_longer_than_its_lease_runs_once_under_prefork(
     stack: FaultStack,
 ) -> None:
-    """Row 53: no thread of its process can renew the lease."""
+    """Row 52: no thread of its process can renew the lease."""
     request_id = begin_long_job(stack, Order.HOLD_GIL, "prefork", 2)
     stack.until_done()
 
@@ -68,7 +68,7 @@ def test_a_processor_that_holds_the_gil_longer_than_its_lease_runs_once_under_pr
 
 @pytest.mark.slow
 def test_a_lease_that_the_main_process_renews_ends_with_the_process(stack: FaultStack) -> None:
-    """Row 53: killed while it holds the GIL, after its first lease."""
+    """Row 52: killed while it holds the GIL, after its first lease."""
     stack.seed(fulfillment=1)
     [request_id] = stack.ids("purchase")
     stack.orders.give(Order.HOLD_GIL, Point.INSIDE, request_id, seconds=60)
@@ -92,7 +92,7 @@ def test_a_lease_that_the_main_process_renews_ends_with_the_process(stack: Fault
 def test_a_processor_that_holds_the_gil_under_another_pool_writes_nothing_and_says_why(
     stack: FaultStack, pool: str, concurrency: int
 ) -> None:
-    """Row 53, what is not promised: the worker has one process, and no thread of it runs."""
+    """Row 52, what is not promised: the worker has one process, and no thread of it runs."""
     request_id = begin_long_job(stack, Order.HOLD_GIL, pool, concurrency)
     stack.until_soon(lambda: len(stack.orders.runs(request_id)) == 2, "another takes over")
     stack.until_soon(lambda: lost_leases(stack) == 1, "the first run's write is refused")

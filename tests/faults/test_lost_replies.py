@@ -1,4 +1,4 @@
-"""Messages and usage files whose reply, or whose sender, is lost (rows 24, 25 and 57 to 59)."""
+"""Messages and usage files whose reply, or whose sender, is lost (rows 24, 25 and 54 to 56)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_message_whose_sender_is_killed_is_said_once(stack: FaultStack, commit
 
 @pytest.mark.parametrize("api", ["37.0", pytest.param("2019", marks=pytest.mark.long)])
 def test_each_message_is_said_once_in_its_open_conversation(stack: FaultStack, api: str) -> None:
-    """Rows 57 to 59: notes and closed conversations are listed first; or the API is that of 2019.
+    """Rows 54 to 56: notes and closed conversations are listed first; or the API is that of 2019.
 
     Of 24 messages Connect takes five without a reply, and loses five.
     """

@@ -1,4 +1,4 @@
-"""Wrong clocks: a worker's that is off (row 18), beat's and Redis's that are set (rows 38, 54)."""
+"""Wrong clocks: a worker's that is off (row 18), beat's and Redis's that are set (rows 38, 53)."""
 
 from __future__ import annotations
 
