@@ -114,6 +114,8 @@ class LeaseBackup:
         """Start, in the main process, before it starts its pool."""
         self._main = os.getpid()
         self._reader, self._writer = os.pipe()
+        # No job waits until this process reads: a message for which the pipe has no room is lost.
+        os.set_blocking(self._writer, False)
         threading.Thread(target=self._run, name="lease backup", daemon=True).start()
 
     def hold(self, claim: Claim) -> None:
@@ -128,10 +130,6 @@ class LeaseBackup:
         pid = os.getpid()
         if self._main in (0, pid):
             return
-        if self._reader >= 0:
-            # The main process alone reads: when it ends, writing fails, and does not wait.
-            os.close(self._reader)
-            self._reader = -1
         with suppress(OSError):
             # Shorter than a pipe's buffer, so that messages of several processes do not mix.
             os.write(self._writer, f"{json.dumps([pid, *claim])}\n".encode())
@@ -178,16 +176,18 @@ class LeaseBackup:
             threading.Thread(target=self._renew_now, args=(pid, lease), daemon=True).start()
 
     def _renew_now(self, pid: int, lease: Lease) -> None:
-        silent = round(lease.age_seconds, 1)
-        lease.renew()
-        self._renewing.discard(pid)
-        if not lease.lost:
+        silent = lease.age_seconds
+        try:
+            lease.renew()
+        finally:
+            self._renewing.discard(pid)
+        if lease.age_seconds < silent:
             logger.warning(
                 LogEvent(
                     "lease.renewed_by_main_process",
                     request=lease.claim.ref.id,
                     pid=pid,
-                    seconds=silent,
+                    seconds=round(silent, 1),
                     why=STARVED,
                 )
             )

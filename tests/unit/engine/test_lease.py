@@ -13,7 +13,7 @@ import pytest
 
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.lease import Lease, LeaseBackup, LeaseKeeper
-from connect_worker.exceptions import LeaseLost
+from connect_worker.exceptions import LeaseLost, LedgerUnavailable
 from connect_worker.ledger.memory import MemoryLedger
 
 LEASE_SECONDS = 2.0
@@ -72,9 +72,12 @@ class CountingLedger(MemoryLedger):
     """Counts the renewals that it is asked for."""
 
     renewals = 0
+    is_down = False
 
     def renew_lease(self, claim: Claim) -> bool:
         self.renewals += 1
+        if self.is_down:
+            raise LedgerUnavailable("Redis can't be reached")
         return super().renew_lease(claim)
 
     def is_renewed_within(self, seconds: float) -> bool:
@@ -144,6 +147,47 @@ def test_the_main_process_renews_nothing_while_a_process_is_stopped(
     assert not ledger.is_renewed_within(0.7 * SHORT_SECONDS)
     os.kill(pid, signal.SIGCONT)
     assert ledger.is_renewed_within(SHORT_SECONDS)
+
+
+def test_only_a_renewal_that_the_ledger_granted_is_reported(
+    silent_process: tuple[CountingLedger, int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, _, _ = silent_process
+    ledger.is_down = True
+    for _ in range(3):
+        assert ledger.is_renewed_within(SHORT_SECONDS)
+    assert "lease.renewal_failed" in caplog.text
+    assert "lease.renewed_by_main_process" not in caplog.text
+    ledger.is_down = False
+    assert ledger.is_renewed_within(SHORT_SECONDS)
+    assert ledger.is_renewed_within(SHORT_SECONDS)
+    assert "lease.renewed_by_main_process" in caplog.text
+
+
+class DeafBackup(LeaseBackup):
+    """Its main process reads nothing, as one that is stopped."""
+
+    def _run(self) -> None:
+        pass
+
+
+def test_a_job_does_not_wait_for_a_main_process_that_reads_nothing() -> None:
+    ledger = MemoryLedger()
+    (claim,) = claims(ledger, 1)
+    backup = DeafBackup(ledger)
+    backup.start()
+    pid = os.fork()
+    if not pid:
+        for _ in range(5_000):
+            backup.hold(claim)
+        os._exit(7)
+    end = time.monotonic() + 30
+    while not (ended := os.waitpid(pid, os.WNOHANG))[0] and time.monotonic() < end:
+        time.sleep(0.01)
+    if not ended[0]:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7
 
 
 class RecordingBackup(LeaseBackup):
