@@ -59,7 +59,7 @@ from connect_worker.operations.status import (
     read_status,
 )
 from connect_worker.resources.processor import load_registry
-from connect_worker.settings.accounts import at, identity_of, settings_of
+from connect_worker.settings.accounts import accounts_of, at, identity_of, settings_of
 from connect_worker.settings.environment import PLAIN_KEY, find_typos
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import CERTIFICATE_REMEDY, describe_tls
@@ -508,9 +508,12 @@ def _take_over() -> None:
 
     Raises:
         CommandError: A server does not take it.
-        SettingsError: The settings are malformed.
+        SettingsError: The settings are malformed, or an account has no address or key here.
     """
     settings = Settings.from_env()
+    for name in accounts_of(settings):
+        # The queues of an account that is not known here would be free for any deployment.
+        settings_of(name).config()
     try:
         with connect(settings.redis_url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
             replace_deployment(client, identity_of(settings, settings_of))

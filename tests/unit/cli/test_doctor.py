@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from connect_worker.cli.context import Exit
 from connect_worker.cli.doctor import failed
 from connect_worker.domain.states import PollReport, RequestKind
 from connect_worker.ledger.redis import connect
+from connect_worker.settings.accounts import DEPLOYMENT
 from tests.support.redis_server import running_server
 from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 from tests.support.stack import ROOT
@@ -64,6 +66,28 @@ def test_a_missing_setting_ends_what_needs_it(operator_shell: OperatorShell) -> 
     parts = examine(operator_shell)
     assert set(parts) == {"versions", "settings"}
     assert "CONNECT_API_URL not set" in parts["settings"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"CONNECT_API_KEY": ""}, "CONNECT_API_KEY"),
+        (
+            {"CONNECT_API_KEY": "", "CONNECT_ACCOUNTS": "eu,us", "CONNECT_EU_API_KEY": "SU-1:x"},
+            "CONNECT_US_API_KEY",
+        ),
+    ],
+)
+def test_only_who_knows_every_account_takes_over(
+    operator_shell: OperatorShell, variables: dict[str, str], named: str
+) -> None:
+    operator_shell.set(**variables)
+    with redis.Redis.from_url(operator_shell.redis_url, decode_responses=True) as client:
+        client.hset(DEPLOYMENT, "", "of the other one")
+        result = operator_shell.run("doctor", "--take-over")
+        assert client.hgetall(DEPLOYMENT) == {"": "of the other one"}
+    assert result.exit_code == Exit.CONFIGURATION
+    assert named in result.stderr
 
 
 @pytest.mark.parametrize("name", ["tasks.py", "tasks/__init__.py", "celeryconfig.py"])
