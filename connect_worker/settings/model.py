@@ -59,7 +59,7 @@ _STRONG = Regexp(
 )
 _KEY_PREFIX = Regexp(
     re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z"),
-    error="must have 1 to 32 lower-case letters, digits, - or _, and begin with none of the last",
+    error="must have 1 to 32 lower-case letters, digits, - or _, and begin with a letter or digit",
 )
 _REDIS_URL = re.compile(r"(?:rediss?|unix|sentinel|rediss\+sentinel)://\S+")
 # The value itself may hold a password.
