@@ -12,7 +12,7 @@ import yaml
 from dotenv import dotenv_values
 from flower.options import default_options
 
-from connect_worker.ledger.acl import USER, user_rules
+from connect_worker.cli.redis_acl import USER, user_rules
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.environment import PREFIX, descriptions
 from connect_worker.settings.model import Settings

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import redis
 
+from connect_worker.cli.redis_acl import USER, user_rules
 from connect_worker.devtools.embedded_redis import find_server, server_version
-from connect_worker.ledger.acl import USER, user_rules
 from connect_worker.settings.model import Settings
 
 PASSWORD = "a-password-of-the-tests"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from connect_worker.cli.redis_acl import USER
 from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind
-from connect_worker.ledger.acl import USER
 from tests.support.fault_stack import FaultStack
 from tests.support.redis_process import RedisServer, running_server
 from tests.support.redis_server import tell

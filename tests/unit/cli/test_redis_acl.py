@@ -48,7 +48,7 @@ def test_a_server_that_answers_takes_the_rules_for_its_version(
         ("6.2.14", {"+client|maint_notifications", "+client|setinfo"}),
         ("7.0", set()),
         ("7.2", {"+client|setinfo"}),
-        ("8", {"+client|setinfo"}),
+        ("8.0", {"+client|setinfo"}),
         ("9.1.2", {"+client|setinfo"}),
     ],
 )
@@ -61,7 +61,7 @@ def test_each_server_gets_only_rules_that_it_knows(
 
 def test_with_rabbitmq_the_user_has_only_the_ledger(shell: OperatorShell) -> None:
     shell.set(CONNECT_BROKER_URL="amqp://guest:guest@127.0.0.1//")
-    words = words_of(shell, "--server-version", "8")
+    words = words_of(shell, "--server-version", "8.0")
     assert [word for word in words if word[0] in "~&"] == ["~connect-worker:*"]
     assert "+evalsha" in words
     assert "+brpop" not in words
@@ -78,7 +78,7 @@ def test_user_databases_and_queues_are_those_of_the_settings(
         CONNECT_EU_QUEUES="slow",
         CONNECT_US_QUEUES="bulk",
     )
-    words = words_of(shell, "--server-version", "8")
+    words = words_of(shell, "--server-version", "8.0")
     assert words[:2] == ["user", "vendor"]
     assert {"~slow*", "~bulk*", "&/5.celery.pidbox", "+select"} <= set(words)
     assert "secret" not in " ".join(words)
@@ -86,7 +86,7 @@ def test_user_databases_and_queues_are_those_of_the_settings(
 
 def test_with_a_prefix_the_user_has_what_begins_with_it(shell: OperatorShell) -> None:
     shell.set(CONNECT_PREFIX="shop")
-    words = words_of(shell, "--server-version", "8")
+    words = words_of(shell, "--server-version", "8.0")
     assert [word for word in words if word[0] == "~"] == ["~shop:*"]
     channels = [word for word in words if word[0] == "&"]
     assert channels == [f"&shop:/0.{name}" for name in CHANNELS]
@@ -97,7 +97,9 @@ def test_with_a_prefix_the_user_has_what_begins_with_it(shell: OperatorShell) ->
     [
         ((), 4, "name it with --server-version: Redis can't be reached"),
         (("--server-version", "6.0"), 2, "Redis 6.0 is too old: use 6.2 or later"),
-        (("--server-version", "new"), 2, "Redis new is too old: use 6.2 or later"),
+        (("--server-version", "new"), 2, "'new' is no version"),
+        # Redis 7.0 refuses a rule that 7.2 has.
+        (("--server-version", "7"), 2, "'7' is no version: give at least two numbers of it"),
     ],
 )
 def test_an_unknown_server_is_named(
