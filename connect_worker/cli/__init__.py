@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from connect_worker.cli.actions import discard, pause, repost, rerun, resume
+from connect_worker.cli.actions import discard, pause, poll, repost, rerun, resume
 from connect_worker.cli.celery import beat, flower, worker
 from connect_worker.cli.console import console
 from connect_worker.cli.context import CommandError, Exit
@@ -17,7 +17,6 @@ from connect_worker.cli.devtools import demo, dev, new
 from connect_worker.cli.doctor import doctor
 from connect_worker.cli.dry_run import replay, try_command
 from connect_worker.cli.metrics import metrics
-from connect_worker.cli.poll import poll
 from connect_worker.cli.redis_acl import redis_acl
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
