@@ -165,7 +165,11 @@ def read_servers() -> dict[str, Server]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Test with the servers of the command line, or with all; return 0 if all tests passed."""
+    """Test with the servers of the command line, or with all that are here.
+
+    Returns:
+        0 if a server was there, and all tests passed.
+    """
     known = read_servers()
     parser = argparse.ArgumentParser(prog="python -m tools.try_servers")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
@@ -176,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.names) - known.keys():
         parser.error(f"unknown server {', '.join(sorted(unknown))}: see {SERVERS.name}")
     table = Table("server", "passed", "failed tests")
-    is_good = True
+    is_good, ran = True, 0
     for name in options.names or known:
         server = known[name]
         sys.stdout.write(f"---- {name}\n")
@@ -188,12 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table.add_row(name, "", f"not run: {error}")
             continue
         passed, failed = server.run(options.tests, jobs=options.jobs)
+        ran += 1
         is_good = is_good and bool(passed) and not failed
         table.add_row(f"{name.split()[0]} {version}", str(passed), "\n".join(failed))
         if options.record:
             record(name, {"version": version, "passed": passed, "failed": failed})
     Console(width=140).print(table)
-    return 0 if is_good else 1
+    return 0 if is_good and ran else 1
 
 
 def record(name: str, result: Mapping[str, object]) -> None:

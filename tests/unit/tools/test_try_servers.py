@@ -50,6 +50,15 @@ def test_a_server_that_is_named_has_to_be_there(cache: Path) -> None:
     assert main(["Valkey 7.2"]) == 1
 
 
+def test_a_matrix_without_a_server_is_no_success(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "servers.toml").write_text('[[server]]\nname = "Redis 7.4"\n')
+    monkeypatch.setattr(try_servers, "SERVERS", cache / "servers.toml")
+    put(cache, "Redis 7.4")
+    assert main([]) == 1
+
+
 @pytest.mark.slow
 def test_a_run_is_judged_by_its_tests(cache: Path, tmp_path: Path) -> None:
     put(cache, "Redis 7.2")
