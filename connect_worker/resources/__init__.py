@@ -13,6 +13,10 @@ from connect_worker.resources.tier_config import (
     TierConfigAutomation,
 )
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
+from connect_worker.resources.validation import (
+    TierConfigValidationAutomation,
+    ValidationAutomation,
+)
 
 if not TYPE_CHECKING:
     _ENGINE = "subclass the automation of a kind, such as connect_worker.FulfillmentAutomation"
@@ -39,8 +43,10 @@ __all__ = [
     "TierAccountRequestAction",
     "TierAccountRequestAutomation",
     "TierConfigAutomation",
+    "TierConfigValidationAutomation",
     "UsageAutomation",
     "UsageFileAutomation",
+    "ValidationAutomation",
 ]
 
 # The local runner imports the automations, and their `process()` calls it: here the two meet.

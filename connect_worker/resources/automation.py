@@ -360,7 +360,7 @@ class Automation(Generic[M]):
         return KINDS[self.kind]
 
 
-def name_of(automation: type[Automation[Any]]) -> str:
+def name_of(automation: type) -> str:
     """Return the automation's dotted name, or its class and file when it was loaded from one."""
     module = automation.__module__
     if module.startswith(FILE_PREFIX):

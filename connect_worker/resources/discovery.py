@@ -1,4 +1,4 @@
-"""Finds the user's automations in the modules that `CONNECT_PROCESSORS` names."""
+"""Finds the user's automations and validations in the modules that `CONNECT_PROCESSORS` names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 from connect_worker import compat
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources.automation import FILE_PREFIX, Automation, importing
+from connect_worker.resources.validation import Validation, require_distinct, require_valid
 
 
 def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
@@ -23,15 +24,33 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
     Raises:
         RegistrationError: A module can't be imported, or has no automation of the name given.
     """
-    automations: dict[type[Automation[Any]], None] = {}
+    return [found for found in _find(names) if issubclass(found, Automation)]
+
+
+def find_validations(names: Iterable[str]) -> list[type[Validation[Any]]]:
+    """Return the validations in the modules, each once, in their order.
+
+    Raises:
+        RegistrationError: A module can't be imported, a class declares what is not possible, or two
+            validate the same.
+    """
+    validations = [found for found in _find(names) if issubclass(found, Validation)]
+    for validation in validations:
+        require_valid(validation)
+    require_distinct(validations)
+    return validations
+
+
+def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[Any]]]:
+    found: dict[type[Automation[Any]] | type[Validation[Any]], None] = {}
     for target in names:
         name, only = split_target(target)
         contents = vars(_module(name))
-        if only and not _is_automation(contents.get(only)):
+        if only and not _is_of_user(contents.get(only)):
             raise RegistrationError(f"CONNECT_PROCESSORS: {name} has no automation {only}")
         for value in [contents[only]] if only else contents.values():
-            if _is_automation(value):
-                automations[value] = None
+            if _is_of_user(value):
+                found[value] = None
             elif _is_local(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
@@ -43,7 +62,7 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is an automation of the "
                     f"`connect` of {compat.real_connect()}"
                 )
-    return list(automations)
+    return list(found)
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -55,14 +74,13 @@ def split_target(target: str) -> tuple[str, str]:
     return (name, only) if colon and only.isidentifier() else (target, "")
 
 
-def _is_automation(value: object) -> bool:
-    """Whether it is a class with a `process_request` of the user, its own or inherited."""
-    return (
-        inspect.isclass(value)
-        and issubclass(value, Automation)
-        and value.process_request is not Automation.process_request
-        and not value.__name__.startswith("_")
-    )
+def _is_of_user(value: object) -> bool:
+    """Whether it is a class with a `process_request` or a `validate` of the user, or inherited."""
+    if not inspect.isclass(value) or value.__name__.startswith("_"):
+        return False
+    if issubclass(value, Validation):
+        return value.validate is not Validation.validate
+    return issubclass(value, Automation) and value.process_request is not Automation.process_request
 
 
 def _is_local(value: object) -> bool:
