@@ -145,8 +145,9 @@ def serve(
 def register(*, url: str, as_json: bool, account: str) -> None:
     """Create the missing webhooks in Connect, and correct those that differ.
 
-    One webhook for each kind that has a processor and each product: the products of
-    CONNECT_PRODUCTS and of the automations, or else all products of the account.
+    One webhook for each kind that has a processor, each type that has a validation, and each
+    product: the products of CONNECT_PRODUCTS and of the automations, or else all products of the
+    account.
     """
     rows: list[dict[str, str]] = []
     for subscriptions in _subscriptions(account, url):
@@ -154,7 +155,11 @@ def register(*, url: str, as_json: bool, account: str) -> None:
             for change in compare(subscriptions.expected(), subscriptions.existing()):
                 result = {"action": _DONE[change.action], "id": subscriptions.apply(change)}
                 target = change.subscription
-                about = {"class": OBJECT_CLASSES[target.kind], "product": target.product}
+                about = {
+                    "class": OBJECT_CLASSES[target.kind],
+                    "type": target.type,
+                    "product": target.product,
+                }
                 rows.append({**subscriptions.account_column, **result, **about, "url": target.url})
     _print_rows(rows, as_json=as_json)
 
@@ -218,6 +223,7 @@ def _row(hook: Mapping[str, Any]) -> dict[str, str]:
     return {
         "id": str(hook.get("id", "")),
         "class": str(hook.get("object_class", "")),
+        "type": str(hook.get("type") or "event"),
         "product": product_of(hook),
         "url": str(hook.get("external_url", "")),
     }

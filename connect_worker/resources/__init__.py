@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING
 from connect_worker._deprecated import deprecated_names
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory, MarketplaceResource, TemplateResource
-from connect_worker.resources.fulfillment import AssetRequestResource, FulfillmentAutomation
+from connect_worker.resources.fulfillment import (
+    AssetRequestResource,
+    FulfillmentAutomation,
+    ValidationAutomation,
+)
 from connect_worker.resources.runner import LocalRunner
 from connect_worker.resources.tier_config import (
     TierAccountRequestAction,
     TierAccountRequestAutomation,
     TierConfigAutomation,
+    TierConfigValidationAutomation,
 )
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
-from connect_worker.resources.validation import (
-    TierConfigValidationAutomation,
-    ValidationAutomation,
-)
 
 if not TYPE_CHECKING:
     _ENGINE = "subclass the automation of a kind, such as connect_worker.FulfillmentAutomation"

@@ -7,15 +7,24 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from connect_worker import compat
+from connect_worker.domain.kinds import VALIDATION_TYPES
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.automation import FILE_PREFIX, Automation, importing
-from connect_worker.resources.validation import Validation, require_distinct, require_valid
+from connect_worker.resources.automation import (
+    FILE_PREFIX,
+    Automation,
+    importing,
+    name_of,
+    product_list,
+)
+from connect_worker.resources.validation import ALLOW, HOLD, Validation
+
+T = TypeVar("T")
 
 
 def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
@@ -34,11 +43,20 @@ def find_validations(names: Iterable[str]) -> list[type[Validation[Any]]]:
         RegistrationError: A module can't be imported, a class declares what is not possible, or two
             validate the same.
     """
-    validations = [found for found in _find(names) if issubclass(found, Validation)]
+    validations = leaves([found for found in _find(names) if issubclass(found, Validation)])
     for validation in validations:
         require_valid(validation)
-    require_distinct(validations)
+    _require_distinct(validations)
     return validations
+
+
+def leaves(classes: Sequence[type[T]]) -> list[type[T]]:
+    """Return the classes that are not only the bases of others."""
+    return [
+        candidate
+        for candidate in classes
+        if not any(other is not candidate and issubclass(other, candidate) for other in classes)
+    ]
 
 
 def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[Any]]]:
@@ -63,6 +81,52 @@ def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[
                     f"`connect` of {compat.real_connect()}"
                 )
     return list(found)
+
+
+def require_valid(validation: type[Validation[Any]]) -> None:
+    """Check what a class declares.
+
+    Raises:
+        RegistrationError: A value is not possible; the message names it.
+    """
+    name = name_of(validation)
+    possible = [text for text, kind in VALIDATION_TYPES.items() if kind is validation.kind]
+    types: object = validation.webhook_types
+    if (
+        isinstance(types, str)
+        or not isinstance(types, Sequence)
+        or not types
+        or any(text not in possible for text in types)
+    ):
+        raise RegistrationError(
+            f"{name} has webhook_types = {types!r}: give a list of {', '.join(possible)}"
+        )
+    if validation.on_failure not in (ALLOW, HOLD):
+        raise RegistrationError(
+            f"{name} has on_failure = {validation.on_failure!r}: give 'allow' or 'hold'"
+        )
+    message: object = validation.failure_message
+    if not (isinstance(message, str) and message.strip()):
+        raise RegistrationError(f"{name} has failure_message = {message!r}: give a text")
+
+
+def _require_distinct(validations: Sequence[type[Validation[Any]]]) -> None:
+    """Check that each type of webhook has one validation for each product.
+
+    Raises:
+        RegistrationError: Two claim the same.
+    """
+    known: dict[tuple[str, str], type[Validation[Any]]] = {}
+    for validation in validations:
+        for webhook_type in validation.webhook_types:
+            for product in product_list(validation.products) or [""]:
+                other = known.setdefault((webhook_type, product), validation)
+                if other is not validation:
+                    what = product or "all other products"
+                    raise RegistrationError(
+                        f"{name_of(other)} and {name_of(validation)} both validate {webhook_type} "
+                        f"for {what}: keep one"
+                    )
 
 
 def split_target(target: str) -> tuple[str, str]:

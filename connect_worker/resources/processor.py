@@ -47,7 +47,7 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.resources.automation import PARK, Automation, name_of, product_list
-from connect_worker.resources.discovery import find_automations
+from connect_worker.resources.discovery import find_automations, leaves
 from connect_worker.rql import statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
@@ -367,7 +367,7 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
             "CONNECT_PROCESSORS is not set: name the modules with your automations, such as "
             "CONNECT_PROCESSORS=my_vendor.processors or CONNECT_PROCESSORS=./processors.py"
         )
-    automations = list(_leaves(find_automations(names)))
+    automations = leaves(find_automations(names))
     if not automations:
         raise RegistrationError(
             f"CONNECT_PROCESSORS: no automation in {', '.join(names)}: define a subclass of "
@@ -375,13 +375,6 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
             "with a process_request method"
         )
     return Registry(_registration(automation, config) for automation in automations)
-
-
-def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[Any]]]:
-    """Drop classes that are only the bases of others."""
-    for candidate in classes:
-        if not any(other is not candidate and issubclass(other, candidate) for other in classes):
-            yield candidate
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:

@@ -14,13 +14,10 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from connect_worker.api.client import Client, client_for
 from connect_worker.config import Config, use_config
-from connect_worker.domain.kinds import VALIDATION_TYPES
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import InvalidDecision, RegistrationError
 from connect_worker.logger import logger
 from connect_worker.models.base import BaseModel
-from connect_worker.models.requests import AssetRequest, TierConfigRequest
-from connect_worker.resources.automation import name_of, product_list
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,11 +52,6 @@ class Validation(Generic[M]):
         self.config = config or Config.get_instance()
 
     @property
-    def product_ids(self) -> list[str]:
-        """The products it is for; empty for all that no other validation names."""
-        return product_list(self.products)
-
-    @property
     def client(self) -> Client:
         """Connect's REST API for this validation's account."""
         return client_for(self.config)
@@ -74,45 +66,6 @@ class Validation(Generic[M]):
             NotImplementedError: The subclass has none.
         """
         raise NotImplementedError(f"{type(self).__name__} has no validate")
-
-
-class ValidationAutomation(Validation[AssetRequest]):
-    """Validates orders while the customer waits: subclass it and implement `validate`.
-
-    `connect-worker webhook serve --validators 2` runs it. No parameter has an error when it begins.
-    It may run several times for one order, also for one that is never placed: change nothing in it.
-
-    Examples:
-        >>> class Orders(ValidationAutomation):
-        ...     def validate(self, request: Fulfillment) -> None:
-        ...         email = request.asset.get_param_by_id("email")
-        ...         if email and "@" not in (email.value or ""):
-        ...             email.value_error = "Enter an email address."
-        >>> run(Orders, purchase(params={"email": "nobody"})).errors
-        {'email': 'Enter an email address.'}
-    """
-
-    kind = RequestKind.FULFILLMENT
-    request_class: ClassVar[type[BaseModel]] = AssetRequest
-    webhook_types: ClassVar[Sequence[str]] = ("validator", "change_validator")
-
-
-class TierConfigValidationAutomation(Validation[TierConfigRequest]):
-    """Validates a reseller's setup while the reseller waits; see `ValidationAutomation`.
-
-    Examples:
-        >>> class Setups(TierConfigValidationAutomation):
-        ...     def validate(self, request: TierConfigRequest) -> None:
-        ...         number = request.get_param_by_id("partner_id")
-        ...         if number and not (number.value or "").isdigit():
-        ...             number.value_error = "Enter the number only."
-        >>> run(Setups, tier_setup(params={"partner_id": "P-7"})).errors
-        {'partner_id': 'Enter the number only.'}
-    """
-
-    kind = RequestKind.TIER_CONFIG
-    request_class: ClassVar[type[BaseModel]] = TierConfigRequest
-    webhook_types: ClassVar[Sequence[str]] = ("draft_tcr_t1_val", "tcr_update_t1_validator")
 
 
 # ---- documents
@@ -202,9 +155,6 @@ def _with_params(kind: RequestKind, document: JSON, params: Sequence[Mapping[str
     return {**document, "params": list(params)}
 
 
-# ---- what a vendor has declared
-
-
 def make_validation(validation: type[Validation[Any]], config: Config) -> Validation[Any]:
     """Return a validation for an account.
 
@@ -217,51 +167,5 @@ def make_validation(validation: type[Validation[Any]], config: Config) -> Valida
             return validation(**arguments)
     except Exception as error:
         raise RegistrationError(
-            f"{name_of(validation)} can't be made: {type(error).__name__}: {error}"
+            f"{validation.__qualname__} can't be made: {type(error).__name__}: {error}"
         ) from error
-
-
-def require_valid(validation: type[Validation[Any]]) -> None:
-    """Check what a class declares.
-
-    Raises:
-        RegistrationError: A value is not possible; the message names it.
-    """
-    name = name_of(validation)
-    possible = [text for text, kind in VALIDATION_TYPES.items() if kind is validation.kind]
-    types: object = validation.webhook_types
-    if (
-        isinstance(types, str)
-        or not isinstance(types, Sequence)
-        or not types
-        or any(text not in possible for text in types)
-    ):
-        raise RegistrationError(
-            f"{name} has webhook_types = {types!r}: give a list of {', '.join(possible)}"
-        )
-    if validation.on_failure not in (ALLOW, HOLD):
-        raise RegistrationError(
-            f"{name} has on_failure = {validation.on_failure!r}: give 'allow' or 'hold'"
-        )
-    message: object = validation.failure_message
-    if not (isinstance(message, str) and message.strip()):
-        raise RegistrationError(f"{name} has failure_message = {message!r}: give a text")
-
-
-def require_distinct(validations: Sequence[type[Validation[Any]]]) -> None:
-    """Check that each type of webhook has one validation for each product.
-
-    Raises:
-        RegistrationError: Two claim the same.
-    """
-    known: dict[tuple[str, str], type[Validation[Any]]] = {}
-    for validation in validations:
-        for webhook_type in validation.webhook_types:
-            for product in product_list(validation.products) or [""]:
-                other = known.setdefault((webhook_type, product), validation)
-                if other is not validation:
-                    what = product or "all other products"
-                    raise RegistrationError(
-                        f"{name_of(other)} and {name_of(validation)} both validate {webhook_type} "
-                        f"for {what}: keep one"
-                    )

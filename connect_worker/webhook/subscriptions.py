@@ -183,14 +183,18 @@ class Subscription:
     type: str = "event"
 
     @property
+    def what(self) -> str:
+        """What it asks for: the object class of notifications, or the type of validation."""
+        return OBJECT_CLASSES[self.kind] if self.type == "event" else self.type
+
+    @property
     def body(self) -> dict[str, JSON]:
         """The body that creates or changes it (OpenAPI 37.0, `POST /notifications/webhooks`)."""
-        name = OBJECT_CLASSES[self.kind]
         is_event = self.type == "event"
         return {
             "type": self.type,
-            "object_class": name,
-            "label": f"connect-worker {name if is_event else self.type}",
+            "object_class": OBJECT_CLASSES[self.kind],
+            "label": f"connect-worker {self.what}",
             "product_id": self.product,
             "external_url": self.url,
             "jwt_secret": self.secret,

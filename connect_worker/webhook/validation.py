@@ -32,7 +32,7 @@ from connect_worker.exceptions import RegistrationError, SettingsError
 from connect_worker.logger import LogEvent, event_logger
 from connect_worker.observability.logging import log_to_standard_error
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
-from connect_worker.resources.automation import name_of
+from connect_worker.resources.automation import name_of, product_list
 from connect_worker.resources.discovery import find_validations
 from connect_worker.resources.validation import Validation, make_validation, validated
 from connect_worker.settings.accounts import settings_of
@@ -360,8 +360,8 @@ def _describe(name: tuple[str, str], validation: Validation[Any]) -> JSON:
     return {
         "account": name[0],
         "name": name[1],
-        "webhook_types": tuple(validation.webhook_types),
-        "products": tuple(validation.product_ids),
+        "webhook_types": list(validation.webhook_types),
+        "products": product_list(validation.products),
         "on_failure": validation.on_failure,
         "failure_message": validation.failure_message,
     }

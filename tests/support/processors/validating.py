@@ -25,9 +25,7 @@ class Purchases(FulfillmentAutomation):
         return ActivationTileResponse(f"Done: {request.type}")
 
 
-class Orders(ValidationAutomation):
-    """Lets an order go on that could not be validated."""
-
+class _Base(ValidationAutomation):
     webhook_types = ("validator", "change_validator", "inquiring_validator")
 
     def validate(self, request: Fulfillment) -> Any:
@@ -49,7 +47,11 @@ class Orders(ValidationAutomation):
         return None
 
 
-class StrictOrders(Orders):
+class Orders(_Base):
+    """Lets an order go on that could not be validated."""
+
+
+class StrictOrders(_Base):
     """Holds an order back that could not be validated."""
 
     products = ("PRD-000-000-777",)
