@@ -189,24 +189,27 @@ class ValidatorPool:
 
     async def _take(self, share: asyncio.Semaphore, until: float) -> _Process:
         """Take an idle process, with the validation's share of them."""
+        is_taken = False
         try:
             async with asyncio.timeout_at(until):
                 await share.acquire()
-                try:
-                    return await self._idle.get()
-                except asyncio.CancelledError:
-                    share.release()
-                    raise
+                is_taken = True
+                while (process := await self._idle.get()).has_ended:
+                    # It was killed while it did nothing.
+                    self._spawn(self._replace(process))
         except TimeoutError:
+            if is_taken:
+                share.release()
             raise ValidationError("overload") from None
+        return process
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _replace(self, process: _Process, share: asyncio.Semaphore) -> None:
-        """Kill a process and start another one; only then the share is free again."""
+    async def _replace(self, process: _Process, share: asyncio.Semaphore | None = None) -> None:
+        """Kill a process and start another one; only then its share is free again."""
         await process.kill()
         self._running.discard(process)
         pause = 0.5
@@ -218,7 +221,8 @@ class ValidatorPool:
                 log.warning(LogEvent("webhook.validator_not_started", error=error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
-        share.release()
+        if share:
+            share.release()
 
     async def _started(self) -> _Process:
         process = await _Process.start(self._accounts)
@@ -280,6 +284,11 @@ class _Process:
             for item in loaded["validators"]
         ]
         return started
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it does not run any more: its end of the socket is closed."""
+        return self._reader.at_eof()
 
     async def ask(self, message: JSON) -> JSON:
         """Send a message and wait for the answer.
