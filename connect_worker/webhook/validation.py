@@ -39,7 +39,7 @@ from connect_worker.settings.accounts import settings_of
 
 log: Final = event_logger("connect_worker.webhook")
 
-#: How many validations may wait for a process, for each process that there is.
+#: How many validations of one class may wait for a process, for each process that there is.
 MAX_WAITING: Final = 16
 #: How long a new process may take to load the vendor's modules.
 START_SECONDS: Final = 60.0
@@ -94,7 +94,8 @@ class ValidatorPool:
     Args:
         accounts: The names of the accounts whose validations are run.
         processes: How many run at the same time.
-        seconds: How long a validation may take, its wait for a process included.
+        seconds: How long a validation may take. It waits for a process for half of that time at
+            most: one that is not slow itself is never killed because of its wait.
     """
 
     def __init__(self, accounts: Iterable[str], *, processes: int, seconds: float) -> None:
@@ -104,9 +105,7 @@ class ValidatorPool:
         self._idle: asyncio.Queue[_Process] = asyncio.Queue()
         self._running: set[_Process] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Of each validation, how many more processes it may occupy.
-        self._shares: dict[Validator, asyncio.Semaphore] = {}
-        self._waiting = 0
+        self._shares: dict[Validator, _Share] = {}
         self.validators: Sequence[Validator] = ()
 
     async def __aenter__(self) -> None:
@@ -133,7 +132,7 @@ class ValidatorPool:
         self.validators = first.validators
         # A validation that hangs leaves a process for the others.
         share = self._processes if len(self.validators) == 1 else max(1, self._processes - 1)
-        self._shares = {item: asyncio.Semaphore(share) for item in self.validators}
+        self._shares = {item: _Share(asyncio.Semaphore(share)) for item in self.validators}
 
     async def __aexit__(self, *_: object) -> None:
         """Kill all processes, and wait for their ends."""
@@ -165,41 +164,41 @@ class ValidatorPool:
         Raises:
             ValidationError: It failed, took too long, or all processes are busy.
         """
-        if self._waiting >= MAX_WAITING * self._processes:
-            raise ValidationError("overload")
         share = self._shares[validator]
-        until = asyncio.get_running_loop().time() + self._seconds
-        self._waiting += 1
+        if share.waiting >= MAX_WAITING * self._processes:
+            raise ValidationError("overload")
+        began = asyncio.get_running_loop().time()
+        share.waiting += 1
         try:
-            process = await self._take(share, until)
+            process = await self._take(share.free, began + self._seconds / 2)
         finally:
-            self._waiting -= 1
+            share.waiting -= 1
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(began + self._seconds):
                 answer = await process.ask([validator.account, validator.name, document])
         except (OSError, ValueError) as error:
-            self._spawn(self._replace(process, share))
+            self._spawn(self._replace(process, share.free))
             why = "deadline" if isinstance(error, TimeoutError) else "its process ended"
             raise ValidationError(why) from None
         self._idle.put_nowait(process)
-        share.release()
+        share.free.release()
         if "error" in answer:
             raise ValidationError(answer["error"])
         return answer["document"]
 
-    async def _take(self, share: asyncio.Semaphore, until: float) -> _Process:
+    async def _take(self, free: asyncio.Semaphore, until: float) -> _Process:
         """Take an idle process, with the validation's share of them."""
         is_taken = False
         try:
             async with asyncio.timeout_at(until):
-                await share.acquire()
+                await free.acquire()
                 is_taken = True
                 while (process := await self._idle.get()).has_ended:
                     # It was killed while it did nothing.
                     self._spawn(self._replace(process))
         except TimeoutError:
             if is_taken:
-                share.release()
+                free.release()
             raise ValidationError("overload") from None
         return process
 
@@ -208,7 +207,7 @@ class ValidatorPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _replace(self, process: _Process, share: asyncio.Semaphore | None = None) -> None:
+    async def _replace(self, process: _Process, free: asyncio.Semaphore | None = None) -> None:
         """Kill a process and start another one; only then its share is free again."""
         await process.kill()
         self._running.discard(process)
@@ -221,13 +220,22 @@ class ValidatorPool:
                 log.warning(LogEvent("webhook.validator_not_started", error=error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
-        if share:
-            share.release()
+        if free:
+            free.release()
 
     async def _started(self) -> _Process:
         process = await _Process.start(self._accounts)
         self._running.add(process)
         return process
+
+
+@dataclass
+class _Share:
+    """What one validation has of the processes."""
+
+    #: How many more processes it may occupy.
+    free: asyncio.Semaphore
+    waiting: int = 0
 
 
 class _Process:
