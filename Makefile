@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 10
 # ARGS is for the command of one target: a test that calls make in another project must not inherit it.
 unexport ARGS
 MAKEOVERRIDES =
@@ -19,8 +20,8 @@ UV := uv==0.13.9
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: help demo test test-all test-compose test-mutants test-versions bench docs docs-serve tables lint format \
-    lock audit image clean
+.PHONY: help demo test test-all test-long test-compose test-mutants test-versions test-servers bench docs docs-serve \
+    tables lint format lock audit image clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' -v main='$(MAIN)' \
@@ -38,7 +39,10 @@ test: .venv/.dev lint  ## Prove a change in under five minutes: lint, types, eac
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-all: .venv/.dev lint  ## Run every test, those that take minutes too; CI runs it each night
-	$(BIN)/pytest $(PARALLEL) -m "not compose" $(ARGS)
+	$(BIN)/pytest $(PARALLEL) -m "not compose and not soak" $(ARGS)
+
+test-long: .venv/.dev  ## Run a deployment for MINUTES (10) with every fault: nothing may grow
+	SOAK_MINUTES=$(MINUTES) $(BIN)/pytest -m soak -s $(ARGS)
 
 test-compose: .venv/.dev image  ## Bring docker-compose.yml up for real: three workers, two beats, a rollout
 	$(BIN)/pytest -m compose $(ARGS)
@@ -49,6 +53,9 @@ test-mutants: .venv/.dev  ## Switch promises off one at a time: the fault suite 
 test-versions: .venv/.dev  ## Run the fault suite with other versions of Celery, kombu and redis-py
 	$(BIN)/python -m tools.try_versions $(ARGS)
 
+test-servers: .venv/.dev  ## Run a part of the tests on each supported Redis, Valkey and RabbitMQ
+	$(BIN)/python -m tools.try_servers $(ARGS)
+
 bench: .venv/.bench  ## Measure the worker against its peers (ARGS=quick: in three minutes)
 	$(BIN)/python -m bench $(ARGS)
 
@@ -58,7 +65,7 @@ docs: .venv/.docs  ## Build the documentation's site in build/site, and check al
 docs-serve: .venv/.docs  ## Show the site at http://127.0.0.1:8000 while its pages are written
 	$(BIN)/python -m tools.site serve $(ARGS)
 
-tables: .venv/.dev  ## Write what pages say of the settings, from connect_worker/settings/model.py
+tables: .venv/.dev  ## Write the tables of settings and servers, and the alert rules, into their files
 	$(BIN)/python -m tools.site tables
 
 lint: .venv/.dev  ## Check style, format, imports, spelling and types

@@ -47,6 +47,9 @@ else:
     broker_transport_options = {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
     # For the connection on which a worker waits for messages: it is given up after twice the time.
     broker_heartbeat = 20
+if settings.prefix:
+    # kombu's name; tasks/celery_support/transport.py knows it for RabbitMQ.
+    broker_transport_options["global_keyprefix"] = settings.key_prefix
 
 # Others may write to the broker: nothing but JSON is read.
 accept_content = ["json"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 #: A real request's document, 4.2 KB, with all personal data replaced.
@@ -27,7 +29,7 @@ class Backlog:
         self.messages: Counter[str] = Counter()
         #: Approvals of requests that were not pending: the client approved them twice.
         self.refused = 0
-        self._document = _template()
+        self._documents: dict[tuple[str, ...], bytes] = {(): _template(())}
         self._page: list[str] | None = None
         self.add(count, now=0.0)
 
@@ -50,10 +52,16 @@ class Backlog:
         self._page = None
         return True
 
-    def document(self, name: str) -> bytes:
-        """Return the request as JSON."""
+    def document(self, name: str, without: tuple[str, ...] = ()) -> bytes:
+        """Return the request as JSON, without the fields at these paths."""
         status = b"pending" if name in self.pending else b"approved"
-        return self._document.replace(b"@name@", name[3:].encode()).replace(b"@status@", status)
+        if without not in self._documents:
+            self._documents[without] = _template(without)
+        return (
+            self._documents[without]
+            .replace(b"@name@", name[3:].encode())
+            .replace(b"@status@", status)
+        )
 
     def page(self, offset: int, limit: int) -> tuple[list[str], int]:
         """Return the names of one page of pending requests, and their total number."""
@@ -74,8 +82,11 @@ class Backlog:
         return self.refused + sum(count - 1 for count in self.messages.values())
 
 
-def _template() -> bytes:
+def _template(without: tuple[str, ...]) -> bytes:
     document = json.loads(PAYLOAD.read_text("utf-8"))[0]
     document |= {"id": "PR-@name@", "status": "@status@"}
     document["asset"]["id"] = "AS-@name@"
+    for path in without:
+        *parents, name = path.split(".")
+        reduce(getitem, parents, document).pop(name, None)
     return json.dumps(document).encode()

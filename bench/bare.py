@@ -49,7 +49,7 @@ session.mount("http://", HTTPAdapter(pool_maxsize=512))
 def approve(request_id: str) -> str:
     """Make the calls that the worker makes for an approval, including the message."""
     request = _call("GET", f"requests/{request_id}")
-    _call("POST", f"requests/{request_id}/approve/", {"activation_tile": f"Welcome, {request_id}"})
+    _call("POST", f"requests/{request_id}/approve", {"activation_tile": f"Welcome, {request_id}"})
     conversations = _call("GET", f"conversations?instance_id={request_id}")
     for conversation in conversations[:1]:
         text = {"text": "Activated using custom activation tile."}

@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
+
+import requests
 
 from bench.child import TimingProxy, run_child
 from bench.jobs import KIND
 from bench.sample import MeasurementError, Pairs, Row, Sample, Target, ratio_row
+from bench.standin import API
 from bench.testbed import Testbed
 
 
@@ -40,6 +43,15 @@ def measure(testbed: Testbed) -> Iterator[Row]:
         side_unit="s",
         target=Target(0.05),
     )
+    for what, unit in (("bytes", "MB"), ("processor time", "s")):
+        selected, whole = (Sample(tuple(results[name][what])) for name in ("selected", "whole"))
+        yield ratio_row(
+            f"{what} of a poll of {count:,} known requests, over HTTP",
+            Pairs(selected, whole),
+            peer="the same poll with whole documents in its list",
+            side_unit=unit,
+            target=Target(0.2),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,9 @@ def main(count: str, pairs: str) -> None:
     """Measure polls and bare publishing in turns; print the seconds as JSON."""
     from bench import bare
     from bench.backlog import PAYLOAD, Backlog
+    from connect_worker.api import Client
     from connect_worker.engine.poller import poll
+    from connect_worker.resources.processor import AutomationProcessor
     from tasks.celery_support.bootstrap import runtime as worker_runtime
 
     real = worker_runtime()
@@ -99,6 +113,15 @@ def main(count: str, pairs: str) -> None:
         "poll_seconds": _seconds(lambda: poll(over_http, KIND)),
         "list_alone_seconds": _seconds(lambda: list(real.connect.get_all("requests"))),
     }
+    connect = cast("Client", real.connect)
+    processor = cast("AutomationProcessor", real.registry.of_kind(KIND)[0])
+    for name in ("selected", "whole") * runs:
+        processor._selects = name == "selected"
+        sizes = results.setdefault(name, {"bytes": [], "processor time": []})
+        before, began = _list_bytes(connect.url), time.process_time()
+        poll(over_http, KIND)
+        sizes["processor time"].append(time.process_time() - began)
+        sizes["bytes"].append((_list_bytes(connect.url) - before) / 1e6)
     print(json.dumps(results))
 
 
@@ -118,6 +141,11 @@ def _redis() -> Any:
     from tasks.celery_support.bootstrap import settings
 
     return redis.Redis.from_url(settings().redis_url)
+
+
+def _list_bytes(api_url: str) -> int:
+    report = requests.get(f"{api_url.removesuffix(API.rstrip('/'))}/bench/report", timeout=30)
+    return int(report.json()["list_bytes"])
 
 
 def _seconds(run: Any) -> float:

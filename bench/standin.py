@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -22,6 +23,9 @@ from urllib.parse import parse_qs
 import click
 
 from bench.backlog import Backlog
+
+#: What a list leaves out: it stands first in the query.
+_SELECT = re.compile(r"select\((-[\w.]+(?:,-[\w.]+)*)\)")
 
 API = "/public/v1/"
 API_KEY = "SU-000-000-001:a-key-of-the-benchmark"
@@ -38,6 +42,8 @@ class Standin:
         self.backlog = Backlog(count, conversations=conversations)
         self.latency_seconds = latency_ms / 1000
         self.calls: Counter[str] = Counter()
+        #: The size of all answers to `GET requests`, without their headers.
+        self.list_bytes = 0
         self.first = self.first_job = self.last = 0.0
         self._cpu = time.process_time()
 
@@ -50,6 +56,7 @@ class Standin:
             "approved": len(backlog.approved),
             "duplicates": backlog.duplicates,
             "calls": dict(self.calls),
+            "list_bytes": self.list_bytes,
             "first": self.first,
             "first_job": self.first_job,
             "last": self.last,
@@ -114,7 +121,11 @@ class Standin:
         parameters = {part.partition("=")[0]: part.partition("=")[2] for part in query.split("&")}
         offset, limit = int(parameters.get("offset", 0)), int(parameters.get("limit", 100))
         names, total = self.backlog.page(offset, limit)
-        body = b"[" + b",".join(map(self.backlog.document, names)) + b"]"
+        select = _SELECT.match(query)
+        without = tuple(select[1].replace("-", "").split(",")) if select else ()
+        rows = (self.backlog.document(name, without) for name in names)
+        body = b"[" + b",".join(rows) + b"]"
+        self.list_bytes += len(body)
         last = offset + max(len(names) - 1, 0)
         return _reply(200, body, f"Content-Range: items {offset}-{last}/{total}\r\n")
 

@@ -1,7 +1,9 @@
 """The address of Connect's API, the key, and the products to process.
 
-As in the 2019 SDK, the first `Config` that a program makes becomes the default. A worker that
-serves several accounts uses `Config.local` and `use_config` instead, which leave the default alone.
+As in the 2019 SDK, the first `Config` that a program makes becomes the default. A worker uses
+`Config.local` and `use_config` for the accounts of its settings. They leave the default alone, but
+a `Config` that a module of processors made for the same account, perhaps a subclass with properties
+of its own, stands for it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from connect_worker.observability.masking import register_secret
 
@@ -49,7 +51,8 @@ class Config:
         ['PRD-1']
     """
 
-    __slots__ = ("_api_key", "_api_url", "_products")
+    #: Whether the vendor's code made it, and not a worker.
+    _is_made = False
 
     def __init__(
         self,
@@ -63,7 +66,8 @@ class Config:
         if filename:
             warnings.warn("Config's filename is file now", DeprecationWarning, stacklevel=2)
         self._fill(api_url, api_key, products, file or filename)
-        _first.offer(self)
+        self._is_made = True
+        _made.add(self)
 
     @classmethod
     def local(
@@ -85,10 +89,20 @@ class Config:
         That is the one of the `use_config` block we are in, else the first one made in this
         process, else one made here from ``config.json`` in the working directory.
 
+        If the account in force is a worker's, it is the first one that was made with the same URL
+        and key. Its products are then those of the worker's settings.
+
         Raises:
             ValueError, TypeError, OSError: As the class does for that file.
         """
-        return _in_force.get() or _first.get_or_make()
+        config = _in_force.get()
+        if config is None:
+            return _made.first_or_default()
+        made = None if config._is_made else _made.of_account(config)
+        if made is None:
+            return config
+        made._products = config._products
+        return made
 
     @property
     def api_url(self) -> str:
@@ -107,6 +121,23 @@ class Config:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._api_url} products={list(self._products)}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where an attribute may be that a vendor's class has, and this object has not."""
+            if name.startswith("_") or hasattr(type(self), name):
+                # A property of the class raised it: here it raises it again.
+                return object.__getattribute__(self, name)
+            has, hint = f"{type(self).__name__!r} object has no attribute {name!r}", ""
+            for other in _made.others(self):
+                if name in vars(other) or hasattr(type(other), name):
+                    hint = (
+                        f". The {type(other).__name__} of {other.api_url} has one, but is not for "
+                        f"the account in force, {self.api_url}: make one for each account, with "
+                        "the URL and the key of its settings"
+                    )
+            raise AttributeError(has + hint, name=name, obj=self)
 
     def _fill(
         self,
@@ -150,26 +181,34 @@ def use_config(config: Config) -> Iterator[Config]:
         _in_force.reset(token)
 
 
-class _First:
-    """Remembers the first configuration of a process, however many threads make one at once."""
+class _Made:
+    """Remembers the first configuration of each account, however many threads make one at once."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._config: Config | None = None
+        self.first: Config | None = None
+        self._by_account: dict[tuple[str, str], Config] = {}
 
-    def offer(self, config: Config) -> None:
+    def add(self, config: Config) -> None:
         with self._lock:
-            if self._config is None:
-                self._config = config
+            self.first = self.first or config
+            self._by_account.setdefault((config._api_url, config._api_key), config)
 
-    def get_or_make(self) -> Config:
+    def of_account(self, config: Config) -> Config | None:
+        return self._by_account.get((config._api_url, config._api_key))
+
+    def others(self, config: Config) -> list[Config]:
         with self._lock:
-            if self._config is None:
-                self._config = Config.local(file=DEFAULT_FILE)
-            return self._config
+            return [other for other in self._by_account.values() if other is not config]
+
+    def first_or_default(self) -> Config:
+        with self._lock:
+            if self.first is None:
+                self.first = Config.local(file=DEFAULT_FILE)
+            return self.first
 
 
-_first: Final = _First()
+_made: Final = _Made()
 
 
 def _read(file: str) -> Mapping[str, Any]:

@@ -439,9 +439,9 @@ class ApiError(ServerError):
         path: Path of the call, from the API's base.
 
     Examples:
-        >>> call = {"method": "POST", "path": "requests/PR-1/fail/"}
+        >>> call = {"method": "POST", "path": "requests/PR-1/fail"}
         >>> str(ApiError(status=400, errors=["Wrong status."], **call))
-        'POST requests/PR-1/fail/ answered 400: Wrong status.'
+        'POST requests/PR-1/fail answered 400: Wrong status.'
     """
 
     def __init__(

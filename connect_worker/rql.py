@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import quote, unquote
 
 __all__ = ["Query"]
@@ -94,6 +94,10 @@ class Query:
         for name, value in (properties or {}).items():
             if value is not None:
                 self._add_property(name, value)
+        if isinstance(properties, Query):
+            self._filters |= properties._filters
+            self._terms += properties._terms
+            self._words |= properties._words
 
     def equal(self, prop: str, value: object) -> Self:
         """Ask for objects whose property is the value; None asks for objects without a value."""
@@ -210,6 +214,42 @@ class Query:
         return self
 
 
+class QueryFilters(dict[str, Any], Query):
+    """An automation's filters: a mapping, as in the SDK's earlier releases, and a `Query`.
+
+    Filters that a method adds come after those of the mapping.
+
+    Examples:
+        >>> filters = QueryFilters({"status": "pending"})
+        >>> filters["type"] = "purchase"
+        >>> str(filters.not_equal("asset.connection.type", "test"))
+        '?eq(status,pending)&eq(type,purchase)&ne(asset.connection.type,test)'
+    """
+
+    def __init__(self, filters: Mapping[str, object]) -> None:
+        dict.__init__(self, filters)
+        Query.__init__(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.compile())
+
+    def asks_for(self, prop: str) -> bool:
+        """Whether one of the filters is about this property."""
+        return prop in {_split(name)[0] for name in self} or super().asks_for(prop)
+
+    def compile(self) -> str:
+        """Return the query string with a question mark before it; "" for an empty query."""
+        parts = (to_query(dict(self)), super().compile().lstrip("?"))
+        text = "&".join(part for part in parts if part)
+        return f"?{text}" if text else ""
+
+    def _set_filter(self, operator: str, prop: str, value: object) -> Self:
+        if operator == "in":
+            # The last list counts, also where the first one is the default filter's.
+            self.pop(prop, None)
+        return super()._set_filter(operator, prop, value)
+
+
 class Compiled(Protocol):
     """An object that makes its own RQL, such as a `Query`."""
 
@@ -230,7 +270,7 @@ def to_query(filters: Filters) -> str:
     """
     if not filters:
         return ""
-    if isinstance(filters, Mapping):
+    if isinstance(filters, Mapping) and not isinstance(filters, Query):
         terms = (to_term(name, value) for name, value in filters.items() if value is not None)
         return "&".join(terms)
     return (filters if isinstance(filters, str) else filters.compile()).lstrip("?")

@@ -3,13 +3,15 @@
     python tools/distil_openapi.py openapi-37.0.yml tests/data/openapi_contract.json
 
 For each operation the result has the names of its parameters, the schema of its request body, its
-success codes and the schemas of their bodies. References are resolved. Titles, examples and
+success codes and the schemas of their bodies. Of the other operations on the collections that the
+project knows, it has the names. References are resolved. Titles, examples and
 descriptions are omitted. So tests need neither a YAML parser nor the original of two megabytes.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,12 @@ OPERATIONS = (
     "POST /notifications/webhooks/{id}/trigger",
 )
 
+#: Collections of which the names of all operations are kept.
+COLLECTIONS = (
+    *("assets", "conversations", "listings", "marketplaces", "notifications", "products"),
+    *("requests", "subscriptions", "tier", "usage"),
+)
+
 #: The keywords of a schema that decide whether a document is valid.
 _KEYWORDS = frozenset(
     (
@@ -95,8 +103,14 @@ class Distiller:
         return {
             "title": self._description["info"]["title"],
             "version": str(self._description["info"]["version"]),
+            "names": sorted(self._names()),
             "operations": {name: self._operation(name) for name in OPERATIONS},
         }
+
+    def _names(self) -> Iterator[str]:
+        for path, methods in self._description["paths"].items():
+            if path.split("/")[1] in COLLECTIONS:
+                yield from (f"{method.upper()} {path}" for method in methods)
 
     def _operation(self, name: str) -> Json:
         method, path = name.split(" ")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from time import perf_counter
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 from urllib.parse import urljoin
 
 import requests
@@ -30,12 +30,14 @@ from connect_worker.api.responses import (
     read_rows,
     require_success,
     to_connection_error,
+    to_error,
 )
 from connect_worker.api.transport import BeforeCall, SessionPool, no_limit
 from connect_worker.config import Config
 from connect_worker.exceptions import ApiError, ConnectionFailed, InvalidDocument, InvalidResponse
 from connect_worker.logger import LogEvent, logger
 from connect_worker.rql import Filters, to_query, without_paging
+from connect_worker.settings.model import DEFAULTS, Settings
 
 _BLOCK_BYTES = 64 * 1024
 
@@ -86,20 +88,9 @@ _MAX_COUNT_DIGITS: Final = 12
 #: Connect's pages have no more rows than this.
 LARGEST_PAGE = 1000
 
-#: How long one call may take, unless the settings say otherwise.
-TIMEOUT_SECONDS: Final = 30.0
-
-#: The upload or download of a file may take so many times as long as another call.
-FILE_TIMEOUTS: Final = 10
-
-#: Rows per page of a collection, unless the settings or the filters say otherwise.
-PAGE_SIZE: Final = 500
-
-#: The largest answer, unless the settings say otherwise.
-MAX_ANSWER_BYTES: Final = 64 * 2**20
-
-#: The longest collection, unless the settings say otherwise.
-MAX_LIST_ROWS: Final = 200_000
+#: A page of a list, and the upload or download of a file, may take so many times as long as another
+#: call.
+LONG_CALLS: Final = 10
 
 #: A collection is not paged as it says after so many pages in a row without a new row.
 MAX_USELESS_PAGES: Final = 10
@@ -107,19 +98,26 @@ MAX_USELESS_PAGES: Final = 10
 #: A GET follows so many redirections.
 MAX_REDIRECTIONS: Final = 5
 
+#: The last part of a path that names an action or a collection, and no object.
+_ACTION: Final = re.compile(r"[a-z-]+")
+
 
 class Client:
     """Connect's REST API as JSON documents.
 
     Paths are relative to the API URL (`requests/PR-…`). A GET is repeated after a connection error
-    or a 5xx. Every other call is sent once; the caller decides whether to repeat it. The key never
-    appears in an exception or a log.
+    or a 5xx. Every other call takes effect once; the caller decides whether to repeat it. The key
+    never appears in an exception or a log.
+
+    Connect's paths have no slash at the end. Some deployments want one, as Connect did in 2019: an
+    action that is not found is sent to the other path, and the client remembers which was right.
 
     Args:
         url: The API of the account.
         key: The key of the service user.
         timeout_seconds: How long one call may take, with its repetitions and redirections, until
-            the last byte of the answer; the upload or download of a file, `FILE_TIMEOUTS` as long.
+            the last byte of the answer; `LONG_CALLS` as long for a page of a list, and for the
+            upload or download of a file.
         page_size: Rows per page of a collection.
         max_answer_bytes: The largest answer, before and after decompression.
         max_list_rows: The longest collection that `get_all` reads.
@@ -136,11 +134,11 @@ class Client:
         url: str,
         key: str,
         *,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        page_size: int = PAGE_SIZE,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-        max_list_rows: int = MAX_LIST_ROWS,
-        allow_private_hosts: bool = False,
+        timeout_seconds: float = DEFAULTS.timeout_seconds,
+        page_size: int = DEFAULTS.page_size,
+        max_answer_bytes: int = DEFAULTS.max_answer_bytes,
+        max_list_rows: int = DEFAULTS.max_list_rows,
+        allow_private_hosts: bool = DEFAULTS.allow_private_hosts,
         before_call: BeforeCall = no_limit,
         observe: Observer | None = None,
         pool: SessionPool | None = None,
@@ -151,10 +149,34 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
         self._max_list_rows = max_list_rows
+        #: How paths end on this deployment, by their last part, where that was not as described.
+        self._endings: dict[str, str] = {}
         self._guard = Guard(self.url, allows_private=allow_private_hosts)
         self._pool = pool or SessionPool(key, url=self.url, before_call=before_call)
         # Downloads are not calls to Connect: they have no key and no rate limit.
         self._plain = pool or SessionPool(guard=self._guard)
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        settings: Settings,
+        *,
+        before_call: BeforeCall = no_limit,
+        observe: Observer | None = None,
+    ) -> Self:
+        """Return a client of an account, with the limits of the settings."""
+        return cls(
+            config.api_url,
+            config.api_key,
+            timeout_seconds=settings.timeout_seconds,
+            page_size=settings.page_size,
+            max_answer_bytes=settings.max_answer_bytes,
+            max_list_rows=settings.max_list_rows,
+            allow_private_hosts=settings.allow_private_hosts,
+            before_call=before_call,
+            observe=observe,
+        )
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -235,11 +257,7 @@ class Client:
 
     def get_text(self, path: str, params: Mapping[str, str] | None = None) -> str:
         """Return the text at the path (a rendered template)."""
-        response = self._call("GET", path, params=params, headers={"Accept": "*/*"})
-        if "charset" not in response.headers.get("Content-Type", ""):
-            # Without a charset, requests reads `text/…` as Latin-1.
-            response.encoding = "utf-8"
-        return response.text
+        return self._call("GET", path, params=params, headers={"Accept": "*/*"}).text
 
     def download(self, url: str) -> bytes:
         """Return the bytes at an absolute URL (a template link); the key is not sent there.
@@ -247,7 +265,7 @@ class Client:
         The URL may lead to Connect's own host or to a public one.
         """
         path = str(url).partition("?")[0][:200]
-        seconds = self._timeout_seconds * FILE_TIMEOUTS
+        seconds = self._timeout_seconds * LONG_CALLS
         return self._send(self._plain, "GET", url, path=path, seconds=seconds).content
 
     def post(self, path: str, json: JSON = None, *, key: str = "") -> JSON:
@@ -280,7 +298,7 @@ class Client:
         headers = {"Content-Type": body.content_type}
         if key:
             headers["Idempotency-Key"] = key
-        seconds = self._timeout_seconds * FILE_TIMEOUTS
+        seconds = self._timeout_seconds * LONG_CALLS
         response = self._call("POST", path, data=body, headers=headers, seconds=seconds)
         return read_json(response, method="POST", path=path)
 
@@ -307,7 +325,8 @@ class Client:
         self, path: str, query: str, *, offset: int, limit: int
     ) -> tuple[list[Row], int | None]:
         paging = f"limit={limit}&offset={offset}"
-        response = self._call("GET", f"{path}?{query}&{paging}" if query else f"{path}?{paging}")
+        address = f"{path}?{query}&{paging}" if query else f"{path}?{paging}"
+        response = self._call("GET", address, seconds=self._timeout_seconds * LONG_CALLS)
         rows = read_rows(response, method="GET", path=path)
         match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if match and len(match[1]) > _MAX_COUNT_DIGITS:
@@ -348,7 +367,7 @@ class Client:
         try:
             if pool is self._plain and pool is not self._pool:
                 self._guard.require_allowed(url)
-            response = self._exchange(pool, method, url, budget=budget, **kwargs)
+            response = self._ask(pool, method, url, budget=budget, **kwargs)
             if response.status_code >= 300 and method == "GET" and response.is_redirect:
                 response = self._follow(pool, response, budget=budget, **kwargs)
             if pool is self._pool and has_too_many_values(response.content, budget.max_bytes):
@@ -367,6 +386,25 @@ class Client:
             raise InvalidResponse(method=method, path=path, problem=str(exc)) from exc
         require_success(response, method=method, path=path)
         return response
+
+    def _ask(self, pool: SessionPool, method: str, url: str, **kwargs: Any) -> requests.Response:
+        """Send a call to its path, with a slash at the end where this deployment wants one."""
+        action = url.rpartition("/")[2]
+        if not _ACTION.fullmatch(action):
+            return self._exchange(pool, method, url, **kwargs)
+        ending = self._endings.get(action, "")
+        other = "" if ending else "/"
+        response = self._exchange(pool, method, url + ending, **kwargs)
+        if not _has_no_such_path(response, other=url + other):
+            return response
+        again = self._exchange(pool, method, url + other, **kwargs)
+        if again.status_code == 404 or again.is_redirect:
+            return response
+        if again.ok:
+            self._endings[action] = other
+            event = "connect.slash_needed" if other else "connect.slash_refused"
+            logger.warning(LogEvent(event, method=method, action=action))
+        return again
 
     def _exchange(
         self, pool: SessionPool, method: str, url: str, **kwargs: Any
@@ -399,6 +437,14 @@ class Client:
         raise AnswerRefusedError(f"the call is redirected more than {MAX_REDIRECTIONS} times")
 
 
+def _has_no_such_path(response: requests.Response, *, other: str) -> bool:
+    """Whether Connect has no such path, so that the call had no effect, and may have the other."""
+    if response.status_code == 404:
+        # A proxy's page has no code.
+        return bool(to_error(response, method="", path="").error_code)
+    return response.status_code in (301, 308) and _target(response) == other
+
+
 def _target(response: requests.Response) -> str:
     """Return where a redirection leads to; "" if that can't be read."""
     try:
@@ -411,32 +457,25 @@ def _target(response: requests.Response) -> str:
 
 def client_for(
     config: Config | None = None,
+    settings: Settings | None = None,
     *,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-    page_size: int = PAGE_SIZE,
-    max_answer_bytes: int = MAX_ANSWER_BYTES,
-    max_list_rows: int = MAX_LIST_ROWS,
-    allow_private_hosts: bool = False,
     before_call: BeforeCall = no_limit,
     observe: Observer | None = None,
 ) -> Client:
     """Return the shared client of a config; None means the current config.
 
-    The first call for an account makes its client with these arguments; later calls return it.
+    The first call for an account makes its client with these arguments; later calls return it. The
+    settings are those of the environment, unless they are given.
+
+    Raises:
+        SettingsError: A setting of calls is malformed in the environment.
     """
     config = config or Config.get_instance()
     account = config.api_url, config.api_key
     with _making:
         if account not in _clients:
-            _clients[account] = Client(
-                *account,
-                timeout_seconds=timeout_seconds,
-                page_size=page_size,
-                max_answer_bytes=max_answer_bytes,
-                max_list_rows=max_list_rows,
-                allow_private_hosts=allow_private_hosts,
-                before_call=before_call,
-                observe=observe,
+            _clients[account] = Client.of(
+                config, settings or Settings.of_calls(), before_call=before_call, observe=observe
             )
         return _clients[account]
 

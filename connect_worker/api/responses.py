@@ -1,16 +1,16 @@
-"""Connect's answers as JSON documents, new rows of a collection, or exceptions."""
+"""Connect's answers as JSON documents, new rows of a collection, messages, or exceptions."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
@@ -18,9 +18,11 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyErr
 from connect_worker.api.connections import Budget
 from connect_worker.exceptions import (
     ApiError,
+    BadRequest,
     ConnectionFailed,
     InvalidDocument,
     InvalidResponse,
+    NotFound,
     RateLimited,
     api_error_class,
 )
@@ -42,6 +44,51 @@ MAX_PARAM_CHARACTERS: Final = 64 * 1024
 #: How many levels a row of a collection may have, if Python can't read the whole page.
 MAX_LEVELS: Final = 100
 _CUT: Final = "…"
+
+
+def to_response(answer: Any, url: str) -> requests.Response:
+    """Return an answer as a response of `requests`, whatever of one a test's double has."""
+    if isinstance(answer, requests.Response):
+        return answer
+    response = requests.Response()
+    status, headers = getattr(answer, "status_code", None), getattr(answer, "headers", None)
+    is_success = bool(getattr(answer, "ok", True))
+    response.status_code = status if isinstance(status, int) else 200 if is_success else 400
+    response.headers.update(headers if isinstance(headers, Mapping) else {})
+    response.url = url
+    response.encoding = encoding_of(response.headers)
+    response._content = _content_of(answer)
+    return response
+
+
+def _content_of(answer: Any) -> bytes:
+    for name in ("content", "text"):
+        body = getattr(answer, name, None)
+        if body and isinstance(body, str | bytes):
+            return body.encode() if isinstance(body, str) else body
+    try:
+        return json.dumps(answer.json()).encode()
+    except (AttributeError, TypeError, ValueError):
+        # It has no document, or another double in the place of one.
+        return b""
+
+
+def encoding_of(headers: Mapping[str, str]) -> str:
+    """Return the encoding of a body: UTF-8, unless its headers name another one.
+
+    `requests` reads `text/…` as Latin-1, looks for an encoding in the whole of other bodies, and
+    accepts all that Python knows, some of which take much time.
+    """
+    charset = _CHARSET.search(headers.get("Content-Type", ""))
+    name = charset[1].lower() if charset else ""
+    return name if name in _CHARSETS else "utf-8"
+
+
+_CHARSET = re.compile(r"charset=[\"']?([\w-]{1,20})", re.IGNORECASE | re.ASCII)
+_CHARSETS = frozenset(("us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16", "utf-32"))
+
+
+# ---- documents and rows
 
 
 def read_json(response: requests.Response, *, method: str, path: str) -> JSON:
@@ -170,6 +217,72 @@ def _name(row: Row) -> str:
         return json.dumps(row, sort_keys=True)
     except RecursionError:
         return "of too many levels"
+
+
+# ---- conversations
+
+#: What may stand in the path of a call.
+_CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: A time in UTC, without a zone.
+_SECOND: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+
+
+class Reader(Protocol):
+    """What reads from Connect: the client, or the engine's port."""
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> JSON:
+        """Return the JSON document at the path."""
+
+    def get_all(self, path: str, query: str | Mapping[str, object] | None = None) -> Iterable[JSON]:
+        """Return every row of a collection, all pages."""
+
+
+def conversations_in(rows: JSON) -> list[Row]:
+    """Return the rows of a request's conversations, open ones first.
+
+    Connect lists notes, which the customer does not see, with them. In 2019 a conversation had
+    neither a type nor a status.
+
+    Examples:
+        >>> notes, talk = {"id": "CO-1", "type": "notes"}, {"id": "CO-2", "type": "conversation"}
+        >>> conversations_in([notes, talk | {"status": "closed"}, {"id": "CO-3"}])
+        [{'id': 'CO-3'}, {'id': 'CO-2', 'type': 'conversation', 'status': 'closed'}]
+    """
+    found = [
+        row
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict)
+        and str(row.get("type") or "conversation").lower() == "conversation"
+        and isinstance(row.get("id"), str)
+        and _CONVERSATION_ID.fullmatch(row["id"])
+    ]
+    return sorted(found, key=is_open, reverse=True)
+
+
+def is_open(conversation: Row) -> bool:
+    """Whether a conversation accepts messages."""
+    return str(conversation.get("status") or "open").lower() == "open"
+
+
+def messages_of(connect: Reader, conversation_id: str, *, since: str = "") -> Iterator[Row]:
+    """Yield the messages of a conversation since a time in UTC, as far as Connect can filter.
+
+    In 2019 a conversation had its messages inside, and they were no collection.
+    """
+    path = f"conversations/{conversation_id}"
+    filters = [f"ge(created,{since}Z)"] if _SECOND.fullmatch(since) else []
+    for query in (*filters, None):
+        try:
+            yield from connect.get_all(f"{path}/messages", query)
+        except NotFound:
+            break
+        except BadRequest:
+            continue
+        else:
+            return
+    document = connect.get(path)
+    messages = document.get("messages") if isinstance(document, dict) else None
+    yield from (row for row in messages or () if isinstance(row, dict))
 
 
 # ---- errors

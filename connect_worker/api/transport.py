@@ -1,14 +1,16 @@
 """HTTP sessions: pooled, authorized, within a budget; GETs are retried, nothing else is.
 
-A call takes one of two ways. `requests` prepares each call from scratch: it merges cookies,
-settings and hooks, parses the address and looks for the connection. For one address and one key the
-result never changes, and takes two thirds of a call's processor time. So `FastPath` sends an
-ordinary call (JSON, to Connect itself, without a proxy) directly over the session's connections.
-`requests` sends all other calls. It also sends every call while something replaces a method of
-`requests` or its adapter to see the calls: `responses`, `requests-mock`, an instrumentation.
+Every call goes through `requests`: `Session.send`, `Session.get_adapter` and `HTTPAdapter.send`. So
+what replaces or wraps one of them sees each call, before the network or in its place: `responses`,
+`requests-mock`, OpenTelemetry. A double of `requests.get` and the like, or of `Session.request`,
+gets the call first: `call_double`.
 
-Both ways have the same connections, limits, retries and errors, and each attempt passes
-`before_call` once. A body is read as it was sent and decompressed here, within the limits.
+For one address and one key most of what `requests` prepares never changes, and takes two thirds of
+a call's processor time: cookies, settings and hooks, the address, the connection. So
+`Session.prepare_plain` copies what was prepared once, and the adapter keeps the connection.
+
+Each attempt has the same limits and passes `before_call` once. A body is read as it was sent and
+decompressed here, within the limits.
 """
 
 from __future__ import annotations
@@ -19,29 +21,22 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Self
-from urllib.parse import urlencode, urlsplit
+from typing import Any, Final, Self
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
+from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    MaxRetryError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, ReadTimeoutError
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout
 from urllib3.util.retry import Retry
 
 from connect_worker.api.connections import Budget, Guard, decompress, limit
+from connect_worker.api.responses import encoding_of, to_response
 from connect_worker.exceptions import SettingsError
 
 #: Called before each attempt to call Connect: it returns when the call may be sent, or raises.
@@ -128,6 +123,9 @@ class LimitedAdapter(HTTPAdapter):
         self._before_call = before_call
         self._get_retries = GET_RETRIES.copy_for(self)
         self._no_retries = NO_RETRIES.copy_for(self)
+        #: The address with all the calls, such as `https://connect.example/`, and its connections.
+        self._origin: str | None = None
+        self._pool: Any = None
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the connections without a proxy."""
@@ -141,6 +139,55 @@ class LimitedAdapter(HTTPAdapter):
         if not is_known:
             limit(manager, self, self._guard)
         return manager
+
+    def bind(self, request: requests.PreparedRequest, verify: Any, cert: Any) -> None:
+        """Keep the connections to a request's address: they need not be looked up for each call.
+
+        Raises:
+            OSError: The certificates to check the server with are missing.
+        """
+        pool = self.get_connection_with_tls_context(request, verify, cert=cert)
+        self.cert_verify(pool, request.url, verify, cert)
+        url = str(request.url)
+        self._pool, self._origin = pool, url[: url.index("/", len("https://")) + 1]
+
+    def _is_bound(self, url: str | None, proxies: Mapping[str, str] | None) -> bool:
+        # What watches the calls may have given one another address.
+        return bool(self._origin and url and url.startswith(self._origin) and not proxies)
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the connections to an address."""
+        if self._is_bound(request.url, proxies):
+            return self._pool
+        return super().get_connection_with_tls_context(request, verify, proxies, cert)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Set how a server is checked; for the address that it is bound to this was done once."""
+        if conn is not self._pool:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # it is
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Return what to ask a server for."""
+        url = str(request.url)
+        if self._origin and self._is_bound(url, proxies) and "#" not in url:
+            return url[len(self._origin) - 1 :]
+        return super().request_url(request, proxies)
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return the answer, without what is only for a person who reads it."""
+        response = requests.Response.__new__(requests.Response)
+        vars(response).update(_BLANK, history=[])
+        response.status_code = resp.status
+        # A mapping without regard to case too, and not copied.
+        response.headers = resp.headers
+        response.reason = resp.reason or ""
+        response.url = str(req.url)
+        response.raw = resp
+        response.request = req
+        response.connection = self
+        return response
 
     def wait(self) -> None:
         """Return when the next attempt may be sent; this takes no time of the call."""
@@ -166,116 +213,58 @@ _ADDRESS = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w./~:?=&(),*;@!$'+-]*", re.ASCII)
 
 
-class FastPath:
-    """Sends ordinary calls over a session's connections.
+def plain_url(url: str, params: Mapping[str, str] | None) -> str | None:
+    """Return a URL as `requests` prepares it; None if parts of it have to be quoted."""
+    if not _PLAIN.fullmatch(url) or "/." in url or url.endswith("?"):
+        return None
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
 
-    Args:
-        session: Provides the headers that all calls have.
-        adapter: Has the retries and `before_call`.
-        pool: The adapter's connections to Connect, an `urllib3` pool.
+
+# ---- doubles: what tests put in the place of functions of `requests`
+
+_VERBS: Final = ("request", "get", "head", "post", "put", "patch", "delete")
+_FUNCTIONS: Final = {verb: getattr(requests, verb) for verb in _VERBS}
+_METHODS: Final = {verb: getattr(requests.Session, verb) for verb in _VERBS}
+
+
+class _PassedOnError(Exception):
+    """A double gave the call to the function whose place it has."""
+
+
+class _Timeout(float):
+    """The timeout that a double gets: what the SDK passed, since tests compare it.
+
+    Only code that connects converts it to a number. That would be past the limits of a session.
     """
 
-    def __init__(self, session: requests.Session, adapter: LimitedAdapter, pool: Any) -> None:
-        self._adapter = adapter
-        self._pool = pool
-        request = requests.Request("GET", "http://connect.invalid")
-        # Includes what the session's authorization adds.
-        self._headers = dict(session.prepare_request(request).headers)
-
-    @classmethod
-    def to(cls, url: str, session: requests.Session, adapter: LimitedAdapter) -> FastPath | None:
-        """Return the fast path to an address; None behind a proxy, or if it is no HTTP address.
-
-        Raises:
-            OSError: The certificates to check the server with are missing.
-        """
-        if not _ADDRESS.match(url) or select_proxy(url, dict(session.proxies)):
-            return None
-        request = requests.Request("GET", url).prepare()
-        verify, cert = session.verify, session.cert
-        pool = adapter.get_connection_with_tls_context(request, verify, cert=cert)
-        adapter.cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]  # it is
-        return cls(session, adapter, pool)
-
-    def send(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, str] | None,
-        json: Any,
-        headers: Mapping[str, str] | None,
-    ) -> requests.Response | None:
-        """Send a call; return its answer with the whole body read.
-
-        Returns None, without sending anything or asking the rate limiter, for other calls.
-
-        Raises:
-            requests.RequestException: There was no answer. The class is the one that `requests`
-                raises for it.
-            AnswerRefusedError: The answer exceeds the budget.
-        """
-        target = to_target(url, params)
-        if target is None or _is_observed():
-            return None
-        body, sent = None, {**self._headers, **(headers or {})}
-        if json is not None:
-            try:
-                body = json_module.dumps(json, allow_nan=False).encode()
-            except ValueError:
-                return None
-            sent["Content-Type"] = "application/json"
-        self._adapter.wait()
-        try:
-            answer = self._pool.urlopen(
-                method,
-                target,
-                body=body,
-                headers=sent,
-                retries=self._adapter.retries_for(method),
-                timeout=Timeout(*_timeout(self._adapter.budget)),
-                redirect=False,
-                assert_same_host=False,
-                decode_content=False,
-            )
-        except HTTPError as exc:
-            raise _to_requests_error(exc) from exc
-        response = _to_response(answer, url)
-        _set_body(response, answer, answer.data, self._adapter.budget)
-        return response
+    def __float__(self) -> float:
+        raise _PassedOnError
 
 
-def _timeout(budget: Budget) -> tuple[float, float]:
-    """Return what the libraries ask for; the connections themselves keep to the budget."""
-    return min(CONNECT_TIMEOUT_SECONDS, budget.seconds), budget.seconds
+SDK_TIMEOUT: Final = _Timeout(300)
 
 
-def to_target(url: str, params: Mapping[str, str] | None) -> str | None:
-    """Return what follows the host in an address; None if parts of it have to be quoted."""
-    if not _PLAIN.fullmatch(url) or "/." in url:
+def _replaced(owner: Any, originals: Mapping[str, Any], method: str) -> list[str]:
+    """Return which of an owner's functions for a method are doubles."""
+    verbs = (method.lower(), "request")
+    return [verb for verb in verbs if getattr(owner, verb) is not originals[verb]]
+
+
+def call_double(verb: str, method: str, url: str, **options: Any) -> requests.Response | None:
+    """Give a call to a double of a function of `requests`, with the arguments of the SDK's calls.
+
+    Return None if the double passes the call on: then nothing was sent.
+    """
+    if verb == "request":
+        options = {"method": method, **options}
+    options = {name: value for name, value in options.items() if value is not None}
+    try:
+        return to_response(getattr(requests, verb)(url=url, timeout=SDK_TIMEOUT, **options), url)
+    except _PassedOnError:
         return None
-    parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, urlencode(params or {}))))
-    return f"{parts.path}?{query}" if query else parts.path
 
 
-def _is_observed() -> bool:
-    """Whether something has replaced a method of `requests`, to see or to answer the calls."""
-    methods = (requests.Session.send, requests.Session.get_adapter, HTTPAdapter.send)
-    return any(
-        not method.__module__.startswith("requests.") or hasattr(method, "__wrapped__")
-        for method in methods
-    )
-
-
-def _to_response(answer: BaseHTTPResponse, url: str) -> requests.Response:
-    response = requests.Response()
-    response.status_code = answer.status
-    response.headers = CaseInsensitiveDict(answer.headers)
-    response.reason = answer.reason or ""
-    response.url = url
-    response.raw = answer
-    return response
+# ---- bodies
 
 
 def _read_body(response: requests.Response, budget: Budget) -> None:
@@ -288,61 +277,46 @@ def _read_body(response: requests.Response, budget: Budget) -> None:
         body = raw.read(decode_content=False)
     except ProtocolError as exc:
         raise requests.exceptions.ChunkedEncodingError(exc) from exc
+    except ReadTimeoutError as exc:
+        raise requests.ReadTimeout(exc) from exc
     except HTTPError as exc:
-        raise _to_requests_error(exc) from exc
+        raise requests.ConnectionError(exc) from exc
     finally:
         raw.release_conn()
-    _set_body(response, raw, body, budget)
-
-
-def _set_body(
-    response: requests.Response, answer: BaseHTTPResponse, body: bytes, budget: Budget
-) -> None:
-    if "Content-Encoding" in answer.headers:
-        body = decompress(body, answer.headers["Content-Encoding"], budget)
+    if "Content-Encoding" in raw.headers:
+        body = decompress(body, raw.headers["Content-Encoding"], budget)
     # As `requests` keeps a body that it has read.
     response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]  # not in its types
-    # Without an encoding `requests` would look for one in the whole body. Python knows some that
-    # take much time.
-    charset = _CHARSET.search(answer.headers.get("Content-Type", ""))
-    name = charset[1].lower() if charset else ""
-    response.encoding = name if name in _CHARSETS else "utf-8"
+    response.encoding = encoding_of(raw.headers)
 
 
-_CHARSET = re.compile(r"charset=[\"']?([\w-]{1,20})", re.IGNORECASE | re.ASCII)
-_CHARSETS = frozenset(("us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16", "utf-32"))
+class _NoCookies(RequestsCookieJar):
+    """Keeps no cookie of a server, of which there may be more with each call."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Do nothing."""
 
 
-def _to_requests_error(exc: HTTPError) -> requests.RequestException:
-    """Return the exception that `requests` makes of it; `args[0]` is the original."""
-    reason = exc.reason if isinstance(exc, MaxRetryError) else exc
-    match reason:
-        case NewConnectionError():
-            return requests.ConnectionError(exc)
-        case ConnectTimeoutError():
-            return requests.ConnectTimeout(exc)
-        case ReadTimeoutError():
-            return requests.ReadTimeout(exc)
-        case SSLError():
-            return requests.exceptions.SSLError(exc)
-        case _:
-            return requests.ConnectionError(exc)
+#: A response as `requests` makes it, for a copy.
+_BLANK: Final = vars(requests.Response())
 
 
 class Session(requests.Session):
-    """A session with one adapter, and a fast path if all its calls go to one address."""
+    """A session with one adapter, which prepares plain calls to one address fast."""
 
     def __init__(self, adapter: LimitedAdapter) -> None:
         super().__init__()
         self._adapter = adapter
-        self._fast_path: FastPath | None = None
+        #: What the addresses of the calls begin with, and the same as `requests` prepares it.
+        self._base = self._prepared_base = ""
+        #: What `requests` and the authorization add to each call.
+        self._prepared_headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         for scheme in ("http://", "https://"):
             self.mount(scheme, adapter)
         # What `decompress` can read.
         self.headers["Accept-Encoding"] = "gzip, deflate"
-        # A server may not have its cookies kept, of which there may be more with each call.
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self.cookies = _NoCookies()
 
     def bind(self, url: str) -> None:
         """Send all calls to one address: look up proxies and certificates for it, once."""
@@ -350,7 +324,46 @@ class Session(requests.Session):
         self.proxies.update(settings["proxies"])
         self.verify = settings["verify"]
         self.trust_env = False
-        self._fast_path = FastPath.to(url, self, self._adapter)
+        if not _ADDRESS.match(url):
+            return
+        request = self.prepare_request(requests.Request("GET", url))
+        self._prepared_headers = request.headers
+        if select_proxy(url, dict(self.proxies)):
+            return
+        self._adapter.bind(request, self.verify, self.cert)
+        self._base, self._prepared_base = url, str(request.url).rstrip("/")
+
+    def prepare_plain(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None,
+        json: Any,
+        headers: Mapping[str, str] | None,
+    ) -> requests.PreparedRequest | None:
+        """Return the request that `requests` would prepare; None if that needs more than a copy."""
+        full = plain_url(url, params)
+        if not self._base or full is None or not full.startswith(self._base):
+            return None
+        prepared = requests.PreparedRequest()
+        prepared.method = method
+        prepared.url = self._prepared_base + full[len(self._base) :]
+        prepared.headers = CaseInsensitiveDict()
+        # Copied as a whole: key by key it takes longer than all else here.
+        prepared.headers._store.update(self._prepared_headers._store)  # type: ignore[attr-defined]
+        if headers:
+            prepared.headers.update(headers)
+        prepared.hooks = default_hooks()
+        if json is not None:
+            try:
+                prepared.body = json_module.dumps(json, allow_nan=False).encode()
+            except ValueError:
+                return None
+            prepared.headers["Content-Type"] = "application/json"
+        if method != "GET":
+            prepared.headers["Content-Length"] = str(len(prepared.body or b""))
+        return prepared
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return nothing: `requests` would read the body of a redirection without a limit."""
@@ -373,23 +386,31 @@ class Session(requests.Session):
             AnswerRefusedError: The answer exceeds the budget, or is from a forbidden address.
         """
         self._adapter.budget = budget
-        if self._fast_path and data is None:
-            response = self._fast_path.send(method, url, params=params, json=json, headers=headers)
+        body = {"params": params, "json": json, "data": data}
+        for verb in _replaced(requests, _FUNCTIONS, method):
+            sent = self._sdk_headers(headers)
+            response = call_double(verb, method, url, headers=sent, **body)
             if response is not None:
                 return response
-        response = self.request(
-            method,
-            url,
-            params=params,
-            json=json,
-            headers=headers,
-            data=data,
-            timeout=_timeout(budget),
-            stream=True,
-            allow_redirects=False,
-        )
+        # The connections themselves keep to the budget.
+        timeout = min(CONNECT_TIMEOUT_SECONDS, budget.seconds), budget.seconds
+        options: dict[str, Any] = {"timeout": timeout, "stream": True, "allow_redirects": False}
+        prepared = None
+        if data is None and not _replaced(requests.Session, _METHODS, method):
+            prepared = self.prepare_plain(method, url, params=params, json=json, headers=headers)
+        if prepared is None:
+            send = getattr(self, method.lower())
+            answer = send(url, headers=headers, **body, **options)
+        else:
+            answer = self.send(prepared, proxies={}, **options)
+        response = to_response(answer, url)
         _read_body(response, budget)
         return response
+
+    def _sdk_headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+        key = self._prepared_headers.get("Authorization")
+        own = {"Content-Type": "application/json", "Authorization": key} if key else {}
+        return {**own, **(headers or {})}
 
 
 class SessionPool:

@@ -18,6 +18,7 @@ from connect_worker.cli.doctor import doctor
 from connect_worker.cli.dry_run import replay, try_command
 from connect_worker.cli.metrics import metrics
 from connect_worker.cli.poll import poll
+from connect_worker.cli.redis_acl import redis_acl
 from connect_worker.cli.requests import list_requests, show
 from connect_worker.cli.status import status
 from connect_worker.cli.webhook import webhook
@@ -117,6 +118,7 @@ _COMMANDS = (
     flower,
     console,
     webhook,
+    redis_acl,
     completion,
     new,
     dev,

@@ -374,6 +374,7 @@ def open_ledger(settings: Settings, *, timeout_seconds: float = OPERATOR_SECONDS
     return RedisLedger.from_url(
         settings.redis_url,
         account=settings.account,
+        prefix=settings.key_prefix,
         timeout_seconds=timeout_seconds,
         retries=0,
         keys=settings.encryption_key,

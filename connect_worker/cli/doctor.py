@@ -22,6 +22,7 @@ from rich.text import Text
 from connect_worker.api.client import Client
 from connect_worker.cli.celery import remote_control, see_workers
 from connect_worker.cli.context import (
+    CommandError,
     Exit,
     TerminalConsole,
     account_option,
@@ -43,7 +44,12 @@ from connect_worker.exceptions import (
     SettingsError,
     Unauthorized,
 )
-from connect_worker.ledger.checks import check_redis, name_server
+from connect_worker.ledger.checks import (
+    check_deployment,
+    check_redis,
+    name_server,
+    replace_deployment,
+)
 from connect_worker.ledger.redis import OPERATOR_SECONDS, RedisLedger, connect
 from connect_worker.observability.output import format_count, sanitize
 from connect_worker.operations.status import (
@@ -56,7 +62,7 @@ from connect_worker.resources.automation import name_of
 from connect_worker.resources.discovery import find_validations
 from connect_worker.resources.processor import load_registry
 from connect_worker.resources.validation import Validation
-from connect_worker.settings.accounts import at, settings_of
+from connect_worker.settings.accounts import at, identity_of, settings_of
 from connect_worker.settings.environment import PLAIN_KEY, find_typos
 from connect_worker.settings.model import Settings
 from connect_worker.settings.urls import CERTIFICATE_REMEDY, describe_tls
@@ -309,7 +315,10 @@ class Checkup:
                 if self._is_whole:
                     yield from self._check_redis(client)
                 ledger = RedisLedger(
-                    client, account=self._settings.account, keys=self._settings.encryption_key
+                    client,
+                    account=self._settings.account,
+                    prefix=self._settings.key_prefix,
+                    keys=self._settings.encryption_key,
                 )
                 if problem := self._is_whole and ledger.write_problem():
                     yield failed("Redis", problem)
@@ -338,9 +347,10 @@ class Checkup:
     def _check_redis(self, client: redis.Redis) -> Iterator[Finding]:
         yield Finding("Redis", Level.OK, name_server(client))
         yield from _tls_of("Redis", self._settings.redis_url if self._settings else "")
-        for problem in check_redis(client):
-            level = Level.FAIL if problem.level == "refuse" else Level.WARN
-            yield failed("Redis", problem.message, level)
+        identity = identity_of(Settings.from_env(), settings_of)
+        problems = [*check_redis(client), *check_deployment(client, identity, store=False)]
+        for problem in problems:
+            yield failed("Redis", problem.message, _level(problem.level))
 
     def _check_records(self, ledger: RedisLedger) -> Iterator[Finding]:
         """Check that the records of open requests are intact, and can be decrypted here."""
@@ -379,6 +389,9 @@ class Checkup:
             yield Finding("workers", Level.OK, ", ".join(workers.names))
         if self._settings and self._settings.has_own_broker and not workers.problem:
             yield from _tls_of("broker", self._settings.broker_url)
+            with contextlib.suppress(ConnectionError):
+                for problem in remote_control().check_deployment():
+                    yield failed("broker", problem.message, _level(problem.level))
 
     def _check_queues(self) -> Iterator[Finding]:
         """Report each queue that is needed, and that no worker consumes."""
@@ -449,6 +462,11 @@ def failed(part: str, message: str, level: Level = Level.FAIL) -> Finding:
     return Finding(part, level, text or remedy, remedy if text else "")
 
 
+def _level(level: str) -> Level:
+    """Return how bad a finding of `ledger/checks.py` is."""
+    return Level.WARN if level == "warn" else Level.FAIL
+
+
 def _tls_of(part: str, url: str) -> Iterator[Finding]:
     """Say what is verified of a server's certificate, if its URL asks for TLS."""
     is_verified, text = describe_tls(url)
@@ -470,13 +488,20 @@ SHARED_PARTS = ("versions", "Redis", "workers", "broker")
     epilog=example("connect-worker doctor", "connect-worker doctor --json"),
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="First make the queues this deployment's, in place of another one that has ended.",
+)
 @account_option
-def doctor(*, as_json: bool, account: str) -> None:
+def doctor(*, as_json: bool, take_over: bool, account: str) -> None:
     """Check the settings, the processors, Connect, Redis, workers and beat.
 
-    Run it with the workers' environment. It changes nothing, and sends a few GETs to Connect.
-    Exits with 1 when a check fails; a warning is not a failure.
+    Run it with the workers' environment. It changes nothing without --take-over, and sends a few
+    GETs to Connect. Exits with 1 when a check fails; a warning is not a failure.
     """
+    if take_over:
+        _take_over()
     console = TerminalConsole()
     findings, headed = [], ""
     for name, finding in _findings(account):
@@ -491,6 +516,25 @@ def doctor(*, as_json: bool, account: str) -> None:
         documents = [_document(name, finding) for name, finding in findings]
         write_json({"ok": is_well, "findings": documents})
     sys.exit(Exit.DONE if is_well else Exit.NEEDS_ATTENTION)
+
+
+def _take_over() -> None:
+    """Make the queues of Redis and of the broker this deployment's.
+
+    Raises:
+        CommandError: A server does not take it.
+        SettingsError: The settings are malformed.
+    """
+    settings = Settings.from_env()
+    try:
+        with connect(settings.redis_url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
+            replace_deployment(client, identity_of(settings, settings_of))
+        if settings.has_own_broker:
+            remote_control().check_deployment(take_over=True)
+    except LedgerUnavailable as error:
+        raise CommandError(str(error), Exit.NO_LEDGER) from None
+    except ConnectionError as error:
+        raise CommandError(str(error), Exit.NO_ANSWER) from None
 
 
 def _findings(account: str) -> Iterator[tuple[str, Finding]]:

@@ -101,10 +101,9 @@ def try_command(
 
     Exit code 0 when the processor decided or asked to come back later; 1 when it raised an error.
     """
-    from connect_worker.config import Config
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
-    from connect_worker.dry_run.transport import SANDBOX_URL, LiveTransport, SandboxTransport
+    from connect_worker.dry_run.transport import LiveTransport, SandboxTransport
     from connect_worker.resources.validation import Validation
 
     if (file is None) == (request_id is None):
@@ -119,19 +118,21 @@ def try_command(
         config, settings = account_of(account)
         reads: Any = LiveTransport(config, settings)
     else:
-        config = Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
         reads = SandboxTransport(kind, str(document and document.get("id")))
     automation_class = find_automation(automation, kind)
+    if not is_online:
+        config = _offline_config()
     if document is None:
         document = _fetch(config, kind, str(request_id))
+    logs = log_to_terminal() if verbose else no_logging()
     if issubclass(automation_class, Validation):
-        if record_file:
-            raise click.UsageError("--record: validations are not recorded.")
-        with log_to_terminal() if verbose else no_logging():
-            exit_code = _try_validation(automation_class, document, config, reads, as_json=as_json)
+        with logs:
+            exit_code = _try_validation(
+                automation_class, document, config, reads, record_file, as_json=as_json
+            )
         raise SystemExit(exit_code)
     recording = RecordingTransport(reads)
-    with log_to_terminal() if verbose else no_logging():
+    with logs:
         run = dry_run(automation_class, document, config=config, reads=recording)
     if record_file:
         _warn_if_shared(record_file)
@@ -192,7 +193,8 @@ def replay(*, automation: str, last: int, account: str, as_json: bool) -> None:
         products = product_list(item.products) or config.products
         try:
             with no_logging():
-                requests = latest(client_for(config), item.kind, products=products, last=last)
+                client = client_for(config, settings)
+                requests = latest(client, item.kind, products=products, last=last)
                 rows += [_replay_one(item, document, config, settings) for document in requests]
         except Message as error:
             raise CommandError(
@@ -213,7 +215,7 @@ _KINDS = {
     "PR": RequestKind.FULFILLMENT,
     "TCR": RequestKind.TIER_CONFIG,
     "UF": RequestKind.USAGE_FILE,
-    "LST": RequestKind.USAGE,
+    **dict.fromkeys(("LST", "AS", "CRD", "PRD", "TC"), RequestKind.USAGE),
 }
 
 
@@ -332,6 +334,17 @@ def _warn_if_shared(record_file: Path) -> None:
         click.echo(f"{record_file} {text}", err=True)
 
 
+def _offline_config() -> Config:
+    """Return the configuration that the module has made or a script would read; no call leaves."""
+    from connect_worker.config import Config
+    from connect_worker.dry_run.transport import SANDBOX_URL
+
+    try:
+        return Config.get_instance()
+    except (OSError, TypeError, ValueError):
+        return Config.local(SANDBOX_URL, "SU-000-000-000:key-of-no-account")
+
+
 def _has_account() -> bool:
     settings = Settings.from_env()
     return bool(settings.api_url or settings.config_file or settings.accounts)
@@ -339,10 +352,10 @@ def _has_account() -> bool:
 
 def _fetch(config: Config, kind: RequestKind, request_id: str) -> dict[str, JSON]:
     from connect_worker.api.client import client_for
-    from connect_worker.domain.kinds import KINDS
+    from connect_worker.domain.kinds import path_of
 
     try:
-        document: dict[str, JSON] = client_for(config).get(f"{KINDS[kind].path}/{request_id}")
+        document: dict[str, JSON] = client_for(config).get(path_of(kind, request_id))
     except NotFound as error:
         raise CommandError(f"the account has no request {request_id}", Exit.NOT_DONE) from error
     except Message as error:
@@ -358,12 +371,15 @@ def _try_validation(
     request: JSON,
     config: Config,
     reads: Transport,
+    record_file: Path | None,
     *,
     as_json: bool,
 ) -> Exit:
     from connect_worker.dry_run.record import without_secrets
     from connect_worker.dry_run.runner import dry_validation
 
+    if record_file:
+        raise click.UsageError("--record: validations are not recorded.")
     result = {"request": request.get("id"), "validation": validation.__name__, "errors": {}}
     with secret_scope():
         register_scoped_secrets(passwords_in(request))

@@ -105,6 +105,7 @@ def make_registry(accounts: Mapping[str, Settings]) -> CollectorRegistry:
         ledger = RedisLedger.from_url(
             settings.redis_url,
             account=settings.account,
+            prefix=settings.key_prefix,
             timeout_seconds=TIMEOUT_SECONDS,
             retries=0,
         )

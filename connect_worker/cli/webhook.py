@@ -111,6 +111,7 @@ def serve(
             RedisLedger.from_url(
                 of_account.redis_url,
                 account=of_account.account,
+                prefix=of_account.key_prefix,
                 timeout_seconds=TIMEOUT_SECONDS,
             ),
             publish=remote_control().publisher(name).publish_hints,

@@ -12,7 +12,7 @@ from connect_worker.console.charts import LastDay, last_day
 from connect_worker.console.pages import Account, Page
 from connect_worker.console.requests import DEFAULT_STATE, Query, RequestPage, read_page
 from connect_worker.console.security import is_password, local_path
-from connect_worker.domain.kinds import is_request_id
+from connect_worker.domain.kinds import has_periods
 from connect_worker.domain.states import RequestKind
 from connect_worker.observability.output import (
     MAX_NAME_CHARACTERS,
@@ -98,7 +98,7 @@ class RequestDetailsPage(Page):
         request_id = self.get_query_argument("id", "")
         if len(request_id) > MAX_ID_CHARACTERS:
             raise HTTPError(400, reason=_TOO_LONG)
-        if is_request_id(RequestKind.USAGE, request_id):
+        if has_periods(request_id):
             records = await self.search(lambda ledger, _: find_by_id(ledger, request_id))
         else:
             records = await self.read(lambda ledger: find_by_id(ledger, request_id))

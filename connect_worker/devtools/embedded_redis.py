@@ -90,7 +90,7 @@ def find_server(path: str | None = None, *, wheel: Callable[[], Path | None] | N
     installed = [shutil.which(name, path=path) for name in _PROGRAMS]
     candidates = [*(Path(program) for program in installed if program), (wheel or wheel_server)()]
     for candidate in candidates:
-        if candidate is not None and (_version(candidate) or (0, 0)) >= MIN_VERSION:
+        if candidate is not None and (server_version(candidate) or (0, 0)) >= MIN_VERSION:
             return candidate
     raise NoServer(
         f"There is no Redis server {'.'.join(map(str, MIN_VERSION))} or newer for this platform. "
@@ -129,7 +129,7 @@ def server_command(program: Path, *, port: int, directory: Path) -> list[str]:
     return [str(program), *(word for option in options.items() for word in option)]
 
 
-def _version(program: Path) -> tuple[int, int] | None:
+def server_version(program: Path) -> tuple[int, int] | None:
     """Ask the program for its version; None when it does not run on this machine."""
     try:
         output = subprocess.run(  # noqa: S603 - the program was looked up by find_server

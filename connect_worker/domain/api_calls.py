@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 from connect_worker.domain.kinds import KINDS
 from connect_worker.domain.outcomes import (
@@ -21,6 +21,13 @@ from connect_worker.domain.outcomes import (
 )
 from connect_worker.domain.states import JSON, RequestKey, RequestKind
 from connect_worker.exceptions import Permanent
+
+#: What `SkipRequest` says if its processor says nothing.
+SKIP_TEXT: Final = "Request skipped"
+#: The result of a usage report without a usage file.
+NOTHING_SUBMITTED: Final = "nothing submitted"
+#: Of a message in a conversation.
+MAX_MESSAGE_CHARACTERS: Final = 540
 
 #: Statuses that a request never leaves.
 TERMINAL_STATUSES = frozenset({"approved", "failed"})
@@ -102,13 +109,16 @@ def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = 
                 raise Permanent(f"Unknown action {action!r} on a usage file.")
             return _ending(ref, action, body, becomes=FILE_ACTIONS[action])
         case Skip(message):
-            return ApiCalls(
-                _message(ref, "skip-message", message), result="skipped", stays_pending=True
-            )
+            # Of most kinds an operator sees the message nowhere else.
+            result = "skipped" if message in ("", SKIP_TEXT) else f"skipped: {message}"
+            steps = _message(ref, "skip-message", message)
+            return ApiCalls(steps, result=result, stays_pending=True)
         case NoDecision():
-            return ApiCalls(result="left pending", stays_pending=True)
-        case Report():
-            return ApiCalls(result="reported")
+            is_report = ref.kind is RequestKind.USAGE
+            result = NOTHING_SUBMITTED if is_report else "left pending"
+            return ApiCalls(result=result, stays_pending=True)
+        case Report(is_submitted=is_submitted):
+            return ApiCalls(result="reported" if is_submitted else NOTHING_SUBMITTED)
         case _:
             assert_never(outcome)
 
@@ -154,16 +164,18 @@ def _ending(ref: RequestKey, action: str, body: JSON, *, becomes: str) -> ApiCal
 
 
 def _change(ref: RequestKey, action: str, body: JSON, becomes: str) -> StatusChange:
-    # Connect's paths: usage files without a final slash, the other kinds with one.
-    slash = "" if ref.kind is RequestKind.USAGE_FILE else "/"
-    return StatusChange(action, "POST", f"{_path(ref)}/{action}{slash}", body, becomes)
+    return StatusChange(action, "POST", f"{_path(ref)}/{action}", body, becomes)
 
 
 def _message(ref: RequestKey, name: str, text: str) -> tuple[ApiCall, ...]:
-    """One step per text: the same text is posted once per cycle, another text is posted too."""
+    """One step per text: the same text is posted once per cycle, another text is posted too.
+
+    A longer text is cut where releases of the SDK cut it.
+    """
     if not text or not KINDS[ref.kind].has_conversation:
         return ()
-    return (MessagePost(f"{name}-{_digest(text)}", ref.request_id, text),)
+    step = MessagePost(f"{name}-{_digest(text)}", ref.request_id, text[:MAX_MESSAGE_CHARACTERS])
+    return (step,)
 
 
 def _digest(value: JSON) -> str:

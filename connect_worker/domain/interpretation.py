@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from connect_worker.domain.api_calls import FILE_ACTIONS
+from connect_worker.domain.api_calls import FILE_ACTIONS, SKIP_TEXT
 from connect_worker.domain.outcomes import (
     Approve,
     Fail,
@@ -29,11 +29,14 @@ from connect_worker.exceptions import (
     SkipRequest,
     UsageFileAction,
 )
-from connect_worker.models.common import ActivationTemplateResponse, ActivationTileResponse, Param
+from connect_worker.models.common import (
+    ActivationTemplateResponse,
+    ActivationTileResponse,
+    param_document,
+)
 
 INQUIRE_TEXT = "Correct user input required"
 FAIL_TEXT = "Request failed"
-SKIP_TEXT = "Request skipped"
 
 
 def interpret(kind: RequestKind, process: Callable[[], object]) -> Outcome:
@@ -73,7 +76,7 @@ def _ends_process(exc: SystemExit) -> bool:
 
 def _interpret_result(kind: RequestKind, result: object) -> Outcome:
     if kind is RequestKind.USAGE:
-        return Report("" if result is None else str(result))
+        return Report(str(result)) if result else NoDecision()
     if kind is RequestKind.USAGE_FILE:
         raise InvalidDecision(
             "the processor of a usage file must raise AcceptUsageFile, RejectUsageFile, "
@@ -115,8 +118,9 @@ def _allow(kind: RequestKind, exc: Exception, *kinds: RequestKind) -> None:
 
 def _param(param: Any) -> dict[str, JSON]:
     """The fields that Connect takes for a parameter: its id, value, error and structured value."""
-    if not isinstance(param, (dict, Param)):
-        raise InvalidDecision(f"InquireRequest takes parameters, not {type(param).__name__}")
-    document = dict(param if isinstance(param, dict) else param.json)
+    try:
+        document = param_document(param)
+    except TypeError as exc:
+        raise InvalidDecision(f"InquireRequest: {exc}") from exc
     names = ("id", "value", "value_error", "structured_value")
     return {name: document[name] for name in names if document.get(name) is not None}

@@ -18,22 +18,44 @@ from connect_worker.domain.states import JSON, RequestKey, RequestKind
 
 _ID = r"-[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
+#: What a usage automation's own `list` may return instead of listings, by the letters of its ids:
+#: the collection's path, and where the document has the product's id.
+_REPORTABLE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "AS": ("assets", ("product", "id")),
+    "CRD": ("contracts", ("product", "id")),
+    "PR": ("requests", ("asset", "product", "id")),
+    "PRD": ("products", ("id",)),
+    "TC": ("tier/configs", ("product", "id")),
+    "TCR": ("tier/config-requests", ("configuration", "product", "id")),
+    "UF": ("usage/files", ("product", "id")),
+}
+_LETTERS: Final = "LST|AS|CRD|PR|PRD|TC|TCR|UF"
+#: The letters of the ids for which usage is reported.
+REPORTABLE: Final = tuple(_LETTERS.split("|"))
+
 #: Ledger names of requests, the only texts a message may carry; a listing's includes its period.
 _PATTERNS: Final[Mapping[RequestKind, re.Pattern[str]]] = {
     RequestKind.FULFILLMENT: re.compile(rf"PR{_ID}"),
     RequestKind.TIER_CONFIG: re.compile(rf"TCR{_ID}"),
     RequestKind.USAGE_FILE: re.compile(rf"UF{_ID}"),
-    RequestKind.USAGE: re.compile(rf"LST{_ID}@[\w .:/+-]{{1,64}}"),
+    RequestKind.USAGE: re.compile(rf"(?:{_LETTERS}){_ID}@[\w .:/+-]{{1,64}}"),
 }
 
 #: A listing's id in Connect, without a period.
 _LISTING: Final = re.compile(rf"LST{_ID}")
+_REPORTABLE_ID: Final = re.compile(rf"(?:{_LETTERS}){_ID}")
 
 
 def is_request_id(kind: RequestKind, text: object) -> bool:
     """Whether a text can be the id of a request of the kind in Connect."""
     pattern = _LISTING if kind is RequestKind.USAGE else _PATTERNS[kind]
     return isinstance(text, str) and pattern.fullmatch(text) is not None
+
+
+def has_periods(request_id: str) -> bool:
+    """Whether an id can only be that of something whose usage is reported, once a period."""
+    is_other = any(pattern.fullmatch(request_id) for pattern in _PATTERNS.values())
+    return not is_other and _REPORTABLE_ID.fullmatch(request_id) is not None
 
 
 def is_request_name(kind: RequestKind, text: object) -> bool:
@@ -63,6 +85,9 @@ class KindFacts:
     created_field: str
     #: Whether requests have a conversation in which messages are posted.
     has_conversation: bool = False
+    #: What a poll does not need of a document, as far as Connect can leave it out of a list: the
+    #: description names it for `select`, or has filters by its fields.
+    unneeded: tuple[str, ...] = ()
 
 
 KINDS: Mapping[RequestKind, KindFacts] = {
@@ -76,6 +101,10 @@ KINDS: Mapping[RequestKind, KindFacts] = {
             product_path=("asset", "product", "id"),
             created_field="created",
             has_conversation=True,
+            unneeded=(
+                *("activation_key", "template", "asset.configuration", "asset.items"),
+                *("asset.params", "asset.tiers"),
+            ),
         ),
         KindFacts(
             RequestKind.TIER_CONFIG,
@@ -84,6 +113,7 @@ KINDS: Mapping[RequestKind, KindFacts] = {
             product_field="configuration.product.id",
             product_path=("configuration", "product", "id"),
             created_field="created",
+            unneeded=("configuration.configuration", "configuration.params", "tiers"),
         ),
         KindFacts(
             RequestKind.USAGE_FILE,
@@ -105,9 +135,26 @@ KINDS: Mapping[RequestKind, KindFacts] = {
 }
 
 
+def path_of(kind: RequestKind, request_id: str) -> str:
+    """Return the path of a request, or of what usage is reported for."""
+    return f"{_source(kind, request_id)[0]}/{request_id}"
+
+
 def product_of(kind: RequestKind, document: JSON) -> str:
     """Return the id of the document's product; "" when it names none."""
-    return _as_name(_value_at(document, *KINDS[kind].product_path))
+    return _as_name(_value_at(document, *_product_path(kind, document)))
+
+
+def _product_path(kind: RequestKind, document: JSON) -> tuple[str, ...]:
+    return _source(kind, _value_at(document, "id"))[1]
+
+
+def _source(kind: RequestKind, request_id: object) -> tuple[str, tuple[str, ...]]:
+    """Return the collection that has a request, and where its documents have the product's id."""
+    own = KINDS[kind].path, KINDS[kind].product_path
+    if kind is not RequestKind.USAGE or not isinstance(request_id, str):
+        return own
+    return _REPORTABLE.get(request_id.partition("-")[0], own)
 
 
 def status_of(document: JSON) -> str:
@@ -148,7 +195,7 @@ def document_fault(ref: RequestKey, document: JSON) -> tuple[str, str] | None:
         return "", f"it has more than {MAX_LEVELS} levels"
     if document.get("id") != ref.request_id:
         return "id", f"{excerpt(document.get('id'))} is not the id that was asked for"
-    paths = [("status",), KINDS[ref.kind].product_path]
+    paths = [("status",), _product_path(ref.kind, document)]
     paths += [("events", name, "at") for name in _EVENTS.get(ref.kind, ())]
     for path in paths:
         value = _value_at(document, *path)

@@ -21,6 +21,9 @@ WORKER_DIED: Final = "worker died"
 POSTS: Final = "posts"
 #: The sum of their durations in milliseconds; `what` is "".
 POST_MS: Final = "post_ms"
+#: Runs of a processor that ended, and the sum of their durations, as of posts.
+RUNS: Final = "runs"
+RUN_MS: Final = "run_ms"
 #: Calls that Connect refused or did not answer; `what` is the status, or why there was none.
 ERRORS: Final = "errors"
 
@@ -28,8 +31,8 @@ ERRORS: Final = "errors"
 OTHER: Final = "other"
 MAX_PRODUCTS: Final = 200
 
-#: Upper bounds of a post's duration, in seconds.
-BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: Upper bounds of the duration of a post or a run, in seconds.
+BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 MORE: Final = "more"
 
 
@@ -59,6 +62,20 @@ class Metric:
 
 
 MetricCounts = Mapping[Metric, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLoad:
+    """What a worker does for an account."""
+
+    #: How many jobs the worker runs at once, of all accounts.
+    slots: int
+    #: How many of them are the account's now; polls and sweeps count too.
+    busy: int
+
+
+#: A worker that has not reported for this time is gone. It reports three times as often.
+WORKER_SECONDS: Final = 30.0
 
 
 class MetricBuffer(Protocol):

@@ -68,6 +68,8 @@ class Skip:
 class NoDecision:
     """Nothing was decided (a falsy result): post nothing and process the request again later.
 
+    Of a usage report: nothing was submitted, and the period can still be reported.
+
     Examples:
         >>> NoDecision()
         NoDecision()
@@ -89,7 +91,7 @@ class FileAction:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A listing's usage of this period was reported; the note is what the processor returned.
+    """A period's usage report is done; the note is what the processor returned.
 
     Examples:
         >>> Report("reported as UF-1").note
@@ -97,6 +99,8 @@ class Report:
     """
 
     note: str = ""
+    #: Whether a usage file was submitted; if not, there was nothing to report.
+    is_submitted: bool = True
 
 
 Outcome = Approve | Inquire | Fail | Skip | NoDecision | FileAction | Report
@@ -121,6 +125,7 @@ _FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
     "action": (str,),
     "body": (dict, NoneType),
     "note": (str,),
+    "is_submitted": (bool,),
 }
 
 

@@ -21,12 +21,13 @@ from urllib.parse import parse_qsl, urlencode
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from connect_worker.api.client import FILE_TIMEOUTS
+from connect_worker.api.client import LONG_CALLS
 from connect_worker.api.connections import Budget, Guard
+from connect_worker.api.responses import encoding_of
 from connect_worker.api.transport import Session, SessionPool
 from connect_worker.config import Config
 from connect_worker.domain.api_calls import FILE_ACTIONS
-from connect_worker.domain.kinds import KINDS
+from connect_worker.domain.kinds import path_of
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.sandbox import http
 from connect_worker.sandbox.api import dispatch, error_response, router
@@ -135,7 +136,7 @@ def _response(answer: Response, url: str) -> requests.Response:
     response = requests.Response()
     response.status_code = answer.status
     response.headers = CaseInsensitiveDict(answer.headers)
-    response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+    response.encoding = encoding_of(response.headers)
     response.url = url
     response.raw = BytesIO(answer.content)
     return response
@@ -164,7 +165,8 @@ class LiveTransport:
         is_download = "://" in sent.path
         url = self._guard.require_allowed(sent.path) if is_download else f"{self._url}/{sent.path}"
         pool = self._plain if is_download else self._pool
-        seconds = self._settings.timeout_seconds * (FILE_TIMEOUTS if is_download else 1)
+        is_long = is_download or "offset=" in sent.query
+        seconds = self._settings.timeout_seconds * (LONG_CALLS if is_long else 1)
         budget = Budget(seconds=seconds, max_bytes=self._settings.max_answer_bytes)
         url = f"{url}?{sent.query}" if sent.query else url
         with pool.session() as session:
@@ -274,12 +276,12 @@ class Call:
     """One call that changes something in Connect.
 
     Examples:
-        >>> Call("POST", "requests/PR-1/fail/", {"reason": "Too many"})
-        Call(method='POST', path='requests/PR-1/fail/', body={'reason': 'Too many'}, by='decision')
+        >>> Call("POST", "requests/PR-1/fail", {"reason": "Too many"})
+        Call(method='POST', path='requests/PR-1/fail', body={'reason': 'Too many'}, by='decision')
     """
 
     method: str
-    #: Relative to the API: `requests/PR-5852-1608-0000/approve/`.
+    #: Relative to the API: `requests/PR-5852-1608-0000/approve`.
     path: str
     body: JSON = None
     #: Its idempotency key; two calls that differ in nothing else are equal.
@@ -359,7 +361,7 @@ class CapturingTransport:
 
 def documents_of(kind: RequestKind, document: JSON) -> dict[str, JSON]:
     """Return the documents in a request, by path: itself, its asset, its configuration."""
-    documents = {f"{KINDS[kind].path}/{document.get('id')}": document}
+    documents = {path_of(kind, str(document.get("id"))): document}
     for name, path in (("asset", "assets"), ("configuration", "tier/configs")):
         part = document.get(name)
         if isinstance(part, dict) and part.get("id"):

@@ -160,6 +160,10 @@ class Job:
         """The request's key in the ledger."""
         return self.claim.ref
 
+    def now(self) -> float:
+        """Return the ledger's clock, in seconds since the epoch."""
+        return self._ledger.now()
+
     def load_decision(self) -> Decision | None:
         """Return the decision that an earlier attempt of the cycle has stored, if there is one.
 
@@ -217,7 +221,7 @@ class Job:
 
     def revoke(self) -> None:
         """Prevent all further writes of this job, and let its lease end."""
-        self._lease.lost = True
+        self._lease.revoke()
 
     def without_values(self, text: str) -> str:
         """Mask the values of the request's parameters: Flower and Celery's log show the text."""

@@ -29,7 +29,11 @@ from connect_worker.engine.runtime import Processor, Runtime
 from connect_worker.engine.time_limit import time_limit
 from connect_worker.exceptions import BadRequest, NotFound
 from connect_worker.logger import LogEvent, bind_log, logger
-from connect_worker.observability.masking import register_scoped_secrets, secret_scope
+from connect_worker.observability.masking import (
+    mask_secrets,
+    register_scoped_secrets,
+    secret_scope,
+)
 
 #: Inquired requests: the record holds the cycle number that the next cycle continues.
 KEEP_INQUIRED_SECONDS: Final = 400 * 86_400.0
@@ -159,7 +163,7 @@ def _process(runtime: Runtime, job: Job, processor: Processor) -> Outcome | _Sup
     """
     try:
         job.rules = processor.rules
-        with time_limit(runtime, job, job.rules.time_limit):
+        with runtime.metrics.time_run(), time_limit(runtime, job, job.rules.time_limit):
             return processor.run(job.document, job)
     except Exception as error:
         outcome = exhausted_outcome(runtime, job, error)
@@ -179,11 +183,12 @@ def _end_cycle(runtime: Runtime, job: Job, posted: PostResult) -> JobResult:
     if posted.superseded_by:
         return _supersede(runtime, job, posted.superseded_by, decision=text)
     if posted.calls.stays_pending:
-        return _snooze(runtime, job, text)
+        return _snooze(runtime, job, ". ".join(filter(None, [text, posted.problem])))
     keep = keep_seconds(runtime, job.ref, posted.calls.resulting_status)
-    runtime.ledger.complete(job.claim, text, keep_seconds=keep)
+    runtime.ledger.complete(job.claim, text, keep_seconds=keep, error=posted.problem)
     logger.info(LogEvent("job.completed", outcome=text))
-    return job.result(JobStatus.COMPLETED, text)
+    shown = f"{text}. {job.without_values(posted.problem)}" if posted.problem else text
+    return job.result(JobStatus.COMPLETED, shown)
 
 
 def _supersede(
@@ -202,6 +207,7 @@ def _supersede(
 
 
 def _snooze(runtime: Runtime, job: Job, why: str) -> JobResult:
+    why = " ".join(mask_secrets(why).split())[:500]
     runtime.ledger.reschedule(
         job.claim,
         State.SNOOZED,

@@ -1,7 +1,7 @@
-"""Counts the calls of this process to Connect; the ledger stores the numbers with a job's end.
+"""Counts the calls of this process to Connect, and the time that its processors take.
 
-They need no call of the ledger of their own. What a process has not handed over when it dies is
-lost.
+The ledger stores the numbers with a job's end: they need no call of their own. What a process has
+not handed over when it dies is lost.
 """
 
 from __future__ import annotations
@@ -12,8 +12,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 
-from connect_worker.domain.metrics import ERRORS, POST_MS, POSTS, Metric, MetricCounts, bucket_of
+from connect_worker.domain.metrics import (
+    ERRORS,
+    POST_MS,
+    POSTS,
+    RUN_MS,
+    RUNS,
+    Metric,
+    MetricCounts,
+    bucket_of,
+)
 from connect_worker.domain.states import RequestKind
 
 _labels: ContextVar[tuple[str, str]] = ContextVar("metric_labels", default=("", ""))
@@ -30,7 +40,7 @@ def metric_labels(kind: RequestKind, product: str = "") -> Iterator[None]:
 
 
 class CallMetrics:
-    """Counts calls; threads may share it, and after a fork it is empty."""
+    """Counts calls and runs; threads may share it, and after a fork it is empty."""
 
     def __init__(self) -> None:
         self._reset()
@@ -46,12 +56,16 @@ class CallMetrics:
         if problem:
             self._add({Metric(ERRORS, kind, problem, product): 1})
         elif method != "GET":
-            self._add(
-                {
-                    Metric(POSTS, kind, bucket_of(seconds), product): 1,
-                    Metric(POST_MS, kind, "", product): round(seconds * 1000),
-                }
-            )
+            self._add_duration(POSTS, POST_MS, seconds)
+
+    @contextmanager
+    def time_run(self) -> Iterator[None]:
+        """Count this block as a run of a processor."""
+        began = monotonic()
+        try:
+            yield
+        finally:
+            self._add_duration(RUNS, RUN_MS, monotonic() - began)
 
     def take(self) -> MetricCounts:
         """Return the counts, and start again at zero."""
@@ -64,6 +78,15 @@ class CallMetrics:
     def give_back(self, counts: MetricCounts) -> None:
         """Add counts again that the ledger could not store."""
         self._add(counts)
+
+    def _add_duration(self, name: str, sum_name: str, seconds: float) -> None:
+        kind, product = _labels.get()
+        self._add(
+            {
+                Metric(name, kind, bucket_of(seconds), product): 1,
+                Metric(sum_name, kind, "", product): round(seconds * 1000),
+            }
+        )
 
     def _add(self, counts: Mapping[Metric, int]) -> None:
         if self._pid != os.getpid():

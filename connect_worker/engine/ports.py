@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from connect_worker.domain.kinds import ChangeHint, HintResult
-from connect_worker.domain.metrics import HourlyCompletions, MetricCounts
+from connect_worker.domain.metrics import HourlyCompletions, MetricCounts, WorkerLoad
 from connect_worker.domain.states import (
     JSON,
     NO_BACKLOG,
@@ -35,17 +35,16 @@ from connect_worker.domain.states import (
 
 
 class LedgerClock(Protocol):
-    """The store's own clock, of which all times in the ledger are.
+    """The ledger's clock, of which all times in the ledger are.
 
-    Set forward, the clock may end a lease early: the cycle is run again under the same key, and the
-    first run's writes are refused. Set back (a failover, NTP), it makes leases, delays and open
-    breakers longer by as much, and gives no claim early; but a page of Connect's list that was
-    requested before may begin a cycle, by count, of a request that ended after it. The job reads
-    the request itself before the processor runs, and ends that cycle.
+    It follows the store's clock. When that is set back (a failover, NTP), the ledger's clock stands
+    still, and goes on from there a tenth slower until both agree. When it is set forward, delays
+    and open breakers end early. That looks like a time in which no one called the ledger:
+    no lease could be renewed then, so that leases lose only `MAX_GAP_MS` of it.
     """
 
     def now(self) -> float:
-        """Return the store's clock, in seconds since the epoch."""
+        """Return the ledger's clock, in seconds since the epoch."""
 
 
 class RequestRecords(LedgerClock, Protocol):
@@ -116,8 +115,8 @@ class RequestRecords(LedgerClock, Protocol):
         Of a processor's own step the time is recorded, too.
         """
 
-    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
-        """End the cycle as `completed`; the record is kept for `keep_seconds`."""
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float, error: str = "") -> None:
+        """End the cycle as `completed`; the record is kept for `keep_seconds`, with the error."""
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the cycle as `superseded`, with the status that Connect shows as its outcome."""
@@ -367,6 +366,12 @@ class Counters(LedgerClock, Protocol):
 
     def metrics(self) -> MetricCounts:
         """Return what was counted in addition to states and outcomes, since the start."""
+
+    def record_worker(self, name: str, load: WorkerLoad) -> None:
+        """Store what a worker does now; it is forgotten after `WORKER_SECONDS`."""
+
+    def workers(self) -> Mapping[str, WorkerLoad]:
+        """Return what each worker does that has reported lately, by its name."""
 
 
 class Ledger(

@@ -10,10 +10,10 @@ fetched: that shows whether the call arrived. Nothing is sent again without look
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
+from connect_worker.api.responses import conversations_in, is_open, messages_of
 from connect_worker.domain.api_calls import (
     ApiCall,
     ApiCalls,
@@ -24,6 +24,7 @@ from connect_worker.domain.api_calls import (
 from connect_worker.domain.kinds import status_of
 from connect_worker.domain.states import JSON
 from connect_worker.engine.job import Decision, Job
+from connect_worker.engine.retry import describe
 from connect_worker.engine.runtime import Runtime
 from connect_worker.exceptions import (
     BadRequest,
@@ -40,10 +41,6 @@ from connect_worker.logger import LogEvent, logger
 UNCLEAR = (ConnectionFailed, ServerFault, InvalidResponse)
 
 
-#: What may stand in the path of a call.
-_CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
 class PostRefused(Permanent):
     """Connect refuses the decision, and the request is still pending."""
 
@@ -55,6 +52,8 @@ class PostResult:
     calls: ApiCalls
     #: The status that Connect shows instead of the decision's; "" when the decision stands.
     superseded_by: str = ""
+    #: What Connect refused of the messages, for people; "" when nothing.
+    problem: str = ""
 
 
 class _SupersededError(Exception):
@@ -94,14 +93,16 @@ def post_decision(
     )
     posting = _Posting(runtime, job, decision, calls, compare_first)
     steps = [step for step in calls.steps if step.name not in job.steps]
+    problem = ""
     try:
         for step in steps:
             result = _post(posting, step)
+            problem = result.get("problem", problem)
             if calls.stays_pending or not (step is steps[-1] or _is_visible(step)):
                 job.record_step(step.name, result)
     except _SupersededError as superseded:
         return PostResult(calls, superseded_by=superseded.status)
-    return PostResult(calls)
+    return PostResult(calls, problem=problem)
 
 
 def _is_visible(step: ApiCall) -> bool:
@@ -155,47 +156,44 @@ def _is_done(posting: _Posting, document: JSON) -> bool:
 
 
 def _post_message(posting: _Posting, step: MessagePost) -> JSON:
-    """Post a message to the request's conversation; a request without one is not an error.
+    """Post a message to the request's open conversation; a request without one is not an error.
 
-    The decision itself is already posted. If Connect refuses the message, that is logged, and the
-    cycle still ends.
+    Connect makes the conversations, and nobody else can. The decision itself is already posted, and
+    stands. If Connect refuses the message, the cycle ends with that as the request's error: another
+    try would be refused too.
     """
     connect, job = posting.runtime.connect, posting.job
     try:
-        conversation = _conversation(posting, step)
-        if conversation is None or _is_posted(posting, conversation, step):
-            return {"conversation": conversation}
+        rows = conversations_in(connect.get("conversations", {"instance_id": step.instance_id}))
+        # It may be in one that was closed meanwhile.
+        for row in rows if posting.compare_first else ():
+            if _is_posted(posting, row["id"], step):
+                return {"conversation": row["id"]}
+        if not rows or not is_open(rows[0]):
+            logger.warning(LogEvent("conversation.none_open", closed=len(rows)))
+            return {"conversation": None}
+        conversation = rows[0]["id"]
         job.ensure_held()
         connect.send(
             "POST", f"conversations/{conversation}/messages", {"text": step.text}, key=job.key
         )
     except (BadRequest, Forbidden, NotFound) as error:
-        logger.warning(LogEvent("conversation.message_rejected", error=error))
-        return {"conversation": None}
+        logger.error(LogEvent("conversation.message_rejected", error=error))
+        return {
+            "conversation": None,
+            "problem": f"Connect refused the message to the conversation: {describe(error)}",
+        }
     return {"conversation": conversation}
 
 
-def _conversation(posting: _Posting, step: MessagePost) -> str | None:
-    rows = posting.runtime.connect.get("conversations", {"instance_id": step.instance_id})
-    first = rows[0] if isinstance(rows, list) and rows else None
-    name = first.get("id") if isinstance(first, dict) else None
-    is_id = isinstance(name, str) and _CONVERSATION_ID.fullmatch(name)
-    return str(name) if is_id else None
-
-
 def _is_posted(posting: _Posting, conversation: str, step: MessagePost) -> bool:
-    """Whether the conversation has the text in this cycle; never of a decision of this job.
+    """Whether the conversation has the text in this cycle.
 
     Messages from before the decision belong to an earlier cycle. Both times are Connect's. A
     message's has whole seconds, so the decision's is cut to them.
     """
-    if not posting.compare_first:
-        return False
-    document = posting.runtime.connect.get(f"conversations/{conversation}")
-    messages = document.get("messages") if isinstance(document, dict) else None
+    since = posting.decision.seen[:19]
     return any(
-        isinstance(message, dict)
-        and message.get("text") == step.text
-        and str(message.get("created") or "")[:19] >= posting.decision.seen[:19]
-        for message in (messages if isinstance(messages, list) else ())
+        message.get("text") == step.text and str(message.get("created") or "")[:19] >= since
+        for message in messages_of(posting.runtime.connect, conversation, since=since)
     )

@@ -234,8 +234,9 @@ def _reschedule(
 def _park(runtime: Runtime, job: Job, error: Exception) -> JobResult:
     text = describe(error)
     runtime.ledger.park(job.claim, text)
-    logger.error(LogEvent("job.parked", attempts=job.claim.attempt, error=text), exc_info=error)
-    shown = f"parked: {describe(error, job.without_values)}"
+    event, word = ("job.parked", "parked") if runtime.is_lasting else ("job.failed", "not decided")
+    logger.error(LogEvent(event, attempts=job.claim.attempt, error=text), exc_info=error)
+    shown = f"{word}: {describe(error, job.without_values)}"
     return job.result(JobStatus.PARKED, shown, cause=cause_of(error))
 
 

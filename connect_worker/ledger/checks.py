@@ -6,23 +6,30 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import redis
+from redis._parsers.helpers import parse_info
 from redis.sentinel import SentinelConnectionPool
+from redis.utils import str_if_bytes
 
-from connect_worker.ledger.scripts import CLUSTER, translate_redis_errors
+from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.ledger.scripts import CLUSTER, UnusableRedisError, translate_redis_errors
+from connect_worker.settings.accounts import DEPLOYMENT, DeploymentIdentity
 
 MIN_VERSION = (6, 2)
 MAX_CLOCK_DIFFERENCE_SECONDS = 5.0
+#: Characters of a value that any deployment may have written.
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with a Redis."""
 
-    #: `refuse`: the ledger would lose cycles, do not start. `warn`: report it and go on.
-    level: Literal["refuse", "warn"]
+    #: `refuse`: the ledger would lose cycles, do not start. `foreign`: the same for messages, which
+    #: another deployment would take. `warn`: report it and go on.
+    level: Literal["refuse", "foreign", "warn"]
     #: What is wrong, and the remedy.
     message: str
 
@@ -51,14 +58,23 @@ def check_redis(client: redis.Redis, *, clock: Callable[[], float] = time.time) 
     return [finding for finding in findings if finding is not None]
 
 
+def server_info(client: redis.Redis) -> Mapping[str, object]:
+    """Return what the server says about itself.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    with translate_redis_errors():
+        return cast("Mapping[str, object]", client.info("server"))
+
+
 def name_server(client: redis.Redis) -> str:
     """Return which server it is, such as `Valkey 9.0.1, as Redis 7.2.4`; a primary's address, too.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
-    with translate_redis_errors():
-        info = cast("Mapping[str, object]", client.info("server"))
+    info = server_info(client)
     redis_version = f"Redis {info.get('redis_version', 'of unknown version')}"
     if "valkey_version" in info:
         redis_version = f"Valkey {info['valkey_version']}, as {redis_version}"
@@ -93,6 +109,113 @@ def check_broker(client: redis.Redis) -> list[Finding]:
     ]
 
 
+def require_usable(connection: redis.Connection) -> None:
+    """Prepare a new connection; redis-py calls it in place of its own `on_connect`.
+
+    Redis may have come back with other settings, or another one may have its name.
+
+    Raises:
+        UnusableRedisError: The ledger would lose cycles there.
+    """
+    # redis-py has no types for these three.
+    prepare: Any = connection
+    prepare.on_connect()
+    prepare.send_command("INFO", check_health=False)
+    info: Mapping[str, object] = parse_info(connection.read_response())  # type: ignore[no-untyped-call]
+    policy = str(info.get("maxmemory_policy", ""))
+    for finding in (_mode(info), check_version(info), _eviction(policy)):
+        if finding and finding.level == "refuse":
+            raise UnusableRedisError(finding.message)
+    if finding := _role(info):
+        # As after a failover: the client connects again, and the name may lead to the primary.
+        raise redis.ReadOnlyError(finding.message)
+
+
+def check_deployment(
+    client: redis.Redis, identity: DeploymentIdentity, *, store: bool = True
+) -> list[Finding]:
+    """Return whether another deployment uses the same names in this Redis.
+
+    The check guards against a mistake. So a Redis that refuses it, because it is full or gives its
+    user few rights, causes a warning and nothing more.
+
+    Args:
+        client: Of the ledger or of the broker; what it decodes does not matter.
+        identity: Of the deployment that asks.
+        store: Whether names that are free become this deployment's.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached.
+    """
+    key, accounts = f"{identity.prefix}{DEPLOYMENT}", identity.accounts
+    try:
+        with translate_redis_errors():
+            stored = _stored(client, key)
+            # A Redis that is full takes no write, and needs none once this is stored.
+            if store and (missing := accounts.keys() - stored.keys()):
+                for name in missing:
+                    client.hsetnx(key, name, accounts[name])
+                stored = _stored(client, key)
+    except LedgerUnavailable as error:
+        if isinstance(error.__cause__, redis.ResponseError):
+            return [unchecked(error)]
+        raise
+    for name in accounts.keys() & stored.keys():
+        if stored[name] != accounts[name]:
+            return [foreign(identity, name, stored[name])]
+    if others := sorted(stored.keys() - identity.names):
+        listed = ", ".join(repr(name[:MAX_SHOWN]) for name in others[:3])
+        return [
+            Finding(
+                "warn",
+                "this server has queues of accounts that CONNECT_ACCOUNTS does not name, "
+                f"{listed}: if they are of another deployment, give it a CONNECT_PREFIX of its "
+                "own; if not, run connect-worker doctor --take-over",
+            )
+        ]
+    return []
+
+
+def replace_deployment(client: redis.Redis, identity: DeploymentIdentity) -> None:
+    """Store that the names are this deployment's, in place of any other.
+
+    Raises:
+        LedgerUnavailable: Redis can't be reached, or refuses the write.
+    """
+    key = f"{identity.prefix}{DEPLOYMENT}"
+    with translate_redis_errors(), client.pipeline(transaction=False) as pipeline:
+        pipeline.delete(key)
+        for name, account in identity.accounts.items():
+            pipeline.hset(key, name, account)
+        pipeline.execute()
+
+
+def foreign(identity: DeploymentIdentity, name: str, other: str) -> Finding:
+    """Say that the queues and keys of an account are another deployment's, and what to do."""
+    whose = f" of account {name!r}" if name else ""
+    prefix = f"the prefix {identity.prefix}" if identity.prefix else "no prefix"
+    return Finding(
+        "foreign",
+        f"another deployment uses this server with {prefix}. Its queues{whose} are for "
+        f"{other[:MAX_SHOWN]}, "
+        f"and here they would be for {identity.accounts[name]}: give one of the two a "
+        "CONNECT_PREFIX of its own; if this one replaces the other, run connect-worker doctor "
+        "--take-over",
+    )
+
+
+def unchecked(error: object) -> Finding:
+    """Say that it is not known whether another deployment uses the same names."""
+    return Finding(
+        "warn", f"whether another deployment uses the same queues could not be checked: {error}"
+    )
+
+
+def _stored(client: redis.Redis, key: str) -> dict[str, str]:
+    pairs = cast("Mapping[str | bytes, str | bytes]", client.hgetall(key))
+    return {str_if_bytes(name): str_if_bytes(value) for name, value in pairs.items()}
+
+
 def _settings(client: redis.Redis) -> Mapping[str, str]:
     """Ask for the settings; ResponseError where they are hidden, as managed services do."""
     merged: dict[str, str] = {}
@@ -107,12 +230,17 @@ def _settings(client: redis.Redis) -> Mapping[str, str]:
     return merged
 
 
+def version_of(info: Mapping[str, object]) -> tuple[int, ...]:
+    """Return the first two numbers of the server's version; none if it is not known."""
+    # Valkey says 7.2.4 here, the Redis it is compatible with.
+    return tuple(int(part) for part in re.findall(r"\d+", str(info.get("redis_version", "")))[:2])
+
+
 def check_version(info: Mapping[str, object]) -> Finding | None:
     """Refuse a server that lacks commands of the scripts."""
-    # Valkey says 7.2.4 here, the Redis it is compatible with.
-    version = str(info.get("redis_version", ""))
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= MIN_VERSION:
+    if version_of(info) >= MIN_VERSION:
         return None
+    version = info.get("redis_version")
     return Finding(
         "refuse", f"Redis {version or 'of unknown version'} is too old: use 6.2 or later"
     )

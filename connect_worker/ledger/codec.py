@@ -63,10 +63,15 @@ MAX_PROBE_WAIT_MS: Final = 2000
 MAX_CHECKS_PER_MESSAGE: Final = 64
 #: No more calls than these wait for the rate limit: a longer queue means a clock set back.
 MAX_WAITING_CALLS: Final = 10_000
+#: After so long without a call the ledger was away, and no lease could be renewed: sweeps come more
+#: often, and a lease that was renewed in time has more left.
+MAX_GAP_MS: Final = 20_000
 #: How many change hints are kept for single requests; beyond that, only for kinds.
 MAX_HINTS: Final = 1000
 #: A cycle whose name was lost with a corrupt record; no cycle has this name.
 LOST_CYCLE: Final = "0"
+#: Why a lease ended while its request was in the processor.
+WORKER_LOST: Final = "the worker died, or its processor let no other thread run,"
 
 _STATES: Final = frozenset(State)
 #: The constants of the Lua scripts, by their names there.
@@ -83,6 +88,7 @@ SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[Sta
     "MAX_PROBE_WAIT_MS": MAX_PROBE_WAIT_MS,
     "MAX_CHECKS_PER_MESSAGE": MAX_CHECKS_PER_MESSAGE,
     "MAX_WAITING_CALLS": MAX_WAITING_CALLS,
+    "MAX_GAP_MS": MAX_GAP_MS,
     "MAX_HINTS": MAX_HINTS,
     "MAX_PRODUCTS": MAX_PRODUCTS,
     "DURATION_BOUNDS_MS": BOUNDS_MS,
@@ -93,6 +99,7 @@ SHARED_CONSTANTS: Final[Mapping[str, int | str | tuple[int, ...] | frozenset[Sta
     "ATTEMPTS": ATTEMPTS,
     "RETRIES": RETRIES,
     "WORKER_DIED": WORKER_DIED,
+    "WORKER_LOST": WORKER_LOST,
 }
 
 #: An error is for a person to read; a traceback or an HTML page would fill the store.

@@ -41,6 +41,7 @@ from connect_worker.ledger.codec import (
     MAX_PROBE_WAIT_MS,
     MAX_SPREAD_MS,
     MAX_WAIT_MS,
+    WORKER_LOST,
     encode_json,
     milliseconds,
     truncate_error,
@@ -87,7 +88,7 @@ class MemoryLedger(MemoryAccount):
                 begun.append(request.ref)
             elif old.state.is_final:
                 # Still listed: if the record expired now, a poll would begin the cycle again.
-                old.expires = self._now() + old.keep
+                old.expires = self._server_now() + old.keep
         return begun
 
     def _begins(self, old: Record, cycle: str | None, seen: int) -> bool:
@@ -217,12 +218,6 @@ class MemoryLedger(MemoryAccount):
         self._renew(record, self._now() + milliseconds(claim.lease_seconds))
         return True
 
-    def _renew(self, record: Record, until: int) -> None:
-        """Let a lease last until then; as long do claims wait for its half-open probe."""
-        record.due = record.check_at = until
-        if self._breaker.probe == record.owner:
-            self._breaker.probe_until = until
-
     @atomic
     def decide(self, claim: Claim, decision: JSON) -> None:
         """Store the decision, once and for the cycle."""
@@ -245,10 +240,10 @@ class MemoryLedger(MemoryAccount):
                 record.step_times[step] = self._now()
 
     @atomic
-    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float, error: str = "") -> None:
         """End the cycle as `completed`."""
         if record := self._release(claim, f"end:{outcome}"):
-            record.error = ""
+            record.error = truncate_error(error)
             self._end(claim.ref, record, State.COMPLETED, outcome, keep_seconds)
             self._add_metrics()
 
@@ -352,11 +347,11 @@ class MemoryLedger(MemoryAccount):
             record.error = "the worker died while it posted the decision"
             self._move(record, State.DECIDED, due=self._now())
         elif record.attempt < max_attempts:
-            record.error = f"the worker died in attempt {attempts}"
+            record.error = f"{WORKER_LOST} in attempt {attempts}"
             delay = _rescue_delay(ref, record.attempt, rescue_seconds)
             self._move(record, State.RETRY, due=self._now() + delay)
         else:
-            record.error = f"the worker died in attempt {attempts}, the last one"
+            record.error = f"{WORKER_LOST} in attempt {attempts}, the last one"
             self._move(record, State.PARKED)
 
     @atomic
@@ -505,7 +500,11 @@ class MemoryLedger(MemoryAccount):
 
     def _find(self, ref: RequestKey) -> Record | None:
         record = self._records.get(ref)
-        if record is not None and record.expires is not None and record.expires <= self._now():
+        if (
+            record is not None
+            and record.expires is not None
+            and record.expires <= self._server_now()
+        ):
             del self._records[ref]
             return None
         return record
@@ -555,7 +554,7 @@ class MemoryLedger(MemoryAccount):
         self._count_end(ref, record, state, outcome)
         record.outcome, record.attempt_counted = outcome, False
         record.keep = max(1, milliseconds(keep_seconds))
-        record.expires = record.changed + record.keep
+        record.expires = self._server_now() + record.keep
 
 
 def _rescue_delay(ref: RequestKey, attempt: int, rescue_seconds: tuple[float, float]) -> int:

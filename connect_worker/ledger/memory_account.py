@@ -18,12 +18,14 @@ from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import (
     MAX_PRODUCTS,
     OTHER,
+    WORKER_SECONDS,
     Durations,
     HourlyCompletions,
     Metric,
     MetricBuffer,
     MetricCounts,
     NullMetricBuffer,
+    WorkerLoad,
     bound_of,
 )
 from connect_worker.domain.states import (
@@ -41,6 +43,7 @@ from connect_worker.domain.states import (
 from connect_worker.ledger.codec import (
     DAY_MS,
     HOUR_MS,
+    MAX_GAP_MS,
     MAX_HINTS,
     MAX_STATE_CHANGES,
     MAX_WAITING_CALLS,
@@ -226,6 +229,10 @@ class MemoryAccount:
 
     def __init__(self, *, clock: Callable[[], float], metric_buffer: MetricBuffer | None) -> None:
         self._clock = clock
+        #: The ledger's clock when it was last stored; None before the first call.
+        self._seen: int | None = None
+        #: By how much it was ahead of `clock` then.
+        self._ahead = 0
         self._mutex = threading.RLock()
         self._records: dict[RequestKey, Record] = {}
         self._breaker = Breaker()
@@ -245,16 +252,52 @@ class MemoryAccount:
         #: Completed cycles by hour, since the epoch, and by how long they took.
         self._completed: Counter[tuple[int, RequestKind, float]] = Counter()
         self._metric_buffer = metric_buffer or NullMetricBuffer()
+        #: Until when each worker's report counts, and the report.
+        self._workers: dict[str, tuple[int, WorkerLoad]] = {}
         self._metrics: Counter[Metric] = Counter()
         #: The products that are counted by name.
         self._products: set[str] = set()
 
+    @atomic
     def now(self) -> float:
-        """Return the clock, in whole milliseconds."""
+        """Return the ledger's clock, in whole milliseconds."""
         return self._now() / 1000
 
     def _now(self) -> int:
+        return self._read_clock() // 1000
+
+    def _server_now(self) -> int:
+        """Return the clock that may be set back; Redis lets keys expire by it."""
         return milliseconds(self._clock())
+
+    def _read_clock(self) -> int:
+        """Return the ledger's clock in microseconds, as `_prelude.lua` does."""
+        exact, server, since = round(self._clock() * 1_000_000), self._server_now(), self._seen
+        if since is None:
+            self._seen = server
+            return exact
+        passed = server + self._ahead - since
+        if passed < 0:
+            ahead = self._ahead - passed
+        else:
+            ahead = self._ahead - min(self._ahead, max(passed // 10, passed - MAX_GAP_MS))
+        if not 0 <= passed < 1000:
+            self._seen, self._ahead = server + ahead, ahead
+            if self._seen - since > MAX_GAP_MS:
+                self._extend_leases(since, self._seen - since - MAX_GAP_MS)
+        return exact + ahead * 1000
+
+    def _extend_leases(self, since: int, by: int) -> None:
+        """Let leases that held before an absence of the ledger last longer."""
+        for record in self._records.values():
+            if record.is_held(since):
+                self._renew(record, record.due + by)
+
+    def _renew(self, record: Record, until: int) -> None:
+        """Let a lease last until then; as long do claims wait for its half-open probe."""
+        record.due = record.check_at = until
+        if self._breaker.probe == record.owner:
+            self._breaker.probe_until = until
 
     # ---- CircuitBreaker
 
@@ -302,7 +345,7 @@ class MemoryAccount:
         interval = microseconds_between(calls_per_second)
         if not interval:
             return RateLimitResult()
-        now = round(self._clock() * 1_000_000)
+        now = self._read_clock()
         place = max(self._next_call, now)
         if place - now > interval * MAX_WAITING_CALLS:
             # More calls than can wait: the clock was set back.
@@ -334,11 +377,12 @@ class MemoryAccount:
         self, hint: ChangeHint, *, digest: str, remember_seconds: float, requeue_seconds: float
     ) -> tuple[HintResult, ChangeHint]:
         """Store the hint of a notification."""
-        now, mark = self._now(), uuid4().hex[:16]
-        self._notifications = {k: until for k, until in self._notifications.items() if until > now}
+        now, mark, server = self._now(), uuid4().hex[:16], self._server_now()
+        known = self._notifications.items()
+        self._notifications = {name: until for name, until in known if until > server}
         if digest in self._notifications:
             return HintResult.REPLAYED, hint
-        self._notifications[digest] = now + max(1, milliseconds(remember_seconds))
+        self._notifications[digest] = server + max(1, milliseconds(remember_seconds))
         if hint not in self._hints and len(self._hints) >= MAX_HINTS:
             hint = hint.whole
         if hint in self._hints:
@@ -461,6 +505,17 @@ class MemoryAccount:
     def metrics(self) -> MetricCounts:
         """Return what was counted in addition to states and outcomes, since the start."""
         return dict(self._metrics)
+
+    @atomic
+    def record_worker(self, name: str, load: WorkerLoad) -> None:
+        """Store what a worker does now."""
+        self._workers[name] = self._now() + milliseconds(WORKER_SECONDS), load
+
+    @atomic
+    def workers(self) -> Mapping[str, WorkerLoad]:
+        """Return what each worker does that has reported lately."""
+        now = self._now()
+        return {name: load for name, (ends, load) in self._workers.items() if ends > now}
 
     def _label_of(self, product: str) -> str:
         """Return the name under which a product is counted; it stays the same."""

@@ -6,11 +6,12 @@ Safe to share between threads, and over a fork.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar, cast
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelManagedConnection
 
@@ -34,6 +35,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.domain.steps import OWN, is_own
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.checks import require_usable
 from connect_worker.ledger.codec import (
     decode_claim,
     decode_pause,
@@ -60,12 +62,17 @@ BATCH = 500
 OPERATOR_SECONDS = 3.0
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redis.Redis:
+def connect(
+    url: str, *, timeout_seconds: float = 5.0, retries: int = 3, is_checked: bool = False
+) -> redis.Redis:
     """Return a client as the ledger needs it; nothing is sent yet.
 
     A command whose reply was lost is sent again, by default up to 3 times within about a second,
-    timeouts not counted; each script recognizes its repetition. READONLY is repeated too, on a new
-    connection: after a failover the name leads to the new primary, or Sentinels name it.
+    timeouts not counted; each script recognizes its repetition. When all these tries time out, the
+    commands after it are tried once, until one is answered: what makes several calls, as a job that
+    a stop waits for, soon knows that it can't. READONLY is repeated too, on a new connection: after
+    a failover the name leads to the new primary, or Sentinels name it.
+    `is_checked` refuses each new connection to a Redis that may lose cycles: `require_usable`.
 
     Raises:
         ValueError: The URL is not a Redis URL.
@@ -77,8 +84,9 @@ def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redi
         "health_check_interval": 30,
         # A record may have been damaged to bytes that are no text: they are shown, and stop no one.
         "encoding_errors": "backslashreplace",
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=retries),
+        "retry": _SharedRetry(retries),
         "retry_on_error": [redis.ReadOnlyError],
+        **({"redis_connect_func": require_usable} if is_checked else {}),
     }
     if sentinels := read_sentinels(url, timeout_seconds=timeout_seconds):
         options |= sentinels.primary
@@ -87,6 +95,42 @@ def connect(url: str, *, timeout_seconds: float = 5.0, retries: int = 3) -> redi
         manager: Any = _Sentinels(sentinels.hosts, sentinel_kwargs=sentinels.sentinel)  # type: ignore[no-untyped-call]  # redis-py has no types for it
         return cast("redis.Redis", manager.master_for(sentinels.master_name, **options))
     return redis.Redis.from_url(url, **options)
+
+
+class _SharedRetry(Retry):
+    """Repeats commands; all connections of a client share it.
+
+    redis-py connects, and checks a connection, inside of a try of a command, with tries of their
+    own: 4 tries would become up to 64. Here only the outermost ones are repeated.
+    """
+
+    def __init__(self, retries: int) -> None:
+        super().__init__(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=retries)
+        self._thread = threading.local()
+        self._has_timed_out = False
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # redis-py gives each connection a copy.
+        return self
+
+    def call_with_retry(self, do: Callable[[], T], *args: Any, **kwargs: Any) -> T:
+        """Call a function, as often as this client may now."""
+        is_nested = getattr(self._thread, "is_trying", False)
+        once = is_nested or self._has_timed_out
+        single = Retry(NoBackoff(), 0, self._supported_errors)
+        call = single.call_with_retry if once else super().call_with_retry
+        self._thread.is_trying = True
+        try:
+            result = call(do, *args, **kwargs)
+        except redis.TimeoutError:
+            self._has_timed_out = self._has_timed_out or not is_nested
+            raise
+        finally:
+            self._thread.is_trying = is_nested
+        if not is_nested and result is not None:
+            # A command was answered. Connecting returns None, and may have had nothing to do.
+            self._has_timed_out = False
+        return result
 
 
 class _Sentinels(Sentinel):
@@ -141,6 +185,7 @@ class RedisLedger(RedisAccount):
     Args:
         client: From `connect`, or any client with `decode_responses=True`.
         account: Separates the accounts that share a Redis; a text without braces.
+        prefix: What each key begins with; `Settings.key_prefix`.
         keys: Encrypt decisions, results of steps and errors; see `ledger/encryption.py`.
         metric_buffer: What this process counts; it is stored with the end of a job or a poll.
         clock: As `Scripts` takes it.
@@ -154,11 +199,12 @@ class RedisLedger(RedisAccount):
         client: redis.Redis,
         *,
         account: str,
+        prefix: str = "",
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         clock: str | None = None,
     ) -> None:
-        scripts = Scripts(client, account=account, clock=clock)
+        scripts = Scripts(client, account=account, prefix=prefix, clock=clock)
         super().__init__(scripts, metric_buffer=metric_buffer)
         self._cipher = cipher_for(keys, account=account)
 
@@ -168,14 +214,18 @@ class RedisLedger(RedisAccount):
         url: str,
         *,
         account: str,
+        prefix: str = "",
         keys: Sequence[str] = (),
         metric_buffer: MetricBuffer | None = None,
         timeout_seconds: float = 5.0,
         retries: int = 3,
+        is_checked: bool = False,
     ) -> Self:
         """Return a ledger with a client of its own; nothing is sent yet."""
-        client = connect(url, timeout_seconds=timeout_seconds, retries=retries)
-        return cls(client, account=account, keys=keys, metric_buffer=metric_buffer)
+        client = connect(
+            url, timeout_seconds=timeout_seconds, retries=retries, is_checked=is_checked
+        )
+        return cls(client, account=account, prefix=prefix, keys=keys, metric_buffer=metric_buffer)
 
     # ---- RequestRecords
 
@@ -239,9 +289,10 @@ class RedisLedger(RedisAccount):
         text, with_time = self._cipher.encrypt(encode_json(result), *place), int(is_own(step))
         _require_lease(self._run_with_claim("record_step", claim, step, text, with_time), claim)
 
-    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float) -> None:
+    def complete(self, claim: Claim, outcome: str, *, keep_seconds: float, error: str = "") -> None:
         """End the cycle as `completed`."""
-        self._release("complete", claim, outcome, expiry(keep_seconds))
+        text = self._encode_error(claim, error)
+        self._release("complete", claim, outcome, expiry(keep_seconds), text)
 
     def supersede(self, claim: Claim, status: str, *, keep_seconds: float) -> None:
         """End the cycle as `superseded`."""

@@ -9,11 +9,13 @@ from uuid import uuid4
 
 from connect_worker.domain.kinds import ChangeHint, HintResult
 from connect_worker.domain.metrics import (
+    WORKER_SECONDS,
     HourlyCompletions,
     Metric,
     MetricBuffer,
     MetricCounts,
     NullMetricBuffer,
+    WorkerLoad,
 )
 from connect_worker.domain.states import (
     BreakerState,
@@ -247,6 +249,21 @@ class RedisAccount:
         """Return what was counted in addition to states and outcomes, since the start."""
         stored = self._scripts.hash("metrics")
         return dict(decode_fields(stored, lambda name, number: (Metric.parse(name), int(number))))
+
+    def record_worker(self, name: str, load: WorkerLoad) -> None:
+        """Store what a worker does now."""
+        self._scripts.run("record_worker", name, expiry(WORKER_SECONDS), load.slots, load.busy)
+
+    def workers(self) -> Mapping[str, WorkerLoad]:
+        """Return what each worker does that has reported lately."""
+        now = milliseconds(self.now())
+
+        def load_of(name: str, text: str) -> tuple[str, WorkerLoad | None]:
+            ends, slots, busy = map(int, text.split())
+            return name, WorkerLoad(slots, busy) if ends > now else None
+
+        loads = dict(decode_fields(self._scripts.hash("workers"), load_of))
+        return {name: load for name, load in loads.items() if load is not None}
 
     @contextmanager
     def _buffered_metrics(self) -> Iterator[list[str | int]]:

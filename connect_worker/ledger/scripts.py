@@ -22,7 +22,9 @@ from connect_worker.settings.urls import CERTIFICATE_REMEDY
 _FULL = "Redis is full and nothing was written: raise maxmemory, or free memory"
 _REPLICA = "this Redis is a read-only replica: point the Redis URL at the primary"
 _LOADING = "Redis is loading its data after a start: wait, it answers when it is done"
-_FORBIDDEN = "the Redis user may not do this: allow it scripts and the keys connect-worker:*"
+_FORBIDDEN = (
+    "the Redis user may not do this: give it the rules that `connect-worker redis-acl` prints"
+)
 _REFUSED = "Redis refused the user or password: check the Redis URL"
 _SLOW = "Redis did not answer in time: check its load, and the network to it"
 _UNREACHABLE = "Redis can't be reached: check that it runs, and the host and port of its URL"
@@ -67,13 +69,18 @@ _BY_CODE = (
 )
 
 
+class UnusableRedisError(redis.ResponseError):
+    """A Redis that may lose what a ledger stores; the text has the remedy."""
+
+
 @contextmanager
 def translate_redis_errors() -> Iterator[None]:
     """Turn every error of the Redis client into `LedgerUnavailable`, which names the remedy."""
     try:
         yield
     except redis_errors.RedisError as exc:
-        raise LedgerUnavailable(f"{remedy(exc)} ({exc})") from exc
+        text = remedy(exc)
+        raise LedgerUnavailable(text if text == str(exc) else f"{text} ({exc})") from exc
 
 
 def _is_wrong_type(error: redis_errors.RedisError) -> bool:
@@ -82,6 +89,8 @@ def _is_wrong_type(error: redis_errors.RedisError) -> bool:
 
 def remedy(error: redis_errors.RedisError) -> str:
     """Say in one sentence what is wrong and what to do."""
+    if isinstance(error, UnusableRedisError):
+        return str(error)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return f"Redis's certificate is not trusted: {CERTIFICATE_REMEDY}"
     for error_class, sentence in _BY_CLASS:
@@ -115,6 +124,7 @@ NAMES = (
     "unlock",
     "now",
     "record_poll",
+    "record_worker",
     "pause",
     "resume",
     "oldest",
@@ -170,8 +180,9 @@ class Scripts:
     Args:
         client: With `decode_responses=True`.
         account: A text without braces.
-        clock: Lua that sets `exact` and `now`, in micro- and milliseconds, for a test that steps
-            them; by default the server's `TIME`. Ended records expire by the server's own clock in
+        prefix: What each key begins with; `Settings.key_prefix`.
+        clock: Lua that sets `exact`, in microseconds, for a test that steps it; by default the
+            server's `TIME`. Ended records expire by the server's own clock in
             any case (`PEXPIRE`).
 
     Raises:
@@ -179,13 +190,15 @@ class Scripts:
         LedgerUnavailable: From every method, when Redis can't be reached or refuses.
     """
 
-    def __init__(self, client: redis.Redis, *, account: str, clock: str | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, *, account: str, prefix: str = "", clock: str | None = None
+    ) -> None:
         if not account or "{" in account or "}" in account:
             raise ValueError(f"an account is a text without braces, not {account!r}")
         if not client.get_encoder().decode_responses:
             raise ValueError("the ledger's Redis client needs decode_responses=True")
         self._client = client
-        self._prefix = f"connect-worker:{{{account}}}:"
+        self._prefix = f"{prefix}connect-worker:{{{account}}}:"
         self._keys = [self.key(name) for name in ("due", "parked", "counts", "outcomes", "breaker")]
         self._scripts = {name: client.register_script(source(name, clock=clock)) for name in NAMES}
 
@@ -205,6 +218,13 @@ class Scripts:
                 return self._scripts[name](keys=keys, args=values)
             except redis_errors.NoScriptError:
                 # redis-py gave it to the old primary, and the new one was to run it.
+                return self._scripts[name](keys=keys, args=values)
+            except redis_errors.ResponseError as error:
+                if "-READONLY" not in str(error):
+                    raise
+                # Redis 6.2 puts another error around a script's own, so that redis-py keeps the
+                # connection to a server that is no primary any more.
+                self._client.connection_pool.disconnect(inuse_connections=False)
                 return self._scripts[name](keys=keys, args=values)
 
     def write_problem(self) -> str:

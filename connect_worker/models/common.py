@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Final
 
+from connect_worker.models._fields import to_json
 from connect_worker.models.base import BaseModel, alias, field, synonym
 
 
@@ -317,6 +320,29 @@ class Param(BaseModel):
     reconciliation: bool | None = field
     #: The value of parameters that are not text, such as addresses and objects.
     structured_value: dict[str, Any] | None = field
+
+
+def param_document(param: Any) -> dict[str, Any]:
+    """Return the document of a parameter that is a `Param` or a dict; a date is written as text.
+
+    Raises:
+        TypeError: It is neither.
+
+    Examples:
+        >>> param_document({"id": "seats", "value": 5})
+        {'id': 'seats', 'value': 5}
+    """
+    if isinstance(param, Param):
+        return dict(param.json)
+    if not isinstance(param, Mapping):
+        kind = type(param).__name__
+        raise TypeError(f"a parameter is a Param, or a dict such as {{'id': …}}, not a {kind}")
+    # What has no form in JSON stays, and is refused.
+    written = (date, Decimal)
+    return {
+        name: to_json(value) if isinstance(value, written) else value
+        for name, value in param.items()
+    }
 
 
 class Template(BaseModel):

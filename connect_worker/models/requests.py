@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from connect_worker.api.client import client_for
+from connect_worker.api.responses import conversations_in, messages_of
 from connect_worker.config import Config
 from connect_worker.models.accounts import Contract, TierAccount, TierAccounts
 from connect_worker.models.base import BaseModel, alias, field, first_with
@@ -382,7 +383,8 @@ class Fulfillment(BaseModel):
     def get_conversation(self, config: Config | None = None) -> Conversation | None:
         """Fetch the conversation about this request with its messages, or None if there is none.
 
-        Two calls: GET ``conversations?instance_id=…`` and GET ``conversations/{id}``.
+        It is the open one if there are several. Two calls: GET ``conversations?instance_id=…`` and
+        GET ``conversations/{id}/messages``.
 
         Args:
             config: The account to ask; None means the one in force.
@@ -391,11 +393,11 @@ class Fulfillment(BaseModel):
             Message: Whatever the client raises.
         """
         client = client_for(config)
-        rows = client.get("conversations", {"instance_id": self.id})
-        name = rows[0].get("id") if rows else None
-        if not name:
+        rows = conversations_in(client.get("conversations", {"instance_id": self.id}))
+        if not rows:
             return None
-        return Conversation.deserialize_json(client.get(f"conversations/{name}"))
+        messages = list(messages_of(client, rows[0]["id"]))
+        return Conversation.deserialize_json({**rows[0], "messages": messages})
 
     def _items_where(
         self, wanted: Callable[[int | float | None, int | float | None], bool]

@@ -135,7 +135,7 @@ class UsageRecord(BaseModel):
     item_search_criteria: str = field
     item_search_value: str = field
     quantity: int | float = field
-    #: ``2019-10-31`` or ``2019-10-31 00:00:00``, in UTC.
+    #: ``2019-10-31 00:00:00``, in UTC. A date alone is sent as its midnight.
     start_time_utc: str = field
     end_time_utc: str = field
     #: How to find the asset: ``parameter.{id}`` or ``asset.id``.

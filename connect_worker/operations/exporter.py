@@ -37,6 +37,8 @@ from connect_worker.domain.metrics import (
     POST_MS,
     POSTS,
     RETRIES,
+    RUN_MS,
+    RUNS,
     Metric,
     MetricCounts,
 )
@@ -90,6 +92,7 @@ class Exporter(Collector):
                 *self._ages(counts),
                 *self._polls(),
                 *self._breaker(),
+                *self._workers(),
                 *counter_families(self._account, self._ledger.metrics()),
             ]
         except LedgerUnavailable:
@@ -188,6 +191,25 @@ class Exporter(Collector):
         failures.add_metric((self._account,), breaker.failures)
         yield from (open_seconds, failures)
 
+    def _workers(self) -> Iterator[Family]:
+        loads = self._ledger.workers().values()
+        for name, documentation, number in (
+            ("connect_worker_workers", "Workers that take the account's messages.", len(loads)),
+            (
+                "connect_worker_slots",
+                "Jobs that these workers can run at once, those of other accounts included.",
+                sum(load.slots for load in loads),
+            ),
+            (
+                "connect_worker_busy_slots",
+                "Jobs of the account that run; polls and sweeps count too.",
+                sum(load.busy for load in loads),
+            ),
+        ):
+            family = GaugeMetricFamily(name, documentation, labels=_ACCOUNT)
+            family.add_metric((self._account,), number)
+            yield family
+
     def _queues(self) -> Iterator[Family]:
         lengths = self._queue_lengths()
         yield _gauge(
@@ -250,7 +272,7 @@ def _add_samples(known: MetricFamily, family: MetricFamily) -> None:
 def counter_families(
     account: str, counts: MetricCounts
 ) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-    """Yield attempts, retries, errors and posts."""
+    """Yield attempts, retries, errors, posts and runs."""
     for name, family in (
         (
             ATTEMPTS,
@@ -280,23 +302,29 @@ def counter_families(
                 label = [metric.what] if metric.what else []
                 family.add_metric([account, metric.kind, metric.product, *label], number)
         yield family
-    yield _posts(account, counts)
-
-
-def _posts(account: str, counts: MetricCounts) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(
+    posts = HistogramMetricFamily(
         "connect_worker_post_seconds",
         "Duration of calls that changed something in Connect, the wait for the rate limiter "
         "included.",
         labels=_PRODUCT,
     )
-    names = {(metric.kind, metric.product) for metric in counts if metric.name == POSTS}
+    runs = HistogramMetricFamily(
+        "connect_worker_run_seconds", "Duration of runs of a processor.", labels=_PRODUCT
+    )
+    yield _with_durations(posts, account, counts, POSTS, POST_MS)
+    yield _with_durations(runs, account, counts, RUNS, RUN_MS)
+
+
+def _with_durations(
+    family: HistogramMetricFamily, account: str, counts: MetricCounts, count: str, total_ms: str
+) -> HistogramMetricFamily:
+    names = {(metric.kind, metric.product) for metric in counts if metric.name == count}
     numbers = Counter(counts)
     for kind, product in sorted(names):
         bounds = [f"{bound:g}" for bound in BUCKETS]
-        each = [numbers[Metric(POSTS, kind, bound, product)] for bound in (*bounds, MORE)]
+        each = [numbers[Metric(count, kind, bound, product)] for bound in (*bounds, MORE)]
         buckets = zip([*map(str, BUCKETS), "+Inf"], accumulate(each), strict=True)
-        seconds = numbers[Metric(POST_MS, kind, "", product)] / 1000
+        seconds = numbers[Metric(total_ms, kind, "", product)] / 1000
         family.add_metric([account, kind, product], list(buckets), seconds)
     return family
 

@@ -14,7 +14,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Final
 
-from connect_worker.domain.kinds import is_request_id
+from connect_worker.domain.kinds import has_periods
 from connect_worker.domain.states import (
     FINAL_STATES,
     JSON,
@@ -192,7 +192,9 @@ def reason(record: RequestRecord) -> str:
     if record.corrupt:
         return sanitize(f"corrupt: {record.corrupt}")
     paused = f"paused by an operator ({shorten(record.paused_by)})" if record.paused_by else ""
-    return sanitize(paused or record.outcome or record.error)
+    # A completed request has an error if a message of its decision was refused.
+    ends = [record.outcome] if record.state is State.SUPERSEDED else [record.outcome, record.error]
+    return sanitize(paused or ". ".join(filter(None, ends)))
 
 
 def facts(
@@ -345,7 +347,7 @@ def first_matches(
 
 
 def find_by_id(ledger: RecordReader, request_id: str) -> list[RequestRecord]:
-    """Return the requests with this id: one or none; for a usage listing, one for each period."""
+    """Return the requests with this id: one or none; of a usage report, one for each period."""
     if len(request_id) > MAX_ID_CHARACTERS:
         return []
     exact = [
@@ -353,8 +355,8 @@ def find_by_id(ledger: RecordReader, request_id: str) -> list[RequestRecord]:
         for kind in RequestKind
         if (record := ledger.get_record(RequestKey(kind, request_id)))
     ]
-    # Only the periods of a listing are worth a walk through the records.
-    if exact or not is_request_id(RequestKind.USAGE, request_id):
+    # Only the periods of a report are worth a walk through the records.
+    if exact or not has_periods(request_id):
         return exact
     return sorted(
         ledger.iter_records(kind=RequestKind.USAGE, prefix=f"{request_id}@"),

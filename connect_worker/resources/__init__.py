@@ -10,7 +10,7 @@ from connect_worker.resources.fulfillment import (
     FulfillmentAutomation,
     ValidationAutomation,
 )
-from connect_worker.resources.runner import LocalRunner
+from connect_worker.resources.runner import LOCAL_RUNNER
 from connect_worker.resources.tier_config import (
     TierAccountRequestAction,
     TierAccountRequestAutomation,
@@ -51,4 +51,4 @@ __all__ = [
 ]
 
 # The local runner imports the automations, and their `process()` calls it: here the two meet.
-Automation._local_runner = LocalRunner()
+Automation._local_runner = LOCAL_RUNNER

@@ -13,17 +13,19 @@ import builtins
 import copy
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from logging import Logger
 from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
+from urllib.parse import quote
 
 from connect_worker.api.client import Client, client_for
 from connect_worker.config import Config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import KINDS, KindFacts, excerpt
-from connect_worker.domain.outcomes import Outcome, Report
+from connect_worker.domain.outcomes import NoDecision, Outcome, Report
 from connect_worker.domain.retry import DEFAULT_GIVE_UP_AFTER_SECONDS
 from connect_worker.domain.states import RequestKind
 from connect_worker.domain.steps import as_json, require_name
@@ -36,10 +38,12 @@ from connect_worker.exceptions import (
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
-from connect_worker.rql import Filters, to_query
+from connect_worker.rql import Filters, QueryFilters, to_query
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
 FILE_PREFIX: Final = "connect_processors_"
+
+_PACKAGE: Final = f"{__package__}."
 
 _module: ContextVar[str] = ContextVar("module", default="")
 
@@ -96,8 +100,8 @@ def product_list(products: str | Sequence[str] | None) -> list[str]:
 class Runner(Protocol):
     """Runs automations where no worker does."""
 
-    def process(self, automation: Automation[Any]) -> None:
-        """Process all pending requests of the automation."""
+    def process(self, automation: Automation[Any], filters: Filters = None) -> None:
+        """Process what the automation lists, with these filters if there are any."""
 
     def dispatch(self, automation: Automation[Any], request: Any) -> str:
         """Process and post one request; return how it ended."""
@@ -243,7 +247,8 @@ class Automation(Generic[M]):
     def filters(self, status: str | Sequence[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return the filters of a poll: the status, the products, and the given ones.
 
-        A subclass may return filters of its own: a mapping, a `connect_worker.rql.Query`, RQL text.
+        They are a mapping that also has the methods of a `connect_worker.rql.Query`. A subclass may
+        return filters of its own: a mapping, a query or RQL text.
 
         Args:
             status: One status or several; by default the one in which requests wait for the vendor.
@@ -254,15 +259,30 @@ class Automation(Generic[M]):
         names = {name.replace("__", ".").removesuffix(".in") for name in kwargs}
         if products and self._facts.product_field not in names:
             filters[self._facts.product_field] = products
-        return {**filters, **kwargs}
+        return QueryFilters({**filters, **kwargs})
 
-    def list(self) -> builtins.list[M]:
-        """Return all requests that match the filters, every page.
+    def get(self, pk: str) -> M:
+        """Return the request with an id.
 
-        A document that fits no model costs no other one: it is logged, and left out.
+        Raises:
+            ValueError: The id is blank.
+            NotFound: There is no such request.
+            Message: Whatever else the client raises.
         """
+        if not pk:
+            raise ValueError(f"{type(self).__name__}.get needs the id of a request")
+        return self.load(self.client.get(f"{self._facts.path}/{quote(pk, safe='')}"))
+
+    def list(self, filters: Filters = None) -> builtins.list[M]:
+        """Return the requests that match the automation's filters, or those given instead.
+
+        A list has every page. With filters of the caller, `limit` is how many requests it has at
+        most, and `offset` how many it leaves out. A document that fits no model costs no other one:
+        it is logged, and left out.
+        """
+        read = self.client.get_list if filters else self.client.get_all
         requests = []
-        for row in self.client.get_all(self._facts.path, self.query()):
+        for row in read(self._facts.path, self.query(filters)):
             try:
                 requests.append(self.load(row))
             except (InvalidDocument, RecursionError) as error:
@@ -270,10 +290,9 @@ class Automation(Generic[M]):
                 logger.error(LogEvent("list.document_rejected", request=name, error=why))
         return requests
 
-    def query(self) -> str:
+    def query(self, filters: Filters = None) -> str:
         """Return the filters as RQL, ordered by creation unless the filters say otherwise."""
-        filters: Filters = self.filters()
-        query = to_query(filters)
+        query = to_query(filters or self.filters())
         if re.search(r"(?:^|&)(?:ordering|order_by)[=(]", query):
             return query
         ordering = f"ordering({self._facts.created_field})"
@@ -317,18 +336,20 @@ class Automation(Generic[M]):
             self.logger.info(LogEvent("usage.reported", result=outcome.note))
         return type(outcome).__name__.lower()
 
-    def process(self) -> None:
+    def process(self, filters: Filters = None) -> None:
         """Process every pending request here, one after the other; needs no Celery, no Redis.
 
-        All pages are read. An error is logged and concerns its request only, which stays as it is
-        for the next run. Called by a module that a worker imports, it logs a warning and does
-        nothing.
+        An error is logged and concerns its request only, which stays as it is for the next run.
+        Called by a module that a worker imports, it logs a warning and does nothing.
+
+        Args:
+            filters: What to process instead of what is pending; see `list`.
 
         Raises:
             NotImplementedError: The subclass has no `process_request`.
         """
         if not is_importing():
-            self._local_runner.process(self)
+            self._local_runner.process(self, filters)
 
     @property
     def client(self) -> Client:
@@ -355,9 +376,32 @@ class Automation(Generic[M]):
         bound._outcome = None
         return bound
 
+    def _conclude(self) -> Outcome:
+        """Return the outcome of the job; `NoDecision` where `dispatch` has made none."""
+        return self._outcome or NoDecision()
+
     @property
     def _facts(self) -> KindFacts:
         return KINDS[self.kind]
+
+
+#: How alike two names are, at least, of which one is a misspelling of the other.
+_ALIKE: Final = 0.85
+
+
+def misspelled(automation: type, known: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each name that the user's class defines and that is almost a known one, with that one.
+
+    Names that this package has, private ones, and constants in capitals are no misspellings.
+    """
+    plain = {name.replace("_", ""): name for name in known}
+    own = [item for item in automation.__mro__ if not item.__module__.startswith(_PACKAGE)]
+    base = next(item for item in automation.__mro__ if item.__module__.startswith(_PACKAGE))
+    for name in [name for item in own for name in vars(item)]:
+        if name.startswith("_") or name.isupper() or hasattr(base, name):
+            continue
+        for close in get_close_matches(name.lower().replace("_", ""), plain, 1, _ALIKE):
+            yield name, plain[close]
 
 
 def name_of(automation: type) -> str:

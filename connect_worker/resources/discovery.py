@@ -19,6 +19,7 @@ from connect_worker.resources.automation import (
     FILE_PREFIX,
     Automation,
     importing,
+    misspelled,
     name_of,
     product_list,
 )
@@ -69,6 +70,11 @@ def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[
         for value in [contents[only]] if only else contents.values():
             if _is_of_user(value):
                 found[value] = None
+            elif method := _misspelled_method(value):
+                raise RegistrationError(
+                    f"CONNECT_PROCESSORS: {value.__name__} in {name} has no {method[1]}, but "
+                    f"{method[0]}: rename it"
+                )
             elif _is_local(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
@@ -90,6 +96,9 @@ def require_valid(validation: type[Validation[Any]]) -> None:
         RegistrationError: A value is not possible; the message names it.
     """
     name = name_of(validation)
+    require_known_attributes(
+        validation, name, ("webhook_types", "products", "on_failure", "failure_message")
+    )
     possible = [text for text, kind in VALIDATION_TYPES.items() if kind is validation.kind]
     types: object = validation.webhook_types
     if (
@@ -108,6 +117,24 @@ def require_valid(validation: type[Validation[Any]]) -> None:
     message: object = validation.failure_message
     if not (isinstance(message, str) and message.strip()):
         raise RegistrationError(f"{name} has failure_message = {message!r}: give a text")
+
+
+def require_known_attributes(automation: type, name: str, attributes: Iterable[str]) -> None:
+    """Refuse an attribute of the user's that is almost one that the package knows.
+
+    Raises:
+        RegistrationError: There is one; the message names both.
+    """
+    attributes = list(attributes)
+    for attribute, known in misspelled(automation, attributes):
+        value: object = inspect.getattr_static(automation, attribute)
+        if hasattr(value, "__get__") or attribute in attributes:
+            # A method or a property of the user's own, or an attribute of another kind.
+            continue
+        raise RegistrationError(
+            f"{name} has {attribute} = {value!r}, which has no effect: write {known}, or begin the "
+            "name with an underscore if it is your own"
+        )
 
 
 def _require_distinct(validations: Sequence[type[Validation[Any]]]) -> None:
@@ -145,6 +172,17 @@ def _is_of_user(value: object) -> bool:
     if issubclass(value, Validation):
         return value.validate is not Validation.validate
     return issubclass(value, Automation) and value.process_request is not Automation.process_request
+
+
+def _misspelled_method(value: object) -> tuple[str, str] | None:
+    """Return the method that is almost called as the one that a class lacks, and that one."""
+    if not inspect.isclass(value):
+        return None
+    if issubclass(value, Validation):
+        return next(misspelled(value, ["validate"]), None)
+    if issubclass(value, Automation):
+        return next(misspelled(value, ["process_request"]), None)
+    return None
 
 
 def _is_local(value: object) -> bool:

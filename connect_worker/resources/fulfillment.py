@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.config import Config
 from connect_worker.domain.states import RequestKind
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import ActivationTileResponse, Param
+from connect_worker.models.common import ActivationTileResponse, Param, param_document
 from connect_worker.models.requests import AssetRequest, TierAccountRequest, TierConfig
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import BaseResource, TemplateResource
@@ -51,20 +51,22 @@ class FulfillmentAutomation(Automation[AssetRequest]):
         """Return the default filters, with those given; see `Automation.filters`."""
         return super().filters(status, **kwargs)
 
-    def update_parameters(self, pk: str, params: Sequence[Param]) -> str:
+    def update_parameters(self, pk: str, params: Iterable[Param | Mapping[str, Any]]) -> str:
         """Store parameters of a request (`PUT requests/{id}`); safe to repeat.
 
         Args:
             pk: Id of the request.
-            params: Parameters with their new values.
+            params: Parameters with their new values: `Param` objects or dicts. A date is sent as
+                its text.
 
         Returns:
             Connect's answer, as JSON text.
 
         Raises:
+            TypeError: A parameter is neither.
             ApiError: Connect refused.
         """
-        body = {"asset": {"params": [dict(param.json) for param in params]}}
+        body = {"asset": {"params": [param_document(param) for param in params]}}
         return json.dumps(self._change("PUT", f"requests/{pk}", body))
 
     def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:

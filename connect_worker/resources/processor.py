@@ -7,14 +7,15 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from connect_worker.config import Config, use_config
 from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import (
     KINDS,
+    REPORTABLE,
     Crontab,
     cycle_of,
     excerpt,
@@ -24,7 +25,7 @@ from connect_worker.domain.kinds import (
     product_of,
     status_of,
 )
-from connect_worker.domain.outcomes import NoDecision, Outcome, Skip
+from connect_worker.domain.outcomes import Outcome, Skip
 from connect_worker.domain.retry import ErrorRules
 from connect_worker.domain.states import (
     JSON,
@@ -38,7 +39,9 @@ from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.engine.runtime import Processor, Registration, Registry
 from connect_worker.exceptions import (
+    BadRequest,
     InvalidDecision,
+    InvalidDocument,
     LeaseLost,
     LedgerUnavailable,
     Message,
@@ -46,9 +49,15 @@ from connect_worker.exceptions import (
     RetryRequest,
 )
 from connect_worker.logger import LogEvent, logger
-from connect_worker.resources.automation import PARK, Automation, name_of, product_list
-from connect_worker.resources.discovery import find_automations, leaves
-from connect_worker.rql import statuses_of, to_query, to_term
+from connect_worker.models.base import BaseModel
+from connect_worker.resources.automation import (
+    PARK,
+    Automation,
+    name_of,
+    product_list,
+)
+from connect_worker.resources.discovery import find_automations, leaves, require_known_attributes
+from connect_worker.rql import Filters, statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
 
@@ -71,10 +80,18 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
         time_limit=_seconds(automation, name, "time_limit"),
     )
     _require_schedule(automation, name)
+    require_known_attributes(automation, name, _ATTRIBUTES)
     if both := set(rules.retry_on) & set(rules.give_up_on):
         names = ", ".join(sorted(item.__name__ for item in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
     return rules
+
+
+#: The attributes by which an automation declares what the worker does.
+_ATTRIBUTES: Final = (
+    *("products", "max_concurrency", "retry_on", "give_up_on", "when_exhausted", "give_up_after"),
+    *("queue", "priority", "time_limit", "period", "schedule"),
+)
 
 
 def _exceptions(
@@ -181,17 +198,25 @@ class AutomationProcessor:
         make: Makes the automation; called once per process, so that a fork never shares what its
             constructor opens.
         config: The account; it is in force while user code runs.
+        filters: What to process instead of what the automation's own filters ask for.
     """
 
     def __init__(
-        self, kind: RequestKind, make: Callable[[], Automation[Any]], config: Config
+        self,
+        kind: RequestKind,
+        make: Callable[[], Automation[Any]],
+        config: Config,
+        filters: Filters = None,
     ) -> None:
         self.kind = kind
         self._make = make
         self._config = config
+        self._filters = filters
         self._made: tuple[int, Automation[Any]] | None = None
         self._lock = threading.Lock()
         self._rules: ErrorRules | None = None
+        #: Whether Connect may be asked for parts of documents; False once it has refused that.
+        self._selects = True
 
     def __str__(self) -> str:
         return type(self.automation).__name__
@@ -213,8 +238,20 @@ class AutomationProcessor:
         return self._rules
 
     def awaits(self, document: JSON) -> bool:
-        """Whether the document is in a status that the automation's filters ask for."""
-        return status_of(document) in self._statuses()
+        """Whether the document is in a status that the automation's filters ask for.
+
+        Where a subclass overrides `list`, it is asked for documents in other statuses. Usage is
+        reported whatever the status is.
+        """
+        status = status_of(document)
+        if status in self._statuses() or (self._filters and not statuses_of(self._filters)):
+            return True
+        if status == "deleted" or not _has_own_list(self.automation):
+            return False
+        if self.kind is RequestKind.USAGE:
+            return True
+        own = document.get("id"), status
+        return any((row.get("id"), status_of(row)) == own for row in self._own_rows())
 
     def covers(self, document: JSON) -> bool:
         """Whether the document's product is one of the automation's or the account's.
@@ -237,35 +274,56 @@ class AutomationProcessor:
     ) -> Iterator[PendingRequest]:
         """List what is pending for this automation, or only the request with this id.
 
-        `now` is in seconds. Where a subclass overrides `list`, it is called; else the rows are read
-        without making models of them. A row whose id can't be used is left out, and `rejected` is
-        called with what is wrong; without it, that is logged.
+        `now` is in seconds. Where a subclass overrides `list`, all that it returns is pending,
+        whatever its status is; else the rows are read without making models of them. A row that
+        can't be processed is left out, and `rejected` is called with what is wrong; without it,
+        that is logged.
         """
         reject = rejected or partial(log_rejected_row, self.kind)
         automation = self.automation
+        is_own = _has_own_list(automation)
+        if is_own:
+            reject = partial(_reject_listed, reject, name_of(type(automation)))
         with use_config(self._config):
-            rows = self._rows(automation, connect, request_id)
-            statuses = {*self._statuses(), ""}
+            rows = self._own_rows() if is_own else self._rows(connect, request_id)
+            takes_all = is_own or self._filters
+            statuses = None if takes_all else {*self._statuses(), ""}
         named, period = frozenset(automation.product_ids), automation.due_period(now)
+        claimed = product_list(automation.products)
         # A list may have a hundred thousand rows: what does not change is computed before the loop.
-        for row in rows:
+        for number, row in enumerate(rows, start=1):
             if not row.get("id"):
-                reject("a row without an id")
+                reject(f"a row without an id, number {number} of the list")
             elif request_id and row["id"] != request_id:
                 # An overridden `list` returns all requests.
                 continue
-            elif status_of(row) in statuses:
+            elif statuses is None or status_of(row) in statuses:
                 if not isinstance(row["id"], str):
                     reject(f"a row whose id is a {type(row['id']).__name__}, not a text")
                     continue
                 pending = self._pending_request(row, period)
                 if not self._is_covered(pending.product, named):
                     continue
-                if is_nameable(pending.ref):
-                    yield pending
+                if fault := self._fault_of(pending, claimed if is_own else []):
+                    reject(fault)
                 else:
-                    # No worker would take a message about it.
-                    reject(f"a row with the id {excerpt(pending.ref.id)}, which no request has")
+                    yield pending
+
+    def _fault_of(self, pending: PendingRequest, claimed: Sequence[str]) -> str:
+        """Return why no worker could process a row; "" when one can."""
+        if not is_nameable(pending.ref):
+            # No worker would take a message about it.
+            letters = REPORTABLE if self.kind is RequestKind.USAGE else ()
+            begin = f"; those of usage begin with {', '.join(letters)}" if letters else ""
+            name = excerpt(pending.ref.request_id)
+            return f"a row with the id {name}, which no {self.kind} request has{begin}"
+        if claimed and not pending.product:
+            # The registry finds an automation by the product.
+            return (
+                f"{pending.ref.request_id}, which names no product, and the automation is for "
+                f"{', '.join(claimed)}: remove its `products`"
+            )
+        return ""
 
     def pending_request(self, document: JSON, *, now: float) -> PendingRequest:
         """Name the request and its cycle; `now` in seconds since the epoch."""
@@ -296,22 +354,75 @@ class AutomationProcessor:
                     raise
                 # An overridden `dispatch` raised after the processor had decided: that counts.
                 logger.exception(LogEvent("automation.dispatch_failed", automation=str(self)))
-        return automation._outcome or NoDecision()
+            return automation._conclude()
 
     def _statuses(self) -> frozenset[str]:
         with use_config(self._config):
-            statuses = statuses_of(to_query(self.automation.filters()))
+            statuses = statuses_of(to_query(self._filters or self.automation.filters()))
         return statuses or frozenset({KINDS[self.kind].pending_status})
 
-    def _rows(
-        self, automation: Automation[Any], connect: Connect, request_id: str
-    ) -> Iterator[dict[str, JSON]]:
-        if type(automation).list is not Automation.list:
-            return (dict(model.json) for model in automation.list())
-        query = automation.query()
+    def _rows(self, connect: Connect, request_id: str) -> Iterator[dict[str, JSON]]:
+        if self._filters:
+            return self._own_rows()
+        query = self.automation.query()
         if request_id:
             query = f"{to_term('id', request_id)}&{query}"
-        return iter(connect.get_all(KINDS[self.kind].path, query))
+        return self._listed(connect, query)
+
+    def _listed(self, connect: Connect, query: str) -> Iterator[dict[str, JSON]]:
+        """Read a list without what a poll does not need, where Connect can leave it out."""
+        facts = KINDS[self.kind]
+        refusal: Message | None = None
+        if facts.unneeded and self._selects and "select(" not in query:
+            parts = ",".join(f"-{name}" for name in facts.unneeded)
+            try:
+                yield from connect.get_all(facts.path, f"select({parts})&{query}")
+            except BadRequest as error:
+                refusal = error
+            else:
+                return
+        yield from connect.get_all(facts.path, query)
+        if refusal:
+            self._selects = False
+            logger.warning(LogEvent("poll.select_refused", kind=self.kind, error=refusal))
+
+    def _own_rows(self) -> Iterator[dict[str, JSON]]:
+        """Return what the automation's `list` returns, as documents; without an id what is none.
+
+        Raises:
+            InvalidDocument: It is no list.
+        """
+        automation = self.automation
+        with use_config(self._config):
+            # The SDK passed its filters, and its first releases did not.
+            parameters = inspect.signature(automation.list).parameters.values()
+            takes_filters = any(parameter.kind in _POSITIONAL for parameter in parameters)
+            listed: object = automation.list(*([self._filters] if takes_filters else []))
+            if not isinstance(listed, Iterable):
+                name, what = name_of(type(automation)), type(listed).__name__
+                raise InvalidDocument(f"{name}.list", {"": f"it returned a {what}, not a list"})
+            return iter([_document_of(item) for item in listed])
+
+
+_POSITIONAL: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
+
+def _has_own_list(automation: Automation[Any]) -> bool:
+    return type(automation).list is not Automation.list
+
+
+def _document_of(item: object) -> dict[str, JSON]:
+    """Return the document of what a `list` returned; a value that has none has no id either."""
+    document = item.json if isinstance(item, BaseModel) else item
+    return dict(document) if isinstance(document, Mapping) else {}
+
+
+def _reject_listed(reject: Callable[[str], None], name: str, why: str) -> None:
+    reject(f"{name}.list returned {why}")
 
 
 def log_rejected_row(kind: RequestKind, why: str) -> None:
@@ -331,7 +442,8 @@ def processor_of(automation: type[Automation[Any]], config: Config) -> Automatio
     _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:
-        return automation(config=config) if takes_config else automation()
+        # The account's, or what the vendor's code made for the same account.
+        return automation(config=Config.get_instance()) if takes_config else automation()
 
     return AutomationProcessor(automation.kind, make, config)
 

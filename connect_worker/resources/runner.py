@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -31,25 +31,37 @@ from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.processor import AutomationProcessor
+from connect_worker.resources.processor import AutomationProcessor, log_rejected_row
+from connect_worker.rql import Filters
 from connect_worker.settings.model import account_name
 
 #: No other worker can take a request over, so a lease need not end.
 LEASE_SECONDS: Final = 365 * 86_400.0
 
 
+#: The result of a request whose decision is not in Connect, because of an error.
+NOT_DECIDED: Final = "not decided"
+
+
 class LocalRunner:
     """Runs an automation in this process; `Automation.process` and `dispatch` call it."""
 
-    def process(self, automation: Automation[Any]) -> None:
-        """Process all pending requests of the automation, one after the other."""
+    def __init__(self) -> None:
+        #: How many requests of this process ended how: `approved`, `left pending`, `not decided`.
+        self.results: Counter[str] = Counter()
+
+    def process(self, automation: Automation[Any], filters: Filters = None) -> None:
+        """Process what the automation lists, one after the other."""
         prepare_last_resort()
-        run = _LocalRun(automation)
+        run = _LocalRun(automation, filters)
         refs = deque(run.list_pending())
+        if run.rejected:
+            self.results[NOT_DECIDED] += run.rejected
         logger.info(LogEvent("local.started", kind=automation.kind, requests=len(refs)))
         while refs and not run.stop_reason:
-            run.process(refs.popleft())
+            self._process(run, refs.popleft())
         if run.stop_reason:
+            self.results[NOT_DECIDED] += len(refs)
             logger.error(LogEvent("local.stopped", reason=run.stop_reason, requests_left=len(refs)))
 
     def dispatch(self, automation: Automation[Any], request: Any) -> str:
@@ -60,7 +72,24 @@ class LocalRunner:
             return "left alone: the automation is not for its product"
         pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
         run.register([pending])
-        return run.process(pending.ref)
+        return self._process(run, pending.ref).text
+
+    def _process(self, run: _LocalRun, ref: RequestKey) -> JobResult:
+        result = run.process(ref)
+        record = run.runtime.ledger.get_record(ref)
+        match result.status:
+            case JobStatus.COMPLETED | JobStatus.SUPERSEDED if record:
+                word = record.outcome
+            case JobStatus.SNOOZED:
+                word = "left pending"
+            case _:
+                word = NOT_DECIDED
+        self.results[word] += 1
+        return result
+
+
+#: The one of this process.
+LOCAL_RUNNER: Final = LocalRunner()
 
 
 def local_runtime(
@@ -91,20 +120,23 @@ def local_runtime(
         account=ledger.account,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         lease_seconds=LEASE_SECONDS,
+        is_lasting=False,
     )
 
 
 class _LocalRun:
     """One run of one automation, with a ledger of its own."""
 
-    def __init__(self, automation: Automation[Any]) -> None:
-        self.processor = _Processor(automation.kind, lambda: automation, automation.config)
+    def __init__(self, automation: Automation[Any], filters: Filters = None) -> None:
+        self.processor = _Processor(automation.kind, lambda: automation, automation.config, filters)
         self.runtime = local_runtime(
             self.processor,
             name=type(automation).__name__,
             connect=automation.client,
             ledger=MemoryLedger(account=account_name(automation.config)),
         )
+        #: How many rows of the list can't be processed.
+        self.rejected = 0
         #: Why no request can be processed (a refused key, Connect is down); "" while they can.
         self.stop_reason = ""
         #: Of the last job that failed: why the circuit breaker is open, if it is.
@@ -114,19 +146,24 @@ class _LocalRun:
         """Register what is pending; after a 429, wait as long as Connect asks for."""
         while True:
             try:
-                now = self.runtime.ledger.now()
-                return self.register(self.processor.list_pending(self.runtime.connect, now=now))
+                now, connect = self.runtime.ledger.now(), self.runtime.connect
+                rows = self.processor.list_pending(connect, now=now, rejected=self._reject)
+                return self.register(rows)
             except RateLimited as error:
                 account_error = classify_account_error(error)
                 assert account_error is not None  # noqa: S101 - a 429 always is one
                 time.sleep(account_error.asked_seconds or 0)
+
+    def _reject(self, why: str) -> None:
+        self.rejected += 1
+        log_rejected_row(self.processor.kind, why)
 
     def register(self, pending: Iterable[PendingRequest]) -> list[RequestKey]:
         """Register pending requests; return those that are new, which are all of them."""
         ledger = self.runtime.ledger
         return ledger.register(list(pending), seen_at=ledger.now(), requeue_seconds=LEASE_SECONDS)
 
-    def process(self, ref: RequestKey) -> str:
+    def process(self, ref: RequestKey) -> JobResult:
         """Run the jobs of one request; after a 429, wait as long as Connect asks for.
 
         Raises:
@@ -138,7 +175,7 @@ class _LocalRun:
                 raise self.processor.missing
             if not self._wait(ref, result):
                 logger.info(LogEvent("local.completed", request=ref.id, result=result.text))
-                return result.text
+                return result
 
     def _wait(self, ref: RequestKey, result: JobResult) -> bool:
         """Wait for another job of the request; False when there is none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import Logger
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from connect_worker.exceptions import InvalidDecision
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.accounts import TierAccount
 from connect_worker.models.base import BaseModel
-from connect_worker.models.common import ActivationTileResponse, Param
+from connect_worker.models.common import ActivationTileResponse, Param, param_document
 from connect_worker.models.requests import TierAccountRequest, TierConfig, TierConfigRequest
 from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation, is_importing
@@ -48,20 +48,22 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
         """Return the default filters, with those given; see `Automation.filters`."""
         return super().filters(status, **kwargs)
 
-    def update_parameters(self, pk: str, params: Sequence[Param]) -> str:
+    def update_parameters(self, pk: str, params: Iterable[Param | Mapping[str, Any]]) -> str:
         """Store parameters of a request (`PUT tier/config-requests/{id}`); safe to repeat.
 
         Args:
             pk: Id of the request.
-            params: Parameters with their new values.
+            params: Parameters with their new values: `Param` objects or dicts. A date is sent as
+                its text.
 
         Returns:
             Connect's answer, as JSON text.
 
         Raises:
+            TypeError: A parameter is neither.
             ApiError: Connect refused.
         """
-        body = {"params": [dict(param.json) for param in params]}
+        body = {"params": [param_document(param) for param in params]}
         return json.dumps(self._change("PUT", f"tier/config-requests/{pk}", body))
 
     def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:

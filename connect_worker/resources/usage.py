@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Final
 
 from connect_worker.domain.kinds import Crontab, last_time
+from connect_worker.domain.outcomes import NoDecision, Outcome, Report
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.exceptions import (
     FileCreationError,
@@ -18,8 +21,10 @@ from connect_worker.exceptions import (
     Message,
     SettingsError,
 )
+from connect_worker.models.accounts import Contract
 from connect_worker.models.base import BaseModel
 from connect_worker.models.products import Product
+from connect_worker.models.requests import Asset, Fulfillment, TierConfig, TierConfigRequest
 from connect_worker.models.usage import UsageFile, UsageListing, UsageRecord
 from connect_worker.resources.automation import Automation, require_imported
 from connect_worker.resources.usage_sheet import spreadsheet
@@ -27,13 +32,34 @@ from connect_worker.resources.usage_sheet import spreadsheet
 #: How each period is named; the name is the listing's cycle.
 PERIODS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 
+#: The step of an uploaded file; see `UsageAutomation._step`.
+_UPLOAD: Final = re.compile(r"usage-file-\d+-upload")
+
+#: The models of what usage is reported for, other than listings, by the letters of their ids.
+_REPORTABLE: Final[Mapping[str, type[BaseModel]]] = {
+    "AS": Asset,
+    "CRD": Contract,
+    "PR": Fulfillment,
+    "PRD": Product,
+    "TC": TierConfig,
+    "TCR": TierConfigRequest,
+    "UF": UsageFile,
+}
+
 
 class UsageAutomation(Automation[UsageListing]):
     """Reports usage: subclass it and implement `process_request`, which receives a listing.
 
     It is called once per listing and period (a UTC day unless `period` says otherwise), and reports
-    with `submit_usage`. Its return value is logged. An exception is retried; usage files that were
-    created and uploaded before are not made again.
+    with `submit_usage`. An exception is retried; usage files that were created and uploaded before
+    are not made again. What it returns is logged.
+
+    If it submits no file and returns nothing, the period is not reported: the processor runs again
+    after `CONNECT_SKIP_SECONDS`, a last time after the end of the period. If there is nothing to
+    report, or a report is made in another way, return a text that says so.
+
+    A `list` of the subclass may return assets or other objects instead of listings. Each of them is
+    then processed once per period, under its own id, and `process_request` receives its model.
 
     Examples:
         >>> class Reports(UsageAutomation):
@@ -41,7 +67,7 @@ class UsageAutomation(Automation[UsageListing]):
         ...     def process_request(self, request: UsageListing) -> str:
         ...         return f"nothing was used in {self.reporting_period}"
         >>> run(Reports, usage_listing(), at=datetime(2026, 2, 3, tzinfo=UTC)).outcome
-        Report(note='nothing was used in 2026-02')
+        Report(note='nothing was used in 2026-02', is_submitted=False)
     """
 
     kind = RequestKind.USAGE
@@ -63,6 +89,11 @@ class UsageAutomation(Automation[UsageListing]):
     ) -> dict[str, Any]:
         """Return the default filters, with those given; see `Automation.filters`."""
         return super().filters(status, **kwargs)
+
+    def load(self, document: Any) -> Any:
+        """Return the model of a listing, or of what a `list` of the subclass returned."""
+        letters = str(document.get("id")).partition("-")[0]
+        return _REPORTABLE.get(letters, UsageListing).deserialize_json(document)
 
     def period_name(self, now: float) -> str:
         """Return the name of the reporting period at a time (seconds since the epoch).
@@ -106,9 +137,8 @@ class UsageAutomation(Automation[UsageListing]):
 
         Args:
             usage_file: Name, product and contract; a description and a period if you like.
-            usage_records: What was used: any iterable. Every file has eight columns. An optional
-                one (`amount`, `record_note`, `tier`, …) is added if the first record has a value
-                for it.
+            usage_records: What was used: any iterable. Every file has eight columns, and each
+                optional one (`amount`, `record_note`, `tier`, …) for which a record has a value.
 
         Returns:
             The usage file as Connect has it.
@@ -142,7 +172,7 @@ class UsageAutomation(Automation[UsageListing]):
         Raises:
             FileRetrievalError: There is none, or it can't be fetched.
         """
-        path = f"usage/products/{product.id}/template/"
+        path = f"usage/products/{product.id}/template"
         try:
             answer = self.client.get(path)
             link = answer.get("template_link") if isinstance(answer, dict) else None
@@ -162,17 +192,29 @@ class UsageAutomation(Automation[UsageListing]):
                 f"the usage template of product {product.id} can't be downloaded: {exc}"
             ) from None
 
+    def _conclude(self) -> Outcome:
+        """Return whether the period is reported, and whether a file was submitted for it."""
+        outcome, job = super()._conclude(), self._job
+        # An earlier attempt may have submitted it.
+        files = [name for name in (job.steps if job else ()) if _UPLOAD.fullmatch(name)]
+        if isinstance(outcome, NoDecision):
+            is_over = job is not None and self.due_period(job.now()) != job.claim.cycle
+            return Report(is_submitted=bool(files)) if files or is_over else outcome
+        if isinstance(outcome, Report):
+            return replace(outcome, is_submitted=bool(files))
+        return outcome
+
     def _create(self, usage_file: UsageFile) -> JSON:
         body = dict(usage_file.json)
         if self._job is None:
             require_imported()
-            return self.client.post("usage/files/", body)
+            return self.client.post("usage/files", body)
         job = self._job
         body.setdefault("external_id", f"{job.key}-{self._submitted}")
 
         def find_or_create() -> JSON:
             existing = self._find(body)
-            return existing or self.client.post("usage/files/", body, key=job.key)
+            return existing or self.client.post("usage/files", body, key=job.key)
 
         return job.step(self._step("create"), find_or_create)
 
@@ -188,11 +230,11 @@ class UsageAutomation(Automation[UsageListing]):
     def _upload(self, created: JSON, sheet: IO[bytes]) -> JSON:
         file_id = created.get("id") if isinstance(created, dict) else None
         if not file_id:
-            raise InvalidResponse(method="POST", path="usage/files/", body=str(created))
+            raise InvalidResponse(method="POST", path="usage/files", body=str(created))
 
         def upload() -> JSON:
             return self.client.upload(
-                f"usage/files/{file_id}/upload/",
+                f"usage/files/{file_id}/upload",
                 field="usage_file",
                 filename="usage_file.xlsx",
                 content=sheet,

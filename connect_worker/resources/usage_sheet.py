@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -45,7 +45,7 @@ ITEM_CRITERIA: Final = ("item.mpn", "item.local_id", "item.global_id")
 #: Control characters and lone surrogates, which XML can't hold.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,3})?", re.ASCII)
-_CONNECTS_TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", re.ASCII)
+_CONNECTS_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 def plain(value: Any) -> Cell:
@@ -61,7 +61,7 @@ def plain(value: Any) -> Cell:
             # A str itself: an enumeration's member would print as its name.
             return str.__str__(value)
         case date():
-            return time(value)
+            return time(value) if isinstance(value, datetime) else value.isoformat()
         case bool():
             raise ValueError("is a bool; a text or a number is expected")
         case int() | float() | Decimal():
@@ -125,7 +125,10 @@ def quantity(value: Any) -> Cell:
 
 
 def time(value: Any) -> Cell:
-    """Read a time as Connect's text of it, in UTC; without a zone it is taken for UTC."""
+    """Read a time as Connect's text of it, in UTC; without a zone it is taken for UTC.
+
+    A date is its midnight: Connect does not take a date alone.
+    """
     match value:
         case None | "":
             raise ValueError("is missing")
@@ -135,7 +138,7 @@ def time(value: Any) -> Cell:
             moment = value.astimezone(UTC) if value.tzinfo else value
             return moment.replace(tzinfo=None).isoformat(" ", "seconds")
         case date():
-            return value.isoformat()
+            return f"{value.isoformat()} 00:00:00"
         case _:
             raise ValueError(f"is a {type(value).__name__}; a time is expected")
 
@@ -145,7 +148,9 @@ def _time_of_text(text: str) -> Cell:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"is {_shown(text)}; expected is YYYY-MM-DD HH:MM:SS") from None
+        raise ValueError(
+            f"is {_shown(text)}; expected is YYYY-MM-DD HH:MM:SS, or a date alone for its midnight"
+        ) from None
     return text if _CONNECTS_TIME.fullmatch(text) else time(moment)
 
 
@@ -160,6 +165,7 @@ SHEET: Final = "usage_records"
 BYTES_IN_MEMORY: Final = 8 * 1024 * 1024
 
 _ROWS_AT_ONCE: Final = 500
+_CHUNK_BYTES: Final = 64 * 1024
 _HEAD: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS: Final = "http://schemas.openxmlformats.org/package/2006/relationships"
@@ -183,6 +189,10 @@ _PARTS: Final = {
     "</Relationships>",
 }
 
+_SHEET_PART: Final = "xl/worksheets/sheet1.xml"
+_SHEET_HEAD: Final = f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'
+_SHEET_END: Final = "</sheetData></worksheet>"
+
 #: Characters that XML needs escaped. A carriage return would be read as a line feed.
 _SPECIAL = re.compile("[&<>\r]")
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
@@ -198,35 +208,58 @@ def spreadsheet(records: Iterable[UsageRecord]) -> Iterator[IO[bytes]]:
     Raises:
         InvalidUsage: A record is invalid, or there is none; the block does not run.
     """
-    with SpooledTemporaryFile(max_size=BYTES_IN_MEMORY) as file:
+    with ExitStack() as files:
+        file = files.enter_context(SpooledTemporaryFile(max_size=BYTES_IN_MEMORY))
         table = UsageTable(records)
-        write_workbook(file, [table.columns], table.rows())
+        header = table.columns
+        write_workbook(file, [header], table.rows())
+        if table.columns != header:
+            complete = files.enter_context(SpooledTemporaryFile(max_size=BYTES_IN_MEMORY))
+            _write_package(complete, _with_header(file, old=header, new=table.columns))
+            file.close()
+            file = complete
         file.seek(0)
         yield file
 
 
 def write_workbook(file: IO[bytes], *groups: Iterable[Sequence[Cell]]) -> None:
     """Write a workbook whose one sheet has the rows of all groups, and its names as text."""
+    texts = chain((_SHEET_HEAD,), _batches(row for group in groups for row in group), (_SHEET_END,))
+    _write_package(file, (text.encode() for text in texts))
+
+
+def _with_header(file: IO[bytes], *, old: Sequence[Cell], new: Sequence[Cell]) -> Iterator[bytes]:
+    """Yield the XML of a workbook's sheet, with another header: later records have more columns."""
+    with ZipFile(file) as package, package.open(_SHEET_PART) as part:
+        part.read(len(f"{_SHEET_HEAD}{_row(1, old)}"))
+        yield f"{_SHEET_HEAD}{_row(1, new)}".encode()
+        while chunk := part.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _write_package(file: IO[bytes], sheet: Iterable[bytes]) -> None:
     with ZipFile(file, "w", ZIP_DEFLATED) as package:
         for name, text in _PARTS.items():
             package.writestr(name, _HEAD + text)
-        with package.open("xl/worksheets/sheet1.xml", "w") as part:
-            part.write(f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'.encode())
-            for text in _batches(row for group in groups for row in group):
-                part.write(text.encode())
-            part.write(b"</sheetData></worksheet>")
+        with package.open(_SHEET_PART, "w") as part:
+            for chunk in sheet:
+                part.write(chunk)
 
 
 def _batches(rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
     """Yield the rows' XML, many at a time: the compressor is slow to call."""
     batch: list[str] = []
     for number, row in enumerate(rows, start=1):
-        cells = "".join(map(_cell, ascii_uppercase, [number] * len(row), row))
-        batch.append(f'<row r="{number}">{cells}</row>')
+        batch.append(_row(number, row))
         if len(batch) == _ROWS_AT_ONCE:
             yield "".join(batch)
             batch.clear()
     yield "".join(batch)
+
+
+def _row(number: int, row: Sequence[Cell]) -> str:
+    cells = "".join(map(_cell, ascii_uppercase, [number] * len(row), row))
+    return f'<row r="{number}">{cells}</row>'
 
 
 def _cell(letter: str, number: int, value: Cell) -> str:
@@ -267,23 +300,28 @@ class UsageTable:
         first = next(rest, None)
         if first is None:
             raise InvalidUsage(["there are no records"])
-        #: Connect's eight, and the optional ones that the first record sets: the header is written
-        #: before the other records are read.
+        #: Connect's eight, and the optional ones that the first record sets. `rows` adds those that
+        #: a later record sets, at the end.
         self.columns = tuple(
             name
             for name, (_, is_optional) in COLUMNS.items()
             if not is_optional or getattr(first, name, None) is not None
         )
         self._records = chain((first,), rest)
-        self._values = attrgetter(*self.columns)
-        self._readers = tuple((name, COLUMNS[name][0]) for name in self.columns)
-        self._unwritten = tuple(name for name in COLUMNS if name not in self.columns)
+        self._prepare()
         self._places = [self.columns.index(f"{end}_time_utc") for end in ("start", "end")]
         self._seen: set[int] = set()
         self._most = most_records
 
+    def _prepare(self) -> None:
+        self._values = attrgetter(*self.columns)
+        self._readers = tuple((name, COLUMNS[name][0]) for name in self.columns)
+        self._unwritten = tuple(name for name in COLUMNS if name not in self.columns)
+
     def rows(self) -> Iterator[list[Cell]]:
         """Yield the cells of each valid record, in the order of `columns`.
+
+        A row has no cells for columns that a later record adds.
 
         Raises:
             InvalidUsage: Records are invalid; raised at the end, or after `MOST_PROBLEMS` of them.
@@ -308,23 +346,22 @@ class UsageTable:
         """Add the record's cells to the row; return what is wrong with it."""
         if not isinstance(record, UsageRecord):
             return [f"it is not a UsageRecord but a {type(record).__name__}"]
+        added = [name for name in self._unwritten if getattr(record, name) not in (None, "")]
+        if added:
+            self.columns = (*self.columns, *added)
+            self._prepare()
         faults = []
         for (column, read), value in zip(self._readers, self._values(record), strict=True):
             try:
                 row.append(read(value))
             except (ValueError, OverflowError) as exc:
                 faults.append(f"{column} {exc}")
-        faults += [
-            f"{column} is set, and the first record has none: set it there too"
-            for column in self._unwritten
-            if getattr(record, column) not in (None, "")
-        ]
         return faults or self._compare(row)
 
     def _compare(self, row: list[Cell]) -> list[str]:
         """Return what is wrong between the cells of a row, or between two rows."""
         faults = []
-        start, end = (_to_the_second(row[place]) for place in self._places)
+        start, end = (str(row[place]) for place in self._places)
         if end < start:
             faults.append(f"end_time_utc {end} is before start_time_utc {start}")
         mark = hash(str(row[0]))
@@ -336,11 +373,6 @@ class UsageTable:
 
 def _in_brackets(record_id: Any) -> str:
     return "" if record_id in (None, "") else f" ({str(record_id)[:60]})"
-
-
-def _to_the_second(time: Cell) -> str:
-    """Return a time as Connect reads it: a date means its midnight."""
-    return f"{time} 00:00:00" if len(str(time)) == len("2026-10-01") else str(time)
 
 
 #: The columns, in the order in which connect-sdk 22 has them: reader, and whether it is optional.

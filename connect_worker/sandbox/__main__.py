@@ -79,6 +79,14 @@ _COUNT = click.IntRange(min=0)
     help="Status of the response to an upload of usage records.",
 )
 @click.option(
+    "--api",
+    type=click.Choice(["37.0", "2019"]),
+    default="37.0",
+    show_default=True,
+    help="Version of the API: that of the description, or that of the first SDK, with slashes at "
+    "the end of some paths and the messages inside of conversations.",
+)
+@click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="JSON file to write when the sandbox listens: url, api_key, pid.",
@@ -99,6 +107,7 @@ def main(
     provider_key: str | None,
     answer_inquiries: float | None,
     upload_status: str,
+    api: str,
     ready_file: Path | None,
 ) -> None:
     """Run a local Connect and a vendor's provisioning system, for demonstrations and tests.
@@ -121,6 +130,7 @@ def main(
         latency_seconds=latency_ms / 1000,
         answer_inquiries_seconds=answer_inquiries,
         upload_status=int(upload_status),
+        is_of_2019=api == "2019",
     )
     if ready_file and not ready_file.parent.is_dir():
         raise click.BadParameter(

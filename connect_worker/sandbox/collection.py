@@ -14,7 +14,6 @@ from connect_worker.sandbox.documents import values_at
 from connect_worker.sandbox.http import BadRequestError, Json, NotFoundError, Request, Response
 from connect_worker.sandbox.rql import (
     Comparison,
-    FieldNames,
     Membership,
     Query,
     Term,
@@ -205,25 +204,38 @@ def _narrow(field: str, terms: list[Term]) -> tuple[set[str] | None, list[Term]]
 
 
 def page_of(
-    collection: Collection[R], request: Request, names: FieldNames, show: Callable[[R], Json]
+    collection: Collection[R], request: Request, names: "FieldNames", show: Callable[[R], Json]
 ) -> Response:
     """Respond with the page of a collection that the query asks for."""
-    page = collection.select(rql.parse(request.query, names))
+    query = rql.parse(request.query, names)
+    hidden, page = names.hidden(query), collection.select(query)
     return Response(
-        content=[show(record) for record in page.records],
+        content=[_without(show(record), hidden) for record in page.records],
         headers={"Content-Range": page.content_range()},
     )
 
 
-def page_of_documents(documents: list[Json], request: Request, names: FieldNames) -> Response:
+def page_of_documents(documents: list[Json], request: Request, names: "FieldNames") -> Response:
     """Do the same for a few documents that are in no collection."""
     query = rql.parse(request.query, names)
+    hidden = names.hidden(query)
     matches = [d for d in documents if satisfies(query.where, _resolver(d))]
     for field, descending in reversed(query.ordering):
         matches.sort(key=_by_document_value(field), reverse=descending)
     shown = matches[query.offset : query.offset + query.limit]
     page: Page[Any] = Page(shown, query.offset, len(matches))
+    shown = [_without(document, hidden) for document in shown]
     return Response(content=shown, headers={"Content-Range": page.content_range()})
+
+
+def _without(document: Json, paths: Iterable[list[str]]) -> Json:
+    """Return the document without these fields; the parts that it shares with others stay."""
+    for name, *rest in paths:
+        if not rest:
+            document = {key: value for key, value in document.items() if key != name}
+        elif isinstance(document.get(name), dict):
+            document = {**document, name: _without(document[name], [rest])}
+    return document
 
 
 def _resolver(document: Json) -> Callable[[str], list[Any]]:
@@ -278,7 +290,8 @@ TIER_CONFIGS = _names(
 TIER_REQUESTS = (
     *_names(
         """
-        id type status created updated environment assignee.id assignee.name template.id
+        id type status created updated environment assignee.id assignee.name unassigned
+        template.id
         params.id params.value events.created.at events.pended.at
         """
     ),
@@ -347,16 +360,52 @@ _ALIASES = {
 }
 
 
-def names_of(collection: tuple[str, ...]) -> FieldNames:
-    """Return the check of field names for one of the collections above."""
-    known = frozenset(collection)
-    aliases = _ALIASES.get(collection, {})
+#: Fields that can be selected and not filtered by. Every other field can be selected too, and so
+#: can every object that has such a field.
+_SELECTED_ONLY = {
+    REQUESTS: _names("asset.configuration asset.product.capabilities"),
+    ASSETS: _names("configuration template pending_request pending_request.template"),
+    TIER_REQUESTS: _names("configuration.configuration configuration.product.capabilities tiers"),
+}
 
-    def canonical(name: str) -> str:
+
+@dataclass(frozen=True, eq=False)
+class FieldNames:
+    """The fields of one collection, by all their names."""
+
+    known: frozenset[str]
+    aliases: dict[str, str]
+    #: what ``select(…)`` may name
+    selectable: frozenset[str]
+
+    def __call__(self, name: str) -> str:
+        """Return the collection's own name of a field.
+
+        Raises:
+            BadRequestError: It has no such field.
+        """
         dotted = name.replace("__", ".")
-        dotted = aliases.get(name, aliases.get(dotted, dotted))
-        if dotted not in known:
+        dotted = self.aliases.get(name, self.aliases.get(dotted, dotted))
+        if dotted not in self.known:
             raise BadRequestError(f"Bad filter query: unknown field '{name}'.", code="RQL_001")
         return dotted
 
-    return canonical
+    def hidden(self, query: Query) -> list[list[str]]:
+        """Return the paths of the fields that the query leaves out.
+
+        Raises:
+            BadRequestError: It selects what the collection does not have.
+        """
+        names = [text.lstrip("+-") for text in query.select]
+        if unknown := [name for name in names if name not in self.selectable]:
+            raise BadRequestError(f"Bad select filter: {unknown[0]}.", code="RQL_001")
+        return [text[1:].split(".") for text in query.select if text.startswith("-")]
+
+
+def names_of(collection: tuple[str, ...]) -> FieldNames:
+    """Return the field names of one of the collections above."""
+    selectable = {*collection, *_SELECTED_ONLY.get(collection, ())}
+    for name in collection:
+        *objects, _ = name.split(".")
+        selectable.update(".".join(objects[:length]) for length in range(1, len(objects) + 1))
+    return FieldNames(frozenset(collection), _ALIASES.get(collection, {}), frozenset(selectable))

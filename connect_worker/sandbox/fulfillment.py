@@ -286,6 +286,8 @@ class Conversation:
     #: (id, when, text) of each message, oldest first
     messages: list[tuple[str, datetime, str]] = field(default_factory=list)
     status: str = "open"
+    #: conversation, or the vendor's own notes
+    type: str = "conversation"
     sequence: int = -1
     id: str = ""
 
@@ -313,7 +315,7 @@ class Conversation:
             "instance_id": self.instance_id,
             "created": whole_seconds(self.created),
             "topic": f"ConnectRequest {self.instance_id}",
-            "type": "conversation",
+            "type": self.type,
             "status": self.status,
             "accounts": [VENDOR, PROVIDER],
             "creator": _CREATOR,
@@ -321,7 +323,7 @@ class Conversation:
         }
 
     def full_body(self) -> Json:
-        """As ``conversations/{id}`` shows it: with the messages."""
+        """As ``conversations/{id}`` showed it in 2019: with the messages."""
         return {**self.body(), "messages": [self.message_body(m) for m in self.messages]}
 
     def message_body(self, message: tuple[str, datetime, str]) -> Json:

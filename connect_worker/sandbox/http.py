@@ -129,7 +129,7 @@ Endpoint = Callable[..., Response]
 class Route:
     """The method and the path of an endpoint.
 
-    ``{id}`` in the path stands for one part of it; a trailing slash makes no difference.
+    ``{id}`` in the path stands for one part of it.
     """
 
     method: str

@@ -44,6 +44,8 @@ class Options:
     answer_inquiries_seconds: float | None = None
     #: the status of an accepted upload of usage records; Connect has sent both 200 and 201
     upload_status: int = 201
+    #: the API is that of 2019, and not that of the description (version 37.0)
+    is_of_2019: bool = False
 
 
 def spread_over(

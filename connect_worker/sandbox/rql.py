@@ -83,6 +83,8 @@ class Query:
 
     where: And = And(())
     ordering: Ordering = ()
+    #: the fields of ``select(…)``, with their signs
+    select: tuple[str, ...] = ()
     limit: int = DEFAULT_LIMIT
     offset: int = 0
 
@@ -99,7 +101,7 @@ _SUFFIXES = {
     "contains": "like",
     "icontains": "ilike",
 }
-#: Connect takes these parameters too. The sandbox ignores them: it always shows whole objects.
+#: Connect takes these parameters too. The sandbox ignores them.
 _IGNORED = frozenset({"search", "select", "format"})
 
 #: A parameter that is no RQL: its value may hold anything, encoded.
@@ -128,7 +130,8 @@ def parse(query_string: str, names: FieldNames) -> Query:
     limit, offset = (reader.page.get(word, number) for word, number in _FIRST_PAGE)
     if limit > MAX_LIMIT:
         raise _bad_query(f"limit {limit} is above the maximum of {MAX_LIMIT}")
-    return Query(And(tuple(reader.terms)), tuple(reader.ordering), limit, offset)
+    ordering, select = tuple(reader.ordering), tuple(reader.select)
+    return Query(And(tuple(reader.terms)), ordering, select, limit, offset)
 
 
 _FIRST_PAGE = (("limit", DEFAULT_LIMIT), ("offset", 0))
@@ -154,6 +157,7 @@ class _Reader:
         self._names = names
         self.terms: list[Term] = []
         self.ordering: list[tuple[str, bool]] = []
+        self.select: list[str] = []
         self.page: dict[str, int] = {}
 
     def read_plain(self, part: str) -> bool:
@@ -186,7 +190,9 @@ class _Reader:
                 self.ordering += [self._order(_signed(child)) for child in node.children[1:]]
             elif node.data == "comp" and _comparison(node)[:2] in _IGNORED_COMPARISONS:
                 continue
-            elif node.data != "select":
+            elif node.data == "select":
+                self.select += map(_signed, node.children[1:])
+            else:
                 self.terms.append(self._term(node))
 
     def _set_page(self, word: str, text: str) -> None:

@@ -97,8 +97,21 @@ def add_fulfillment(
     )
     state.requests.add(record)
     state.assets.add(Asset(record))
-    state.conversations.add(Conversation(number, record.id, created))
+    _add_conversations(state, record)
     return _announce(state, record)
+
+
+def _add_conversations(state: SandboxState, record: FulfillmentRequest) -> None:
+    """Add the open conversation, which is listed last, and for some requests others."""
+    others = [("conversation", "open")]
+    if not state.options.is_of_2019:
+        others += [("notes", "open")] * (record.number % 2 == 0)
+        others += [("conversation", "closed")] * (record.number % 4 == 0)
+    for kind, status in others:
+        number = len(state.conversations)
+        state.conversations.add(
+            Conversation(number, record.id, record.created, status=status, type=kind)
+        )
 
 
 def add_tier_config(

@@ -83,6 +83,8 @@ class TierConfigRequest:
                 return [whole_seconds(self.created)]
             case "updated":
                 return [whole_seconds(self.updated)]
+            case "unassigned":
+                return [not self.body()["assignee"]]
         return values_at(self.body(), name)
 
     def body(self) -> Json:

@@ -211,7 +211,8 @@ _OPTIONAL = frozenset(
 _ITEM_CRITERIA = ("item.mpn", "item.local_id", "item.global_id")
 #: How many mistakes are named.
 MAX_ERRORS = 100
-_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
+#: The API does not take a date alone.
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 @dataclass(frozen=True)
@@ -331,12 +332,10 @@ def _time_faults(record: dict[str, Any]) -> Iterator[str]:
 def _moment(cell: Any) -> datetime | None:
     if isinstance(cell, datetime):
         return cell.replace(tzinfo=UTC)
-    for form in _TIME_FORMATS:
-        try:
-            return datetime.strptime(_text(cell), form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None
+    try:
+        return datetime.strptime(_text(cell), _TIME_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _text(cell: Any) -> str:

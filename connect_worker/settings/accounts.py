@@ -8,8 +8,10 @@ of a deployment without `CONNECT_ACCOUNTS`; there, queue, task and key names do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from environs import Env
 
@@ -72,6 +74,38 @@ def require_distinct(settings: Iterable[Settings]) -> None:
                 "list it once in CONNECT_ACCOUNTS",
                 setting=key,
             )
+
+
+#: In Redis the hash, and at RabbitMQ the beginning of the exchanges, that say whose names they are.
+DEPLOYMENT: Final = "connect-worker:deployment"
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentIdentity:
+    """Whose the queues and keys with a prefix are; two deployments must not share them.
+
+    A new API key of the same service user changes nothing here, and neither does one account more.
+    """
+
+    #: `Settings.key_prefix`.
+    prefix: str
+    #: By each name in `CONNECT_ACCOUNTS` its account in the ledger and the address of its API,
+    #: where this process knows them: beat may have no key.
+    accounts: Mapping[str, str]
+    #: All names in `CONNECT_ACCOUNTS`.
+    names: frozenset[str]
+
+
+def identity_of(settings: Settings, read: Callable[[str], Settings]) -> DeploymentIdentity:
+    """Return the deployment of these settings; `read` returns those of one of its accounts."""
+    names, accounts = accounts_of(settings), {}
+    for name in names:
+        with suppress(SettingsError):
+            of_account = read(name)
+            # The address may have a login.
+            address = of_account.config().api_url.rpartition("@")[2]
+            accounts[name] = f"{of_account.account} {address}"
+    return DeploymentIdentity(settings.key_prefix, accounts, frozenset(names))
 
 
 def at(name: str, account: str) -> str:

@@ -57,6 +57,10 @@ _STRONG = Regexp(
     re.compile(r"\s*[!-~]{32,100}\s*\Z"),
     error="must have 32 to 100 characters, none of them a blank",
 )
+_KEY_PREFIX = Regexp(
+    re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z"),
+    error="must have 1 to 32 lower-case letters, digits, - or _, and begin with none of the last",
+)
 _REDIS_URL = re.compile(r"(?:rediss?|unix|sentinel|rediss\+sentinel)://\S+")
 # The value itself may hold a password.
 _REDIS_HINT = "must begin with redis://, rediss://, unix://, sentinel:// or rediss+sentinel://"
@@ -139,6 +143,14 @@ class Settings:
         is_secret=True,
         unset="`CONNECT_REDIS_URL`",
     )
+    prefix: str = setting(
+        "",
+        partial(text, validate=_KEY_PREFIX),
+        "begins each key and channel in Redis, and each queue and exchange at the broker, so that "
+        "deployments can share a server: [how](docs/deployment.md#two-deployments-on-one-server)",
+        scope=Scope.DEPLOYMENT,
+        unset="none",
+    )
     sentinel_password: str = setting(
         "",
         partial(secret, mask=True),
@@ -193,7 +205,8 @@ class Settings:
         30.0,
         number,
         "how long a call to Connect may take, with its repetitions, until the last byte of the "
-        "answer. The upload or download of a file may take ten times as long",
+        "answer. A page of a list, and the upload or download of a file, may take ten times as "
+        "long: 300 seconds, as with the SDK",
     )
     max_answer_megabytes: float = setting(
         64.0,
@@ -356,6 +369,23 @@ class Settings:
             values = read_values(env)
         return cls(**values)
 
+    @classmethod
+    def of_calls(cls) -> Settings:
+        """Read the settings of a call to Connect from the environment, and no others.
+
+        A script that calls `process()` has these settings, even where others are malformed.
+
+        Raises:
+            SettingsError: Names every malformed variable and says what is wrong with it.
+        """
+        with reading(None) as env:
+            values = {
+                item.name: item.metadata[READING].read(env, item.name.upper(), item.default)
+                for item in fields(cls)
+                if item.name in CALL_SETTINGS
+            }
+        return cls(**values)
+
     def variable(self, setting: str) -> str:
         """Return the variable of a setting: `CONNECT_API_URL` for `API_URL`."""
         return f"{PREFIX}{setting}"
@@ -394,6 +424,11 @@ class Settings:
         return self.broker_url != self.redis_url
 
     @property
+    def key_prefix(self) -> str:
+        """What each name at Redis and the broker begins with."""
+        return f"{self.prefix}:" if self.prefix else ""
+
+    @property
     def max_answer_bytes(self) -> int:
         """The largest answer of Connect, in bytes."""
         return int(self.max_answer_megabytes * 2**20)
@@ -411,6 +446,11 @@ def _names(scope: Scope) -> tuple[str, ...]:
         if READING in item.metadata and item.metadata[READING].scope is scope
     )
 
+
+#: What a call to Connect may take, and which links of an answer it may follow.
+CALL_SETTINGS: Final = frozenset(
+    ["timeout_seconds", "max_answer_megabytes", "max_list_rows", "allow_private_hosts", "page_size"]
+)
 
 #: The settings of the whole deployment.
 SHARED: Final = tuple(name for name in _names(Scope.DEPLOYMENT) if name != "ACCOUNTS")

@@ -31,14 +31,7 @@ def load_subscriptions(account: str, url: str = "") -> WebhookSubscriptions:
     """
     settings = settings_of(account)
     config = settings.config()
-    client = Client(
-        config.api_url,
-        config.api_key,
-        timeout_seconds=settings.timeout_seconds,
-        max_answer_bytes=settings.max_answer_bytes,
-        max_list_rows=settings.max_list_rows,
-        allow_private_hosts=settings.allow_private_hosts,
-    )
+    client = Client.of(config, settings)
     validations = find_validations(settings.processors)
     # A deployment may validate only.
     validates_only = validations and not find_automations(settings.processors)

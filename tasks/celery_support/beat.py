@@ -33,13 +33,14 @@ from celery.signals import beat_init
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import LedgerUnavailable, SettingsError
 from connect_worker.logger import LogEvent, logger
 from connect_worker.observability.logging import writes_json
+from connect_worker.observability.output import refuse_start
 from tasks.app import app
 from tasks.celery_support.bootstrap import account_names, settings, warn_of_typos
 from tasks.celery_support.remote_control import describe_failure
-from tasks.celery_support.signals import touch_heartbeat_file
+from tasks.celery_support.signals import check_queues, touch_heartbeat_file
 
 #: How long beat waits before it tries a broker again that refuses the connection.
 PAUSE_SECONDS = 5
@@ -103,11 +104,14 @@ class BeatScheduler(Scheduler):
             # At first, and after each error: it waits 30 seconds at most between two attempts.
             touch_heartbeat_file()
             try:
-                return self.connection.ensure_connection(report, retries)
-            except (AMQPError, RedisError) as error:
+                connection = self.connection.ensure_connection(report, retries)
+                _require_queues(self.connection)
+            except (AMQPError, LedgerUnavailable, RedisError) as error:
                 text = describe_failure(error)
                 logger.error(LogEvent("beat.broker_rejected", seconds=PAUSE_SECONDS, error=text))
                 time.sleep(PAUSE_SECONDS)
+            else:
+                return connection
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send an entry that is due. While the broker is unreachable, it stays due for later."""
@@ -116,6 +120,16 @@ class BeatScheduler(Scheduler):
         except SchedulingError as error:
             # The traceback would show Celery's own calls, the same at each poll of an outage.
             logger.error(LogEvent("beat.message_not_sent", entry=entry.name, error=error))
+
+
+def _require_queues(connection: Any) -> None:
+    """Refuse the queues of another deployment: its workers would get this one's messages.
+
+    Raises:
+        SystemExit: With the reason and the remedy.
+    """
+    if problem := check_queues(connection):
+        refuse_start(problem.message)
 
 
 @beat_init.connect
@@ -128,6 +142,13 @@ def send_first_messages(**_: Any) -> None:
         except SettingsError as error:
             # Beat itself calls no account, so that it need not know the key.
             logger.warning(LogEvent("beat.account_missing", error=error))
+    try:
+        with app.connection_for_write() as connection:
+            _require_queues(connection)
+    except (OperationalError, AMQPError, LedgerUnavailable, OSError, RedisError) as error:
+        # `BeatScheduler` checks them when it has connected.
+        logger.error(LogEvent("beat.broker_unreachable", error=error))
+        return
     for name, entry in app.conf.beat_schedule.items():
         queue = entry.get("options", {}).get("queue", app.conf.task_default_queue)
         try:

@@ -88,18 +88,16 @@ def _runtime(account: str) -> Runtime:
     ledger = RedisLedger.from_url(
         account_settings.redis_url,
         account=account_settings.account,
+        prefix=account_settings.key_prefix,
         keys=account_settings.encryption_key,
         metric_buffer=metrics,
+        is_checked=True,
     )
     breaker_cache = BreakerCache()
     # Before the user's modules: one that calls Connect while it is imported has the same client.
     client = client_for(
         config,
-        timeout_seconds=account_settings.timeout_seconds,
-        page_size=account_settings.page_size,
-        max_answer_bytes=account_settings.max_answer_bytes,
-        max_list_rows=account_settings.max_list_rows,
-        allow_private_hosts=account_settings.allow_private_hosts,
+        account_settings,
         before_call=RateLimiter(
             ledger, breaker_cache, calls_per_second=account_settings.max_calls_per_second
         ),
@@ -129,6 +127,7 @@ def _runtime(account: str) -> Runtime:
         poll_seconds={
             RequestKind(kind): seconds for kind, seconds in account_settings.poll_seconds.items()
         },
+        metrics=metrics,
         process_killer=PoolProcessKiller(),
         products=tuple(dict.fromkeys([*config.products, *registry.products])),
     )

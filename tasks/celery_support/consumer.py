@@ -21,6 +21,9 @@ Answers these faults and gaps of Celery 5.6 and kombu 5.7:
   pool waits two seconds: `perform_pending_operations`. And Celery takes no more messages than the
   pool has processes, of which a gevent pool has none at first: `__init__`.
   tests/unit/tasks/test_celery_gaps.py has these two.
+- Each lost connection leaves heartbeats under gevent and solo, which open a connection of their
+  own for ever: `_repeat`. Under the other pools it leaves a part of the loop: `connect`.
+  tests/unit/tasks/test_celery_gaps.py, tests/faults/test_soak.py.
 - A worker has one channel, with one wait for the messages of all queues, so that one account's
   backlog can take all slots: `AccountConsumers` and fair_share.py;
   tests/faults/test_account_in_trouble.py.
@@ -30,9 +33,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from time import monotonic, sleep
 from types import MethodType
 from typing import Any
@@ -44,12 +48,21 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu import Queue
 
+from connect_worker.domain.metrics import WORKER_SECONDS, WorkerLoad
+from connect_worker.engine.ports import Counters
 from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.ledger.redis import RedisLedger
 from connect_worker.logger import LogEvent, logger
 from connect_worker.settings.accounts import account_at
+from tasks.celery_support.bootstrap import settings
 from tasks.celery_support.fair_share import FairShare
 from tasks.celery_support.remote_control import describe_failure
-from tasks.celery_support.signals import check_ledger_redis, touch_heartbeat_file
+from tasks.celery_support.signals import (
+    check_ledger_redis,
+    check_queues,
+    served_accounts,
+    touch_heartbeat_file,
+)
 
 
 class Waker:
@@ -180,11 +193,11 @@ class AccountConsumers:
         self._consumers: dict[str, Any] = {
             account: self._open(account, own) for account, own in by_account.items()
         }
-        if self._slots < len(self._consumers):
+        if pool_slots(worker) < len(self._consumers):
             logger.warning(
                 LogEvent(
                     "worker.fewer_slots_than_accounts",
-                    slots=self._slots,
+                    slots=pool_slots(self._worker),
                     accounts=len(self._consumers),
                     why="accounts that hang can hold up the others: give it more (-c), or workers "
                     "to single accounts (-Q)",
@@ -236,12 +249,6 @@ class AccountConsumers:
         for consumer in self._consumers.values():
             consumer.cancel_by_queue(queue)
 
-    @property
-    def _slots(self) -> int:
-        """How many jobs the pool runs at once, as Celery counts where nothing is prefetched."""
-        maximum = getattr(self._worker.controller, "max_concurrency", None)
-        return int(maximum or self._worker.pool.num_processes)
-
     def _open(self, account: str, queues: list[Queue]) -> Any:
         channel = self._worker.connection.channel()
         consumer = self._worker.app.amqp.TaskConsumer(
@@ -250,7 +257,7 @@ class AccountConsumers:
         can_consume = channel.qos.can_consume
 
         def may_take(_: Any) -> bool:
-            is_free = self._shares.may_take(account, running_jobs(), slots=self._slots)
+            is_free = self._shares.may_take(account, running_jobs(), slots=pool_slots(self._worker))
             return bool(is_free and can_consume())
 
         channel.qos.can_consume = MethodType(may_take, channel.qos)
@@ -263,12 +270,34 @@ def running_jobs() -> Mapping[str, str]:
     return {job: account_at(request.name) for job, request in list(state.requests.items())}
 
 
+def pool_slots(worker: Any) -> int:
+    """Return how many jobs a pool runs at once, as Celery counts where nothing is prefetched."""
+    maximum = getattr(worker.controller, "max_concurrency", None)
+    return int(maximum or worker.pool.num_processes)
+
+
+@cache
+def _reports(account: str) -> Counters:
+    """Return the ledger of an account, with a connection that gives up soon."""
+    own = settings(account)
+    return RedisLedger.from_url(
+        own.redis_url,
+        account=own.account,
+        prefix=own.key_prefix,
+        timeout_seconds=REPORT_SECONDS,
+        retries=0,
+        is_checked=True,
+    )
+
+
 class LedgerUnusableError(OSError):
     """The ledger's Redis can't be used now; Celery connects again after such an error."""
 
 
 #: How long a worker waits before it tries a broker again that refuses commands.
 PAUSE_SECONDS = 5
+#: How long the main loop waits for the ledger to take a report.
+REPORT_SECONDS = 1
 #: How long events wait for others, to be sent in one message.
 FLUSH_SECONDS = 0.1
 #: How long a worker whose greenlets are all busy waits for one of them at a time.
@@ -286,6 +315,7 @@ class WorkerConsumer(Consumer):
     controller: Any
     hub: Any
     pool: Any
+    timer: Any
     amqheartbeat: Any
     task_consumer: Any
     channel_errors: tuple[type[Exception], ...]
@@ -299,12 +329,19 @@ class WorkerConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._flush_planned_at = 0.0
         self._was_connected = False
+        #: What the loop does at each turn for the connection.
+        self._ticks: set[Callable[[], None]] = set()
+        #: What a pool without a loop does repeatedly for it.
+        self._repeated: list[Any] = []
         self._waker = Waker()
         if self.pool.is_green and not self.controller.max_concurrency:
             # Without prefetching Celery takes no more messages than the pool's size. A gevent pool
             # gives the number of its running jobs for it: none at first, so that none would ever
             # run.
             self.controller.max_concurrency = self.pool.limit
+        if not self.hub:
+            self._call_repeatedly = self.timer.call_repeatedly
+            self.timer.call_repeatedly = self._repeat
 
     def on_send_event_buffered(self) -> None:  # type: ignore[override]  # celery-types is wrong
         """Plan to send the events of a moment together."""
@@ -326,12 +363,28 @@ class WorkerConsumer(Consumer):
     def loop_args(self) -> Any:
         """Return what the loop works with: for several accounts, one consumer for each."""
         self._was_connected = True
+        self._report_load()
+        self.timer.call_repeatedly(WORKER_SECONDS / 3, self._report_load)
         queues = self.app.amqp.queues.consume_from
         if self.app.conf.worker_disable_prefetch and len(set(map(account_at, queues))) > 1:
             self.task_consumer = AccountConsumers(self, queues.values())
             if self.pool.is_green:
                 self._shorten_waits()
         return super().loop_args()
+
+    def _report_load(self) -> None:
+        """Write to the ledger of each account how many of its jobs run here.
+
+        The main loop waits for it: one short attempt, and the next one comes in time.
+        """
+        busy = Counter(account_at(request.name) for request in list(state.active_requests))
+        slots = pool_slots(self)
+        try:
+            for account in served_accounts():
+                load = WorkerLoad(slots, busy[account])
+                _reports(account).record_worker(self.hostname, load)
+        except LedgerUnavailable as error:
+            logger.warning(LogEvent("worker.load_not_reported", error=error))
 
     def _shorten_waits(self) -> None:
         """Keep each wait for messages short: the end of a greenlet's job does not wake the loop."""
@@ -357,27 +410,34 @@ class WorkerConsumer(Consumer):
         """Connect as Celery does, and close a connection whose first command is refused."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
         try:
-            self._require_ledger()
+            self._require_servers(connection)
             if self.hub:
+                # kombu adds what the loop does at each turn, and never takes it away.
+                self.hub.on_tick -= self._ticks
+                others = set(self.hub.on_tick)
                 # This writes: it takes the lock under which lost messages are restored.
                 connection.transport.register_with_event_loop(connection.connection, self.hub)
+                self._ticks = self.hub.on_tick - others
         except Exception:
             close_connection(connection)
             raise
         return connection
 
-    def _require_ledger(self) -> None:
-        """Check the ledger's Redis at each connection: after a failover it may be another one.
+    def _require_servers(self, connection: Any) -> None:
+        """Check the ledger's Redis and the queues at each connection: they may be others now.
 
         Raises:
-            LedgerUnusableError: It may lose requests, or does not answer. No job could run.
+            LedgerUnusableError: Redis may lose requests or does not answer, so that no job could
+                run; or another deployment has the queues.
         """
         try:
             problem = check_ledger_redis()
+            if problem is None and settings().has_own_broker:
+                problem = check_queues(connection)
         except LedgerUnavailable as error:
-            problem = str(error)
+            raise LedgerUnusableError(str(error)) from error
         if problem:
-            raise LedgerUnusableError(problem)
+            raise LedgerUnusableError(problem.message)
 
     def perform_pending_operations(self) -> None:
         """Do what is scheduled before each wait for messages.
@@ -390,11 +450,22 @@ class WorkerConsumer(Consumer):
         if self.pool.is_green and wait_available is not None:
             wait_available(timeout=BUSY_WAIT_SECONDS)
 
+    def _repeat(self, *args: Any, **kwargs: Any) -> Any:
+        """Have the timer call a function repeatedly, as long as the connection is there."""
+        run = self._call_repeatedly(*args, **kwargs)
+        # A greenlet is one call; what it enters again and again is its entry.
+        self._repeated.append(getattr(run, "entry", run))
+        return run
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the connection; the caller opens a new one, after a refusal only after a pause."""
+        while self._repeated:
+            self._repeated.pop().cancel()
         refusals = *self.channel_errors, IrrecoverableConnectionError, LedgerUnusableError
         if not isinstance(exc, refusals):
             super().on_connection_error_after_connected(exc)
+            # Else it would be opened again by whatever still has it.
+            self.connection.release()
             return
         close_connection(self.connection)
         self._pause(exc)

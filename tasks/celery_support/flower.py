@@ -13,6 +13,8 @@ Answers gaps of Flower 2.1; tests/unit/tasks/test_celery_gaps.py notices when it
 - Its log has a format of its own: `refuse_unsafe_options` gives it this project's.
 - Its broker page asks the first Sentinel only, and database 0: `ask_sentinels`.
   tests/acceptance/test_flower.py.
+- Its broker page knows a prefix on Redis, and none at RabbitMQ: `ask_rabbitmq`;
+  tests/unit/tasks/test_flower.py.
 - It shows results in quotes, and tracebacks of Celery's code for a retry: `format_task`.
 - Its menu has no setting for a link: `link_console` adds an entry to its template. A menu without
   the expected end stays as it is; tests/unit/console/test_flower_link.py.
@@ -23,6 +25,7 @@ from __future__ import annotations
 import math
 import sys
 from ast import literal_eval
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -107,6 +110,7 @@ def set_defaults() -> None:
     _guard_metrics()
     guard_handlers(own)
     ask_sentinels(own)
+    ask_rabbitmq(own)
 
 
 def _guard_metrics() -> None:
@@ -145,6 +149,19 @@ def ask_sentinels(own: Settings) -> None:
         return client
 
     RedisSentinel._get_redis_client = connect
+
+
+def ask_rabbitmq(own: Settings) -> None:
+    """Let the broker page find queues that have the deployment's prefix at RabbitMQ."""
+    from flower.utils.broker import RabbitMQ
+
+    ask = RabbitMQ.queues
+
+    async def queues(broker: Any, names: Iterable[str]) -> list[dict[str, Any]]:
+        found = await ask(broker, [f"{own.key_prefix}{name}" for name in names])
+        return [{**item, "name": item["name"].removeprefix(own.key_prefix)} for item in found]
+
+    RabbitMQ.queues = queues
 
 
 #: Flower's pages have one script and a few styles of their own, and no form for other sites.

@@ -126,6 +126,11 @@ def is_for_a_task(queue: str) -> bool:
     return _rule_of(queue)[0] is _check_task
 
 
+def is_for_answers(queue: str) -> bool:
+    """Whether a queue has the answers of workers to one process that asked."""
+    return _rule_of(queue)[0] is _check_reply
+
+
 # Celery looks a setting up in several mappings, which takes longer than all the rest of a check.
 @lru_cache(maxsize=256)
 def _rule_of(queue: str) -> tuple[Callable[[Mapping[str, Any], Any], None], int]:

@@ -1,24 +1,49 @@
-"""What the operator's commands ask the workers and the broker.
+"""What the operator's commands ask the workers and the broker, and whose the queues are.
 
 Celery's own remote control waits for a broker that is away as patiently as a worker does. A person
-waits here, so that each function raises ConnectionError after a few seconds.
+waits here, so that each method raises ConnectionError after a few seconds.
+
+Celery does not notice two deployments that use the same queues by mistake: each takes messages of
+the other, and drops those whose requests its ledger does not know. So the workers and beat of the
+second one do not start; tests/acceptance/test_two_deployments.py. On Redis a hash has the owner of
+each account's queues: `ledger/checks.py`. RabbitMQ stores no value for a client. There it is in an
+argument of an exchange to which nothing is sent, because RabbitMQ compares that argument when the
+exchange is declared again.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, Final
 
-from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, RecoverableConnectionError
+import redis
+from amqp.exceptions import (
+    AccessRefused,
+    AMQPError,
+    NotAllowed,
+    NotFound,
+    PreconditionFailed,
+    RecoverableConnectionError,
+)
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from connect_worker.domain.states import RequestKind
+from connect_worker.exceptions import LedgerUnavailable
+from connect_worker.ledger.checks import (
+    Finding,
+    check_deployment,
+    foreign,
+    replace_deployment,
+    unchecked,
+)
 from connect_worker.ledger.scripts import remedy
 from connect_worker.observability.masking import mask_secrets
-from connect_worker.settings.accounts import at
+from connect_worker.settings.accounts import DEPLOYMENT, DeploymentIdentity, at, identity_of
 from connect_worker.settings.urls import CERTIFICATE_REMEDY
 from tasks.app import app
 from tasks.celery_support.bootstrap import settings
@@ -49,6 +74,17 @@ class RemoteControl:
             if isinstance(queues, list) and all(isinstance(queue, dict) for queue in queues)
         }
 
+    def check_deployment(self, *, take_over: bool = False) -> list[Finding]:
+        """Return whether another deployment has the queues.
+
+        Args:
+            take_over: Make them this deployment's first.
+        """
+        with _broker() as connection:
+            if take_over:
+                replace_broker_deployment(connection)
+            return check_broker_deployment(connection, store=False)
+
     def send_polls(self, kinds: Sequence[RequestKind], account: str = "") -> None:
         """Ask the workers to poll these kinds of an account now."""
         task, queue = at("poll.now", account), at("control", account)
@@ -75,7 +111,10 @@ def _broker() -> Iterator[Any]:
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=STEP_SECONDS)
         yield connection
-    except (AMQPError, OperationalError, OSError, RedisError, KeyError) as error:
+    except (
+        *(AMQPError, OperationalError, OSError, RedisError, KeyError),
+        LedgerUnavailable,
+    ) as error:
         # kombu raises a KeyError for a URL scheme that it does not know.
         raise ConnectionError(mask_secrets(describe_failure(error))) from error
     finally:
@@ -115,3 +154,84 @@ def describe_failure(error: Exception) -> str:
     else:
         what = f"The broker can't be reached: check {variable}"
     return f"{what} ({error})"
+
+
+# ---- whose the queues are
+
+_CURRENT: Final = re.compile("current is '([^']*)'")
+
+
+@cache
+def identity() -> DeploymentIdentity:
+    """Return the deployment of this process."""
+    return identity_of(settings(), settings)
+
+
+def check_broker_deployment(connection: Any, *, store: bool = True) -> list[Finding]:
+    """Return whether this deployment's queues are another's at the broker.
+
+    Args:
+        connection: Kombu's; a channel of it is opened.
+        store: Whether queues that are free become this deployment's.
+
+    Raises:
+        LedgerUnavailable: The broker's Redis can't be reached.
+    """
+    if connection.transport.driver_type == "redis":
+        with _redis(connection) as client:
+            return check_deployment(client, identity(), store=store)
+    if connection.transport.driver_type == "amqp":
+        return list(_check_exchanges(connection, store=store))
+    return []
+
+
+def replace_broker_deployment(connection: Any) -> None:
+    """Make the queues this deployment's, in place of any other.
+
+    Raises:
+        LedgerUnavailable: The broker's Redis can't be reached, or refuses the write.
+    """
+    if connection.transport.driver_type == "redis":
+        with _redis(connection) as client:
+            replace_deployment(client, identity())
+    elif connection.transport.driver_type == "amqp":
+        for name, account in identity().accounts.items():
+            with connection.channel() as channel:
+                channel.exchange_delete(at(DEPLOYMENT, name))
+                _declare(channel, name, account)
+
+
+@contextmanager
+def _redis(connection: Any) -> Iterator[redis.Redis]:
+    """Yield a client with kombu's way to the server, and without its prefix."""
+    with connection.channel() as channel:
+        yield redis.Redis(connection_pool=channel.client.connection_pool)
+
+
+def _check_exchanges(connection: Any, *, store: bool) -> Iterator[Finding]:
+    for name, account in identity().accounts.items():
+        channel = connection.channel()
+        try:
+            if not store:
+                channel.exchange_declare(at(DEPLOYMENT, name), "direct", passive=True)
+            _declare(channel, name, account)
+        except NotFound:
+            continue
+        except PreconditionFailed as error:
+            current = _CURRENT.search(str(error))
+            yield foreign(identity(), name, f"account {current[1]}" if current else "another one")
+        except AccessRefused as error:
+            yield unchecked(error)
+        finally:
+            channel.close()
+
+
+def _declare(channel: Any, name: str, account: str) -> None:
+    channel.exchange_declare(
+        at(DEPLOYMENT, name),
+        "direct",
+        durable=True,
+        auto_delete=False,
+        # An error quotes 255 characters at most: the account's name in the ledger is enough.
+        arguments={"alternate-exchange": account.partition(" ")[0]},
+    )

@@ -10,6 +10,8 @@ Answers gaps of Celery 5.6:
   log: `start_log`, `prepare_worker`, `say_in_json`; tests/acceptance/security/test_log_streams.py.
 - Workers on machines of one name have one name: `prepare_worker`;
   tests/acceptance/test_worker_start.py.
+- A processor that holds the GIL keeps its process from renewing its lease: `back_up_leases`;
+  tests/faults/test_long_jobs.py.
 - Anyone who can write to the broker may stop all workers: `refuse_commands`;
   tests/acceptance/security/test_remote_control.py.
 - A probe needs `celery inspect ping`, which starts a Python and writes to the broker each time.
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,8 @@ from typing import Any
 import click
 from celery import _original_os_write  # type: ignore[attr-defined]  # celery-types lacks it
 from celery.apps import worker as celery_worker
+from celery.concurrency import get_implementation
+from celery.concurrency.prefork import TaskPool
 from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
@@ -43,7 +48,7 @@ from click.core import ParameterSource
 from kombu.transport.redis import Channel
 
 from connect_worker.exceptions import LedgerUnavailable, Message
-from connect_worker.ledger.checks import check_broker, check_redis
+from connect_worker.ledger.checks import Finding, check_broker, check_deployment, check_redis
 from connect_worker.ledger.redis import OPERATOR_SECONDS, connect
 from connect_worker.logger import LogEvent, log_context, logger
 from connect_worker.observability.logging import (
@@ -52,7 +57,11 @@ from connect_worker.observability.logging import (
     prepare_handler,
     prints_to_log,
 )
-from connect_worker.observability.output import refuse_start, report_crashes
+from connect_worker.observability.output import (
+    EXIT_CONFIGURATION,
+    refuse_start,
+    report_crashes,
+)
 from connect_worker.settings.accounts import account_at, require_distinct
 from tasks.app import app
 from tasks.celery_support.bootstrap import (
@@ -62,6 +71,7 @@ from tasks.celery_support.bootstrap import (
     settings,
     warn_of_typos,
 )
+from tasks.celery_support.remote_control import check_broker_deployment, identity
 from tasks.celery_support.transport import log_throttled
 
 
@@ -168,10 +178,26 @@ def check_worker(sender: Any = None, **_: Any) -> None:
         # The check is made when the worker connects: `WorkerConsumer.connect`.
         logger.warning(LogEvent("worker.redis_unreachable", error=error))
     else:
-        if problem:
-            # A restart helps when Redis has been changed.
-            refuse_start(problem, status=1)
+        _refuse_finding(problem)
     _check_broker()
+
+
+def _refuse_finding(problem: Finding | None, where: str = "") -> None:
+    if problem:
+        # Except for another deployment, a restart helps when the server has been changed.
+        status = EXIT_CONFIGURATION if problem.level == "foreign" else 1
+        refuse_start(f"{where}{problem.message}", status=status)
+
+
+@worker_init.connect
+def back_up_leases(sender: Any, **_: Any) -> None:
+    """Renew from the main process the leases of a pool's processes that can't do it themselves.
+
+    Comes after `check_worker`, which makes the runtimes; the pool's processes inherit them.
+    """
+    if get_implementation(sender.pool_cls) is TaskPool:
+        for account in served_accounts():
+            runtime(account).leases.start_backup()
 
 
 #: Commands that change nothing, of `celery inspect` and of Flower. Names that a later Celery adds
@@ -228,23 +254,44 @@ def log_processors(**_: Any) -> None:
 _warned: set[str] = set()
 
 
-def check_ledger_redis() -> str:
-    """Return why the ledger's Redis must not be used, and the remedy; "" when it may be.
+def check_ledger_redis() -> Finding | None:
+    """Return why the ledger's Redis must not be used, and the remedy; None when it may be.
 
     Raises:
         LedgerUnavailable: Redis can't be reached.
     """
     with connect(settings().redis_url, timeout_seconds=OPERATOR_SECONDS, retries=0) as client:
         findings = check_redis(client)
+        if not any(finding.level == "refuse" for finding in findings):
+            findings += check_deployment(client, identity())
+    return _first_refusal(findings)
+
+
+def check_queues(connection: Any) -> Finding | None:
+    """Return why the broker's queues must not be used; None when they may be.
+
+    Raises:
+        LedgerUnavailable: The broker's Redis can't be reached.
+    """
+    return _first_refusal(check_broker_deployment(connection))
+
+
+def _first_refusal(findings: Iterable[Finding]) -> Finding | None:
+    """Return what forbids a start, and warn of the rest once."""
+    refusals = []
     for finding in findings:
-        if finding.level == "warn" and finding.message not in _warned:
+        if finding.level != "warn":
+            refusals.append(finding)
+        elif finding.message not in _warned:
             _warned.add(finding.message)
             logger.warning(finding.message)
-    return next((finding.message for finding in findings if finding.level == "refuse"), "")
+    return next(iter(refusals), None)
 
 
 def _check_broker() -> None:
     with app.connection_for_read() as connection:
+        if settings().has_own_broker:
+            _check_own_broker(connection)
         if connection.transport.driver_type != "redis":
             return
         options = connection.transport_options or {}
@@ -253,21 +300,19 @@ def _check_broker() -> None:
             lease_seconds = settings(account).lease_seconds
             if warning := check_lease(lease_seconds, visible_after=float(visible_after)):
                 logger.warning(warning)
-        if settings().has_own_broker:
-            _check_broker_redis(connection)
 
 
-def _check_broker_redis(connection: Any) -> None:
-    """Check the Redis of the broker, through kombu, because its URL may name Sentinels."""
+def _check_own_broker(connection: Any) -> None:
+    """Check a broker that is not the ledger's Redis, as far as it answers now."""
     try:
-        findings = check_broker(connection.channel().client)
-    except (LedgerUnavailable, *connection.connection_errors) as error:
+        if connection.transport.driver_type == "redis":
+            # Through kombu, because its URL may name Sentinels.
+            problem = _first_refusal(check_broker(connection.channel().client))
+            _refuse_finding(problem, "the broker: ")
+        _refuse_finding(check_queues(connection), "the broker: ")
+    except (LedgerUnavailable, *connection.connection_errors, *connection.channel_errors) as error:
+        # `WorkerConsumer.connect` checks the queues when the worker connects.
         logger.warning(LogEvent("worker.broker_unreachable", error=error))
-        return
-    for finding in findings:
-        if finding.level == "refuse":
-            refuse_start(f"the broker: {finding.message}", status=1)
-        logger.warning(finding.message)
 
 
 def check_lease(lease_seconds: float, *, visible_after: float) -> str:

@@ -9,9 +9,14 @@ notices when they are gone, tests/faults/test_hostile_messages.py when a check i
 - kombu decompresses a body before anybody decides whether to read it.
 - A message names the queue into which kombu puts it back, and a table in Redis the queue of an
   answer: someone who may write to the broker could name a key of the ledger.
+- Such tables also have each worker, Flower and command that ever listened, and was killed or lost
+  its connection. They and the answers that nobody reads any more grow for ever: `_RedisChannel`;
+  tests/faults/test_soak.py.
 - py-amqp waits without end for an answer on a connection that has gone silent;
   tests/faults/test_rabbitmq.py.
 - py-amqp raises for properties that it can't decode, before it tells which message they are of.
+- kombu gives the names of RabbitMQ no prefix, and those of Redis one in all commands but EXISTS;
+  tests/acceptance/test_two_deployments.py.
 
 A refused message is acknowledged, so that it does not come back, and logged in a line. Nothing is
 lost with it: a message of this project is only a wake-up call.
@@ -21,11 +26,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import amqp.basic_message
 import amqp.method_framing
 import kombu
+from amqp import spec
 from celery.app.amqp import AMQP
 from kombu.clocks import LamportClock
 from kombu.connection import ConnectionPool
@@ -41,6 +48,7 @@ from tasks.celery_support.message_rules import (
     MessageRejected,
     check_message,
     is_for_a_task,
+    is_for_answers,
     is_label,
     max_bytes,
     shown,
@@ -149,6 +157,11 @@ class RedisQoS(redis.QoS):
             self._remove_from_indices(tag).execute()  # type: ignore[attr-defined]  # as above
 
 
+#: The beginning of the exchange of answers.
+ANSWERS: Final = "reply."
+ANSWER_MS: Final = 60_000
+
+
 class _RedisChannel:
     """What is added to kombu's channels."""
 
@@ -167,12 +180,58 @@ class _RedisChannel:
             return
         super()._do_restore_message(payload, "", routing_key, pipe, leftmost)  # type: ignore[misc]
 
-    def get_table(self, exchange: str) -> list[Any]:
-        """Return an exchange's bindings; for answers of workers only those of queues for them."""
-        table: list[Any] = super().get_table(exchange)  # type: ignore[misc]
-        if not exchange.startswith("reply."):
-            return table
-        return [row for row in table if len(row) == 3 and row[2].endswith(f".{exchange}")]
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        """Whether a queue has messages; kombu asks with EXISTS, which it gives no prefix."""
+        return bool(self._size(queue))  # type: ignore[attr-defined]  # of the class it is added to
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Listen to an exchange; write it into a table only where kombu needs it there.
+
+        Redis itself knows who listens to commands and events, and the queue of an answer has the
+        name of its exchange.
+        """
+        if self.typeof(exchange).type == "fanout":  # type: ignore[attr-defined]  # kombu's
+            topic = routing_key.replace("#", "*")
+            self._fanout_queues[queue] = (exchange, topic)  # type: ignore[attr-defined]  # as above
+        elif not exchange.startswith(ANSWERS):
+            super()._queue_bind(exchange, routing_key, pattern, queue)  # type: ignore[misc]
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Do nothing: what is in a table does not expire."""
+
+    def close(self) -> None:
+        """Close the channel with its sockets, without a word to Redis, which may be away.
+
+        An error would leave the sockets of this channel open, and all other channels of its
+        connection.
+        """
+        channel: Any = self
+        # kombu would delete what it wrote about them.
+        channel.auto_delete_queues.clear()
+        try:
+            with suppress(*channel.connection_errors, channel.ResponseError):
+                super().close()  # type: ignore[misc]  # of the class that this is added to
+        finally:
+            channel._disconnect_pools()
+            channel._close_clients()
+
+    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> Any:
+        """Return the queues of a message."""
+        if exchange.startswith(ANSWERS):
+            return [f"{routing_key}.{exchange}"]
+        return super()._lookup(exchange, routing_key, default)  # type: ignore[misc]
+
+    def _put(self, queue: str, message: Any, **options: Any) -> None:
+        """Put a message into a queue; an answer expires, because who asked may be gone."""
+        expires = self._expires  # type: ignore[attr-defined]  # as above
+        if not is_for_answers(queue) or queue in expires:
+            super()._put(queue, message, **options)  # type: ignore[misc]
+            return
+        expires[queue] = ANSWER_MS
+        try:
+            super()._put(queue, message, **options)  # type: ignore[misc]
+        finally:
+            del expires[queue]
 
 
 class _RedisTransport:
@@ -251,8 +310,45 @@ def check_amqp_message(message: Any, queue: str) -> None:
     )
 
 
+#: At which places the arguments of a method have the name of an exchange or queue.
+_NAMES: Final[Mapping[Any, tuple[int, ...]]] = {
+    spec.Exchange.Declare: (1,),
+    spec.Exchange.Delete: (1,),
+    spec.Exchange.Bind: (1, 2),
+    spec.Exchange.Unbind: (1, 2),
+    spec.Queue.Declare: (1,),
+    spec.Queue.Bind: (1, 2),
+    spec.Queue.Unbind: (1, 2),
+    spec.Queue.Purge: (1,),
+    spec.Queue.Delete: (1,),
+    spec.Basic.Consume: (1,),
+    spec.Basic.Get: (1,),
+    spec.Basic.Publish: (1,),
+}
+
+
 class AmqpChannel(pyamqp.Channel):
-    """A channel that hands its consumers checked messages only."""
+    """A channel that hands its consumers checked messages only.
+
+    It puts the deployment's prefix before the names of exchanges and queues, as kombu does on
+    Redis, so that the rest of the program does not see it.
+    """
+
+    def send_method(  # type: ignore[override]  # the rest passes through
+        self, sig: Any, argsig: str | None = None, args: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        """Send a method with the names that RabbitMQ knows; "" is the exchange of all queues."""
+        places = _NAMES.get(sig, ())
+        if sig == spec.Basic.Publish and not args[1]:
+            # Without an exchange the routing key is the name of a queue.
+            places = (2,)
+        # A closed channel has no connection, which the class says.
+        if args and (prefix := getattr(self.connection, "global_keyprefix", "")):
+            args = [
+                f"{prefix}{value}" if place in places and value else value
+                for place, value in enumerate(args)
+            ]
+        return super().send_method(sig, argsig, args, *rest, **options)
 
     def basic_consume(  # type: ignore[override]  # kombu calls it with keywords only
         self,
@@ -284,6 +380,10 @@ class AmqpConnection(pyamqp.Connection):
     Channel = AmqpChannel
     #: Of `broker_transport_options`. py-amqp's class has it; its stubs do not declare it.
     read_timeout: float | None
+
+    def __init__(self, *args: Any, global_keyprefix: str = "", **options: Any) -> None:
+        self.global_keyprefix = global_keyprefix
+        super().__init__(*args, **options)
 
     def blocking_read(self, timeout: float | None = None) -> Any:
         """Read one frame; without a time of its own, at most for the connection's `read_timeout`.

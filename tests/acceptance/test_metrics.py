@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.fault_stack import FaultStack, running_fault_stack
-from tests.support.stack import ROOT
+from tests.support.orders import Order, Point
+from tests.support.stack import POOLS, ROOT
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
@@ -69,3 +70,27 @@ def test_attempts_retries_posts_and_refusals_are_counted_by_product(stack: Fault
     assert 0 < metric("post_seconds_sum") < 3 * 60
     assert metric("oldest_pending_seconds") == 0
     assert metric("requests", "parked") == 0
+
+
+# Under solo the job has the thread that reports.
+@pytest.mark.parametrize(("pool", "slots"), [item for item in POOLS if item[0] != "solo"])
+def test_workers_their_slots_and_the_duration_of_runs_are_reported(
+    stack: FaultStack, pool: str, slots: int
+) -> None:
+    stack.seed(fulfillment=1)
+    [request_id] = stack.ids("purchase")
+    # Longer than the time between two reports.
+    stack.orders.give(Order.WORK_LONG, Point.INSIDE, request_id, seconds=15)
+    stack.work("one", pool=pool, concurrency=slots)
+    none: frozenset[str] = frozenset()
+    stack.until_soon(lambda: served(stack)["busy_slots", none] >= 1, "a slot is busy")
+    numbers = served(stack)
+    assert numbers["workers", none] == 1
+    assert numbers["slots", none] == slots
+    assert numbers["busy_slots", none] <= slots
+    stack.until_done()
+    labels = frozenset({"fulfillment", stack.entry(request_id)["product"]})
+    stack.until_soon(lambda: served(stack).get(("run_seconds_count", labels)) == 1, "it is timed")
+    assert 15 <= served(stack)["run_seconds_sum", labels] < 30
+    stack.kill("one")
+    stack.until_soon(lambda: not served(stack)["workers", none], "the worker is gone")

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.redis_process import RedisServer, running_server, tell
+from tests.support.redis_process import RedisServer, running_server
+from tests.support.redis_server import tell
 from tests.support.stack import ROOT, Stack, running_stack
 
 from .test_worker_start import ACCOUNT, start
@@ -82,7 +83,7 @@ def test_beat_is_alive_with_and_without_its_broker_and_dead_when_it_hangs(stack:
     assert not probe(stack, "liveness", part="beat")
     stack.start("beat", "-m", "celery", "-A", "tasks", "beat")
     stack.until(
-        lambda: "beat.message_not_sent" in stack.log("beat"), "beat has no broker", seconds=60
+        lambda: "beat.broker_unreachable" in stack.log("beat"), "beat has no broker", seconds=60
     )
     for _ in range(2):
         stack.until(

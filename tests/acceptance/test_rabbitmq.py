@@ -47,6 +47,6 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(
 
 @pytest.mark.long
 def test_rabbitmq_is_no_reason_for_a_warning(stack: Stack) -> None:
-    configure(stack.environment["CONNECT_REDIS_URL"], appendonly="yes")
+    configure(stack.redis_url, appendonly="yes")
     stack.environment |= ACCOUNT
     assert "WARNING" not in start(stack)

@@ -12,13 +12,19 @@ from connect_worker.engine.ports import Ledger
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.ledger.redis import RedisLedger, connect
 from tests.support.ledger_factories import Clock
-from tests.support.redis_server import running_server
+from tests.support.redis_server import as_user, assert_nothing_denied, running_server
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     with running_server() as url:
         yield url
+        assert_nothing_denied(url)
+
+
+@pytest.fixture(scope="session")
+def user_url(redis_url: str) -> str:
+    return as_user(redis_url)
 
 
 @pytest.fixture
@@ -28,7 +34,15 @@ def account() -> str:
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
+    """The administrator's."""
     with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def ledger_client(user_url: str) -> Iterator[redis.Redis]:
+    """The ledger's, of the user whose rules `connect-worker redis-acl` prints."""
+    with connect(user_url) as client:
         yield client
 
 
@@ -38,34 +52,43 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def server_clock(client: redis.Redis, account: str, clock: Clock) -> Iterator[str]:
+def server_clock(client: redis.Redis, clock: Clock) -> Iterator[str]:
     """The clock as the scripts read it: none of them ends because the machine was slow."""
-    key = f"clock:{account}"
+    key = f"connect-worker:clock:{uuid4().hex}"
 
     def tell(time: float) -> None:
         client.set(key, round(time * 1_000_000))
 
     clock.observers.append(tell)
     tell(clock.time)
-    exact = f"local exact = tonumber(redis.call('GET', '{key}'))"
-    yield f"{exact}; local now = math.floor(exact / 1000)"
+    yield f"local exact = tonumber(redis.call('GET', '{key}'))"
     client.delete(key)
 
 
 @pytest.fixture
-def redis_ledger(client: redis.Redis, account: str, server_clock: str) -> RedisLedger:
-    return RedisLedger(client, account=account, clock=server_clock)
+def redis_ledger(
+    ledger_client: redis.Redis, account: str, server_clock: str, clock: Clock
+) -> RedisLedger:
+    ledger = RedisLedger(ledger_client, account=account, clock=server_clock)
+    clock.calls.append(ledger.now)
+    return ledger
 
 
 @pytest.fixture
 def memory_ledger(clock: Clock) -> MemoryLedger:
-    return MemoryLedger(clock=clock)
+    ledger = MemoryLedger(clock=clock)
+    clock.calls.append(ledger.now)
+    return ledger
 
 
 @pytest.fixture
-def encrypted_ledger(client: redis.Redis, account: str, server_clock: str) -> RedisLedger:
+def encrypted_ledger(
+    ledger_client: redis.Redis, account: str, server_clock: str, clock: Clock
+) -> RedisLedger:
     keys = [Fernet.generate_key().decode()]
-    return RedisLedger(client, account=account, keys=keys, clock=server_clock)
+    ledger = RedisLedger(ledger_client, account=account, keys=keys, clock=server_clock)
+    clock.calls.append(ledger.now)
+    return ledger
 
 
 @pytest.fixture(params=["memory", "redis", "encrypted"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from connect_worker.domain.states import (
 )
 from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
+from connect_worker.ledger.codec import MAX_GAP_MS
 from connect_worker.ledger.memory import MemoryLedger
 from tests.support.fake_clock import SteppedRedis
 from tests.support.ledger_factories import OTHER, PR, TCR, Clock
@@ -43,33 +45,45 @@ class Ledgers(RuleBasedStateMachine):
             self.ledgers.append(MemoryLedger(clock=self.clock))
         if self.stepped:
             self.ledgers.append(self.stepped.renew())
+            self.clock.observers.append(self.stepped.set_clock)
+        self.clock.calls += [ledger.now for ledger in self.ledgers]
         #: The one that is judged; where there are two, the other must agree with it.
         self.ledger = self.ledgers[-1]
         self.promises = Invariants("account")
         self.reply_gets_lost = False
-        self.steps_back = 0
-        self.seconds_back = 0.0
-        self.set_clock(0)
+        self.clock.set(self.clock())
 
     # ---- time
 
     def set_clock(self, step: float) -> None:
         before = self.records()
-        self.clock.time = round(self.clock.time + step, 3)
-        if self.stepped:
-            self.stepped.set_clock(self.clock())
-        self.promises.saw(before, self.records(), now=self.clock(), call="clock")
+        self.clock.step(step)
+        self.promises.saw(before, self.records(), now=self.ledger.now(), call="clock")
 
     @rule(seconds=st.sampled_from([0.001, 1, 4, 40, 400, 4000]))
     def time_passes(self, seconds: float) -> None:
         self.set_clock(seconds)
 
-    @rule(seconds=st.sampled_from([0.002, 3, 20]))
+    @rule(seconds=st.sampled_from([0.002, 3, 20, 7200]))
     def the_clock_is_set_back(self, seconds: float) -> None:
         """A failover to a server whose clock is behind, or a correction by NTP."""
-        self.set_clock(-seconds)
-        self.steps_back += 1
-        self.seconds_back += seconds
+        before, now = self.records(), self.ledger.now()
+        self.clock.set(self.clock() - seconds)
+        assert now - 1 <= self.ledger.now() <= now
+        assert self.records() == before
+
+    @rule(seconds=st.sampled_from([2, 30, 3600]))
+    def the_clock_is_set_forward(self, seconds: float) -> None:
+        """Or no call reached the ledger for so long. No lease loses more than its share of it."""
+        before, now = self.records(), self.ledger.now()
+        self.clock.set(self.clock() + seconds)
+        assert now <= self.ledger.now() <= now + seconds
+        for ref, old in before.items():
+            if old and old.state.is_leased and old.due > now:
+                new = self.entry(ref)
+                assert new.due - self.ledger.now() >= old.due - now - MAX_GAP_MS / 1000 - 0.001
+                assert replace(new, due=old.due) == old
+        self.promises.saw(before, self.records(), now=self.ledger.now(), call="clock")
 
     # ---- asking
 
@@ -89,7 +103,7 @@ class Ledgers(RuleBasedStateMachine):
             self.stepped.assert_reply_was_lost()
             answers = [repeated(found) for found in answers]
         assert all(found == answers[0] for found in answers), answers
-        self.promises.saw(before, self.records(), now=self.clock(), call=name)
+        self.promises.saw(before, self.records(), now=self.ledger.now(), call=name)
         return answers[-1]
 
     @rule()
@@ -113,7 +127,7 @@ class Ledgers(RuleBasedStateMachine):
         return self.records(), counts, outcomes, self.ledger.breaker()
 
     def holds(self, claim: Claim) -> bool:
-        return is_current(claim, self.ledger.get_record(claim.ref), self.clock())
+        return is_current(claim, self.ledger.get_record(claim.ref), self.ledger.now())
 
     # ---- what is always true
 

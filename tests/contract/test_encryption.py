@@ -261,7 +261,7 @@ def test_what_a_sweep_writes_needs_no_key(
     assert claim.attempt == 1
     while not sealed.take_due(limit=10, requeue_seconds=LONG, max_attempts=1).parked:
         pass
-    assert "died in attempt 1 of 1" in record_of(with_keys(client, account)).error
+    assert "in attempt 1 of 1" in record_of(with_keys(client, account)).error
 
 
 def test_a_person_may_repost_what_only_workers_can_read(

@@ -7,9 +7,16 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from connect_worker.domain.metrics import MAX_PRODUCTS, OTHER, Metric
+from connect_worker.domain.metrics import (
+    MAX_PRODUCTS,
+    OTHER,
+    WORKER_SECONDS,
+    Metric,
+    WorkerLoad,
+)
 from connect_worker.domain.states import PendingRequest, PollReport, RequestKey, RequestKind, State
 from connect_worker.engine.metrics import CallMetrics, metric_labels
+from connect_worker.engine.ports import Ledger
 from connect_worker.exceptions import LeaseLost
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.ledger.redis import RedisLedger
@@ -45,7 +52,9 @@ def counting(
     meter: CallMetrics,
 ) -> Counting:
     if request.param == "memory":
-        return MemoryLedger(clock=clock, metric_buffer=meter)
+        memory = MemoryLedger(clock=clock, metric_buffer=meter)
+        clock.calls.append(memory.now)
+        return memory
     return RedisLedger(client, account=account, metric_buffer=meter)
 
 
@@ -154,7 +163,7 @@ def test_what_a_lost_claim_could_not_tell_is_reported_by_the_next(
     clock.step(1)
     while not counting.take_due(limit=9, requeue_seconds=0, max_attempts=8).expired:
         pass
-    meter("POST", "", 100)
+    meter("POST", "", 1000)
     with pytest.raises(LeaseLost):
         counting.park(lost, "too late")
     counting.park(claim_of(counting, owner="w2"), "in time")
@@ -212,3 +221,24 @@ def test_behind_a_long_line_of_another_product_the_age_is_an_upper_bound(
         <= oldest[RequestKind.FULFILLMENT, TWO]
         <= entry.first_seen
     )
+
+
+def test_a_worker_counts_as_long_as_it_reports(ledger: Ledger, clock: Clock) -> None:
+    ledger.record_worker("one", WorkerLoad(slots=4, busy=3))
+    clock.step(WORKER_SECONDS / 2)
+    ledger.record_worker("two", WorkerLoad(slots=2, busy=0))
+    ledger.record_worker("two", WorkerLoad(slots=2, busy=1))
+    assert ledger.workers() == {"one": WorkerLoad(4, 3), "two": WorkerLoad(2, 1)}
+    clock.step(WORKER_SECONDS / 2 + 1)
+    assert ledger.workers() == {"two": WorkerLoad(2, 1)}
+
+
+def test_redis_forgets_workers_that_are_gone(
+    client: redis.Redis, account: str, redis_ledger: RedisLedger, clock: Clock
+) -> None:
+    key = f"connect-worker:{{{account}}}:workers"
+    for number in range(50):
+        redis_ledger.record_worker(f"worker-{number}", WorkerLoad(1, 0))
+        clock.step(WORKER_SECONDS)
+    assert client.hlen(key) == 1
+    assert 0 < client.pttl(key) <= WORKER_SECONDS * 1000

@@ -49,6 +49,15 @@ def one_of_each(ledger: Ledger) -> list[RequestKey]:
     return [*refs, TCR]
 
 
+def test_a_completed_record_has_the_error_that_its_end_was_given(ledger: Ledger) -> None:
+    refs = [RequestKey(RequestKind.FULFILLMENT, f"PR-{number}") for number in range(2)]
+    for ref, error in zip(refs, ("", "x" * 600), strict=True):
+        ledger.complete(posting(ledger, ref), "approved", keep_seconds=LONG, error=error)
+    errors = [record_of(ledger, ref).error for ref in refs]
+    assert errors == ["", "x" * 499 + "…"]
+    assert [record_of(ledger, ref).outcome for ref in refs] == ["approved"] * 2
+
+
 def ids(entries: list[RequestRecord]) -> list[str]:
     return sorted(entry.ref.id for entry in entries)
 
@@ -282,7 +291,7 @@ def test_both_ledgers_have_the_same_bounds(
 
 
 def stepped(client: redis.Redis, account: str, now: int) -> RedisLedger:
-    return RedisLedger(client, account=account, clock=f"local now = {now}")
+    return RedisLedger(client, account=account, clock=f"local exact = {now}000")
 
 
 def test_hours_are_forgotten_by_themselves(

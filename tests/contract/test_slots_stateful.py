@@ -57,6 +57,7 @@ class SlotsMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.memory = MemoryLedger(clock=self.clock)
+        self.clock.calls.append(self.memory.now)
         self.ledgers: list[Ledger] = [self.memory]
         self.product: dict[RequestKey, str] = {}
         self.claims: list[Claim] = []
@@ -153,7 +154,7 @@ class SlotsMachine(RuleBasedStateMachine):
     @rule(number=ANY)
     def decided_elsewhere(self, number: int) -> None:
         ref = list(self.product)[number % len(self.product)]
-        late = self.clock() + 1000
+        late = self.memory.now() + 1000
         if self.ask(
             lambda ledger: ledger.mark_decided_elsewhere(
                 ref, "gone", seen_at=late, keep_seconds=LONG
@@ -213,7 +214,7 @@ class SlotsMachine(RuleBasedStateMachine):
     def inside(self, limit: Limit) -> int:
         """Count, from outside, who runs under a live lease."""
         return sum(
-            entry.state is State.RUNNING and entry.due > self.clock()
+            entry.state is State.RUNNING and entry.due > self.memory.now()
             for ref in self.product
             if limit_for(LIMITS, self.product[ref]) == limit
             if (entry := self.memory.get_record(ref)) is not None

@@ -12,6 +12,7 @@ import yaml
 from dotenv import dotenv_values
 from flower.options import default_options
 
+from connect_worker.ledger.acl import USER, user_rules
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.environment import PREFIX, descriptions
 from connect_worker.settings.model import Settings
@@ -93,9 +94,10 @@ def _python(block: Block) -> None:
 
 
 def _acl(block: Block) -> None:
-    """One user's line; `test_redis_acl` gives it to a Redis and a whole run."""
-    assert block.page == "docs/security.md"
-    assert block.text.startswith("connect-worker on >PASSWORD ")
+    """What `redis-acl` prints without settings."""
+    with mock.patch.dict("os.environ", {"CONNECT_ACCOUNTS": ""}, clear=True):
+        rules = user_rules(Settings.from_env(dotenv=None), version=(8, 0))
+    assert block.text == " ".join(["user", USER, *rules]) + "\n"
 
 
 def _layers(block: Block) -> None:

@@ -48,7 +48,10 @@ DOCKER: Mapping[str, Mapping[str, bool]] = {
 }
 CURL = {"--silent": False, "--request": True, "--data": True, "--header": True, "--fail": False}
 #: Programs of which nothing that this project has is asked.
-FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "unset", "useradd"})
+FOREIGN = frozenset({"apt-get", "cat", "head", "jobs", "kill", "mkdir", "redis-cli", "sed"}) | {
+    "unset",
+    "useradd",
+}
 
 
 def understand(text: str) -> list[Command]:
@@ -161,11 +164,13 @@ def _docker(words: list[str], _: Path) -> None:
 
 def _kubectl(words: list[str], folder: Path) -> None:
     verb, *rest = words
-    flags, others = _options(rest, {"-f": True, "--from-literal": True})
+    flags, others = _options(rest, {"-f": True, "-k": True, "--from-literal": True})
     for file in flags.get("-f", ()):
         assert (folder / file).is_file(), file
+    for place in flags.get("-k", ()):
+        assert (folder / place / "kustomization.yaml").is_file(), place
     for literal in flags.get("--from-literal", ()):
-        assert f"key: {literal.partition('=')[0]}" in MANIFESTS, literal
+        assert f"\n  {literal.partition('=')[0]}: " in MANIFESTS, literal
     if verb == "port-forward":
         assert f"name: {others[0].removeprefix('service/')}\n" in MANIFESTS, others
 

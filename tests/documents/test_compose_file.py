@@ -113,7 +113,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_flower = {"CONNECT_CONSOLE_URL", "CONNECT_FLOWER_AUTH_FILE"}
     known = {name for name in env.dump() if "_FLOWER_AUTH" not in name}
     of_the_schedule = {name for name in known if re.search("_(POLL|SWEEP)_", name)}
-    parts = "_(REDIS|BROKER)_URL|_SENTINEL_|_ACCOUNTS|_QUEUES"
+    parts = "_(REDIS|BROKER)_URL|_SENTINEL_|_PREFIX|_ACCOUNTS|_QUEUES"
     of_redis = {name for name in known if re.search(parts, name)}
     of_each = {"CONNECT_LOG_FORMAT", "CONNECT_HEARTBEAT_FILE"}
     assert connect_variables("beat") == of_the_schedule | of_redis | of_each
@@ -125,7 +125,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     assert connect_variables("flower") == of_redis | of_flower
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
     account = {"CONNECT_ACCOUNTS", "CONNECT_API_URL", "CONNECT_API_KEY"}
-    ledger = account | {name for name in known if re.search("_REDIS_URL|_SENTINEL_", name)}
+    ledger = account | {name for name in known if re.search("_REDIS_URL|_SENTINEL_|_PREFIX", name)}
     polls = of_the_schedule - {"CONNECT_SWEEP_SECONDS"}
     encryption = {"CONNECT_ENCRYPTION_KEY", "CONNECT_ENCRYPTION_KEY_FILE"}
     assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
+import redis
 import requests
 import yaml
 from kombu import Connection
 
 from connect_worker.cli import main
-from connect_worker.devtools.embedded_redis import embedded_redis
+from connect_worker.devtools.embedded_redis import embedded_redis, find_server, free_port
 from connect_worker.domain.states import RequestKind
 from tests.unit.cli.metrics_exporter import serving
+from tools.site import tables
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+KUSTOMIZATION = FOLDER / "kustomization.yaml"
 OBJECTS: list[dict[str, Any]] = [
-    item for file in sorted(FOLDER.glob("*.yaml")) for item in yaml.safe_load_all(file.read_text())
+    item
+    for file in sorted(FOLDER.glob("*.yaml"))
+    if file != KUSTOMIZATION
+    for item in yaml.safe_load_all(file.read_text())
 ]
 NAMES = [f"{item['kind']} {item['metadata']['name']}" for item in OBJECTS]
 #: What Kubernetes itself knows; the rest is declared by an extension.
-PLAIN = [item for item in OBJECTS if item["apiVersion"] != "keda.sh/v1alpha1"]
+EXTENSIONS = ("keda.sh/", "monitoring.coreos.com/")
+PLAIN = [item for item in OBJECTS if not item["apiVersion"].startswith(EXTENSIONS)]
 PARTS = ("worker", "beat", "flower", "metrics", "console", "webhook")
 
 
 def named(kind: str, name: str) -> dict[str, Any]:
-    [found] = [item for item in OBJECTS if (item["kind"], item["metadata"]["name"]) == (kind, name)]
+    return one_of(OBJECTS, kind, name)
+
+
+def one_of(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    [found] = [item for item in objects if (item["kind"], item["metadata"]["name"]) == (kind, name)]
     return found
 
 
@@ -102,7 +117,7 @@ def test_the_exporter_is_started_by_a_command_that_there_is() -> None:
     python, flag, module, name, *options = container("metrics")["args"]
     assert (python, flag, module) == ("python", "-m", "connect_worker")
     chosen = main.commands[name].make_context(name, options).params
-    assert [{"containerPort": chosen["port"]}] == container("metrics")["ports"]
+    assert [{"name": "metrics", "containerPort": chosen["port"]}] == container("metrics")["ports"]
     annotations = pod("metrics")["metadata"]["annotations"]
     assert annotations["prometheus.io/port"] == str(chosen["port"])
 
@@ -111,6 +126,7 @@ def test_each_setting_is_one_that_exists() -> None:
     table = (ROOT / "docs/configuration.md").read_text().partition("## All settings")[2]
     known = set(re.findall(r"`(CONNECT_\w+)`", table))
     given = set(named("ConfigMap", "connect-worker")["data"])
+    given |= set(named("Secret", "connect-redis")["stringData"])
     for part in PARTS:
         given |= {name for name in variables(part) if not name.startswith("FLOWER_")}
     assert given <= known
@@ -129,7 +145,7 @@ def test_flower_is_as_guarded_as_in_compose() -> None:
 def test_only_the_worker_gets_the_key() -> None:
     taken = {
         (part, item["valueFrom"]["secretKeyRef"]["key"])
-        for part in PARTS
+        for part in (*PARTS, "redis")
         for item in container(part).get("env", ())
         if "valueFrom" in item
     }
@@ -141,16 +157,31 @@ def test_only_the_worker_gets_the_key() -> None:
         ("console", "console-password"),
         ("webhook", "service-user"),
         ("webhook", "webhook-secret"),
+        ("redis", "redis-password"),
     }
     assert set(named("Secret", "connect-worker")["stringData"]) == {key for _, key in taken}
 
 
-def test_a_worker_has_time_to_finish_and_a_budget() -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_the_address_of_redis_with_its_password_is_in_a_secret(part: str) -> None:
+    assert {"secretRef": {"name": "connect-redis"}} in container(part)["envFrom"]
+    assert "CONNECT_REDIS_URL" not in named("ConfigMap", "connect-worker")["data"]
+    assert urlsplit(named("Secret", "connect-redis")["stringData"]["CONNECT_REDIS_URL"]).password
+
+
+def test_a_worker_has_time_to_finish() -> None:
     spec = named("Deployment", "connect-worker")["spec"]
     # As the Compose file's two minutes at least.
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 120
-    budget = named("PodDisruptionBudget", "connect-worker")["spec"]
-    assert budget["selector"] == spec["selector"]
+
+
+@pytest.mark.parametrize("part", ["worker", "webhook"])
+def test_replicas_are_on_several_nodes_and_end_one_at_a_time(part: str) -> None:
+    spec = named("Deployment", f"connect-{part}")["spec"]
+    [spread] = spec["template"]["spec"]["topologySpreadConstraints"]
+    budget = named("PodDisruptionBudget", f"connect-{part}")["spec"]
+    assert budget["selector"] == spread["labelSelector"] == spec["selector"]
+    assert budget["maxUnavailable"] == 1
 
 
 @pytest.mark.parametrize("part", [*PARTS, "redis"])
@@ -166,7 +197,8 @@ def test_a_service_leads_to_the_port_that_its_pods_listen_on(part: str) -> None:
     service = named("Service", f"connect-{part}")["spec"]
     assert service["selector"] == pod(part)["metadata"]["labels"]
     [port] = service["ports"]
-    assert container(part)["ports"] == [{"containerPort": port["targetPort"]}]
+    [own] = container(part)["ports"]
+    assert own["containerPort"] == port["targetPort"]
 
 
 def test_workers_are_scaled_by_the_queues_that_there_are() -> None:
@@ -228,6 +260,101 @@ def test_a_container_that_hangs_is_started_again(part: str) -> None:
     assert container(part)["livenessProbe"]
 
 
+def kustomized(folder: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def test_the_kustomization_knows_each_manifest() -> None:
+    """The example of a Secret aside: it would replace the real one."""
+    listed = re.findall(r"^  (?:# )?- ([\w-]+\.yaml)$", KUSTOMIZATION.read_text(), re.MULTILINE)
+    there = {file.name for file in FOLDER.glob("*.yaml")}
+    assert sorted(listed) == sorted(there - {KUSTOMIZATION.name, "secret.example.yaml"})
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
+@pytest.mark.parametrize("with_all", [False, True], ids=["as it is", "with the optional parts"])
+def test_the_kustomization_builds_what_the_manifests_say(with_all: bool, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "own")
+    text = KUSTOMIZATION.read_text()
+    if with_all:
+        text = re.sub(r"^  # - (?=\w+\.yaml$)", "  - ", text, flags=re.MULTILINE)
+    (tmp_path / "own" / KUSTOMIZATION.name).write_text(text)
+    built = kustomized(tmp_path / "own")
+    names = [f"{item['kind']} {item['metadata']['name']}" for item in built]
+    if with_all:
+        assert sorted(names) == sorted(name for name in NAMES if not name.startswith("Secret"))
+    # Without the optional parts there is no Secret, and nothing of an extension.
+    assert set(names) <= set(NAMES)
+    [image] = yaml.safe_load(text)["images"]
+    for item in built:
+        if item["kind"] != "Deployment":
+            continue
+        pod_spec = item["spec"]["template"]["spec"]
+        [one] = pod_spec["containers"]
+        assert one["image"] == f"{image['newName']}:{image['newTag']}"
+        assert {mount["name"] for mount in one["volumeMounts"]} == {"tmp", "redis-ca"}
+        [ca] = [volume for volume in pod_spec["volumes"] if volume["name"] == "redis-ca"]
+        assert ca["secret"]["optional"] is True
+        kubernetes_validate.validate(item, kubernetes_validate.latest_version(), strict=True)
+    assert one_of(built, "Deployment", "connect-worker")["spec"]["replicas"] == 2
+
+
+def test_the_rules_of_the_manifest_are_those_of_prometheus() -> None:
+    assert (ROOT / tables.MANIFEST).read_text() == tables.with_rules(), "run `make tables`"
+    rules = yaml.safe_load((ROOT / tables.RULES).read_text())
+    assert named("PrometheusRule", "connect-worker")["spec"] == rules
+
+
+def test_prometheus_finds_the_exporter_under_the_name_that_the_rules_know() -> None:
+    monitor = named("PodMonitor", "connect-metrics")["spec"]
+    labels = pod("metrics")["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"] == labels
+    assert labels[monitor["jobLabel"]] == "connect-worker"
+    [endpoint] = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] in [port["name"] for port in container("metrics")["ports"]]
+
+
+def test_redis_asks_for_the_password(tmp_path: Path) -> None:
+    """Its command, with the machine's own server in the image's place."""
+    (tmp_path / "redis-server").symlink_to(find_server())
+    port = free_port()
+    command = [*container("redis")["command"], *container("redis")["args"]]
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    with subprocess.Popen(
+        [*command, "--port", str(port), "--dir", str(tmp_path)],
+        env={"PATH": path, "REDISCLI_AUTH": "a long password"},
+        stdout=subprocess.DEVNULL,
+    ) as server:
+        try:
+            give_up = time.monotonic() + 30
+            while True:
+                try:
+                    with (
+                        redis.Redis(port=port) as stranger,
+                        pytest.raises(redis.AuthenticationError),
+                    ):
+                        stranger.ping()
+                    break
+                except redis.ConnectionError:
+                    assert time.monotonic() < give_up
+                    time.sleep(0.05)
+            with redis.Redis(port=port, password="a long password") as client:
+                assert client.ping()
+                assert client.config_get("appendonly") == {"appendonly": "yes"}
+            assert "password" not in Path(f"/proc/{server.pid}/cmdline").read_text()
+        finally:
+            # The shell has become the server: it ends in order.
+            server.terminate()
+    assert server.returncode == 0
+
+
 def test_redis_is_the_image_of_compose() -> None:
     assert COMPOSE["redis"]["image"] == f"${{REDIS_IMAGE:-{container('redis')['image']}}}"
 
@@ -237,15 +364,39 @@ def outgoing(part: str) -> list[dict[str, Any]]:
     labels = pod(part)["metadata"]["labels"]
     rules: list[dict[str, Any]] = []
     for policy in (item["spec"] for item in OBJECTS if item["kind"] == "NetworkPolicy"):
-        selector = policy["podSelector"]
-        chosen = selector["matchLabels"].items() <= labels.items() and not any(
-            labels[expression["key"]] in expression["values"]
-            for expression in selector.get("matchExpressions", ())
-        )
-        if chosen and "Egress" in policy["policyTypes"]:
+        if selects(policy["podSelector"], labels) and "Egress" in policy["policyTypes"]:
             rules += policy["egress"] or [{}]
     assert rules, f"{part} may connect to everything"
     return rules
+
+
+@pytest.mark.parametrize("part", [*PARTS, "redis"])
+def test_a_pod_accepts_only_who_uses_it(part: str) -> None:
+    """The TLS proxy where there are pages; Prometheus, KEDA and Connect's notifications."""
+    labels = pod(part)["metadata"]["labels"]
+    rules = [
+        rule
+        for policy in (item["spec"] for item in OBJECTS if item["kind"] == "NetworkPolicy")
+        if "Ingress" in policy["policyTypes"] and selects(policy["podSelector"], labels)
+        for rule in policy["ingress"]
+    ]
+    own = [port["containerPort"] for port in container(part).get("ports", ())]
+    for rule in rules:
+        assert set(own) <= {port["port"] for port in rule["ports"]}
+    proxies = [
+        peer["podSelector"] for rule in rules for peer in rule["from"] if "podSelector" in peer
+    ]
+    nginx = {"app.kubernetes.io/name": "ingress-nginx"}
+    assert any(selects(proxy, nginx) for proxy in proxies) == (part in ("flower", "console"))
+    assert bool(rules) == bool(own)
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a selector takes a pod with these labels."""
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        (labels.get(item["key"]) in item["values"]) == (item["operator"] == "In")
+        for item in selector.get("matchExpressions", ())
+    )
 
 
 @pytest.mark.parametrize("part", [*PARTS, "redis"])

@@ -16,6 +16,7 @@ from trove_classifiers import classifiers
 
 from tests.documents.programs import understand
 from tests.support.page_blocks import ROOT
+from tools.try_servers import read_servers
 
 PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CHANGELOG: Final = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -126,6 +127,12 @@ def test_ci_tests_each_python_of_the_classifiers() -> None:
     supported = [name[len(prefix) - 2 :] for name in PROJECT["classifiers"] if prefix in name]
     matrix = jobs(ROOT / ".github" / "workflows" / CI)["test"]["strategy"]["matrix"]
     assert matrix["python"] == supported
+
+
+def test_each_server_is_run_every_night() -> None:
+    nightly = jobs(ROOT / ".github" / "workflows" / "nightly.yml")
+    named = [nightly[job]["strategy"]["matrix"]["server"] for job in ("servers", "brokers")]
+    assert [*named[0], *named[1]] == list(read_servers())
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)

@@ -28,7 +28,7 @@ def test_the_described_variables_are_those_that_are_read(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("page", tables.PAGES)
 def test_a_page_says_what_is_described(page: str) -> None:
     written = (tables.ROOT / page).read_text(encoding="utf-8")
-    assert written == tables.with_settings(page), "run `make tables`"
+    assert written == tables.with_tables(page), "run `make tables`"
 
 
 def test_links_lead_from_the_folder_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_lines_have_the_width_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_page_without_a_place_for_them_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "PAGES", {"CHANGELOG.md": {"settings": tables.sections}})
     with pytest.raises(ValueError, match=r"CHANGELOG\.md has no place for the settings"):
-        tables.with_settings("CHANGELOG.md")
+        tables.with_tables("CHANGELOG.md")
 
 
 def test_the_columns_of_flower_are_those_that_it_starts_with() -> None:

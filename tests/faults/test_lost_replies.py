@@ -1,4 +1,4 @@
-"""Messages and usage files whose reply, or whose sender, is lost (rows 24 and 25)."""
+"""Messages and usage files whose reply, or whose sender, is lost (rows 24, 25 and 54 to 56)."""
 
 from __future__ import annotations
 
@@ -87,6 +87,34 @@ def test_a_message_whose_sender_is_killed_is_said_once(stack: FaultStack, commit
     stack.worker("two", "--pool", "prefork", "-c", "2")
     stack.until_done()
     assert_said_once(stack, request_id)
+
+
+@pytest.mark.parametrize("api", ["37.0", pytest.param("2019", marks=pytest.mark.long)])
+def test_each_message_is_said_once_in_its_open_conversation(stack: FaultStack, api: str) -> None:
+    """Rows 54 to 56: notes and closed conversations are listed first; or the API is that of 2019.
+
+    Of 24 messages Connect takes five without a reply, and loses five.
+    """
+    stack.seed("--api", api, fulfillment=30)
+    for action in ("reset_after", "reset_before"):
+        stack.misbehave(action, method="POST", path="/messages", times=5)
+    stack.work("one")
+    stack.until_done()
+    stack.until_polled_again()
+
+    rows = stack.report()["requests"].values()
+    said = {row["id"]: len(row["messages"]) for row in rows if row["scenario"] != "absurd-quantity"}
+    assert said == dict.fromkeys(said, 1)
+    assert stack.hits() == 10
+    assert_each_resolved_once(stack.report())
+    # Each of the two processes notices what is different once, for each of the three actions.
+    events = ("connect.slash_needed", "poll.select_refused")
+    slashes, refusals = map(stack.whole_log("one").count, events)
+    if api == "2019":
+        assert 3 <= slashes <= 6
+        assert 1 <= refusals <= 2
+    else:
+        assert slashes == refusals == 0
 
 
 def assert_said_once(stack: FaultStack, request_id: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from connect_worker.domain.states import State
+from tasks.celery_support.time_limit import GRACE_SECONDS
 from tests.support.fault_stack import SLOW, FaultStack, running_fault_stack
 from tests.support.orders import Order, Point
 from tests.support.stack import assert_each_resolved_once
@@ -52,6 +53,23 @@ def test_a_run_that_hangs_is_killed_and_the_request_runs_again_before_its_lease_
     assert "purchases.py, line" in stack.whole_log("one")
     # The other process may be done with the second run before the pool looks after its children.
     stack.until_soon(lambda: "signal 9 (SIGKILL)" in stack.whole_log("one"), "the first was killed")
+    assert_each_resolved_once(stack.report())
+
+
+@pytest.mark.long
+def test_a_run_that_holds_the_gil_is_killed_and_its_lease_ends(stack: FaultStack) -> None:
+    """Its main process renews the lease until the end of the process."""
+    stack.environment["CONNECT_LEASE_SECONDS"] = "3"
+    stack.seed(fulfillment=1)
+    [slow] = stack.ids("purchase")
+    stack.orders.give(Order.HOLD_GIL, Point.INSIDE, slow, seconds=120)
+    stack.work("one")
+    stack.until_done()
+
+    first, second = stack.orders.runs(slow)
+    assert second.at - first.at >= TIME_LIMIT_SECONDS + GRACE_SECONDS - 1
+    assert (second.attempt, first.key) == (2, second.key)
+    assert "lease.renewed_by_main_process" in stack.whole_log("one")
     assert_each_resolved_once(stack.report())
 
 

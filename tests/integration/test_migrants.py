@@ -110,7 +110,7 @@ def test_what_a_listings_processor_returns_is_logged(
     opened = open_for(lambda self, request: f"nothing was used of {request.id}", RequestKind.USAGE)
     opened.poll()
     ref = opened.messages[0]
-    assert opened.handle(ref).text == "reported"
+    assert opened.handle(ref).text == "nothing submitted"
     [line] = [r.msg for r in caplog.records if str(r.msg).startswith("usage.reported")]
     assert isinstance(line, LogEvent)
     assert line.facts == {"result": f"nothing was used of {ref.request_id}"}
@@ -121,7 +121,12 @@ def test_what_a_listings_processor_returns_is_logged(
 
 def test_a_listing_is_reported_once_a_period_however_often_it_is_polled(open_for: Open) -> None:
     runs: list[str] = []
-    opened = open_for(lambda self, request: runs.append(self.reporting_period), RequestKind.USAGE)
+
+    def process(self: Any, request: Any) -> str:
+        runs.append(self.reporting_period)
+        return "nothing was used"
+
+    opened = open_for(process, RequestKind.USAGE)
     for _ in range(2):
         opened.poll()
         for _ in range(3):
@@ -151,10 +156,10 @@ def test_a_skipped_usage_file_or_setup_stays_as_it_is_without_a_message(open_for
         opened = open_for(process, kind)
         ref = opened.only(opened.sandbox.with_scenario(scenario))
         before = opened.seen(ref)["status"]
-        assert opened.handle(ref).text == "skipped"
+        assert opened.handle(ref).text == "skipped: Later"
         assert opened.seen(ref)["status"] == before
         assert opened.seen(ref).get("messages", []) == []
-        assert opened.later(ref, SKIP_SECONDS + 1).text == "skipped"
+        assert opened.later(ref, SKIP_SECONDS + 1).text == "skipped: Later"
 
 
 # ---- overlapping and repeated runs

@@ -10,8 +10,9 @@ import pytest
 from connect_worker.domain.states import RequestKey, RequestKind, State
 from connect_worker.engine.retry import MAX_POSTS
 from connect_worker.engine.sweeper import sweep
-from connect_worker.exceptions import InquireRequest
+from connect_worker.exceptions import InquireRequest, SkipRequest
 from connect_worker.models import ActivationTileResponse, Param
+from connect_worker.operations.requests import facts, reason
 from tests.support.engine_harness import MAX_ATTEMPTS, EngineHarness
 from tests.support.ledger_factories import claim_of
 
@@ -144,6 +145,58 @@ def test_a_conversation_that_is_forbidden_is_no_reason_to_wait(open_for: Open) -
             opened.handle(ref)
     assert {opened.entry(ref).state for ref in refs} == {State.COMPLETED}
     assert opened.engine.ledger.breaker().failures == 0
+
+
+# ---- a message that Connect refuses, or cuts
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_refused_message_is_an_error_of_its_request_and_the_decision_stands(
+    open_for: Open, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = open_for(approving([]))
+    ref = waiting(opened)[0]
+    with opened.fault("status", status=status, path="messages", times=None):
+        result = opened.handle(ref)
+    record = opened.entry(ref)
+    assert (record.state, record.outcome) == (State.COMPLETED, "approved")
+    assert record.error.startswith("Connect refused the message to the conversation: ")
+    assert result.text == f"approved. {record.error}"
+    assert ("Last error", record.error) in list(facts(record, opened.engine.ledger.now()))
+    assert reason(record) == result.text
+    [line] = [line for line in caplog.records if "conversation.message_rejected" in line.msg]
+    assert line.levelname == "ERROR"
+    opened.clock.step(HOUR)
+    assert opened.handle(ref).denied is not None
+    assert (opened.accepted(ref), opened.said(ref)) == (["approve"], [])
+
+
+def test_the_refused_message_of_a_skip_is_the_error_of_its_request(open_for: Open) -> None:
+    def process(self: Any, request: Any) -> Any:
+        raise SkipRequest("Not yet")
+
+    opened = open_for(process)
+    ref = waiting(opened)[0]
+    with opened.fault("status", status=400, path="messages", times=None):
+        opened.handle(ref)
+    assert opened.entry(ref).state is State.SNOOZED
+    assert "skipped. Connect refused the message" in opened.entry(ref).error
+
+
+def test_a_long_message_is_cut_as_the_sdk_cut_it(open_for: Open) -> None:
+    text = "".join(f"{number:03} " for number in range(200))
+
+    def process(self: Any, request: Any) -> Any:
+        raise InquireRequest(text)
+
+    opened = open_for(process)
+    ref = waiting(opened)[0]
+    opened.handle(ref)
+    assert opened.said(ref) == [text[:540]]
+    assert opened.entry(ref).error == ""
+
+
+# ---- 403
 
 
 def test_a_request_whose_own_calls_are_forbidden_is_parked_and_the_others_go_on(

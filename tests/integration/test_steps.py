@@ -314,6 +314,7 @@ class Replaced(MemoryLedger):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock=clock)
+        clock.calls.append(self.now)
         self.stepped_clock = clock
 
     def record_step(self, claim: Claim, step: str, result: JSON) -> None:

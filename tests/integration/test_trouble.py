@@ -302,6 +302,24 @@ def test_a_message_whose_reply_is_lost_is_said_once(opened: EngineHarness) -> No
     assert opened.accepted(ref) == ["approve"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"), [("reset_after", 1), ("reset_before", 0)], ids=["taken", "lost"]
+)
+def test_a_message_is_not_said_again_when_its_conversation_is_closed_meanwhile(
+    opened: EngineHarness, caplog: pytest.LogCaptureFixture, fault: str, said: int
+) -> None:
+    ref = purchase(opened)
+    with opened.fault(fault, method="POST", path="messages"):
+        opened.handle(ref)
+    rows = opened.engine.connect.get("conversations", {"instance_id": ref.id})
+    closed = OddConversations(opened.engine.connect, [{**row, "status": "closed"} for row in rows])
+    opened.engine = replace(opened.engine, connect=closed)
+    assert opened.later(ref, LONG).text == "approved"
+    assert len(opened.said(ref)) == said
+    warned = any("conversation.none_open" in text for text in caplog.messages)
+    assert warned is (said == 0)
+
+
 def test_a_message_that_quotes_a_password_is_said_once_and_stored_without_it(
     open_for: Open,
 ) -> None:
@@ -333,7 +351,7 @@ def test_a_message_that_quotes_a_password_is_said_once_and_stored_without_it(
 def test_a_message_that_is_refused_does_not_undo_the_approval(opened: EngineHarness) -> None:
     ref = purchase(opened)
     with opened.fault("status", status=400, method="POST", path="messages"):
-        assert opened.handle(ref).text == "approved"
+        assert opened.handle(ref).status is JobStatus.COMPLETED
     assert opened.entry(ref).state is State.COMPLETED
 
 
@@ -399,7 +417,7 @@ def test_a_worker_that_dies_after_the_post_leaves_one_outcome(opened: EngineHarn
     decision = Decision(Approve(tile="x"), pending_status="pending")
     opened.engine.ledger.decide(claim, decision.dump())
     opened.engine.connect.send(
-        "POST", f"requests/{ref.id}/approve/", {"activation_tile": "x"}, key="k"
+        "POST", f"requests/{ref.id}/approve", {"activation_tile": "x"}, key="k"
     )
     assert opened.later(ref, 61).text == "approved"
     assert opened.accepted(ref) == ["approve"]
@@ -654,6 +672,7 @@ def test_a_late_report_is_not_replaced_by_the_next_periods(open_for: Open) -> No
         if len(started) == 1:
             raise OSError("the meters are away")
         reported.append(self.reporting_period)
+        return "nothing was used"
 
     opened = open_for(process, RequestKind.USAGE)
     opened.poll()

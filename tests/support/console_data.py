@@ -29,8 +29,9 @@ class ConsoleData:
         self._account = account
         #: As everybody sees it.
         self.ledger = RedisLedger(client, account=account)
-        #: Under the clock that is stepped here.
-        self.past = RedisLedger(client, account=account, clock=CLOCK)
+        #: Under the clock that is stepped here, back too: the ledger must not remember its own.
+        clock = f"{CLOCK}; redis.call('DEL', '{self.key('clock')}')"
+        self.past = RedisLedger(client, account=account, clock=clock)
         self.now = self.ledger.now()
         self.at(self.now)
 

@@ -51,6 +51,7 @@ class EngineHarness:
         self.messages: deque[RequestKey] = deque()
         config = Config.local(f"{sandbox.root}/public/v1", API_KEY)
         ledger = MemoryLedger(clock=self.clock)
+        self.clock.calls.append(ledger.now)
         pause = BreakerCache(clock=self.clock)
         made = AutomationProcessor(self.kind, lambda: automation(config), config)
         self.engine = Runtime(

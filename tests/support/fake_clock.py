@@ -19,7 +19,7 @@ from .ledger_factories import assert_consistent
 from .lossy_relay import LossyRelay, lossy_relay
 
 CLOCK_KEY = "stepped-clock"
-CLOCK = f"local now = tonumber(redis.call('GET', '{CLOCK_KEY}'))"
+CLOCK = f"local exact = tonumber(redis.call('GET', '{CLOCK_KEY}')) * 1000"
 
 
 class SteppedRedis:

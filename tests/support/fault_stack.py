@@ -18,10 +18,11 @@ from connect_worker.config import Config
 from connect_worker.devtools.embedded_redis import embedded_redis
 from connect_worker.domain.states import RequestKey, RequestKind, RequestRecord
 from connect_worker.ledger.redis import RedisLedger
-from connect_worker.settings.model import account_name
+from connect_worker.settings.model import Settings, account_name
 from tests.support.stack import ROOT, Stack
 
 from .orders import Orders
+from .redis_server import assert_nothing_denied
 
 LEASE_SECONDS = 3.0
 SWEEP_SECONDS = 0.5
@@ -53,7 +54,6 @@ class FaultStack(Stack):
             "CONNECT_RETRY_BASE_SECONDS": "0.2",
         }
         super().__init__(directory, redis_url, **{**own, **settings})
-        self.redis_url = redis_url
         self.orders = Orders(orders)
 
     def seed(self, *options: str, **spread: int) -> None:
@@ -147,6 +147,7 @@ class FaultStack(Stack):
             # A process that ended unexpectedly has shown it already.
             with suppress(ProcessLookupError):
                 self.kill(name)
+        assert_nothing_denied(self.redis_url)
 
     @property
     def account(self) -> str:
@@ -158,7 +159,8 @@ class FaultStack(Stack):
 
     def ledger(self) -> RedisLedger:
         """The workers' ledger."""
-        return RedisLedger.from_url(self.redis_url, account=self.account)
+        prefix = Settings(prefix=self.environment.get("CONNECT_PREFIX", "")).key_prefix
+        return RedisLedger.from_url(self.redis_url, account=self.account, prefix=prefix)
 
     def record(self, request_id: str, kind: RequestKind = RequestKind.FULFILLMENT) -> RequestRecord:
         """What the ledger has of a request."""

@@ -18,6 +18,7 @@ from connect_worker.domain.states import (
     State,
 )
 from connect_worker.engine.ports import Ledger
+from connect_worker.ledger.codec import MAX_GAP_MS
 
 PR = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0000")
 OTHER = RequestKey(RequestKind.FULFILLMENT, "PR-5852-1608-0001")
@@ -25,22 +26,37 @@ TCR = RequestKey(RequestKind.TIER_CONFIG, "TCR-000-000-000")
 APPROVE = {"type": "approve", "template_id": "TL-000-000-000"}
 #: Long enough for every test to end before it.
 LONG = 3600.0
+#: In so many parts passes time that is longer than any lease.
+MAX_PARTS = 250
 
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is stepped; its observers hear of each step."""
+    """A clock that stands still; a test lets time pass, or sets it."""
 
     time: float = 1_700_000_000.0
+    #: They hear of each change.
     observers: list[Callable[[float], None]] = field(default_factory=list)
+    #: What is called after each change, as sweeps call a ledger all the time.
+    calls: list[Callable[[], object]] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.time
 
     def step(self, seconds: float) -> None:
-        self.time += seconds
+        """Let time pass, with calls in between; a negative number sets the clock back."""
+        parts = 1 + min(MAX_PARTS, int(seconds * 1000 // MAX_GAP_MS)) if seconds > 0 else 1
+        began = self.time
+        for part in range(1, parts + 1):
+            self.set(round(began + seconds * part / parts, 3))
+
+    def set(self, time: float) -> None:
+        """Set the clock, as NTP does."""
+        self.time = time
         for tell in self.observers:
             tell(self.time)
+        for call in self.calls:
+            call()
 
 
 def register(
@@ -92,11 +108,6 @@ def take_due(ledger: Ledger, *, max_attempts: int = 8) -> list[RequestKey]:
     """Return what a sweep publishes now."""
     found = ledger.take_due(limit=1000, requeue_seconds=LONG, max_attempts=max_attempts)
     return found.publish
-
-
-def tell(client: redis.Redis, *words: str) -> None:
-    """Send a command that the client has no method for."""
-    client.execute_command(*words)  # type: ignore[no-untyped-call]  # it is, in the client
 
 
 def assert_consistent(client: redis.Redis, account: str, *, expiring: bool = True) -> None:

@@ -172,6 +172,7 @@ UNDESCRIBED = {
 #: Query words that belong to every collection.
 _PAGING = frozenset(("limit", "offset", "ordering", "order_by", "search", "select"))
 _DJANGO_SUFFIX = re.compile(r"__(in|exact|gte?|lte?|i?contains|is_?null)$")
+_RQL_SELECT = re.compile(r"\bselect\(([^()]*)\)")
 _RQL_FIELD = re.compile(r"\b(?:eq|ne|gt|ge|lt|le|like|ilike|in|out)\(\s*([A-Za-z][\w.]*)\s*,")
 
 #: What an answer that refuses a call must look like.
@@ -198,7 +199,7 @@ def check_exchange(
 
     Args:
         method: the HTTP method.
-        path: the path of the call, with or without the base path and a trailing slash.
+        path: the path of the call, with or without the base path.
         query: the raw query string, or its parameters.
         request_json: the parsed body of the call; None for no body or a multipart one.
         status: the status of the answer.
@@ -207,7 +208,7 @@ def check_exchange(
     Returns:
         One sentence per violation; none when the exchange conforms.
     """
-    operation = _operation(method.upper(), path)
+    operation = _find(method, path, _patterns((*described_operations(), *UNDESCRIBED)))
     if operation is None:
         return [f"{method} {path}: the API has no such operation"]
     if operation in UNDESCRIBED:
@@ -229,33 +230,47 @@ def described_operations() -> tuple[str, ...]:
     return tuple(_contract())
 
 
+def is_described(method: str, path: str) -> bool:
+    """Whether the API has an operation, also one that cannot be checked further."""
+    return _find(method, path, _patterns((*_document()["names"], *UNDESCRIBED))) is not None
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(_CONTRACT.read_text(encoding="utf-8"))
+    return document
+
+
 @cache
 def _contract() -> dict[str, Any]:
-    document = json.loads(_CONTRACT.read_text(encoding="utf-8"))
-    operations: dict[str, Any] = _nullable_types(document["operations"])
+    operations: dict[str, Any] = _nullable_types(_document()["operations"])
     return operations
 
 
 @cache
-def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    names = [*described_operations(), *UNDESCRIBED]
+def _patterns(names: tuple[str, ...]) -> list[tuple[re.Pattern[str], str]]:
     return [
         (re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(name))), name)
         for name in sorted(names, key=lambda name: name.count("{"))
     ]
 
 
-def _operation(method: str, path: str) -> str | None:
-    # A trailing slash makes no difference to the API: the SDKs post to both forms.
-    plain = "/" + path.removeprefix(BASE_PATH).strip("/")
-    for pattern, name in _patterns():
-        if pattern.fullmatch(f"{method} {plain}"):
+def _find(method: str, path: str, patterns: list[tuple[re.Pattern[str], str]]) -> str | None:
+    plain = "/" + path.removeprefix(BASE_PATH).removeprefix("/")
+    for pattern, name in patterns:
+        if pattern.fullmatch(f"{method.upper()} {plain}"):
             return name
     return None
 
 
 def _query_faults(described: dict[str, Any], query: str | Mapping[str, str]) -> Iterator[str]:
     known = {name.replace("__", ".") for name in described["query"]} | _PAGING
+    text = query if isinstance(query, str) else ""
+    for select in _RQL_SELECT.findall(unquote(text)):
+        for name in select.split(","):
+            plain = name.lstrip("+-")
+            if not any(field == plain or field.startswith(f"{plain}.") for field in known):
+                yield f"query: there is nothing to select under {name}"
     for name in _filter_names(query):
         stem = _DJANGO_SUFFIX.sub("", name).replace("__", ".")
         if stem not in known:

@@ -38,6 +38,7 @@ class Order(StrEnum):
     HOLD = "hold"
     WORK_LONG = "work-long"
     COMPUTE_LONG = "compute-long"
+    HOLD_GIL = "hold-gil"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,9 @@ def _carry_out(order: Order, seconds: float, released: Path) -> None:
             give_up = time.monotonic() + seconds
             while time.monotonic() < give_up:
                 pass
+        case Order.HOLD_GIL:
+            # As an extension that computes: no other thread of the process runs meanwhile.
+            ctypes.PyDLL(None).sleep(int(seconds))
 
 
 def _await(released: Path) -> None:

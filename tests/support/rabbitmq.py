@@ -18,10 +18,12 @@ import pytest
 from connect_worker.devtools.embedded_redis import HOST, free_port
 
 #: Packages put the programs here; what Debian has in the PATH is for root and `rabbitmq` only.
-PROGRAMS = f"/usr/lib/rabbitmq/bin{os.pathsep}{os.environ.get('PATH', '')}"
+#: `make test-servers` names the folder of another version.
+FOLDER = os.environ.get("RABBITMQ_PROGRAMS", "/usr/lib/rabbitmq/bin")
+PROGRAMS = f"{FOLDER}{os.pathsep}{os.environ.get('PATH', '')}"
 SERVER = shutil.which("rabbitmq-server", path=PROGRAMS)
 #: Erlang's register of names; started by RabbitMQ itself it would outlive it.
-EPMD = shutil.which("epmd")
+EPMD = shutil.which("epmd", path=PROGRAMS)
 
 needs_rabbitmq = pytest.mark.skipif(
     SERVER is None or EPMD is None,
@@ -76,6 +78,19 @@ class RabbitMQ:
         """End it for good."""
         for process in filter(None, (self._server, self._names)):
             _end(process, signal.SIGTERM)
+
+    def count(self, what: str) -> int:
+        """Return how many `connections`, `queues` or `bindings` it has."""
+        done = subprocess.run(
+            ["rabbitmqctl", "--quiet", "--no-table-headers", f"list_{what}"],
+            env=self._environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return len(done.stdout.splitlines())
 
     def log(self) -> str:
         return (self.home / "server.log").read_text(errors="replace")[-2000:]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import redis
 
@@ -19,6 +18,7 @@ from connect_worker.devtools.embedded_redis import (
     free_port,
     server_command,
 )
+from tests.support.redis_server import rules_of, tell
 
 START_SECONDS = 20.0
 
@@ -42,6 +42,8 @@ class RedisServer:
         if append_only:
             self._command[self._command.index("--appendonly") + 1] = "yes"
         self._command[self._command.index("--maxmemory-policy") + 1] = policy
+        # A user that is created later would not outlive the process.
+        self._command += ["--user", *rules_of(self.url)]
         if cluster:
             self._command += ["--cluster-enabled", "yes"]
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,11 +107,6 @@ class RedisServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-
-
-def tell(client: redis.Redis, *words: str) -> Any:
-    """Send one command of an administrator's; its reply."""
-    return client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no types for it
 
 
 @contextmanager

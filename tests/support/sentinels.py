@@ -13,7 +13,8 @@ from urllib.parse import quote
 import redis
 
 from connect_worker.devtools.embedded_redis import HOST, find_server, free_port
-from tests.support.redis_process import RedisServer, running_server, tell
+from tests.support.redis_process import RedisServer, running_server
+from tests.support.redis_server import tell
 
 MASTER_NAME = "orders"
 REDIS_PASSWORD = "canary/of the primary"

@@ -44,10 +44,12 @@ class SilentRelay(Relay):
 
 
 @contextmanager
-def silent_relay(url: str) -> Iterator[tuple[str, SilentRelay]]:
+def silent_relay(
+    url: str, kind: type[SilentRelay] = SilentRelay
+) -> Iterator[tuple[str, SilentRelay]]:
     """Run a relay before the server of a URL; the URL through the relay, and the relay."""
     parts = urlsplit(url)
-    relay = SilentRelay(parts.port or 0)
+    relay = kind(parts.port or 0)
     port = relay.start()
     login = parts.netloc.rpartition("@")[0]
     netloc = f"{login}@{HOST}:{port}" if login else f"{HOST}:{port}"

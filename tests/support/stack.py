@@ -17,6 +17,8 @@ import requests
 
 from connect_worker.devtools.embedded_redis import embedded_redis, free_port
 
+from .redis_server import as_user, assert_nothing_denied, is_open
+
 ROOT = Path(__file__).parents[2]
 PROCESSORS = "examples.purchases,examples.resellers,examples.usage_reports,examples.usage_reviews"
 #: Celery's pools, and how many jobs at once a test gives each.
@@ -29,10 +31,13 @@ class Stack:
 
     def __init__(self, directory: Path, redis_url: str, **settings: str) -> None:
         self.directory = directory
+        #: As its administrator; the processes use it as a user.
+        self.redis_url = redis_url
+        #: Where the processes run.
+        self.home = ROOT
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("CONNECT_")},
-            "CONNECT_REDIS_URL": redis_url,
             "CONNECT_PROCESSORS": PROCESSORS,
             "CONNECT_POLL_SECONDS": "1",
             "CONNECT_SWEEP_SECONDS": "0.5",
@@ -43,6 +48,16 @@ class Stack:
             "FLOWER_BASIC_AUTH": ":".join(FLOWER_AUTH),
             **settings,
         }
+        self.environment["CONNECT_REDIS_URL"] = (
+            as_user(
+                redis_url,
+                broker_url=settings.get("CONNECT_BROKER_URL", ""),
+                queues=filter(None, settings.get("CONNECT_QUEUES", "").split(",")),
+                prefix=settings.get("CONNECT_PREFIX", ""),
+            )
+            if is_open(redis_url)
+            else redis_url
+        )
         self.sandbox_url = ""
         self.flower_url = ""
         user, _, password = self.environment["FLOWER_BASIC_AUTH"].partition(":")
@@ -119,7 +134,7 @@ class Stack:
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                cwd=ROOT,
+                cwd=self.home,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -132,7 +147,7 @@ class Stack:
         """Run an operator's command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "connect_worker", *words],
-            cwd=ROOT,
+            cwd=self.home,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -154,6 +169,7 @@ class Stack:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        assert_nothing_denied(self.redis_url)
 
     def _flower_answers(self) -> bool:
         try:

@@ -231,3 +231,78 @@ def test_use_config_holds_for_its_own_thread_only() -> None:
 
     with ThreadPoolExecutor(len(configs)) as pool:
         assert all(pool.map(work, configs))
+
+
+# ---- a subclass of the vendor's under a worker
+
+VENDORS = f"""
+from connect_worker.config import Config, use_config
+
+class My(Config):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.backend = "https://backend.example"
+
+    @property
+    def misc(self):
+        return {{"region": "eu"}}
+
+    @property
+    def broken(self):
+        return self.no_such_name
+
+mine = My({URL!r}, {KEY!r}, ["PRD-1"])
+worker = Config.local({URL!r}, {KEY!r}, ["PRD-2"])
+other = Config.local({URL!r}, "SU-9:other")
+"""
+
+
+def test_the_vendors_instance_stands_for_its_account(tmp_path: Path) -> None:
+    code = f"""{VENDORS}
+with use_config(worker):
+    assert Config.get_instance() is mine, "of the same URL and key"
+    assert My.get_instance().misc["region"] == "eu"
+    assert Config.get_instance().products == ["PRD-2"], "the settings name the products"
+with use_config(other):
+    assert Config.get_instance() is other
+second = My({URL!r}, {KEY!r}, ["PRD-3"])
+with use_config(second):
+    assert Config.get_instance() is second, "an instance of the vendor's that is in force"
+assert Config.get_instance() is mine
+print("done")
+"""
+    assert run(code, tmp_path) == "done"
+
+
+def test_a_property_of_another_accounts_instance_is_explained(tmp_path: Path) -> None:
+    code = f"""{VENDORS}
+for name in ("misc", "backend", "neither"):
+    with use_config(other):
+        try:
+            getattr(Config.get_instance(), name)
+        except AttributeError as error:
+            print(error)
+"""
+    misc, backend, neither = run(code, tmp_path).splitlines()
+    for text, name in ((misc, "misc"), (backend, "backend")):
+        assert text == (
+            f"'Config' object has no attribute '{name}'. The My of {URL}/ has one, but is not for "
+            f"the account in force, {URL}/: make one for each account, with the URL and the key of "
+            "its settings"
+        )
+    assert neither == "'Config' object has no attribute 'neither'"
+
+
+def test_a_property_that_fails_says_why(tmp_path: Path) -> None:
+    code = f"""{VENDORS}
+try:
+    mine.broken
+except AttributeError as error:
+    print(error)
+plain = Config.local({URL!r}, {KEY!r})
+plain.misc = 5
+print(plain.misc)
+"""
+    why, misc = run(code, tmp_path).splitlines()
+    assert why == "'My' object has no attribute 'no_such_name'"
+    assert misc == "5"

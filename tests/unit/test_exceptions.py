@@ -58,7 +58,7 @@ API_FACTS: dict[str, Any] = {
     "errors": ["already approved", "too late"],
     "params": {"id": "PR-1"},
     "method": "POST",
-    "path": "requests/PR-1/approve/",
+    "path": "requests/PR-1/approve",
 }
 
 SAMPLES: list[Message] = [
@@ -210,14 +210,14 @@ def test_an_api_error_names_the_call_and_the_answer() -> None:
     error = BadRequest(**API_FACTS)
 
     assert str(error) == (
-        "POST requests/PR-1/approve/ answered 409: VAL_001: already approved; too late"
+        "POST requests/PR-1/approve answered 409: VAL_001: already approved; too late"
     )
     assert (error.obj.error_code, error.obj.errors, error.obj.params) == (
         error.error_code,
         error.errors,
         error.params,
     )
-    assert (error.status, error.method, error.path) == (409, "POST", "requests/PR-1/approve/")
+    assert (error.status, error.method, error.path) == (409, "POST", "requests/PR-1/approve")
 
 
 @pytest.mark.parametrize(

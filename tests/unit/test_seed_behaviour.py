@@ -64,8 +64,8 @@ def connect(**answers: Reply) -> Iterator[Connect]:
     with serving(stand_in.play) as server:
         stand_in.config = Config.local(server.url, KEY)
         # The link of a template leads elsewhere; here it leads to the same server.
-        stand_in.answers["GET usage/products/PRD-1/template/"] = answers.get(
-            "GET usage/products/PRD-1/template/",
+        stand_in.answers["GET usage/products/PRD-1/template"] = answers.get(
+            "GET usage/products/PRD-1/template",
             Reply(body={"template_link": f"{server.url}/file.xlsx"}),
         )
         yield stand_in
@@ -142,18 +142,18 @@ RAISED: dict[str, list[Callable[[Path], object]]] = {
         )
     ],
     "UsageAutomation.submit_usage FileCreationError": [
-        with_answers(submit, **{"POST usage/files/": REFUSED}),
-        with_answers(submit, **{"POST usage/files/": Reply(201, {"name": "without an id"})}),
+        with_answers(submit, **{"POST usage/files": REFUSED}),
+        with_answers(submit, **{"POST usage/files": Reply(201, {"name": "without an id"})}),
         with_answers(
             submit,
-            **{"POST usage/files/": CREATED, "POST usage/files/UF-1/upload/": REFUSED},
+            **{"POST usage/files": CREATED, "POST usage/files/UF-1/upload": REFUSED},
         ),
         lambda _: submit(Config.local("http://127.0.0.1:1", KEY)),
     ],
     "UsageAutomation.get_usage_template FileRetrievalError": [
         with_answers(template),
-        with_answers(template, **{"GET usage/products/PRD-1/template/": Reply(body={})}),
-        with_answers(template, **{"GET usage/products/PRD-1/template/": REFUSED}),
+        with_answers(template, **{"GET usage/products/PRD-1/template": Reply(body={})}),
+        with_answers(template, **{"GET usage/products/PRD-1/template": REFUSED}),
     ],
 }
 
@@ -360,8 +360,8 @@ def test_a_created_request_comes_back_as_connect_has_it() -> None:
 
 def test_usage_is_submitted_and_its_template_fetched() -> None:
     answers = {
-        "POST usage/files/": CREATED,
-        "POST usage/files/UF-1/upload/": Reply(201, {"id": "UF-1", "status": "uploading"}),
+        "POST usage/files": CREATED,
+        "POST usage/files/UF-1/upload": Reply(201, {"id": "UF-1", "status": "uploading"}),
         "GET file.xlsx": Reply(body=b"PK"),
     }
     with connect(**answers) as stand_in:

@@ -18,6 +18,7 @@ OTHERS = "tests/faults/test_other_people.py::"
 TWICE = "tests/faults/test_second_runs.py::"
 FOREIGN = "tests/faults/webhook/test_accounts.py::"
 NOTICED = "tests/faults/webhook/test_at_once.py::"
+CLOCKS = "tests/faults/test_wrong_clocks.py::"
 UNTOLD = "tests/faults/webhook/test_trouble.py::"
 
 
@@ -42,6 +43,12 @@ class Mutant:
     #: any other mutant a timeout would only show that the mutant broke the worker.
     waits: bool = False
 
+
+NO_LEASE_BACKUP = Edit(
+    "connect_worker/engine/lease.py",
+    "        elif ended is None and pid not in self._renewing:\n",
+    "        elif False:\n",
+)
 
 MUTANTS = (
     Mutant(
@@ -69,8 +76,40 @@ MUTANTS = (
                 "                if not lease.lost:\n                    lease.renew()\n",
                 "                pass\n",
             ),
+            NO_LEASE_BACKUP,
         ),
         (LONG + "test_a_processor_longer_than_its_lease_runs_once",),
+    ),
+    Mutant(
+        "no lease backup: a process that holds the GIL loses its lease",
+        (NO_LEASE_BACKUP,),
+        (
+            LONG
+            + "test_a_processor_that_holds_the_gil_longer_than_its_lease_runs_once_under_prefork",
+        ),
+    ),
+    Mutant(
+        "a step of Redis's clock forward ends leases",
+        (
+            Edit(
+                "connect_worker/ledger/lua/_prelude.lua",
+                "    extend_leases(since, passed - MAX_GAP_MS)\n",
+                "",
+            ),
+        ),
+        (CLOCKS + "test_a_redis_whose_clock_is_set_forward_starts_no_second_run",),
+    ),
+    Mutant(
+        "a step of Redis's clock back makes waits longer",
+        (
+            Edit(
+                "connect_worker/ledger/lua/_prelude.lua",
+                "      ahead = ahead - passed\n",
+                "      ahead = 0\n",
+            ),
+        ),
+        (CLOCKS + "test_a_redis_whose_clock_is_set_back_delays_nothing",),
+        waits=True,
     ),
     Mutant(
         "no journal: a decision is posted without being stored first",
@@ -156,6 +195,17 @@ MUTANTS = (
             ),
         ),
         (LOST + "test_a_message_whose_reply_is_lost_is_said_once",),
+    ),
+    Mutant(
+        "a message is posted to the first conversation, whatever it is",
+        (
+            Edit(
+                "connect_worker/api/responses.py",
+                "    return sorted(found, key=is_open, reverse=True)\n",
+                "    return list(rows)\n",
+            ),
+        ),
+        (LOST + "test_each_message_is_said_once_in_its_open_conversation",),
     ),
     Mutant(
         "a poll enqueues known requests again",

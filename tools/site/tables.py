@@ -1,17 +1,20 @@
-"""Writes the settings into docs/configuration.md, from their descriptions in the settings' model.
+"""Writes tables into pages: the settings from their descriptions, the servers from their tests.
 
-The generated parts are between pairs of comments; people write the rest of the page.
+The generated parts are between pairs of comments; people write the rest of the page. The alert
+rules are written into their manifest for Kubernetes, too.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from textwrap import TextWrapper
-from typing import Final
+from textwrap import TextWrapper, indent
+from typing import Any, Final
 
 from connect_worker.settings.environment import PREFIX, Description, descriptions
 from connect_worker.settings.model import NEVER_SHARED, SHARED, Settings
+from tools.try_servers import RESULTS, read_servers
 
 ROOT: Final = Path(__file__).parents[2]
 _BEGIN: Final = "<!-- {}: written by `make tables` -->"
@@ -37,13 +40,28 @@ def sections() -> str:
     return "\n\n".join(_section(setting) for setting in descriptions(Settings))
 
 
+def servers() -> str:
+    """Return the servers: which versions were run, and how many tests passed."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    rows = [_server(name, results.get(name)) for name in read_servers()]
+    return "\n".join(["| server | version | passed | failed |", "|---|---|---|---|", *rows])
+
+
+def _server(name: str, result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return f"| {name} | not run here; CI does | | |"
+    failed = ", ".join(f"`{test}`" for test in result["failed"]) or "none"
+    return f"| {name} | {result['version']} | {result['passed']} | {failed} |"
+
+
 #: The generated parts of each page.
 PAGES: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "docs/configuration.md": {"overview": table, "settings": sections},
+    "README.md": {"servers": servers},
 }
 
 
-def with_settings(page: str) -> str:
+def with_tables(page: str) -> str:
     """Return a page's text with its generated parts written again.
 
     Raises:
@@ -60,12 +78,23 @@ def with_settings(page: str) -> str:
     return text
 
 
+RULES: Final = "deploy/prometheus/alerts.yml"
+MANIFEST: Final = "deploy/kubernetes/prometheus.yaml"
+
+
+def with_rules() -> str:
+    """Return the manifest with the alert rules, written again at its end."""
+    before, begin, _ = (ROOT / MANIFEST).read_text(encoding="utf-8").rpartition("\nspec:\n")
+    _, groups, rules = (ROOT / RULES).read_text(encoding="utf-8").partition("groups:\n")
+    return f"{before}{begin}{indent(groups + rules, '  ')}"
+
+
 def write() -> None:
-    """Write the pages that differ."""
-    for page in PAGES:
-        text = with_settings(page)
-        if (ROOT / page).read_text(encoding="utf-8") != text:
-            (ROOT / page).write_text(text, encoding="utf-8")
+    """Write the files that differ."""
+    texts = {page: with_tables(page) for page in PAGES} | {MANIFEST: with_rules()}
+    for name, text in texts.items():
+        if (ROOT / name).read_text(encoding="utf-8") != text:
+            (ROOT / name).write_text(text, encoding="utf-8")
 
 
 def _names(setting: Description) -> str:

@@ -1,8 +1,9 @@
 -- What every script shares. `ledger/scripts.py` loads each script with two texts before it: `_clock.lua`,
--- which says what time it is (`now`), and this one. Names in capital letters are constants; their values come
+-- which reads the server's clock, and this one. Names in capital letters are constants; their values come
 -- from `SHARED_CONSTANTS` in `ledger/codec.py`.
 --
--- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot:
+-- Keys, all under `connect-worker:{<account>}:`, whose hash tag keeps an account in one cluster slot.
+-- With `CONNECT_PREFIX` they begin with that and a colon:
 --
 --   request:<kind>:<id>     hash    one request, see below
 --   due                     zset    every unfinished request that is not parked, once; the score is when
@@ -29,7 +30,9 @@
 --                                   needs_probe (1: opened for failures, so half-open after open_until),
 --                                   probe (the owner of the half-open probe), probe_until
 --   rate_limit              string  when the next call to Connect may be sent, microseconds; expires
---   lock:<name>             string  the owner; expires
+--   lock:<name>             string  until when it is held, a blank, the owner; expires
+--   clock                   string  the ledger's clock when it was last stored, a blank, and by how much it was
+--                                   ahead of the server's clock, both ms
 --   paused                  hash    <name> -> since when, a blank, the reason; an operator's pause, and the
 --                                   name is `all`, a kind or a product
 --   paused_requests:<name>  zset    every request whose claim was denied for this pause; the score is when
@@ -44,11 +47,15 @@
 --   hints_due               zset    the same names, once each; the score is when `stale_hints` returns it
 --   notification:<digest>   string  the call that stored the notification's hint; expires
 --   polls                   hash    <kind> -> when its last poll ended, a blank, and the report
+--   workers                 hash    <worker> -> until when its report counts, its slots, the busy ones;
+--                                   expires
 --   recount                 string  a corrupt record was parked: which state it was in is not known, so
 --                                   the next `take_due` counts all records
 --
 -- Fields of a request. Names are short because they are stored with each request; a default value is
--- not stored. Times are integer milliseconds of the scripts' clock.
+-- not stored. Times are integer milliseconds of the ledger's clock, which is never set back. It follows the
+-- server's clock, except that it stands still when that is set back, and goes on from there, a tenth slower
+-- until both agree again.
 --
 --   s state                 v cycle            h names of earlier cycles, one a line
 --   f fence                 o last owner       a attempt                 c 1: the claim counted an attempt
@@ -88,6 +95,37 @@ local metrics = base .. 'metrics'
 -- Lua would write large numbers as 1.7e+12.
 local function text(number)
   return string.format('%.0f', number)
+end
+
+-- The ledger's clock, and `exact`, the same in microseconds. It is stored once a second, so that it may go
+-- back by a second. `read_clock` is called at the end of this file.
+local now = math.floor(exact / 1000)
+local extend_leases
+
+local function read_clock()
+  local stored = redis.pcall('GET', base .. 'clock')
+  local seen, ahead = string.match(type(stored) == 'string' and stored or '', '^(%d+) (%d+)$')
+  local since, passed
+  if seen and #seen <= 15 and #ahead <= 15 then
+    since, ahead = tonumber(seen), tonumber(ahead)
+    passed = now + ahead - since
+    if passed < 0 then
+      ahead = ahead - passed
+    else
+      -- What looks like a step forward undoes a step back first.
+      ahead = ahead - math.min(ahead, math.max(math.floor(passed / 10), passed - MAX_GAP_MS))
+    end
+    now, exact = now + ahead, exact + ahead * 1000
+    if passed >= 0 and passed < 1000 then
+      return
+    end
+    passed = now - since
+  end
+  -- Where Redis refuses to write, scripts that only read go on.
+  local answer = redis.pcall('SET', base .. 'clock', text(now) .. ' ' .. text(ahead or 0))
+  if passed and passed > MAX_GAP_MS and not answer.err then
+    extend_leases(since, passed - MAX_GAP_MS)
+  end
 end
 
 -- A missing field (`false`) counts as 0, and so does one that is no number.
@@ -344,3 +382,17 @@ local function finish(ref, record, state, outcome, keep, call)
     end
   end
 end
+
+-- No script ran for longer than MAX_GAP_MS: Redis was away, or its clock was set forward. No lease could be
+-- renewed meanwhile, so that more of this time does not count for those that held at its beginning.
+function extend_leases(since, by)
+  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', due, '(' .. text(since), '+inf')) do
+    local key = key_of(ref)
+    local f = redis.pcall('HMGET', key, 's', 'r', 'o')
+    if not f.err and LEASED[f[1] or ''] and is_whole(f[2]) then
+      renew(ref, key, f[3], number(f[2]) + by)
+    end
+  end
+end
+
+read_clock()

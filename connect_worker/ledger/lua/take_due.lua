@@ -66,11 +66,11 @@ local function rescue(ref, key, record)
   elseif record.a < max_attempts then
     local delay = rescue_delay(ref, record.a)
     redis.call('HSET', key, 's', 'retry', 'r', text(now + delay), 't', text(now),
-      'e', 'the worker died in attempt ' .. attempts)
+      'e', WORKER_LOST .. ' in attempt ' .. attempts)
     label = move(ref, 'running', 'retry', delay > 0 and now + delay or published(ref, key, 0))
   else
     redis.call('HSET', key, 's', 'parked', 't', text(now),
-      'e', 'the worker died in attempt ' .. attempts .. ', the last one')
+      'e', WORKER_LOST .. ' in attempt ' .. attempts .. ', the last one')
     redis.call('HDEL', key, 'r', 'w')
     move(ref, 'running', 'parked', nil)
     newly_parked[#newly_parked + 1] = ref

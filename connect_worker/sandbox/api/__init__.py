@@ -10,7 +10,9 @@ from connect_worker.sandbox.http import (
     CONTROL,
     VENDOR,
     ApiError,
+    BadRequestError,
     Match,
+    NotFoundError,
     Request,
     Response,
     Router,
@@ -29,12 +31,32 @@ router = Router(
 def dispatch(match: Match, state: SandboxState, request: Request) -> Response:
     """Call the endpoint, make a response of an error, and write both to the journal."""
     try:
-        response = match.route.endpoint(state, request)
+        response = _undescribed(match, state, request) or match.route.endpoint(state, request)
     except ApiError as refusal:
         response = error_response(refusal)
         _record_refusal(match, state, request, refusal)
     record_call(state, match, response.status)
     return response
+
+
+#: The actions whose paths ended in a slash, as those of usage files did not.
+_SLASH_IN_2019 = ("/approve", "/inquire", "/fail", "/pend", "/upload", "/template")
+_NOT_IN_2019 = ("GET conversations/{id}/messages",)
+
+
+def _undescribed(match: Match, state: SandboxState, request: Request) -> Response | None:
+    """Return the error for what the chosen version of the API does not have; None if it has it."""
+    if match.prefix != API:
+        return None
+    has_slash = request.path.endswith("/")
+    if not state.options.is_of_2019:
+        return error_response(NotFoundError(request.path)) if has_slash else None
+    needs_slash = match.route.path.endswith(_SLASH_IN_2019) or match.label == "POST usage/files"
+    if match.label in _NOT_IN_2019 or (needs_slash and not has_slash):
+        return error_response(NotFoundError(request.path))
+    if "select(" in request.query:
+        return error_response(BadRequestError("Bad filter query: select.", code="RQL_001"))
+    return None
 
 
 def error_response(refusal: ApiError) -> Response:

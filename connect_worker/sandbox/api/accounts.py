@@ -76,8 +76,10 @@ def list_conversations(state: SandboxState, request: Request) -> Response:
 
 
 def get_conversation(state: SandboxState, request: Request) -> Response:
-    """One conversation with its messages."""
-    return Response(content=state.conversations.get(request.args["id"]).full_body())
+    """One conversation; in 2019 with its messages."""
+    conversation = state.conversations.get(request.args["id"])
+    is_of_2019 = state.options.is_of_2019
+    return Response(content=conversation.full_body() if is_of_2019 else conversation.body())
 
 
 def list_messages(state: SandboxState, request: Request) -> Response:
@@ -88,8 +90,10 @@ def list_messages(state: SandboxState, request: Request) -> Response:
 
 
 def add_message(state: SandboxState, request: Request) -> Response:
-    """Add a message; 201."""
+    """Add a message; 201. A note is no message to the customer, and is not in the report."""
     conversation = state.conversations.get(request.args["id"])
+    if conversation.status == "closed":
+        raise BadRequestError(f"{conversation.id} is closed.")
     text = request.document().get("text")
     if not isinstance(text, str) or not text.strip():
         raise BadRequestError("text is required to add a message.")
@@ -97,9 +101,10 @@ def add_message(state: SandboxState, request: Request) -> Response:
     message = (message_id(state.message_count), now, text)
     state.message_count += 1
     conversation.messages.append(message)
-    state.journal.entry(conversation.instance_id).messages.append(
-        {"text": text, "at": with_microseconds(now), "idempotency_key": request.idempotency_key}
-    )
+    if conversation.type == "conversation":
+        said = {"text": text, "at": with_microseconds(now)}
+        entry = state.journal.entry(conversation.instance_id)
+        entry.messages.append({**said, "idempotency_key": request.idempotency_key})
     return Response(status=201, content=conversation.message_body(message))
 
 

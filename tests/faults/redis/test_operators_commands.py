@@ -13,8 +13,10 @@ import pytest
 import requests
 
 from connect_worker.domain.states import PendingRequest, RequestKey, RequestKind
+from connect_worker.ledger.acl import USER
 from tests.support.fault_stack import FaultStack
-from tests.support.redis_process import RedisServer, running_server, tell
+from tests.support.redis_process import RedisServer, running_server
+from tests.support.redis_server import tell
 
 pytestmark = [pytest.mark.faults]
 
@@ -23,13 +25,13 @@ REQUEST = RequestKey(RequestKind.FULFILLMENT, "PR-0000-0000-0001")
 ANSWERED_SECONDS = 10.0
 
 REFUSALS = {
-    "full": (("CONFIG", "SET", "maxmemory", "1mb"), "Redis is full and nothing was written"),
+    "full": (("CONFIG", "SET", "maxmemory", "1"), "Redis is full and nothing was written"),
     "read-only": (("REPLICAOF", "127.0.0.1", "1"), "this Redis is a read-only replica"),
     "without replicas": (
         ("CONFIG", "SET", "min-replicas-to-write", "1"),
         "Redis has too few replicas to accept writes",
     ),
-    "forbidden": (("ACL", "SETUSER", "default", "-set"), "the Redis user may not do this"),
+    "forbidden": (("ACL", "SETUSER", USER, "-set"), "the Redis user may not do this"),
 }
 
 
@@ -78,6 +80,9 @@ def test_a_redis_that_refuses_writes_is_named_beside_what_the_ledger_has(
     if refusal != "forbidden":
         # The broker's part is written by other commands.
         assert stack.answer("poll", code=5)["error"].startswith(sentence)
+    with server.client() as client:
+        # What the user was refused here shows no gap in its rules.
+        client.acl_log_reset()
 
 
 @pytest.mark.slow

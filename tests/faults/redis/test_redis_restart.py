@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.support.fault_stack import LEASE_SECONDS
-from tests.support.redis_process import tell
+from tests.support.redis_server import tell
 from tests.support.stack import assert_each_resolved_once
 
 from .conftest import Deployment

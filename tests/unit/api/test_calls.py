@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -26,10 +27,10 @@ FAULTS: dict[str, tuple[Reply, type[Exception]]] = {
 }
 
 CHANGES: dict[str, Callable[[Client], Any]] = {
-    "post": lambda client: client.post("requests/PR-1/approve/", {"template_id": "TL-1"}),
+    "post": lambda client: client.post("requests/PR-1/approve", {"template_id": "TL-1"}),
     "put": lambda client: client.put("requests/PR-1", {"asset": {"params": []}}),
     "upload": lambda client: client.upload(
-        "usage/files/UF-1/upload/", field="usage_file", filename="usage_file.xlsx", content=b"PK"
+        "usage/files/UF-1/upload", field="usage_file", filename="usage_file.xlsx", content=b"PK"
     ),
 }
 
@@ -123,6 +124,22 @@ def test_a_get_that_times_out_has_used_its_time_and_is_not_repeated() -> None:
         assert len(server.calls) == 1
 
 
+def late(call: Call) -> Reply:
+    time.sleep(0.6)
+    return Reply(body=[{"id": "PR-1"}], headers={"Content-Range": "items 0-0/1"})
+
+
+def test_a_list_and_a_file_may_take_ten_times_as_long_as_another_call() -> None:
+    with serving(late) as server:
+        client = server.client(timeout_seconds=0.3)
+        assert [row["id"] for row in client.get_all("requests")] == ["PR-1"]
+        assert client.upload("usage", field="f", filename="f.xlsx", content=b"PK")
+        with pytest.raises(ConnectionFailed, match=r"not within 0\.3 s"):
+            client.get("requests/PR-1")
+        with pytest.raises(ConnectionFailed, match=r"not within 0\.3 s"):
+            client.post("requests/PR-1/approve/", {})
+
+
 #: Nobody listens there.
 CLOSED_PORT = 1
 
@@ -184,7 +201,7 @@ def test_a_change_without_a_key_has_no_header_for_it() -> None:
 def test_a_change_without_a_body_sends_none_and_an_empty_object_is_one() -> None:
     with serving(FINE) as server:
         server.client().post("usage/files/UF-1/close")
-        server.client().post("requests/PR-1/inquire/", {})
+        server.client().post("requests/PR-1/inquire", {})
         assert [call.body for call in server.calls] == [b"", b"{}"]
 
 
@@ -205,7 +222,7 @@ def test_an_upload_is_multipart_with_the_files_name() -> None:
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_success_without_a_body_is_none(status: int) -> None:
     with serving(Reply(status)) as server:
-        assert server.client().post("requests/PR-1/fail/", {"reason": "x"}) is None
+        assert server.client().post("requests/PR-1/fail", {"reason": "x"}) is None
 
 
 @pytest.mark.parametrize("body", [b"<html>Maintenance</html>", b'{"id": "PR-', b"\xff\xfe\x00"])
@@ -254,3 +271,92 @@ def test_a_trailing_slash_of_the_url_makes_no_difference() -> None:
     with serving(FINE) as server:
         Client(server.url + "/", KEY).get("requests")
         assert server.calls[0].path == "/public/v1/requests"
+
+
+# ---- how paths end
+
+
+def wanting_slash(missing: Reply) -> Callable[[Call], Reply]:
+    """A deployment that has its actions only under paths with a slash at the end."""
+
+    def play(call: Call) -> Reply:
+        if not call.path.endswith(("/approve", "/upload")):
+            return FINE
+        location = missing.headers.get("Location", "").format(call.path)
+        return replace(missing, headers={"Location": location} if location else {})
+
+    return play
+
+
+NO_SUCH_PATH = Reply(404, {"error_code": "NF_001", "errors": ["Object not found."]})
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [NO_SUCH_PATH, *(Reply(status, headers={"Location": "{}/"}) for status in (301, 308))],
+)
+def test_a_deployment_that_wants_a_slash_is_noticed_once(
+    missing: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(wanting_slash(missing)) as server:
+        client = server.client()
+        for name in ("PR-1", "PR-2"):
+            client.post(f"requests/{name}/approve", {"template_id": "TL-1"}, key="k")
+        client.upload("usage/files/UF-1/upload", field="x", filename="y", content=b"PK")
+        paths = [call.path.removeprefix("/public/v1/") for call in server.calls]
+        bodies = [(call.body, call.headers.get("Idempotency-Key")) for call in server.calls[:2]]
+    assert paths == [
+        "requests/PR-1/approve",
+        "requests/PR-1/approve/",
+        "requests/PR-2/approve/",
+        "usage/files/UF-1/upload",
+        "usage/files/UF-1/upload/",
+    ]
+    assert bodies[0] == bodies[1] == (b'{"template_id": "TL-1"}', "k")
+    lines = [text for text in caplog.messages if "connect.slash_needed" in text]
+    assert [text.partition("action=")[2] for text in lines] == ["approve", "upload"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "sent"),
+    [
+        pytest.param(NO_SUCH_PATH, 2, id="no such object either way"),
+        pytest.param(Reply(404, b"<html>Not found</html>"), 1, id="a page of a proxy"),
+        pytest.param(Reply(301, headers={"Location": "/login/"}), 1, id="to a login"),
+        pytest.param(Reply(400, error_document("no")), 1, id="refused"),
+    ],
+)
+def test_a_refusal_is_not_taken_for_a_path_without_its_slash(reply: Reply, sent: int) -> None:
+    with serving(reply) as server:
+        with pytest.raises(ApiError) as raised:
+            server.client().post("requests/PR-1/approve", {})
+        assert raised.value.path == "requests/PR-1/approve"
+        assert len(server.calls) == sent
+
+
+def test_a_deployment_that_changes_is_followed(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(NO_SUCH_PATH, FINE, NO_SUCH_PATH, FINE) as server:
+        client = server.client()
+        for _ in range(3):
+            client.post("requests/PR-1/approve", {})
+        slashes = [call.path.endswith("/") for call in server.calls]
+    assert slashes == [False, True, True, False, False]
+    assert [text.split()[0] for text in caplog.messages if "slash" in text] == [
+        "connect.slash_needed",
+        "connect.slash_refused",
+    ]
+
+
+def test_an_object_that_is_not_found_is_asked_for_once() -> None:
+    with serving(NO_SUCH_PATH) as server:
+        with pytest.raises(ApiError):
+            server.client().get("requests/PR-2")
+        assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("lost", [Reply(action="reset"), Reply(502)])
+def test_a_call_with_a_slash_whose_reply_is_lost_is_not_sent_again(lost: Reply) -> None:
+    with serving(NO_SUCH_PATH, lost) as server:
+        with pytest.raises((ConnectionFailed, ServerFault)):
+            server.client().post("requests/PR-1/approve", {})
+        assert len(server.calls) == 2

@@ -49,7 +49,7 @@ BY_STATUS: dict[int, type[ApiError]] = {
 def refusal(reply: Reply) -> ApiError:
     """The exception that a refused POST becomes."""
     with serving(reply) as server, pytest.raises(ApiError) as raised:
-        server.client().post("requests/PR-1/approve/", {})
+        server.client().post("requests/PR-1/approve", {})
     return raised.value
 
 
@@ -60,8 +60,8 @@ def test_each_status_is_its_exception_with_what_connect_said(status: int) -> Non
     assert type(error) is BY_STATUS[status]
     assert (error.status, error.error_code) == (status, "VAL_002")
     assert (error.errors, error.params) == (["one", "two"], {"field": "email"})
-    assert (error.method, error.path) == ("POST", "requests/PR-1/approve/")
-    assert str(error) == f"POST requests/PR-1/approve/ answered {status}: VAL_002: one; two"
+    assert (error.method, error.path) == ("POST", "requests/PR-1/approve")
+    assert str(error) == f"POST requests/PR-1/approve answered {status}: VAL_002: one; two"
     assert error.error.error_code == "VAL_002"
 
 

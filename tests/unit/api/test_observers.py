@@ -14,7 +14,7 @@ def test_an_answered_call_is_reported_with_its_duration() -> None:
     reported: list[tuple[str, str, float]] = []
     with serving(Reply(body={})) as server:
         client = server.client(observe=lambda *call: reported.append(call))
-        client.post("requests/PR-1/approve/", {})
+        client.post("requests/PR-1/approve", {})
         client.get("requests/PR-1")
     assert [(method, problem) for method, problem, _ in reported] == [("POST", ""), ("GET", "")]
     assert all(0 < seconds < 30 for *_, seconds in reported)
@@ -33,7 +33,7 @@ def test_a_call_without_an_answer_is_reported() -> None:
     with serving(Reply()) as server:
         client = server.client(observe=lambda *call: reported.append(call))
     with pytest.raises(ConnectionFailed):
-        client.post("requests/PR-1/approve/", {})
+        client.post("requests/PR-1/approve", {})
     assert [problem for _, problem, _ in reported] == ["no answer"]
 
 

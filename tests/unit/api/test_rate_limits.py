@@ -36,7 +36,7 @@ class Counting:
 CALLS: dict[str, Callable[[Client], Any]] = {
     "get": lambda client: client.get("requests/PR-1"),
     "text": lambda client: client.get_text("templates/TL-1/render"),
-    "post": lambda client: client.post("requests/PR-1/approve/", {}),
+    "post": lambda client: client.post("requests/PR-1/approve", {}),
     "put": lambda client: client.put("requests/PR-1", {}),
     "upload": lambda client: client.upload("usage", field="f", filename="f.xlsx", content=b"PK"),
 }

@@ -48,7 +48,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "get": lambda client: client.get("requests/PR-1"),
     "get_all": lambda client: list(client.get_all("requests", {"status": "pending"})),
     "get_text": lambda client: client.get_text("templates/TL-1/render"),
-    "post": lambda client: client.post("requests/PR-1/approve/", {"template_id": "TL-1"}),
+    "post": lambda client: client.post("requests/PR-1/approve", {"template_id": "TL-1"}),
     "put": lambda client: client.put("requests/PR-1", {}),
 }
 

@@ -23,7 +23,7 @@ def test_calls_one_after_the_other_use_one_connection() -> None:
         client = server.client()
         for _ in range(10):
             client.get("requests/PR-1")
-            client.post("requests/PR-1/approve/", {})
+            client.post("requests/PR-1/approve", {})
         assert len(server.calls) == 20
         assert len(server.connections) == 1
 
@@ -143,7 +143,7 @@ def test_the_environments_proxy_is_used() -> None:
         patch.setenv("http_proxy", server.url.removesuffix("/public/v1"))
         client = Client("http://connect.invalid/public/v1", KEY)
         client.get("requests/PR-1")
-        client.post("requests/PR-1/approve/", {})
+        client.post("requests/PR-1/approve", {})
     assert [call.headers["Host"] for call in server.calls] == ["connect.invalid"] * 2
     assert len(server.connections) == 1
 

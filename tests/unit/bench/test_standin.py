@@ -44,7 +44,7 @@ def report(url: str) -> Any:
 
 
 def approve(client: Client, request_id: str) -> None:
-    client.send("POST", f"requests/{request_id}/approve/", {"activation_tile": "Welcome"})
+    client.send("POST", f"requests/{request_id}/approve", {"activation_tile": "Welcome"})
     conversation = client.get("conversations", {"instance_id": request_id})[0]["id"]
     client.send("POST", f"conversations/{conversation}/messages", {"text": "Activated."})
 
@@ -55,6 +55,18 @@ def test_the_list_has_pages_and_loses_what_is_approved(client: Client) -> None:
     approve(client, names[0])
     assert [row["id"] for row in client.get_all("requests")] == names[1:]
     assert client.get(f"requests/{names[0]}")["status"] == "approved"
+
+
+def test_the_list_leaves_out_what_is_not_selected_and_counts_its_bytes(
+    client: Client, url: str
+) -> None:
+    whole = list(client.get_all("requests"))
+    size = report(url)["list_bytes"]
+    short = list(client.get_all("requests", "select(-template,-asset.items)"))
+    assert report(url)["list_bytes"] < 2 * size
+    for row, other in zip(short, whole, strict=True):
+        other["asset"].pop("items")
+        assert row == other
 
 
 def test_it_is_done_when_each_is_approved_and_has_its_message(client: Client, url: str) -> None:
@@ -73,5 +85,5 @@ def test_duplicates_are_reported(client: Client, url: str) -> None:
     conversation = client.get("conversations", {"instance_id": name})[0]["id"]
     client.send("POST", f"conversations/{conversation}/messages", {"text": "Activated."})
     with pytest.raises(Exception, match="Not pending"):
-        client.send("POST", f"requests/{name}/approve/", {"activation_tile": "Welcome"})
+        client.send("POST", f"requests/{name}/approve", {"activation_tile": "Welcome"})
     assert report(url)["duplicates"] == 2

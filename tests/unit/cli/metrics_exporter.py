@@ -17,6 +17,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from connect_worker.config import Config
+from connect_worker.domain.metrics import WorkerLoad
 from connect_worker.domain.states import (
     Claim,
     PendingRequest,
@@ -91,6 +92,8 @@ def fill(redis_url: str) -> None:
         meter("PUT", "429", 0.1)
         meter("GET", "429", 0.1)
         meter("GET", "no answer", 30)
+        with meter.time_run():
+            pass
     settled, parked = (take(ledger, ref) for ref in refs[:2])
     ledger.reschedule(settled, State.RETRY, delay_seconds=0, cause="Connect down")
     settled = take(ledger, refs[0])
@@ -102,6 +105,8 @@ def fill(redis_url: str) -> None:
         RequestKind.TIER_CONFIG, PollReport(problem=PollProblem.BREAKER_OPEN, detail="paused")
     )
     ledger.record_poll(RequestKind.USAGE, PollReport(problem=PollProblem.NO_PROCESSOR))
+    ledger.record_worker("one", WorkerLoad(slots=4, busy=3))
+    ledger.record_worker("two", WorkerLoad(slots=2, busy=0))
     ledger.trip_breaker(seconds=600, reason="Connect is down", failed=True)
 
 

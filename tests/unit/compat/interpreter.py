@@ -13,20 +13,23 @@ from typing import Any
 ROOT = Path(__file__).parents[3]
 
 
-def python(*arguments: str, cwd: Path, path: tuple[Path, ...] = ()) -> tuple[int, str, str]:
+def python(
+    *arguments: str, cwd: Path, path: tuple[Path, ...] = (), settings: dict[str, str] | None = None
+) -> tuple[int, str, str]:
     """Run `python …`; gives its exit code and what it wrote to stdout and stderr.
 
     Args:
         *arguments: The command line.
         cwd: Its working directory.
         path: Folders to import from, besides this project.
+        settings: Variables of the environment.
     """
     environment = {name: text for name, text in os.environ.items() if "CONNECT_" not in name}
     places = os.pathsep.join(map(str, (*path, ROOT)))
     process = subprocess.run(
         [sys.executable, "-W", "default", *arguments],
         cwd=cwd,
-        env=environment | {"PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"},
+        env=environment | (settings or {}) | {"PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=60,

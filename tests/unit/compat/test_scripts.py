@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,8 +89,55 @@ def test_run_as_scripts_each_in_one_process(sandbox: Client, home: Path) -> None
         status, _, errors = python("-m", "connect_worker.compat", f"{name}.py", cwd=home)
         assert status == 0, errors
         assert "INFO connect_worker local.completed request=" in errors
+        assert re.search(r"\nconnect_worker.compat: \d+ requests?: (?!.*not decided)", errors)
         assert API_KEY not in errors
     assert_decided(sandbox)
+
+
+FAILING = """
+import sys
+from connect.exceptions import SkipRequest
+from connect.models import ActivationTemplateResponse, ActivationTileResponse
+from connect.resources import FulfillmentAutomation
+
+class Mine(FulfillmentAutomation):
+    def process_request(self, request):
+        if request.type == "cancel":
+            return ActivationTileResponse("# Bye")
+        if request.type == "purchase":
+            return ActivationTemplateResponse("TL-000-000-999")  # which Connect refuses
+        if request.type == "change":
+            raise OSError("the vendor's system is away")
+        raise SkipRequest("Later")
+
+Mine().process()
+"""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit()", "sys.exit(3)"])
+def test_what_was_not_decided_is_counted_and_the_exit_status_says_so(
+    sandbox: Client, home: Path, end: str
+) -> None:
+    (home / "failing.py").write_text(FAILING + end)
+    status, _, errors = python("-m", "connect_worker.compat", "failing.py", cwd=home)
+    assert status == (3 if "3" in end else 1)
+    kinds = Counter(e["type"] for e in entries(sandbox) if e["kind"] == "fulfillment")
+    failed = kinds["purchase"] + kinds["change"]
+    skipped = kinds.total() - failed - kinds["cancel"]
+    assert errors.splitlines()[-1] == (
+        f"connect_worker.compat: {kinds.total()} requests: {kinds['cancel']} approved, "
+        f"{skipped} left pending, {failed} not decided"
+    )
+    assert "OSError: the vendor's system is away" in errors
+    assert "parked" not in errors
+
+
+def test_without_its_config_a_script_ends_with_a_sentence(home: Path) -> None:
+    (home / "config.json").unlink()
+    status, _, errors = python("-m", "connect_worker.compat", "purchases.py", cwd=home)
+    assert status == 1
+    assert f"connect_worker.compat: there is no file {home / 'config.json'}: write api" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow

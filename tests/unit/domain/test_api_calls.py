@@ -53,7 +53,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         PR,
         Approve(template_id="TL-1"),
         [
-            ("POST", f"requests/{PR.id}/approve/", {"template_id": "TL-1"}, "approved"),
+            ("POST", f"requests/{PR.id}/approve", {"template_id": "TL-1"}, "approved"),
             say("Activated using template TL-1."),
         ],
         "approved",
@@ -63,7 +63,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         PR,
         Approve(tile="# Hi"),
         [
-            ("POST", f"requests/{PR.id}/approve/", {"activation_tile": "# Hi"}, "approved"),
+            ("POST", f"requests/{PR.id}/approve", {"activation_tile": "# Hi"}, "approved"),
             say("Activated using custom activation tile."),
         ],
         "approved",
@@ -74,7 +74,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         Inquire("Email?", PARAMS),
         [
             ("PUT", f"requests/{PR.id}", {"asset": {"params": PARAMS}}, ""),
-            ("POST", f"requests/{PR.id}/inquire/", {}, "inquiring"),
+            ("POST", f"requests/{PR.id}/inquire", {}, "inquiring"),
             say("Email?"),
         ],
         "inquired",
@@ -83,19 +83,20 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
     (
         PR,
         Inquire("Email?"),
-        [("POST", f"requests/{PR.id}/inquire/", {}, "inquiring"), say("Email?")],
+        [("POST", f"requests/{PR.id}/inquire", {}, "inquiring"), say("Email?")],
         "inquired",
         "inquiring",
     ),
     (
         PR,
         Fail("No"),
-        [("POST", f"requests/{PR.id}/fail/", {"reason": "No"}, "failed")],
+        [("POST", f"requests/{PR.id}/fail", {"reason": "No"}, "failed")],
         "failed",
         "failed",
     ),
-    (PR, Skip("Later"), [say("Later")], "skipped", ""),
+    (PR, Skip("Later"), [say("Later")], "skipped: Later", ""),
     (PR, Skip(), [], "skipped", ""),
+    (UF, Skip("Request skipped"), [], "skipped", ""),
     (PR, NoDecision(), [], "left pending", ""),
     # ---- tier configurations: other bodies, no conversation
     (
@@ -104,7 +105,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         [
             (
                 "POST",
-                f"tier/config-requests/{TCR.id}/approve/",
+                f"tier/config-requests/{TCR.id}/approve",
                 {"template": {"id": "TL-1"}},
                 "approved",
             )
@@ -118,7 +119,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         [
             (
                 "POST",
-                f"tier/config-requests/{TCR.id}/approve/",
+                f"tier/config-requests/{TCR.id}/approve",
                 {"template": {"representation": "# Hi"}},
                 "approved",
             )
@@ -131,7 +132,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
         Inquire("Email?", PARAMS),
         [
             ("PUT", f"tier/config-requests/{TCR.id}", {"params": PARAMS}, ""),
-            ("POST", f"tier/config-requests/{TCR.id}/inquire/", {}, "inquiring"),
+            ("POST", f"tier/config-requests/{TCR.id}/inquire", {}, "inquiring"),
         ],
         "inquired",
         "inquiring",
@@ -139,11 +140,11 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
     (
         TCR,
         Fail("No"),
-        [("POST", f"tier/config-requests/{TCR.id}/fail/", {"reason": "No"}, "failed")],
+        [("POST", f"tier/config-requests/{TCR.id}/fail", {"reason": "No"}, "failed")],
         "failed",
         "failed",
     ),
-    (TCR, Skip("Later"), [], "skipped", ""),
+    (TCR, Skip("Later"), [], "skipped: Later", ""),
     (TCR, NoDecision(), [], "left pending", ""),
     # ---- usage files: no closing slash
     *(
@@ -163,10 +164,12 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
             ("delete", None, "deleted", "deleted"),
         )
     ),
-    (UF, Skip("Later"), [], "skipped", ""),
+    (UF, Skip("Later"), [], "skipped: Later", ""),
     # ---- listings
     (LST, Report("reported as UF-1"), [], "reported", ""),
-    (LST, Skip("Later"), [], "skipped", ""),
+    (LST, Report("no usage", is_submitted=False), [], "nothing submitted", ""),
+    (LST, NoDecision(), [], "nothing submitted", ""),
+    (LST, Skip("Later"), [], "skipped: Later", ""),
 ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connect_worker.domain.kinds import is_nameable, is_request_name
+from connect_worker.domain.kinds import has_periods, is_nameable, is_request_name
 from connect_worker.domain.states import RequestKey, RequestKind
 from connect_worker.sandbox import documents as identifiers
 
@@ -50,6 +50,21 @@ def test_a_period_of_the_users_own_is_a_name(period: str) -> None:
     assert is_request_name(RequestKind.USAGE, f"LST-066-644-910@{period}")
 
 
+@pytest.mark.parametrize("text", ["AS-1", "CRD-1-2", "PR-1-2", "PRD-1", "TC-1", "TCR-1", "UF-1"])
+def test_usage_may_be_reported_for_another_object(text: str) -> None:
+    assert is_request_name(RequestKind.USAGE, f"{text}@2026-11")
+    assert not any(
+        is_request_name(kind, f"{text}@2026-11") for kind in RequestKind if kind != "usage"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("AS-1", True), ("LST-1", True), ("PR-1", False), ("TL-1", False)]
+)
+def test_an_id_that_is_no_requests_may_have_periods(text: str, expected: bool) -> None:
+    assert has_periods(text) is expected
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -63,7 +78,7 @@ def test_a_period_of_the_users_own_is_a_name(period: str) -> None:
         "PR-" + "1" * 61,
         "PR--1",
         "pr-1",
-        "PR-1@2026-11",
+        "TL-1@2026-11",
         b"PR-1",
         1,
         None,

@@ -68,7 +68,7 @@ def test_it_shows_the_outcome_and_the_exact_calls(account: Sandbox) -> None:
     shown = said("try", ORDERS, name).stdout
     assert "An email, please" in shown
     assert f"1. PUT requests/{name}" in shown
-    assert f"2. POST requests/{name}/inquire/" in shown
+    assert f"2. POST requests/{name}/inquire" in shown
     assert "Would be sent to Connect; nothing was" in shown
     assert_untouched(account, name)
 
@@ -164,7 +164,7 @@ def test_an_error_is_reported_and_ends_with_1(account: Sandbox) -> None:
             2,
             "no automation for tier-config requests",
         ),
-        ([ORDERS, "AS-1-2-3"], 2, "is not the id of a request"),
+        ([ORDERS, "TL-1-2-3"], 2, "is not the id of a request"),
         ([ORDERS, "PR-1-2-3"], 3, "the account has no request PR-1-2-3"),
         ([ORDERS], 2, "Give either the id of a request or --file"),
     ],
@@ -183,7 +183,7 @@ def test_without_an_account_a_file_is_tried_and_an_id_is_not(
         monkeypatch.delenv(name, raising=False)
     Path("order.json").write_text(json.dumps(purchase(id="PR-7").json))
     shown = said("try", ORDERS, "--file", "order.json").stdout
-    assert "POST requests/PR-7/approve/" in shown
+    assert "POST requests/PR-7/approve" in shown
     assert "No account is set" in shown
     assert "CONNECT_API_URL" in said("try", ORDERS, "PR-7", code=Exit.CONFIGURATION).stderr
     Path("bad.json").write_text("{}")
@@ -388,3 +388,28 @@ def test_the_other_kinds_are_compared_too(account: Sandbox) -> None:
     assert answered("replay", "examples.resellers") == {"replayed": 1, "differing": []}
     assert answered("replay", "examples.usage_reviews") == {"replayed": 1, "differing": []}
     assert "never decided" in said("replay", "examples.usage_reports", code=2).stderr
+
+
+FORM = "tests.support.processors.validating:Orders"
+
+
+@pytest.mark.parametrize(
+    ("email", "code", "errors", "error"),
+    [
+        ("a@b.example", 0, {}, None),
+        ("nobody", 0, {"email": "Enter an email address."}, None),
+        ("raise", 1, {}, "ValueError: the vendor's system is down"),
+    ],
+)
+def test_a_validation_is_tried_too(
+    account: Sandbox, tmp_path: Path, email: str, code: int, errors: Any, error: str | None
+) -> None:
+    draft = tmp_path / "draft.json"
+    draft.write_text(json.dumps(purchase(params={"email": email}, status="draft").json))
+    document = answered("try", FORM, "--file", str(draft), code=code)
+    assert (document["errors"], document["error"]) == (errors, error)
+    shown = said("try", FORM, "--file", str(draft), code=code).stdout
+    assert "validated by Orders" in shown
+    expected = error or "".join(errors.values()) or "No errors."
+    assert expected in shown
+    said("try", FORM, "--file", str(draft), "--record", str(tmp_path / "x.json"), code=2)

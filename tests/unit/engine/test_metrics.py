@@ -14,7 +14,7 @@ from connect_worker.engine.metrics import CallMetrics, metric_labels
 
 @pytest.mark.parametrize(
     ("seconds", "bucket"),
-    [(0, "0.1"), (0.1, "0.1"), (0.1001, "0.25"), (1, "1"), (29.9, "30"), (31, MORE)],
+    [(0, "0.1"), (0.1, "0.1"), (0.1001, "0.25"), (1, "1"), (29.9, "30"), (301, MORE)],
 )
 def test_a_duration_is_in_the_least_bucket_that_holds_it(seconds: float, bucket: str) -> None:
     assert bucket_of(seconds) == bucket
@@ -36,6 +36,19 @@ def test_what_was_taken_is_counted_no_more_unless_it_is_given_back() -> None:
     meter("PUT", "500", 1)
     meter.give_back(taken)
     assert meter.take() == {**taken, Metric("errors", "", "500", ""): 1}
+
+
+def test_a_run_is_timed_whether_it_returns_or_raises() -> None:
+    meter = CallMetrics()
+    with metric_labels(RequestKind.USAGE, "PRD-1"):
+        with meter.time_run():
+            pass
+        with pytest.raises(KeyError), meter.time_run():
+            raise KeyError
+    assert meter.take() == {
+        Metric("runs", "usage", "0.1", "PRD-1"): 2,
+        Metric("run_ms", "usage", "", "PRD-1"): 0,
+    }
 
 
 def test_threads_count_together_and_each_under_its_own_job() -> None:

@@ -207,6 +207,7 @@ def test_a_lease_that_is_lost_while_a_call_waits_refuses_it(
     paced: RateLimiter, sleeper: Sleeper
 ) -> None:
     ledger = MemoryLedger(clock=sleeper.clock)
+    sleeper.clock.calls.append(ledger.now)
     claim = running(ledger, lease_seconds=60)
     pulse = Lease(ledger, claim)
 

@@ -116,4 +116,5 @@ def test_last_months_usage_is_reported_per_asset_and_item() -> None:
 
 def test_nothing_used_is_nothing_sent() -> None:
     done = run(MonthlyUsage, usage_listing())
-    assert (done.outcome, done.calls) == (Report("nothing was used"), ())
+    assert done.outcome == Report("nothing was used", is_submitted=False)
+    assert done.calls == ()

@@ -59,13 +59,33 @@ def connect() -> Iterator[Connect]:
         thread.join()
 
 
+TALKS = [
+    {"id": "CO-1", "type": "notes", "status": "open"},
+    {"id": "CO-2", "type": "conversation", "status": "closed"},
+    {"id": "CO-3", "type": "conversation", "status": "open"},
+]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param(
+            {"GET /conversations": TALKS, "GET /conversations/CO-3/messages": [{"text": "hello"}]},
+            id="as it is described",
+        ),
+        pytest.param(
+            {
+                "GET /conversations": [{"id": "CO-1"}],
+                "GET /conversations/CO-1": {"id": "CO-1", "messages": [{"text": "hello"}]},
+            },
+            id="as in 2019",
+        ),
+    ],
+)
 def test_a_conversation_is_found_by_its_request_and_fetched_with_its_messages(
-    connect: Connect,
+    connect: Connect, answers: Any
 ) -> None:
-    connect.answers = {
-        "GET /conversations": [{"id": "CO-1"}],
-        "GET /conversations/CO-1": {"id": "CO-1", "messages": [{"text": "hello"}]},
-    }
+    connect.answers = answers
     conversation = Fulfillment(id="PR-1").get_conversation(connect.config)
 
     assert conversation
@@ -73,7 +93,7 @@ def test_a_conversation_is_found_by_its_request_and_fetched_with_its_messages(
     assert connect.calls[0] == ("GET /conversations", {"instance_id": ["PR-1"]}, None)
 
 
-@pytest.mark.parametrize("rows", [[], None, [{}], [{"id": None}]])
+@pytest.mark.parametrize("rows", [[], None, [{}], [{"id": None}], TALKS[:1]])
 def test_a_request_without_a_conversation_has_none(connect: Connect, rows: Any) -> None:
     connect.answers = {"GET /conversations": rows}
 

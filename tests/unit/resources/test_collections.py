@@ -50,6 +50,7 @@ from connect_worker.resources.tier_config import (
     TierConfigResource,
 )
 from connect_worker.rql import Query
+from tests.support.openapi_contract import is_described
 from tests.support.scripted_server import KEY, Call, Reply, Server, error_document, serving
 
 BODY = {"any": "thing"}
@@ -274,7 +275,7 @@ ACTIONS: list[tuple[Callable[[Config], Any], str, Any, Any]] = [
     ),
     (lambda config: ApiClient(config, "assets").get("AS-1"), "GET assets/AS-1", None, 200),
     (lambda config: ApiClient(config, "assets?eq(id,x)").get(), "GET assets", None, 200),
-    (lambda config: ApiClient(config, "x").post(json=BODY), "POST x", BODY, 201),
+    (lambda config: ApiClient(config, "assets").post(json=BODY), "POST assets", BODY, 201),
 ]
 
 
@@ -285,6 +286,8 @@ def test_each_method_makes_its_call(
     found = act(config)
 
     assert only_call(server) == (call, body)
+    # `ApiClient` calls what a user names.
+    assert is_described(*call.split(" ")) or call == "POST assets"
     if isinstance(result, int):
         assert found[1] == result
     else:

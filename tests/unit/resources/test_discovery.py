@@ -355,6 +355,32 @@ def test_after_the_import_the_module_is_as_any_other(write: Write) -> None:
         found().process()
 
 
+@pytest.mark.parametrize("name", ["process_requests", "proces_request", "processRequest"])
+def test_a_method_that_is_almost_process_request_is_refused(write: Write, name: str) -> None:
+    write(
+        "shop.py",
+        automation("Orders"),
+        "class Files(UsageFileAutomation):",
+        f"    def {name}(self, request): return None",
+    )
+    with pytest.raises(
+        RegistrationError, match=f"Files in shop has no process_request, but {name}"
+    ):
+        load("shop")
+
+
+def test_a_base_class_with_methods_of_its_own_is_no_mistake(write: Write) -> None:
+    base = ["class Base(FulfillmentAutomation):", "    def request_process(self): return None"]
+    write("shop.py", *base, automation("Orders", "Base"))
+    assert names_of(load("shop")) == ["shop.Orders"]
+
+
+def test_a_misspelled_attribute_is_refused_at_the_start(write: Write) -> None:
+    write("shop.py", automation("Orders", "FulfillmentAutomation", 'product = "PRD-1"'))
+    with pytest.raises(RegistrationError, match=r"shop\.Orders has product = 'PRD-1'"):
+        load("shop")
+
+
 def test_an_automation_of_tier_account_requests_is_refused_by_name(write: Write) -> None:
     base = "from connect_worker.resources import TierAccountRequestAutomation"
     write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import pytest
@@ -16,6 +17,7 @@ from connect_worker.resources import (
     UsageFileAutomation,
 )
 from connect_worker.resources.automation import Automation
+from connect_worker.rql import Query, statuses_of, to_query
 
 AUTOMATIONS: list[type[Automation[Any]]] = [
     FulfillmentAutomation,
@@ -106,6 +108,31 @@ def test_a_subclass_may_add_to_the_default_filters() -> None:
         "eq(status,pending)&in(asset.product.id,(PRD-1))&"
         "eq(asset.connection.type,production)&ordering(created)"
     )
+
+
+def test_a_subclass_may_add_to_the_default_filters_as_to_a_query() -> None:
+    class Mine(FulfillmentAutomation):
+        def filters(self, status: Any = "pending", **kwargs: Any) -> Any:
+            query: Any = super().filters(status, **kwargs)
+            query["type"] = "purchase"
+            query.in_("asset.product.id", ["PRD-9"]).not_equal("asset.id", "AS-1").limit(500)
+            return query.not_equal("asset.id", "AS-2").order_by("-created")
+
+    expected = (
+        "eq(status,pending)&eq(type,purchase)&in(asset.product.id,(PRD-9))&ne(asset.id,AS-1)&"
+        "ne(asset.id,AS-2)&limit=500&ordering(-created)"
+    )
+    assert Mine(TWO).query() == expected
+    filters = Mine(TWO).filters()
+    assert str(Query(filters).equal("id", "PR-1")) == (
+        "?in(asset.product.id,(PRD-9))&eq(status,pending)&eq(type,purchase)&ne(asset.id,AS-1)&"
+        "ne(asset.id,AS-2)&eq(id,PR-1)&limit=500&ordering(-created)"
+    )
+    assert to_query(copy.copy(filters)) == to_query(filters)
+    assert filters.asks_for("status")
+    assert filters.asks_for("asset.id")
+    assert not filters.asks_for("note")
+    assert statuses_of(filters) == {"pending"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from connect_worker.domain.outcomes import Approve, NoDecision
 from connect_worker.domain.states import Claim, PendingRequest, RequestKey, RequestKind
 from connect_worker.engine.job import Job
 from connect_worker.engine.lease import Lease
-from connect_worker.exceptions import SettingsError
+from connect_worker.exceptions import BadRequest, SettingsError
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.resources import (
@@ -92,22 +92,69 @@ def test_a_status_is_awaited_when_the_filters_ask_for_it(filters: Any, statuses:
 def test_the_rows_are_read_with_the_automations_query() -> None:
     connect = Rows(row("PR-1"), row("PR-2", updated="later"))
     found = list(processor_of().list_pending(connect, now=0))
-    assert connect.asked == [("requests", "eq(status,pending)&ordering(created)")]
+    select = (
+        "select(-activation_key,-template,-asset.configuration,-asset.items,-asset.params,"
+        "-asset.tiers)"
+    )
+    assert connect.asked == [("requests", f"{select}&eq(status,pending)&ordering(created)")]
     assert found == [
         PendingRequest(RequestKey(RequestKind.FULFILLMENT, name), None, "PRD-1")
         for name in ("PR-1", "PR-2")
     ]
 
 
+class Unselective(Rows):
+    """A Connect that knows no `select`."""
+
+    def get_all(self, path: str, query: str | Mapping[str, object] | None = None) -> Iterable[Any]:
+        rows = super().get_all(path, query)
+        if "select(" in str(query):
+            raise BadRequest(status=400, errors=["Bad filter query: select."])
+        return rows
+
+
+def test_where_select_is_refused_whole_documents_are_read_and_it_is_not_asked_for_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connect, processor = Unselective(row("PR-1")), processor_of()
+    for _ in range(2):
+        found = processor.list_pending(connect, now=0, request_id="PR-1")
+        assert [pending.ref.id for pending in found] == ["PR-1"]
+    queries = [query for _, query in connect.asked]
+    assert [query.startswith("select(") for query in queries] == [True, False, False]
+    assert set(queries[1:]) == {"eq(id,PR-1)&eq(status,pending)&ordering(created)"}
+    assert caplog.text.count("poll.select_refused kind=fulfillment") == 1
+
+
+def test_filters_that_are_refused_do_not_blame_select(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing(Rows):
+        def get_all(self, path: str, query: Any = None) -> Iterable[Any]:
+            super().get_all(path, query)
+            raise BadRequest(status=400, errors=["Bad filter query: color."])
+
+    connect, processor = Refusing(), processor_of()
+    for _ in range(2):
+        with pytest.raises(BadRequest, match="color"):
+            list(processor.list_pending(connect, now=0))
+    assert [query.startswith("select(") for _, query in connect.asked] == [True, False] * 2
+    assert "poll.select_refused" not in caplog.text
+
+
+def test_an_automation_that_selects_for_itself_gets_what_it_asks_for() -> None:
+    connect, own = Rows(row("PR-1")), "select(-asset.items)&eq(status,pending)"
+    assert list(processor_of(filters=lambda self: own).list_pending(connect, now=0))
+    assert connect.asked == [("requests", f"{own}&ordering(created)")]
+
+
 BAD_ROWS = [
-    ({"status": "pending"}, "a row without an id"),
-    ({"id": None}, "a row without an id"),
-    ({"id": ""}, "a row without an id"),
+    ({"status": "pending"}, "a row without an id, number 1 of the list"),
+    ({"id": None}, "a row without an id, number 1 of the list"),
+    ({"id": ""}, "a row without an id, number 1 of the list"),
     (row(5), "a row whose id is a int, not a text"),  # type: ignore[arg-type]  # Connect's mistake
     (row({"a": 1}), "a row whose id is a dict, not a text"),  # type: ignore[arg-type]  # the same
-    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no request has"),
-    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no request has"),
-    (row("PR-" + "1" * 70), "(73 characters), which no request has"),
+    (row("PR-\udc00"), r"a row with the id 'PR-\udc00', which no fulfillment request has"),
+    (row("PR-1\0"), r"a row with the id 'PR-1\x00', which no fulfillment request has"),
+    (row("PR-" + "1" * 70), "(73 characters), which no fulfillment request has"),
 ]
 
 

@@ -149,3 +149,51 @@ def test_a_queue_or_priority_that_can_not_be_is_refused(attribute: str, given: o
     automation = type("Orders", (FulfillmentAutomation,), {attribute: given})
     with pytest.raises(RegistrationError, match=f"Orders has {attribute} = "):
         route_of(automation, "Orders")
+
+
+# ---- attributes that nothing reads
+
+
+@pytest.mark.parametrize(
+    ("attribute", "known"),
+    [
+        ("product", "products"),
+        ("Products", "products"),
+        ("timelimit", "time_limit"),
+        ("maxconcurrency", "max_concurrency"),
+        ("periods", "period"),
+        ("giveup_on", "give_up_on"),
+        ("queues", "queue"),
+    ],
+)
+@pytest.mark.parametrize("kind", RequestKind)
+def test_an_attribute_that_is_almost_a_known_one_is_refused(
+    kind: RequestKind, attribute: str, known: str
+) -> None:
+    said = f"my_vendor.Orders has {attribute} = 'PRD-1', which has no effect: write {known}, or"
+    with pytest.raises(RegistrationError, match=re.escape(said)):
+        read(kind, **{attribute: "PRD-1"})
+
+
+def test_an_attribute_of_a_base_of_the_users_is_refused() -> None:
+    base = type("Base", (FulfillmentAutomation,), {"product": "PRD-1"})
+    with pytest.raises(RegistrationError, match="has product = 'PRD-1'"):
+        rules_of(type("Orders", (base,), {}))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"product_id": "PRD-1"},
+        {"PRODUCT": "PRD-1"},
+        {"_product": "PRD-1"},
+        {"product": property(lambda self: "PRD-1")},
+        {"product": lambda self: "PRD-1"},
+        {"backend": "https://backend.example", "limit": 1000, "resource": "requests"},
+        {"period": "month"},
+        {"logger": None, "config": None},
+    ],
+    ids=" ".join,
+)
+def test_an_attribute_of_the_users_own_is_not_refused(attributes: dict[str, Any]) -> None:
+    assert read(**attributes) == NO_ERROR_RULES

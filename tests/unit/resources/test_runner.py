@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from connect_worker.config import Config
 from connect_worker.domain.states import RequestKey, RequestKind, idempotency_key
-from connect_worker.exceptions import FailRequest, RateLimited, SkipRequest, SubmitUsageFile
+from connect_worker.exceptions import (
+    ConnectionFailed,
+    FailRequest,
+    RateLimited,
+    SettingsError,
+    SkipRequest,
+    SubmitUsageFile,
+)
 from connect_worker.models import ActivationTileResponse, Fulfillment
 from connect_worker.observability.logging import ContextFilter
 from connect_worker.resources import (
@@ -23,6 +33,7 @@ from connect_worker.resources import (
 from connect_worker.resources.automation import Automation
 from connect_worker.settings.model import account_name
 from tests.support.sandbox_server import Client
+from tests.support.scripted_server import KEY, Reply, serving
 
 Make = Callable[..., Automation[Any]]
 
@@ -302,7 +313,7 @@ def test_a_request_is_dispatched_by_hand_decision_and_posts_included(
 
 
 @pytest.mark.parametrize(
-    ("error", "ended"), [(FailRequest("No"), "failed"), (SkipRequest("Later"), "skipped")]
+    ("error", "ended"), [(FailRequest("No"), "failed"), (SkipRequest("Later"), "skipped: Later")]
 )
 def test_a_dispatch_by_hand_says_how_it_ended(make: Make, error: Exception, ended: str) -> None:
     def process(self: Any, request: Any) -> Any:
@@ -363,6 +374,53 @@ def test_an_overridden_dispatch_is_used(make: Make, sandbox: Client) -> None:
     make(dispatch=dispatch).process()
     assert len(seen) == count
     assert pending(sandbox) == []
+
+
+# ---- the settings
+
+
+def test_it_has_the_settings_of_calls_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECT_TIMEOUT_SECONDS", "0.05")
+    # None of a call's, and not read.
+    monkeypatch.setenv("CONNECT_MAX_ATTEMPTS", "many")
+    with serving(Reply(action="hang")) as server:
+        automation = FulfillmentAutomation(Config.local(server.url, KEY))
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailed, match=r"not within 0\.5 s, see CONNECT_TIMEOUT_SEC"):
+            automation.process()
+        with pytest.raises(ConnectionFailed, match=r"not within 0\.05 s"):
+            automation.client.get("requests/PR-1")
+    assert time.monotonic() - began < 10
+
+
+def test_a_malformed_setting_of_calls_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CONNECT_TIMEOUT_SECONDS", "long")
+    with serving(Reply(body=[])) as server, pytest.raises(SettingsError, match="CONNECT_TIMEOUT_S"):
+        FulfillmentAutomation(Config.local(server.url, KEY)).process()
+
+
+# ---- a vendor's test with doubles
+
+
+def test_a_double_of_requests_sees_what_is_listed_and_what_is_decided(config: Config) -> None:
+    class Mine(FulfillmentAutomation):
+        def process_request(self, request: Fulfillment) -> ActivationTileResponse:
+            return ActivationTileResponse(f"# Welcome, {request.id}")
+
+    row = {"id": "PR-1", "type": "purchase", "status": "pending", "asset": {"id": "AS-1"}}
+    # One answer for each GET, and no headers: what the SDK's own tests return.
+    listed = SimpleNamespace(ok=True, text=json.dumps([row]), status_code=200)
+    posted = SimpleNamespace(ok=True, text="{}", status_code=200)
+    with (
+        patch("requests.get", return_value=listed),
+        patch("requests.post", return_value=posted) as post,
+    ):
+        Mine(config).process()
+    approval = post.call_args_list[0].kwargs
+    assert approval["url"] == f"{config.api_url}requests/PR-1/approve"
+    assert approval["json"] == {"activation_tile": "# Welcome, PR-1"}
 
 
 # ---- the log

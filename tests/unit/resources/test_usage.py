@@ -60,9 +60,9 @@ def test_a_file_is_created_and_then_uploaded() -> None:
     with serving(DRAFT, READY) as server:
         assert submit(server).status == "ready"
         create, upload = server.calls
-    assert (create.method, create.path) == ("POST", "/public/v1/usage/files/")
+    assert (create.method, create.path) == ("POST", "/public/v1/usage/files")
     assert create.json == {"name": "Usage"}
-    assert (upload.method, upload.path) == ("POST", "/public/v1/usage/files/UF-1/upload/")
+    assert (upload.method, upload.path) == ("POST", "/public/v1/usage/files/UF-1/upload")
     assert b'name="usage_file"; filename="usage_file.xlsx"' in upload.body
 
 
@@ -143,12 +143,12 @@ def test_a_template_is_fetched_from_its_link_without_the_key() -> None:
 
     def play(call: Call) -> Reply:
         calls.append(call)
-        if call.path.endswith("/template/"):
+        if call.path.endswith("/template"):
             return Reply(body={"template_link": f"http://{call.headers['Host']}/storage/x.xlsx"})
         return Reply(body=b"PK\3\4")
 
     assert fetch(play) == b"PK\3\4"
-    assert calls[0].path == "/public/v1/usage/products/PRD-1/template/"
+    assert calls[0].path == "/public/v1/usage/products/PRD-1/template"
     assert "Authorization" not in calls[1].headers
 
 
@@ -176,7 +176,7 @@ def test_a_template_that_cannot_be_fetched_is_a_retrieval_error(
 @pytest.mark.parametrize("reply", [Reply(403), Reply(401), Reply(429), Reply(503)])
 def test_what_a_template_s_storage_refuses_says_nothing_of_the_account(reply: Reply) -> None:
     def play(call: Call) -> Reply:
-        if call.path.endswith("/template/"):
+        if call.path.endswith("/template"):
             return Reply(body={"template_link": f"http://{call.headers['Host']}/storage/x.xlsx"})
         return reply
 

@@ -51,11 +51,17 @@ def said_of(**fields: Any) -> str:
         ({"end_time_utc": ""}, "end_time_utc is missing"),
         (
             {"start_time_utc": "01-10-2026"},
-            "start_time_utc is '01-10-2026'; expected is YYYY-MM-DD HH:MM:SS",
+            (
+                "start_time_utc is '01-10-2026'; expected is YYYY-MM-DD HH:MM:SS, "
+                "or a date alone for its midnight"
+            ),
         ),
         (
             {"end_time_utc": "2026-02-30"},
-            "end_time_utc is '2026-02-30'; expected is YYYY-MM-DD HH:MM:SS",
+            (
+                "end_time_utc is '2026-02-30'; expected is YYYY-MM-DD HH:MM:SS, "
+                "or a date alone for its midnight"
+            ),
         ),
         ({"end_time_utc": 1730419200}, "end_time_utc is a int; a time is expected"),
         (
@@ -201,8 +207,8 @@ def test_quantities_are_written_as_numbers(value: Any, cell: float) -> None:
         (datetime(2026, 10, 1, 12, 30, 5, 999, tzinfo=UTC), "2026-10-01 12:30:05"),
         (datetime(2026, 10, 1, 1, tzinfo=timezone(timedelta(hours=3))), "2026-09-30 22:00:00"),
         (datetime(2026, 10, 1), "2026-10-01 00:00:00"),
-        (date(2026, 10, 1), "2026-10-01"),
-        ("2026-10-01", "2026-10-01"),
+        (date(2026, 10, 1), "2026-10-01 00:00:00"),
+        ("2026-10-01", "2026-10-01 00:00:00"),
         ("2026-10-01 10:00:00", "2026-10-01 10:00:00"),
         ("2026-10-01T10:00:00+02:00", "2026-10-01 08:00:00"),
         ("2026-10-01T10:00:00Z", "2026-10-01 10:00:00"),
@@ -284,11 +290,16 @@ OPTIONAL = [name for name in COLUMNS if name not in STANDARD]
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_a_value_without_a_column_is_refused(name: str) -> None:
-    given = [record(), record(record_id="rec-2", **{name: 1})]
-    assert problems(given) == [
-        f"record 2 (rec-2): {name} is set, and the first record has none: set it there too"
-    ]
+def test_a_column_that_a_later_record_sets_comes_last(name: str) -> None:
+    table = UsageTable([record(), record(record_id="rec-2", **{name: 1})])
+    first, second = table.rows()
+    assert table.columns == (*STANDARD, name)
+    assert (len(first), second[-1]) == (len(STANDARD), 1)
+
+
+def test_a_date_in_a_note_stays_a_date() -> None:
+    [row] = rows([record(record_note=date(2026, 10, 1))])
+    assert row["record_note"] == "2026-10-01"
 
 
 def test_every_field_of_a_record_has_its_column() -> None:

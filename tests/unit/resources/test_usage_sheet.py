@@ -52,6 +52,14 @@ def test_the_later_columns_stand_among_the_others() -> None:
     assert header[:2] == ("record_id", "record_note")
 
 
+def test_every_column_that_any_record_has_is_in_the_header() -> None:
+    given = [record(), record(record_id="r2", tier=1), record(record_id="r3", amount=5, tier=2)]
+    header, *rows = read(content_of(*given))
+    assert header == (*CELLS, "tier", "amount")
+    assert [row[8:] for row in rows] == [(), (1,), (2, 5)]
+    assert connects.check_spreadsheet(content_of(*given), Product(0), {"AS-1"}).valid == 3
+
+
 LOOKS = ("=1+1", "=HYPERLINK(x)", "#N/A", "#REF!", "+1", "-1", "@x", "0012", "TRUE", "2026-10-01")
 MARKUP = ("a & b", "<b>", "]]>", "&amp;", '"', "_x0041_")
 SPACES = (" two  spaces ", "a\nb", "a\r\nb", "a\tb")
@@ -119,7 +127,9 @@ def test_nothing_is_lent_when_a_record_is_refused() -> None:
 
 def test_the_memory_needed_hardly_grows_with_the_records() -> None:
     def many(count: int) -> Iterator[UsageRecord]:
-        return (record(record_id=f"rec-{number}") for number in range(count))
+        for number in range(count):
+            # The last record adds a column: the header is written again.
+            yield record(record_id=f"rec-{number}", tier=1 if number == count - 1 else None)
 
     def peak(count: int) -> int:
         tracemalloc.start()

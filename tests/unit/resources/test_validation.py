@@ -148,6 +148,7 @@ def test_validations_are_found_beside_automations(tmp_path: Path) -> None:
         ("webhook_types = 'validator'", "webhook_types = 'validator': give a list of validator"),
         ("webhook_types = ['draft_tcr_t1_val']", "give a list of validator"),
         ("webhook_types = []", "give a list"),
+        ("on_failures = 'hold'", "which has no effect: write on_failure"),
         ("on_failure = 'stop'", "'allow' or 'hold'"),
         ("failure_message = ' '", "give a text"),
         ("products = ['PRD-2', 'PRD-1']", "both validate validator for PRD-1: keep one"),

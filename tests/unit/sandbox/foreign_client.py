@@ -99,7 +99,7 @@ class Reports(UsageAutomation):
                 item_search_criteria="item.mpn",
                 item_search_value="SKUA",
                 quantity=number,
-                start_time_utc="2026-11-01",
+                start_time_utc="2026-11-01 00:00:00",
                 end_time_utc="2026-11-02 00:00:00",
                 asset_search_criteria="parameter.purchase_id",
                 asset_search_value="TEN-1",

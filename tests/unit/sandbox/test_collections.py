@@ -1,9 +1,13 @@
 """Reads of the collections: pages, filters, orderings, and the variety of what they show."""
 
+import functools
+import operator
 from typing import Any
 
 import pytest
 
+from connect_worker.domain.kinds import KINDS, cycle_of, product_of, status_of
+from connect_worker.domain.states import RequestKind
 from tests.support.sandbox_server import Client
 
 
@@ -38,6 +42,37 @@ def test_the_default_page_has_a_hundred(client: Client) -> None:
 
 def test_a_larger_page_than_a_thousand_is_refused(client: Client) -> None:
     assert client.refused("GET", "requests", query="limit=1001")["error_code"]
+
+
+@pytest.mark.parametrize("kind", [RequestKind.FULFILLMENT, RequestKind.TIER_CONFIG])
+def test_a_list_leaves_out_what_a_poll_does_not_need(client: Client, kind: RequestKind) -> None:
+    facts = KINDS[kind]
+    hidden = [name.split(".") for name in facts.unneeded]
+    query = f"select({','.join(f'-{name}' for name in facts.unneeded)})&eq(status,pending)"
+    for short, whole in zip(
+        client.get(facts.path, query), client.get(facts.path, "eq(status,pending)"), strict=True
+    ):
+        assert not any(part in _owner(short, path) for *path, part in hidden)
+        assert product_of(kind, short) == product_of(kind, whole) != ""
+        assert cycle_of(kind, short) == cycle_of(kind, whole)
+        assert status_of(short) == "pending"
+        assert client.get(f"{facts.path}/{short['id']}") == whole
+
+
+def _owner(document: Any, path: list[str]) -> Any:
+    return functools.reduce(operator.getitem, path, document)
+
+
+def test_what_a_collection_does_not_have_cannot_be_selected(client: Client) -> None:
+    answer = client.session.get(
+        f"{client.root}/public/v1/requests?select(-asset.color)",
+        headers={"Authorization": f"ApiKey {client.key}"},
+        timeout=10,
+    )
+    assert (answer.status_code, answer.json()["errors"]) == (
+        400,
+        ["Bad select filter: asset.color."],
+    )
 
 
 @pytest.mark.parametrize("collection", ["requests", "tier/config-requests", "listings", "assets"])

@@ -111,7 +111,7 @@ def test_uploads_can_be_answered_with_200() -> None:
     options = ("--requests", "4", "--upload-status", "200", "--products", "1")
     with running_sandbox(*options) as client:
         file_id = client.with_scenario("ready")
-        answer = client.call("POST", f"usage/files/{file_id}/upload/", upload=workbook([RECORD]))
+        answer = client.call("POST", f"usage/files/{file_id}/upload", upload=workbook([RECORD]))
         assert answer.status_code == 200
         assert len(client.get("products")) == 1
 

@@ -17,7 +17,7 @@ def order(client: Client) -> str:
 
 def approve(client: Client, request_id: str, *, timeout: float = 10) -> requests.Response:
     return client.session.post(
-        f"{client.root}/public/v1/requests/{request_id}/approve/",
+        f"{client.root}/public/v1/requests/{request_id}/approve",
         json=BODY,
         headers={"Authorization": f"ApiKey {client.key}", "Idempotency-Key": "k"},
         timeout=timeout,

@@ -6,13 +6,14 @@ The same program then runs with this project's classes, and each request ends th
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.foreign_environment import foreign_python
-from tests.support.sandbox_server import API_KEY, Client
+from tests.support.sandbox_server import API_KEY, Client, running_sandbox
 
 pytestmark = [pytest.mark.foreign, pytest.mark.slow]
 
@@ -21,6 +22,13 @@ pytestmark = [pytest.mark.foreign, pytest.mark.slow]
 def library(request: pytest.FixtureRequest) -> str:
     """What the program imports as `connect`."""
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Client]:
+    """It posts to the paths of 2019."""
+    with running_sandbox("--requests", "120", "--api", "2019") as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_what_is_not_there_is_404(client: Client) -> None:
 )
 def test_an_order_keeps_its_status(client: Client, action: str, body: dict[str, str]) -> None:
     request_id = client.with_scenario("purchase")
-    error = client.refused("POST", f"requests/{request_id}/{action}/", body)
+    error = client.refused("POST", f"requests/{request_id}/{action}", body)
     assert error["error_code"]
     assert error["errors"]
     assert client.get(f"requests/{request_id}")["status"] == "pending"

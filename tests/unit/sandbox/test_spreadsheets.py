@@ -43,7 +43,8 @@ def test_good_records_are_counted() -> None:
         ({"quantity": -1}, "below zero"),
         ({"quantity": None}, "is not a number"),
         ({"start_time_utc": "yesterday"}, "is not a time"),
-        ({"start_time_utc": "2026-11-03"}, "after end_time_utc"),
+        ({"start_time_utc": "2026-11-01"}, "is not a time"),
+        ({"start_time_utc": "2026-11-03 00:00:00"}, "after end_time_utc"),
         ({"asset_search_criteria": "by name"}, "asset_search_criteria"),
         ({"asset_search_value": ""}, "asset_search_value is empty"),
         (

@@ -21,16 +21,16 @@ def test_fulfillment_calls(client: Client) -> None:
     template = client.get(
         f"products/{shown['asset']['product']['id']}/templates", "scope=asset&type=fulfillment"
     )[0]
-    approved = client.post(f"requests/{request_id}/approve/", {"template_id": template["id"]})
+    approved = client.post(f"requests/{request_id}/approve", {"template_id": template["id"]})
     assert (approved["status"], approved["asset"]["status"]) == ("approved", "active")
-    assert client.get(f"requests/{request_id}/") == approved
+    assert client.get(f"requests/{request_id}") == approved
 
 
 def test_fail_inquire_and_pend(client: Client) -> None:
     failing = client.with_scenario("absurd-quantity")
-    assert client.post(f"requests/{failing}/fail/", {"reason": "too many"})["reason"] == "too many"
+    assert client.post(f"requests/{failing}/fail", {"reason": "too many"})["reason"] == "too many"
     asked = client.with_scenario("missing-email")
-    assert client.post(f"requests/{asked}/inquire/", {})["status"] == "inquiring"
+    assert client.post(f"requests/{asked}/inquire", {})["status"] == "inquiring"
     assert client.post(f"requests/{asked}/pend", {})["status"] == "pending"
 
 
@@ -95,7 +95,7 @@ def test_tier_config_calls(client: Client) -> None:
     assert client.get("tier/config-requests", query) == []
     template = client.get(f"products/{product}/templates", "eq(scope,tier1)&eq(type,fulfillment)")
     answer = client.post(
-        f"tier/config-requests/{request_id}/approve/", {"template": {"id": template[0]["id"]}}
+        f"tier/config-requests/{request_id}/approve", {"template": {"id": template[0]["id"]}}
     )
     assert answer["template"]["id"] == template[0]["id"]
     assert request_id in answer["template"]["representation"]
@@ -111,14 +111,14 @@ def test_tier_config_calls(client: Client) -> None:
 def test_tier_config_inquire_fail_and_text(client: Client) -> None:
     first, second, third = (r["id"] for r in client.get("tier/config-requests", "limit=3"))
     before = client.get(f"tier/config-requests/{first}")["events"]
-    assert client.call("POST", f"tier/config-requests/{first}/inquire/", json={}).status_code == 204
-    assert client.call("POST", f"tier/config-requests/{first}/pend/", json={}).status_code == 204
+    assert client.call("POST", f"tier/config-requests/{first}/inquire", json={}).status_code == 204
+    assert client.call("POST", f"tier/config-requests/{first}/pend", json={}).status_code == 204
     after = client.get(f"tier/config-requests/{first}")["events"]
     assert after["pended"]["at"] > before["pended"]["at"]
-    failure = client.call("POST", f"tier/config-requests/{second}/fail/", json={"reason": "no"})
+    failure = client.call("POST", f"tier/config-requests/{second}/fail", json={"reason": "no"})
     assert failure.status_code == 204
     tile = {"template": {"representation": "# Ready"}}
-    assert client.post(f"tier/config-requests/{third}/approve/", tile) == {
+    assert client.post(f"tier/config-requests/{third}/approve", tile) == {
         "template": {"id": None, "representation": "# Ready"}
     }
 
@@ -135,7 +135,7 @@ def test_usage_is_reported_for_a_listing(client: Client) -> None:
     listing = client.get("listings", "eq(status,listed)&limit=1")[0]
     assert client.get(f"listings/{listing['id']}") == listing
     draft = client.post(
-        "usage/files/",
+        "usage/files",
         {
             "name": "November",
             "description": "",
@@ -145,12 +145,12 @@ def test_usage_is_reported_for_a_listing(client: Client) -> None:
     )
     assert draft["status"] == "draft"
     path = f"usage/files/{draft['id']}"
-    uploaded = client.call("POST", f"{path}/upload/", upload=workbook([RECORD]))
+    uploaded = client.call("POST", f"{path}/upload", upload=workbook([RECORD]))
     assert uploaded.status_code == 201
     assert uploaded.json()["status"] == "ready"
     assert client.post(f"{path}/submit", {"rejection_note": "x"})["status"] == "pending"
     assert client.post(f"{path}/reject", {"rejection_note": "wrong"})["rejection_note"] == "wrong"
-    assert client.call("POST", f"{path}/upload/", upload=workbook([RECORD])).ok
+    assert client.call("POST", f"{path}/upload", upload=workbook([RECORD])).ok
     client.post(f"{path}/submit")
     client.post(f"{path}/accept", {"acceptance_note": "fine"})
     assert client.post(f"{path}/close")["status"] == "closed"
@@ -168,7 +168,7 @@ def test_a_usage_file_is_deleted(client: Client) -> None:
 
 def test_the_usage_template_is_a_workbook(client: Client) -> None:
     product = client.get("products")[0]["id"]
-    link = client.get(f"usage/products/{product}/template/")["template_link"]
+    link = client.get(f"usage/products/{product}/template")["template_link"]
     answer = requests.get(link, timeout=10)
     assert (answer.status_code, answer.content[:2]) == (200, b"PK")
 
@@ -184,12 +184,16 @@ def test_products_and_their_parts(client: Client) -> None:
 
 def test_conversations(client: Client) -> None:
     request_id = client.with_scenario("purchase")
-    found = client.get("conversations", f"instance_id={request_id}")
-    assert len(found) == 1
-    path = f"conversations/{found[0]['id']}"
+    closed, notes, talk = client.get("conversations", f"instance_id={request_id}")
+    assert (closed["type"], closed["status"]) == ("conversation", "closed")
+    assert (notes["type"], talk["type"]) == ("notes", "conversation")
+    client.refused("POST", f"conversations/{closed['id']}/messages", {"text": "Activated."})
+    client.post(f"conversations/{notes['id']}/messages", {"text": "For us."})
+    path = f"conversations/{talk['id']}"
     message = client.post(f"{path}/messages", {"text": "Activated."})
-    assert client.get(path)["messages"] == [message]
+    assert client.get(path) == talk
     assert client.get(f"{path}/messages") == [message]
+    assert client.get(f"{path}/messages", f"gt(created,{message['created']})") == []
     assert [m["text"] for m in client.entry(request_id)["messages"]] == ["Activated."]
 
 

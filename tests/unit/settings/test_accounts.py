@@ -13,9 +13,11 @@ import pytest
 
 from connect_worker.exceptions import SettingsError
 from connect_worker.settings.accounts import (
+    DeploymentIdentity,
     account_at,
     accounts_of,
     at,
+    identity_of,
     require_distinct,
     settings_of,
 )
@@ -233,3 +235,38 @@ def test_each_account_has_queues_tasks_and_a_schedule_of_its_own() -> None:
         "args": ["usage"],
         "options": {"queue": "control@us"},
     }
+
+
+def identity(**values: str) -> DeploymentIdentity:
+    """Return the identity of a deployment with these variables and no others."""
+    for name in [name for name in os.environ if name.startswith("CONNECT_")]:
+        del os.environ[name]
+    given(**values)
+    return identity_of(Settings.from_env(dotenv=None), settings_of)
+
+
+def test_a_deployment_is_known_by_its_accounts_and_not_by_their_secrets() -> None:
+    one = identity(API_URL=EU, API_KEY=f"SU-1:{SECRET}")
+    assert SECRET not in repr(one)
+    assert one == identity(API_URL=EU, API_KEY="SU-1:rotated", PROCESSORS="x", LEASE_SECONDS="9")
+    assert one.accounts[""].endswith(f" {EU}/")
+    for others in (
+        {"API_URL": US, "API_KEY": "SU-1:x"},
+        {"API_URL": EU, "API_KEY": "SU-2:x"},
+    ):
+        assert one.accounts != identity(**others).accounts
+
+
+def test_a_deployment_without_a_key_is_known_by_its_names_alone() -> None:
+    found = identity(ACCOUNTS="eu,us", EU_API_URL=EU, EU_API_KEY="SU-1:x", PREFIX="shop")
+    assert (found.prefix, *found.accounts, *sorted(found.names)) == ("shop:", "eu", "eu", "us")
+
+
+def test_the_login_of_an_address_is_not_shown() -> None:
+    address = EU.replace("https://", f"https://me:{SECRET}@")
+    assert SECRET not in repr(identity(API_URL=address, API_KEY="SU-1:x"))
+
+
+@pytest.mark.parametrize("prefix", ["Shop", "-shop", "a b", "a:b", "{a}", "a*", "é", "a" * 33])
+def test_a_prefix_that_could_be_part_of_other_names_is_refused(prefix: str) -> None:
+    assert "CONNECT_PREFIX: " in str(refused(PREFIX=prefix))

@@ -21,12 +21,15 @@ from celery.schedules import schedule
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from flower import options as flower_options
+from gevent import sleep  # type: ignore[import-untyped]  # it has no types
 from kombu import Connection
+from kombu.asynchronous import Hub
 from kombu.transport import redis
 from tornado.options import options
 
 from tasks.app import app
 from tasks.celery_support.publisher import _message
+from tests.support.redis_server import running_server
 
 flower_options.default_options  # noqa: B018 - the import defines Flower's options
 
@@ -125,3 +128,36 @@ def test_py_amqp_raises_for_properties_before_it_tells_whose_they_are() -> None:
     message: Any = basic_message.Message()
     with pytest.raises(UnicodeDecodeError):
         message._load_properties(60, b"\x80\x00\x02\xff\xfe", 0)
+
+
+def test_a_gevent_timer_goes_on_after_it_was_canceled() -> None:
+    calls: list[int] = []
+    timer: Any = gevent.Timer()  # type: ignore[attr-defined]  # celery-types lacks it
+    run = timer.call_repeatedly(0.02, lambda: calls.append(1))
+    sleep(0.05)
+    timer.cancel(run)
+    before = len(calls)
+    sleep(0.1)
+    assert before
+    # One call was entered before the end.
+    assert len(calls) > before + 1, "gevent needs no WorkerConsumer._repeat"
+    run.entry.cancel()
+    before = len(calls)
+    sleep(0.1)
+    assert len(calls) <= before + 1
+
+
+def test_kombu_leaves_what_a_loop_does_for_a_connection_that_is_closed() -> None:
+    hub = Hub()
+    with running_server() as url, Connection(url.replace("unix", "redis+socket")) as connection:
+        for _ in range(2):
+            connection.transport.register_with_event_loop(connection.connection, hub)
+            connection.collect()
+    assert len(hub.on_tick) == 2, "the ticks in WorkerConsumer.connect can go"
+
+
+def test_kombu_asks_for_a_queue_without_its_prefix() -> None:
+    mixin = redis.GlobalKeyPrefixMixin
+    prefixed = {*mixin.PREFIXED_SIMPLE_COMMANDS, *mixin.PREFIXED_COMPLEX_COMMANDS}
+    assert "LLEN" in prefixed
+    assert "EXISTS" not in prefixed, "_RedisChannel._has_queue can go"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
+from flower.utils.broker import Broker, RabbitMQ
 
 from connect_worker.domain.secrets import values_in
 from connect_worker.engine.job import JobResult, JobStatus
-from tasks.celery_support.flower import format_task, unsafe_reason
+from connect_worker.settings.model import Settings
+from tasks.celery_support.flower import ask_rabbitmq, format_task, unsafe_reason
 from tasks.process import RetryReason, result_text
+from tests.support.scripted_server import Reply, serving
 
 
 def options(**chosen: object) -> SimpleNamespace:
@@ -96,3 +100,14 @@ def test_values_are_found_wherever_a_request_has_parameters() -> None:
         },
     }
     assert list(values_in(document)) == ["one", "two", "three", "four", "five"]
+
+
+def test_the_broker_page_finds_queues_with_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RabbitMQ, "queues", RabbitMQ.queues)
+    ask_rabbitmq(Settings(prefix="shop"))
+    rows = [{"name": "control", "messages": 9}, {"name": "shop:control", "messages": 3}]
+    with serving(Reply(body=rows)) as server:
+        address = server.url.replace("public/v1", "api/")
+        broker = Broker("amqp://guest:guest@rabbitmq//", http_api=address)
+        found = asyncio.run(broker.queues(["control", "usage"]))
+    assert found == [{"name": "control", "messages": 3}]

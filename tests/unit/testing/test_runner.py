@@ -43,7 +43,7 @@ def test_an_approval_and_its_message() -> None:
     assert done.outcome == Approve(template_id="TL-111-222-333")
     assert (done.result, done.state, done.error) == ("approved", State.COMPLETED, None)
     [approval, message] = done.calls
-    assert (approval.method, approval.path) == ("POST", "requests/PR-1-2-3/approve/")
+    assert (approval.method, approval.path) == ("POST", "requests/PR-1-2-3/approve")
     assert approval.body == {"template_id": "TL-111-222-333"}
     assert message.path.startswith("conversations/CO-")
     assert done.messages == ["Activated using template TL-111-222-333."]
@@ -57,7 +57,7 @@ def test_an_inquiry_stores_its_params_first() -> None:
     assert done.outcome == Inquire("An email, please", [param])
     assert posted(done)[:2] == [
         ("PUT", "requests/PR-1-2-3", {"asset": {"params": [param]}}),
-        ("POST", "requests/PR-1-2-3/inquire/", {}),
+        ("POST", "requests/PR-1-2-3/inquire", {}),
     ]
     assert done.messages == ["An email, please"]
     assert done.steps == {}
@@ -97,7 +97,7 @@ def test_not_yet_waits() -> None:
 def test_a_refusal() -> None:
     done = order("refuse")
     assert done.outcome == Fail("No more of these")
-    assert posted(done) == [("POST", "requests/PR-1-2-3/fail/", {"reason": "No more of these"})]
+    assert posted(done) == [("POST", "requests/PR-1-2-3/fail", {"reason": "No more of these"})]
 
 
 def test_a_skip_waits_and_says_so() -> None:
@@ -202,7 +202,7 @@ def test_runs_in_threads_do_not_mix() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == {number: f"requests/PR-{number}/approve/" for number in range(8)}
+    assert results == {number: f"requests/PR-{number}/approve" for number in range(8)}
 
 
 class Meter(UsageAutomation):
@@ -228,8 +228,8 @@ def test_usage_that_is_submitted_can_be_read_row_by_row() -> None:
     done = run(Meter, usage_listing(), at=datetime(2026, 2, 3, tzinfo=UTC))
     assert done.result == "reported"
     [created, uploaded] = done.calls
-    assert (created.path, created.body["name"]) == ("usage/files/", "Usage")
-    assert uploaded.path.endswith("/upload/")
+    assert (created.path, created.body["name"]) == ("usage/files", "Usage")
+    assert uploaded.path.endswith("/upload")
     [row] = uploaded.records
     assert (row["item_search_value"], row["quantity"]) == ("SKUA", 7)
     assert created.records == []
