@@ -389,7 +389,8 @@ def serve_until_stopped(
         address: Where to listen.
         port: 0 for a free one.
         ready: Called with the port once the server listens.
-        alongside: Entered before the server accepts a connection, and left at the end.
+        alongside: Entered before the server accepts a connection, and left before it closes those
+            that it has.
 
     Raises:
         OSError: The address or the port is not available.
@@ -411,7 +412,7 @@ def serve_until_stopped(
             ready(bound_port)
             await stop.wait()
             server.stop()
-            await server.close_all_connections()
+        await server.close_all_connections()
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as threads:
         asyncio.run(serve())

@@ -106,6 +106,8 @@ class ValidatorPool:
         self._running: set[_Process] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shares: dict[Validator, _Share] = {}
+        #: How many validations are not answered yet.
+        self._open = 0
         self.validators: Sequence[Validator] = ()
 
     async def __aenter__(self) -> None:
@@ -135,7 +137,11 @@ class ValidatorPool:
         self._shares = {item: _Share(asyncio.Semaphore(share)) for item in self.validators}
 
     async def __aexit__(self, *_: object) -> None:
-        """Kill all processes, and wait for their ends."""
+        """Let the validations that run be answered, then kill all processes."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._seconds
+        while self._open and clock() < until:
+            await asyncio.sleep(0.02)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*(process.kill() for process in self._running))
@@ -164,6 +170,13 @@ class ValidatorPool:
         Raises:
             ValidationError: It failed, took too long, or all processes are busy.
         """
+        self._open += 1
+        try:
+            return await self._run(validator, document)
+        finally:
+            self._open -= 1
+
+    async def _run(self, validator: Validator, document: JSON) -> JSON:
         share = self._shares[validator]
         if share.waiting >= MAX_WAITING * self._processes:
             raise ValidationError("overload")
@@ -272,11 +285,12 @@ class _Process:
                 loaded = await started._read()
             if "error" in loaded:
                 raise RegistrationError(loaded["error"])
-        except TimeoutError:
+        except (TimeoutError, ConnectionError) as error:
             await started.kill()
-            raise RegistrationError(
-                f"CONNECT_PROCESSORS: not loaded within {START_SECONDS:.0f} seconds"
-            ) from None
+            late = f"not loaded within {START_SECONDS:.0f} seconds"
+            ended = f"the process that loads it ended with status {process.returncode}"
+            what = late if isinstance(error, TimeoutError) else ended
+            raise RegistrationError(f"CONNECT_PROCESSORS: {what}: see the log") from None
         except BaseException:
             await started.kill()
             raise

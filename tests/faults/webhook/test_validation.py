@@ -225,6 +225,17 @@ def test_no_process_outlives_the_receiver(receiver: Validating) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
+def test_a_stop_lets_a_validation_be_answered(receiver: Validating) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(receiver.validate, "slow")
+        time.sleep(0.5)
+        process = receiver.processes["receiver"]
+        process.terminate()
+        assert slow.result(timeout=30) == (cleared(draft("slow")), "")
+        assert process.wait(timeout=30) == 0
+
+
 @pytest.mark.slow
 def test_a_thousand_validations_with_a_hanging_one_among_them(receiver: Validating) -> None:
     def validate(number: int) -> tuple[str, float]:
@@ -255,6 +266,7 @@ def test_a_thousand_validations_with_a_hanging_one_among_them(receiver: Validati
 
 
 @pytest.mark.long
+@pytest.mark.mutant
 def test_what_is_too_much_is_answered_at_once(receiver: Validating) -> None:
     """More wait than may: the order goes on, long before the deadline."""
     with ThreadPoolExecutor(100) as threads:

@@ -34,6 +34,8 @@ class _Base(ValidationAutomation):
         match email.value:
             case "hang":
                 time.sleep(HANG_SECONDS)
+            case "slow":
+                time.sleep(1)
             case "crash":
                 os._exit(3)
             case "raise":
