@@ -19,7 +19,6 @@ TWICE = "tests/faults/test_second_runs.py::"
 FOREIGN = "tests/faults/webhook/test_accounts.py::"
 NOTICED = "tests/faults/webhook/test_at_once.py::"
 CLOCKS = "tests/faults/test_wrong_clocks.py::"
-VALIDATION = "tests/faults/webhook/test_validation.py::"
 UNTOLD = "tests/faults/webhook/test_trouble.py::"
 
 
@@ -207,17 +206,6 @@ MUTANTS = (
             ),
         ),
         (LOST + "test_each_message_is_said_once_in_its_open_conversation",),
-    ),
-    Mutant(
-        "a validation that hangs may occupy all processes",
-        (
-            Edit(
-                "connect_worker/webhook/validation.py",
-                "max(1, self._processes - 1)\n",
-                "self._processes\n",
-            ),
-        ),
-        (VALIDATION + "test_what_is_too_much_is_answered_at_once",),
     ),
     Mutant(
         "a poll enqueues known requests again",

@@ -36,6 +36,7 @@ class _Base(ValidationAutomation):
                 time.sleep(HANG_SECONDS)
             case "slow":
                 time.sleep(1)
+                email.value_error = "It took a while."
             case "crash":
                 os._exit(3)
             case "raise":
