@@ -180,7 +180,7 @@ def test_the_refused_message_of_a_skip_is_the_error_of_its_request(open_for: Ope
     with opened.fault("status", status=400, path="messages", times=None):
         opened.handle(ref)
     assert opened.entry(ref).state is State.SNOOZED
-    assert "skipped. Connect refused the message" in opened.entry(ref).error
+    assert "skipped: Not yet. Connect refused the message" in opened.entry(ref).error
 
 
 def test_a_long_message_is_cut_as_the_sdk_cut_it(open_for: Open) -> None:

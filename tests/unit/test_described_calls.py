@@ -45,17 +45,17 @@ PATHS_FROM_ELSEWHERE: dict[str, list[str]] = {
     "api/responses.py: connect.get(path)": ["GET conversations/CO-1"],
     "api/responses.py: connect.get_all(f'{path}/messages')": ["GET conversations/CO-1/messages"],
     "cli/doctor.py: client.get(path)": LISTS,
-    "cli/dry_run.py: client_for(config).get(f'{KINDS[kind].path}/{request_id}')": ONE_OF_A_LIST,
+    "cli/dry_run.py: client_for(config).get(path_of(kind, request_id))": ONE_OF_A_LIST,
     "dry_run/requests.py: client.get_all(facts.path)": LISTS,
     "engine/poller.py: self._connect.get(path)": [],
     "engine/poller.py: self._connect.get_all(path)": [],
     "engine/poller.py: self._connect.send(method, path)": [],
     "engine/poster.py: runtime.connect.send(step.method, step.path)": [],
-    "engine/runtime.py: self.connect.get(f'{KINDS[ref.kind].path}/{ref.request_id}')": (
+    "engine/runtime.py: self.connect.get(path_of(ref.kind, ref.request_id))": ONE_OF_A_LIST,
+    "models/products.py: client_for(config).get_list(path)": ["GET products/PRD-1/configurations"],
+    "resources/automation.py: self.client.get(f\"{self._facts.path}/{quote(pk, safe='')}\")": (
         ONE_OF_A_LIST
     ),
-    "models/products.py: client_for(config).get_list(path)": ["GET products/PRD-1/configurations"],
-    "resources/automation.py: self.client.get_all(self._facts.path)": LISTS,
     "resources/automation.py: self.client.send(method, path)": [],
     "resources/directory.py: client_for(self.config).get_list(path)": [
         f"GET {path}" for path in OF_THE_DIRECTORY

@@ -77,7 +77,7 @@ def test_the_completion_of_each_shell_asks_the_command(shell: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("connect-worker re", {"replay", "rerun", "repost", "resume"}),
+        ("connect-worker re", {"redis-acl", "replay", "rerun", "repost", "resume"}),
         ("connect-worker list --state pa", {"parked"}),
         ("connect-worker pause u", {"usage", "usage-file"}),
         ("connect-worker list --kind t", {"tier-config"}),
