@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, cast
 
 import redis
@@ -182,12 +183,12 @@ def replace_deployment(client: redis.Redis, identity: DeploymentIdentity) -> Non
     Raises:
         LedgerUnavailable: Redis can't be reached, or refuses the write.
     """
-    key = f"{identity.prefix}{DEPLOYMENT}"
-    with translate_redis_errors(), client.pipeline(transaction=False) as pipeline:
-        pipeline.delete(key)
-        for name, account in identity.accounts.items():
-            pipeline.hset(key, name, account)
-        pipeline.execute()
+    key, accounts = f"{identity.prefix}{DEPLOYMENT}", identity.accounts
+    with translate_redis_errors():
+        # A Redis that is full refuses this, and takes a deletion: then nothing has changed.
+        client.hset(key, items=[*chain.from_iterable(accounts.items())])
+        if others := _stored(client, key).keys() - accounts.keys():
+            client.hdel(key, *others)
 
 
 def foreign(identity: DeploymentIdentity, name: str, other: str) -> Finding:

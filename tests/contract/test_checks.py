@@ -161,6 +161,19 @@ def test_accounts_of_somebody_else_are_warned_of(client: redis.Redis) -> None:
     assert check_deployment(client, identity(us="two")) == []
 
 
+def test_a_redis_that_is_full_keeps_whose_the_names_are(client: redis.Redis) -> None:
+    check_deployment(client, identity(eu="one", us="two"))
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(LedgerUnavailable, match="nothing was written"):
+            replace_deployment(client, identity(eu="other"))
+        assert client.hgetall(DEPLOYMENT) == {"eu": "one", "us": "two"}
+    finally:
+        client.config_set("maxmemory", 0)
+    replace_deployment(client, identity(eu="other"))
+    assert client.hgetall(DEPLOYMENT) == {"eu": "other"}
+
+
 def test_a_value_that_somebody_wrote_is_shortened(client: redis.Redis) -> None:
     client.hset(DEPLOYMENT, "eu", "x" * 100_000)
     (finding,) = check_deployment(client, identity(eu="one"))
