@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from connect_worker.resources import (
         FulfillmentAutomation,
         TierConfigAutomation,
+        TierConfigValidationAutomation,
         UsageAutomation,
         UsageFileAutomation,
+        ValidationAutomation,
     )
     from connect_worker.rql import Query
 
@@ -48,8 +50,10 @@ __all__ = [
     "SkipRequest",
     "SubmitUsageFile",
     "TierConfigAutomation",
+    "TierConfigValidationAutomation",
     "UsageAutomation",
     "UsageFileAutomation",
+    "ValidationAutomation",
 ]
 
 #: Imported on first access: `connect_worker.compat` makes this package the SDK's `connect`,

@@ -7,12 +7,12 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -58,7 +58,10 @@ from connect_worker.operations.status import (
     StatusReport,
     read_status,
 )
+from connect_worker.resources.automation import name_of
+from connect_worker.resources.discovery import find_validations
 from connect_worker.resources.processor import load_registry
+from connect_worker.resources.validation import Validation
 from connect_worker.settings.accounts import at, identity_of, settings_of
 from connect_worker.settings.environment import PLAIN_KEY, find_typos
 from connect_worker.settings.model import Settings
@@ -115,6 +118,7 @@ class Checkup:
         self._settings: Settings | None = None
         self._config: Config | None = None
         self._registry: Registry[Processor] | None = None
+        self._validations: Sequence[type[Validation[Any]]] = ()
 
     def findings(self, *, with_ledger: bool = True) -> Iterator[Finding]:
         """Yield each finding at once. A part is left out when it needs one that is broken."""
@@ -193,6 +197,7 @@ class Checkup:
             # The answer on standard output must not contain what a vendor's module prints.
             with contextlib.redirect_stdout(sys.stderr):
                 registry = load_registry(self._settings.processors, self._config)
+                self._validations = find_validations(self._settings.processors)
             registry.require_queues(self._settings.queues)
             self._registry = registry
         except RegistrationError as error:
@@ -205,6 +210,13 @@ class Checkup:
             products = ", ".join(sorted(registration.products)) if registration.products else rest
             yield Finding(
                 "processors", Level.OK, f"{registration.kind}: {registration.name}, {products}"
+            )
+
+        for validation in self._validations:
+            yield Finding(
+                "processors",
+                Level.OK,
+                f"{', '.join(validation.webhook_types)}: {name_of(validation)}",
             )
 
     def check_connect(self) -> Iterator[Finding]:
@@ -269,7 +281,9 @@ class Checkup:
             yield Finding("webhooks", Level.OK, "off: requests are found by polls")
             return
         client = Client(config.api_url, config.api_key, timeout_seconds=CONNECT_TIMEOUT_SECONDS)
-        hooks = WebhookSubscriptions(self._account, settings, client, self._registry)
+        hooks = WebhookSubscriptions(
+            self._account, settings, client, self._registry, self._validations
+        )
         try:
             changes = list(compare(hooks.expected(), hooks.existing()))
         except Message as error:
@@ -284,7 +298,8 @@ class Checkup:
                 "webhooks",
                 Level.WARN,
                 f"{len(missing)} of {len(changes)} do not point to {hooks.url} as they should, "
-                f"such as that of {first.product} for {first.kind}: those requests wait for a poll",
+                f"such as that of {first.product} for {first.what}: those requests wait for a "
+                "poll, or are not validated",
                 "connect-worker webhook register",
             )
         else:

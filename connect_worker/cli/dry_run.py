@@ -37,6 +37,7 @@ from connect_worker.exceptions import (
     RegistrationError,
     RetryRequest,
 )
+from connect_worker.logger import LogEvent, event_logger
 from connect_worker.observability.masking import register_scoped_secrets, secret_scope
 from connect_worker.observability.output import escape_lines, format_traceback, sanitize
 from connect_worker.settings.accounts import settings_of
@@ -47,8 +48,11 @@ from connect_worker.settings.model import Settings
 if TYPE_CHECKING:
     from connect_worker.config import Config
     from connect_worker.dry_run.runner import DryRun
-    from connect_worker.dry_run.transport import Call
+    from connect_worker.dry_run.transport import Call, Transport
     from connect_worker.resources.automation import Automation
+    from connect_worker.resources.validation import Validation
+
+log = event_logger("connect_worker.dry_run")
 
 
 @click.command(
@@ -89,6 +93,8 @@ def try_command(
 ) -> None:
     """Run a processor over one request, and show what it decides and what it would post.
 
+    Or a validation over a draft: the errors that the customer would see.
+
     The request is fetched from the account of the environment. Reads of the processor go to
     Connect; its changes are captured: NOTHING IS SENT TO CONNECT. But its calls to your own systems
     are made, with the idempotency key of the request's first cycle.
@@ -98,6 +104,7 @@ def try_command(
     from connect_worker.dry_run.record import Record, RecordingTransport
     from connect_worker.dry_run.runner import dry_run
     from connect_worker.dry_run.transport import LiveTransport, SandboxTransport
+    from connect_worker.resources.validation import Validation
 
     if (file is None) == (request_id is None):
         raise click.UsageError("Give either the id of a request or --file.")
@@ -117,8 +124,15 @@ def try_command(
         config = _offline_config()
     if document is None:
         document = _fetch(config, kind, str(request_id))
+    logs = log_to_terminal() if verbose else no_logging()
+    if issubclass(automation_class, Validation):
+        with logs:
+            exit_code = _try_validation(
+                automation_class, document, config, reads, record_file, as_json=as_json
+            )
+        raise SystemExit(exit_code)
     recording = RecordingTransport(reads)
-    with log_to_terminal() if verbose else no_logging():
+    with logs:
         run = dry_run(automation_class, document, config=config, reads=recording)
     if record_file:
         _warn_if_shared(record_file)
@@ -229,22 +243,25 @@ def find_all_automations(name: str) -> list[type[Automation[Any]]]:
     """
     from connect_worker.resources.discovery import find_automations
 
-    try:
+    with _loading():
         automations = find_automations([name])
-    except RegistrationError as error:
-        raise CommandError(str(error).removeprefix("CONNECT_PROCESSORS: "), Exit.USAGE) from error
     if not automations:
         raise CommandError(f"there is no automation in {name}", Exit.USAGE)
     return automations
 
 
-def find_automation(name: str, kind: RequestKind) -> type[Automation[Any]]:
-    """Return the automation that processes requests of a kind.
+def find_automation(name: str, kind: RequestKind) -> type[Automation[Any] | Validation[Any]]:
+    """Return the automation that processes requests of a kind; without one, the validation.
 
     Raises:
         CommandError: There is none, or more than one.
     """
-    automations = [item for item in find_all_automations(name) if item.kind is kind]
+    from connect_worker.resources.discovery import find_automations, find_validations
+
+    with _loading():
+        automations: list[type[Any]] = [
+            item for item in find_automations([name]) if item.kind is kind
+        ] or [item for item in find_validations([name]) if item.kind is kind]
     if not automations:
         raise CommandError(f"{name} has no automation for {kind} requests", Exit.USAGE)
     if len(automations) > 1:
@@ -253,6 +270,14 @@ def find_automation(name: str, kind: RequestKind) -> type[Automation[Any]]:
             f"{name} has several automations for {kind} requests. Name one of: {names}", Exit.USAGE
         )
     return automations[0]
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    try:
+        yield
+    except RegistrationError as error:
+        raise CommandError(str(error).removeprefix("CONNECT_PROCESSORS: "), Exit.USAGE) from error
 
 
 def account_of(account: str) -> tuple[Config, Settings]:
@@ -339,6 +364,39 @@ def _fetch(config: Config, kind: RequestKind, request_id: str) -> dict[str, JSON
 
 
 # ---- the result of `try`
+
+
+def _try_validation(
+    validation: type[Validation[Any]],
+    request: JSON,
+    config: Config,
+    reads: Transport,
+    record_file: Path | None,
+    *,
+    as_json: bool,
+) -> Exit:
+    from connect_worker.dry_run.record import without_secrets
+    from connect_worker.dry_run.runner import dry_validation
+
+    if record_file:
+        raise click.UsageError("--record: validations are not recorded.")
+    result = {"request": request.get("id"), "validation": validation.__name__, "errors": {}}
+    with secret_scope():
+        register_scoped_secrets(passwords_in(request))
+        try:
+            run = dry_validation(validation, request, config=config, reads=reads)
+            result |= {"errors": dict(run.errors), "error": None}
+            lines = [f"{name}: {_json(error)}" for name, error in run.errors.items()]
+        except Exception as error:
+            log.exception(LogEvent("try.validation_failed", request=request.get("id")))
+            result["error"] = _describe(error)
+            lines = [f"No result: {result['error']}", f"on_failure: {validation.on_failure}"]
+        if as_json:
+            write_json(without_secrets(result))
+        else:
+            heading = f"{result['request']}  validated by {validation.__name__}"
+            click.echo("\n".join(map(sanitize, [heading, "", *(lines or ["No errors."])])))
+    return Exit.NEEDS_ATTENTION if result["error"] else Exit.DONE
 
 
 def run_document(automation: str, request: JSON, run: DryRun) -> dict[str, JSON]:

@@ -61,21 +61,46 @@ def webhook(context: click.Context, *, address: str, port: int) -> None:
     `webhook` alone means `webhook serve`. Polls continue, and find what no notification reported.
     """
     if context.invoked_subcommand is None:
-        context.invoke(serve, address=address, port=port, account="")
+        context.invoke(
+            serve, address=address, port=port, account="", validators=0, metrics_port=None
+        )
 
 
-@webhook.command(epilog=example("connect-worker webhook serve --address 0.0.0.0 --port 8766"))
+@webhook.command(
+    epilog=example(
+        "connect-worker webhook serve --address 0.0.0.0 --port 8766",
+        "connect-worker webhook serve --validators 4 --metrics-port 8767",
+    )
+)
 @listen_options(port=DEFAULT_PORT)
+@click.option(
+    "--validators",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many processes load CONNECT_PROCESSORS and run the validations in them.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="The port for Prometheus's scrapes of the validations.  [default: none]",
+)
 @account_option
-def serve(*, address: str, port: int, account: str) -> None:
+def serve(
+    *, address: str, port: int, account: str, validators: int, metrics_port: int | None
+) -> None:
     """Receive notifications, check their signatures, and wake the workers.
 
     Each account needs its CONNECT_WEBHOOK_SECRET. Of CONNECT_API_KEY the receiver needs only the
     part before the colon, because it does not call Connect. Put a TLS proxy in front of it.
+
+    With --validators, it also answers Connect's validations, with your code.
     """
     # Tornado takes a moment to load, which `--help` does not need.
     from connect_worker.webhook.server import Account
     from connect_worker.webhook.server import serve as serve_webhooks
+    from connect_worker.webhook.validation import ValidatorPool
 
     settings = Settings.from_env()
     log_to_standard_error(settings.log_format, logging.INFO)
@@ -93,9 +118,16 @@ def serve(*, address: str, port: int, account: str) -> None:
             secret=secret_of(of_account),
             requeue_seconds=of_account.lease_seconds,
         )
+    pool = (
+        ValidatorPool(accounts, processes=validators, seconds=settings.validation_seconds)
+        if validators
+        else None
+    )
     try:
         serve_webhooks(
             accounts,
+            validators=pool,
+            metrics_port=metrics_port,
             trusted_proxies=settings.trusted_proxies,
             address=address,
             port=port,
@@ -103,6 +135,8 @@ def serve(*, address: str, port: int, account: str) -> None:
         )
     except OSError as error:
         raise cannot_listen(address, port, error) from None
+    except RegistrationError as error:
+        raise CommandError(str(error), Exit.CONFIGURATION) from None
 
 
 @webhook.command(epilog=example("connect-worker webhook register --url https://hooks.example.com"))
@@ -112,8 +146,9 @@ def serve(*, address: str, port: int, account: str) -> None:
 def register(*, url: str, as_json: bool, account: str) -> None:
     """Create the missing webhooks in Connect, and correct those that differ.
 
-    One webhook for each kind that has a processor and each product: the products of
-    CONNECT_PRODUCTS and of the automations, or else all products of the account.
+    One webhook for each kind that has a processor, each type that has a validation, and each
+    product: the products of CONNECT_PRODUCTS and of the automations, or else all products of the
+    account.
     """
     rows: list[dict[str, str]] = []
     for subscriptions in _subscriptions(account, url):
@@ -121,7 +156,11 @@ def register(*, url: str, as_json: bool, account: str) -> None:
             for change in compare(subscriptions.expected(), subscriptions.existing()):
                 result = {"action": _DONE[change.action], "id": subscriptions.apply(change)}
                 target = change.subscription
-                about = {"class": OBJECT_CLASSES[target.kind], "product": target.product}
+                about = {
+                    "class": OBJECT_CLASSES[target.kind],
+                    "type": target.type,
+                    "product": target.product,
+                }
                 rows.append({**subscriptions.account_column, **result, **about, "url": target.url})
     _print_rows(rows, as_json=as_json)
 
@@ -185,6 +224,7 @@ def _row(hook: Mapping[str, Any]) -> dict[str, str]:
     return {
         "id": str(hook.get("id", "")),
         "class": str(hook.get("object_class", "")),
+        "type": str(hook.get("type") or "event"),
         "product": product_of(hook),
         "url": str(hook.get("external_url", "")),
     }

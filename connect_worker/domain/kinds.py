@@ -191,7 +191,7 @@ def document_fault(ref: RequestKey, document: JSON) -> tuple[str, str] | None:
     """
     if not isinstance(document, dict):
         return "", f"it is {excerpt(document)}, not an object"
-    if _has_too_many_levels(document):
+    if has_too_many_levels(document):
         return "", f"it has more than {MAX_LEVELS} levels"
     if document.get("id") != ref.request_id:
         return "id", f"{excerpt(document.get('id'))} is not the id that was asked for"
@@ -218,7 +218,8 @@ def excerpt(value: object) -> str:
             return ascii(value)[:40]
 
 
-def _has_too_many_levels(document: JSON) -> bool:
+def has_too_many_levels(document: JSON) -> bool:
+    """Whether a document has more than `MAX_LEVELS` levels."""
     level = [document]
     for _ in range(MAX_LEVELS):
         level = [
@@ -288,6 +289,27 @@ OBJECT_CLASSES: Final[Mapping[RequestKind, str]] = {
     RequestKind.USAGE_FILE: "usage_file",
     # A request to list a product; usage is reported for the listing that it leads to.
     RequestKind.USAGE: "listing_request",
+}
+
+
+#: The types of webhook that ask for a validation, and the kind that each is about (OpenAPI 37.0,
+#: `ns.Webhook`): drafts and the answers to inquiries, of orders and of resellers' setups.
+VALIDATION_TYPES: Final[Mapping[str, RequestKind]] = {
+    **{
+        f"{of}{'inquiring_' * is_inquired}validator": RequestKind.FULFILLMENT
+        for of in ("", "change_", "renew_", "transfer_")
+        for is_inquired in (False, True)
+    },
+    **{
+        name.format(level): RequestKind.TIER_CONFIG
+        for name in (
+            "draft_tcr_t{}_val",
+            "tcr_setup_t{}_inq_val",
+            "tcr_update_t{}_validator",
+            "tcr_update_t{}_inq_val",
+        )
+        for level in (1, 2)
+    },
 }
 
 

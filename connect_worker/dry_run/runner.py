@@ -25,8 +25,15 @@ from connect_worker.engine.job_runner import run_job
 from connect_worker.engine.ports import Connect
 from connect_worker.ledger.memory import MemoryLedger
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.discovery import require_valid
 from connect_worker.resources.processor import AutomationProcessor, processor_of
 from connect_worker.resources.runner import local_runtime
+from connect_worker.resources.validation import (
+    Validation,
+    errors_in,
+    make_validation,
+    validated,
+)
 from connect_worker.settings.model import account_name
 
 
@@ -81,6 +88,67 @@ class DryRun:
         ]
 
 
+@dataclass(frozen=True)
+class ValidationRun:
+    """What a validation found.
+
+    Attributes:
+        errors: By the parameter's id: its `value_error`, or its `structured_error`.
+        document: The answer to Connect.
+        calls: What it would have changed in Connect; a validation should change nothing.
+
+    Examples:
+        >>> class Orders(ValidationAutomation):
+        ...     def validate(self, request: Fulfillment) -> None:
+        ...         for param in request.asset.params:
+        ...             if param.id == "plan":
+        ...                 param.value_error = "Sold out."
+        >>> done = run(Orders, purchase(status="draft"))
+        >>> done.errors, done.document["status"]
+        ({'plan': 'Sold out.'}, 'draft')
+    """
+
+    errors: Mapping[str, JSON]
+    document: JSON = field(repr=False)
+    calls: tuple[Call, ...] = ()
+
+
+def dry_validation(
+    validation: type[Validation[Any]] | Validation[Any],
+    document: JSON,
+    *,
+    config: Config,
+    reads: Transport,
+    answers: Mapping[str, JSON] | None = None,
+) -> ValidationRun:
+    """Run a validation for a request, and send nothing to Connect.
+
+    Args:
+        validation: The class, or an instance, whose own account is used then.
+        document: The request.
+        config: The account that the class is made for.
+        reads: Answers what the validation reads.
+        answers: Answers that are given instead of asking `reads`, by path.
+
+    Raises:
+        RegistrationError: The class can't be made, or declares what is not possible.
+        Exception: What the validation raised.
+    """
+    if isinstance(validation, type):
+        require_valid(validation)
+        validation = make_validation(validation, config)
+    kind = validation.kind
+    transport = CapturingTransport(reads, {**documents_of(kind, document), **(answers or {})})
+    transport.by = "processor"
+    with using_client(validation.config, _client(validation.config, transport)):
+        answer = validated(validation, document)
+    return ValidationRun(errors_in(kind, answer), answer, tuple(transport.calls))
+
+
+def _client(config: Config, transport: CapturingTransport) -> Client:
+    return Client(config.api_url, config.api_key, pool=TransportPool(config.api_url, transport))
+
+
 def dry_run(
     automation: type[Automation[Any]] | Automation[Any],
     document: JSON,
@@ -112,7 +180,7 @@ def dry_run(
     transport = CapturingTransport(
         reads, {**documents_of(processor.kind, document), **(answers or {})}
     )
-    client = Client(config.api_url, config.api_key, pool=TransportPool(config.api_url, transport))
+    client = _client(config, transport)
     observed = _ObservedProcessor(processor, transport)
     account = account_name(config)
     ledger = MemoryLedger(account=account, clock=clock or time.time)

@@ -409,14 +409,21 @@ def serve(
     """
 
     def application(_port: int, threads: Executor) -> webserver.LimitedApplication:
-        shared = {"state": AppState(threads, registry, host_names)}
-        return webserver.LimitedApplication(
-            [
-                url(r"/(?:metrics)?", MetricsHandler, shared),
-                url(r"/healthcheck", webserver.Healthcheck),
-            ],
-            compress_response=True,
-            log_function=webserver.log_no_access,
-        )
+        return make_application(registry, threads, host_names)
 
     webserver.serve_until_stopped(application, address=address, port=port, ready=ready)
+
+
+def make_application(
+    registry: CollectorRegistry, threads: Executor, host_names: Sequence[str] = ()
+) -> webserver.LimitedApplication:
+    """Return an exporter of these metrics as a Tornado application."""
+    shared = {"state": AppState(threads, registry, host_names)}
+    return webserver.LimitedApplication(
+        [
+            url(r"/(?:metrics)?", MetricsHandler, shared),
+            url(r"/healthcheck", webserver.Healthcheck),
+        ],
+        compress_response=True,
+        log_function=webserver.log_no_access,
+    )

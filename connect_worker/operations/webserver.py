@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast
@@ -379,6 +380,7 @@ def serve_until_stopped(
     address: str,
     port: int,
     ready: Callable[[int], None],
+    alongside: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
@@ -387,6 +389,8 @@ def serve_until_stopped(
         address: Where to listen.
         port: 0 for a free one.
         ready: Called with the port once the server listens.
+        alongside: Entered before the server accepts a connection, and left before it closes those
+            that it has.
 
     Raises:
         OSError: The address or the port is not available.
@@ -402,11 +406,12 @@ def serve_until_stopped(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        server = LimitedServer(make_application(bound_port, threads))
-        server.add_sockets(sockets)
-        ready(bound_port)
-        await stop.wait()
-        server.stop()
+        async with alongside or nullcontext():
+            server = LimitedServer(make_application(bound_port, threads))
+            server.add_sockets(sockets)
+            ready(bound_port)
+            await stop.wait()
+            server.stop()
         await server.close_all_connections()
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as threads:

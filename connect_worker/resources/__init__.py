@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 from connect_worker._deprecated import deprecated_names
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import Directory, MarketplaceResource, TemplateResource
-from connect_worker.resources.fulfillment import AssetRequestResource, FulfillmentAutomation
+from connect_worker.resources.fulfillment import (
+    AssetRequestResource,
+    FulfillmentAutomation,
+    ValidationAutomation,
+)
 from connect_worker.resources.runner import LOCAL_RUNNER
 from connect_worker.resources.tier_config import (
     TierAccountRequestAction,
     TierAccountRequestAutomation,
     TierConfigAutomation,
+    TierConfigValidationAutomation,
 )
 from connect_worker.resources.usage import UsageAutomation, UsageFileAutomation
 
@@ -39,8 +44,10 @@ __all__ = [
     "TierAccountRequestAction",
     "TierAccountRequestAutomation",
     "TierConfigAutomation",
+    "TierConfigValidationAutomation",
     "UsageAutomation",
     "UsageFileAutomation",
+    "ValidationAutomation",
 ]
 
 # The local runner imports the automations, and their `process()` calls it: here the two meet.

@@ -414,9 +414,7 @@ class Automation(Generic[M]):
 _ALIKE: Final = 0.85
 
 
-def misspelled(
-    automation: type[Automation[Any]], known: Iterable[str]
-) -> Iterator[tuple[str, str]]:
+def misspelled(automation: type, known: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each name that the user's class defines and that is almost a known one, with that one.
 
     Names that this package has, private ones, and constants in capitals are no misspellings.
@@ -431,7 +429,7 @@ def misspelled(
             yield name, plain[close]
 
 
-def name_of(automation: type[Automation[Any]]) -> str:
+def name_of(automation: type) -> str:
     """Return the automation's dotted name, or its class and file when it was loaded from one."""
     module = automation.__module__
     if module.startswith(FILE_PREFIX):

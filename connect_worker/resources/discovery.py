@@ -1,4 +1,4 @@
-"""Finds the user's automations in the modules that `CONNECT_PROCESSORS` names."""
+"""Finds the user's automations and validations in the modules that `CONNECT_PROCESSORS` names."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from connect_worker import compat
+from connect_worker.domain.kinds import VALIDATION_TYPES
 from connect_worker.exceptions import RegistrationError
-from connect_worker.resources.automation import FILE_PREFIX, Automation, importing, misspelled
+from connect_worker.resources.automation import (
+    FILE_PREFIX,
+    Automation,
+    importing,
+    misspelled,
+    name_of,
+    product_list,
+)
+from connect_worker.resources.validation import ALLOW, HOLD, Validation
+
+T = TypeVar("T")
 
 
 def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
@@ -23,19 +34,46 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
     Raises:
         RegistrationError: A module can't be imported, or has no automation of the name given.
     """
-    automations: dict[type[Automation[Any]], None] = {}
+    return [found for found in _find(names) if issubclass(found, Automation)]
+
+
+def find_validations(names: Iterable[str]) -> list[type[Validation[Any]]]:
+    """Return the validations in the modules, each once, in their order.
+
+    Raises:
+        RegistrationError: A module can't be imported, a class declares what is not possible, or two
+            validate the same.
+    """
+    validations = leaves([found for found in _find(names) if issubclass(found, Validation)])
+    for validation in validations:
+        require_valid(validation)
+    _require_distinct(validations)
+    return validations
+
+
+def leaves(classes: Sequence[type[T]]) -> list[type[T]]:
+    """Return the classes that are not only the bases of others."""
+    return [
+        candidate
+        for candidate in classes
+        if not any(other is not candidate and issubclass(other, candidate) for other in classes)
+    ]
+
+
+def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[Any]]]:
+    found: dict[type[Automation[Any]] | type[Validation[Any]], None] = {}
     for target in names:
         name, only = split_target(target)
         contents = vars(_module(name))
-        if only and not _is_automation(contents.get(only)):
+        if only and not _is_of_user(contents.get(only)):
             raise RegistrationError(f"CONNECT_PROCESSORS: {name} has no automation {only}")
         for value in [contents[only]] if only else contents.values():
-            if _is_automation(value):
-                automations[value] = None
+            if _is_of_user(value):
+                found[value] = None
             elif method := _misspelled_method(value):
                 raise RegistrationError(
-                    f"CONNECT_PROCESSORS: {value.__name__} in {name} has no process_request, but "
-                    f"{method}: rename it"
+                    f"CONNECT_PROCESSORS: {value.__name__} in {name} has no {method[1]}, but "
+                    f"{method[0]}: rename it"
                 )
             elif _is_local(value):
                 raise RegistrationError(
@@ -48,7 +86,74 @@ def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is an automation of the "
                     f"`connect` of {compat.real_connect()}"
                 )
-    return list(automations)
+    return list(found)
+
+
+def require_valid(validation: type[Validation[Any]]) -> None:
+    """Check what a class declares.
+
+    Raises:
+        RegistrationError: A value is not possible; the message names it.
+    """
+    name = name_of(validation)
+    require_known_attributes(
+        validation, name, ("webhook_types", "products", "on_failure", "failure_message")
+    )
+    possible = [text for text, kind in VALIDATION_TYPES.items() if kind is validation.kind]
+    types: object = validation.webhook_types
+    if (
+        isinstance(types, str)
+        or not isinstance(types, Sequence)
+        or not types
+        or any(text not in possible for text in types)
+    ):
+        raise RegistrationError(
+            f"{name} has webhook_types = {types!r}: give a list of {', '.join(possible)}"
+        )
+    if validation.on_failure not in (ALLOW, HOLD):
+        raise RegistrationError(
+            f"{name} has on_failure = {validation.on_failure!r}: give 'allow' or 'hold'"
+        )
+    message: object = validation.failure_message
+    if not (isinstance(message, str) and message.strip()):
+        raise RegistrationError(f"{name} has failure_message = {message!r}: give a text")
+
+
+def require_known_attributes(automation: type, name: str, attributes: Iterable[str]) -> None:
+    """Refuse an attribute of the user's that is almost one that the package knows.
+
+    Raises:
+        RegistrationError: There is one; the message names both.
+    """
+    attributes = list(attributes)
+    for attribute, known in misspelled(automation, attributes):
+        value: object = inspect.getattr_static(automation, attribute)
+        if hasattr(value, "__get__") or attribute in attributes:
+            # A method or a property of the user's own, or an attribute of another kind.
+            continue
+        raise RegistrationError(
+            f"{name} has {attribute} = {value!r}, which has no effect: write {known}, or begin the "
+            "name with an underscore if it is your own"
+        )
+
+
+def _require_distinct(validations: Sequence[type[Validation[Any]]]) -> None:
+    """Check that each type of webhook has one validation for each product.
+
+    Raises:
+        RegistrationError: Two claim the same.
+    """
+    known: dict[tuple[str, str], type[Validation[Any]]] = {}
+    for validation in validations:
+        for webhook_type in validation.webhook_types:
+            for product in product_list(validation.products) or [""]:
+                other = known.setdefault((webhook_type, product), validation)
+                if other is not validation:
+                    what = product or "all other products"
+                    raise RegistrationError(
+                        f"{name_of(other)} and {name_of(validation)} both validate {webhook_type} "
+                        f"for {what}: keep one"
+                    )
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -60,21 +165,24 @@ def split_target(target: str) -> tuple[str, str]:
     return (name, only) if colon and only.isidentifier() else (target, "")
 
 
-def _is_automation(value: object) -> bool:
-    """Whether it is a class with a `process_request` of the user, its own or inherited."""
-    return (
-        inspect.isclass(value)
-        and issubclass(value, Automation)
-        and value.process_request is not Automation.process_request
-        and not value.__name__.startswith("_")
-    )
+def _is_of_user(value: object) -> bool:
+    """Whether it is a class with a `process_request` or a `validate` of the user, or inherited."""
+    if not inspect.isclass(value) or value.__name__.startswith("_"):
+        return False
+    if issubclass(value, Validation):
+        return value.validate is not Validation.validate
+    return issubclass(value, Automation) and value.process_request is not Automation.process_request
 
 
-def _misspelled_method(value: object) -> str:
-    """Return the method that is almost called process_request, of a class without one; else ""."""
-    if not (inspect.isclass(value) and issubclass(value, Automation)):
-        return ""
-    return next((name for name, _ in misspelled(value, ["process_request"])), "")
+def _misspelled_method(value: object) -> tuple[str, str] | None:
+    """Return the method that is almost called as the one that a class lacks, and that one."""
+    if not inspect.isclass(value):
+        return None
+    if issubclass(value, Validation):
+        return next(misspelled(value, ["validate"]), None)
+    if issubclass(value, Automation):
+        return next(misspelled(value, ["process_request"]), None)
+    return None
 
 
 def _is_local(value: object) -> bool:

@@ -16,6 +16,7 @@ from connect_worker.models.requests import AssetRequest, TierAccountRequest, Tie
 from connect_worker.resources.automation import Automation
 from connect_worker.resources.directory import BaseResource, TemplateResource
 from connect_worker.resources.tier_config import TierAccountRequestResource
+from connect_worker.resources.validation import Validation
 from connect_worker.rql import Filters
 
 # The model is called AssetRequest here: `Fulfillment` of `connect.resources.fulfillment` was the
@@ -86,6 +87,27 @@ class FulfillmentAutomation(Automation[AssetRequest]):
             "get_tier_config is deprecated: use TierConfig.get", DeprecationWarning, stacklevel=2
         )
         return TierConfig.get(tier_id, product_id, self.config)
+
+
+class ValidationAutomation(Validation[AssetRequest]):
+    """Validates orders while the customer waits: subclass it and implement `validate`.
+
+    `connect-worker webhook serve --validators 2` runs it. No parameter has an error when it begins.
+    It may run several times for one order, also for one that is never placed: change nothing in it.
+
+    Examples:
+        >>> class Orders(ValidationAutomation):
+        ...     def validate(self, request: Fulfillment) -> None:
+        ...         email = request.asset.get_param_by_id("email")
+        ...         if email and "@" not in (email.value or ""):
+        ...             email.value_error = "Enter an email address."
+        >>> run(Orders, purchase(params={"email": "nobody"})).errors
+        {'email': 'Enter an email address.'}
+    """
+
+    kind = RequestKind.FULFILLMENT
+    request_class: ClassVar[type[BaseModel]] = AssetRequest
+    webhook_types: ClassVar[Sequence[str]] = ("validator", "change_validator")
 
 
 class AssetRequestResource(BaseResource[AssetRequest]):

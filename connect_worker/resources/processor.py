@@ -53,11 +53,10 @@ from connect_worker.models.base import BaseModel
 from connect_worker.resources.automation import (
     PARK,
     Automation,
-    misspelled,
     name_of,
     product_list,
 )
-from connect_worker.resources.discovery import find_automations
+from connect_worker.resources.discovery import find_automations, leaves, require_known_attributes
 from connect_worker.rql import Filters, statuses_of, to_query, to_term
 from connect_worker.settings.environment import QUEUE_NAME
 
@@ -81,7 +80,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
         time_limit=_seconds(automation, name, "time_limit"),
     )
     _require_schedule(automation, name)
-    _require_known_attributes(automation, name)
+    require_known_attributes(automation, name, _ATTRIBUTES)
     if both := set(rules.retry_on) & set(rules.give_up_on):
         names = ", ".join(sorted(item.__name__ for item in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
@@ -93,18 +92,6 @@ _ATTRIBUTES: Final = (
     *("products", "max_concurrency", "retry_on", "give_up_on", "when_exhausted", "give_up_after"),
     *("queue", "priority", "time_limit", "period", "schedule"),
 )
-
-
-def _require_known_attributes(automation: type[Automation[Any]], name: str) -> None:
-    for attribute, known in misspelled(automation, _ATTRIBUTES):
-        value: object = inspect.getattr_static(automation, attribute)
-        if hasattr(value, "__get__") or attribute in _ATTRIBUTES:
-            # A method or a property of the user's own, or an attribute of another kind.
-            continue
-        raise RegistrationError(
-            f"{name} has {attribute} = {value!r}, which has no effect: write {known}, or begin the "
-            "name with an underscore if it is your own"
-        )
 
 
 def _exceptions(
@@ -508,7 +495,7 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
             "CONNECT_PROCESSORS is not set: name the modules with your automations, such as "
             "CONNECT_PROCESSORS=my_vendor.processors or CONNECT_PROCESSORS=./processors.py"
         )
-    automations = list(_leaves(find_automations(names)))
+    automations = leaves(find_automations(names))
     if not automations:
         raise RegistrationError(
             f"CONNECT_PROCESSORS: no automation in {', '.join(names)}: define a subclass of "
@@ -516,13 +503,6 @@ def load_registry(names: Sequence[str], config: Config) -> Registry[Processor]:
             "with a process_request method"
         )
     return Registry(_registration(automation, config) for automation in automations)
-
-
-def _leaves(classes: list[type[Automation[Any]]]) -> Iterator[type[Automation[Any]]]:
-    """Drop classes that are only the bases of others."""
-    for candidate in classes:
-        if not any(other is not candidate and issubclass(other, candidate) for other in classes):
-            yield candidate
 
 
 def _registration(automation: type[Automation[Any]], config: Config) -> Registration[Processor]:

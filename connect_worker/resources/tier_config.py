@@ -20,6 +20,7 @@ from connect_worker.models.requests import TierAccountRequest, TierConfig, TierC
 from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation, is_importing
 from connect_worker.resources.directory import BaseResource, TemplateResource
+from connect_worker.resources.validation import Validation
 from connect_worker.rql import Filters
 
 
@@ -68,6 +69,24 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
     def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
         """Return the approval of a request with a tile; see `TemplateResource.render`."""
         return TemplateResource(self.config).render(template_id, pk)
+
+
+class TierConfigValidationAutomation(Validation[TierConfigRequest]):
+    """Validates a reseller's setup while the reseller waits; see `ValidationAutomation`.
+
+    Examples:
+        >>> class Setups(TierConfigValidationAutomation):
+        ...     def validate(self, request: TierConfigRequest) -> None:
+        ...         number = request.get_param_by_id("partner_id")
+        ...         if number and not (number.value or "").isdigit():
+        ...             number.value_error = "Enter the number only."
+        >>> run(Setups, tier_setup(params={"partner_id": "P-7"})).errors
+        {'partner_id': 'Enter the number only.'}
+    """
+
+    kind = RequestKind.TIER_CONFIG
+    request_class: ClassVar[type[BaseModel]] = TierConfigRequest
+    webhook_types: ClassVar[Sequence[str]] = ("draft_tcr_t1_val", "tcr_update_t1_validator")
 
 
 class TierConfigResource(BaseResource[TierConfig]):

@@ -12,7 +12,7 @@ ApiError                 an HTTP status and an error body as Connect sends it
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -117,6 +117,8 @@ class Response:
     content: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    #: returns the content once a webhook has answered; only the server waits for it
+    later: Callable[[], Awaitable[Json]] | None = None
 
 
 #: Takes the sandbox's state and a request.

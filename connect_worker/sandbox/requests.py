@@ -6,7 +6,7 @@ from typing import Any
 
 from connect_worker.sandbox.documents import CHANGEABLE_PARAM_FIELDS, with_microseconds
 from connect_worker.sandbox.fulfillment import FulfillmentRequest
-from connect_worker.sandbox.http import BadRequestError, Json, Request
+from connect_worker.sandbox.http import BadRequestError, Json, Request, Response
 from connect_worker.sandbox.memory import ConnectRequest, SandboxState
 from connect_worker.sandbox.products import CUSTOMER_USER
 from connect_worker.sandbox.tier_config import TierConfigRequest
@@ -19,6 +19,8 @@ REQUEST_ACTIONS: dict[str, tuple[frozenset[str], str]] = {
     "fail": (frozenset({"pending", "inquiring"}), "failed"),
     "inquire": (frozenset({"pending"}), "inquiring"),
     "pend": (frozenset({"inquiring"}), "pending"),
+    "purchase": (frozenset({"draft"}), "pending"),
+    "validate": (frozenset({"draft", "inquiring"}), ""),
 }
 
 #: The same for usage files: the vendor uploads and submits, the provider accepts and closes.
@@ -34,7 +36,25 @@ USAGE_FILE_ACTIONS: dict[str, tuple[frozenset[str], str]] = {
 UPLOADABLE = frozenset({"draft", "invalid", "ready", "rejected"})
 
 #: Statuses in which the parameters of a request may still be changed.
-CHANGEABLE = frozenset({"pending", "inquiring"})
+CHANGEABLE = frozenset({"draft", "pending", "inquiring"})
+
+#: The webhook that validates a request, by its type and status; others are not validated.
+VALIDATIONS = {
+    **{
+        (kind, status): f"{of}{name}"
+        for kind, of in (
+            ("purchase", ""),
+            ("change", "change_"),
+            ("renew", "renew_"),
+            ("transfer", "transfer_"),
+        )
+        for status, name in (("draft", "validator"), ("inquiring", "inquiring_validator"))
+    },
+    ("setup", "draft"): "draft_tcr_t1_val",
+    ("setup", "inquiring"): "tcr_setup_t1_inq_val",
+    ("update", "draft"): "tcr_update_t1_validator",
+    ("update", "inquiring"): "tcr_update_t1_inq_val",
+}
 
 
 def require_status(record_id: str, status: str, allowed: frozenset[str], action: str) -> None:
@@ -149,6 +169,19 @@ def answer_inquiry(state: SandboxState, record: ConnectRequest, values: Json | N
     state.set_status(record, "pending")
     state.journal.entry(record.id).events.append(
         {"event": "answered", "at": with_microseconds(now), "params": filled}
+    )
+
+
+def validate(
+    state: SandboxState, record: FulfillmentRequest | TierConfigRequest, document: Json
+) -> Response:
+    """Let the vendor's webhook validate a document, as Connect does while the customer waits."""
+    name = VALIDATIONS.get((record.type, record.status))
+    if name is None:
+        return Response(content=document)
+    product_id = record.product_id
+    return Response(
+        content=document, later=lambda: state.webhooks.validate(name, product_id, document)
     )
 
 

@@ -218,7 +218,7 @@ def _announce(state: SandboxState, record: R) -> R:
 
 
 def add_from_document(state: SandboxState, document: Json) -> FulfillmentRequest:
-    """Create a pending request from a document; what it leaves out is generated.
+    """Create a pending request, or a draft, from a document; what it leaves out is generated.
 
     Raises:
         BadRequestError: The type is unknown, or the product is not in the catalog.
@@ -238,4 +238,12 @@ def add_from_document(state: SandboxState, document: Json) -> FulfillmentRequest
     kept = {key: value for key, value in asset.items() if key not in ("id", "status", "product")}
     own = ("id", "status", "type", "created", "updated", "asset")
     record.overlay = {k: v for k, v in document.items() if k not in own} | {"asset": kept}
+    make_draft(state, record, document)
     return record
+
+
+def make_draft(state: SandboxState, record: ConnectRequest, document: Json) -> None:
+    """Make a new request a draft, if its document says so."""
+    if document.get("status") == "draft":
+        state.set_status(record, "draft")
+        state.initial_status[record.id] = "draft"

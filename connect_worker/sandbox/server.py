@@ -101,16 +101,22 @@ class _Handler(RequestHandler):
         if fault:
             await self._apply_fault(fault, match)
         else:
-            self._send(self._answer(match))
+            self._send(await self._answer(match))
 
     get = head = post = put = patch = delete = options = _serve
 
-    def _answer(self, match: Match) -> Response:
+    async def _answer(self, match: Match) -> Response:
         state, request = self._sandbox.state, self._read_request(match)
         if match.prefix == API and not (request.by_provider or self._key_is(state.options.api_key)):
             record_call(state, match, 401)
             return error_response(UnauthorizedError())
-        return dispatch(match, state, request)
+        response = dispatch(match, state, request)
+        if response.later is None:
+            return response
+        try:
+            return replace(response, content=await response.later())
+        except ApiError as refusal:
+            return error_response(refusal)
 
     def _read_request(self, match: Match) -> Request:
         request = self.request
@@ -139,10 +145,10 @@ class _Handler(RequestHandler):
     async def _apply_fault(self, fault: Fault, match: Match) -> None:
         if fault.action == "delay":
             await asyncio.sleep(fault.seconds)
-            self._send(self._answer(match))
+            self._send(await self._answer(match))
             return
         if fault.commits:
-            response = self._answer(match)
+            response = await self._answer(match)
         else:
             response = Response(content={})
             record_call(self._sandbox.state, match, _shown_status(fault))

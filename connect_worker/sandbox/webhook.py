@@ -18,9 +18,12 @@ from typing import Any, Protocol
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from connect_worker.sandbox.documents import Clock, Json, values_at, webhook_id, whole_seconds
+from connect_worker.sandbox.http import BadRequestError
 
 #: How long the receiver of a notification may take to respond.
 TIMEOUT_SECONDS = 10.0
+#: How long a customer waits for a validation.
+VALIDATION_SECONDS = 30.0
 #: Notifications at the same time; the others wait.
 MAX_CONCURRENT = 50
 
@@ -148,6 +151,14 @@ class Webhook:
             and self.sent["product_id"] == subject.product_id
         )
 
+    def asks(self, name: str, product_id: str) -> bool:
+        """Whether the webhook is for validations of a type and product."""
+        return bool(
+            self.sent["active"]
+            and self.sent.get("type") == name
+            and self.sent["product_id"] == product_id
+        )
+
 
 class Webhooks:
     """All webhooks, and the latest deliveries."""
@@ -198,20 +209,52 @@ class Webhooks:
         # After the response to the call that caused it.
         self._call_later(0, lambda: self._deliver(webhook, body, number, 1))
 
-    def _deliver(self, webhook: Webhook, body: Json, number: int, tries: int) -> None:
-        if webhook.id not in self.by_id:
-            return
+    def _headers(self, webhook: Webhook, number: int) -> Json:
         now = self._clock()
         claims = {
             "iat": int(now.timestamp()),
             "exp": int((now + TOKEN_LIFE).timestamp()),
             "jti": f"{webhook.id}-{number}",
         }
-        headers = {
+        return {
             "Content-Type": "application/json",
             **(webhook.sent.get("headers") or {}),
             "Authorization": f"Bearer {sign(claims, webhook.sent['jwt_secret'])}",
         }
+
+    async def validate(self, name: str, product_id: str, document: Json) -> Json:
+        """Ask the webhook of a type of validation; return its answer.
+
+        Without a webhook of the type, the document itself.
+
+        Raises:
+            BadRequestError: The webhook did not answer with the same document in time.
+        """
+        webhook = next((hook for hook in self.by_id.values() if hook.asks(name, product_id)), None)
+        if webhook is None:
+            return document
+        self._notified += 1
+        request = HTTPRequest(
+            webhook.sent["external_url"],
+            method="POST",
+            headers=self._headers(webhook, self._notified),
+            body=json.dumps(document).encode(),
+            request_timeout=VALIDATION_SECONDS,
+            follow_redirects=False,
+        )
+        try:
+            response = await AsyncHTTPClient().fetch(request, raise_error=False)
+            answer = json.loads(response.body) if response.code == 200 else None
+        except (OSError, ValueError, HTTPClientError):
+            answer = None
+        if not isinstance(answer, dict) or answer.get("id") != document["id"]:
+            raise BadRequestError(f"{webhook.id} did not validate {document['id']}.")
+        return answer
+
+    def _deliver(self, webhook: Webhook, body: Json, number: int, tries: int) -> None:
+        if webhook.id not in self.by_id:
+            return
+        now, headers = self._clock(), self._headers(webhook, number)
 
         def on_status(status: int) -> None:
             self._note(webhook, body, tries, status, began=now)

@@ -339,6 +339,14 @@ class Settings:
         "register` needs it",
         scope=Scope.DEPLOYMENT,
     )
+    validation_seconds: float = setting(
+        10.0,
+        number,
+        "how long a [validation](docs/webhooks.md#validation) may take. The process that runs a "
+        "longer one is killed, and the customer's order goes on or is held back as the validator "
+        "says",
+        scope=Scope.DEPLOYMENT,
+    )
     accounts: tuple[str, ...] = setting(
         (),
         account_names,

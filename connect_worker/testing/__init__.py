@@ -23,7 +23,7 @@ from connect_worker.domain.states import RequestKey, RequestKind, State
 
 if TYPE_CHECKING:
     from connect_worker.dry_run.record import NotInRecord, Record
-    from connect_worker.dry_run.runner import DryRun
+    from connect_worker.dry_run.runner import DryRun, ValidationRun
     from connect_worker.dry_run.transport import Call
     from connect_worker.testing.builders import (
         cancel,
@@ -54,6 +54,7 @@ __all__ = [
     "RequestKind",
     "Skip",
     "State",
+    "ValidationRun",
     "cancel",
     "change",
     "purchase",
@@ -73,6 +74,7 @@ _MODULES = {
     "DryRun": "dry_run.runner",
     "NotInRecord": "dry_run.record",
     "Record": "dry_run.record",
+    "ValidationRun": "dry_run.runner",
     "recorded": "testing.runner",
     "run": "testing.runner",
 }

@@ -7,17 +7,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from connect_worker.config import Config
 from connect_worker.domain.states import JSON
 from connect_worker.dry_run.record import Record, ReplayTransport
-from connect_worker.dry_run.runner import DryRun, dry_run
+from connect_worker.dry_run.runner import DryRun, ValidationRun, dry_run, dry_validation
 from connect_worker.dry_run.transport import SANDBOX_URL, SandboxTransport, Transport
 from connect_worker.models.base import BaseModel
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.validation import Validation
 
 
+@overload
+def run(
+    automation: type[Validation[Any]] | Validation[Any],
+    request: BaseModel | Mapping[str, JSON] | Record,
+    *,
+    answers: Mapping[str, JSON] | None = None,
+) -> ValidationRun: ...
+
+
+@overload
 def run(
     automation: type[Automation[Any]] | Automation[Any],
     request: BaseModel | Mapping[str, JSON] | Record,
@@ -25,8 +36,20 @@ def run(
     answers: Mapping[str, JSON] | None = None,
     steps: Mapping[str, JSON] | None = None,
     at: datetime | None = None,
-) -> DryRun:
+) -> DryRun: ...
+
+
+def run(
+    automation: type[Automation[Any] | Validation[Any]] | Automation[Any] | Validation[Any],
+    request: BaseModel | Mapping[str, JSON] | Record,
+    *,
+    answers: Mapping[str, JSON] | None = None,
+    steps: Mapping[str, JSON] | None = None,
+    at: datetime | None = None,
+) -> DryRun | ValidationRun:
     """Run a processor over a request as a worker does, without network, Redis or Celery.
+
+    Or a validation, as the receiver does, without its deadline.
 
     The engine is the worker's own. A simulated Connect accepts every post and keeps it in `calls`.
     Reads of the processor are answered by the request itself, then by `answers`, then by a default
@@ -34,7 +57,7 @@ def run(
     replace those systems in your test.
 
     Args:
-        automation: The class of the processor, or an instance.
+        automation: The class of the processor or validation, or an instance.
         request: A request from a builder, a document, or a record of `connect-worker try`.
         answers: Connect's answers by path: a document, or a list for a collection, such as
             `{"assets": [...], "tier/configs/TC-1": {...}}`. Filters have no effect. A text is a
@@ -45,10 +68,12 @@ def run(
 
     Returns:
         The decision (`outcome`), how the job ended (`result`, `state`), and the calls that a worker
-        would send to Connect (`calls`).
+        would send to Connect (`calls`). Of a validation, the errors that it set (`errors`) and the
+        answer to Connect (`document`).
 
     Raises:
         RegistrationError: The class can't be instantiated.
+        Exception: What a validation raised.
         InvalidStep: A result in `steps` is not JSON.
         NotInRecord: The record has no answer to a read of the processor.
 
@@ -74,16 +99,24 @@ def run(
         reads = SandboxTransport(kind, str(document.get("id")))
     moment = None if at is None else at.timestamp()
     # The process has one client per account, which the run replaces: one run at a time.
+    done: DryRun | ValidationRun
     with _one_at_a_time:
-        done = dry_run(
-            automation,
-            document,
-            config=_config(),
-            reads=reads,
-            answers=answers,
-            steps=steps,
-            clock=None if moment is None else lambda: moment,
-        )
+        if isinstance(automation, Validation) or (
+            isinstance(automation, type) and issubclass(automation, Validation)
+        ):
+            done = dry_validation(
+                automation, document, config=_config(), reads=reads, answers=answers
+            )
+        else:
+            done = dry_run(
+                automation,
+                document,
+                config=_config(),
+                reads=reads,
+                answers=answers,
+                steps=steps,
+                clock=None if moment is None else lambda: moment,
+            )
     if isinstance(reads, ReplayTransport) and reads.missed:
         raise reads.missed
     return done

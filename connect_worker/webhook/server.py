@@ -1,8 +1,11 @@
-"""The receiver: a notification is rejected before its body is read, or noted in the ledger.
+"""The receiver: what Connect sends is rejected before its body is read, or noted, or validated.
 
 A notification is a wake-up call. The receiver takes only the kind (from the path) and the request's
 id (if it has the form of an id); a worker then asks Connect itself. The receiver answers with
 success only after the ledger has stored the change hint.
+
+A validation is answered at once, with the document in which the vendor's code has set errors. It
+needs no ledger.
 """
 
 from __future__ import annotations
@@ -17,16 +20,24 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tornado.netutil import bind_sockets
 from tornado.web import HTTPError, RequestHandler, stream_request_body, url
 
 from connect_worker._web_access import visitor_address
-from connect_worker.domain.kinds import OBJECT_CLASSES, ChangeHint, HintResult, find_id
-from connect_worker.domain.states import RequestKind
+from connect_worker.domain.kinds import (
+    OBJECT_CLASSES,
+    VALIDATION_TYPES,
+    ChangeHint,
+    HintResult,
+    find_id,
+    has_too_many_levels,
+)
+from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.engine.ports import ChangeHints
 from connect_worker.exceptions import LedgerUnavailable
 from connect_worker.logger import LogEvent, event_logger
 from connect_worker.observability.logging import LogThrottle
-from connect_worker.operations import webserver
+from connect_worker.operations import exporter, webserver
 from connect_worker.operations.webserver import (
     MAX_BODY_BYTES,
     Healthcheck,
@@ -34,8 +45,10 @@ from connect_worker.operations.webserver import (
     log_no_access,
     serve_until_stopped,
 )
+from connect_worker.resources.validation import HOLD, errors_in, held_back, without_errors
 from connect_worker.settings.environment import Network
 from connect_worker.webhook.signature import Signature, SignatureError, verify
+from connect_worker.webhook.validation import ValidationError, ValidationMetrics, ValidatorPool
 
 log: Final = event_logger("connect_worker.webhook")
 
@@ -43,31 +56,35 @@ _MAX_LENGTH_DIGITS: Final = 12
 #: How many notifications may wait for the ledger at the same time.
 MAX_WAITING: Final = 64
 
-# ---- paths: `<public address>/<account>/<object class>`
+# ---- paths: `<public address>/<account>/<object class or type of validation>`
 
 _KINDS: Final = {name: kind for kind, name in OBJECT_CLASSES.items()}
 
 
-def path_for(account: str, kind: RequestKind) -> str:
-    """Return the path for notifications of a kind; the only account has the name "".
+def path_for(account: str, target: RequestKind | str) -> str:
+    """Return the path for notifications of a kind, or for a type of validation.
+
+    The only account has the name "".
 
     Examples:
-        >>> path_for("", RequestKind.FULFILLMENT), path_for("eu", RequestKind.USAGE_FILE)
-        ('/fulfillment_request', '/eu/usage_file')
+        >>> path_for("", RequestKind.FULFILLMENT), path_for("eu", "change_validator")
+        ('/fulfillment_request', '/eu/change_validator')
     """
-    return "/".join(("", *filter(None, [account]), OBJECT_CLASSES[kind]))
+    name = OBJECT_CLASSES[target] if isinstance(target, RequestKind) else target
+    return "/".join(("", *filter(None, [account]), name))
 
 
-def parse_path(path: str, accounts: Container[str]) -> tuple[str, RequestKind] | None:
-    """Return the account and the kind of a path; None when it names no known account or kind.
+def parse_path(path: str, accounts: Container[str]) -> tuple[str, RequestKind, str] | None:
+    """Return the account, the kind and the type of validation ("" for notifications) of a path.
 
-    A proxy may put a prefix in front of the path.
+    None when it names no known account or kind. A proxy may put a prefix in front of the path.
     """
     *before, last = path.rstrip("/").split("/")
     account = "" if "" in accounts else (before or [""])[-1]
-    if last not in _KINDS or account not in accounts:
+    kind = _KINDS.get(last) or VALIDATION_TYPES.get(last)
+    if kind is None or account not in accounts:
         return None
-    return account, _KINDS[last]
+    return account, kind, last if last in VALIDATION_TYPES else ""
 
 
 # ---- messages to the workers
@@ -150,11 +167,14 @@ class AppState(webserver.AppState):
     throttle: LogThrottle = field(default_factory=LogThrottle)
     #: How many notifications wait for the ledger.
     waiting: int = 0
+    #: Runs validations; None in a receiver that has none.
+    validators: ValidatorPool | None = None
+    metrics: ValidationMetrics = field(default_factory=ValidationMetrics)
 
 
 @stream_request_body
-class NotificationHandler(RequestHandler):
-    """Handles every path; `prepare` rejects notifications before their body is read."""
+class WebhookHandler(RequestHandler):
+    """Handles every path; `prepare` rejects what comes before its body is read."""
 
     SUPPORTED_METHODS = ("POST",)
 
@@ -175,14 +195,21 @@ class NotificationHandler(RequestHandler):
         """Check everything that does not need the body.
 
         Raises:
-            RejectionError: The notification is not accepted.
+            RejectionError: The call is not accepted.
         """
+        self._began = time.monotonic()
         route = parse_path(self.request.path, self._state.accounts)
         if route is None:
             raise RejectionError(404, "unknown path")
-        name, self._kind = route
-        self._account = self._state.accounts[name]
-        self._log_fields = {**({"account": name} if name else {}), "kind": self._kind}
+        self._name, self._kind, self._type = route
+        self._account = self._state.accounts[self._name]
+        self._log_fields = {
+            **({"account": self._name} if self._name else {}),
+            "kind": self._kind,
+            **({"type": self._type} if self._type else {}),
+        }
+        if self._type and not self._has_validation():
+            raise RejectionError(404, "no validation")
         if self.request.method != "POST":
             raise RejectionError(405, "not a POST")
         self._signature = self._verify()
@@ -196,6 +223,10 @@ class NotificationHandler(RequestHandler):
         if len(length) > _MAX_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
             raise RejectionError(413, "too large")
 
+    def _has_validation(self) -> bool:
+        validators = self._state.validators
+        return validators is not None and validators.has(self._name, self._type)
+
     def _verify(self) -> Signature:
         try:
             header = self.request.headers.get("Authorization", "")
@@ -208,7 +239,13 @@ class NotificationHandler(RequestHandler):
         self._body += chunk
 
     async def post(self) -> None:
-        """Note the change in the ledger, answer Connect, and wake a worker."""
+        """Note a change in the ledger, or run a validation; answer Connect."""
+        if self._type:
+            await self._validate()
+        else:
+            await self._notify()
+
+    async def _notify(self) -> None:
         hint = parse_notification(self._kind, bytes(self._body))
         if hint.request_id:
             self._log_fields["request"] = hint.request_id
@@ -230,6 +267,40 @@ class NotificationHandler(RequestHandler):
         if result is HintResult.NEW:
             # If the message is lost with this process or the broker, the sweep publishes another.
             self._state.publisher.send(self._account.publish, hint)
+
+    async def _validate(self) -> None:
+        """Answer with the document, and the errors in it.
+
+        A validation without a result lets the order go on, or holds it back, as the vendor says.
+        """
+        document = parse_body(bytes(self._body))
+        if has_too_many_levels(document):
+            raise RejectionError(400, "malformed")
+        self._log_fields["request"] = find_id(self._kind, document)
+        validators = self._state.validators
+        validator = validators.find(self._name, self._type, document) if validators else None
+        if validators is None or validator is None:
+            raise RejectionError(404, "no validation")
+        answer: JSON = None
+        try:
+            answer = await validators.run(validator, document)
+            errors = errors_in(self._kind, answer)
+            verdict = "errors" if errors else "valid"
+        except ValidationError as error:
+            verdict = "hold" if validator.on_failure == HOLD else "allow"
+            self._log_fields["error"] = error
+            answer = without_errors(self._kind, document)
+            if verdict == "hold":
+                answer = held_back(self._kind, answer, validator.failure_message)
+        self._state.metrics.count(
+            self._name, self._type, verdict, seconds := time.monotonic() - self._began
+        )
+        if answer is None:
+            # No parameter can have the error.
+            raise RejectionError(503, "not validated")
+        self.finish(answer)
+        fields = {"verdict": verdict, **self._log_fields, "seconds": round(seconds, 3)}
+        log.info(LogEvent("webhook.validation_answered", **fields))
 
     def _add_hint(self, hint: ChangeHint) -> tuple[HintResult, ChangeHint]:
         return self._account.ledger.add_hint(
@@ -269,16 +340,26 @@ def parse_notification(kind: RequestKind, body: bytes) -> ChangeHint:
     Raises:
         RejectionError: The body is not a JSON object, or is about another kind.
     """
+    document = parse_body(body)
+    object_class = document.get("object_class")
+    if object_class is not None and object_class != OBJECT_CLASSES[kind]:
+        raise RejectionError(400, "another kind")
+    return ChangeHint(kind, find_id(kind, document))
+
+
+def parse_body(body: bytes) -> dict[str, JSON]:
+    """Return the document in a body; an empty body is an empty document.
+
+    Raises:
+        RejectionError: The body is not a JSON object.
+    """
     try:
         document = json.loads(body) if body.strip() else {}
     except (ValueError, RecursionError):
         raise RejectionError(400, "malformed") from None
     if not isinstance(document, dict):
         raise RejectionError(400, "malformed")
-    object_class = document.get("object_class")
-    if object_class is not None and object_class != OBJECT_CLASSES[kind]:
-        raise RejectionError(400, "another kind")
-    return ChangeHint(kind, find_id(kind, document))
+    return document
 
 
 # ---- the process
@@ -291,18 +372,41 @@ def serve(
     port: int,
     ready: Callable[[int], None],
     trusted_proxies: Sequence[Network] = (),
+    validators: ValidatorPool | None = None,
+    metrics_port: int | None = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; `ready` gets the port.
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        accounts: By name; "" for the only account.
+        address: Where to listen.
+        port: 0 for a free one.
+        ready: Gets the port.
+        trusted_proxies: The proxies whose `X-Forwarded-For` counts.
+        validators: Runs validations.
+        metrics_port: Where the metrics of validations are read; None to have none.
 
     Raises:
-        OSError: The address or the port is not available.
+        OSError: The address or a port is not available.
+        RegistrationError: The vendor's validations can't be loaded.
     """
     publisher = BackgroundPublisher()
+    sockets = [] if metrics_port is None else bind_sockets(metrics_port, address)
 
     def application(_port: int, threads: Executor) -> LimitedApplication:
-        return make_application(AppState(threads, accounts, publisher, trusted_proxies))
+        state = AppState(threads, accounts, publisher, trusted_proxies, validators=validators)
+        if sockets:
+            metrics = exporter.make_application(state.metrics.registry, threads)
+            webserver.LimitedServer(metrics).add_sockets(sockets)
+        return make_application(state)
 
-    serve_until_stopped(application, address=address, port=port, ready=ready)
+    serve_until_stopped(
+        application,
+        address=address,
+        port=port,
+        ready=ready,
+        alongside=validators,
+    )
     publisher.close()
 
 
@@ -311,7 +415,7 @@ def make_application(state: AppState) -> LimitedApplication:
     return LimitedApplication(
         [
             url(r"/healthcheck", Healthcheck),
-            url(r"/.*", NotificationHandler, {"state": state}),
+            url(r"/.*", WebhookHandler, {"state": state}),
         ],
         log_function=log_no_access,
     )

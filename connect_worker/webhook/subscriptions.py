@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connect_worker.api.client import Client
-from connect_worker.domain.kinds import OBJECT_CLASSES
+from connect_worker.domain.kinds import OBJECT_CLASSES, VALIDATION_TYPES
 from connect_worker.domain.states import JSON, RequestKind
 from connect_worker.engine.runtime import Processor, Registry
 from connect_worker.exceptions import SettingsError
+from connect_worker.resources.automation import product_list
+from connect_worker.resources.discovery import find_automations, find_validations
 from connect_worker.resources.processor import load_registry
+from connect_worker.resources.validation import Validation
 from connect_worker.settings.accounts import settings_of
 from connect_worker.settings.model import Settings
 from connect_worker.webhook.server import path_for
@@ -29,8 +32,11 @@ def load_subscriptions(account: str, url: str = "") -> WebhookSubscriptions:
     settings = settings_of(account)
     config = settings.config()
     client = Client.of(config, settings)
-    registry = load_registry(settings.processors, config)
-    return WebhookSubscriptions(account, settings, client, registry, url=url)
+    validations = find_validations(settings.processors)
+    # A deployment may validate only.
+    validates_only = validations and not find_automations(settings.processors)
+    registry = Registry(()) if validates_only else load_registry(settings.processors, config)
+    return WebhookSubscriptions(account, settings, client, registry, validations, url=url)
 
 
 def secret_of(settings: Settings) -> str:
@@ -53,6 +59,7 @@ class WebhookSubscriptions:
         settings: The account's settings.
         client: Calls Connect.
         registry: The automations; their kinds and products need notifications.
+        validations: Their types and products need webhooks too.
         url: The receiver's public address; by default that of the settings.
     """
 
@@ -62,6 +69,7 @@ class WebhookSubscriptions:
         settings: Settings,
         client: Client,
         registry: Registry[Processor],
+        validations: Sequence[type[Validation[Any]]] = (),
         *,
         url: str = "",
     ) -> None:
@@ -72,31 +80,45 @@ class WebhookSubscriptions:
         self._settings = settings
         self._client = client
         self._registry = registry
+        self._validations = validations
 
     def expected(self) -> Sequence[Subscription]:
         """Return a webhook for each kind with an automation and each of its products.
+
+        And one for each type of webhook with a validation and each of its products.
 
         Raises:
             SettingsError: The public address or the secret is not set.
         """
         self.require_url()
         secret = secret_of(self._settings)
-        return [
+        notifications = [
             Subscription(product, kind, self.url + path_for(self.account, kind), secret)
             for kind in RequestKind
-            for product in self._products(kind)
+            for product in self._products(
+                registration.products
+                for registration in self._registry.registrations
+                if registration.kind is kind
+            )
         ]
+        validations = [
+            Subscription(product, kind, self.url + path_for(self.account, name), secret, type=name)
+            for name, kind in VALIDATION_TYPES.items()
+            for product in self._products(
+                product_list(validation.products) or None
+                for validation in self._validations
+                if name in validation.webhook_types
+            )
+        ]
+        return [*notifications, *validations]
 
-    def _products(self, kind: RequestKind) -> Iterable[str]:
-        restrictions = [
-            registration.products
-            for registration in self._registry.registrations
-            if registration.kind is kind
-        ]
+    def _products(self, restrictions: Iterable[Collection[str] | None]) -> Iterable[str]:
+        """Return the products of several classes; None stands for all that no other names."""
+        restrictions = list(restrictions)
         named = dict.fromkeys(product for names in restrictions for product in sorted(names or ()))
         if None not in restrictions:
             return named
-        # One automation takes all other products: those of the settings, or all of the account.
+        # One class takes all other products: those of the settings, or all of the account.
         others = self._settings.config().products
         return dict.fromkeys([*named, *(others or self._all_products())])
 
@@ -150,20 +172,29 @@ class Subscription:
     #: Where its notifications go.
     url: str
     secret: str = field(repr=False)
+    #: `event` for notifications, else a type of validation.
+    type: str = "event"
+
+    @property
+    def what(self) -> str:
+        """What it asks for: the object class of notifications, or the type of validation."""
+        return OBJECT_CLASSES[self.kind] if self.type == "event" else self.type
 
     @property
     def body(self) -> dict[str, JSON]:
         """The body that creates or changes it (OpenAPI 37.0, `POST /notifications/webhooks`)."""
-        name = OBJECT_CLASSES[self.kind]
+        is_event = self.type == "event"
         return {
-            "type": "event",
-            "object_class": name,
-            "label": f"connect-worker {name}",
+            "type": self.type,
+            "object_class": OBJECT_CLASSES[self.kind],
+            "label": f"connect-worker {self.what}",
             "product_id": self.product,
             "external_url": self.url,
             "jwt_secret": self.secret,
             "active": True,
-            "description": "Wakes connect-worker when something changes.",
+            "description": "Wakes connect-worker when something changes."
+            if is_event
+            else "Asks connect-worker what is wrong, while the customer waits.",
             "http_method": "POST",
             "data": {},
             "headers": {"Content-Type": "application/json"},
@@ -197,7 +228,8 @@ def compare(
 
 def points_here(hook: Mapping[str, Any], base: str, account: str) -> bool:
     """Whether a webhook sends its notifications to this deployment."""
-    urls = {base.rstrip("/") + path_for(account, kind) for kind in RequestKind}
+    targets: Iterable[str] = (*RequestKind, *VALIDATION_TYPES)
+    urls = {base.rstrip("/") + path_for(account, target) for target in targets}
     return hook.get("external_url") in urls
 
 
@@ -210,8 +242,8 @@ def product_of(hook: Mapping[str, Any]) -> str:
 def _is_for(hook: Mapping[str, Any], subscription: Subscription) -> bool:
     actual = hook.get("external_url"), hook.get("object_class"), product_of(hook)
     kind = OBJECT_CLASSES[subscription.kind]
-    is_event = hook.get("type") in (None, "event")
-    return is_event and actual == (subscription.url, kind, subscription.product)
+    is_same_type = (hook.get("type") or "event") == subscription.type
+    return is_same_type and actual == (subscription.url, kind, subscription.product)
 
 
 def _is_correct(hook: Mapping[str, Any], subscription: Subscription) -> bool:

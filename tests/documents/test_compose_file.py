@@ -118,7 +118,9 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     of_each = {"CONNECT_LOG_FORMAT", "CONNECT_HEARTBEAT_FILE"}
     assert connect_variables("beat") == of_the_schedule | of_redis | of_each
     of_the_console = {name for name in known if re.search("_(CONSOLE|FLOWER|TRUSTED)_", name)}
-    assert connect_variables("worker") == known - {"CONNECT_SWEEP_SECONDS"} - of_the_console
+    validation = {"CONNECT_VALIDATION_SECONDS"}
+    of_others = {"CONNECT_SWEEP_SECONDS"} | validation | of_the_console
+    assert connect_variables("worker") == known - of_others
     of_flower |= {"CONNECT_FLOWER_URL", "CONNECT_TRUSTED_PROXIES", "CONNECT_LOG_FORMAT"}
     assert connect_variables("flower") == of_redis | of_flower
     documented = {"CONNECT_MAX_CALLS_PER_SECOND", "CONNECT_KEEP_DAYS", "CONNECT_LOG_FORMAT"}
@@ -129,6 +131,7 @@ def test_every_setting_reaches_the_service_that_uses_it(monkeypatch: pytest.Monk
     assert connect_variables("console") == of_the_console | documented | ledger | polls | encryption
     of_webhooks = {"CONNECT_WEBHOOK_SECRET", "CONNECT_WEBHOOK_SECRET_FILE"}
     others = {"CONNECT_LEASE_SECONDS", "CONNECT_LOG_FORMAT", "CONNECT_TRUSTED_PROXIES"}
+    others |= {"CONNECT_PROCESSORS"} | validation
     assert connect_variables("webhook") == of_webhooks | of_redis | account | others
     assert connect_variables("metrics") == of_redis | account | polls | {"CONNECT_LOG_FORMAT"}
 

@@ -9,6 +9,8 @@ import pytest
 
 from connect_worker.config import Config, use_config
 from connect_worker.resources.automation import Automation
+from connect_worker.resources.validation import Validation
+from connect_worker.testing import purchase, run
 from examples import vendor
 from tests.support.page_blocks import BLOCKS, Block
 from tests.support.sandbox_server import API_KEY, Client
@@ -50,6 +52,9 @@ def test_a_block_runs_and_its_processors_decide(block: Block, sandbox: Client) -
     automations = [
         name for name in names.values() if isinstance(name, type) and issubclass(name, Automation)
     ]
+    for name in names.values():
+        if isinstance(name, type) and issubclass(name, Validation) and "validate" in vars(name):
+            assert run(name, purchase(params={"email": "nobody"})).errors.keys() == {"email"}
     with use_config(Config.local(f"{sandbox.root}/public/v1", API_KEY)) as config:
         for automation in automations:
             if automation.__module__ == "processors":

@@ -134,14 +134,14 @@ DEVIATIONS = (
         reason="Described as text; the payload of a tier config request holds the parameters.",
         word="type",
         place=r"(\d+\.)?params",
-        operation=r"GET /tier/config-requests.*",
+        operation=r"GET /tier/config-requests.*|POST /tier/config-requests/\{id\}/validate",
         value=lambda value: isinstance(value, list),
     ),
     Deviation(
         reason="Service level indicators came after the payloads, which lack them.",
         word="required",
         place=r"(\d+)?",
-        operation=r"GET /tier/config-requests.*",
+        operation=r"GET /tier/config-requests.*|POST /tier/config-requests/\{id\}/validate",
         message="^'sli' is a required",
     ),
     Deviation(

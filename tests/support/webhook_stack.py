@@ -62,10 +62,10 @@ class WebhookStack(FaultStack):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def receive(self, name: str = "receiver", *, port: int | None = None) -> None:
+    def receive(self, name: str = "receiver", *options: str, port: int | None = None) -> None:
         """Start a receiver and wait until it listens."""
         at = port or self.port
-        self.start(name, "-m", "connect_worker", "webhook", "serve", "--port", str(at))
+        self.start(name, "-m", "connect_worker", "webhook", "serve", "--port", str(at), *options)
         self.until_soon(lambda: _answers(f"http://127.0.0.1:{at}/healthcheck"), "it listens")
 
     def command(self, *arguments: str) -> str:
@@ -167,7 +167,7 @@ def signed_text(claims: str, header: str = '{"alg": "HS256"}') -> str:
 def _answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=2).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 

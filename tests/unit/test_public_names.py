@@ -30,8 +30,10 @@ HOMES = {
     "resources": [
         "FulfillmentAutomation",
         "TierConfigAutomation",
+        "TierConfigValidationAutomation",
         "UsageAutomation",
         "UsageFileAutomation",
+        "ValidationAutomation",
     ],
     "rql": ["Query"],
 }

@@ -14,6 +14,7 @@ from connect_worker.sandbox.http import (
 )
 from connect_worker.sandbox.memory import SandboxState
 from connect_worker.sandbox.products import Product
+from connect_worker.sandbox.requests import VALIDATIONS
 from connect_worker.sandbox.webhook import Webhook
 
 _PRODUCT_FIELDS = collection.names_of(collection.PRODUCTS)
@@ -118,6 +119,9 @@ _CLASSES = (
     *("listing_request", "billing_request", "usage_file"),
 )
 _KNOWN = (*_REQUIRED, "type", "data", "headers")
+#: The sandbox has resellers of the first tier only.
+_SECOND_TIER = [name.replace("t1", "t2") for name in VALIDATIONS.values() if "t1" in name]
+_TYPES = ("event", *VALIDATIONS.values(), *_SECOND_TIER)
 
 
 def list_webhooks(state: SandboxState, request: Request) -> Response:
@@ -169,6 +173,8 @@ def _checked(state: SandboxState, request: Request) -> Json:
         raise BadRequestError(*(f"{name} is required." for name in missing))
     if document["object_class"] not in _CLASSES:
         raise BadRequestError(f"object_class is one of {', '.join(_CLASSES)}.")
+    if document.get("type", "event") not in _TYPES:
+        raise BadRequestError(f"type is one of {', '.join(_TYPES)}.")
     if document["product_id"] not in state.catalog.by_id:
         raise BadRequestError("product_id: there is no such product.", code="VAL_002")
     if document["http_method"] != "POST":

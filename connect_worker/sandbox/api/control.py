@@ -12,7 +12,7 @@ from connect_worker.sandbox.http import BadRequestError, Json, Request, Response
 from connect_worker.sandbox.memory import ConnectRequest, SandboxState
 from connect_worker.sandbox.products import PORTAL_USER
 from connect_worker.sandbox.requests import answer_inquiry
-from connect_worker.sandbox.seeding import ADDERS, add_from_document, add_listing
+from connect_worker.sandbox.seeding import ADDERS, add_from_document, add_listing, make_draft
 from connect_worker.sandbox.tier_config import TierConfigRequest
 from connect_worker.sandbox.usage import Listing, UsageFile
 
@@ -246,6 +246,8 @@ def _add_document(state: SandboxState, kind: str, body: Json) -> ConnectRequest:
     else:
         record = ADDERS[kind][0](state, state.clock(), None)
     record.overlay = {name: value for name, value in body.items() if name not in ("id", "status")}
+    if kind == "tier-config":
+        make_draft(state, record, body)
     return record
 
 

@@ -2,6 +2,7 @@
 
 from connect_worker.sandbox import collection
 from connect_worker.sandbox.collection import page_of, page_of_documents
+from connect_worker.sandbox.documents import change_params
 from connect_worker.sandbox.fulfillment import Asset, FulfillmentRequest
 from connect_worker.sandbox.http import (
     BadRequestError,
@@ -23,6 +24,7 @@ from connect_worker.sandbox.requests import (
     read_params,
     reason_of,
     require_status,
+    validate,
 )
 from connect_worker.sandbox.seeding import add_from_document
 from connect_worker.sandbox.tier_config import TierConfig, TierConfigRequest
@@ -99,6 +101,26 @@ def fail_request(state: SandboxState, request: Request) -> Response:
 def pend_request(state: SandboxState, request: Request) -> Response:
     """Make an inquired request pending again."""
     return _accepted(state, request, _startable(state, request, "pend"), "pend")
+
+
+def purchase_request(state: SandboxState, request: Request) -> Response:
+    """Make a draft pending."""
+    record = _startable(state, request, "purchase")
+    record.updated = later_than(record.updated, state.clock())
+    state.set_status(record, REQUEST_ACTIONS["purchase"][1])
+    return Response(content=record.body())
+
+
+def validate_request(state: SandboxState, request: Request) -> Response:
+    """Validate what the customer has entered (``asset.params``); nothing is stored."""
+    record = _startable(state, request, "validate")
+    document = record.body()
+    asset = request.document().get("asset")
+    if isinstance(asset, dict) and "params" in asset:
+        params = document["asset"]["params"]
+        changes = read_params(asset["params"], params)
+        document["asset"] = {**document["asset"], "params": change_params(params, changes)}
+    return validate(state, record, document)
 
 
 def create_request(state: SandboxState, request: Request) -> Response:
@@ -219,6 +241,16 @@ def pend_tier_request(state: SandboxState, request: Request) -> Response:
     return Response(status=204)
 
 
+def validate_tier_request(state: SandboxState, request: Request) -> Response:
+    """Validate what the reseller has entered (``params``); nothing is stored."""
+    record = _tier_request_for(state, request, "validate")
+    document = record.body()
+    if "params" in (sent := request.document()):
+        changes = read_params(sent["params"], document["params"])
+        document["params"] = change_params(document["params"], changes)
+    return validate(state, record, document)
+
+
 def list_configs(state: SandboxState, request: Request) -> Response:
     """One page of tier configurations."""
     return page_of(state.tier_configs, request, _CONFIG_FIELDS, TierConfig.body)
@@ -272,6 +304,8 @@ ROUTES = [
     Route("POST", "requests/{id}/inquire", inquire_request, about="id"),
     Route("POST", "requests/{id}/fail", fail_request, about="id"),
     Route("POST", "requests/{id}/pend", pend_request, about="id"),
+    Route("POST", "requests/{id}/purchase", purchase_request, about="id"),
+    Route("POST", "requests/{id}/validate", validate_request, about="id"),
     Route("GET", "assets", list_assets),
     Route("GET", "assets/{id}", get_asset),
     Route("GET", "assets/{id}/requests", list_asset_requests),
@@ -282,6 +316,7 @@ ROUTES = [
     Route("POST", "tier/config-requests/{id}/inquire", inquire_tier_request, about="id"),
     Route("POST", "tier/config-requests/{id}/fail", fail_tier_request, about="id"),
     Route("POST", "tier/config-requests/{id}/pend", pend_tier_request, about="id"),
+    Route("POST", "tier/config-requests/{id}/validate", validate_tier_request, about="id"),
     Route("GET", "tier/configs", list_configs),
     Route("GET", "tier/configs/{id}", get_config),
 ]

@@ -388,3 +388,28 @@ def test_the_other_kinds_are_compared_too(account: Sandbox) -> None:
     assert answered("replay", "examples.resellers") == {"replayed": 1, "differing": []}
     assert answered("replay", "examples.usage_reviews") == {"replayed": 1, "differing": []}
     assert "never decided" in said("replay", "examples.usage_reports", code=2).stderr
+
+
+FORM = "tests.support.processors.validating:Orders"
+
+
+@pytest.mark.parametrize(
+    ("email", "code", "errors", "error"),
+    [
+        ("a@b.example", 0, {}, None),
+        ("nobody", 0, {"email": "Enter an email address."}, None),
+        ("raise", 1, {}, "ValueError: the vendor's system is down"),
+    ],
+)
+def test_a_validation_is_tried_too(
+    account: Sandbox, tmp_path: Path, email: str, code: int, errors: Any, error: str | None
+) -> None:
+    draft = tmp_path / "draft.json"
+    draft.write_text(json.dumps(purchase(params={"email": email}, status="draft").json))
+    document = answered("try", FORM, "--file", str(draft), code=code)
+    assert (document["errors"], document["error"]) == (errors, error)
+    shown = said("try", FORM, "--file", str(draft), code=code).stdout
+    assert "validated by Orders" in shown
+    expected = error or "".join(errors.values()) or "No errors."
+    assert expected in shown
+    said("try", FORM, "--file", str(draft), "--record", str(tmp_path / "x.json"), code=2)

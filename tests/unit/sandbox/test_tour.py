@@ -61,6 +61,22 @@ def test_a_provider_creates_requests(client: Client) -> None:
     assert "purchase_id" in values
 
 
+def test_a_draft_is_validated_and_ordered(client: Client) -> None:
+    headers = {"Authorization": f"ApiKey {PROVIDER_KEY}"}
+    document = {"type": "purchase", "status": "draft"}
+    draft = client.call("POST", "requests", json=document, headers=headers).json()
+    assert draft["status"] == "draft"
+    path = f"requests/{draft['id']}"
+    entered = {"asset": {"params": [{"id": "email", "value": "nobody"}]}}
+    # Without a webhook of the type, Connect takes whatever was entered, and stores nothing of it.
+    shown = client.post(f"{path}/validate", entered)
+    assert [p["value"] for p in shown["asset"]["params"] if p["id"] == "email"] == ["nobody"]
+    assert client.get(path) == draft
+    assert client.post(f"{path}/purchase")["status"] == "pending"
+    refused = client.call("POST", f"{path}/validate", json={})
+    assert (refused.status_code, refused.json()["error_code"]) == (400, "STATE_001")
+
+
 def test_assets_and_their_requests(client: Client) -> None:
     assets = client.get("assets", "limit=10&ordering=-created")
     asset = client.get(f"assets/{assets[0]['id']}")
@@ -105,6 +121,14 @@ def test_tier_config_inquire_fail_and_text(client: Client) -> None:
     assert client.post(f"tier/config-requests/{third}/approve", tile) == {
         "template": {"id": None, "representation": "# Ready"}
     }
+
+
+def test_an_inquired_setup_is_validated(client: Client) -> None:
+    request_id = client.get("tier/config-requests", "limit=1")[0]["id"]
+    path = f"tier/config-requests/{request_id}"
+    client.call("POST", f"{path}/inquire", json={})
+    shown = client.post(f"{path}/validate", {"params": [{"id": "discount_group", "value": "C"}]})
+    assert [p["value"] for p in shown["params"] if p["id"] == "discount_group"] == ["C"]
 
 
 def test_usage_is_reported_for_a_listing(client: Client) -> None:

@@ -106,8 +106,8 @@ def test_a_name_tells_notifications_apart_and_without_one_the_body_does() -> Non
 @pytest.mark.parametrize("kind", RequestKind)
 def test_a_place_is_read_as_it_was_written(account: str, kind: RequestKind) -> None:
     place = path_for(account, kind)
-    assert parse_path(place, {account}) == (account, kind)
-    assert parse_path(f"/prefix{place}/", {account}) == (account, kind)
+    assert parse_path(place, {account}) == (account, kind, "")
+    assert parse_path(f"/prefix{place}/", {account}) == (account, kind, "")
 
 
 def test_another_account_or_class_has_no_place() -> None:
