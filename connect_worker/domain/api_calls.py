@@ -103,7 +103,9 @@ def build_api_calls(ref: RequestKey, outcome: Outcome, *, say_activated: bool = 
         case Inquire():
             return _inquire(ref, outcome)
         case Fail(reason):
-            return _ending(ref, "fail", {"reason": reason}, becomes="failed")
+            change = _change(ref, "fail", {"reason": reason}, "failed")
+            message = _message(ref, "message", reason)
+            return ApiCalls((change, *message), result="failed", resulting_status="failed")
         case FileAction(action, body):
             if action not in FILE_ACTIONS:
                 raise Permanent(f"Unknown action {action!r} on a usage file.")

@@ -57,7 +57,7 @@ class DryRun:
         >>> done.outcome, done.result, done.state.value
         (Fail(reason='Sold out'), 'failed', 'completed')
         >>> [call.body for call in done.calls]
-        [{'reason': 'Sold out'}]
+        [{'reason': 'Sold out'}, {'text': 'Sold out'}]
     """
 
     result: str

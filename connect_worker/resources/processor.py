@@ -439,6 +439,7 @@ def processor_of(automation: type[Automation[Any]], config: Config) -> Automatio
     """
     takes_config = "config" in inspect.signature(automation).parameters
     rules_of(automation, name_of(automation))
+    _warn_of_ignored_methods(automation)
     _require_constructor(automation, {"config"} if takes_config else set())
 
     def make() -> Automation[Any]:
@@ -446,6 +447,21 @@ def processor_of(automation: type[Automation[Any]], config: Config) -> Automatio
         return automation(config=Config.get_instance()) if takes_config else automation()
 
     return AutomationProcessor(automation.kind, make, config)
+
+
+def _warn_of_ignored_methods(automation: type[Automation[Any]]) -> None:
+    """Warn of methods that the SDK called to post a decision; nothing but the user's code does."""
+    for name in ("approve", "inquire", "fail"):
+        if getattr(automation, name) is not getattr(Automation, name):
+            logger.warning(
+                LogEvent(
+                    "automation.method_ignored",
+                    automation=name_of(automation),
+                    method=name,
+                    because="the worker posts decisions itself",
+                    remedy="do this in process_request",
+                )
+            )
 
 
 def _require_constructor(automation: type[Automation[Any]], arguments: set[str]) -> None:

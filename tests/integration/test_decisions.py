@@ -124,7 +124,7 @@ def test_a_failed_request_gets_the_reason(open_for: Open) -> None:
     assert opened.handle(ref).text == "failed"
     [outcome] = opened.seen(ref)["accepted"]
     assert (outcome["action"], outcome["body"]) == ("fail", {"reason": "No such thing"})
-    assert opened.said(ref) == []
+    assert opened.said(ref) == ["No such thing"]
 
 
 def test_a_skip_says_so_once_and_looks_again_with_the_same_key(open_for: Open) -> None:

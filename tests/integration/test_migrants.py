@@ -222,6 +222,6 @@ def test_the_single_process_loop_remembers_nothing_between_two_runs(sandbox: Cli
 def test_every_form_of_id_is_part_of_the_path(
     kind: RequestKind, request_id: str, outcome: Outcome
 ) -> None:
-    [step] = build_api_calls(RequestKey(kind, request_id), outcome).steps
+    [step, *_] = build_api_calls(RequestKey(kind, request_id), outcome).steps
     path = str(getattr(step, "path", ""))
     assert path.startswith(f"{KINDS[kind].path}/{request_id}/")

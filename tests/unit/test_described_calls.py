@@ -57,6 +57,11 @@ PATHS_FROM_ELSEWHERE: dict[str, list[str]] = {
         ONE_OF_A_LIST
     ),
     "resources/automation.py: self.client.send(method, path)": [],
+    "resources/automation.py: self._change('POST', path)": [
+        f"POST {path}/X-1/{action}"
+        for path in ("requests", "tier/config-requests")
+        for action in ("approve", "inquire", "fail")
+    ],
     "resources/directory.py: client_for(self.config).get_list(path)": [
         f"GET {path}" for path in OF_THE_DIRECTORY
     ],

@@ -23,7 +23,7 @@ CONTRACT = "CRD-11111-22222-333"
 EXPECTED: dict[str, tuple[list[str], str, list[str]]] = {
     "purchase": (["approve"], "approved", ["Activated using template TL-497-535-242."]),
     "missing-email": (["inquire"], "inquiring", ["An address is missing"]),
-    "absurd-quantity": (["fail"], "failed", []),
+    "absurd-quantity": (["fail"], "failed", ["We have no more than 100000 seats"]),
     "cancel": (["approve"], "approved", ["Activated using custom activation tile."]),
     "change": ([], "pending", ["Only sold, never changed"]),
     "suspend": ([], "pending", ["Only sold, never changed"]),

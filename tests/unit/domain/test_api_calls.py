@@ -90,7 +90,7 @@ TABLE: list[tuple[RequestKey, Outcome, list[Short], str, str]] = [
     (
         PR,
         Fail("No"),
-        [("POST", f"requests/{PR.id}/fail", {"reason": "No"}, "failed")],
+        [("POST", f"requests/{PR.id}/fail", {"reason": "No"}, "failed"), say("No")],
         "failed",
         "failed",
     ),

@@ -325,6 +325,19 @@ def test_a_word_about_errors_that_makes_no_sense_is_refused_at_the_start(write: 
         load("late")
 
 
+def test_a_method_that_the_sdk_called_to_post_is_warned_of(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    approve = "def approve(self, pk, data): return super().approve(pk, data)"
+    plain = automation("Plain", "TierConfigAutomation")
+    write("hooked.py", automation("Hooked", "FulfillmentAutomation", approve), plain)
+    load("hooked")
+    said = [text for text in caplog.messages if "automation.method_ignored" in text]
+    assert len(said) == 1
+    assert "hooked.Hooked" in said[0]
+    assert "method=approve" in said[0]
+
+
 def test_a_module_that_processes_when_it_is_imported_is_not_let(
     write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -156,6 +156,35 @@ def test_tier_config_requests_in_every_way_they_can_end(
     }
 
 
+@pytest.mark.parametrize("automation", [FulfillmentAutomation, TierConfigAutomation])
+def test_requests_that_their_processor_decides_by_hand(
+    sandbox: Client, proxy: Proxy, vendor: Config, automation: Any
+) -> None:
+    turns, decided = iter(range(100)), {}
+
+    class Mine(automation):  # type: ignore[misc]
+        def process_request(self, request: Any) -> None:
+            is_tier = automation is TierConfigAutomation
+            tile = {"template": {"representation": "Hi"}} if is_tier else {"activation_tile": "Hi"}
+            match next(turns) % 3:
+                case 0:
+                    json.loads(self.approve(request.id, tile))
+                    decided[request.id] = "approved"
+                case 1:
+                    self.inquire(request.id)
+                    decided[request.id] = "inquiring"
+                case _:
+                    self.fail(request.id, "No")
+                    decided[request.id] = "failed"
+
+    Mine(vendor).process()
+    entries = list(sandbox.control("GET", "report")["requests"].values())
+    found = {entry["id"]: entry["status"] for entry in entries if entry["id"] in decided}
+    assert found == decided
+    assert set(decided.values()) == {"approved", "inquiring", "failed"}
+    assert [entry["refused"] for entry in entries if entry["refused"]] == []
+
+
 def test_usage_files_through_every_action(sandbox: Client, proxy: Proxy, vendor: Config) -> None:
     files = [
         key

@@ -97,7 +97,9 @@ def test_not_yet_waits() -> None:
 def test_a_refusal() -> None:
     done = order("refuse")
     assert done.outcome == Fail("No more of these")
-    assert posted(done) == [("POST", "requests/PR-1-2-3/fail", {"reason": "No more of these"})]
+    [call, _] = posted(done)
+    assert call == ("POST", "requests/PR-1-2-3/fail", {"reason": "No more of these"})
+    assert done.messages == ["No more of these"]
 
 
 def test_a_skip_waits_and_says_so() -> None:
