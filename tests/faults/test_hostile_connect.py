@@ -522,6 +522,7 @@ LIST = re.compile(r"GET /public/v1/(requests|usage/files)\?")
 ORDERS = re.compile(r"GET /public/v1/requests\?")
 REQUESTS, FILES = 20, 3
 WORKER_TIMEOUT_SECONDS = 1
+TOO_LONG = f"not within {WORKER_TIMEOUT_SECONDS * LONG_CALLS} s"
 #: Of a process: the worker itself, and as many MiB as two answers may have.
 MOST_WORKER_MEGABYTES = 300
 
