@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from pathlib import Path
 from textwrap import TextWrapper, indent
-from typing import Any, Final
+from typing import Final
 
 from connect_worker.settings.environment import PREFIX, Description, descriptions
 from connect_worker.settings.model import NEVER_SHARED, SHARED, Settings
@@ -41,17 +42,22 @@ def sections() -> str:
 
 
 def servers() -> str:
-    """Return the servers: which versions were run, and how many tests passed."""
+    """Return the servers: which versions were run, and which tests failed."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    rows = [_server(name, results.get(name)) for name in read_servers()]
-    return "\n".join(["| server | version | passed | failed |", "|---|---|---|---|", *rows])
-
-
-def _server(name: str, result: Mapping[str, Any] | None) -> str:
-    if result is None:
-        return f"| {name} | not run here; CI does | | |"
-    failed = ", ".join(f"`{test}`" for test in result["failed"]) or "none"
-    return f"| {name} | {result['version']} | {result['passed']} | {failed} |"
+    rows = ["| server | versions of the last run | only run in CI | failed |", "|---|---|---|---|"]
+    for product, names in groupby(read_servers(), lambda name: name.partition(" ")[0]):
+        run, missing = [], []
+        failed: list[str] = []
+        for name in names:
+            result = results.get(name)
+            if result is None:
+                missing.append(name.removeprefix(product).strip())
+            else:
+                run.append(result["version"])
+                failed += [f"`{test}` ({name})" for test in result["failed"]]
+        cells = (product, *(", ".join(cell) or "none" for cell in (run, missing, failed)))
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 #: The generated parts of each page.
