@@ -220,6 +220,14 @@ def test_a_list_is_read_from_a_double() -> None:
         assert list(Client(BASE, KEY).get_all("requests")) == [{"id": "PR-1"}]
 
 
+def test_a_double_answers_with_the_whole_list_at_once() -> None:
+    page = Answer(True, f"[{TEXT}]", 200)
+    for read in (Client.get_all, Client.get_list):
+        with patch("requests.get", side_effect=[page]) as get:
+            assert list(read(Client(BASE, KEY), "requests")) == [{"id": "PR-1"}]
+        assert get.call_count == 1
+
+
 # ---- what watches the calls
 
 
