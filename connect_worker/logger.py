@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
 from connect_worker._deprecated import deprecated_names
 from connect_worker.observability.masking import mask_secrets, mask_value
@@ -177,10 +177,26 @@ def event_logger(name: str) -> logging.Logger:
 logger: Final = event_logger("connect_worker")
 
 
-def function_log(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def function_log(function: Callable[P, R]) -> Callable[P, R]: ...
+
+
+@overload
+def function_log(
+    function: None = None, *, custom_logger: object = None, config: object = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def function_log(
+    function: Callable[P, R] | None = None,
+    *,
+    custom_logger: object = None,  # noqa: ARG001 - callers of the SDK's name it
+    config: object = None,  # noqa: ARG001 - the same
+) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function or method: each call of it is logged, on level DEBUG.
 
     The 2019 SDK's also logged arguments and results; this one does not, since they may be secret.
+    Its options, `custom_logger` or `config`, are accepted and not used.
 
     Examples:
         >>> @function_log
@@ -189,7 +205,10 @@ def function_log(function: Callable[P, R]) -> Callable[P, R]:
         >>> add(1, b=2)
         3
     """
+    return _log_calls if function is None else _log_calls(function)
 
+
+def _log_calls(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         logger.debug(LogEvent("function.called", function=function.__qualname__))

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -254,17 +255,22 @@ def test_a_filter_or_handler_that_raises_costs_no_line_and_ends_nothing(
     assert "0123456789abcdef" not in reported
 
 
+@pytest.mark.parametrize(
+    "decorate",
+    [function_log, function_log(), function_log(config=None), function_log(custom_logger=logger)],
+)
 def test_function_log_names_the_function_and_shows_no_value(
-    caplog: pytest.LogCaptureFixture,
+    decorate: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    @function_log
     def log_in(password: str) -> str:
         """Log in."""
         return f"token of {password}"
 
+    logged = decorate(log_in)
+
     with caplog.at_level(logging.DEBUG, logger="connect_worker"):
-        assert log_in(password="hunter2") == "token of hunter2"
-        assert log_in.__doc__ == "Log in."
+        assert logged(password="hunter2") == "token of hunter2"
+        assert logged.__doc__ == "Log in."
 
     names = [record.getMessage().partition(" ")[0] for record in caplog.records]
     assert names == ["function.called", "function.returned"]
