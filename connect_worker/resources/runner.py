@@ -65,14 +65,18 @@ class LocalRunner:
             logger.error(LogEvent("local.stopped", reason=run.stop_reason, requests_left=len(refs)))
 
     def dispatch(self, automation: Automation[Any], request: Any) -> str:
-        """Process one request that the caller has listed; return how it ended."""
+        """Process one request that the caller has listed; return how it ended.
+
+        A skip and a request of another product have the SDK's words, which its users compare.
+        """
         prepare_last_resort()
         run, document = _LocalRun(automation), dict(request.json)
         if not run.processor.covers(document):
-            return "left alone: the automation is not for its product"
+            return "Invalid product"
         pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
         run.register([pending])
-        return self._process(run, pending.ref).text
+        result = self._process(run, pending.ref)
+        return "skip" if result.text.partition(":")[0] == "skipped" else result.text
 
     def _process(self, run: _LocalRun, ref: RequestKey) -> JobResult:
         result = run.process(ref)

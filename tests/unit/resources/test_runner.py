@@ -313,7 +313,8 @@ def test_a_request_is_dispatched_by_hand_decision_and_posts_included(
 
 
 @pytest.mark.parametrize(
-    ("error", "ended"), [(FailRequest("No"), "failed"), (SkipRequest("Later"), "skipped: Later")]
+    ("error", "ended"),
+    [(FailRequest("No"), "failed"), (SkipRequest("Later"), "skip"), (SkipRequest(), "skip")],
 )
 def test_a_dispatch_by_hand_says_how_it_ended(make: Make, error: Exception, ended: str) -> None:
     def process(self: Any, request: Any) -> Any:
@@ -336,7 +337,7 @@ def test_a_dispatch_by_hand_of_another_product_leaves_it_alone(
     account = Config.local(config.api_url, config.api_key, ["PRD-NONE"])
     mine = type("Mine", (FulfillmentAutomation,), {"process_request": approve})
     request = mine(config).list()[0]
-    assert mine(account).dispatch(request).startswith("left alone")
+    assert mine(account).dispatch(request) == "Invalid product"
     assert sandbox.entry(request.id)["status"] == "pending"
 
 
