@@ -23,7 +23,11 @@ from connect_worker.rql import Filters
 # resource, in the SDK's releases 19.
 if not TYPE_CHECKING:
     __getattr__ = deprecated_names(
-        __name__, {"Fulfillment": "resources.fulfillment.FulfillmentResource"}
+        __name__,
+        {
+            "Fulfillment": "resources.fulfillment.FulfillmentResource",
+            "TierConfigRequestResource": "resources.tier_config.TierConfigRequestResource",
+        },
     )
 
 

@@ -110,6 +110,25 @@ def test_all_releases_are_there() -> None:
     assert sum(len(names) for names in NAMES.values()) > 500
 
 
+def test_what_a_module_of_the_sdk_imported_is_there_too(tmp_path: Path) -> None:
+    code = """
+    import json
+    from connect_worker import compat
+    compat.install()
+    from connect.resources.fulfillment import TierAccountRequestResource as accounts
+    from connect.resources.fulfillment import TierConfigRequestResource as configs
+    from connect.resources.subscription import BillingRequestResource as bills
+    from connect.resources.subscription import RecurringAssetResource as assets
+    print(json.dumps([thing.resource for thing in (accounts, configs, bills, assets)]))
+    """
+    assert evaluate(code, cwd=tmp_path) == [
+        "tier/account-requests",
+        "tier/config-requests",
+        "subscriptions/requests",
+        "subscriptions/assets",
+    ]
+
+
 def test_what_no_release_had_is_refused_too(tmp_path: Path) -> None:
     code = """
     import json
