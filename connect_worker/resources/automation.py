@@ -272,7 +272,10 @@ class Automation(Generic[M]):
         """
         if not pk:
             raise ValueError(f"{type(self).__name__}.get needs the id of a request")
-        return self.load(self.client.get(f"{self._facts.path}/{quote(pk, safe='')}"))
+        document = self.client.get(f"{self._facts.path}/{quote(pk, safe='')}")
+        return self.load(
+            document[0] if document and isinstance(document, builtins.list) else document
+        )
 
     def list(self, filters: Filters = None) -> builtins.list[M]:
         """Return the requests that match the automation's filters, or those given instead.

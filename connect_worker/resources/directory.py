@@ -166,7 +166,7 @@ class TemplateResource:
             ApiError: Connect refused.
         """
         if not (pk and request_id):
-            raise ValueError("to render a template takes its id and the request's")
+            raise ValueError("Invalid ids for render template")
         path = f"templates/{pk}/render"
         return ActivationTileResponse(
             client_for(self.config).get_text(path, {"request_id": request_id})
@@ -177,10 +177,11 @@ def path_of(*names: str) -> str:
     """Return the path that consists of ids and words.
 
     Raises:
-        ValueError: One is blank; the path would be another object's.
+        ValueError: One is blank, so the path would be another object's. Its text is the SDK's, as
+            code of its users may compare it.
     """
     if not all(names):
-        raise ValueError("the id is blank")
+        raise ValueError("Invalid ID")
     return "/".join(quote(name, safe="") for name in names)
 
 
@@ -257,13 +258,14 @@ class BaseResource(Generic[M]):
         return query
 
     def get(self, pk: str) -> M:
-        """Return an object by its id.
+        """Return an object by its id; like the SDK, of a list as an answer the first object.
 
         Raises:
             ValueError: The id is blank.
             ServerError: Connect refused; `NotFound` when there is no such object.
         """
-        return self._object(self._api.get(path_of(pk)))
+        found = self._object(self._api.get(path_of(pk)))
+        return found[0] if isinstance(found, builtins.list) and found else found
 
     def search(self, filters: Filters = None) -> list[M]:
         """Return the objects that match, all pages unless the filters have a limit or an offset."""

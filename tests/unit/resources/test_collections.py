@@ -40,7 +40,11 @@ from connect_worker.resources.directory import (
     Subscription,
     TemplateResource,
 )
-from connect_worker.resources.fulfillment import AssetRequestResource, FulfillmentResource
+from connect_worker.resources.fulfillment import (
+    AssetRequestResource,
+    FulfillmentAutomation,
+    FulfillmentResource,
+)
 from connect_worker.resources.tier_config import (
     TierAccountRequestAction,
     TierAccountRequestAutomation,
@@ -304,6 +308,29 @@ def test_a_refusal_is_the_sdks_error(config: Config, server: Server) -> None:
     assert Directory(config).get_tier_account("TA-1") is None
 
 
+@pytest.mark.parametrize("resource", [MarketplaceResource, FulfillmentAutomation])
+def test_of_a_list_as_an_answer_the_first_object_is_returned(
+    resource: Any, config: Config, server: Server
+) -> None:
+    server.play = lambda call: Reply(200, [{"id": "X-1"}, {"id": "X-2"}])
+
+    assert resource(config).get("X-0").id == "X-1"
+
+
+def test_an_empty_list_as_an_answer_is_returned(config: Config, server: Server) -> None:
+    server.play = lambda call: Reply(200, [])
+
+    found: Any = MarketplaceResource(config).get("MP-0")
+    assert found == []
+
+
+def test_a_template_is_rendered_for_two_ids_or_not_at_all(config: Config, server: Server) -> None:
+    for template, request in (("", "PR-1"), ("TL-1", "")):
+        with pytest.raises(ValueError, match=r"^Invalid ids for render template$"):
+            TemplateResource(config).render(template, request)
+    assert server.calls == []
+
+
 def test_a_blank_id_calls_nothing(config: Config, server: Server) -> None:
     for act in (
         lambda: MarketplaceResource(config).get(""),
@@ -311,7 +338,7 @@ def test_a_blank_id_calls_nothing(config: Config, server: Server) -> None:
         lambda: ProductsResource(config).delete_parameter("PRD-1", ""),
         lambda: AssetRequestResource(config).update("", BODY),
     ):
-        with pytest.raises(ValueError, match="the id is blank"):
+        with pytest.raises(ValueError, match=r"^Invalid ID$"):
             act()
     assert server.calls == []
 
