@@ -76,7 +76,7 @@ class LocalRunner:
         pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
         run.register([pending])
         result = self._process(run, pending.ref)
-        return "skip" if result.text.partition(":")[0] == "skipped" else result.text
+        return "skip" if result.text.startswith("skipped") else result.text
 
     def _process(self, run: _LocalRun, ref: RequestKey) -> JobResult:
         result = run.process(ref)
