@@ -114,7 +114,7 @@ def test_a_new_project_passes_its_tests(bin_folder: Path, folder: Path) -> None:
     run(bin_folder / "connect-worker", "new", "my-vendor", folder=folder)
     project = folder / "my-vendor"
     said = run("make", "test", f"BIN={bin_folder}", "-o", ".venv/.ready", folder=project)
-    assert "6 passed" in said
+    assert "7 passed" in said
 
 
 @pytest.fixture
