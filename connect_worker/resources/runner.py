@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from connect_worker.domain.kinds import ChangeHint
-from connect_worker.domain.outcomes import Outcome
+from connect_worker.domain.outcomes import Outcome, Skip
 from connect_worker.domain.retry import Cause, classify_account_error
 from connect_worker.domain.states import (
     JSON,
@@ -76,7 +76,8 @@ class LocalRunner:
         pending = run.processor.pending_request(document, now=run.runtime.ledger.now())
         run.register([pending])
         result = self._process(run, pending.ref)
-        return "skip" if result.text.startswith("skipped") else result.text
+        is_skipped = isinstance(run.processor.outcome, Skip)
+        return "skip" if is_skipped and result.status is JobStatus.SNOOZED else result.text
 
     def _process(self, run: _LocalRun, ref: RequestKey) -> JobResult:
         result = run.process(ref)
@@ -203,16 +204,18 @@ class _LocalRun:
 
 
 class _Processor(AutomationProcessor):
-    """Keeps the error that the 2019 SDK raised to its caller."""
+    """Keeps the outcome, and the error that the 2019 SDK raised to its caller."""
 
+    outcome: Outcome | None = None
     missing: NotImplementedError | None = None
 
     def run(self, document: JSON, job: Job) -> Outcome:
         try:
-            return super().run(document, job)
+            self.outcome = super().run(document, job)
         except NotImplementedError as error:
             self.missing = error
             raise
+        return self.outcome
 
 
 class _NullPublisher:
