@@ -285,8 +285,8 @@ class AutomationProcessor:
         if is_own:
             reject = partial(_reject_listed, reject, name_of(type(automation)))
         with use_config(self._config):
-            rows = self._own_rows() if is_own else self._rows(connect, request_id)
             takes_all = is_own or self._filters
+            rows = self._own_rows() if takes_all else self._rows(connect, request_id)
             statuses = None if takes_all else {*self._statuses(), ""}
         named, period = frozenset(automation.product_ids), automation.due_period(now)
         claimed = product_list(automation.products)
@@ -362,8 +362,6 @@ class AutomationProcessor:
         return statuses or frozenset({KINDS[self.kind].pending_status})
 
     def _rows(self, connect: Connect, request_id: str) -> Iterator[dict[str, JSON]]:
-        if self._filters:
-            return self._own_rows()
         query = self.automation.query()
         if request_id:
             query = f"{to_term('id', request_id)}&{query}"
