@@ -52,9 +52,6 @@ from connect_worker.models._fields import (
     to_json,
 )
 
-if TYPE_CHECKING:
-    from connect_worker.models._fields import ModelField
-
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSpec:
