@@ -23,6 +23,7 @@ from connect_worker.resources.automation import (
     name_of,
     product_list,
 )
+from connect_worker.resources.tier_config import TierAccountRequestAutomation
 from connect_worker.resources.validation import ALLOW, HOLD, Validation
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} has no {method[1]}, but "
                     f"{method[0]}: rename it"
                 )
-            elif _is_local(value):
+            elif _is_for_tier_accounts(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
                     "which a worker does not process: name the other automations of the module "
@@ -185,13 +186,10 @@ def _misspelled_method(value: object) -> tuple[str, str] | None:
     return None
 
 
-def _is_local(value: object) -> bool:
+def _is_for_tier_accounts(value: object) -> bool:
     """Whether it is a user's `TierAccountRequestAutomation`."""
-    return (
-        inspect.isclass(value)
-        and getattr(value, "is_local", False)
-        and "is_local" not in vars(value)
-    )
+    base = TierAccountRequestAutomation
+    return inspect.isclass(value) and issubclass(value, base) and value is not base
 
 
 def _is_foreign(value: object) -> bool:

@@ -201,8 +201,6 @@ class TierAccountRequestAutomation:
         'There is no address.'
     """
 
-    #: Tells the search for automations that a worker can't run this one.
-    is_local: ClassVar[bool] = True
     #: The logger of the processor's lines.
     logger: Logger = logger
 

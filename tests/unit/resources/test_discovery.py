@@ -408,3 +408,9 @@ def test_an_automation_of_tier_account_requests_is_refused_by_name(write: Write)
         load("tiers_of_mine")
     assert names_of(load("tiers_of_mine:Purchases")) == ["tiers_of_mine.Purchases"]
     assert names_of(load("purchases_of_mine")) == ["purchases_of_mine.Others"]
+
+
+def test_a_class_of_the_user_may_have_any_attribute(write: Write) -> None:
+    hosts = ["class Host:", "    is_local = True", "", "class Server(Host):", "    pass", ""]
+    write("orders_of_hosts.py", *hosts, automation("Orders"))
+    assert names_of(load("orders_of_hosts")) == ["orders_of_hosts.Orders"]
