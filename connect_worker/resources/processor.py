@@ -3,191 +3,56 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from connect_worker.config import Config, use_config
-from connect_worker.domain.interpretation import interpret
 from connect_worker.domain.kinds import (
     KINDS,
     REPORTABLE,
-    Crontab,
     cycle_of,
     excerpt,
-    is_crontab,
     is_nameable,
-    last_time,
     product_of,
     status_of,
 )
-from connect_worker.domain.outcomes import Outcome, Skip
+from connect_worker.domain.outcomes import Outcome
 from connect_worker.domain.retry import ErrorRules
 from connect_worker.domain.states import (
     JSON,
-    PRIORITIES,
     PendingRequest,
     RequestKey,
     RequestKind,
-    Route,
 )
 from connect_worker.engine.job import Job
 from connect_worker.engine.ports import Connect
 from connect_worker.engine.runtime import Processor, Registration, Registry
 from connect_worker.exceptions import (
     BadRequest,
-    InvalidDecision,
     InvalidDocument,
     LeaseLost,
     LedgerUnavailable,
     Message,
     RegistrationError,
-    RetryRequest,
 )
 from connect_worker.logger import LogEvent, logger
 from connect_worker.models.base import BaseModel
 from connect_worker.resources.automation import (
-    PARK,
     Automation,
     name_of,
     product_list,
 )
-from connect_worker.resources.discovery import find_automations, leaves, require_known_attributes
-from connect_worker.rql import Filters, statuses_of, to_query, to_term
-from connect_worker.settings.environment import QUEUE_NAME
-
-
-def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
-    """Return what an automation declares about errors, retries and its time limit.
-
-    Args:
-        automation: The class.
-        name: Its name in an error message.
-
-    Raises:
-        RegistrationError: An attribute has a value that is not possible; the message names it.
-    """
-    name = name or automation.__qualname__
-    rules = ErrorRules(
-        retry_on=_exceptions(automation, name, "retry_on"),
-        give_up_on=_exceptions(automation, name, "give_up_on"),
-        when_exhausted=_exhausted_outcome(automation, name),
-        give_up_after=_seconds(automation, name, "give_up_after"),
-        time_limit=_seconds(automation, name, "time_limit"),
-    )
-    _require_schedule(automation, name)
-    require_known_attributes(automation, name, _ATTRIBUTES)
-    if both := set(rules.retry_on) & set(rules.give_up_on):
-        names = ", ".join(sorted(item.__name__ for item in both))
-        raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
-    return rules
-
-
-#: The attributes by which an automation declares what the worker does.
-_ATTRIBUTES: Final = (
-    *("products", "max_concurrency", "retry_on", "give_up_on", "when_exhausted", "give_up_after"),
-    *("queue", "priority", "time_limit", "period", "schedule"),
+from connect_worker.resources.discovery import (
+    find_automations,
+    leaves,
+    max_concurrency_of,
+    route_of,
+    rules_of,
 )
-
-
-def _exceptions(
-    automation: type[Automation[Any]], name: str, attribute: str
-) -> tuple[type[Exception], ...]:
-    value: object = getattr(automation, attribute)
-    classes = tuple(value) if isinstance(value, (tuple, list, set, frozenset)) else (value,)
-    for item in classes:
-        if not (isinstance(item, type) and issubclass(item, Exception)):
-            raise RegistrationError(
-                f"{name} has {attribute} = {value!r}: give exception classes, such as "
-                f"{attribute} = (TimeoutError,)"
-            )
-    return classes
-
-
-def _seconds(automation: type[Automation[Any]], name: str, attribute: str) -> float | None:
-    value: object = getattr(automation, attribute)
-    if value is None:
-        return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not value > 0
-        or math.isinf(value)
-    ):
-        raise RegistrationError(
-            f"{name} has {attribute} = {value!r}: give seconds, more than 0, or None for no limit"
-        )
-    return float(value)
-
-
-def _require_schedule(automation: type[Automation[Any]], name: str) -> None:
-    value: object = getattr(automation, "schedule", None)
-    if automation.kind is not RequestKind.USAGE:
-        if is_crontab(value):
-            raise RegistrationError(
-                f"{name} has a schedule, which is for usage listings: {automation.kind} requests "
-                "are processed as they come"
-            )
-        return
-    if value is not None and not is_crontab(value):
-        raise RegistrationError(
-            f"{name} has schedule = {value!r}: give a celery.schedules.crontab, such as "
-            "crontab(hour=3, minute=0), or None"
-        )
-    if value is not None and last_time(cast("Crontab", value), time.time()) is None:
-        raise RegistrationError(f"{name} has schedule = {value!r}, which never comes")
-
-
-def _exhausted_outcome(automation: type[Automation[Any]], name: str) -> Outcome | None:
-    """Return the outcome after the last attempt; None to park the request."""
-    value = automation.when_exhausted
-    if value == PARK:
-        return None
-    refusal = (
-        f"{name} has when_exhausted = {value!r}: give 'park', or the decision itself as it would "
-        "be raised, such as FailRequest('We could not set it up')"
-    )
-    if not isinstance(value, Message) or isinstance(value, RetryRequest):
-        raise RegistrationError(refusal)
-
-    def decide() -> None:
-        raise value
-
-    try:
-        outcome = interpret(automation.kind, decide)
-    except InvalidDecision as error:
-        raise RegistrationError(f"{name}: when_exhausted: {error}; 'park' it") from error
-    except Message as error:
-        raise RegistrationError(refusal) from error
-    if isinstance(outcome, Skip):
-        raise RegistrationError(
-            f"{name}: when_exhausted: to skip decides nothing, and the attempts would start again"
-        )
-    return outcome
-
-
-def route_of(automation: type[Automation[Any]], name: str) -> Route:
-    """Return the queue and the priority of messages about an automation's requests.
-
-    Raises:
-        RegistrationError: The queue or the priority is not possible.
-    """
-    queue: object = automation.queue
-    priority: object = automation.priority
-    if queue is not None and not (isinstance(queue, str) and QUEUE_NAME.fullmatch(queue)):
-        raise RegistrationError(
-            f"{name} has queue = {queue!r}: give a name of letters, digits, '-', '_' and '.', or "
-            "None for the kind's own"
-        )
-    if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:
-        raise RegistrationError(
-            f"{name} has priority = {priority!r}: give a whole number from 0, first, to 9, last"
-        )
-    return Route("" if queue in (None, automation.kind.value) else str(queue), priority)
+from connect_worker.rql import Filters, statuses_of, to_query, to_term
 
 
 class AutomationProcessor:
@@ -510,18 +375,6 @@ def _registration(automation: type[Automation[Any]], config: Config) -> Registra
         products or None,
         name,
         processor_of(automation, config),
-        max_concurrency=_max_concurrency(automation),
+        max_concurrency=max_concurrency_of(automation),
         route=route_of(automation, name),
     )
-
-
-def _max_concurrency(automation: type[Automation[Any]]) -> int | None:
-    most: object = automation.max_concurrency
-    if most is None:
-        return None
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise RegistrationError(
-            f"{name_of(automation)} has max_concurrency = {most!r}: give a whole number above 0, "
-            "or None for no limit"
-        )
-    return most

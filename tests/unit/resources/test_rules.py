@@ -27,7 +27,7 @@ from connect_worker.resources import (
     UsageFileAutomation,
 )
 from connect_worker.resources.automation import Automation
-from connect_worker.resources.processor import route_of, rules_of
+from connect_worker.resources.discovery import route_of, rules_of
 
 BASES: dict[RequestKind, type[Automation[Any]]] = {
     base.kind: base

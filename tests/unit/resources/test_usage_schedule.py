@@ -15,7 +15,8 @@ from connect_worker.domain.kinds import is_crontab, last_time
 from connect_worker.domain.states import RequestKind
 from connect_worker.exceptions import RegistrationError
 from connect_worker.resources import FulfillmentAutomation, UsageAutomation
-from connect_worker.resources.processor import AutomationProcessor, rules_of
+from connect_worker.resources.discovery import rules_of
+from connect_worker.resources.processor import AutomationProcessor
 
 NOON = datetime(2026, 11, 18, 12, 30, tzinfo=UTC)
 
