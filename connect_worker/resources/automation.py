@@ -413,6 +413,10 @@ class Automation(Generic[M]):
         return KINDS[self.kind]
 
 
+class LocalAutomation:
+    """Base of what is no `Automation`, because only the script that calls it can run it."""
+
+
 #: How alike two names are, at least, of which one is a misspelling of the other.
 _ALIKE: Final = 0.85
 

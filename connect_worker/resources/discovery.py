@@ -33,12 +33,12 @@ from connect_worker.resources.automation import (
     FILE_PREFIX,
     PARK,
     Automation,
+    LocalAutomation,
     importing,
     misspelled,
     name_of,
     product_list,
 )
-from connect_worker.resources.tier_config import TierAccountRequestAutomation
 from connect_worker.resources.validation import ALLOW, HOLD, Validation
 from connect_worker.settings.environment import QUEUE_NAME
 
@@ -92,7 +92,7 @@ def _find(names: Iterable[str]) -> list[type[Automation[Any]] | type[Validation[
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} has no {method[1]}, but "
                     f"{method[0]}: rename it"
                 )
-            elif _is_for_tier_accounts(value):
+            elif _is_local(value):
                 raise RegistrationError(
                     f"CONNECT_PROCESSORS: {value.__name__} in {name} is for tier account requests, "
                     "which a worker does not process: name the other automations of the module "
@@ -348,10 +348,13 @@ def _misspelled_method(value: object) -> tuple[str, str] | None:
     return None
 
 
-def _is_for_tier_accounts(value: object) -> bool:
-    """Whether it is a user's `TierAccountRequestAutomation`."""
-    base = TierAccountRequestAutomation
-    return inspect.isclass(value) and issubclass(value, base) and value is not base
+def _is_local(value: object) -> bool:
+    """Whether it is a user's `TierAccountRequestAutomation`; the package's own has the base."""
+    return (
+        inspect.isclass(value)
+        and issubclass(value, LocalAutomation)
+        and LocalAutomation not in value.__bases__
+    )
 
 
 def _is_foreign(value: object) -> bool:

@@ -18,7 +18,7 @@ from connect_worker.models.base import BaseModel
 from connect_worker.models.common import ActivationTileResponse, Param, param_document
 from connect_worker.models.requests import TierAccountRequest, TierConfig, TierConfigRequest
 from connect_worker.observability.logging import prepare_last_resort
-from connect_worker.resources.automation import Automation, is_importing
+from connect_worker.resources.automation import Automation, LocalAutomation, is_importing
 from connect_worker.resources.directory import BaseResource, TemplateResource
 from connect_worker.resources.validation import Validation
 from connect_worker.rql import Filters
@@ -181,7 +181,7 @@ class TierAccountRequestAction:
             raise ValueError(f"action must be accept, ignore or skip, not {self.action!r}")
 
 
-class TierAccountRequestAutomation:
+class TierAccountRequestAutomation(LocalAutomation):
     """Processes tier account requests in this process: changes of a customer's or reseller's data.
 
     Subclass it, implement `process_request`, and call `process` in a script. A worker does not run
