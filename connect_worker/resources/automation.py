@@ -14,10 +14,9 @@ import copy
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from logging import Logger
 from typing import Any, ClassVar, Final, Generic, Literal, ParamSpec, Protocol, TypeVar
 from urllib.parse import quote
@@ -43,8 +42,6 @@ from connect_worker.rql import Filters, QueryFilters, to_query
 
 #: Modules loaded from a path get this before their name, so that they hide no other module.
 FILE_PREFIX: Final = "connect_processors_"
-
-_PACKAGE: Final = f"{__package__}."
 
 _module: ContextVar[str] = ContextVar("module", default="")
 
@@ -415,25 +412,6 @@ class Automation(Generic[M]):
 
 class LocalAutomation:
     """Base of what is no `Automation`, because only the script that calls it can run it."""
-
-
-#: How alike two names are, at least, of which one is a misspelling of the other.
-_ALIKE: Final = 0.85
-
-
-def misspelled(automation: type, known: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each name that the user's class defines and that is almost a known one, with that one.
-
-    Names that this package has, private ones, and constants in capitals are no misspellings.
-    """
-    plain = {name.replace("_", ""): name for name in known}
-    own = [item for item in automation.__mro__ if not item.__module__.startswith(_PACKAGE)]
-    base = next(item for item in automation.__mro__ if item.__module__.startswith(_PACKAGE))
-    for name in [name for item in own for name in vars(item)]:
-        if name.startswith("_") or name.isupper() or hasattr(base, name):
-            continue
-        for close in get_close_matches(name.lower().replace("_", ""), plain, 1, _ALIKE):
-            yield name, plain[close]
 
 
 def name_of(automation: type) -> str:

@@ -12,7 +12,8 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar, cast
@@ -35,7 +36,6 @@ from connect_worker.resources.automation import (
     Automation,
     LocalAutomation,
     importing,
-    misspelled,
     name_of,
     product_list,
 )
@@ -43,6 +43,11 @@ from connect_worker.resources.validation import ALLOW, HOLD, Validation
 from connect_worker.settings.environment import QUEUE_NAME
 
 T = TypeVar("T")
+
+_PACKAGE: Final = f"{__package__}."
+
+#: How alike two names are, at least, of which one is a misspelling of the other.
+_ALIKE: Final = 0.85
 
 
 def find_automations(names: Iterable[str]) -> list[type[Automation[Any]]]:
@@ -125,7 +130,7 @@ def rules_of(automation: type[Automation[Any]], name: str = "") -> ErrorRules:
         time_limit=_seconds(automation, name, "time_limit"),
     )
     _require_schedule(automation, name)
-    require_known_attributes(automation, name, _ATTRIBUTES)
+    _require_known_attributes(automation, name, _ATTRIBUTES)
     if both := set(rules.retry_on) & set(rules.give_up_on):
         names = ", ".join(sorted(item.__name__ for item in both))
         raise RegistrationError(f"{name} has {names} in both retry_on and give_up_on: decide")
@@ -259,7 +264,7 @@ def require_valid(validation: type[Validation[Any]]) -> None:
         RegistrationError: A value is not possible; the message names it.
     """
     name = name_of(validation)
-    require_known_attributes(
+    _require_known_attributes(
         validation, name, ("webhook_types", "products", "on_failure", "failure_message")
     )
     possible = [text for text, kind in VALIDATION_TYPES.items() if kind is validation.kind]
@@ -282,14 +287,13 @@ def require_valid(validation: type[Validation[Any]]) -> None:
         raise RegistrationError(f"{name} has failure_message = {message!r}: give a text")
 
 
-def require_known_attributes(automation: type, name: str, attributes: Iterable[str]) -> None:
+def _require_known_attributes(automation: type, name: str, attributes: Collection[str]) -> None:
     """Refuse an attribute of the user's that is almost one that the package knows.
 
     Raises:
         RegistrationError: There is one; the message names both.
     """
-    attributes = list(attributes)
-    for attribute, known in misspelled(automation, attributes):
+    for attribute, known in _misspelled(automation, attributes):
         value: object = inspect.getattr_static(automation, attribute)
         if hasattr(value, "__get__") or attribute in attributes:
             # A method or a property of the user's own, or an attribute of another kind.
@@ -298,6 +302,21 @@ def require_known_attributes(automation: type, name: str, attributes: Iterable[s
             f"{name} has {attribute} = {value!r}, which has no effect: write {known}, or begin the "
             "name with an underscore if it is your own"
         )
+
+
+def _misspelled(automation: type, known: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each name that the user's class defines and that is almost a known one, with that one.
+
+    Names that this package has, private ones, and constants in capitals are no misspellings.
+    """
+    plain = {name.replace("_", ""): name for name in known}
+    own = [item for item in automation.__mro__ if not item.__module__.startswith(_PACKAGE)]
+    base = next(item for item in automation.__mro__ if item.__module__.startswith(_PACKAGE))
+    for name in [name for item in own for name in vars(item)]:
+        if name.startswith("_") or name.isupper() or hasattr(base, name):
+            continue
+        for close in get_close_matches(name.lower().replace("_", ""), plain, 1, _ALIKE):
+            yield name, plain[close]
 
 
 def _require_distinct(validations: Sequence[type[Validation[Any]]]) -> None:
@@ -342,9 +361,9 @@ def _misspelled_method(value: object) -> tuple[str, str] | None:
     if not inspect.isclass(value):
         return None
     if issubclass(value, Validation):
-        return next(misspelled(value, ["validate"]), None)
+        return next(_misspelled(value, ["validate"]), None)
     if issubclass(value, Automation):
-        return next(misspelled(value, ["process_request"]), None)
+        return next(_misspelled(value, ["process_request"]), None)
     return None
 
 
