@@ -267,9 +267,7 @@ class Automation(Generic[M]):
             NotFound: There is no such request.
             Message: Whatever else the client raises.
         """
-        if not pk:
-            raise ValueError(f"{type(self).__name__}.get needs the id of a request")
-        document = self.client.get(f"{self._facts.path}/{quote(pk, safe='')}")
+        document = self.client.get(self._path_of(pk, "get"))
         return self.load(
             document[0] if document and isinstance(document, builtins.list) else document
         )
@@ -365,6 +363,7 @@ class Automation(Generic[M]):
             data: The body, such as ``{"template_id": "TL-…"}`` for a fulfillment request.
 
         Raises:
+            ValueError: The id is blank.
             ApiError: Connect refused.
         """
         return self._act(pk, "approve", data)
@@ -378,8 +377,12 @@ class Automation(Generic[M]):
         return self._act(pk, "fail", {"reason": reason})
 
     def _act(self, pk: str, action: str, body: Any) -> str:
-        path = f"{self._facts.path}/{quote(pk, safe='')}/{action}"
-        return json.dumps(self._change("POST", path, body))
+        return json.dumps(self._change("POST", f"{self._path_of(pk, action)}/{action}", body))
+
+    def _path_of(self, pk: str, method: str) -> str:
+        if not pk:
+            raise ValueError(f"{type(self).__name__}.{method} needs the id of a request")
+        return f"{self._facts.path}/{quote(pk, safe='')}"
 
     def _change(self, method: str, path: str, body: Any) -> Any:
         """Send a change for the user's code: under the job's lease, with the cycle's key."""

@@ -68,10 +68,11 @@ class FulfillmentAutomation(Automation[AssetRequest]):
 
         Raises:
             TypeError: A parameter is neither.
+            ValueError: The id is blank.
             ApiError: Connect refused.
         """
         body = {"asset": {"params": [param_document(param) for param in params]}}
-        return json.dumps(self._change("PUT", f"requests/{pk}", body))
+        return json.dumps(self._change("PUT", self._path_of(pk, "update_parameters"), body))
 
     def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
         """Return the approval of a request with a tile; see `TemplateResource.render`."""

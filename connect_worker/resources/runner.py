@@ -41,6 +41,8 @@ LEASE_SECONDS: Final = 365 * 86_400.0
 
 #: The result of a request whose decision is not in Connect, because of an error.
 NOT_DECIDED: Final = "not decided"
+#: The result of a request that waits for a later run, because its processor says so.
+LEFT_PENDING: Final = "left pending"
 
 
 class LocalRunner:
@@ -86,7 +88,7 @@ class LocalRunner:
             case JobStatus.COMPLETED | JobStatus.SUPERSEDED if record:
                 word = record.outcome
             case JobStatus.SNOOZED:
-                word = "left pending"
+                word = LEFT_PENDING
             case _:
                 word = NOT_DECIDED
         self.results[word] += 1

@@ -20,6 +20,7 @@ from connect_worker.models.requests import TierAccountRequest, TierConfig, TierC
 from connect_worker.observability.logging import prepare_last_resort
 from connect_worker.resources.automation import Automation, LocalAutomation, is_importing
 from connect_worker.resources.directory import BaseResource, TemplateResource
+from connect_worker.resources.runner import LEFT_PENDING, LOCAL_RUNNER, NOT_DECIDED
 from connect_worker.resources.validation import Validation
 from connect_worker.rql import Filters
 
@@ -61,10 +62,11 @@ class TierConfigAutomation(Automation[TierConfigRequest]):
 
         Raises:
             TypeError: A parameter is neither.
+            ValueError: The id is blank.
             ApiError: Connect refused.
         """
         body = {"params": [param_document(param) for param in params]}
-        return json.dumps(self._change("PUT", f"tier/config-requests/{pk}", body))
+        return json.dumps(self._change("PUT", self._path_of(pk, "update_parameters"), body))
 
     def render_template(self, pk: str, template_id: str) -> ActivationTileResponse:
         """Return the approval of a request with a tile; see `TemplateResource.render`."""
@@ -234,6 +236,7 @@ class TierAccountRequestAutomation(LocalAutomation):
             except NotImplementedError:
                 raise
             except Exception:
+                LOCAL_RUNNER.results[NOT_DECIDED] += 1
                 event = LogEvent("tier_account_request.failed", request=request.id)
                 self.logger.exception(event)
 
@@ -251,8 +254,13 @@ class TierAccountRequestAutomation(LocalAutomation):
             )
         if result.action == TierAccountRequestAction.ACCEPT:
             self._requests.accept(request.id)
+            word = "accepted"
         elif result.action == TierAccountRequestAction.IGNORE:
             self._requests.ignore(request.id, result.data)
+            word = "ignored"
+        else:
+            word = LEFT_PENDING
+        LOCAL_RUNNER.results[word] += 1
         event = LogEvent("tier_account_request.completed", request=request.id, action=result.action)
         self.logger.info(event)
 

@@ -95,6 +95,18 @@ def test_get_gives_one_request(sandbox: Client, config: Config) -> None:
         Seen(config).get("")
 
 
+def test_a_blank_id_changes_nothing(config: Config) -> None:
+    changes: dict[str, Callable[[Seen], str]] = {
+        "approve": lambda seen: seen.approve("", {"template_id": "TL-497-535-242"}),
+        "inquire": lambda seen: seen.inquire(""),
+        "fail": lambda seen: seen.fail("", "No."),
+        "update_parameters": lambda seen: seen.update_parameters("", []),
+    }
+    for name, change in changes.items():
+        with pytest.raises(ValueError, match=rf"Seen\.{name} needs the id"):
+            change(Seen(config))
+
+
 def test_a_directorys_lists_have_what_limit_and_offset_ask_for(config: Config) -> None:
     directory = Directory(config)
     everything = directory.list_assets({"order_by": "-created"})

@@ -53,11 +53,15 @@ PATHS_FROM_ELSEWHERE: dict[str, list[str]] = {
     "engine/poster.py: runtime.connect.send(step.method, step.path)": [],
     "engine/runtime.py: self.connect.get(path_of(ref.kind, ref.request_id))": ONE_OF_A_LIST,
     "models/products.py: client_for(config).get_list(path)": ["GET products/PRD-1/configurations"],
-    "resources/automation.py: self.client.get(f\"{self._facts.path}/{quote(pk, safe='')}\")": (
-        ONE_OF_A_LIST
-    ),
+    "resources/automation.py: self.client.get(self._path_of(pk, 'get'))": ONE_OF_A_LIST,
     "resources/automation.py: self.client.send(method, path)": [],
-    "resources/automation.py: self._change('POST', path)": [
+    "resources/fulfillment.py: self._change('PUT', self._path_of(pk, 'update_parameters'))": [
+        "PUT requests/PR-1"
+    ],
+    "resources/tier_config.py: self._change('PUT', self._path_of(pk, 'update_parameters'))": [
+        "PUT tier/config-requests/TCR-1"
+    ],
+    "resources/automation.py: self._change('POST', f'{self._path_of(pk, action)}/{action}')": [
         f"POST {path}/X-1/{action}"
         for path in ("requests", "tier/config-requests")
         for action in ("approve", "inquire", "fail")

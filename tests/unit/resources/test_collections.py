@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,6 +46,7 @@ from connect_worker.resources.fulfillment import (
     FulfillmentAutomation,
     FulfillmentResource,
 )
+from connect_worker.resources.runner import LOCAL_RUNNER, NOT_DECIDED
 from connect_worker.resources.tier_config import (
     TierAccountRequestAction,
     TierAccountRequestAutomation,
@@ -389,11 +391,22 @@ def pending(server: Server) -> Server:
 
 
 def test_tier_account_requests_are_accepted_ignored_or_left(
-    pending: Server, config: Config, caplog: pytest.LogCaptureFixture
+    pending: Server,
+    config: Config,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(LOCAL_RUNNER, "results", Counter())
     with caplog.at_level(logging.ERROR):
         Accounts(config).process()
 
+    # The summary of a script, and its exit status.
+    assert LOCAL_RUNNER.results == {
+        NOT_DECIDED: 2,
+        "accepted": 1,
+        "left pending": 1,
+        "ignored": 1,
+    }
     listing, *posts = pending.calls
     assert "eq(status,pending)" in listing.query
     assert [(call.method, call.path.rsplit("/", 2)[1:]) for call in posts] == [
